@@ -1,0 +1,48 @@
+"""Bases: from what a recipe says of a base to a folder with a model in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from punie_build import digests, layout
+from punie_build.adapters import Base
+from punie_build.errors import ModelError
+
+
+def locate(root: Path, base: Base) -> Path:
+    """The model's folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
+    if base.hub:
+        return _download(base)
+    folder = layout.nano() if base.embedded else root / str(base.path)
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
+    if not list(folder.glob("*.safetensors")):
+        missing.append("*.safetensors")
+    if missing:
+        raise ModelError(f"{base.path or base.embedded}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it")
+    return folder
+
+
+def identity(root: Path, base: Base) -> str:
+    """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder."""
+    if base.hub:
+        return f"{base.hub}@{base.revision}"
+    folder = layout.nano() if base.embedded else root / str(base.path)
+    if not folder.is_dir():
+        return "absent"
+    return digests.of_listing({name: digest for name, digest in digests.of_folder(folder).items() if name.endswith((".json", ".safetensors", ".jinja", ".model", ".txt"))})
+
+
+def _download(base: Base) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(base.hub), revision=base.revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return Path(snapshot_download(str(base.hub), revision=base.revision, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        hint = "HF_HUB_OFFLINE is set: unset it" if os.environ.get("HF_HUB_OFFLINE") else "check the name, the revision and the network, or use base = \"nano\""
+        raise ModelError(f"{base.hub}@{base.revision}: cannot be downloaded ({str(error).splitlines()[0]}) - {hint}") from None

@@ -1,0 +1,71 @@
+"""Children: the processes that do the heavy work. Each writes to a log file, and none outlives the build."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+TERM_SECONDS, KILL_SECONDS = 5.0, 5.0
+
+
+class Child:
+    """A module of Python running in its own process group: `with Child("mlx_lm", ["server"], log) as child: ...`
+
+    Its output goes to `log`, never to a pipe: a full pipe stops a server after 159 requests. Leaving the block ends it.
+    """
+
+    def __init__(self, module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.module, self.arguments, self.log, self.env = module, arguments, log, dict(env or {})
+
+    def __enter__(self) -> Child:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        read, self._rope = os.pipe()
+        try:
+            with self.log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "punie_build.tether", str(read), self.module, *self.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(read,),
+                    start_new_session=True,
+                    env={**os.environ, **self.env},
+                )
+        except BaseException:
+            os.close(self._rope)
+            raise
+        finally:
+            os.close(read)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.stop()
+        finally:
+            os.close(self._rope)
+
+    def stop(self) -> int:
+        """SIGTERM, then SIGKILL, to the whole group; its exit code. A child that has ended is left alone."""
+        for sign, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+            if self.process.poll() is not None:
+                break
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, sign)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
+        return self.process.wait()
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def tail(self, lines: int = 12) -> str:
+        """The last lines of the log, for an error message."""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])

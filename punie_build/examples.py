@@ -1,0 +1,97 @@
+"""Example: one training conversation as every stage sees it.
+
+The format is OpenAI chat, as mlx-lm reads it: `messages` with roles system, user, assistant and tool, `tool_calls` on
+assistant messages, `tools` beside the messages. An example is a view: the line it came from is what gets written on,
+byte for byte, so keys nobody here knows survive every stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+Role = Literal["system", "user", "assistant", "tool"]
+SPLITS = ("train", "valid", "test")
+
+
+class Function(Struct, frozen=True):
+    """What is called, with the arguments as JSON text (OpenAI) or as an object (what templates like)."""
+
+    name: str
+    arguments: str | dict[str, Any] = "{}"
+
+
+class ToolCall(Struct, frozen=True):
+    function: Function
+    id: str | None = None
+
+
+class Message(Struct, frozen=True):
+    role: Role
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] | None | UnsetType = UNSET
+
+
+class Example(Struct, frozen=True):
+    """A conversation: at least one message. `tools` are the declarations the assistant could see."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] | None | UnsetType = UNSET
+    category: str | None = None
+
+    def said(self, *roles: Role) -> Iterator[str]:
+        """The texts of the messages with these roles, in order, without empty ones."""
+        return (message.content for message in self.messages if message.content and message.role in roles)
+
+    def calls(self) -> Iterator[Function]:
+        """Every tool call of the conversation, in order."""
+        return (call.function for message in self.messages for call in message.tool_calls or ())
+
+
+class Row(Struct, frozen=True):
+    """A line as it was read, without its line end, and what it says."""
+
+    line: bytes
+    example: Example
+
+    def identity(self) -> str:
+        """A name for what the row teaches: equal for equal messages and tools, whatever the spelling of the JSON."""
+        return hashlib.sha256(msgspec.json.encode([self.example.messages, self.example.tools], order="deterministic")).hexdigest()
+
+    def question(self) -> str:
+        """What groups rows that must stay on one side of a split: the first thing the user says."""
+        return next(self.example.said("user"), "") or self.identity()
+
+
+_decode = msgspec.json.Decoder(Example).decode
+
+
+def parse(line: bytes) -> Row:
+    """One JSONL line -> a row. Raises ValueError with a reason a person can act on."""
+    if not line.strip():
+        raise ValueError("empty line - delete it")
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
+    try:
+        example = _decode(line)
+    except msgspec.ValidationError as error:
+        raise ValueError(_explain(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not JSON: {error} - one JSON object a line") from None
+    if not example.messages:
+        raise ValueError("no messages - a conversation needs at least one")
+    return Row(line, example)
+
+
+def _explain(problem: str) -> str:
+    if "missing required field `messages`" in problem:
+        return "lacks 'messages' - each line is {\"messages\": [...]}"
+    if "role" in problem and "enum value" in problem:
+        return f"wrong role: {problem} - use system, user, assistant or tool"
+    return f"{problem} - see docs/recipes.md, 'Chat JSONL'"

@@ -1,0 +1,34 @@
+"""Layout: where each target lives. Every path of a project is written in this file, relative to its root, with `/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDERS = {"dataset": "data", "stage": "data", "mix": "data", "adapter": "adapters", "eval": "reports", "comparison": "reports"}
+STATE = ".punie"  # what may be deleted at any time: staging, logs, the fast BLAS
+
+
+def target(kind: str, name: str) -> str:
+    """The folder an artifact is, such as `data/clean`."""
+    return f"{FOLDERS[kind]}/{name}"
+
+
+def lock(target: str) -> str:
+    """The lock beside a target: its recipe, inputs and outputs by digest."""
+    return f"{target}.lock.json"
+
+
+def staging(target: str) -> str:
+    """Where a target is made before it is published; on the same file system, so that publishing is a rename."""
+    return f"{STATE}/staging/{target}"
+
+
+def log(target: str, program: str) -> str:
+    return f"{STATE}/logs/{target}/{program}.log"
+
+
+def nano() -> Path:
+    """The embedded base: in the package where it was installed, in the repository where it is developed."""
+    here = Path(__file__).parent
+    installed = here / "nano"
+    return installed if installed.exists() else here.parent / "models" / "nano"

@@ -1,0 +1,36 @@
+"""Spec: the base of everything a recipe can say, and its one text.
+
+A spec is a frozen value: equal when it says the same, and refuses what it does not know. Two specs of the same
+canonical text are the same artifact, whatever the order of their keys or the comments around them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+def kebab(name: str) -> str:
+    """`PythonVersion` -> `python-version`: how a kind is named in a recipe."""
+    return "".join("-" + letter.lower() if letter.isupper() else letter for letter in name.rpartition(".")[2]).lstrip("-")
+
+
+class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something a recipe says. Subclasses repeat `frozen=True, kw_only=True`: type checkers do not inherit it."""
+
+
+class Kind(Spec, frozen=True, kw_only=True, tag_field="type", tag=kebab):
+    """A spec chosen by `type = "..."`: one of a union of filters, sources or checks."""
+
+
+def canonical(value: Any) -> bytes:
+    """The one text of a value: JSON with sorted keys. Everything that enters a key goes through here."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical text, 64 hex digits."""
+    return hashlib.sha256(canonical(value)).hexdigest()

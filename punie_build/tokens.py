@@ -1,0 +1,84 @@
+"""Tokens: conversations as token ids, with a mark on each the assistant is to learn. Pure: the tokenizer is given.
+
+The text is rendered once with the base's own chat template. Turns are found as text, by rendering the conversation up to
+them, and each token that overlaps a turn is marked: prefixes of *tokens* would be wrong where tokens join across the border.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+Conversation = dict[str, Any]
+
+
+class Tokens(Struct, frozen=True):
+    """`ids` and, for each, whether it is learnt. `cut`: it was longer than allowed."""
+
+    ids: list[int]
+    learnt: list[bool]
+    cut: bool = False
+
+
+def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tuple[int, int]]]:
+    """The whole text, and the character ranges to learn. Raises ValueError if the template rewrites earlier turns."""
+    messages, tools = example["messages"], example.get("tools")
+    text = render(messages, tools, False)
+    if mask == "all":
+        return text, [(0, len(text))]
+    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    found = []
+    for index in turns[-1:] if mask == "last" else turns:
+        before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
+        if not (text.startswith(after) and after.startswith(before)):
+            raise ValueError('the chat template of this base writes earlier turns differently later on - use mask = "all"')
+        found.append((len(before), len(after)))
+    return text, found
+
+
+def tokenize(tokenizer: Any, example: Conversation, mask: str, longest: int) -> Tokens:
+    """Token ids and marks of one conversation, at most `longest`. `tokenizer` is mlx-lm's wrapper or a plain fast one."""
+
+    def render(messages: Sequence[Any], tools: Any, prompt: bool) -> str:
+        return str(tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False, add_generation_prompt=prompt))
+
+    text, ranges = spans(render, _decoded(example), mask)
+    encoded = getattr(tokenizer, "_tokenizer", tokenizer)(text, return_offsets_mapping=True, add_special_tokens=False)
+    learnt = [any(start < end_ and begin < end for begin, end in ranges) for start, end_ in encoded["offset_mapping"]]
+    ids = list(encoded["input_ids"])
+    return Tokens(ids[:longest], learnt[:longest], len(ids) > longest)
+
+
+def _decoded(example: Conversation) -> Conversation:
+    """Arguments as objects: OpenAI keeps them as JSON text, most templates expect what the server gives them, an object."""
+    messages = []
+    for message in example["messages"]:
+        message = {**message, "content": message.get("content") or ""}
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [{**call, "function": {**call["function"], "arguments": _loads(call["function"].get("arguments", "{}"))}} for call in calls]
+        messages.append(message)
+    return {**example, "messages": messages}
+
+
+def _loads(arguments: Any) -> Any:
+    return json.loads(arguments) if isinstance(arguments, str) else arguments
+
+
+def batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of all rows in batches of `size`, rows of like length together, in an order that (seed, epoch) decides.
+
+    Sorting happens within windows of 16 batches: near the least padding, without the same neighbours in every epoch.
+    """
+    r = Random(f"{seed}:{epoch}")
+    order = list(range(len(lengths)))
+    r.shuffle(order)
+    out = []
+    for start in range(0, len(order), 16 * size):
+        window = sorted(order[start : start + 16 * size], key=lambda index: lengths[index])
+        out += [window[k : k + size] for k in range(0, len(window), size)]
+    r.shuffle(out)
+    return out

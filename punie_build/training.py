@@ -1,0 +1,68 @@
+"""Training: an adapter from a base and a dataset, in a process of its own, and proof that it is what was asked for."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from punie_build import blas, conformance
+from punie_build.adapters import Adapter
+from punie_build.children import Child
+from punie_build.errors import ModelError
+from punie_build.progress import Bar
+
+FEWEST = 40  # training examples below this number teach little but the examples themselves
+POLL_SECONDS = 0.2
+
+
+def train(root: Path, base: Path, data: Path, spec: Adapter, out: Path, log: Path) -> None:
+    """Train into `out`: adapters.safetensors, adapter_config.json, metrics.jsonl. Raises ModelError, with what to do."""
+    scratch = log.parent
+    scratch.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    progress, job = scratch / "progress.json", scratch / "job.json"
+    progress.unlink(missing_ok=True)
+    job.write_text(json.dumps({"base": str(base), "data": str(data), "out": str(out), "progress": str(progress), "spec": msgspec.to_builtins(spec)}))
+    if advice := blas.advice():
+        print(f"   {advice}")
+    with Child("punie_build.trainer", [str(job)], log, blas.environment(root)) as child, Bar("training", spec.iters) as bar:
+        started = time.monotonic()
+        while child.running:
+            time.sleep(POLL_SECONDS)
+            if state := _last(progress):
+                rate = state["tokens"] / max(time.monotonic() - started, 1e-9)
+                bar(state["iteration"], f"loss {state['loss']:.3f}  {rate:.0f} tokens/s")
+        code = child.process.returncode
+        if code != 0:
+            raise ModelError(_reason(child, code, log.relative_to(root)))
+    if problems := list(conformance.adapter(out, spec)):
+        raise ModelError("\n".join(f"the trained adapter is not what the recipe asks for: {problem}" for problem in problems))
+
+
+def _last(progress: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(progress.read_text())  # type: ignore[no-any-return]
+    except (OSError, ValueError):  # not there yet, or half written
+        return None
+
+
+def _reason(child: Child, code: int, log: Path) -> str:
+    """What the trainer said last: its own sentence if it has one, else how it ended and where the log is."""
+    said = [line.strip().removeprefix("punie: ") for line in child.tail(40).splitlines() if line.strip().startswith("punie: ")]
+    if said:
+        return said[-1]
+    if code in (-9, 137):
+        return f"training was killed, most likely for want of memory - lower batch_size or max_seq_length ({log})"
+    return f"training ended with exit code {code} - the end of {log}:\n{child.tail()}"
+
+
+def summary(folder: Path) -> str:
+    """One line of what came out, from metrics.jsonl."""
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    valid = [event for event in events if event["event"] == "valid"]
+    start = next(event for event in events if event["event"] == "start")
+    return f"{start['rows']['train']} rows, {start['epochs']:.1f} epochs, validation loss {valid[0]['loss']:.3f} -> {valid[-1]['loss']:.3f}"
