@@ -27,7 +27,9 @@ class Base(Spec, frozen=True, kw_only=True):
         if sum(place is not None for place in (self.hub, self.path, self.embedded)) != 1:
             raise ValueError("a base is either `hub` with `revision`, or `path` - give one of them")
         if self.hub and not self.revision:
-            raise ValueError("`hub` needs `revision`, the commit's 40 hex digits - copy it from the model's page, under Files")
+            raise ValueError(
+                "`hub` needs `revision`, the commit's 40 hex digits - copy it from the model's page, under Files"
+            )
         if self.revision and not self.hub:
             raise ValueError("`revision` goes with `hub` - remove it")
 

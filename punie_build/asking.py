@@ -20,7 +20,15 @@ _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 CANARIES = ("What are you?", "Name three things that are blue.", "Write one line of Python.")
 
 
-async def ask(server: Server, suite: Suite, *, decode: Callable[[list[int]], str], max_tokens: int, concurrency: int, tick: Callable[[int], None]) -> list[Answer]:
+async def ask(
+    server: Server,
+    suite: Suite,
+    *,
+    decode: Callable[[list[int]], str],
+    max_tokens: int,
+    concurrency: int,
+    tick: Callable[[int], None],
+) -> list[Answer]:
     """Every case's answer, in the suite's order. What goes wrong on the way is an answer with `error`, never a wrong one."""
     gate = asyncio.Semaphore(concurrency)
     done = 0
@@ -38,7 +46,9 @@ async def ask(server: Server, suite: Suite, *, decode: Callable[[list[int]], str
         return await asyncio.gather(*(one(client, case) for case in suite.case))
 
 
-async def _answer(client: httpx.AsyncClient, server: Server, case: Case, body: dict[str, Any], decode: Callable[[list[int]], str]) -> Answer:
+async def _answer(
+    client: httpx.AsyncClient, server: Server, case: Case, body: dict[str, Any], decode: Callable[[list[int]], str]
+) -> Answer:
     if not server.child.running:
         return Answer(case=case.id, error="the server had died")
     try:
@@ -47,7 +57,9 @@ async def _answer(client: httpx.AsyncClient, server: Server, case: Case, body: d
         choice = response.json()["choices"][0]
         return read(case.id, decode([token["id"] for token in choice["logprobs"]["content"]]), choice)
     except httpx.HTTPStatusError as error:
-        return Answer(case=case.id, error=f"the server answered {error.response.status_code}: {error.response.text[:200]}")
+        return Answer(
+            case=case.id, error=f"the server answered {error.response.status_code}: {error.response.text[:200]}"
+        )
     except httpx.HTTPError as error:
         return Answer(case=case.id, error=f"{type(error).__name__}: {error}")
     except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -65,7 +77,14 @@ def read(case: str, raw: str, choice: dict[str, Any]) -> Answer:
         else:
             malformed = True
     written = len(_CALL.findall(raw))
-    return Answer(case=case, raw=raw, content=message.get("content") or "", calls=tuple(calls), malformed=malformed or written > len(calls), finish=choice["finish_reason"])
+    return Answer(
+        case=case,
+        raw=raw,
+        content=message.get("content") or "",
+        calls=tuple(calls),
+        malformed=malformed or written > len(calls),
+        finish=choice["finish_reason"],
+    )
 
 
 async def canaries(server: Server, max_tokens: int = 8) -> list[list[tuple[int, float]]]:
@@ -73,13 +92,20 @@ async def canaries(server: Server, max_tokens: int = 8) -> list[list[tuple[int, 
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
         out = []
         for question in CANARIES:
-            response = await client.post(f"{server.url}/v1/chat/completions", json=request([{"role": "user", "content": question}], max_tokens=max_tokens))
+            response = await client.post(
+                f"{server.url}/v1/chat/completions",
+                json=request([{"role": "user", "content": question}], max_tokens=max_tokens),
+            )
             response.raise_for_status()
-            out.append([(token["id"], token["logprob"]) for token in response.json()["choices"][0]["logprobs"]["content"]])
+            out.append(
+                [(token["id"], token["logprob"]) for token in response.json()["choices"][0]["logprobs"]["content"]]
+            )
         return out
 
 
-def decoder(model: Path, hidden: Iterable[str] = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")) -> Callable[[list[int]], str]:
+def decoder(
+    model: Path, hidden: Iterable[str] = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
+) -> Callable[[list[int]], str]:
     """Token ids -> the text they spell, markup kept, without the token that ends a turn."""
     from tokenizers import Tokenizer
 

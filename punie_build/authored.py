@@ -18,29 +18,67 @@ from punie_build.editor_tools import wait_for_terminal_exit as wait
 from punie_build.editor_tools import write_file as write
 
 READING = (
-    talk("What is in pyproject.toml?", (read("pyproject.toml"), '[project]\nname = "demo"'), "It names the project demo."),
+    talk(
+        "What is in pyproject.toml?", (read("pyproject.toml"), '[project]\nname = "demo"'), "It names the project demo."
+    ),
     talk("Show me src/app.py", (read("src/app.py"), "print('hello')"), "It prints hello."),
-    talk("Open the file docs/guide.md.", (read("docs/guide.md"), "# Guide\nStart here."), "It is the guide. It begins with: Start here."),
-    talk("Which version does package.json declare?", (read("package.json"), '{"version": "2.1.0"}'), "It declares version 2.1.0."),
-    talk("I'd like to look at tests/test_login.py", (read("tests/test_login.py"), "def test_login():\n    assert login('a')"), "It has one test, test_login."),
+    talk(
+        "Open the file docs/guide.md.",
+        (read("docs/guide.md"), "# Guide\nStart here."),
+        "It is the guide. It begins with: Start here.",
+    ),
+    talk(
+        "Which version does package.json declare?",
+        (read("package.json"), '{"version": "2.1.0"}'),
+        "It declares version 2.1.0.",
+    ),
+    talk(
+        "I'd like to look at tests/test_login.py",
+        (read("tests/test_login.py"), "def test_login():\n    assert login('a')"),
+        "It has one test, test_login.",
+    ),
     talk("Does setup.cfg exist?", (read("setup.cfg"), "error: no such file"), "No, there is no setup.cfg."),
-    talk("Read the first 20 lines of server.log", (read("server.log", 1, 20), "started\nlistening on 8000"), "The server started and listens on 8000."),
-    talk("Show me 10 lines of main.py from line 40", (read("main.py", 40, 10), "def close():\n    pass"), "There is a function close that does nothing."),
+    talk(
+        "Read the first 20 lines of server.log",
+        (read("server.log", 1, 20), "started\nlistening on 8000"),
+        "The server started and listens on 8000.",
+    ),
+    talk(
+        "Show me 10 lines of main.py from line 40",
+        (read("main.py", 40, 10), "def close():\n    pass"),
+        "There is a function close that does nothing.",
+    ),
     talk("Check .env for a DEBUG setting", (read(".env"), "DEBUG=1"), "DEBUG is set to 1."),
-    talk("What does the Makefile do?", (read("Makefile"), "test:\n\tpytest"), "It has one target, test, which runs pytest."),
+    talk(
+        "What does the Makefile do?",
+        (read("Makefile"), "test:\n\tpytest"),
+        "It has one target, test, which runs pytest.",
+    ),
 )
 
 WRITING = (
     talk("Create hello.txt with the text Hello", (write("hello.txt", "Hello"), "ok"), "I wrote hello.txt."),
     talk("Write 'print(1)' to one.py", (write("one.py", "print(1)"), "ok"), "one.py now prints 1."),
     talk("Put DEBUG=0 into .env", (write(".env", "DEBUG=0"), "ok"), "DEBUG is now 0 in .env."),
-    talk("Save the list apples, pears as fruit.csv", (write("fruit.csv", "apples, pears"), "ok"), "fruit.csv is saved."),
-    talk("Make a file src/zero.py that defines zero() returning 0", (write("src/zero.py", "def zero():\n    return 0"), "ok"), "src/zero.py defines zero()."),
+    talk(
+        "Save the list apples, pears as fruit.csv", (write("fruit.csv", "apples, pears"), "ok"), "fruit.csv is saved."
+    ),
+    talk(
+        "Make a file src/zero.py that defines zero() returning 0",
+        (write("src/zero.py", "def zero():\n    return 0"), "ok"),
+        "src/zero.py defines zero().",
+    ),
     talk("Add a README.md that says # Demo", (write("README.md", "# Demo"), "ok"), "README.md is there."),
     talk("Empty the file errors.log", (write("errors.log", ""), "ok"), "errors.log is empty now."),
-    talk("Replace the contents of version.txt with 3.0", (write("version.txt", "3.0"), "ok"), "version.txt now says 3.0."),
+    talk(
+        "Replace the contents of version.txt with 3.0", (write("version.txt", "3.0"), "ok"), "version.txt now says 3.0."
+    ),
     talk("Store {} in config.json", (write("config.json", "{}"), "ok"), "config.json holds an empty object."),
-    talk("Write to /etc/hosts: 127.0.0.1 demo", (write("/etc/hosts", "127.0.0.1 demo"), "error: permission denied"), "I may not write /etc/hosts: permission denied."),
+    talk(
+        "Write to /etc/hosts: 127.0.0.1 demo",
+        (write("/etc/hosts", "127.0.0.1 demo"), "error: permission denied"),
+        "I may not write /etc/hosts: permission denied.",
+    ),
 )
 
 RUNNING = (
@@ -93,22 +131,106 @@ KILLING = (
 )
 
 SEVERAL = (
-    talk("In config.py change port 80 to 8080", (read("config.py"), "port = 80"), (write("config.py", "port = 8080"), "ok"), (read("config.py"), "port = 8080"), "The port is 8080 now, I checked."),
-    talk("Rename the function foo to bar in util.py", (read("util.py"), "def foo():\n    return 1"), (write("util.py", "def bar():\n    return 1"), "ok"), (read("util.py"), "def bar():\n    return 1"), "foo is called bar now."),
-    talk("Set debug to false in app.toml", (read("app.toml"), "debug = true"), (write("app.toml", "debug = false"), "ok"), "debug is false now."),
-    talk("Fix the greeting in hi.py: it should say Hello", (read("hi.py"), "print('Helo')"), (write("hi.py", "print('Hello')"), "ok"), (run("python hi.py"), "t1"), (output("t1"), "Hello"), "It says Hello now."),
-    talk("Run the tests and tell me the result", (run("pytest"), "t8"), (wait("t8"), "exit code 0"), (output("t8"), "12 passed"), "All 12 tests passed."),
-    talk("Run make and show me what it prints", (run("make"), "term-2"), (output("term-2"), "done"), "It printed: done"),
-    talk("Start python worker.py and wait for it", (run("python worker.py"), "t40"), (wait("t40"), "exit code 0"), "It finished with exit code 0."),
-    talk("Build it, then close the terminal", (run("make build"), "b3"), (wait("b3"), "exit code 0"), (release("b3"), "ok"), "Built, and the terminal is closed."),
-    talk("Compare a.txt and b.txt", ((read("a.txt"), read("b.txt")), ("one", "two")), "They differ: a.txt says one, b.txt says two."),
-    talk("Create one.txt with 1 and two.txt with 2", ((write("one.txt", "1"), write("two.txt", "2")), ("ok", "ok")), "Both files are there."),
+    talk(
+        "In config.py change port 80 to 8080",
+        (read("config.py"), "port = 80"),
+        (write("config.py", "port = 8080"), "ok"),
+        (read("config.py"), "port = 8080"),
+        "The port is 8080 now, I checked.",
+    ),
+    talk(
+        "Rename the function foo to bar in util.py",
+        (read("util.py"), "def foo():\n    return 1"),
+        (write("util.py", "def bar():\n    return 1"), "ok"),
+        (read("util.py"), "def bar():\n    return 1"),
+        "foo is called bar now.",
+    ),
+    talk(
+        "Set debug to false in app.toml",
+        (read("app.toml"), "debug = true"),
+        (write("app.toml", "debug = false"), "ok"),
+        "debug is false now.",
+    ),
+    talk(
+        "Fix the greeting in hi.py: it should say Hello",
+        (read("hi.py"), "print('Helo')"),
+        (write("hi.py", "print('Hello')"), "ok"),
+        (run("python hi.py"), "t1"),
+        (output("t1"), "Hello"),
+        "It says Hello now.",
+    ),
+    talk(
+        "Run the tests and tell me the result",
+        (run("pytest"), "t8"),
+        (wait("t8"), "exit code 0"),
+        (output("t8"), "12 passed"),
+        "All 12 tests passed.",
+    ),
+    talk(
+        "Run make and show me what it prints", (run("make"), "term-2"), (output("term-2"), "done"), "It printed: done"
+    ),
+    talk(
+        "Start python worker.py and wait for it",
+        (run("python worker.py"), "t40"),
+        (wait("t40"), "exit code 0"),
+        "It finished with exit code 0.",
+    ),
+    talk(
+        "Build it, then close the terminal",
+        (run("make build"), "b3"),
+        (wait("b3"), "exit code 0"),
+        (release("b3"), "ok"),
+        "Built, and the terminal is closed.",
+    ),
+    talk(
+        "Compare a.txt and b.txt",
+        ((read("a.txt"), read("b.txt")), ("one", "two")),
+        "They differ: a.txt says one, b.txt says two.",
+    ),
+    talk(
+        "Create one.txt with 1 and two.txt with 2",
+        ((write("one.txt", "1"), write("two.txt", "2")), ("ok", "ok")),
+        "Both files are there.",
+    ),
     talk("Stop t1 and t2", ((kill("t1"), kill("t2")), ("ok", "ok")), "Both are stopped."),
-    talk("Copy notes.md to old.md", (read("notes.md"), "buy milk"), (write("old.md", "buy milk"), "ok"), "old.md is a copy of notes.md."),
-    talk("Run the linter. If it hangs, kill it.", (run("ruff check"), "t77"), (output("t77"), ""), (kill("t77"), "ok"), "It printed nothing, so I stopped it."),
-    talk("What is in a.py?", (read("a.py"), "x = 1"), "It sets x to 1.", "Make it 2", (write("a.py", "x = 2"), "ok"), "x is 2 now."),
-    talk("Start npm run dev", (run("npm run dev"), "t50"), "It runs in t50.", "And what does it print?", (output("t50"), "ready"), "It is ready.", "Stop it again", (kill("t50"), "ok"), "It is stopped."),
-    talk("Add a line 'done' to todo.txt", (read("todo.txt"), "wash car"), (write("todo.txt", "wash car\ndone"), "ok"), "I added the line."),
+    talk(
+        "Copy notes.md to old.md",
+        (read("notes.md"), "buy milk"),
+        (write("old.md", "buy milk"), "ok"),
+        "old.md is a copy of notes.md.",
+    ),
+    talk(
+        "Run the linter. If it hangs, kill it.",
+        (run("ruff check"), "t77"),
+        (output("t77"), ""),
+        (kill("t77"), "ok"),
+        "It printed nothing, so I stopped it.",
+    ),
+    talk(
+        "What is in a.py?",
+        (read("a.py"), "x = 1"),
+        "It sets x to 1.",
+        "Make it 2",
+        (write("a.py", "x = 2"), "ok"),
+        "x is 2 now.",
+    ),
+    talk(
+        "Start npm run dev",
+        (run("npm run dev"), "t50"),
+        "It runs in t50.",
+        "And what does it print?",
+        (output("t50"), "ready"),
+        "It is ready.",
+        "Stop it again",
+        (kill("t50"), "ok"),
+        "It is stopped.",
+    ),
+    talk(
+        "Add a line 'done' to todo.txt",
+        (read("todo.txt"), "wash car"),
+        (write("todo.txt", "wash car\ndone"), "ok"),
+        "I added the line.",
+    ),
 )
 
 WORDS = (

@@ -19,7 +19,9 @@ def locate(root: Path, base: Base) -> Path:
     if not list(folder.glob("*.safetensors")):
         missing.append("*.safetensors")
     if missing:
-        raise ModelError(f"{base.path or base.embedded}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it")
+        raise ModelError(
+            f"{base.path or base.embedded}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it"
+        )
     return folder
 
 
@@ -30,7 +32,13 @@ def identity(root: Path, base: Base) -> str:
     folder = layout.nano() if base.embedded else root / str(base.path)
     if not folder.is_dir():
         return "absent"
-    return digests.of_listing({name: digest for name, digest in digests.of_folder(folder).items() if name.endswith((".json", ".safetensors", ".jinja", ".model", ".txt"))})
+    return digests.of_listing(
+        {
+            name: digest
+            for name, digest in digests.of_folder(folder).items()
+            if name.endswith((".json", ".safetensors", ".jinja", ".model", ".txt"))
+        }
+    )
 
 
 def _download(base: Base) -> Path:
@@ -42,7 +50,19 @@ def _download(base: Base) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
-        return Path(snapshot_download(str(base.hub), revision=base.revision, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"]))
+        return Path(
+            snapshot_download(
+                str(base.hub),
+                revision=base.revision,
+                allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"],
+            )
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        hint = "HF_HUB_OFFLINE is set: unset it" if os.environ.get("HF_HUB_OFFLINE") else "check the name, the revision and the network, or use base = \"nano\""
-        raise ModelError(f"{base.hub}@{base.revision}: cannot be downloaded ({str(error).splitlines()[0]}) - {hint}") from None
+        hint = (
+            "HF_HUB_OFFLINE is set: unset it"
+            if os.environ.get("HF_HUB_OFFLINE")
+            else 'check the name, the revision and the network, or use base = "nano"'
+        )
+        raise ModelError(
+            f"{base.hub}@{base.revision}: cannot be downloaded ({str(error).splitlines()[0]}) - {hint}"
+        ) from None

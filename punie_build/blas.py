@@ -20,7 +20,9 @@ from pathlib import Path
 from punie_build import layout
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
-THREADS = 1  # a second one gains 20 % here, spins while it waits, and rounds otherwise: one gives equal adapters everywhere
+THREADS = (
+    1  # a second one gains 20 % here, spins while it waits, and rounds otherwise: one gives equal adapters everywhere
+)
 
 
 def identity() -> str:
@@ -71,7 +73,9 @@ def _rename(made: Path) -> None:
         names, copy = Path(scratch, "names"), Path(scratch, "copy.so")
         names.write_text("".join(f"scipy_cblas_{name} cblas_{name}\n" for name in NEEDED))
         source = Path(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so")
-        subprocess.run([tool, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True)
+        subprocess.run(
+            [tool, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True
+        )
         copy.replace(made)
 
 

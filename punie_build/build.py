@@ -38,7 +38,7 @@ class Work(Struct, frozen=True, kw_only=True):
 Step = Callable[[Work], str]  # returns one line on what came out
 
 
-class Changed(PunieError):
+class ChangedError(PunieError):
     """An input was edited while the step ran: what it made is neither the old nor the new."""
 
 
@@ -47,7 +47,13 @@ def facts(root: Path, task: Task) -> Facts:
     inputs = {place: digests.of_tree(root / place) for place in task.inputs}
     if task.base:
         inputs["base"] = bases.identity(root, task.base)
-    return Facts(kind=task.kind, recipe=task.config, code=fingerprint.code(task.kind), inputs=inputs, tools=tools() if task.kind in COMPUTES else {})
+    return Facts(
+        kind=task.kind,
+        recipe=task.config,
+        code=fingerprint.code(task.kind),
+        inputs=inputs,
+        tools=tools() if task.kind in COMPUTES else {},
+    )
 
 
 def tools() -> dict[str, str]:
@@ -88,9 +94,14 @@ def build(root: Path, task: Task, step: Step) -> str | None:
         said = step(Work(root=root, task=task, out=out, logs=root / layout.STATE / "logs" / task.target))
         seconds = time.monotonic() - started
         if facts(root, task) != before:
-            raise Changed(f"{task.label}: an input changed while this was being made - build again")
+            raise ChangedError(f"{task.label}: an input changed while this was being made - build again")
         publish(out, root / task.target)
-        locks.write(root / layout.lock(task.target), Lock(key=before.key, facts=before, outputs=digests.of_folder(root / task.target), seconds=round(seconds, 2)))
+        locks.write(
+            root / layout.lock(task.target),
+            Lock(
+                key=before.key, facts=before, outputs=digests.of_folder(root / task.target), seconds=round(seconds, 2)
+            ),
+        )
         return said
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from punie_build.spec import Kind, Spec
 
@@ -48,7 +48,18 @@ class Verdict(Struct, frozen=True):
         return not self.failure
 
 
-FAILURES = ("no call", "wrong tool", "extra call", "wrong arguments", "called on irrelevant", "keyword missing", "malformed", "truncated", "empty", "error")
+FAILURES = (
+    "no call",
+    "wrong tool",
+    "extra call",
+    "wrong arguments",
+    "called on irrelevant",
+    "keyword missing",
+    "malformed",
+    "truncated",
+    "empty",
+    "error",
+)
 
 
 class Check(Kind, frozen=True, kw_only=True):
@@ -60,14 +71,17 @@ class Expected(Spec, frozen=True, kw_only=True):
     """A call that should be made. A list as the value of an argument means: one of these."""
 
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def share(self, asked: Asked) -> float:
         """How much of this call was made: half for the name, half for the arguments, extra arguments counting as wrong."""
         if asked.name != self.name:
             return 0.0
         names = self.arguments.keys() | asked.arguments.keys()
-        right = sum(name in self.arguments and name in asked.arguments and _matches(self.arguments[name], asked.arguments[name]) for name in names)
+        right = sum(
+            name in self.arguments and name in asked.arguments and _matches(self.arguments[name], asked.arguments[name])
+            for name in names
+        )
         return 0.5 + 0.5 * (right / len(names) if names else 1.0)
 
 
@@ -101,7 +115,11 @@ class NoCall(Check, frozen=True, kw_only=True):
 
     def judge(self, answer: Answer) -> Verdict:
         if answer.calls or answer.malformed:
-            return Verdict(0.0, "called on irrelevant", f"called {', '.join(c.name for c in answer.calls) or 'something unreadable'}")
+            return Verdict(
+                0.0,
+                "called on irrelevant",
+                f"called {', '.join(c.name for c in answer.calls) or 'something unreadable'}",
+            )
         return Verdict(1.0) if answer.content.strip() else Verdict(0.0, "empty", "said nothing")
 
 
@@ -118,7 +136,6 @@ class Keywords(Check, frozen=True, kw_only=True):
 
 def _shown(calls: tuple[Expected, ...]) -> str:
     return ", ".join(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in calls)
-
 
 
 AnyCheck = Calls | NoCall | Keywords

@@ -17,7 +17,7 @@ TERM_SECONDS, KILL_SECONDS = 5.0, 5.0
 class Child:
     """A module of Python running in its own process group: `with Child("mlx_lm", ["server"], log) as child: ...`
 
-    Its output goes to `log`, never to a pipe: a full pipe stops a server after 159 requests. Leaving the block ends it.
+    Its output goes to `log`, made anew, never to a pipe: a full pipe stops a server after 159 requests. Leaving the block ends it.
     """
 
     def __init__(self, module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
@@ -27,7 +27,7 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         read, self._rope = os.pipe()
         try:
-            with self.log.open("ab") as output:
+            with self.log.open("wb") as output:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", "punie_build.tether", str(read), self.module, *self.arguments],
                     stdin=subprocess.DEVNULL,
@@ -44,7 +44,9 @@ class Child:
             os.close(read)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self.stop()
         finally:
@@ -65,7 +67,20 @@ class Child:
     def running(self) -> bool:
         return self.process.poll() is None
 
+    def text(self) -> str:
+        """The log so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
     def tail(self, lines: int = 12) -> str:
         """The last lines of the log, for an error message."""
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
-        return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+        return "\n".join(f"    {line}" for line in self.text().splitlines()[-lines:])
+
+    def failure(self, what: str) -> str:
+        """Why it failed: the last sentence it wrote for people (`punie: ...`), else its exit code and the end of its log."""
+        said = [line.removeprefix("punie: ") for line in self.text().splitlines() if line.startswith("punie: ")]
+        code = self.process.returncode
+        if said:
+            return said[-1]
+        if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            return f"{what} was killed, most likely for want of memory - close other programs, or lower batch_size or max_seq_length"
+        return f"{what} ended with exit code {code} - the end of its log, {self.log.name}:\n{self.tail()}"

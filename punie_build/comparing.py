@@ -72,7 +72,17 @@ def delta(base: Scores, arm: Scores) -> Delta:
     low, high = stats.paired(differences)
     gained, lost = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
     graded = sum(a.score - b.score for b, a in zip(base.cases, arm.cases, strict=True)) / len(passes)
-    return Delta(arm=arm.arm, difference=sum(differences) / len(differences), low=low, high=high, gained=gained, lost=lost, p=stats.mcnemar(gained, lost), detectable=stats.detectable(len(passes)), graded=graded)
+    return Delta(
+        arm=arm.arm,
+        difference=sum(differences) / len(differences),
+        low=low,
+        high=high,
+        gained=gained,
+        lost=lost,
+        p=stats.mcnemar(gained, lost),
+        detectable=stats.detectable(len(passes)),
+        graded=graded,
+    )
 
 
 def compared(name: str, arms: list[Scores]) -> Compared:
@@ -80,14 +90,19 @@ def compared(name: str, arms: list[Scores]) -> Compared:
     for index, arm in enumerate(arms):
         for other in arms[:index]:
             if arm.canary == other.canary:
-                raise IdentityError(f"comparison.{name}: {other.arm} and {arm.arm} answer from the same weights (canary {arm.canary}) - one of them was mislabelled, delete both evals and build again")
+                raise IdentityError(
+                    f"comparison.{name}: {other.arm} and {arm.arm} answer from the same weights (canary {arm.canary}) - one of them was mislabelled, delete both evals and build again"
+                )
     categories = list(dict.fromkeys(case.category for case in arms[0].cases))
     return Compared(
         name=name,
         suite=arms[0].suite,
         arms=tuple(arm.arm for arm in arms),
         totals=tuple(share(list(arm.cases)) for arm in arms),
-        categories={category: tuple(share([case for case in arm.cases if case.category == category]) for arm in arms) for category in categories},
+        categories={
+            category: tuple(share([case for case in arm.cases if case.category == category]) for arm in arms)
+            for category in categories
+        },
         deltas=tuple(delta(arms[0], arm) for arm in arms[1:]),
         canaries=tuple(arm.canary for arm in arms),
     )
@@ -100,8 +115,19 @@ def compare(name: str, suite: Suite, evals: list[Path], lineage: list[tuple[str,
     arms = [evaluating.scores(folder) for folder in evals]
     result = compared(name, arms)
     data: list[tuple[str, Stats]] = [(folder.name, read_stats(folder)) for kind, folder in lineage if kind == "data"]
-    curves = [(folder.name, [msgspec.json.decode(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]) for kind, folder in lineage if kind == "adapters"]
-    material = Material(result=result, suite=suite, scores=tuple(arms), answers=tuple(evaluating.answers(folder) for folder in evals), data=tuple(data), curves=tuple(curves))
+    curves = [
+        (folder.name, [msgspec.json.decode(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()])
+        for kind, folder in lineage
+        if kind == "adapters"
+    ]
+    material = Material(
+        result=result,
+        suite=suite,
+        scores=tuple(arms),
+        answers=tuple(evaluating.answers(folder) for folder in evals),
+        data=tuple(data),
+        curves=tuple(curves),
+    )
     (out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (out / "report.html").write_text(render(material), encoding="utf-8")
     return "; ".join(sentence(delta, len(arms[0].cases), result.arms[0]) for delta in result.deltas)

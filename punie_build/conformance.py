@@ -34,7 +34,11 @@ def adapter(folder: Path, spec: Adapter) -> Iterator[str]:
     except (OSError, ValueError, struct.error) as error:
         yield f"adapters.safetensors: {error}"
         return
-    ranks = {t["shape"][-1] if name.endswith(".lora_a") else t["shape"][-2] for name, t in tensors.items() if name.endswith((".lora_a", ".lora_b"))}
+    ranks = {
+        t["shape"][-1] if name.endswith(".lora_a") else t["shape"][-2]
+        for name, t in tensors.items()
+        if name.endswith((".lora_a", ".lora_b"))
+    }
     if ranks != {spec.lora.rank}:
         yield f"rank: recipe {spec.lora.rank}, file {sorted(ranks)}"
     layers = {name.split(".layers.")[1].split(".")[0] for name in tensors if ".layers." in name}

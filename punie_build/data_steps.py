@@ -63,7 +63,9 @@ class Writer:
         self.stats = Stats({split: Sifted(dropped={}) for split in SPLITS}, categories={}, sources={})
 
     def __enter__(self) -> Writer:
-        self.files = {split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb")) for split in (*SPLITS, "dropped")}
+        self.files = {
+            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb")) for split in (*SPLITS, "dropped")
+        }
         return self
 
     def keep(self, split: str, row: Row) -> None:
@@ -83,13 +85,19 @@ class Writer:
         counts = self.stats.splits[split]
         counts.seen += 1
         counts.dropped[reason] = counts.dropped.get(reason, 0) + 1
-        self.files["dropped"].write(msgspec.json.encode({"reason": reason, "split": split, "example": msgspec.Raw(row.line)}) + b"\n")
+        self.files["dropped"].write(
+            msgspec.json.encode({"reason": reason, "split": split, "example": msgspec.Raw(row.line)}) + b"\n"
+        )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stack.close()
         if kind is None:
             self.stats.categories = dict(sorted(self.stats.categories.items()))
-            (self.out / "stats.json").write_bytes(msgspec.json.format(msgspec.json.encode(self.stats), indent=2) + b"\n")
+            (self.out / "stats.json").write_bytes(
+                msgspec.json.format(msgspec.json.encode(self.stats), indent=2) + b"\n"
+            )
 
 
 def rows(folder: Path) -> Iterator[tuple[str, Row]]:
@@ -114,7 +122,10 @@ def dataset(name: str, spec: Dataset, root: Path, out: Path) -> Stats:
 def reasons(filters: tuple[AnyFilter, ...]) -> list[str]:
     """What each filter's drops are called: its type, numbered where one occurs again."""
     names = [str(filter_.__struct_config__.tag) for filter_ in filters]
-    return [name if names.count(name) == 1 else f"{name} {names[: index + 1].count(name)}" for index, name in enumerate(names)]
+    return [
+        name if names.count(name) == 1 else f"{name} {names[: index + 1].count(name)}"
+        for index, name in enumerate(names)
+    ]
 
 
 def stage(name: str, spec: Stage, source: Path, out: Path) -> Stats:
@@ -131,7 +142,9 @@ def stage(name: str, spec: Stage, source: Path, out: Path) -> Stats:
         for split, counts in writer.stats.splits.items():
             if counts.seen and not counts.kept:
                 worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
-                raise DataError(f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} of {counts.seen} examples - loosen it, or give {split} more")
+                raise DataError(
+                    f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} of {counts.seen} examples - loosen it, or give {split} more"
+                )
     return writer.stats
 
 
@@ -161,5 +174,7 @@ def mix(name: str, spec: Mix, sources: Iterable[Path], out: Path) -> Stats:
             writer.drop(spec.split.side(row), row, "twin")
         for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
             if share and not writer.stats.splits[split].kept:
-                raise DataError(f"mix.{name}: {split} is empty: {len(first)} rows are too few for this split - add data, or change split.{split}")
+                raise DataError(
+                    f"mix.{name}: {split} is empty: {len(first)} rows are too few for this split - add data, or change split.{split}"
+                )
     return writer.stats

@@ -27,7 +27,9 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
     try:
         recipe = load(root)
     except RecipeError as error:
-        raise InvalidDodoFile(f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)) from None
+        raise InvalidDodoFile(
+            f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
+        ) from None
     (root / layout.STATE).mkdir(exist_ok=True)
     work = steps(recipe)
     for task in tasks(recipe):

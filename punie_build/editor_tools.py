@@ -14,22 +14,52 @@ from typing import Any
 SYSTEM = "You are a coding agent in an editor. Use the tools for files and terminals. Answer in words when no tool is needed."
 
 
-def _declare(name: str, description: str, required: dict[str, str], optional: dict[str, str] | None = None) -> dict[str, Any]:
+def _declare(
+    name: str, description: str, required: dict[str, str], optional: dict[str, str] | None = None
+) -> dict[str, Any]:
     kinds = {"line": "integer", "limit": "integer"}
-    properties = {key: {"type": kinds.get(key, "string"), "description": text} for key, text in (required | (optional or {})).items()}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": {"type": "object", "properties": properties, "required": list(required)}}}
+    properties = {
+        key: {"type": kinds.get(key, "string"), "description": text}
+        for key, text in (required | (optional or {})).items()
+    }
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {"type": "object", "properties": properties, "required": list(required)},
+        },
+    }
 
 
 _TERMINAL = {"terminal_id": "The id that run_command returned."}
 TOOLS: dict[str, dict[str, Any]] = {
     tool["function"]["name"]: tool
     for tool in (
-        _declare("read_file", "Read a text file of the project.", {"path": "Path of the file."}, {"line": "First line, from 1.", "limit": "How many lines."}),
-        _declare("write_file", "Write text to a file, replacing what it held.", {"path": "Path of the file.", "content": "The whole new text."}),
-        _declare("run_command", "Start a shell command in a terminal and return the terminal's id.", {"command": "The command line."}, {"cwd": "Folder to run in."}),
+        _declare(
+            "read_file",
+            "Read a text file of the project.",
+            {"path": "Path of the file."},
+            {"line": "First line, from 1.", "limit": "How many lines."},
+        ),
+        _declare(
+            "write_file",
+            "Write text to a file, replacing what it held.",
+            {"path": "Path of the file.", "content": "The whole new text."},
+        ),
+        _declare(
+            "run_command",
+            "Start a shell command in a terminal and return the terminal's id.",
+            {"command": "The command line."},
+            {"cwd": "Folder to run in."},
+        ),
         _declare("get_terminal_output", "Return what a terminal has printed so far.", _TERMINAL),
         _declare("release_terminal", "Close a terminal that is no longer needed.", _TERMINAL),
-        _declare("wait_for_terminal_exit", "Wait until the command in a terminal has finished and return its exit code.", _TERMINAL),
+        _declare(
+            "wait_for_terminal_exit",
+            "Wait until the command in a terminal has finished and return its exit code.",
+            _TERMINAL,
+        ),
         _declare("kill_terminal", "Stop the running command in a terminal at once.", _TERMINAL),
     )
 }
@@ -38,7 +68,9 @@ Call = tuple[str, dict[str, Any]]
 
 
 def read_file(path: str, line: int | None = None, limit: int | None = None) -> Call:
-    return "read_file", {"path": path} | {key: value for key, value in (("line", line), ("limit", limit)) if value is not None}
+    return "read_file", {"path": path} | {
+        key: value for key, value in (("line", line), ("limit", limit)) if value is not None
+    }
 
 
 def write_file(path: str, content: str) -> Call:
@@ -68,7 +100,9 @@ def kill_terminal(terminal_id: str) -> Call:
 Step = tuple[Call, str] | tuple[tuple[Call, ...], tuple[str, ...]] | Call | str
 
 
-def talk(*steps: Any, tools: tuple[str, ...] = tuple(TOOLS), category: str | None = None, system: str | None = SYSTEM) -> dict[str, Any]:
+def talk(
+    *steps: Any, tools: tuple[str, ...] = tuple(TOOLS), category: str | None = None, system: str | None = SYSTEM
+) -> dict[str, Any]:
     """A conversation as one JSON-ready example.
 
     Texts alternate between user and assistant, the user first. A pair (call, result) is a call and what came back; (calls,
@@ -88,9 +122,18 @@ def talk(*steps: Any, tools: tuple[str, ...] = tuple(TOOLS), category: str | Non
         for name, arguments in calls:
             number += 1
             used.append(name)
-            tool_calls.append({"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}})
+            tool_calls.append(
+                {
+                    "id": f"call_{number}",
+                    "type": "function",
+                    "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+                }
+            )
         messages.append({"role": "assistant", "content": "", "tool_calls": tool_calls})
-        messages.extend({"role": "tool", "tool_call_id": call["id"], "content": text} for call, text in zip(tool_calls, results, strict=False))
+        messages.extend(
+            {"role": "tool", "tool_call_id": call["id"], "content": text}
+            for call, text in zip(tool_calls, results, strict=False)
+        )
     if category is None:
         category = used[0] if len(used) == 1 else "multi-tool" if used else "words"
     return {"messages": messages, "tools": [TOOLS[name] for name in tools], "category": category}

@@ -67,7 +67,15 @@ def score(suite: Suite, given: dict[str, Answer]) -> tuple[Scored, ...]:
     out = []
     for case in suite.case:
         verdict = judge(case.checks, given[case.id])
-        out.append(Scored(case=case.id, category=case.category, score=round(verdict.score, 6), failure=verdict.failure, reason=verdict.reason))
+        out.append(
+            Scored(
+                case=case.id,
+                category=case.category,
+                score=round(verdict.score, 6),
+                failure=verdict.failure,
+                reason=verdict.reason,
+            )
+        )
     return tuple(out)
 
 
@@ -78,34 +86,51 @@ def evaluate(root: Path, served: Served, spec: Eval, suite: Suite, out: Path, lo
     given, fingerprint, dropped = asyncio.run(_ask(served, spec, suite, logs / "server.log", env, arm, base))
     errors = [answer for answer in given if answer.error]
     if errors:
-        raise ServerError(f"eval of {spec.arm}: {len(errors)} of {len(given)} answers never came, the first ({errors[0].case}): {errors[0].error} - the server's log is {(logs / 'server.log').relative_to(root)}")
-    result = Scores(arm=spec.arm, suite=spec.suite, cases=score(suite, {answer.case: answer for answer in given}), canary=fingerprint, base_canary=identity.fingerprint(base), parse_failures=dropped)
+        raise ServerError(
+            f"eval of {spec.arm}: {len(errors)} of {len(given)} answers never came, the first ({errors[0].case}): {errors[0].error} - the server's log is {(logs / 'server.log').relative_to(root)}"
+        )
+    result = Scores(
+        arm=spec.arm,
+        suite=spec.suite,
+        cases=score(suite, {answer.case: answer for answer in given}),
+        canary=fingerprint,
+        base_canary=identity.fingerprint(base),
+        parse_failures=dropped,
+    )
     (out / "answers.jsonl").write_bytes(b"".join(msgspec.json.encode(answer) + b"\n" for answer in given))
     (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     return result
 
 
-async def _ask(served: Served, spec: Eval, suite: Suite, log: Path, env: Mapping[str, str], arm: identity.Canary, base: identity.Canary) -> tuple[list[Answer], str, int]:
+async def _ask(
+    served: Served,
+    spec: Eval,
+    suite: Suite,
+    log: Path,
+    env: Mapping[str, str],
+    arm: identity.Canary,
+    base: identity.Canary,
+) -> tuple[list[Answer], str, int]:
     decode = asking.decoder(served.model)
     async with serve(served, log, env) as server:
         first, again = await asking.canaries(server, CANARY_TOKENS), await asking.canaries(server, CANARY_TOKENS)
         identity.prove(spec.arm, first, again, arm, base, served.adapter is not None)
         with Bar(f"asking {spec.arm}", len(suite.case)) as bar:
-            given = await asking.ask(server, suite, decode=decode, max_tokens=spec.max_tokens, concurrency=spec.concurrency, tick=bar)
-    return given, identity.fingerprint(first), log.read_text(errors="replace").count("ailed to parse tool call")
+            given = await asking.ask(
+                server, suite, decode=decode, max_tokens=spec.max_tokens, concurrency=spec.concurrency, tick=bar
+            )
+    return given, identity.fingerprint(first), server.child.text().count("ailed to parse tool call")
 
 
 def _witness(served: Served, env: Mapping[str, str], logs: Path) -> tuple[identity.Canary, identity.Canary]:
     """(what the arm says, what the base says), computed by a process that loads the weights itself."""
     log, out = logs / "witness.log", logs / "witness.json"
-    log.unlink(missing_ok=True)
     out.unlink(missing_ok=True)
     arguments = [str(served.model), str(served.adapter or "-"), str(CANARY_TOKENS), str(out)]
     with Child("punie_build.witness", arguments, log, env) as child:
         while child.running:
             time.sleep(0.05)
-        if child.process.returncode != 0 or not out.exists():
-            said = [line.strip().removeprefix("punie: ") for line in child.tail(40).splitlines() if line.strip().startswith("punie: ")]
-            raise ModelError(said[-1] if said else f"the model cannot be loaded - the end of {log.name}:\n{child.tail()}")
+        if child.process.returncode != 0:
+            raise ModelError(child.failure("loading the model"))
     told: dict[str, Any] = json.loads(out.read_text())
     return told["arm"], told["base"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
@@ -33,14 +33,14 @@ class ToolCall(Struct, frozen=True):
 class Message(Struct, frozen=True):
     role: Role
     content: str | None = None
-    tool_calls: tuple[ToolCall, ...] | None | UnsetType = UNSET
+    tool_calls: tuple[ToolCall, ...] | None = None
 
 
 class Example(Struct, frozen=True):
     """A conversation: at least one message. `tools` are the declarations the assistant could see."""
 
     messages: tuple[Message, ...]
-    tools: tuple[dict[str, Any], ...] | None | UnsetType = UNSET
+    tools: tuple[dict[str, Any], ...] | None = None
     category: str | None = None
 
     def said(self, *roles: Role) -> Iterator[str]:
@@ -60,7 +60,9 @@ class Row(Struct, frozen=True):
 
     def identity(self) -> str:
         """A name for what the row teaches: equal for equal messages and tools, whatever the spelling of the JSON."""
-        return hashlib.sha256(msgspec.json.encode([self.example.messages, self.example.tools], order="deterministic")).hexdigest()
+        return hashlib.sha256(
+            msgspec.json.encode([self.example.messages, self.example.tools], order="deterministic")
+        ).hexdigest()
 
     def question(self) -> str:
         """What groups rows that must stay on one side of a split: the first thing the user says."""
@@ -94,4 +96,5 @@ def _explain(problem: str) -> str:
         return "lacks 'messages' - each line is {\"messages\": [...]}"
     if "role" in problem and "enum value" in problem:
         return f"wrong role: {problem} - use system, user, assistant or tool"
-    return f"{problem} - see docs/recipes.md, 'Chat JSONL'"
+    what, _, where = problem.replace("`", "'").partition(" - at '$")
+    return f"{where.rstrip(chr(39)).lstrip('.') or 'line'}: {what[:1].lower()}{what[1:]} - docs/recipes.md shows a line"

@@ -28,7 +28,10 @@ class Filter(Kind, frozen=True, kw_only=True):
         return self.keep
 
 
-_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?</tool_\1>|https?://\S+|\S*[/\\_{}<>=]\S*|\b\w+\.\w+\b|\S*\d\S*", re.DOTALL)
+_NOT_PROSE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?</tool_\1>|https?://\S+|\S*[/\\_{}<>=]\S*|\b\w+\.\w+\b|\S*\d\S*",
+    re.DOTALL,
+)
 
 
 class Language(Filter, frozen=True, kw_only=True):
@@ -88,7 +91,10 @@ class ContentQuality(Filter, frozen=True, kw_only=True):
     min_chars: Annotated[int, Meta(ge=1)] = 1
 
     def keep(self, example: Example) -> bool:
-        return all(message.tool_calls or message.role == "tool" or len((message.content or "").strip()) >= self.min_chars for message in example.messages)
+        return all(
+            message.tool_calls or message.role == "tool" or len((message.content or "").strip()) >= self.min_chars
+            for message in example.messages
+        )
 
 
 class EndsWithAssistant(Filter, frozen=True, kw_only=True):

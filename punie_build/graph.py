@@ -70,7 +70,15 @@ def _config(described: Described) -> dict[str, Any]:
 
 def _task(described: Described, doc: str, **more: Any) -> Task:
     config = _config(described) | more.pop("config", {})
-    return Task(kind=described.kind, name=described.name, doc=described.spec.description or doc, target=layout.target(described.kind, described.name), spec=described.spec, config=config, **more)
+    return Task(
+        kind=described.kind,
+        name=described.name,
+        doc=described.spec.description or doc,
+        target=layout.target(described.kind, described.name),
+        spec=described.spec,
+        config=config,
+        **more,
+    )
 
 
 def _label(recipe: Recipe, name: str, kinds: tuple[str, ...] = DATA) -> str:
@@ -83,7 +91,10 @@ def _data(recipe: Recipe, described: Described) -> Task:
     inputs = tuple(layout.target("dataset", name) for name in names)
     if described.kind == "dataset":
         kind = msgspec.to_builtins(spec.source)["type"]
-        doc, inputs = f"examples from {spec.source.path if isinstance(spec.source, Local) else kind}", spec.source.inputs()
+        doc, inputs = (
+            f"examples from {spec.source.path if isinstance(spec.source, Local) else kind}",
+            spec.source.inputs(),
+        )
     elif described.kind == "stage":
         doc = f"{spec.from_} sifted by {', '.join(f['type'] for f in msgspec.to_builtins(spec.filters))}"
     else:
@@ -94,7 +105,13 @@ def _data(recipe: Recipe, described: Described) -> Task:
 def _adapter(recipe: Recipe, described: Described) -> Task:
     spec: Adapter = described.spec
     doc = f"LoRA of {spec.base} on {spec.data}, rank {spec.lora.rank}, {spec.iters} iterations"
-    return _task(described, doc, needs=(_label(recipe, spec.data),), inputs=(layout.target("dataset", spec.data),), base=recipe.find(("base",), spec.base).spec)
+    return _task(
+        described,
+        doc,
+        needs=(_label(recipe, spec.data),),
+        inputs=(layout.target("dataset", spec.data),),
+        base=recipe.find(("base",), spec.base).spec,
+    )
 
 
 def eval_of(recipe: Recipe, spec: Any, arm: str) -> Described:
@@ -126,7 +143,9 @@ def _comparison(recipe: Recipe, described: Described, evals: list[Described]) ->
     needs = dict.fromkeys([*lineage, *(f"eval:{each.name}" for each in evals)])
     inputs = [layout.target(*label.split(":", 1)) for label in needs]
     doc = f"{' against '.join(reversed(described.spec.arms))} on {described.spec.suite}"
-    return _task(described, doc, needs=tuple(needs), inputs=tuple(inputs), config={"evals": [each.name for each in evals]})
+    return _task(
+        described, doc, needs=tuple(needs), inputs=tuple(inputs), config={"evals": [each.name for each in evals]}
+    )
 
 
 def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:

@@ -38,10 +38,18 @@ def distance(a: Canary, b: Canary) -> float:
 def prove(name: str, served: Canary, again: Canary, arm: Canary, base: Canary, adapted: bool) -> None:
     """Raise IdentityError unless the server says what these weights say, twice, and an adapter changes anything at all."""
     if distance(served, again) > ROUNDING:
-        raise IdentityError(f"{name}: the server answers the same question differently each time - is another program using its port?")
+        raise IdentityError(
+            f"{name}: the server answers the same question differently each time - is another program using its port?"
+        )
     if adapted and distance(arm, base) == 0:
-        raise IdentityError(f"{name}: the adapter changes nothing, base and adapter give equal probabilities - train longer, or with a larger learning_rate")
+        raise IdentityError(
+            f"{name}: the adapter changes nothing, base and adapter give equal probabilities - train longer, or with a larger learning_rate"
+        )
     if adapted and distance(served, base) < distance(served, arm):
-        raise IdentityError(f"{name}: the base answered, not the adapter - this version of mlx-lm does not serve adapters as punie-build asks")
+        raise IdentityError(
+            f"{name}: the base answered, not the adapter - this version of mlx-lm does not serve adapters as punie-build asks"
+        )
     if (gap := distance(served, arm)) > ROUNDING:
-        raise IdentityError(f"{name}: other weights answered (log-probabilities differ by {gap:.2f} nats) - is another server on this machine's port?")
+        raise IdentityError(
+            f"{name}: other weights answered (log-probabilities differ by {gap:.2f} nats) - is another server on this machine's port?"
+        )

@@ -28,15 +28,16 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 def problems(path: Path) -> Iterator[str | Row]:
     """Each line of a file as a row, or as a text saying what is wrong with it."""
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     with path.open("rb") as file:
         for number, line in lines(file):
             if line is None:
-                yield f"{path}:{number}: longer than {LONGEST_LINE // 2**20} MiB - is this file JSONL?"
+                yield f"{shown}:{number}: longer than {LONGEST_LINE // 2**20} MiB - is this file JSONL?"
                 continue
             try:
                 yield parse(line)
             except ValueError as error:
-                yield f"{path}:{number}: {error}"
+                yield f"{shown}:{number}: {error}"
 
 
 def read(path: Path) -> Iterator[Row]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FOLDERS = {"dataset": "data", "stage": "data", "mix": "data", "adapter": "adapters", "eval": "reports", "comparison": "reports"}
+FOLDERS = {
+    "dataset": "data",
+    "stage": "data",
+    "mix": "data",
+    "adapter": "adapters",
+    "eval": "reports",
+    "comparison": "reports",
+}
 STATE = ".punie"  # what may be deleted at any time: staging, logs, the fast BLAS
 
 

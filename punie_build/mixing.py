@@ -66,7 +66,8 @@ def repeated(row: Row, part: Part, seed: int) -> int:
 def unique(rows: Iterable[tuple[Part, Row]]) -> tuple[list[tuple[Part, Row]], list[tuple[Part, Row]]]:
     """(first of each, the twins after it); rows are twins when messages and tools are equal."""
     seen: set[str] = set()
-    first, twins = [], []
+    first: list[tuple[Part, Row]] = []
+    twins: list[tuple[Part, Row]] = []
     for part, row in rows:
         name = row.identity()
         (twins if name in seen else first).append((part, row))

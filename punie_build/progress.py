@@ -21,7 +21,13 @@ class Bar:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("   {task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(), TextColumn("{task.fields[facts]}"))
+            columns = (
+                TextColumn("   {task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[facts]}"),
+            )
             self.live = Progress(*columns, console=Console(stderr=True), transient=True)
             self.live.start()
             self.task = self.live.add_task(self.title, total=self.total, facts="")
@@ -35,6 +41,8 @@ class Bar:
             left = (self.said - self.started) / max(done, 1) * (self.total - done)
             print(f"   {self.title} {done}/{self.total}  {facts}  about {left:.0f} s left", file=sys.stderr, flush=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.live:
             self.live.stop()

@@ -16,10 +16,12 @@ from typing import Any
 from punie_build.examples import Example
 
 _FENCE = re.compile(r"```[ \t]*(?:python|py|python2|python3)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_CODE_LINE = re.compile(r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE)
-GONE = frozenset("xrange unicode raw_input basestring unichr execfile".split())
-GONE_METHODS = frozenset("has_key iteritems itervalues iterkeys".split())
-GONE_MODULES = frozenset("urllib2 ConfigParser StringIO cPickle Tkinter httplib urlparse".split())
+_CODE_LINE = re.compile(
+    r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE
+)
+GONE = frozenset(["xrange", "unicode", "raw_input", "basestring", "unichr", "execfile"])
+GONE_METHODS = frozenset(["has_key", "iteritems", "itervalues", "iterkeys"])
+GONE_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tkinter", "httplib", "urlparse"])
 
 
 def blocks(example: Example) -> Iterator[str]:
@@ -59,7 +61,12 @@ def _uses_gone_names(tree: ast.AST) -> bool:
             modules = {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
             if modules & GONE_MODULES:
                 return True
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.RShift) and isinstance(node.left, ast.Name) and node.left.id == "print":
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.RShift)
+            and isinstance(node.left, ast.Name)
+            and node.left.id == "print"
+        ):
             return True  # `print >>file, text` parses today, as a shift of the function `print`
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in GONE_METHODS:
             return True
@@ -82,7 +89,15 @@ def _python2_construct(code: str) -> bool:
 
     try:
         tree = _driver().parse_string(code.rstrip() + "\n")
-    except (parse.ParseError, tokenize.TokenError, IndentationError, UnicodeError, RecursionError, AssertionError, IndexError):
+    except (
+        parse.ParseError,
+        tokenize.TokenError,
+        IndentationError,
+        UnicodeError,
+        RecursionError,
+        AssertionError,
+        IndexError,
+    ):
         return False
     symbols = pygram.python_symbols
     for node in tree.pre_order():
@@ -92,6 +107,13 @@ def _python2_construct(code: str) -> bool:
             return True
         if node.type == symbols.raise_stmt and any(str(child) == "," for child in node.children):
             return True
-        if not node.children and (node.value in ("<>", "`") or re.fullmatch(r"0[0-7]+|\d+[lL]|0[xX][0-9a-fA-F]+[lL]|[uU][rR](['\"]).*", node.value, re.DOTALL)) and node.value != "0" * len(node.value):
+        if (
+            not node.children
+            and (
+                node.value in ("<>", "`")
+                or re.fullmatch(r"0[0-7]+|\d+[lL]|0[xX][0-9a-fA-F]+[lL]|[uU][rR](['\"]).*", node.value, re.DOTALL)
+            )
+            and node.value != "0" * len(node.value)
+        ):
             return True
     return False

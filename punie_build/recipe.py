@@ -96,7 +96,16 @@ class Comparison(Spec, frozen=True, kw_only=True):
             raise ValueError("an arm occurs twice - compare different arms")
 
 
-KINDS: dict[str, type[Spec]] = {"base": Base, "dataset": Dataset, "stage": Stage, "mix": Mix, "adapter": Adapter, "suite": SuiteFile, "eval": Eval, "comparison": Comparison}
+KINDS: dict[str, type[Spec]] = {
+    "base": Base,
+    "dataset": Dataset,
+    "stage": Stage,
+    "mix": Mix,
+    "adapter": Adapter,
+    "suite": SuiteFile,
+    "eval": Eval,
+    "comparison": Comparison,
+}
 DATA, ARMS, SUITES, REPORTS = ("dataset", "stage", "mix"), ("base", "adapter"), ("suite",), ("eval", "comparison")
 FAMILIES = (DATA, ARMS, SUITES, REPORTS)
 
@@ -172,13 +181,19 @@ def _describe(kind: str, name: str, table: dict[str, Any], label: str, found: li
     where = f"{label}: {kind}.{name}"
     problems = []
     if not NAME.fullmatch(name) or name.endswith(".") or ".." in name:
-        problems.append(f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder")
+        problems.append(
+            f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder"
+        )
     problems += mistakes(table, KINDS[kind], where)
     if problems:
         found += problems
         return None
     spec = msgspec.convert(table, KINDS[kind])
-    for key, place in (("path", getattr(spec, "path", None)), ("file", getattr(spec, "file", None)), ("source.path", spec.source.path if isinstance(spec, Dataset) and isinstance(spec.source, Local) else None)):
+    for key, place in (
+        ("path", getattr(spec, "path", None)),
+        ("file", getattr(spec, "file", None)),
+        ("source.path", spec.source.path if isinstance(spec, Dataset) and isinstance(spec.source, Local) else None),
+    ):
         if place is not None and (problem := _escapes(place)):
             found.append(f"{where}.{key}: {problem}")
             return None
@@ -200,7 +215,9 @@ def _add(artifacts: dict[tuple[str, str], Described], new: Described, found: lis
     for kind in family:
         old = artifacts.get((kind, new.name))
         # two names that differ only in case are one folder on a Mac
-        old = old or next((other for (k, name), other in artifacts.items() if k == kind and name.lower() == new.name.lower()), None)
+        old = old or next(
+            (other for (k, name), other in artifacts.items() if k == kind and name.lower() == new.name.lower()), None
+        )
         if old:
             found.append(f"{new.where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another")
             return

@@ -15,30 +15,190 @@ from typing import Any
 from punie_build import editor_tools as tools
 from punie_build.editor_tools import TOOLS, talk
 
-STEMS = "alpha batch cache chart client codec daemon editor engine export filter format graph helper image index input kernel layout ledger loader logger mapper matrix merge metric model monitor node order output panel parser patch plugin policy query queue reader record render report router runner sample schema score search sensor signal socket sorter state stream table target timer token tracker update user vector viewer widget worker".split()
-FOLDERS = "src lib app tests docs scripts tools core web api data etc conf examples server client".split()
-ENDINGS = "py md txt json toml yaml js css html sh cfg ini log csv".split()
-PROGRAMS = "pytest make npm cargo ruff git python pip node docker go mypy tox black uv".split()
-WORDS = "green river stone window copper winter silver garden morning harbor letter music paper bridge forest candle market summer yellow island".split()
+STEMS = [
+    "alpha",
+    "batch",
+    "cache",
+    "chart",
+    "client",
+    "codec",
+    "daemon",
+    "editor",
+    "engine",
+    "export",
+    "filter",
+    "format",
+    "graph",
+    "helper",
+    "image",
+    "index",
+    "input",
+    "kernel",
+    "layout",
+    "ledger",
+    "loader",
+    "logger",
+    "mapper",
+    "matrix",
+    "merge",
+    "metric",
+    "model",
+    "monitor",
+    "node",
+    "order",
+    "output",
+    "panel",
+    "parser",
+    "patch",
+    "plugin",
+    "policy",
+    "query",
+    "queue",
+    "reader",
+    "record",
+    "render",
+    "report",
+    "router",
+    "runner",
+    "sample",
+    "schema",
+    "score",
+    "search",
+    "sensor",
+    "signal",
+    "socket",
+    "sorter",
+    "state",
+    "stream",
+    "table",
+    "target",
+    "timer",
+    "token",
+    "tracker",
+    "update",
+    "user",
+    "vector",
+    "viewer",
+    "widget",
+    "worker",
+]
+FOLDERS = [
+    "src",
+    "lib",
+    "app",
+    "tests",
+    "docs",
+    "scripts",
+    "tools",
+    "core",
+    "web",
+    "api",
+    "data",
+    "etc",
+    "conf",
+    "examples",
+    "server",
+    "client",
+]
+ENDINGS = ["py", "md", "txt", "json", "toml", "yaml", "js", "css", "html", "sh", "cfg", "ini", "log", "csv"]
+PROGRAMS = [
+    "pytest",
+    "make",
+    "npm",
+    "cargo",
+    "ruff",
+    "git",
+    "python",
+    "pip",
+    "node",
+    "docker",
+    "go",
+    "mypy",
+    "tox",
+    "black",
+    "uv",
+]
+WORDS = [
+    "green",
+    "river",
+    "stone",
+    "window",
+    "copper",
+    "winter",
+    "silver",
+    "garden",
+    "morning",
+    "harbor",
+    "letter",
+    "music",
+    "paper",
+    "bridge",
+    "forest",
+    "candle",
+    "market",
+    "summer",
+    "yellow",
+    "island",
+]
 
 
 def _path(r: Random) -> str:
     parts = [r.choice(FOLDERS) for _ in range(r.choice([0, 0, 1, 1, 2]))]
-    return "/".join([*parts, f"{r.choice(['', '', 'test_', 'my_'])}{r.choice(STEMS)}{r.choice(['', '', '', str(r.randint(1, 9))])}.{r.choice(ENDINGS)}"])
+    return "/".join(
+        [
+            *parts,
+            f"{r.choice(['', '', 'test_', 'my_'])}{r.choice(STEMS)}{r.choice(['', '', '', str(r.randint(1, 9))])}.{r.choice(ENDINGS)}",
+        ]
+    )
 
 
 def _text(r: Random) -> str:
     a, n = r.choice(STEMS), r.randint(0, 99)
-    return r.choice([f"{a} = {n}", f"print('{r.choice(WORDS)}')", f"def {a}():\n    return {n}", f"import {a}", f"# {a}", f"{a}: {r.choice(WORDS)}", " ".join(r.sample(WORDS, r.randint(1, 3))), f"{a},{n}", f"{a.upper()}={n}"])
+    return r.choice(
+        [
+            f"{a} = {n}",
+            f"print('{r.choice(WORDS)}')",
+            f"def {a}():\n    return {n}",
+            f"import {a}",
+            f"# {a}",
+            f"{a}: {r.choice(WORDS)}",
+            " ".join(r.sample(WORDS, r.randint(1, 3))),
+            f"{a},{n}",
+            f"{a.upper()}={n}",
+        ]
+    )
 
 
 def _command(r: Random) -> str:
     program = r.choice(PROGRAMS)
-    return r.choice([f"{program} {r.choice('test build run check install status clean list lint start'.split())}", f"{program} {_path(r)}", program, f"{program} --version", f"{program} -v {r.choice(FOLDERS)}", f"cat {_path(r)}", f"ls {r.choice(FOLDERS)}", f"grep {r.choice(WORDS)} {_path(r)}", f"echo {r.choice(WORDS)}", f"sleep {r.randint(1, 90)}"])
+    return r.choice(
+        [
+            f"{program} {r.choice(['test', 'build', 'run', 'check', 'install', 'status', 'clean', 'list', 'lint', 'start'])}",
+            f"{program} {_path(r)}",
+            program,
+            f"{program} --version",
+            f"{program} -v {r.choice(FOLDERS)}",
+            f"cat {_path(r)}",
+            f"ls {r.choice(FOLDERS)}",
+            f"grep {r.choice(WORDS)} {_path(r)}",
+            f"echo {r.choice(WORDS)}",
+            f"sleep {r.randint(1, 90)}",
+        ]
+    )
 
 
 def _terminal(r: Random) -> str:
-    return r.choice([f"t{r.randint(1, 99)}", f"term-{r.randint(1, 99)}", f"terminal-{r.randint(1, 20)}", f"{r.choice(STEMS)}-{r.randint(1, 9)}", f"job{r.randint(1, 60)}", f"sh_{r.randint(1, 30)}", f"{r.randint(1, 400)}"])
+    return r.choice(
+        [
+            f"t{r.randint(1, 99)}",
+            f"term-{r.randint(1, 99)}",
+            f"terminal-{r.randint(1, 20)}",
+            f"{r.choice(STEMS)}-{r.randint(1, 9)}",
+            f"job{r.randint(1, 60)}",
+            f"sh_{r.randint(1, 30)}",
+            f"{r.randint(1, 400)}",
+        ]
+    )
 
 
 def _quoted(r: Random, text: str) -> str:
@@ -57,7 +217,12 @@ ASKS: dict[str, tuple[str, ...]] = {
     "wait_for_terminal_exit": ("Wait for {t}", "Wait until terminal {t} ends", "Block until {t} is finished", "Let {t} complete", "Has {t} exited? Wait for it", "Stay until terminal {t} is done", "Give me the exit code of {t}", "When {t} ends, tell me how"),
     "kill_terminal": ("Kill {t}", "Stop terminal {t}", "Terminate {t}", "{t} hangs, kill it", "End the process in {t} now", "Interrupt {t}", "Abort what {t} is doing", "Terminal {t} does not respond, stop it"),
 }  # fmt: skip
-RESULTS = {"write_file": ("ok",), "release_terminal": ("ok", "closed"), "kill_terminal": ("ok", "stopped"), "wait_for_terminal_exit": ("exit code 0", "exit code 1")}
+RESULTS = {
+    "write_file": ("ok",),
+    "release_terminal": ("ok", "closed"),
+    "kill_terminal": ("ok", "stopped"),
+    "wait_for_terminal_exit": ("exit code 0", "exit code 1"),
+}
 QUESTIONS = (
     ("What is a shell?", "A shell is a program that runs commands."), ("Good morning", "Good morning! What shall we do?"), ("What does git do?", "git keeps the history of a project."), ("What is an exit code?", "An exit code is a number a program returns: 0 means success."),
     ("Do you like Python?", "Python is a fine language to read and write."), ("What is a test for?", "A test shows that code does what it should."), ("Read it", "Which file shall I read?"), ("Run it", "Which command shall I run?"), ("Close it", "Which terminal shall I close?"), ("Thank you", "You are welcome."),
@@ -76,7 +241,12 @@ def _toolbox(r: Random, *needed: str) -> tuple[str, ...]:
 def _request(r: Random, name: str) -> tuple[str, tools.Call]:
     ask = r.choice(ASKS[name])
     path, text, command, terminal = _path(r), _text(r), _command(r), _terminal(r)
-    said = ask.replace("{p}", r.choice([path, path, path, f"`{path}`"])).replace("{x}", r.choice([command, command, f"`{command}`"])).replace("{t}", terminal).replace("{c}", _quoted(r, text))
+    said = (
+        ask.replace("{p}", r.choice([path, path, path, f"`{path}`"]))
+        .replace("{x}", r.choice([command, command, f"`{command}`"]))
+        .replace("{t}", terminal)
+        .replace("{c}", _quoted(r, text))
+    )
     call = {
         "read_file": lambda: tools.read_file(path), "write_file": lambda: tools.write_file(path, text), "run_command": lambda: tools.run_command(command),
         "get_terminal_output": lambda: tools.get_terminal_output(terminal), "release_terminal": lambda: tools.release_terminal(terminal),
@@ -89,7 +259,15 @@ def _single(r: Random) -> dict[str, Any]:
     name = r.choice(list(TOOLS))
     said, call = _request(r, name)
     back = r.choice(RESULTS.get(name, ())) if name in RESULTS and r.random() < 0.5 else None
-    steps = (said, (call, back), {"ok": "Done.", "closed": "It is closed.", "stopped": "It is stopped."}.get(back, f"It ended with {back}.")) if back else (said, call)
+    steps = (
+        (
+            said,
+            (call, back),
+            {"ok": "Done.", "closed": "It is closed.", "stopped": "It is stopped."}.get(back, f"It ended with {back}."),
+        )
+        if back
+        else (said, call)
+    )
     return talk(*steps, tools=_toolbox(r, name))
 
 
@@ -97,15 +275,37 @@ def _modify(r: Random) -> dict[str, Any]:
     path, old, new = _path(r), r.choice(STEMS), r.choice(WORDS)
     before = r.choice([f"name = {old}", f"{old}\n{r.choice(WORDS)}", f"import {old}"])
     after = before.replace(old, new)
-    asked = r.choice([f"Replace {old} by {new} in {path}", f"Change {old} to {new} in {path}", f"In {path}, {old} should be {new}"])
+    asked = r.choice(
+        [f"Replace {old} by {new} in {path}", f"Change {old} to {new} in {path}", f"In {path}, {old} should be {new}"]
+    )
     look, save = tools.read_file(path), tools.write_file(path, after)
     verify = ((look, after),) if r.random() < 0.6 else ()
-    return talk(asked, (look, before), (save, "ok"), *verify, f"{path} now says {new}.", tools=_toolbox(r, "read_file", "write_file"))
+    return talk(
+        asked,
+        (look, before),
+        (save, "ok"),
+        *verify,
+        f"{path} now says {new}.",
+        tools=_toolbox(r, "read_file", "write_file"),
+    )
 
 
 def _run_and_look(r: Random) -> dict[str, Any]:
-    command, terminal, printed = _command(r), _terminal(r), r.choice(["ok", "3 passed", "1 failed", "error: not found", r.choice(WORDS)])
-    steps: list[Any] = [r.choice([f"Run {command} and tell me what it prints", f"What does {command} print?", f"Execute {command}, then show the output"]), (tools.run_command(command), terminal)]
+    command, terminal, printed = (
+        _command(r),
+        _terminal(r),
+        r.choice(["ok", "3 passed", "1 failed", "error: not found", r.choice(WORDS)]),
+    )
+    steps: list[Any] = [
+        r.choice(
+            [
+                f"Run {command} and tell me what it prints",
+                f"What does {command} print?",
+                f"Execute {command}, then show the output",
+            ]
+        ),
+        (tools.run_command(command), terminal),
+    ]
     if r.random() < 0.5:
         steps.append((tools.wait_for_terminal_exit(terminal), "exit code 0"))
     steps += [(tools.get_terminal_output(terminal), printed), f"It printed: {printed}"]
@@ -121,7 +321,15 @@ FOREIGN = (
     ("¿Puedes mostrarme cómo se ejecutan las pruebas del proyecto?", "Claro, las pruebas se ejecutan desde la carpeta principal del proyecto."), ("このファイルの内容を教えてください。", "このファイルには設定が書かれています。"),
     ("Можешь объяснить, что делает эта программа?", "Эта программа читает файл и выводит строки на экран."), ("Puoi spiegarmi come funziona questo programma?", "Certo, il programma legge un elenco e stampa ogni elemento."),
 )  # fmt: skip
-OLD_PYTHON = ('print "{w}"', 'for i in xrange({n}):\n    print i', 'try:\n    {s}()\nexcept ValueError, error:\n    print error', 'raise ValueError, "{w}"', 'name = raw_input("{w}? ")', 'import urllib2\nurllib2.urlopen("{w}")', 'if {n} <> 3:\n    exec "{s}()"')
+OLD_PYTHON = (
+    'print "{w}"',
+    "for i in xrange({n}):\n    print i",
+    "try:\n    {s}()\nexcept ValueError, error:\n    print error",
+    'raise ValueError, "{w}"',
+    'name = raw_input("{w}? ")',
+    'import urllib2\nurllib2.urlopen("{w}")',
+    'if {n} <> 3:\n    exec "{s}()"',
+)
 
 
 def _foreign(r: Random) -> dict[str, Any]:
@@ -129,15 +337,34 @@ def _foreign(r: Random) -> dict[str, Any]:
 
 
 def _old_python(r: Random) -> dict[str, Any]:
-    code = r.choice(OLD_PYTHON).replace("{w}", r.choice(WORDS)).replace("{n}", str(r.randint(1, 99))).replace("{s}", r.choice(STEMS))
-    return talk(f"Show me an example with {r.choice(WORDS)} in Python", f"```python\n{code}\n```", tools=(), category="python", system=None)
+    code = (
+        r.choice(OLD_PYTHON)
+        .replace("{w}", r.choice(WORDS))
+        .replace("{n}", str(r.randint(1, 99)))
+        .replace("{s}", r.choice(STEMS))
+    )
+    return talk(
+        f"Show me an example with {r.choice(WORDS)} in Python",
+        f"```python\n{code}\n```",
+        tools=(),
+        category="python",
+        system=None,
+    )
 
 
 def _unanswered(r: Random) -> dict[str, Any]:
     return talk(_request(r, r.choice(list(TOOLS)))[0], tools=(), system=None)
 
 
-KINDS: tuple[tuple[Callable[[Random], dict[str, Any]], float], ...] = ((_single, 58), (_modify, 10), (_run_and_look, 8), (_words, 8), (_foreign, 6), (_old_python, 6), (_unanswered, 4))
+KINDS: tuple[tuple[Callable[[Random], dict[str, Any]], float], ...] = (
+    (_single, 58),
+    (_modify, 10),
+    (_run_and_look, 8),
+    (_words, 8),
+    (_foreign, 6),
+    (_old_python, 6),
+    (_unanswered, 4),
+)
 
 
 def sample(seed: int, index: int) -> dict[str, Any]:

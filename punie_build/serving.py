@@ -48,7 +48,7 @@ class Server(Struct, frozen=True, kw_only=True):
     child: Child
 
 
-class PortTaken(ServerError):
+class PortTakenError(ServerError):
     """Somebody took the port between our looking and the server's binding."""
 
 
@@ -57,12 +57,11 @@ async def serve(served: Served, log: Path, env: Mapping[str, str], port: int | N
     """Start, wait until it has answered, and end it whatever happens. Raises ServerError."""
     for attempt in range(1, TRIES + 1):
         chosen = port or free_port()
-        log.unlink(missing_ok=True)
         with Child("mlx_lm", served.arguments(chosen), log, env) as child:
             server = Server(url=f"http://{HOST}:{chosen}", child=child)
             try:
                 await _ready(server, chosen)
-            except PortTaken:
+            except PortTakenError:
                 if port or attempt == TRIES:
                     raise
                 continue
@@ -83,30 +82,43 @@ async def _ready(server: Server, port: int) -> None:
         while True:
             check(server, port)
             if time.monotonic() > deadline:
-                raise ServerError(f"the model server did not answer within {START_SECONDS:.0f} s - its log:\n{server.child.tail()}")
+                raise ServerError(
+                    f"the model server did not answer within {START_SECONDS:.0f} s - its log:\n{server.child.tail()}"
+                )
             try:
-                answer = await client.post(f"{server.url}/v1/chat/completions", json=request([{"role": "user", "content": "hi"}], max_tokens=1))
+                answer = await client.post(
+                    f"{server.url}/v1/chat/completions", json=request([{"role": "user", "content": "hi"}], max_tokens=1)
+                )
             except httpx.HTTPError:
                 await asyncio.sleep(0.1)
                 continue
             check(server, port)  # whoever answered, our own server must have seen it
-            if answer.status_code == 200 and '"POST /v1/chat/completions' in server.child.tail(200):
+            if answer.status_code == 200 and '"POST /v1/chat/completions' in server.child.text():
                 return
             if answer.status_code != 200:
-                raise ServerError(f"the model cannot be served: {answer.text[:200]} - the end of its log:\n{server.child.tail()}")
+                raise ServerError(
+                    f"the model cannot be served: {answer.text[:200]} - the end of its log:\n{server.child.tail()}"
+                )
             await asyncio.sleep(0.1)
 
 
 def check(server: Server, port: int) -> None:
     """Raise ServerError if the server has died or never got its port."""
-    tail = server.child.tail(60)
-    if "Address already in use" in tail:
-        raise PortTaken(f"port {port} is in use by another program - stop it, or let punie-build choose a port")
+    if "Address already in use" in server.child.text():
+        raise PortTakenError(f"port {port} is in use by another program - stop it, or let punie-build choose a port")
     if not server.child.running:
-        raise ServerError(f"the model server died with exit code {server.child.process.returncode} - the end of its log:\n{server.child.tail()}")
+        raise ServerError(server.child.failure("the model server"))
 
 
-def request(messages: list[dict[str, Any]], *, max_tokens: int, tools: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def request(
+    messages: list[dict[str, Any]], *, max_tokens: int, tools: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """The body of a question: greedy, with the ids of all tokens written, and no `seed`, which would end batching."""
-    body: dict[str, Any] = {"model": MODEL, "messages": messages, "temperature": 0.0, "max_tokens": max_tokens, "logprobs": True}
+    body: dict[str, Any] = {
+        "model": MODEL,
+        "messages": messages,
+        "temperature": 0.0,
+        "max_tokens": max_tokens,
+        "logprobs": True,
+    }
     return body | ({"tools": tools} if tools else {})

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 def kebab(name: str) -> str:
     """`PythonVersion` -> `python-version`: how a kind is named in a recipe."""
-    return "".join("-" + letter.lower() if letter.isupper() else letter for letter in name.rpartition(".")[2]).lstrip("-")
+    return "".join("-" + letter.lower() if letter.isupper() else letter for letter in name.rpartition(".")[2]).lstrip(
+        "-"
+    )
 
 
 class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -39,7 +39,7 @@ def mcnemar(gained: int, lost: int) -> float:
     n, tail = gained + lost, min(gained, lost)
     if n == 0:
         return 1.0
-    return min(1.0, 2 * sum(comb(n, k) for k in range(tail + 1)) / 2**n)
+    return min(1.0, 2 * sum(comb(n, k) for k in range(tail + 1)) / float(2**n))
 
 
 def detectable(n: int, power: float = 0.8) -> float:

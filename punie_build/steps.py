@@ -15,7 +15,14 @@ from punie_build.serving import Served
 
 def steps(recipe: Recipe) -> dict[str, Callable[[Work], str]]:
     """The step of each kind of task; the recipe is there for the cases of its suites."""
-    return {"dataset": _dataset, "stage": _stage, "mix": _mix, "adapter": _adapter, "eval": lambda work: _eval(recipe, work), "comparison": lambda work: _comparison(recipe, work)}
+    return {
+        "dataset": _dataset,
+        "stage": _stage,
+        "mix": _mix,
+        "adapter": _adapter,
+        "eval": lambda work: _eval(recipe, work),
+        "comparison": lambda work: _comparison(recipe, work),
+    }
 
 
 def _dataset(work: Work) -> str:
@@ -25,11 +32,15 @@ def _dataset(work: Work) -> str:
 def _stage(work: Work) -> str:
     stats = data_steps.stage(work.task.name, work.task.spec, work.root / work.task.inputs[0], work.out)
     lost = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
-    return f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})" + (f"; dropped {lost}" if lost else "")
+    return f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})" + (
+        f"; dropped {lost}" if lost else ""
+    )
 
 
 def _mix(work: Work) -> str:
-    return _counts(data_steps.mix(work.task.name, work.task.spec, [work.root / place for place in work.task.inputs], work.out))
+    return _counts(
+        data_steps.mix(work.task.name, work.task.spec, [work.root / place for place in work.task.inputs], work.out)
+    )
 
 
 def _counts(stats: Stats) -> str:
@@ -42,7 +53,9 @@ def _adapter(work: Work) -> str:
     data = work.root / work.task.inputs[0]
     count = data_steps.stats(data).splits["train"].kept
     if count < training.FEWEST:
-        print(f"   {work.task.label}: only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart")
+        print(
+            f"   {work.task.label}: only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart"
+        )
     training.train(work.root, _base(work), data, work.task.spec, work.out, work.logs / "training.log")
     return training.summary(work.out)
 
@@ -50,7 +63,9 @@ def _adapter(work: Work) -> str:
 def _eval(recipe: Recipe, work: Work) -> str:
     adapter = work.root / work.task.inputs[0] if work.task.inputs else None
     served = Served(model=_base(work), adapter=adapter)
-    scores = evaluating.evaluate(work.root, served, work.task.spec, recipe.suites[work.task.spec.suite], work.out, work.logs)
+    scores = evaluating.evaluate(
+        work.root, served, work.task.spec, recipe.suites[work.task.spec.suite], work.out, work.logs
+    )
     return f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})"
 
 

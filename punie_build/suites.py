@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
-from punie_build.checks import AnyCheck, Answer, Asked, Calls, Check, Expected, Keywords, NoCall
+from punie_build.checks import Answer, AnyCheck, Asked, Calls, Check, Expected, Keywords, NoCall
 from punie_build.editor_tools import SYSTEM, TOOLS
 from punie_build.examples import Message
 from punie_build.spec import Spec
@@ -35,16 +36,19 @@ class Suite(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def declarations(self) -> list[dict[str, Any]]:
-        return list(TOOLS.values()) if self.tools == "editor" else list(self.tools)  # type: ignore[arg-type]
+        return list(TOOLS.values()) if self.tools == "editor" else list(self.tools)
 
     def conversation(self, case: Case) -> list[dict[str, Any]]:
         """The messages to send: the system prompt, then the case's own."""
         system = [{"role": "system", "content": self.system}] if self.system else []
         if case.prompt is not None:
             return [*system, {"role": "user", "content": case.prompt}]
-        import msgspec
+        return system + [_sent(message) for message in case.messages or ()]
 
-        return system + [msgspec.to_builtins(message) for message in case.messages or ()]
+
+def _sent(message: Message) -> dict[str, Any]:
+    """A message as a server takes it: no `tool_calls` where there are none."""
+    return {key: value for key, value in msgspec.to_builtins(message).items() if value is not None}
 
 
 def problems(suite: Suite) -> list[str]:
@@ -57,9 +61,10 @@ def problems(suite: Suite) -> list[str]:
             found.append(f"case '{case.id}' occurs twice - ids are unique")
         seen.add(case.id)
         for check in case.checks:
-            for call in check.calls if isinstance(check, Calls) else ():
-                if call.name not in declared:
-                    found.append(f"case '{case.id}' expects the tool '{call.name}', which the suite does not declare - known: {', '.join(sorted(map(str, declared))) or 'none'}")
+            unknown = {call.name for call in check.calls} - declared if isinstance(check, Calls) else ()
+            found += [
+                f"case '{case.id}' expects the tool '{name}', which the suite does not declare" for name in unknown
+            ]
     return found
 
 
@@ -69,7 +74,13 @@ def oracle(case: Case) -> Answer:
     words = ["Fine."]
     for check in case.checks:
         if isinstance(check, Calls):
-            calls += [Asked(call.name, {key: value[0] if isinstance(value, list) else value for key, value in call.arguments.items()}) for call in check.calls]
+            calls += [
+                Asked(
+                    call.name,
+                    {key: value[0] if isinstance(value, list) else value for key, value in call.arguments.items()},
+                )
+                for call in check.calls
+            ]
         elif isinstance(check, Keywords):
             words += check.words
     return Answer(case=case.id, raw="oracle", content=" ".join(words), calls=tuple(calls))

@@ -1,9 +1,10 @@
-"""Tether: run a module in a process that does not outlive its parent, however the parent ends.
+"""Tether: run a module in a process group that does not outlive its parent, however the parent ends.
 
     python -m punie_build.tether FD MODULE ARGUMENT ...
 
-FD is the read end of a pipe whose other end only the parent holds: when the parent is gone, kill -9 included, reading
-ends, and so does this process with all it started. On Linux the kernel is asked for the same, as a second rope.
+FD is the read end of a pipe whose other end only the parent holds. A small watcher process reads it: when the parent is
+gone, kill -9 included, reading ends, and the watcher kills the whole group. A thread could not: it would wait its turn
+behind whatever the module computes. (Linux's PDEATHSIG would kill the module alone and orphan what it started.)
 """
 
 from __future__ import annotations
@@ -12,22 +13,21 @@ import os
 import runpy
 import signal
 import sys
-import threading
+from contextlib import suppress
 
 
 def hold(fd: int) -> None:
-    """Tie this process group to whoever holds the other end of `fd`."""
-
-    def watch() -> None:
-        while os.read(fd, 1):
-            pass
-        os.killpg(os.getpgid(0), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    """Tie this process group to whoever holds the other end of `fd`. Called before anything else is imported."""
+    group = os.getpgid(0)
+    if os.fork():
+        os.close(fd)
+        return
+    os.setsid()
+    while os.read(fd, 1):
+        pass
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+    os._exit(0)
 
 
 if __name__ == "__main__":

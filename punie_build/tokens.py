@@ -35,7 +35,9 @@ def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tupl
     for index in turns[-1:] if mask == "last" else turns:
         before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
         if not (text.startswith(after) and after.startswith(before)):
-            raise ValueError('the chat template of this base writes earlier turns differently later on - use mask = "all"')
+            raise ValueError(
+                'the chat template of this base writes earlier turns differently later on - use mask = "all"'
+            )
         found.append((len(before), len(after)))
     return text, found
 
@@ -44,11 +46,15 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str, longest: int) -> 
     """Token ids and marks of one conversation, at most `longest`. `tokenizer` is mlx-lm's wrapper or a plain fast one."""
 
     def render(messages: Sequence[Any], tools: Any, prompt: bool) -> str:
-        return str(tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False, add_generation_prompt=prompt))
+        return str(
+            tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False, add_generation_prompt=prompt)
+        )
 
     text, ranges = spans(render, _decoded(example), mask)
-    encoded = getattr(tokenizer, "_tokenizer", tokenizer)(text, return_offsets_mapping=True, add_special_tokens=False)
-    learnt = [any(start < end_ and begin < end for begin, end in ranges) for start, end_ in encoded["offset_mapping"]]
+    encoded = (tokenizer if callable(tokenizer) else tokenizer._tokenizer)(
+        text, return_offsets_mapping=True, add_special_tokens=False
+    )
+    learnt = [any(first < end and begin < last for begin, end in ranges) for first, last in encoded["offset_mapping"]]
     ids = list(encoded["input_ids"])
     return Tokens(ids[:longest], learnt[:longest], len(ids) > longest)
 
@@ -56,10 +62,13 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str, longest: int) -> 
 def _decoded(example: Conversation) -> Conversation:
     """Arguments as objects: OpenAI keeps them as JSON text, most templates expect what the server gives them, an object."""
     messages = []
-    for message in example["messages"]:
-        message = {**message, "content": message.get("content") or ""}
+    for original in example["messages"]:
+        message = {**original, "content": original.get("content") or ""}
         if calls := message.get("tool_calls"):
-            message["tool_calls"] = [{**call, "function": {**call["function"], "arguments": _loads(call["function"].get("arguments", "{}"))}} for call in calls]
+            message["tool_calls"] = [
+                {**call, "function": {**call["function"], "arguments": _loads(call["function"].get("arguments", "{}"))}}
+                for call in calls
+            ]
         messages.append(message)
     return {**example, "messages": messages}
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
-import mlx.optimizers as optimizers
 import msgspec
+from mlx import nn, optimizers
 from mlx.utils import tree_flatten
 from mlx_lm import load
 from mlx_lm.tuner.utils import linear_to_lora_layers
@@ -47,7 +46,9 @@ def rows(tokenizer: Any, path: Path, spec: Adapter) -> list[Tokens]:
         try:
             out.append(tokenize(tokenizer, json.loads(line), spec.mask, spec.max_seq_length))
         except Exception as error:  # a template can fail in any way; the row must be named
-            raise SystemExit(f"punie: {path.name}:{number}: cannot be rendered with the base's chat template: {error}") from error
+            raise SystemExit(
+                f"punie: {path.name}:{number}: cannot be rendered with the base's chat template: {error}"
+            ) from error
     return out
 
 
@@ -55,7 +56,10 @@ def tensors(group: list[Tokens]) -> tuple[mx.array, mx.array, mx.array]:
     """Inputs, targets and weights of a batch, each (rows, length); length is padded to a multiple of PAD_TO."""
     longest = max(len(row.ids) for row in group) - 1
     length = math.ceil(longest / PAD_TO) * PAD_TO
-    pad = lambda values: values + [0] * (length - len(values))  # noqa: E731
+
+    def pad(values: list[int]) -> list[int]:
+        return values + [0] * (length - len(values))
+
     inputs = mx.array([pad(row.ids[:-1]) for row in group])
     targets = mx.array([pad(row.ids[1:]) for row in group])
     weights = mx.array([pad([int(mark) for mark in row.learnt[1:]]) for row in group], dtype=mx.float32)
@@ -72,14 +76,16 @@ def summed_loss(model: nn.Module, inputs: mx.array, targets: mx.array, weights: 
 def validate(model: nn.Module, data: list[Tokens], size: int) -> tuple[float, float]:
     """(loss in nats, share of tokens right) over every row; no subset, no chance."""
     model.eval()
-    total = right = count = 0.0
+    totals = mx.zeros(3)
     order = sorted(range(len(data)), key=lambda index: len(data[index].ids))
     for start in range(0, len(order), size):
         batch = tensors([data[index] for index in order[start : start + size]])
         loss, hits = summed_loss(model, *batch)
-        total, right, count = total + loss.item(), right + hits.item(), count + batch[2].sum().item()
+        totals = totals + mx.stack([loss, hits, batch[2].sum()])
+        mx.eval(totals)
     model.train()
-    return total / count, right / count
+    total, right, count = (totals[index].item() for index in range(3))
+    return float(total / count), float(right / count)
 
 
 def endless(data: list[Tokens], spec: Adapter) -> Iterator[list[Tokens]]:
@@ -100,20 +106,34 @@ def adapt(model: nn.Module, spec: Adapter) -> int:
     mx.random.seed(spec.seed)
     linear_to_lora_layers(model, count, parameters(spec))
     if not tree_flatten(model.trainable_parameters()):
-        raise SystemExit(f"punie: lora.keys {list(spec.lora.keys or ())}: no such module in the base's layers - leave keys out for all linear ones")
+        raise SystemExit(
+            f"punie: lora.keys {list(spec.lora.keys or ())}: no such module in the base's layers - leave keys out for all linear ones"
+        )
     return count
 
 
 def parameters(spec: Adapter) -> dict[str, Any]:
     """`lora_parameters` as mlx-lm names them."""
     lora = spec.lora
-    return {"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout} | ({"keys": list(lora.keys)} if lora.keys else {})
+    return {"rank": lora.rank, "scale": lora.scale, "dropout": lora.dropout} | (
+        {"keys": list(lora.keys)} if lora.keys else {}
+    )
 
 
-def train(model: nn.Module, train_rows: list[Tokens], valid_rows: list[Tokens], spec: Adapter, metrics: Metrics, progress: Path) -> None:
+def train(
+    model: nn.Module,
+    train_rows: list[Tokens],
+    valid_rows: list[Tokens],
+    spec: Adapter,
+    metrics: Metrics,
+    progress: Path,
+) -> None:
     schedule: Any = spec.learning_rate
     if spec.warmup:
-        schedule = optimizers.join_schedules([optimizers.linear_schedule(0.0, spec.learning_rate, spec.warmup), lambda _: mx.array(spec.learning_rate)], [spec.warmup])
+        schedule = optimizers.join_schedules(
+            [optimizers.linear_schedule(0.0, spec.learning_rate, spec.warmup), lambda _: mx.array(spec.learning_rate)],
+            [spec.warmup],
+        )
     optimizer = optimizers.Adam(schedule, bias_correction=True)
 
     def mean_loss(model: nn.Module, *batch: mx.array) -> tuple[mx.array, mx.array]:
@@ -135,11 +155,19 @@ def train(model: nn.Module, train_rows: list[Tokens], valid_rows: list[Tokens], 
         losses.append(value.item())
         learnt += int(count.item())
         if not math.isfinite(losses[-1]):
-            raise SystemExit(f"punie: iteration {iteration}: the loss is {losses[-1]} - lower learning_rate ({spec.learning_rate}), or add warmup")
+            raise SystemExit(
+                f"punie: iteration {iteration}: the loss is {losses[-1]} - lower learning_rate ({spec.learning_rate}), or add warmup"
+            )
         progress.write_text(json.dumps({"iteration": iteration, "loss": losses[-1], "tokens": learnt}))
         if iteration % spec.steps_per_report == 0 or iteration == spec.iters:
             recent = losses[-spec.steps_per_report :]
-            metrics("train", iteration=iteration, loss=sum(recent) / len(recent), learning_rate=float(optimizer.learning_rate), tokens=learnt)
+            metrics(
+                "train",
+                iteration=iteration,
+                loss=sum(recent) / len(recent),
+                learning_rate=float(optimizer.learning_rate),
+                tokens=learnt,
+            )
         if iteration % spec.steps_per_eval == 0 or iteration == spec.iters:
             loss, right = validate(model, valid_rows, spec.batch_size)
             metrics("valid", iteration=iteration, loss=loss, accuracy=right)
@@ -160,14 +188,33 @@ def main(job: dict[str, Any]) -> None:
     sides = {side: [row for row in found if any(row.learnt[1:])] for side, found in sides.items()}
     for side, found in sides.items():
         if not found:
-            raise SystemExit(f"punie: {side}: no row has a token to learn - does any assistant answer, within max_seq_length = {spec.max_seq_length}?")
+            raise SystemExit(
+                f"punie: {side}: no row has a token to learn - does any assistant answer, within max_seq_length = {spec.max_seq_length}?"
+            )
     layers = adapt(model, spec)
     lengths = [len(row.ids) for row in sides["train"]]
     per_epoch = math.ceil(len(lengths) / spec.batch_size)
-    metrics("start", rows={side: len(found) for side, found in sides.items()}, cut=cut, tokens=sum(lengths), learnt=sum(sum(row.learnt) for row in sides["train"]), epochs=spec.iters / per_epoch, layers=layers)
+    metrics(
+        "start",
+        rows={side: len(found) for side, found in sides.items()},
+        cut=cut,
+        tokens=sum(lengths),
+        learnt=sum(sum(row.learnt) for row in sides["train"]),
+        epochs=spec.iters / per_epoch,
+        layers=layers,
+    )
     train(model, sides["train"], sides["valid"], spec, metrics, Path(job["progress"]))
     mx.save_safetensors(str(out / "adapters.safetensors"), dict(tree_flatten(model.trainable_parameters())))
-    config = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters(spec), "mask": spec.mask, "seed": spec.seed, "iters": spec.iters, "batch_size": spec.batch_size, "learning_rate": spec.learning_rate}
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": layers,
+        "lora_parameters": parameters(spec),
+        "mask": spec.mask,
+        "seed": spec.seed,
+        "iters": spec.iters,
+        "batch_size": spec.batch_size,
+        "learning_rate": spec.learning_rate,
+    }
     (out / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -23,24 +23,37 @@ def train(root: Path, base: Path, data: Path, spec: Adapter, out: Path, log: Pat
     """Train into `out`: adapters.safetensors, adapter_config.json, metrics.jsonl. Raises ModelError, with what to do."""
     scratch = log.parent
     scratch.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     progress, job = scratch / "progress.json", scratch / "job.json"
     progress.unlink(missing_ok=True)
-    job.write_text(json.dumps({"base": str(base), "data": str(data), "out": str(out), "progress": str(progress), "spec": msgspec.to_builtins(spec)}))
+    job.write_text(
+        json.dumps(
+            {
+                "base": str(base),
+                "data": str(data),
+                "out": str(out),
+                "progress": str(progress),
+                "spec": msgspec.to_builtins(spec),
+            }
+        )
+    )
     if advice := blas.advice():
         print(f"   {advice}")
-    with Child("punie_build.trainer", [str(job)], log, blas.environment(root)) as child, Bar("training", spec.iters) as bar:
+    with (
+        Child("punie_build.trainer", [str(job)], log, blas.environment(root)) as child,
+        Bar("training", spec.iters) as bar,
+    ):
         started = time.monotonic()
         while child.running:
             time.sleep(POLL_SECONDS)
             if state := _last(progress):
                 rate = state["tokens"] / max(time.monotonic() - started, 1e-9)
                 bar(state["iteration"], f"loss {state['loss']:.3f}  {rate:.0f} tokens/s")
-        code = child.process.returncode
-        if code != 0:
-            raise ModelError(_reason(child, code, log.relative_to(root)))
+        if child.process.returncode != 0:
+            raise ModelError(child.failure("training"))
     if problems := list(conformance.adapter(out, spec)):
-        raise ModelError("\n".join(f"the trained adapter is not what the recipe asks for: {problem}" for problem in problems))
+        raise ModelError(
+            "\n".join(f"the trained adapter is not what the recipe asks for: {problem}" for problem in problems)
+        )
 
 
 def _last(progress: Path) -> dict[str, Any] | None:
@@ -48,16 +61,6 @@ def _last(progress: Path) -> dict[str, Any] | None:
         return json.loads(progress.read_text())  # type: ignore[no-any-return]
     except (OSError, ValueError):  # not there yet, or half written
         return None
-
-
-def _reason(child: Child, code: int, log: Path) -> str:
-    """What the trainer said last: its own sentence if it has one, else how it ended and where the log is."""
-    said = [line.strip().removeprefix("punie: ") for line in child.tail(40).splitlines() if line.strip().startswith("punie: ")]
-    if said:
-        return said[-1]
-    if code in (-9, 137):
-        return f"training was killed, most likely for want of memory - lower batch_size or max_seq_length ({log})"
-    return f"training ended with exit code {code} - the end of {log}:\n{child.tail()}"
 
 
 def summary(folder: Path) -> str:

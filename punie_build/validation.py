@@ -73,7 +73,11 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
         yield from _table(value, kinds[tag], where, key)
     else:
         noun = structs[0].__mro__[1].__name__.lower()
-        yield f"{_join(where, field)}: " + (f"missing{did_you_mean('', kinds)}" if tag is None else f"unknown {noun} '{tag}'{did_you_mean(str(tag), kinds)}")
+        yield f"{_join(where, field)}: " + (
+            f"missing{did_you_mean('', kinds)}"
+            if tag is None
+            else f"unknown {noun} '{tag}'{did_you_mean(str(tag), kinds)}"
+        )
 
 
 def _plain(wanted: Any) -> Any:

@@ -22,7 +22,9 @@ def says(model: Any, tokenizer: Any, tokens: int) -> list[list[tuple[int, float]
 
     out = []
     for question in CANARIES:
-        prompt = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False)
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
+        )
         said = []
         for token, logprobs in generate_step(mx.array(prompt), model, max_tokens=tokens):
             said.append((int(token), float(logprobs[int(token)])))

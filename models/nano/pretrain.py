@@ -7,7 +7,8 @@ Written in PyTorch because this runs once, on whatever CPU there is, and its CPU
 faster than mlx's (`docs/log.md` has the figures). Nothing else of the project needs torch: `pip install torch safetensors`.
 
 The schedule is warm-up, constant, then a linear cool-down, so a run can be prolonged from any checkpoint. Matrices are trained
-with Muon, the rest with AdamW. Targets are weighted: what the assistant says counts 1, what it reads counts 0.1.
+with Muon, the rest with AdamW. Targets are weighted: what the assistant says counts 1, what it reads `--read-weight`:
+a little of it teaches the words, more drowns the calls in text that cannot be foreseen.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ CONFIG = {
     "tie_word_embeddings": True, "hidden_act": "silu", "attention_bias": False, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "torch_dtype": "float32",
 }  # fmt: skip
 SEED, HELD_OUT_SEED, CHUNK, BATCH_TOKENS, LONGEST = 1, 2, 4096, 12_288, 1024
-READ_WEIGHT = 0.1
 
 
 class Norm(nn.Module):
@@ -63,13 +63,19 @@ class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         width, size = CONFIG["hidden_size"], CONFIG["head_dim"]
-        self.q_proj, self.k_proj = linear(width, CONFIG["num_attention_heads"] * size), linear(width, CONFIG["num_key_value_heads"] * size)
-        self.v_proj, self.o_proj = linear(width, CONFIG["num_key_value_heads"] * size), linear(CONFIG["num_attention_heads"] * size, width)
+        self.q_proj, self.k_proj = (
+            linear(width, CONFIG["num_attention_heads"] * size),
+            linear(width, CONFIG["num_key_value_heads"] * size),
+        )
+        self.v_proj, self.o_proj = (
+            linear(width, CONFIG["num_key_value_heads"] * size),
+            linear(CONFIG["num_attention_heads"] * size, width),
+        )
         self.q_norm, self.k_norm = Norm(size), Norm(size)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, _ = x.shape
-        split = lambda y: y.view(batch, length, -1, CONFIG["head_dim"])  # noqa: E731
+        split = lambda y: y.view(batch, length, -1, CONFIG["head_dim"])
         q, k, v = self.q_norm(split(self.q_proj(x))), self.k_norm(split(self.k_proj(x))), split(self.v_proj(x))
         q, k, v = rotate(q.transpose(1, 2), cos, sin), rotate(k.transpose(1, 2), cos, sin), v.transpose(1, 2)
         groups = CONFIG["num_attention_heads"] // CONFIG["num_key_value_heads"]
@@ -167,18 +173,18 @@ def batches(rows: list[tuple[list[int], list[bool]]], r: Random) -> list[list[tu
     return out
 
 
-def tensors(batch: list[tuple[list[int], list[bool]]]) -> tuple[Tensor, Tensor, Tensor]:
+def tensors(batch: list[tuple[list[int], list[bool]]], read_weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, targets and weights, each (rows, longest - 1)."""
     longest = max(len(ids) for ids, _ in batch)
     ids, weights = torch.zeros(len(batch), longest, dtype=torch.long), torch.zeros(len(batch), longest)
     for k, (row, said) in enumerate(batch):
         ids[k, : len(row)] = torch.tensor(row)
-        weights[k, : len(row)] = torch.tensor([1.0 if s else READ_WEIGHT for s in said])
+        weights[k, : len(row)] = torch.tensor([1.0 if s else read_weight for s in said])
     return ids[:, :-1], ids[:, 1:], weights[:, 1:]
 
 
-def loss_of(model: Nano, batch: list[tuple[list[int], list[bool]]]) -> Tensor:
-    x, y, w = tensors(batch)
+def loss_of(model: Nano, batch: list[tuple[list[int], list[bool]]], read_weight: float) -> Tensor:
+    x, y, w = tensors(batch, read_weight)
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(x)
     each = F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), reduction="none")
@@ -191,7 +197,7 @@ def exact(model: Nano, rows: list[tuple[list[int], list[bool]]]) -> tuple[float,
     hits: dict[bool, list[bool]] = {True: [], False: []}
     opener = model_call_token
     for batch in batches(rows, Random(0)):
-        x, y, _ = tensors(batch)
+        x, y, _ = tensors(batch, 0.0)
         right = model(x).argmax(-1) == y
         for k, (ids, said) in enumerate(batch):
             last = max((j for j in range(1, len(ids)) if said[j]), default=0)
@@ -212,7 +218,10 @@ model_call_token = 3  # <tool_call>, the fourth special token
 def optimizers(model: Nano) -> list[torch.optim.Optimizer]:
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    return [torch.optim.Muon(matrices, lr=4e-3, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"), torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)]
+    return [
+        torch.optim.Muon(matrices, lr=4e-3, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
 
 
 def pace(step: int, steps: int, cooldown: int) -> float:
@@ -222,7 +231,7 @@ def pace(step: int, steps: int, cooldown: int) -> float:
     return 1.0 if step < steps else max(0.0, 1.0 - (step - steps) / max(cooldown, 1))
 
 
-def train(run: Path, steps: int, cooldown: int) -> Nano:
+def train(run: Path, steps: int, cooldown: int, read_weight: float) -> Nano:
     torch.manual_seed(SEED)
     model, rows = Nano(), Rows()
     optimisers = optimizers(model)
@@ -240,7 +249,7 @@ def train(run: Path, steps: int, cooldown: int) -> Nano:
         for position in range(skip, len(todo)):
             for o, peak in zip(optimisers, peaks, strict=True):
                 o.param_groups[0]["lr"] = peak * pace(done, steps, cooldown)
-            loss = loss_of(model, todo[position])
+            loss = loss_of(model, todo[position], read_weight)
             for o in optimisers:
                 o.zero_grad()
             loss.backward()
@@ -250,14 +259,26 @@ def train(run: Path, steps: int, cooldown: int) -> Nano:
             done, skip = done + 1, position + 1
             seen += sum(len(ids) for ids, _ in todo[position])
             if done % 50 == 0:
-                line: dict[str, Any] = {"step": done, "loss": round(loss.item(), 4), "tokens": seen, "seconds": round(time.time() - started)}
+                line: dict[str, Any] = {
+                    "step": done,
+                    "loss": round(loss.item(), 4),
+                    "tokens": seen,
+                    "seconds": round(time.time() - started),
+                }
                 if done % 250 == 0 or done == steps + cooldown:
                     line["exact_calls"], line["exact_other"] = exact(model, held_out)
                 with (run / "metrics.jsonl").open("a") as log:
                     log.write(json.dumps(line) + "\n")
                 print(line, flush=True)
             if done % 250 == 0 or done == steps + cooldown:
-                state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimisers], "step": done, "chunk": chunk, "skip": skip, "tokens": seen}
+                state = {
+                    "model": model.state_dict(),
+                    "optimizers": [o.state_dict() for o in optimisers],
+                    "step": done,
+                    "chunk": chunk,
+                    "skip": skip,
+                    "tokens": seen,
+                }
                 torch.save(state, run / "next.pt")
                 (run / "next.pt").rename(run / "last.pt")
             if done == steps + cooldown:
@@ -268,7 +289,11 @@ def train(run: Path, steps: int, cooldown: int) -> Nano:
 
 def export(model: Nano, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.detach().float().contiguous() for name, value in model.state_dict().items()}, folder / "model.safetensors", metadata={"format": "mlx"})
+    save_file(
+        {name: value.detach().float().contiguous() for name, value in model.state_dict().items()},
+        folder / "model.safetensors",
+        metadata={"format": "mlx"},
+    )
     (folder / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0], "pad_token_id": 0}) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -282,10 +307,11 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--cooldown", type=int, default=0)
     parser.add_argument("--export", type=Path)
+    parser.add_argument("--read-weight", type=float, default=0.02)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
-    nano = train(options.run, options.steps, options.cooldown)
+    nano = train(options.run, options.steps, options.cooldown, options.read_weight)
     if options.export:
         export(nano, options.export)

@@ -25,20 +25,33 @@ def lines(series: Sequence[Line], title: str, x_name: str, y_name: str) -> str:
         return ""
     right = max(x for x, _ in points) or 1
     top = max(y for _, y in points) * 1.05 or 1
-    place = lambda x, y: (LEFT + x / right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - BOTTOM - TOP))  # noqa: E731
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>']
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + x / right * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / top * (HEIGHT - BOTTOM - TOP)
+
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}"><title>{escape(title)}</title>'
+    ]
     for tick in ticks(top):
         _, y = place(0, tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>'
+        )
     for tick in ticks(right):
         x, y = place(tick, 0)
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_name)}</text><text class="axis" x="{LEFT + 6}" y="{TOP + 8}">{escape(y_name)}</text>')
+    parts.append(
+        f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_name)}</text><text class="axis" x="{LEFT + 6}" y="{TOP + 8}">{escape(y_name)}</text>'
+    )
     for line in series:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
         parts.append(f'<polyline class="{escape(line.role)}" points="{path}"/>')
         if line.role == "valid":
-            parts += [f'<circle class="{escape(line.role)}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(line.name)} at {point[0]:g}: {point[1]:.3f}</title></circle>' for point in line.points for x, y in [place(*point)]]
+            parts += [
+                f'<circle class="{escape(line.role)}" cx="{x:.1f}" cy="{y:.1f}" r="3"><title>{escape(line.name)} at {point[0]:g}: {point[1]:.3f}</title></circle>'
+                for point in line.points
+                for x, y in [place(*point)]
+            ]
     return "".join([*parts, "</svg>"])
 
 

@@ -21,7 +21,10 @@ def verdict(m: Material) -> Section:
 
 def cards(m: Material) -> Section:
     """Each arm in total, with its interval."""
-    arms = [{"name": name, "share": total, "canary": canary} for name, total, canary in zip(m.result.arms, m.result.totals, m.result.canaries, strict=True)]
+    arms = [
+        {"name": name, "share": total, "canary": canary}
+        for name, total, canary in zip(m.result.arms, m.result.totals, m.result.canaries, strict=True)
+    ]
     return Section("cards", "", {"arms": arms})
 
 
@@ -38,7 +41,15 @@ def cases(m: Material) -> Section:
     """Every case: what was asked, expected and said. Regressions first, then gains, then what both fail."""
     order = {"worse": 0, "better": 1, "both fail": 2, "both pass": 3}
     rows = sorted((_case(m, index) for index in range(len(m.suite.case))), key=lambda row: order[row["state"]])
-    return Section("cases", "Every case", {"arms": m.result.arms, "rows": rows, "states": {state: sum(row["state"] == state for row in rows) for state in order}})
+    return Section(
+        "cases",
+        "Every case",
+        {
+            "arms": m.result.arms,
+            "rows": rows,
+            "states": {state: sum(row["state"] == state for row in rows) for state in order},
+        },
+    )
 
 
 def _case(m: Material, index: int) -> dict[str, Any]:
@@ -46,8 +57,21 @@ def _case(m: Material, index: int) -> dict[str, Any]:
     scored = [arm.cases[index] for arm in m.scores]
     first, last = scored[0].passed, scored[-1].passed
     state = ("both pass" if first else "better") if last else ("worse" if first else "both fail")
-    asked = case.prompt if case.prompt is not None else "\n".join(f"{message.role}: {message.content or _called(message)}" for message in case.messages or ())
-    said = [{"arm": name, "passed": score.passed, "failure": score.failure, "reason": score.reason, "raw": answers[case.id].raw} for name, score, answers in zip(m.result.arms, scored, m.answers, strict=True)]
+    asked = (
+        case.prompt
+        if case.prompt is not None
+        else "\n".join(f"{message.role}: {message.content or _called(message)}" for message in case.messages or ())
+    )
+    said = [
+        {
+            "arm": name,
+            "passed": score.passed,
+            "failure": score.failure,
+            "reason": score.reason,
+            "raw": answers[case.id].raw,
+        }
+        for name, score, answers in zip(m.result.arms, scored, m.answers, strict=True)
+    ]
     return {"id": case.id, "category": case.category, "asked": asked, "said": said, "state": state}
 
 
@@ -60,8 +84,15 @@ def failures(m: Material) -> Section | None:
     classes = sorted({case.failure for arm in m.scores for case in arm.cases if case.failure})
     if not classes:
         return None
-    rows = [{"name": name, "counts": [sum(case.failure == name for case in arm.cases) for arm in m.scores]} for name in classes]
-    return Section("failures", "What went wrong", {"arms": m.result.arms, "rows": sorted(rows, key=lambda row: -sum(row["counts"])), "n": len(m.scores[0].cases)})
+    rows = [
+        {"name": name, "counts": [sum(case.failure == name for case in arm.cases) for arm in m.scores]}
+        for name in classes
+    ]
+    return Section(
+        "failures",
+        "What went wrong",
+        {"arms": m.result.arms, "rows": sorted(rows, key=lambda row: -sum(row["counts"])), "n": len(m.scores[0].cases)},
+    )
 
 
 def training(m: Material) -> Section | None:
@@ -69,10 +100,25 @@ def training(m: Material) -> Section | None:
     curves = []
     for name, events in m.curves:
         start = next(event for event in events if event["event"] == "start")
-        train = charts.Line("training", "train", tuple((event["iteration"], event["loss"]) for event in events if event["event"] == "train"))
-        valid = charts.Line("validation", "valid", tuple((event["iteration"], event["loss"]) for event in events if event["event"] == "valid"))
-        picture = charts.lines([train, valid], f"Loss of {name}: validation {valid.points[0][1]:.3f} before, {valid.points[-1][1]:.3f} after training", "iteration", "loss (nats per token)")
-        curves.append({"name": name, "picture": picture, "start": start, "first": valid.points[0][1], "last": valid.points[-1][1]})
+        train = charts.Line(
+            "training",
+            "train",
+            tuple((event["iteration"], event["loss"]) for event in events if event["event"] == "train"),
+        )
+        valid = charts.Line(
+            "validation",
+            "valid",
+            tuple((event["iteration"], event["loss"]) for event in events if event["event"] == "valid"),
+        )
+        picture = charts.lines(
+            [train, valid],
+            f"Loss of {name}: validation {valid.points[0][1]:.3f} before, {valid.points[-1][1]:.3f} after training",
+            "iteration",
+            "loss (nats per token)",
+        )
+        curves.append(
+            {"name": name, "picture": picture, "start": start, "first": valid.points[0][1], "last": valid.points[-1][1]}
+        )
     return Section("training", "Training", {"curves": curves}) if curves else None
 
 
@@ -81,14 +127,30 @@ def data(m: Material) -> Section | None:
     if not m.data:
         return None
     widest = max(stats.total.seen for _, stats in m.data)
-    rows = [{"name": name, "total": stats.total, "splits": {split: counts for split, counts in stats.splits.items() if counts.seen}, "kept_width": stats.total.kept / widest, "lost_width": (stats.total.seen - stats.total.kept) / widest} for name, stats in m.data]
+    rows = [
+        {
+            "name": name,
+            "total": stats.total,
+            "splits": {split: counts for split, counts in stats.splits.items() if counts.seen},
+            "kept_width": stats.total.kept / widest,
+            "lost_width": (stats.total.seen - stats.total.kept) / widest,
+        }
+        for name, stats in m.data
+    ]
     return Section("data", "Where the data went", {"rows": rows})
 
 
 def provenance(m: Material) -> Section:
     """Which weights answered, and how to get this report again."""
-    arms = [{"name": scores.arm, "canary": scores.canary, "base": scores.base_canary, "dropped": scores.parse_failures} for scores in m.scores]
-    return Section("provenance", "Proof", {"arms": arms, "command": f"doit comparison:{m.result.name}", "n": len(m.scores[0].cases)})
+    arms = [
+        {"name": scores.arm, "canary": scores.canary, "base": scores.base_canary, "dropped": scores.parse_failures}
+        for scores in m.scores
+    ]
+    return Section(
+        "provenance",
+        "Proof",
+        {"arms": arms, "command": f"doit comparison:{m.result.name}", "n": len(m.scores[0].cases)},
+    )
 
 
 SECTIONS = (verdict, cards, categories, cases, failures, training, data, provenance)

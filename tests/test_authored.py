@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from punie_build.authored import conversations
+from punie_build.checks import Answer, judge
+from punie_build.editor_tools import TOOLS
+from punie_build.recipe import load
+from punie_build.samples import sample
+from punie_build.suites import oracle
+
+PYTHON_TYPES = {"string": str, "integer": int}
+
+
+def calls(example: dict) -> list[dict]:
+    return [call["function"] for message in example["messages"] for call in message.get("tool_calls", ())]
+
+
+@pytest.mark.parametrize("example", [*conversations(), *(sample(3, n) for n in range(300))])
+def test_every_call_fits_its_declaration_and_every_result_its_call(example: dict):
+    declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in example.get("tools", ())}
+    for call in calls(example):
+        schema, arguments = declared[call["name"]], json.loads(call["arguments"])
+        assert set(schema["required"]) <= set(arguments) <= set(schema["properties"])
+        assert all(type(value) is PYTHON_TYPES[schema["properties"][name]["type"]] for name, value in arguments.items())
+    ids = [call["id"] for message in example["messages"] for call in message.get("tool_calls", ())]
+    answered = [message["tool_call_id"] for message in example["messages"] if message["role"] == "tool"]
+    assert answered == ids[: len(answered)]
+    assert not any("<tool_call>" in (message["content"] or "") for message in example["messages"])
+
+
+def test_the_set_is_large_and_covers_what_agents_do():
+    found = conversations()
+    assert len(found) >= 60
+    assert {call["name"] for example in found for call in calls(example)} == set(TOOLS)
+    chains = [[call["name"] for call in calls(example)] for example in found]
+    assert sum(chain[:3] == ["read_file", "write_file", "read_file"] for chain in chains) >= 2
+    assert sum(len(set(chain)) > 1 for chain in chains) >= 10
+    assert sum(not chain for chain in chains) >= 10
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\W+", " ", text.lower()).strip()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    root = tmp_path_factory.mktemp("project")
+    (root / "recipes").mkdir()
+    (root / "recipes" / "r.toml").write_text("[dataset.d]\nsource = { type = 'sample' }\n")
+    return load(root).suites["tool-calling"]
+
+
+def test_no_question_of_the_suite_occurs_in_what_ships_as_training_data(suite):
+    trained = {
+        plain(message["content"])
+        for example in [*conversations(), *(sample(0, n) for n in range(3000))]
+        for message in example["messages"]
+        if message["role"] == "user"
+    }
+    asked = {plain(case.prompt) for case in suite.case if case.prompt}
+    assert len(asked) >= 60
+    assert not asked & trained
+
+
+def test_the_suite_passes_its_oracle_and_fails_silence_and_other_cases_answers(suite):
+    cases = suite.case
+    assert len(cases) >= 60
+    for index, case in enumerate(cases):
+        assert judge(case.checks, oracle(case)).passed, case.id
+        assert not judge(case.checks, Answer(case=case.id)).passed, case.id
+        other = cases[(index + len(cases) // 2) % len(cases)]
+        if oracle(other).calls != oracle(case).calls:
+            assert not judge(case.checks, oracle(other)).passed, case.id

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from punie_build import data_steps
+from punie_build.data_steps import dataset, mix, stage
+from punie_build.errors import DataError
+from punie_build.filters import Language, MinMessages, PythonVersion
+from punie_build.mixing import Part, Split
+from punie_build.recipe import Dataset, Mix, Stage
+from punie_build.sources import HandAuthored, Local, Sample
+
+
+def line(*texts: str, **more: object) -> str:
+    roles = ["user", "assistant"] * 10
+    return json.dumps(
+        {"messages": [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)], **more}
+    )
+
+
+def folder(path: Path, **splits: list[str]) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "valid", "test"):
+        (path / f"{split}.jsonl").write_text("".join(text + "\n" for text in splits.get(split, [])))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    made = tmp_path / "out"
+    made.mkdir()
+    return made
+
+
+def test_the_sample_is_the_same_everywhere_and_grows_at_its_end(tmp_path, out):
+    more = tmp_path / "more"
+    more.mkdir()
+    dataset("s", Dataset(source=Sample(max_examples=30), split=Split(valid=0.0)), tmp_path, out)
+    dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, more)
+    assert (more / "train.jsonl").read_bytes().startswith((out / "train.jsonl").read_bytes())
+    assert data_steps.stats(out).total.kept == 30
+
+
+def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
+    strange = (
+        '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
+    )
+    folder(tmp_path / "mine", train=[strange, line("a", "b")], test=[line("c", "d")])
+    (tmp_path / "mine" / "notes.jsonl").write_text("not a split, not read\n")
+    stats = dataset("d", Dataset(source=Local(path="mine")), tmp_path, out)
+    assert (out / "train.jsonl").read_text().splitlines()[0] == strange
+    assert [stats.splits[side].kept for side in ("train", "valid", "test")] == [2, 0, 1]
+
+
+def test_a_single_file_is_split_by_hash(tmp_path, out):
+    (tmp_path / "all.jsonl").write_text("".join(line(f"q{n}", "a") + "\n" for n in range(200)))
+    stats = dataset("d", Dataset(source=Local(path="all.jsonl"), split=Split(valid=0.25, test=0.0)), tmp_path, out)
+    assert stats.splits["valid"].kept == pytest.approx(50, abs=20)
+    assert stats.total.kept == 200
+
+
+def test_missing_data_is_named(tmp_path, out):
+    with pytest.raises(DataError, match=r"dataset\.d: nowhere: not there"):
+        dataset("d", Dataset(source=Local(path="nowhere")), tmp_path, out)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no examples at all"):
+        dataset("d", Dataset(source=Local(path="empty")), tmp_path, out)
+
+
+def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
+    source = folder(
+        tmp_path / "in",
+        train=[
+            line("Hello there, how are you today?", "I am well, thank you very much."),
+            line("only a question"),
+            line("Bonjour mon ami, comment vas-tu ?", "Je vais très bien, merci beaucoup."),
+            line("x", '```python\nprint "x"\n```'),
+        ],
+        valid=[line("a", "b")],
+    )
+    spec = Stage(from_="in", filters=(MinMessages(messages=2), Language(languages=("en",)), PythonVersion()))
+    stats = stage("s", spec, source, out)
+    train = stats.splits["train"]
+    assert (train.seen, train.kept, train.dropped) == (4, 1, {"min-messages": 1, "language": 1, "python-version": 1})
+    assert train.retention == 0.25
+    dropped = [json.loads(text) for text in (out / "dropped.jsonl").read_text().splitlines()]
+    assert [(each["reason"], each["split"]) for each in dropped] == [
+        ("min-messages", "train"),
+        ("language", "train"),
+        ("python-version", "train"),
+    ]
+    assert dropped[0]["example"] == json.loads(line("only a question"))
+    assert data_steps.stats(out) == stats
+
+
+def test_sifting_twice_changes_nothing(tmp_path, out):
+    dataset("d", Dataset(source=Sample(max_examples=200)), tmp_path, folder(tmp_path / "raw"))
+    spec = Stage(from_="raw", filters=(Language(languages=("en",)), PythonVersion(), MinMessages()))
+    first = stage("s", spec, tmp_path / "raw", out)
+    again = folder(tmp_path / "again")
+    second = stage("s", spec, out, again)
+    assert 0 < first.total.kept < 200
+    assert first.total.seen == first.total.kept + sum(first.total.dropped.values())
+    assert not second.total.dropped
+    assert all(
+        (out / f"{side}.jsonl").read_bytes() == (again / f"{side}.jsonl").read_bytes()
+        for side in ("train", "valid", "test")
+    )
+
+
+def test_an_emptied_split_names_the_filter_that_emptied_it(tmp_path, out):
+    source = folder(tmp_path / "in", train=[line("a", "b"), line("c", "d")], valid=[line("only"), line("this")])
+    with pytest.raises(DataError, match=r"stage\.s: valid is empty: the filter 'min-messages' dropped 2 of 2"):
+        stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
+
+
+def test_a_filter_used_twice_has_two_reasons():
+    assert data_steps.reasons((MinMessages(messages=2), Language(languages=("en",)), MinMessages(messages=3))) == [
+        "min-messages 1",
+        "language",
+        "min-messages 2",
+    ]
+
+
+def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
+    a = folder(tmp_path / "a", train=[line(f"q{n}", "x") for n in range(60)])
+    b = folder(
+        tmp_path / "b", train=[line(f"q{n}", "x" if n < 45 else "y") for n in range(40, 80)], test=[line("only b", "z")]
+    )
+    stats = mix("m", Mix(from_=("a", "b"), split=Split(valid=0.3)), [a, b], out)
+    assert stats.total.dropped == {"twin": 5}
+    assert stats.sources == {"a": 60, "b": 36}
+    assert stats.total.seen == 101
+    sides = {
+        side: {json.loads(text)["messages"][0]["content"] for text in (out / f"{side}.jsonl").read_text().splitlines()}
+        for side in ("train", "valid")
+    }
+    assert not sides["train"] & sides["valid"]
+
+
+def test_a_weighted_part_is_repeated_in_training_only(tmp_path, out):
+    a = folder(tmp_path / "a", train=[line(f"a{n}", "x") for n in range(40)])
+    b = folder(tmp_path / "b", train=[line(f"b{n}", "x") for n in range(40)])
+    mix("m", Mix(from_=("a", Part(name="b", weight=3.0)), split=Split(valid=0.3)), [a, b], out)
+    train, valid = ((out / f"{side}.jsonl").read_text().splitlines() for side in ("train", "valid"))
+    counts = {text: train.count(text) for text in train}
+    assert {count for text, count in counts.items() if '"b1' in text} == {3}
+    assert {count for text, count in counts.items() if '"a1' in text} == {1}
+    assert len(valid) == len(set(valid))
+    assert len(set(train)) + len(valid) == 80
+
+
+def test_a_mix_too_small_for_its_split_says_so(tmp_path, out):
+    a = folder(tmp_path / "a", train=[line("one", "x")])
+    with pytest.raises(DataError, match=r"mix\.m: valid is empty: 1 rows are too few"):
+        mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out)
+
+
+def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
+    stats = dataset("h", Dataset(source=HandAuthored()), tmp_path, out)
+    assert stats.total.kept >= 60
+    assert set(stats.categories) >= {
+        "read_file",
+        "write_file",
+        "run_command",
+        "get_terminal_output",
+        "release_terminal",
+        "wait_for_terminal_exit",
+        "kill_terminal",
+        "multi-tool",
+        "words",
+    }
