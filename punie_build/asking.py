@@ -62,7 +62,7 @@ async def _answer(
         )
     except httpx.HTTPError as error:
         return Answer(case=case.id, error=f"{type(error).__name__}: {error}")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         return Answer(case=case.id, error=f"not an answer: {type(error).__name__} {error}")
 
 

@@ -11,17 +11,21 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-TERM_SECONDS, KILL_SECONDS = 5.0, 5.0
+KILL_SECONDS = 5.0
 
 
 class Child:
     """A module of Python running in its own process group: `with Child("mlx_lm", ["server"], log) as child: ...`
 
-    Its output goes to `log`, made anew, never to a pipe: a full pipe stops a server after 159 requests. Leaving the block ends it.
+    Its output goes to `log`, made anew, never to a pipe: a full pipe stops a server after 159 requests. Leaving the block
+    ends it; `patience` is how many seconds it has between SIGTERM and SIGKILL.
     """
 
-    def __init__(self, module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-        self.module, self.arguments, self.log, self.env = module, arguments, log, dict(env or {})
+    def __init__(
+        self, module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None, patience: float = 5.0
+    ) -> None:
+        self.module, self.arguments, self.log = module, arguments, log
+        self.env, self.patience = dict(env or {}), patience
 
     def __enter__(self) -> Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ class Child:
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL, to the whole group; its exit code. A child that has ended is left alone."""
-        for sign, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        for sign, seconds in ((signal.SIGTERM, self.patience), (signal.SIGKILL, KILL_SECONDS)):
             if self.process.poll() is not None:
                 break
             with suppress(ProcessLookupError):

@@ -12,13 +12,13 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build, layout
+from punie_build import build
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
 from punie_build.recipe import load
 from punie_build.steps import steps
 
-DOIT_CONFIG = {"verbosity": 2, "dep_file": f"{layout.STATE}/doit.db", "backend": "sqlite3", "subtasks": True}
+DOIT_CONFIG = {"verbosity": 2, "backend": "sqlite3", "subtasks": True}
 
 
 def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
@@ -30,7 +30,6 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
         raise InvalidDodoFile(
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
         ) from None
-    (root / layout.STATE).mkdir(exist_ok=True)
     work = steps(recipe)
     for task in tasks(recipe):
         yield {

@@ -5,7 +5,8 @@
 
 What is known to bite (docs/why.md): the adapter answers only to the model name `default_model`; `/health` says yes
 before the model is loaded; a server whose port is taken stays alive, silent, while its clients talk to a stranger. So: our
-own free port on loopback, ready only after a real answer that our own server's log shows, and always `default_model`.
+own free port on loopback, ready only when our own server's log says it has the port and it has answered, and always
+`default_model`.
 """
 
 from __future__ import annotations
@@ -77,29 +78,29 @@ def free_port() -> int:
 
 
 async def _ready(server: Server, port: int) -> None:
+    """Wait until the server has its port, which its log says, and has then answered with a token."""
     deadline = time.monotonic() + START_SECONDS
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
-        while True:
+    while "Starting httpd" not in server.child.text():
+        check(server, port)
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"the model server did not start in {START_SECONDS:.0f} s - its log:\n{server.child.tail()}"
+            )
+        await asyncio.sleep(0.05)
+    async with httpx.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+        hello = request([{"role": "user", "content": "hi"}], max_tokens=1)
+        try:
+            answer = await client.post(f"{server.url}/v1/chat/completions", json=hello)
+        except httpx.HTTPError as error:
             check(server, port)
-            if time.monotonic() > deadline:
-                raise ServerError(
-                    f"the model server did not answer within {START_SECONDS:.0f} s - its log:\n{server.child.tail()}"
-                )
-            try:
-                answer = await client.post(
-                    f"{server.url}/v1/chat/completions", json=request([{"role": "user", "content": "hi"}], max_tokens=1)
-                )
-            except httpx.HTTPError:
-                await asyncio.sleep(0.1)
-                continue
-            check(server, port)  # whoever answered, our own server must have seen it
-            if answer.status_code == 200 and '"POST /v1/chat/completions' in server.child.text():
-                return
-            if answer.status_code != 200:
-                raise ServerError(
-                    f"the model cannot be served: {answer.text[:200]} - the end of its log:\n{server.child.tail()}"
-                )
-            await asyncio.sleep(0.1)
+            raise ServerError(
+                f"the model server does not answer: {type(error).__name__} - its log:\n{server.child.tail()}"
+            ) from None
+    check(server, port)
+    if answer.status_code != 200:
+        raise ServerError(
+            f"the model cannot be served: {answer.text[:200]} - the end of its log:\n{server.child.tail()}"
+        )
 
 
 def check(server: Server, port: int) -> None:

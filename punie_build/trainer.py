@@ -84,8 +84,8 @@ def validate(model: nn.Module, data: list[Tokens], size: int) -> tuple[float, fl
         totals = totals + mx.stack([loss, hits, batch[2].sum()])
         mx.eval(totals)
     model.train()
-    total, right, count = (totals[index].item() for index in range(3))
-    return float(total / count), float(right / count)
+    sums: Any = totals.tolist()
+    return sums[0] / sums[2], sums[1] / sums[2]
 
 
 def endless(data: list[Tokens], spec: Adapter) -> Iterator[list[Tokens]]:

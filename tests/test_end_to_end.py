@@ -1,0 +1,220 @@
+"""A whole project, built by doit: real training and a real server of the real nano, on a handful of rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from punie_build.conformance import header
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 120 }
+
+[stage.en]
+from = "sample"
+filters = [{ type = "language", languages = ["en"] }, { type = "min-messages", messages = 2 }]
+
+[mix.all]
+from = ["en", "hand-authored"]
+
+[adapter.tiny]
+base = "nano"
+data = "all"
+iters = 8
+batch_size = 4
+learning_rate = 1e-3
+num_layers = 2
+lora = { rank = 4, scale = 5.0, dropout = 0.1 }
+steps_per_report = 4
+steps_per_eval = 4
+
+[suite.few]
+file = "few.toml"
+
+[comparison.tiny]
+arms = ["nano", "tiny"]
+suite = "few"
+max_tokens = 24
+"""
+SUITE = """
+tools = "editor"
+[[case]]
+id = "read"
+category = "read_file"
+prompt = "Show me notes.txt"
+checks = [{ type = "calls", calls = [{ name = "read_file", arguments = { path = "notes.txt" } }] }]
+[[case]]
+id = "hello"
+category = "words"
+prompt = "Hello"
+checks = [{ type = "no-call" }]
+"""
+
+
+def doit(project: Path, *arguments: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "doit", *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> set[str]:
+    return set(re.findall(r"^\.  (\S+)$", output, re.MULTILINE))
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / "recipes" / "tiny.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[Path, str]:
+    project = tmp_path_factory.mktemp("project")
+    (project / "recipes").mkdir()
+    shutil.copy(ROOT / "dodo.py", project)
+    (project / "recipes" / "tiny.toml").write_text(RECIPE)
+    (project / "few.toml").write_text(SUITE)
+    return project, doit(project)
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Path:
+    """A copy of the built project, to be changed."""
+    shutil.copytree(built[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+ALL = {
+    "dataset:sample",
+    "stage:en",
+    "dataset:hand-authored",
+    "mix:all",
+    "adapter:tiny",
+    "eval:nano@few",
+    "eval:tiny@few",
+    "comparison:tiny",
+}
+
+
+def test_doit_builds_everything_from_recipe_to_report(built):
+    project, output = built
+    assert ran(output) == ALL
+    page = (project / "reports/tiny/report.html").read_text()
+    assert "By category" in page
+    assert "Where the data went" in page
+    assert "<polyline" in page
+    scores = [json.loads((project / f"reports/{arm}@few/scores.json").read_text()) for arm in ("nano", "tiny")]
+    assert scores[0]["canary"] == scores[1]["base_canary"] != scores[1]["canary"]
+    lines = (project / "adapters/tiny/metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["iteration"] for e in events if e["event"] == "valid"] == [0, 4, 8]
+    assert events[-1]["loss"] < next(e for e in events if e["event"] == "valid")["loss"]
+
+
+def test_the_adapter_is_what_the_recipe_says(built):
+    tensors = header(built[0] / "adapters/tiny/adapters.safetensors")
+    assert {t["shape"][-1] for name, t in tensors.items() if name.endswith("lora_a")} == {4}
+    assert {name.split(".layers.")[1].split(".")[0] for name in tensors} == {"2", "3"}
+    config = json.loads((built[0] / "adapters/tiny/adapter_config.json").read_text())
+    assert config["lora_parameters"] == {"rank": 4, "scale": 5.0, "dropout": 0.1}
+
+
+def test_again_nothing_runs_and_neither_after_a_comment(project):
+    assert ran(doit(project)) == set()
+    edit(project, "[adapter.tiny]", "# a remark\n[adapter.tiny]\ndescription = 'a remark too'")
+    assert ran(doit(project)) == set()
+
+
+def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_bit_for_bit(project):
+    before = (project / "adapters/tiny/adapters.safetensors").read_bytes()
+    edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
+    assert ran(doit(project)) == {"adapter:tiny", "eval:tiny@few", "comparison:tiny"}
+    assert (project / "adapters/tiny/adapters.safetensors").read_bytes() != before
+    edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
+    doit(project, "adapter:tiny")
+    assert (project / "adapters/tiny/adapters.safetensors").read_bytes() == before
+
+
+def test_a_filter_that_changes_no_row_stops_at_its_stage(project):
+    edit(
+        project,
+        'type = "min-messages", messages = 2',
+        'type = "min-messages", messages = 1 }, { type = "ends-with-assistant"',
+    )
+    rerun = ran(doit(project))
+    assert "stage:en" in rerun
+    assert rerun <= {"stage:en", "mix:all", "comparison:tiny"}
+
+
+def test_list_shows_every_artifact_with_its_line(project):
+    output = doit(project, "list")
+    assert all(label in output for label in ALL)
+    assert "sample sifted by language, min-messages" in output
+    assert "LoRA of nano on all, rank 4, 8 iterations" in output
+
+
+def test_recipe_mistakes_end_with_three_and_no_traceback(project):
+    edit(project, 'type = "language"', 'type = "langauge"')
+    output = doit(project, code=3)
+    assert "recipes/tiny.toml: stage.en.filters[0].type: unknown filter 'langauge' - did you mean 'language'?" in output
+
+
+def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
+    (project / "mine.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\noops\n')
+    edit(project, "[stage.en]", '[dataset.mine]\nsource = { type = "local", path = "mine.jsonl" }\n\n[stage.en]')
+    output = doit(project, code=1)
+    assert "mine.jsonl:2: not JSON" in output
+    assert (project / "reports/tiny/report.html").exists()
+    assert not (project / "data/mine").exists()
+
+
+def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
+    edit(project, "num_layers = 2", "num_layers = 99")
+    assert "num_layers 99: the base has 4 layers" in doit(project, "adapter:tiny", code=1)
+    edit(project, "num_layers = 99", "num_layers = 2")
+    edit(project, "dropout = 0.1 }", 'dropout = 0.1, keys = ["self_attn.x"] }')
+    assert "no such module" in doit(project, "adapter:tiny", code=1)
+
+
+def test_check_says_what_is_current(project):
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from punie_build.cli import main; main(['check'])"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+        )
+
+    assert check().returncode == 0
+    assert "8 current" in check().stdout
+    edit(project, "iters = 8", "iters = 9")
+    assert check().returncode == 1
+    assert "1 stale" in check().stdout
+    edit(project, "iters = 9", "itres = 9")
+    assert check().returncode == 3
+    assert "did you mean 'iters'?" in check().stderr
+
+
+def test_clean_removes_targets_and_locks(project):
+    doit(project, "clean", "comparison:tiny")
+    assert not (project / "reports/tiny").exists()
+    assert (project / "adapters/tiny").exists()
+    assert ran(doit(project)) == {"comparison:tiny"}
