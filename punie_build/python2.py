@@ -19,16 +19,22 @@ _FENCE = re.compile(r"```[ \t]*(?:python|py|python2|python3)?[ \t]*\n(.*?)(?:```
 _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE
 )
+_SPAN = re.compile(r"`([^`\n]+)`")
+_SAID = re.compile(r"""(?<![{;'"(])\bprint (['"])[^'"\n]*\1""")  # `print 'x'` in a sentence; awk's stands after a brace
 GONE = frozenset(["xrange", "unicode", "raw_input", "basestring", "unichr", "execfile"])
 GONE_METHODS = frozenset(["has_key", "iteritems", "itervalues", "iterkeys"])
 GONE_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tkinter", "httplib", "urlparse"])
 
 
 def blocks(example: Example) -> Iterator[str]:
-    """The Python code the assistant writes: fenced blocks, or a whole message that reads like code."""
+    """The Python code the assistant writes: fenced blocks, else spans, sayings of `print 'x'`, or all that reads like code."""
+    about_python = any("python" in text.lower() for text in example.said("system", "user", "assistant"))
     for text in example.said("assistant"):
-        fenced = _FENCE.findall(text)
-        yield from fenced
+        if fenced := _FENCE.findall(text):
+            yield from fenced
+        elif about_python:
+            yield from _SPAN.findall(text)
+            yield from (said.group() for said in _SAID.finditer(text))
         if not fenced and _CODE_LINE.search(text):
             yield text
 

@@ -58,6 +58,13 @@ KEEPS_DROPS = [
     (PythonVersion(min="3.10"), chat("x", "```python\nclass Foo:\n    pass\n```"), True),
     (PythonVersion(min="3.10"), chat("x", "from __future__ import annotations\nx = 1"), True),
     (PythonVersion(min="3.10"), chat("create a file with a print statement", "Use print to show a list."), True),
+    (
+        PythonVersion(min="3.10"),
+        chat("How do I print in Python?", "Use print without parentheses: print 'Hello'"),
+        False,
+    ),
+    (PythonVersion(min="3.10"), chat("How do I print in Python?", "Use `print 3` in Python 2."), False),
+    (PythonVersion(min="3.10"), chat("Count columns with Python or awk", "awk '{print \"x\"}' file does it."), True),
     (MinMessages(messages=2), chat("x"), False),
     (MinMessages(messages=2), chat("x", "y"), True),
     (ContentQuality(), chat("x", "  "), False),

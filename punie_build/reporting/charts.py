@@ -7,7 +7,7 @@ from html import escape
 
 from msgspec import Struct
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 46, 34, 12, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 250, 46, 34, 26, 12
 
 
 class Line(Struct, frozen=True):
@@ -41,7 +41,7 @@ def lines(series: Sequence[Line], title: str, x_name: str, y_name: str) -> str:
         x, y = place(tick, 0)
         parts.append(f'<text class="tick" x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{tick:g}</text>')
     parts.append(
-        f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_name)}</text><text class="axis" x="{LEFT + 6}" y="{TOP + 8}">{escape(y_name)}</text>'
+        f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_name)}</text><text class="axis" x="{LEFT}" y="12">{escape(y_name)}</text>'
     )
     for line in series:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line.points))
