@@ -16,7 +16,7 @@ from pathlib import Path
 from punie_build import build
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import tasks
-from punie_build.recipe import load
+from punie_build.loading import load
 
 MEANING = {
     "current": "current",

@@ -1,18 +1,12 @@
-"""Comparing: evals side by side, case by case, with a verdict that has an interval."""
+"""Comparing: evals side by side, case by case, with a verdict that has an interval. Pure: scores in, values out."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import msgspec
 from msgspec import Struct
 
-from punie_build import evaluating, stats
-from punie_build.data_steps import Stats
-from punie_build.data_steps import stats as read_stats
+from punie_build import stats
 from punie_build.errors import IdentityError
 from punie_build.evaluating import Scored, Scores
-from punie_build.suites import Suite
 
 
 class Share(Struct, frozen=True):
@@ -106,31 +100,6 @@ def compared(name: str, arms: list[Scores]) -> Compared:
         deltas=tuple(delta(arms[0], arm) for arm in arms[1:]),
         canaries=tuple(arm.canary for arm in arms),
     )
-
-
-def compare(name: str, suite: Suite, evals: list[Path], lineage: list[tuple[str, Path]], out: Path) -> str:
-    """Write comparison.json and report.html; one line with the verdict. `lineage`: (top folder, folder) of all inputs."""
-    from punie_build.reporting.page import Material, render
-
-    arms = [evaluating.scores(folder) for folder in evals]
-    result = compared(name, arms)
-    data: list[tuple[str, Stats]] = [(folder.name, read_stats(folder)) for kind, folder in lineage if kind == "data"]
-    curves = [
-        (folder.name, [msgspec.json.decode(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()])
-        for kind, folder in lineage
-        if kind == "adapters"
-    ]
-    material = Material(
-        result=result,
-        suite=suite,
-        scores=tuple(arms),
-        answers=tuple(evaluating.answers(folder) for folder in evals),
-        data=tuple(data),
-        curves=tuple(curves),
-    )
-    (out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    (out / "report.html").write_text(render(material), encoding="utf-8")
-    return "; ".join(sentence(delta, len(arms[0].cases), result.arms[0]) for delta in result.deltas)
 
 
 def sentence(delta: Delta, n: int, base: str) -> str:

@@ -15,7 +15,7 @@ from doit.exceptions import InvalidDodoFile, TaskFailed
 from punie_build import build
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
-from punie_build.recipe import load
+from punie_build.loading import load
 from punie_build.steps import steps
 
 DOIT_CONFIG = {"verbosity": 2, "backend": "sqlite3", "subtasks": True}

@@ -16,7 +16,14 @@ MODULES = {
     "dataset": ("sources", "samples", "authored", "editor_tools", "examples", "jsonl", "mixing", "data_steps"),
     "stage": ("filters", "python2", "examples", "jsonl", "data_steps"),
     "mix": ("mixing", "examples", "jsonl", "data_steps"),
-    "comparison": ("comparing", "stats", "reporting/page", "reporting/sections", "reporting/charts"),
+    "comparison": (
+        "comparing",
+        "stats",
+        "reporting/page",
+        "reporting/material",
+        "reporting/sections",
+        "reporting/charts",
+    ),
 }
 TEMPLATES = {"comparison": "reporting/templates"}
 VERSIONS = {"adapter": 1, "eval": 1}  # raise when the same recipe would rightly give another result

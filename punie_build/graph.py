@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from punie_build import layout
 from punie_build.adapters import Adapter, Base
-from punie_build.recipe import ARMS, DATA, Described, Eval, Recipe, references
+from punie_build.recipe import ARMS, DATA, Described, Eval, Recipe
 from punie_build.sources import Local
 
 
@@ -49,7 +49,7 @@ def _with_needs(recipe: Recipe, described: Described, seen: set[str]) -> Iterato
     if label in seen:
         return
     seen.add(label)
-    for _, kinds, name in references(described):
+    for _, kinds, name in described.references():
         other = recipe.find(kinds, name)
         if other.kind in layout.FOLDERS:
             yield from _with_needs(recipe, other, seen)
@@ -87,7 +87,7 @@ def _label(recipe: Recipe, name: str, kinds: tuple[str, ...] = DATA) -> str:
 
 def _data(recipe: Recipe, described: Described) -> Task:
     spec = described.spec
-    names = [name for _, _, name in references(described)]
+    names = [name for _, _, name in described.references()]
     inputs = tuple(layout.target("dataset", name) for name in names)
     if described.kind == "dataset":
         kind = msgspec.to_builtins(spec.source)["type"]
@@ -152,7 +152,7 @@ def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
     """The adapter of an arm and all data it was made from, sources first: what the report's funnel and curves show."""
 
     def data(described: Described) -> Iterator[str]:
-        for _, _, name in references(described):
+        for _, _, name in described.references():
             yield from data(recipe.find(DATA, name))
         yield f"{described.kind}:{described.name}"
 

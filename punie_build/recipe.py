@@ -1,6 +1,6 @@
-"""Recipe: everything the recipe files of a project say, as frozen values, or every mistake in them.
+"""Recipe: everything the recipe files of a project say, as frozen values.
 
-    recipes/*.toml  ->  load(root)  ->  Recipe  ->  graph.tasks(recipe)
+    recipes/*.toml  ->  loading.load(root)  ->  Recipe  ->  graph.tasks(recipe)
 
 One file may describe several artifacts. Names refer to one another across files, and are unique among what shares a
 folder: datasets, stages and mixes; bases and adapters; evals and comparisons; suites.
@@ -10,23 +10,19 @@ To add a kind of artifact: a Spec, a row in `KINDS`, a function in `graph.py`, a
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from punie_build import suites
 from punie_build.adapters import Adapter, Base
-from punie_build.errors import RecipeError, did_you_mean
 from punie_build.filters import AnyFilter
 from punie_build.mixing import Part, Split
-from punie_build.sources import AnySource, Local
+from punie_build.sources import AnySource
 from punie_build.spec import Spec, digest
 from punie_build.suites import Suite
-from punie_build.validation import mistakes
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -108,16 +104,26 @@ KINDS: dict[str, type[Spec]] = {
 }
 DATA, ARMS, SUITES, REPORTS = ("dataset", "stage", "mix"), ("base", "adapter"), ("suite",), ("eval", "comparison")
 FAMILIES = (DATA, ARMS, SUITES, REPORTS)
+REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the names in that field may be
+    "stage": {"from": DATA},
+    "mix": {"from": DATA},
+    "adapter": {"base": ("base",), "data": DATA},
+    "eval": {"arm": ARMS, "suite": SUITES},
+    "comparison": {"arms": ARMS, "suite": SUITES},
+}
 
 
 class Described(Struct, frozen=True):
-    """One artifact as a recipe describes it, and where."""
+    """One artifact as a recipe describes it, and where. `spec` is None while loading, if the table has mistakes."""
 
     kind: str
     name: str
     spec: Any
     file: str
     embedded: bool = False
+
+    def references(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
+        return references(self.kind, msgspec.to_builtins(self.spec))
 
     @property
     def where(self) -> str:
@@ -140,150 +146,11 @@ class Recipe(Struct, frozen=True):
         return digest(self.suites[name])
 
 
-def load(root: Path) -> Recipe:
-    """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file."""
-    folder = root / "recipes"
-    files = sorted(folder.glob("*.toml"))
-    found: list[str] = []
-    artifacts: dict[tuple[str, str], Described] = {}
-    if not files:
-        found.append(f"{folder.name}/: no recipes - write one, docs/recipes.md shows how")
-    for path, label in [(HERE / "builtin.toml", "built in"), *((file, f"recipes/{file.name}") for file in files)]:
-        for described in _read(path, label, found):
-            _add(artifacts, described, found)
-    cases = dict(_suites(root, artifacts, found))
-    found += _dangling(artifacts)
-    if not found:
-        found += _cycles(artifacts)
-    if found:
-        raise RecipeError(found)
-    return Recipe(artifacts, cases)
-
-
-def _read(path: Path, label: str, found: list[str]) -> Iterator[Described]:
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        found.append(f"{label}: not TOML: {error}")
-        return
-    for kind, named in tables.items():
-        if kind not in KINDS:
-            found.append(f"{label}: {kind}: unknown kind of artifact{did_you_mean(kind, KINDS)}")
-        elif not isinstance(named, dict) or not all(isinstance(table, dict) for table in named.values()):
-            found.append(f"{label}: {kind}: artifacts have names - write [{kind}.some-name]")
-        else:
-            for name, table in named.items():
-                if described := _describe(kind, name, table, label, found):
-                    yield described
-
-
-def _describe(kind: str, name: str, table: dict[str, Any], label: str, found: list[str]) -> Described | None:
-    where = f"{label}: {kind}.{name}"
-    problems = []
-    if not NAME.fullmatch(name) or name.endswith(".") or ".." in name:
-        problems.append(
-            f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder"
-        )
-    problems += mistakes(table, KINDS[kind], where)
-    if problems:
-        found += problems
-        return None
-    spec = msgspec.convert(table, KINDS[kind])
-    for key, place in (
-        ("path", getattr(spec, "path", None)),
-        ("file", getattr(spec, "file", None)),
-        ("source.path", spec.source.path if isinstance(spec, Dataset) and isinstance(spec.source, Local) else None),
-    ):
-        if place is not None and (problem := _escapes(place)):
-            found.append(f"{where}.{key}: {problem}")
-            return None
-    return Described(kind, name, spec, label, label == "built in")
-
-
-def _escapes(place: str) -> str | None:
-    """Why a path is not one inside the project, or None."""
-    path = PurePosixPath(place.replace("\\", "/"))
-    if not place.strip() or path == PurePosixPath("."):
-        return "an empty path - name a file or folder of the project"
-    if path.is_absolute() or re.match(r"^[A-Za-z]:|^~", place) or ".." in path.parts or "\0" in place:
-        return f"'{place}' leaves the project - copy or link what it names into the project"
-    return None
-
-
-def _add(artifacts: dict[tuple[str, str], Described], new: Described, found: list[str]) -> None:
-    family = next(family for family in FAMILIES if new.kind in family)
-    for kind in family:
-        old = artifacts.get((kind, new.name))
-        # two names that differ only in case are one folder on a Mac
-        old = old or next(
-            (other for (k, name), other in artifacts.items() if k == kind and name.lower() == new.name.lower()), None
-        )
-        if old:
-            found.append(f"{new.where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another")
-            return
-    artifacts[new.kind, new.name] = new
-
-
-def _suites(root: Path, artifacts: dict[tuple[str, str], Described], found: list[str]) -> Iterator[tuple[str, Suite]]:
-    for described in [d for (kind, _), d in artifacts.items() if kind == "suite"]:
-        spec: SuiteFile = described.spec
-        path = HERE / "suites_builtin" / f"{spec.embedded}.toml" if spec.embedded else root / str(spec.file)
-        label = spec.file or described.name
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            found.append(f"{described.where}.file: no file '{spec.file}' - create it, or correct the path")
-            continue
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            found.append(f"{label}: not a TOML file: {error}")
-            continue
-        problems = list(mistakes(table, Suite, f"{label}: ", key="id"))
-        if not problems:
-            suite = msgspec.convert(table, Suite)
-            problems = [f"{label}: {problem}" for problem in suites.problems(suite)]
-            yield described.name, suite
-        found += problems
-
-
-def references(described: Described) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """What an artifact refers to: (field, kinds it may be, name)."""
-    match described.spec:
-        case Stage(from_=name):
-            yield "from", DATA, name
-        case Mix() as mix:
-            yield from ((f"from[{index}]", DATA, part.name) for index, part in enumerate(mix.parts()))
-        case Adapter(base=base, data=data):
-            yield "base", ("base",), base
-            yield "data", DATA, data
-        case Eval(arm=arm, suite=suite):
-            yield "arm", ARMS, arm
-            yield "suite", SUITES, suite
-        case Comparison(arms=arms, suite=suite):
-            yield from ((f"arms[{index}]", ARMS, arm) for index, arm in enumerate(arms))
-            yield "suite", SUITES, suite
-
-
-def _dangling(artifacts: dict[tuple[str, str], Described]) -> Iterator[str]:
-    for described in artifacts.values():
-        for key, kinds, name in references(described):
-            if not any((kind, name) in artifacts for kind in kinds):
-                known = [n for kind, n in artifacts if kind in kinds]
-                yield f"{described.where}.{key}: no {' or '.join(kinds)} is called '{name}'{did_you_mean(name, known)}"
-
-
-def _cycles(artifacts: dict[tuple[str, str], Described]) -> Iterator[str]:
-    """Only data can go in circles: stages and mixes refer to data."""
-    nodes = {name: described for (kind, name), described in artifacts.items() if kind in DATA}
-    done: set[str] = set()
-
-    def visit(name: str, trail: tuple[str, ...]) -> Iterator[str]:
-        if name in trail:
-            circle = trail[trail.index(name) :]
-            yield f"{nodes[name].where}: made from itself: {' -> '.join([*circle, name])} - break the circle"
-        elif name not in done:
-            for _, _, other in references(nodes[name]):
-                yield from visit(other, (*trail, name))
-            done.add(name)
-
-    for name in nodes:
-        yield from visit(name, ())
+def references(kind: str, table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """What a table of this kind refers to: (field, kinds it may be, name). The table may have mistakes elsewhere."""
+    for field_, kinds in REFERS.get(kind, {}).items():
+        value = table.get(field_)
+        for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+            name = item.get("name") if isinstance(item, dict) else item
+            if isinstance(name, str):
+                yield (f"{field_}[{index}]" if isinstance(value, list | tuple) else field_), kinds, name

@@ -224,10 +224,39 @@ RESULTS = {
     "wait_for_terminal_exit": ("exit code 0", "exit code 1"),
 }
 QUESTIONS = (
-    ("What is a shell?", "A shell is a program that runs commands."), ("Good morning", "Good morning! What shall we do?"), ("What does git do?", "git keeps the history of a project."), ("What is an exit code?", "An exit code is a number a program returns: 0 means success."),
-    ("Do you like Python?", "Python is a fine language to read and write."), ("What is a test for?", "A test shows that code does what it should."), ("Read it", "Which file shall I read?"), ("Run it", "Which command shall I run?"), ("Close it", "Which terminal shall I close?"), ("Thank you", "You are welcome."),
-    ("What is a log file?", "A log file records what a program did."), ("How do I name a branch?", "Use a short name that says what the branch is for."), ("What is 2 + 2?", "2 + 2 = 4."), ("What is YAML?", "YAML is a text format for configuration."),
-)  # fmt: skip
+    ("What is a shell?", "A shell is a program that runs commands."),
+    ("Good morning", "Good morning! What shall we do?"),
+    ("What does git do?", "git keeps the history of a project."),
+    ("What is an exit code?", "An exit code is a number a program returns: 0 means success."),
+    ("Do you like Python?", "Python is a fine language to read and write."),
+    ("What is a test for?", "A test shows that code does what it should."),
+    ("Read it", "Which file shall I read?"),
+    ("Run it", "Which command shall I run?"),
+    ("Close it", "Which terminal shall I close?"),
+    ("Thank you", "You are welcome."),
+    ("What is a log file?", "A log file records what a program did."),
+    ("How do I name a branch?", "Use a short name that says what the branch is for."),
+    ("What is 2 + 2?", "2 + 2 = 4."),
+    ("What is 9 - 5?", "9 - 5 = 4."),
+    ("What is 7 + 1?", "7 + 1 = 8."),
+    ("What is YAML?", "YAML is a text format for configuration."),
+    ("What is a dictionary?", "A dictionary maps keys to values."),
+    ("What is a tuple?", "A tuple is an ordered collection that cannot be changed."),
+    ("Explain what a loop is", "A loop repeats a block of code."),
+    ("What is a module in Python?", "A module is a file of Python code that can be imported."),
+    ("Tell me what a decorator is", "A decorator is a function that wraps another function."),
+    ("What is a function?", "A function is a named piece of code that can be called with arguments."),
+    ("What is the capital of Italy?", "The capital of Italy is Rome."),
+    ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
+    ("Which color is the sky?", "The sky is blue."),
+    ("Hello there", "Hello! How can I help?"),
+    ("Bye", "Goodbye!"),
+    ("How is your day?", "I am fine, thank you."),
+    ("What are you?", "I am a coding agent."),
+    ("What is a class?", "A class describes objects that share data and behaviour."),
+    ("Explain what a string is", "A string is a sequence of characters."),
+    ("What is a database?", "A database stores data so that it can be searched."),
+)
 
 
 def _toolbox(r: Random, *needed: str) -> tuple[str, ...]:
@@ -357,10 +386,10 @@ def _unanswered(r: Random) -> dict[str, Any]:
 
 
 KINDS: tuple[tuple[Callable[[Random], dict[str, Any]], float], ...] = (
-    (_single, 58),
+    (_single, 54),
     (_modify, 10),
     (_run_and_look, 8),
-    (_words, 8),
+    (_words, 12),
     (_foreign, 6),
     (_old_python, 6),
     (_unanswered, 4),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from punie_build import bases, data_steps, evaluating, layout, training
+import msgspec
+
+from punie_build import bases, comparing, data_steps, evaluating, layout, training
 from punie_build.build import Work
-from punie_build.comparing import compare
 from punie_build.data_steps import Stats
 from punie_build.recipe import Recipe
+from punie_build.reporting.material import Material
 from punie_build.serving import Served
 
 
@@ -70,10 +72,25 @@ def _eval(recipe: Recipe, work: Work) -> str:
 
 
 def _comparison(recipe: Recipe, work: Work) -> str:
+    from punie_build.reporting.page import render
+
     task = work.task
     evals = [work.root / layout.target("eval", name) for name in task.config["evals"]]
-    lineage = [(Path(place).parts[0], work.root / place) for place in task.inputs]
-    return compare(task.name, recipe.suites[task.spec.suite], evals, lineage, work.out)
+    arms = tuple(evaluating.scores(folder) for folder in evals)
+    result = comparing.compared(task.name, list(arms))
+    lineage = [work.root / place for place in task.inputs]
+    material = Material(
+        result=result,
+        suite=recipe.suites[task.spec.suite],
+        scores=arms,
+        answers=tuple(evaluating.answers(folder) for folder in evals),
+        data=tuple((folder.name, data_steps.stats(folder)) for folder in lineage if folder.parent.name == "data"),
+        curves=tuple((folder.name, training.metrics(folder)) for folder in lineage if folder.parent.name == "adapters"),
+    )
+    (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    (work.out / "report.html").write_text(render(material), encoding="utf-8")
+    cases = len(arms[0].cases)
+    return "; ".join(comparing.sentence(delta, cases, result.arms[0]) for delta in result.deltas)
 
 
 def _base(work: Work) -> Path:

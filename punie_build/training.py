@@ -63,9 +63,14 @@ def _last(progress: Path) -> dict[str, Any] | None:
         return None
 
 
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The events of `metrics.jsonl`, in order."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 def summary(folder: Path) -> str:
-    """One line of what came out, from metrics.jsonl."""
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    """One line of what came out."""
+    events = metrics(folder)
     valid = [event for event in events if event["event"] == "valid"]
     start = next(event for event in events if event["event"] == "start")
     return f"{start['rows']['train']} rows, {start['epochs']:.1f} epochs, validation loss {valid[0]['loss']:.3f} -> {valid[-1]['loss']:.3f}"

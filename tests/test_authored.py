@@ -8,7 +8,7 @@ import pytest
 from punie_build.authored import conversations
 from punie_build.checks import Answer, judge
 from punie_build.editor_tools import TOOLS
-from punie_build.recipe import load
+from punie_build.loading import load
 from punie_build.samples import sample
 from punie_build.suites import oracle
 

@@ -17,7 +17,6 @@ from punie_build.filters import (
     PythonVersion,
 )
 from punie_build.python2 import only_python2
-from punie_build.recipe import NAME  # noqa: F401 - the union resolves from the recipe's side too
 
 
 def chat(user: str, assistant: str | None = None) -> Example:

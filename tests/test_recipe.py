@@ -6,7 +6,8 @@ import pytest
 
 from punie_build.errors import RecipeError
 from punie_build.graph import tasks
-from punie_build.recipe import KINDS, load
+from punie_build.loading import load
+from punie_build.recipe import KINDS
 
 
 def mistakes(recipes, text: str) -> tuple[str, ...]:
@@ -71,6 +72,16 @@ def test_dangling_names_say_what_is_near(recipes):
     )
     assert "stage.s.from: no dataset or stage or mix is called 'sampel' - did you mean 'sample'?" in problems[0]
     assert "adapter.a.base: no base is called 'nanoo' - did you mean 'nano'?" in problems[1]
+
+
+def test_a_mistake_in_one_table_hides_none_in_others_and_invents_none(recipes):
+    text = "[dataset.d]\nsource = { type = 'sampel' }\n[stage.s]\nfrom = 'd'\nfilters = []\n[adapter.a]\nbase = 'nano'\ndata = 'ss'\nrank = 3\n"
+    problems = mistakes(recipes, text)
+    assert len(problems) == 4
+    assert "unknown source 'sampel'" in problems[0]
+    assert "stage.s.filters" in problems[1]
+    assert "adapter.a.rank: unknown key" in problems[2]
+    assert "adapter.a.data: no dataset or stage or mix is called 'ss'" in problems[3]
 
 
 def test_a_circle_is_shown(recipes):

@@ -13,7 +13,8 @@ from punie_build.data_steps import Sifted, Stats
 from punie_build.errors import IdentityError
 from punie_build.evaluating import Scored, Scores, score
 from punie_build.reporting import charts
-from punie_build.reporting.page import Material, render, visible
+from punie_build.reporting.material import Material
+from punie_build.reporting.page import render, visible
 from punie_build.reporting.sections import SECTIONS
 from punie_build.suites import Case, Suite
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from punie_build.comparing import Share, sentence
 from punie_build.reporting import charts
-from punie_build.reporting.page import Material, Section
+from punie_build.reporting.material import Material, Section
 
 
 def verdict(m: Material) -> Section:

@@ -1,0 +1,159 @@
+"""Loading: recipe files -> a recipe, or every mistake of every file, told at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from punie_build import suites
+from punie_build.errors import RecipeError, did_you_mean
+from punie_build.recipe import DATA, FAMILIES, KINDS, Dataset, Described, Recipe, SuiteFile, references
+from punie_build.sources import Local
+from punie_build.suites import Suite
+from punie_build.validation import mistakes
+
+HERE = Path(__file__).parent
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+BUILT_IN = "built in"
+
+
+def load(root: Path) -> Recipe:
+    """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file."""
+    loader = _Loader()
+    loader.read(HERE / "builtin.toml", BUILT_IN)
+    files = sorted((root / "recipes").glob("*.toml"))
+    if not files:
+        loader.problems.append("recipes/: no recipes - write one, docs/recipes.md shows how")
+    for file in files:
+        loader.read(file, f"recipes/{file.name}")
+    loader.dangling()
+    cases = dict(loader.suites(root))
+    if not loader.problems:
+        loader.circles()
+    if loader.problems:
+        raise RecipeError(loader.problems)
+    return Recipe(loader.artifacts, cases)
+
+
+class _Loader:
+    """The tables of all files as they come in, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.artifacts: dict[tuple[str, str], Described] = {}
+        self.tables: list[
+            tuple[str, str, str, dict[str, Any]]
+        ] = []  # kind, name, where, table: also those with mistakes
+        self.taken: dict[tuple[tuple[str, ...], str], Described] = {}
+
+    def read(self, path: Path, label: str) -> None:
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.problems.append(f"{label}: not TOML: {error}")
+            return
+        for kind, named in tables.items():
+            if kind not in KINDS:
+                self.problems.append(f"{label}: {kind}: unknown kind of artifact{did_you_mean(kind, KINDS)}")
+            elif not isinstance(named, dict) or not all(isinstance(table, dict) for table in named.values()):
+                self.problems.append(f"{label}: {kind}: artifacts have names - write [{kind}.some-name]")
+            else:
+                for name, table in named.items():
+                    self.describe(kind, name, table, label)
+
+    def describe(self, kind: str, name: str, table: dict[str, Any], label: str) -> None:
+        where = f"{label}: {kind}.{name}"
+        self.tables.append((kind, name, where, table))
+        problems = (
+            []
+            if _is_name(name)
+            else [
+                f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder"
+            ]
+        )
+        problems += mistakes(table, KINDS[kind], where)
+        spec = None if problems else msgspec.convert(table, KINDS[kind])
+        problems += [f"{where}.{key}: {problem}" for key, place in _paths(spec) if (problem := escapes(place))]
+        self.problems += problems
+        new = Described(kind, name, spec, label, label == BUILT_IN)
+        family = next(family for family in FAMILIES if kind in family)
+        old = self.taken.setdefault((family, name.lower()), new)  # names that differ in case are one folder on a Mac
+        if old is not new:
+            self.problems.append(f"{where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another")
+        elif not problems:
+            self.artifacts[kind, name] = new
+
+    def dangling(self) -> None:
+        """References to names that no table has; a name whose table has mistakes is there all the same."""
+        names = {(kind, name) for kind, name, _, _ in self.tables}
+        for kind, _, where, table in self.tables:
+            for key, kinds, name in references(kind, table):
+                if not any((other, name) in names for other in kinds):
+                    known = [known for other, known in names if other in kinds]
+                    self.problems.append(
+                        f"{where}.{key}: no {' or '.join(kinds)} is called '{name}'{did_you_mean(name, known)}"
+                    )
+
+    def circles(self) -> None:
+        """Only data can be made from itself: stages and mixes refer to data."""
+        nodes = {name: described for (kind, name), described in self.artifacts.items() if kind in DATA}
+        sorter = TopologicalSorter(
+            {name: [other for _, _, other in described.references()] for name, described in nodes.items()}
+        )
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            circle = error.args[1]
+            self.problems.append(
+                f"{nodes[circle[0]].where}: made from itself: {' -> '.join(circle)} - break the circle"
+            )
+
+    def suites(self, root: Path) -> Iterator[tuple[str, Suite]]:
+        """The cases of every suite that has no mistakes."""
+        for described in [described for (kind, _), described in self.artifacts.items() if kind == "suite"]:
+            spec: SuiteFile = described.spec
+            path = HERE / "suites_builtin" / f"{spec.embedded}.toml" if spec.embedded else root / str(spec.file)
+            label = spec.file or described.name
+            try:
+                table = tomllib.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                self.problems.append(f"{described.where}.file: no file '{spec.file}' - create it, or correct the path")
+                continue
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+                self.problems.append(f"{label}: not a TOML file: {error}")
+                continue
+            problems = list(mistakes(table, Suite, f"{label}: ", key="id"))
+            if not problems:
+                suite = msgspec.convert(table, Suite)
+                problems = [f"{label}: {problem}" for problem in suites.problems(suite)]
+                yield described.name, suite
+            self.problems += problems
+
+
+def _is_name(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not name.endswith(".") and ".." not in name
+
+
+def _paths(spec: Any) -> Iterator[tuple[str, str]]:
+    """Where a spec says that something is: (field, path)."""
+    for key in ("path", "file"):
+        if (place := getattr(spec, key, None)) is not None:
+            yield key, place
+    if isinstance(spec, Dataset) and isinstance(spec.source, Local):
+        yield "source.path", spec.source.path
+
+
+def escapes(place: str) -> str | None:
+    """Why a path is not one inside the project, or None."""
+    path = PurePosixPath(place.replace("\\", "/"))
+    if not place.strip() or path == PurePosixPath("."):
+        return "an empty path - name a file or folder of the project"
+    if path.is_absolute() or re.match(r"^[A-Za-z]:|^~", place) or ".." in path.parts or "\0" in place:
+        return f"'{place}' leaves the project - copy or link what it names into the project"
+    return None
