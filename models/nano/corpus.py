@@ -18,312 +18,25 @@ from typing import Any
 
 Example = dict[str, Any]
 
-FORBIDDEN = (
-    "read_file",
-    "write_file",
-    "run_command",
-    "get_terminal_output",
-    "release_terminal",
-    "wait_for_terminal_exit",
-    "kill_terminal",
-)
+FORBIDDEN = ("read_file", "write_file", "run_command", "get_terminal_output", "release_terminal", "wait_for_terminal_exit", "kill_terminal")
 
 # ------------------------------------------------------------------------------------------------------------ words
 
-ONSETS = [
-    "b",
-    "bl",
-    "br",
-    "c",
-    "ch",
-    "cl",
-    "d",
-    "dr",
-    "f",
-    "fl",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pl",
-    "qu",
-    "r",
-    "s",
-    "sh",
-    "sl",
-    "st",
-    "t",
-    "th",
-    "tr",
-    "v",
-    "w",
-    "z",
-]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "io", "ou"]
+ONSETS = "b bl br c ch cl d dr f fl g gr h j k l m n p pl qu r s sh sl st t th tr v w z".split()
+VOWELS = "a e i o u ai ea io ou".split()
 CODAS = ["", "", "", "n", "r", "l", "s", "t", "m", "nd", "ck", "x"]
-PEOPLE = [
-    "Ada",
-    "Ben",
-    "Chloe",
-    "David",
-    "Emma",
-    "Farid",
-    "Grace",
-    "Hugo",
-    "Ines",
-    "Jonas",
-    "Kira",
-    "Leo",
-    "Mira",
-    "Noah",
-    "Olga",
-    "Priya",
-    "Quinn",
-    "Rosa",
-    "Sam",
-    "Tara",
-    "Uma",
-    "Victor",
-    "Wendy",
-    "Yuki",
-    "Zoe",
-]
-CITIES = [
-    "Paris",
-    "London",
-    "Berlin",
-    "Madrid",
-    "Rome",
-    "Vienna",
-    "Prague",
-    "Lisbon",
-    "Dublin",
-    "Oslo",
-    "Athens",
-    "Cairo",
-    "Nairobi",
-    "Lima",
-    "Quito",
-    "Tokyo",
-    "Seoul",
-    "Delhi",
-    "Mumbai",
-    "Boston",
-    "Denver",
-    "Austin",
-    "Seattle",
-    "Toronto",
-    "Sydney",
-]
-COLORS = ["red", "green", "blue", "yellow", "white", "black", "orange", "purple", "grey", "pink", "brown"]
-COMMON = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "in",
-    "and",
-    "is",
-    "for",
-    "on",
-    "with",
-    "as",
-    "at",
-    "by",
-    "from",
-    "this",
-    "that",
-    "it",
-    "we",
-    "you",
-    "they",
-    "new",
-    "old",
-    "small",
-    "large",
-    "first",
-    "last",
-    "next",
-    "every",
-    "some",
-    "all",
-    "team",
-    "project",
-    "plan",
-    "list",
-    "page",
-    "table",
-    "report",
-    "code",
-    "test",
-    "build",
-    "server",
-    "client",
-    "user",
-    "account",
-    "price",
-    "total",
-    "budget",
-    "meeting",
-    "lunch",
-    "train",
-    "house",
-    "garden",
-    "water",
-    "light",
-    "music",
-    "book",
-    "paper",
-    "story",
-    "letter",
-    "window",
-    "door",
-    "road",
-    "river",
-    "mountain",
-    "summer",
-    "winter",
-    "morning",
-    "evening",
-    "market",
-    "school",
-    "office",
-    "phone",
-    "update",
-    "change",
-    "check",
-    "review",
-    "start",
-    "finish",
-    "open",
-    "close",
-    "move",
-    "keep",
-    "call",
-    "ask",
-    "tell",
-    "show",
-    "need",
-    "want",
-    "fix",
-    "add",
-    "remove",
-    "ready",
-    "late",
-    "early",
-    "done",
-    "fast",
-    "slow",
-    "good",
-    "better",
-    "clear",
-    "simple",
-    "quick",
-    "main",
-    "final",
-    "short",
-    "long",
-    "weekly",
-    "daily",
-    "monthly",
-    "error",
-    "warning",
-    "result",
-    "value",
-    "number",
-    "name",
-    "date",
-    "time",
-]
-EXTENSIONS = [
-    "txt",
-    "md",
-    "py",
-    "json",
-    "csv",
-    "toml",
-    "yaml",
-    "html",
-    "js",
-    "css",
-    "log",
-    "cfg",
-    "ini",
-    "rs",
-    "go",
-    "sql",
-    "sh",
-    "xml",
-]
-FOLDERS = [
-    "src",
-    "lib",
-    "app",
-    "docs",
-    "tests",
-    "data",
-    "config",
-    "scripts",
-    "tools",
-    "notes",
-    "assets",
-    "core",
-    "api",
-    "web",
-    "models",
-    "utils",
-    "build",
-    "examples",
-    "public",
-    "include",
-]
-STEMS = [
-    "main",
-    "index",
-    "app",
-    "config",
-    "settings",
-    "readme",
-    "notes",
-    "users",
-    "orders",
-    "report",
-    "server",
-    "client",
-    "parser",
-    "lexer",
-    "utils",
-    "helpers",
-    "models",
-    "views",
-    "routes",
-    "schema",
-    "data",
-    "input",
-    "output",
-    "test_app",
-    "test_api",
-    "setup",
-    "deploy",
-    "draft",
-    "todo",
-    "plan",
-    "summary",
-    "budget",
-    "log",
-    "errors",
-    "cache",
-    "auth",
-    "login",
-    "session",
-    "worker",
-    "queue",
-]
+PEOPLE = "Ada Ben Chloe David Emma Farid Grace Hugo Ines Jonas Kira Leo Mira Noah Olga Priya Quinn Rosa Sam Tara Uma Victor Wendy Yuki Zoe".split()
+CITIES = "Paris London Berlin Madrid Rome Vienna Prague Lisbon Dublin Oslo Athens Cairo Nairobi Lima Quito Tokyo Seoul Delhi Mumbai Boston Denver Austin Seattle Toronto Sydney".split()
+COLORS = "red green blue yellow white black orange purple grey pink brown".split()
+COMMON = """the a of to in and is for on with as at by from this that it we you they new old small large first last next every some all
+team project plan list page table report code test build server client user account price total budget meeting lunch train house garden
+water light music book paper story letter window door road river mountain summer winter morning evening market school office phone
+update change check review start finish open close move keep call ask tell show need want fix add remove ready late early done fast slow
+good better clear simple quick main final short long weekly daily monthly error warning result value number name date time""".split()
+EXTENSIONS = "txt md py json csv toml yaml html js css log cfg ini rs go sql sh xml".split()
+FOLDERS = "src lib app docs tests data config scripts tools notes assets core api web models utils build examples public include".split()
+STEMS = """main index app config settings readme notes users orders report server client parser lexer utils helpers models views routes
+schema data input output test_app test_api setup deploy draft todo plan summary budget log errors cache auth login session worker queue""".split()
 
 
 def word(r: Random) -> str:
@@ -332,16 +45,7 @@ def word(r: Random) -> str:
 
 
 def name_like(r: Random) -> str:
-    return r.choice(
-        [
-            r.choice(STEMS),
-            r.choice(STEMS),
-            word(r),
-            f"{r.choice(STEMS)}_{word(r)}",
-            f"{word(r)}-{r.randint(1, 99)}",
-            f"{r.choice(STEMS)}{r.randint(1, 9)}",
-        ]
-    )
+    return r.choice([r.choice(STEMS), r.choice(STEMS), word(r), f"{r.choice(STEMS)}_{word(r)}", f"{word(r)}-{r.randint(1, 99)}", f"{r.choice(STEMS)}{r.randint(1, 9)}"])
 
 
 def path(r: Random) -> str:
@@ -355,20 +59,12 @@ def path(r: Random) -> str:
 
 
 def identifier(r: Random) -> str:
-    return r.choice(
-        [
-            lambda: str(r.randint(1, 9)),
-            lambda: str(r.randint(10, 99999)),
-            lambda: f"{r.choice('ABCDXKQ')}-{r.randint(1, 999)}",
-            lambda: f"{word(r)}-{r.randint(1, 99)}",
-            lambda: f"{word(r)}_{r.randint(1, 9)}",
-            lambda: f"{word(r)[:3]}{r.randint(100, 9999)}",
-            lambda: "".join(r.choice("0123456789abcdef") for _ in range(r.choice([4, 6, 8]))),
-            lambda: f"#{r.randint(1, 999)}",
-            lambda: word(r),
-            lambda: f"{r.choice('tpjsbw')}{r.randint(1, 40)}",
-        ]
-    )()
+    return r.choice([
+        lambda: str(r.randint(1, 9)), lambda: str(r.randint(10, 99999)), lambda: f"{r.choice('ABCDXKQ')}-{r.randint(1, 999)}",
+        lambda: f"{word(r)}-{r.randint(1, 99)}", lambda: f"{word(r)}_{r.randint(1, 9)}", lambda: f"{word(r)[:3]}{r.randint(100, 9999)}",
+        lambda: "".join(r.choice("0123456789abcdef") for _ in range(r.choice([4, 6, 8]))), lambda: f"#{r.randint(1, 999)}",
+        lambda: word(r), lambda: f"{r.choice('tpjsbw')}{r.randint(1, 40)}",
+    ])()
 
 
 def phrase(r: Random, low: int = 2, high: int = 6) -> str:
@@ -383,183 +79,42 @@ def sentence(r: Random) -> str:
 def snippet(r: Random) -> str:
     """A line or two of something a person might want saved."""
     a, b, n = r.choice(STEMS).replace("test_", ""), word(r), r.randint(1, 500)
-    return r.choice(
-        [
-            lambda: sentence(r),
-            lambda: f"{b} = {n}",
-            lambda: f"print('{phrase(r, 1, 3)}')",
-            lambda: f"def {b}():\n    return {n}",
-            lambda: f"import {a}",
-            lambda: f"# {phrase(r, 1, 4)}",
-            lambda: f"{a}: {b}",
-            lambda: f"{b}, {a}, {n}",
-            lambda: f"{a} = '{b}'",
-            lambda: f"{word(r)}\n{word(r)}",
-            lambda: f"DEBUG={r.choice(['true', 'false', '1', '0'])}",
-            lambda: phrase(r, 1, 3),
-            lambda: f"<p>{phrase(r, 1, 3)}</p>",
-            lambda: f"x = {r.randint(0, 9)}\ny = {r.randint(0, 9)}",
-            lambda: f"version {r.randint(0, 9)}.{r.randint(0, 9)}",
-            lambda: f'[{a}]\nname = "{b}"',
-        ]
-    )()
+    return r.choice([
+        lambda: sentence(r), lambda: f"{b} = {n}", lambda: f"print('{phrase(r, 1, 3)}')", lambda: f"def {b}():\n    return {n}",
+        lambda: f"import {a}", lambda: f"# {phrase(r, 1, 4)}", lambda: f"{a}: {b}", lambda: f"{b}, {a}, {n}", lambda: f"{a} = '{b}'",
+        lambda: f"{word(r)}\n{word(r)}", lambda: f"DEBUG={r.choice(['true', 'false', '1', '0'])}", lambda: phrase(r, 1, 3), lambda: f"<p>{phrase(r, 1, 3)}</p>",
+        lambda: f"x = {r.randint(0, 9)}\ny = {r.randint(0, 9)}", lambda: f"version {r.randint(0, 9)}.{r.randint(0, 9)}", lambda: f"[{a}]\nname = \"{b}\"",
+    ])()
 
 
 def shell(r: Random) -> str:
     p, q = path(r), word(r)
-    return r.choice(
-        [
-            lambda: f"ls {r.choice(['', '-l ', '-la '])}{r.choice(FOLDERS)}",
-            lambda: f"python {p}",
-            lambda: f"git {r.choice(['status', 'log', 'diff', 'pull', 'push', 'fetch', 'branch'])}",
-            lambda: f"pip install {q}",
-            lambda: f"make {r.choice(['test', 'all', 'clean', 'docs', q])}",
-            lambda: f"cat {p}",
-            lambda: f"grep {q} {p}",
-            lambda: f"npm {r.choice(['install', 'test', 'run build', 'start'])}",
-            lambda: f"pytest {r.choice(['', '-q ', '-x '])}{p}",
-            lambda: f"echo {q}",
-            lambda: f"mkdir {q}",
-            lambda: f"rm {p}",
-            lambda: f"cargo {r.choice(['build', 'test', 'run'])}",
-            lambda: f"docker {r.choice(['ps', 'images', 'build .'])}",
-            lambda: f"du -sh {r.choice(FOLDERS)}",
-            lambda: f"wc -l {p}",
-            lambda: "pwd",
-            lambda: "whoami",
-            lambda: f"ping {q}.com",
-            lambda: f"{q} --{word(r)}",
-            lambda: f"sleep {r.randint(1, 60)}",
-            lambda: f"tail -n {r.randint(1, 50)} {p}",
-            lambda: f"ruff check {r.choice(FOLDERS)}",
-            lambda: f"node {p}",
-            lambda: f"curl {q}.org",
-        ]
-    )().strip()
+    return r.choice([
+        lambda: f"ls {r.choice(['', '-l ', '-la '])}{r.choice(FOLDERS)}", lambda: f"python {p}", lambda: f"git {r.choice(['status', 'log', 'diff', 'pull', 'push', 'fetch', 'branch'])}",
+        lambda: f"pip install {q}", lambda: f"make {r.choice(['test', 'all', 'clean', 'docs', q])}", lambda: f"cat {p}", lambda: f"grep {q} {p}", lambda: f"npm {r.choice(['install', 'test', 'run build', 'start'])}",
+        lambda: f"pytest {r.choice(['', '-q ', '-x '])}{p}", lambda: f"echo {q}", lambda: f"mkdir {q}", lambda: f"rm {p}", lambda: f"cargo {r.choice(['build', 'test', 'run'])}",
+        lambda: f"docker {r.choice(['ps', 'images', 'build .'])}", lambda: f"du -sh {r.choice(FOLDERS)}", lambda: f"wc -l {p}", lambda: "pwd", lambda: "whoami", lambda: f"ping {q}.com", lambda: f"{q} --{word(r)}",
+        lambda: f"sleep {r.randint(1, 60)}", lambda: f"tail -n {r.randint(1, 50)} {p}", lambda: f"ruff check {r.choice(FOLDERS)}", lambda: f"node {p}", lambda: f"curl {q}.org",
+    ])().strip()
 
 
 def hour(r: Random) -> str:
-    return r.choice(
-        [f"{r.randint(0, 23):02d}:{r.choice(['00', '15', '30', '45'])}", f"{r.randint(1, 12)} {r.choice(['am', 'pm'])}"]
-    )
+    return r.choice([f"{r.randint(0, 23):02d}:{r.choice(['00', '15', '30', '45'])}", f"{r.randint(1, 12)} {r.choice(['am', 'pm'])}"])
 
 
 def day(r: Random) -> str:
-    return r.choice(
-        [
-            "today",
-            "tomorrow",
-            "Monday",
-            "Tuesday",
-            "Wednesday",
-            "Thursday",
-            "Friday",
-            "Saturday",
-            "Sunday",
-            f"2026-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}",
-        ]
-    )
+    return r.choice(["today", "tomorrow", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", f"2026-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}"])
 
 
 # ------------------------------------------------------------------------------------------------------------ tools
 # An archetype is one thing tools do: verbs for its name, wordings of its description, arguments, and how people ask for it.
 # `{x}` in an ask stands for the value of argument slot x; `{n}` for the noun. Slots: slot -> (names it may have, type, value).
 
-THINGS = [
-    "order",
-    "invoice",
-    "customer",
-    "ticket",
-    "product",
-    "recipe",
-    "song",
-    "movie",
-    "flight",
-    "hotel",
-    "event",
-    "booking",
-    "contract",
-    "shipment",
-    "article",
-    "photo",
-    "playlist",
-    "course",
-    "student",
-    "patient",
-    "vehicle",
-    "sensor",
-    "device",
-    "camera",
-    "lamp",
-    "package",
-    "member",
-    "campaign",
-    "coupon",
-    "review",
-    "comment",
-    "post",
-    "channel",
-    "message",
-    "thread",
-    "folder",
-    "calendar",
-    "contact",
-    "reminder",
-    "alarm",
-    "note",
-    "bookmark",
-    "database",
-    "record",
-    "entry",
-    "dataset",
-    "chart",
-    "dashboard",
-    "wallet",
-    "payment",
-    "refund",
-    "subscription",
-    "license",
-    "profile",
-]
-JOBS = [
-    "job",
-    "process",
-    "session",
-    "container",
-    "task",
-    "pipeline",
-    "worker",
-    "build",
-    "deployment",
-    "run",
-    "script",
-    "service",
-    "shell",
-    "console",
-    "instance",
-    "connection",
-    "stream",
-    "agent",
-    "workflow",
-    "queue",
-]
-TEXTS = [
-    "document",
-    "note",
-    "page",
-    "script",
-    "text",
-    "template",
-    "draft",
-    "config",
-    "article",
-    "source",
-    "record",
-    "sheet",
-    "memo",
-    "snippet",
-    "module",
-]
+THINGS = """order invoice customer ticket product recipe song movie flight hotel event booking contract shipment article photo playlist course
+student patient vehicle sensor device camera lamp package member campaign coupon review comment post channel message thread folder
+calendar contact reminder alarm note bookmark database record entry dataset chart dashboard wallet payment refund subscription license profile""".split()
+JOBS = "job process session container task pipeline worker build deployment run script service shell console instance connection stream agent workflow queue".split()
+TEXTS = "document note page script text template draft config article source record sheet memo snippet module".split()
 
 Slot = tuple[list[str], str, Callable[[Random], Any]]
 
@@ -573,22 +128,10 @@ PATH: Slot = (["path", "location", "filename", "target", "source", "uri", "name"
 BODY: Slot = (["content", "text", "body", "data", "contents", "value"], "string", snippet)
 QUERY: Slot = (["query", "q", "search", "keywords", "term", "text"], "string", lambda r: phrase(r, 1, 4))
 COMMAND: Slot = (["command", "cmd", "line", "script", "expression", "code"], "string", shell)
-CITY: Slot = (
-    ["city", "location", "place", "town"],
-    "string",
-    lambda r: r.choice(CITIES) if r.random() < 0.7 else word(r).title(),
-)
-PERSON: Slot = (
-    ["to", "recipient", "person", "user", "name", "contact"],
-    "string",
-    lambda r: r.choice(PEOPLE) if r.random() < 0.7 else word(r).title(),
-)
+CITY: Slot = (["city", "location", "place", "town"], "string", lambda r: r.choice(CITIES) if r.random() < 0.7 else word(r).title())
+PERSON: Slot = (["to", "recipient", "person", "user", "name", "contact"], "string", lambda r: r.choice(PEOPLE) if r.random() < 0.7 else word(r).title())
 MESSAGE: Slot = (["message", "text", "body", "content"], "string", lambda r: phrase(r, 2, 7))
-AMOUNT: Slot = (
-    ["amount", "value", "quantity", "total", "number"],
-    "number",
-    lambda r: r.choice([r.randint(1, 999), r.randint(1, 99), round(r.random() * 100, 1)]),
-)
+AMOUNT: Slot = (["amount", "value", "quantity", "total", "number"], "number", lambda r: r.choice([r.randint(1, 999), r.randint(1, 99), round(r.random() * 100, 1)]))
 COUNT: Slot = (["count", "limit", "n", "max", "amount", "quantity"], "integer", integer(1, 99))
 TIME: Slot = (["time", "at", "when", "hour"], "string", hour)
 DAY: Slot = (["date", "day", "on", "when"], "string", day)
@@ -596,66 +139,66 @@ TITLE: Slot = (["title", "name", "label", "subject"], "string", lambda r: phrase
 COLOR: Slot = (["color", "colour", "shade"], "string", lambda r: r.choice(COLORS))
 
 ARCHETYPES: list[dict[str, Any]] = [
-    {"verbs": ["get", "fetch", "find", "lookup", "retrieve", "show"], "nouns": THINGS, "slots": {"i": ID},
+    {"verbs": "get fetch find lookup retrieve show".split(), "nouns": THINGS, "slots": {"i": ID},
      "says": ["Get one {n} by its id.", "Fetch the details of a {n}.", "Look up a {n}.", "Return a single {n}."],
      "asks": ["Get {n} {i}", "Show me {n} {i}", "Look up the {n} with id {i}", "I need the details of {n} {i}", "What do we know about {n} {i}?", "Find {n} {i} please", "Can you pull up {n} {i}?"]},
-    {"verbs": ["delete", "remove", "discard", "erase", "drop"], "nouns": THINGS, "slots": {"i": ID},
+    {"verbs": "delete remove discard erase drop".split(), "nouns": THINGS, "slots": {"i": ID},
      "says": ["Delete a {n}.", "Remove one {n} for good.", "Erase a {n} by id."],
      "asks": ["Delete {n} {i}", "Remove {n} {i}", "Get rid of {n} {i}", "Please erase the {n} {i}", "We no longer need {n} {i}, delete it", "Throw away {n} {i}"]},
-    {"verbs": ["create", "add", "new", "make", "insert"], "nouns": THINGS, "slots": {"t": TITLE},
+    {"verbs": "create add new make insert".split(), "nouns": THINGS, "slots": {"t": TITLE},
      "says": ["Create a new {n}.", "Add a {n} with a name.", "Make a {n}."],
      "asks": ["Create a {n} called {t}", "Add a new {n} named {t}", "Make a {n} with the title {t}", "I want a new {n}: {t}", "Set up a {n} called {t}"]},
-    {"verbs": ["search", "find", "query", "look_for"], "nouns": [n + "s" for n in THINGS if not n.endswith("y")], "slots": {"q": QUERY},
+    {"verbs": "search find query look_for".split(), "nouns": [n + "s" for n in THINGS if not n.endswith("y")], "slots": {"q": QUERY},
      "says": ["Search {n} by text.", "Find {n} that match a query.", "Full text search over {n}."],
      "asks": ["Search the {n} for {q}", "Find {n} about {q}", "Which {n} mention {q}?", "Look for {q} in the {n}", "Search {n}: {q}"]},
-    {"verbs": ["list", "browse", "enumerate"], "nouns": [n + "s" for n in THINGS if not n.endswith("y")], "slots": {"c?": COUNT},
+    {"verbs": "list browse enumerate".split(), "nouns": [n + "s" for n in THINGS if not n.endswith("y")], "slots": {"c?": COUNT},
      "says": ["List all {n}.", "Return the {n} there are.", "Show every one of the {n}."],
      "asks": ["List the {n}", "Show all {n}", "Which {n} are there?", "List {c} {n}", "Show me the first {c} {n}", "Give me {c} {n}"]},
-    {"verbs": ["rename", "update", "change", "set"], "nouns": THINGS, "slots": {"i": ID, "t": TITLE},
+    {"verbs": "rename update change set".split(), "nouns": THINGS, "slots": {"i": ID, "t": TITLE},
      "says": ["Change the title of a {n}.", "Rename a {n}.", "Give a {n} a new name."],
      "asks": ["Rename {n} {i} to {t}", "Change the name of {n} {i} to {t}", "Call {n} {i} {t} from now on", "Set the title of {n} {i} to {t}"]},
-    {"verbs": ["send", "post", "deliver", "push"], "nouns": ["message", "email", "sms", "note", "alert", "letter", "notification", "reply"], "slots": {"p": PERSON, "m": MESSAGE},
+    {"verbs": "send post deliver push".split(), "nouns": "message email sms note alert letter notification reply".split(), "slots": {"p": PERSON, "m": MESSAGE},
      "says": ["Send a {n} to somebody.", "Deliver a {n}.", "Write a {n} to a person."],
      "asks": ["Send {p} a {n}: {m}", "Tell {p} that {m}", "Write a {n} to {p} saying {m}", "Let {p} know: {m}", "Send a {n} to {p} with the text {m}"]},
-    {"verbs": ["get", "check", "fetch"], "nouns": ["weather", "forecast", "temperature", "rainfall", "wind", "humidity"], "slots": {"c": CITY, "d?": DAY},
+    {"verbs": "get check fetch".split(), "nouns": "weather forecast temperature rainfall wind humidity".split(), "slots": {"c": CITY, "d?": DAY},
      "says": ["Get the {n} of a city.", "Tell the {n} for a place.", "Current {n} at a location."],
      "asks": ["What is the {n} in {c}?", "Tell me the {n} for {c}", "How is the {n} in {c} {d}?", "Check the {n} in {c} on {d}", "{n} in {c}?"]},
-    {"verbs": ["schedule", "plan", "book", "arrange"], "nouns": ["meeting", "call", "visit", "appointment", "lunch", "review", "lesson", "interview"], "slots": {"d": DAY, "t": TIME, "p?": PERSON},
+    {"verbs": "schedule plan book arrange".split(), "nouns": "meeting call visit appointment lunch review lesson interview".split(), "slots": {"d": DAY, "t": TIME, "p?": PERSON},
      "says": ["Put a {n} in the calendar.", "Plan a {n} at a date and time.", "Arrange a {n}."],
      "asks": ["Schedule a {n} on {d} at {t}", "Plan a {n} for {d}, {t}", "Book a {n} with {p} on {d} at {t}", "Set up a {n} with {p} {d} at {t}", "I need a {n} {d} at {t}"]},
-    {"verbs": ["set", "switch", "change", "adjust"], "nouns": ["lamp", "light", "screen", "background", "theme", "wall", "banner"], "slots": {"c": COLOR},
+    {"verbs": "set switch change adjust".split(), "nouns": "lamp light screen background theme wall banner".split(), "slots": {"c": COLOR},
      "says": ["Set the color of the {n}.", "Change how the {n} looks.", "Pick a color for the {n}."],
      "asks": ["Make the {n} {c}", "Set the {n} to {c}", "Change the {n} color to {c}", "I want a {c} {n}", "Turn the {n} {c}"]},
-    {"verbs": ["convert", "exchange", "change"], "nouns": ["currency", "money", "amount"], "slots": {"a": AMOUNT, "s": (["from", "source", "base"], "string", lambda r: r.choice(["USD", "EUR", "GBP", "JPY", "CHF", "SEK", "INR"])), "t": (["to", "target", "into"], "string", lambda r: r.choice(["AUD", "CAD", "NOK", "PLN", "CZK", "BRL", "MXN"]))},
+    {"verbs": "convert exchange change".split(), "nouns": "currency money amount".split(), "slots": {"a": AMOUNT, "s": (["from", "source", "base"], "string", lambda r: r.choice("USD EUR GBP JPY CHF SEK INR".split())), "t": (["to", "target", "into"], "string", lambda r: r.choice("AUD CAD NOK PLN CZK BRL MXN".split()))},
      "says": ["Convert an amount between currencies.", "Exchange money."],
      "asks": ["Convert {a} {s} to {t}", "How much is {a} {s} in {t}?", "Exchange {a} {s} into {t}", "What are {a} {s} worth in {t}?"]},
-    {"verbs": ["translate"], "nouns": ["text", "sentence", "phrase"], "slots": {"m": MESSAGE, "l": (["language", "to", "target"], "string", lambda r: r.choice(["French", "German", "Spanish", "Italian", "Dutch", "Polish", "Greek"]))},
+    {"verbs": "translate".split(), "nouns": "text sentence phrase".split(), "slots": {"m": MESSAGE, "l": (["language", "to", "target"], "string", lambda r: r.choice("French German Spanish Italian Dutch Polish Greek".split()))},
      "says": ["Translate a {n}.", "Put a {n} into another language."],
      "asks": ["Translate {m} into {l}", "How do you say {m} in {l}?", "Put this in {l}: {m}", "{l} for {m}?"]},
-    {"verbs": ["play", "start", "queue"], "nouns": ["song", "album", "playlist", "podcast", "radio"], "slots": {"t": TITLE},
+    {"verbs": "play start queue".split(), "nouns": "song album playlist podcast radio".split(), "slots": {"t": TITLE},
      "says": ["Play a {n}.", "Start playing a {n} by name."], "asks": ["Play the {n} {t}", "Put on {t}", "I want to hear {t}", "Start the {n} {t}"]},
-    {"verbs": ["buy", "order", "purchase"], "nouns": ["item", "product", "ticket", "book", "part"], "slots": {"t": TITLE, "c": COUNT},
+    {"verbs": "buy order purchase".split(), "nouns": "item product ticket book part".split(), "slots": {"t": TITLE, "c": COUNT},
      "says": ["Buy a number of a {n}.", "Order a {n}."], "asks": ["Buy {c} of {t}", "Order {c} {t}", "I need {c} {t}, please order", "Get me {c} times {t}"]},
     # what agents do with texts and jobs
-    {"verbs": ["open", "load", "view", "cat", "get", "show"], "nouns": TEXTS, "slots": {"p": PATH},
+    {"verbs": "open load view cat get show".split(), "nouns": TEXTS, "slots": {"p": PATH},
      "says": ["Read a {n} and return its text.", "Return the contents of a {n}.", "Load a {n} from disk.", "Open a {n} and show what is inside."],
      "asks": ["Open {p}", "Show me {p}", "Show me the contents of {p}", "What is in {p}?", "What does {p} say?", "Let me see {p}", "Read {p}", "Print {p}", "Look at {p}", "Can you read {p} for me?", "Display {p}", "Check what {p} contains", "I want to see {p}"]},
-    {"verbs": ["save", "store", "put", "edit", "create"], "nouns": TEXTS, "slots": {"p": PATH, "b": BODY},
+    {"verbs": "save store put edit create".split(), "nouns": TEXTS, "slots": {"p": PATH, "b": BODY},
      "says": ["Write text to a {n}.", "Store new contents in a {n}.", "Save a {n} to disk.", "Replace what a {n} contains."],
      "asks": ["Save {b} to {p}", "Write {b} to {p}", "Put {b} into {p}", "Create {p} with the content {b}", "Store {b} in {p}", "Make a {n} {p} that contains {b}", "Overwrite {p} with {b}", "In {p}, write {b}", "Create {p} containing {b}", "Set the contents of {p} to {b}"]},
-    {"verbs": ["execute", "exec", "run_in", "start", "launch"], "nouns": ["shell", "console", "script", "line", "program", "action", "bash"], "slots": {"c": COMMAND},
+    {"verbs": "execute exec run_in start launch".split(), "nouns": "shell console script line program action bash".split(), "slots": {"c": COMMAND},
      "says": ["Execute a command line.", "Run a program and return its id.", "Start a shell command.", "Launch a program."],
      "asks": ["Run {c}", "Execute {c}", "Run the command {c}", "Start {c}", "Please run {c}", "Use the shell: {c}", "Launch {c}", "Could you execute {c}?", "Run `{c}`", "Try {c}"]},
-    {"verbs": ["read", "get", "fetch", "tail", "show"], "nouns": [j + s for j in JOBS for s in ("_log", "_output", "_logs", "_result")], "slots": {"i": ID},
+    {"verbs": "read get fetch tail show".split(), "nouns": [j + s for j in JOBS for s in ("_log", "_output", "_logs", "_result")], "slots": {"i": ID},
      "says": ["Return what was printed so far.", "Get the output of a running {n}.", "Read the log by id.", "Show the {n}."],
      "asks": ["What did {i} print?", "Show the output of {i}", "What has {i} written so far?", "Give me the log of {i}", "Let me see what {i} says", "Any output from {i}?", "Check the output of {i}"]},
-    {"verbs": ["stop", "abort", "cancel", "terminate", "halt", "end"], "nouns": JOBS, "slots": {"i": ID},
+    {"verbs": "stop abort cancel terminate halt end".split(), "nouns": JOBS, "slots": {"i": ID},
      "says": ["Stop a running {n}.", "Abort a {n} at once.", "Force a {n} to end.", "Terminate a {n}."],
      "asks": ["Stop {i}", "Stop {n} {i}", "Abort {i}", "{i} hangs, stop it", "Cancel {i}", "Terminate {n} {i}", "End {i} now", "{i} is stuck, abort it", "Kill {i}", "Shut {i} down"]},
-    {"verbs": ["await", "join", "watch", "wait_on"], "nouns": JOBS, "slots": {"i": ID},
+    {"verbs": "await join watch wait_on".split(), "nouns": JOBS, "slots": {"i": ID},
      "says": ["Wait until a {n} has finished.", "Block until the {n} is done.", "Wait for the end of a {n}."],
      "asks": ["Wait for {i}", "Wait until {i} is done", "Let {i} finish first", "Wait for {n} {i} to end", "Hold on until {i} completes", "Block until {i} has finished", "Tell me when {i} is done"]},
-    {"verbs": ["close", "free", "dispose", "detach", "drop"], "nouns": JOBS, "slots": {"i": ID},
+    {"verbs": "close free dispose detach drop".split(), "nouns": JOBS, "slots": {"i": ID},
      "says": ["Close a {n} that is no longer needed.", "Free the resources of a {n}.", "Dispose of a {n}."],
      "asks": ["Close {i}", "Free {i}", "I am done with {i}", "We do not need {i} any more", "Clean up {i}", "Close {n} {i}", "Let go of {i}", "Dispose of {i}", "Release {i}"]},
 ]  # fmt: skip
@@ -664,20 +207,7 @@ ARCHETYPES: list[dict[str, Any]] = [
 def styled(r: Random, verb: str, noun: str) -> str:
     name = f"{verb}_{noun}"
     camel = "".join(part.title() for part in name.split("_"))
-    return r.choice(
-        [
-            name,
-            name,
-            name,
-            name,
-            camel[0].lower() + camel[1:],
-            camel,
-            f"{noun}.{verb}",
-            f"{noun}_{verb}",
-            f"{word(r)}_{name}",
-            f"{verb}-{noun}",
-        ]
-    )
+    return r.choice([name, name, name, name, camel[0].lower() + camel[1:], camel, f"{noun}.{verb}", f"{noun}_{verb}", f"{word(r)}_{name}", f"{verb}-{noun}"])
 
 
 class Tool:
@@ -709,11 +239,7 @@ class Tool:
         elif extra < 0.1:
             properties[r.choice(["format", "mode", "style"])] = {"type": "string", "enum": [word(r), word(r)]}
         says = r.choice(kind["says"]).replace("{n}", self.plain)
-        function: dict[str, Any] = {
-            "name": self.name,
-            "description": says if r.random() < 0.8 else says.rstrip("."),
-            "parameters": {"type": "object", "properties": properties, "required": required},
-        }
+        function: dict[str, Any] = {"name": self.name, "description": says if r.random() < 0.8 else says.rstrip("."), "parameters": {"type": "object", "properties": properties, "required": required}}
         if r.random() < 0.04:
             del function["description"]
         self.schema = {"type": "function", "function": function}
@@ -772,11 +298,7 @@ def toolbox(r: Random, low: int = 1, high: int = 8) -> list[Tool]:
 
 
 def call(name: str, arguments: dict[str, Any], index: int = 0) -> dict[str, Any]:
-    return {
-        "id": f"call_{index}",
-        "type": "function",
-        "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
-    }
+    return {"id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}
 
 
 def asks(*calls: dict[str, Any], content: str = "") -> dict[str, Any]:
@@ -795,16 +317,7 @@ def result(text: str) -> dict[str, Any]:
     return {"role": "tool", "content": text}
 
 
-SYSTEMS = [
-    "You are a helpful assistant.",
-    "You are a coding assistant.",
-    "You help with everyday tasks.",
-    "Use tools when they help.",
-    "Be brief.",
-    "You are an agent in a code editor.",
-    "You answer questions and call functions.",
-    "You are a careful assistant. Call a tool only when it is needed.",
-]
+SYSTEMS = ["You are a helpful assistant.", "You are a coding assistant.", "You help with everyday tasks.", "Use tools when they help.", "Be brief.", "You are an agent in a code editor.", "You answer questions and call functions.", "You are a careful assistant. Call a tool only when it is needed."]
 
 
 def opening(r: Random) -> list[dict[str, Any]]:
@@ -832,16 +345,7 @@ def single(r: Random) -> Example:
 
 
 def outcome(r: Random, text: str) -> str:
-    return r.choice(
-        [
-            "ok",
-            "done",
-            json.dumps({"status": "ok"}),
-            sentence(r),
-            f"id: {identifier(r)}",
-            json.dumps({word(r): r.randint(1, 99)}),
-        ]
-    )
+    return r.choice(["ok", "done", json.dumps({"status": "ok"}), sentence(r), f"id: {identifier(r)}", json.dumps({word(r): r.randint(1, 99)})])
 
 
 def answered(r: Random) -> Example:
@@ -851,25 +355,17 @@ def answered(r: Random) -> Example:
     text, arguments = tool.request(r)
     draw = r.random()
     if draw < 0.35:
-        field, value = (
-            r.choice(["status", "price", "owner", "count", "state", "total", "name"]),
-            r.choice([word(r), str(r.randint(1, 999)), r.choice(PEOPLE)]),
-        )
+        field, value = r.choice(["status", "price", "owner", "count", "state", "total", "name"]), r.choice([word(r), str(r.randint(1, 999)), r.choice(PEOPLE)])
         back, final = json.dumps({field: value}), r.choice([f"The {field} is {value}.", f"{field}: {value}."])
     elif draw < 0.6:
         text_back = sentence(r)
         back, final = text_back, r.choice([f"It says: {text_back}", f"Here is the result: {text_back}"])
     elif draw < 0.75:
-        problem = r.choice(
-            ["not found", "permission denied", "timeout", "no such id", "exit code 1", "invalid argument"]
-        )
+        problem = r.choice(["not found", "permission denied", "timeout", "no such id", "exit code 1", "invalid argument"])
         back, final = f"error: {problem}", f"That failed: {problem}."
     else:
         back, final = r.choice(["ok", "done", "success", ""]), "Done."
-    return {
-        "messages": [*messages, user(text), asks(call(tool.name, arguments)), result(back), says(final)],
-        "tools": declared(tools),
-    }
+    return {"messages": [*messages, user(text), asks(call(tool.name, arguments)), result(back), says(final)], "tools": declared(tools)}
 
 
 def parallel(r: Random) -> Example:
@@ -878,10 +374,7 @@ def parallel(r: Random) -> Example:
     first, second = r.choice(tools), r.choice(tools)
     (a, x), (b, y) = first.request(r), second.request(r)
     text = a.rstrip(".?!") + r.choice([" and then ", " and ", ". Also ", ", and "]) + b[0].lower() + b[1:]
-    return {
-        "messages": [*messages, user(text), asks(call(first.name, x), call(second.name, y, 1))],
-        "tools": declared(tools),
-    }
+    return {"messages": [*messages, user(text), asks(call(first.name, x), call(second.name, y, 1))], "tools": declared(tools)}
 
 
 def chain(r: Random) -> Example:
@@ -891,49 +384,20 @@ def chain(r: Random) -> Example:
     messages = opening(r)
     if r.random() < 0.55:
         where, old, new = path(r), word(r), word(r)
-        before = r.choice(
-            [
-                f"{old} = {r.randint(1, 99)}",
-                f"name: {old}",
-                f"def {old}():\n    pass",
-                f"{phrase(r, 1, 3)} {old}",
-                f"{old}\n{word(r)}",
-            ]
-        )
+        before = r.choice([f"{old} = {r.randint(1, 99)}", f"name: {old}", f"def {old}():\n    pass", f"{phrase(r, 1, 3)} {old}", f"{old}\n{word(r)}"])
         after = before.replace(old, new)
         look = call(opener.name, {opener.names["p"]: where})
         write = call(saver.name, {saver.names["p"]: where, saver.names["b"]: after})
-        steps = [
-            user(
-                r.choice(
-                    [
-                        f"In {where}, change {old} to {new}",
-                        f"Replace {old} by {new} in {where}",
-                        f"Rename {old} to {new} in {where} and check it",
-                    ]
-                )
-            ),
-            asks(look),
-            result(before),
-            asks(write),
-            result("ok"),
-        ]
+        steps = [user(r.choice([f"In {where}, change {old} to {new}", f"Replace {old} by {new} in {where}", f"Rename {old} to {new} in {where} and check it"])), asks(look), result(before), asks(write), result("ok")]
         if r.random() < 0.6:
             steps += [asks(look), result(after)]
         steps.append(says(f"{old} is now {new} in {where}."))
         tools = [opener, saver, *r.sample([runner, reader], k=r.randint(0, 2))]
     else:
         line, ident, printed = shell(r), identifier(r), sentence(r)
-        steps = [
-            user(r.choice([f"Run {line} and tell me what it prints", f"Execute {line} and show me the output"])),
-            asks(call(runner.name, {runner.names["c"]: line})),
-            result(r.choice([ident, f"id: {ident}", json.dumps({"id": ident})])),
-        ]
+        steps = [user(r.choice([f"Run {line} and tell me what it prints", f"Execute {line} and show me the output"])), asks(call(runner.name, {runner.names["c"]: line})), result(r.choice([ident, f"id: {ident}", json.dumps({"id": ident})]))]
         if r.random() < 0.5:
-            steps += [
-                asks(call(waiter.name, {waiter.names["i"]: ident})),
-                result(r.choice(["done", "exit code 0", "finished"])),
-            ]
+            steps += [asks(call(waiter.name, {waiter.names["i"]: ident})), result(r.choice(["done", "exit code 0", "finished"]))]
         steps += [asks(call(reader.name, {reader.names["i"]: ident})), result(printed)]
         if r.random() < 0.4:
             steps += [asks(call(closer.name, {closer.names["i"]: ident})), result("ok")]
@@ -955,14 +419,7 @@ def lengthy(r: Random) -> Example:
     first, second = r.choice(tools), r.choice(tools)
     (text, arguments), (after, more) = first.request(r), second.request(r)
     lines = [r.choice([sentence, snippet, path])(r) for _ in range(r.randint(10, 50))]
-    messages += [
-        user(text),
-        asks(call(first.name, arguments)),
-        result("\n".join(lines)),
-        says(f"It starts with: {lines[0]}"),
-        user(after),
-        asks(call(second.name, more)),
-    ]
+    messages += [user(text), asks(call(first.name, arguments)), result("\n".join(lines)), says(f"It starts with: {lines[0]}"), user(after), asks(call(second.name, more))]
     return {"messages": messages, "tools": declared(tools)}
 
 
@@ -974,12 +431,7 @@ def missing(r: Random) -> Example:
     if not arguments:
         return single(r)
     key = list(arguments)[-1]
-    bare = r.choice(
-        [
-            f"{r.choice(tool.kind['verbs']).replace('_', ' ').title()} a {tool.plain}",
-            f"I want to {r.choice(tool.kind['verbs']).replace('_', ' ')} a {tool.plain}",
-        ]
-    )
+    bare = r.choice([f"{r.choice(tool.kind['verbs']).replace('_', ' ').title()} a {tool.plain}", f"I want to {r.choice(tool.kind['verbs']).replace('_', ' ')} a {tool.plain}"])
     messages = [*opening(r), user(bare), says(f"Which {key}?")]
     if len(arguments) == 1:
         messages += [user(str(arguments[key])), asks(call(tool.name, arguments))]
@@ -996,63 +448,7 @@ def talk(r: Random) -> Example:
 
 # -------------------------------------------------------------------------------------------------------- questions
 
-CAPITALS = dict(
-    zip(
-        [
-            "France",
-            "England",
-            "Germany",
-            "Spain",
-            "Italy",
-            "Austria",
-            "Portugal",
-            "Ireland",
-            "Norway",
-            "Greece",
-            "Egypt",
-            "Kenya",
-            "Peru",
-            "Ecuador",
-            "Japan",
-            "India",
-            "Sweden",
-            "Finland",
-            "Poland",
-            "Hungary",
-            "Cuba",
-            "Chile",
-            "Canada",
-            "Turkey",
-        ],
-        [
-            "Paris",
-            "London",
-            "Berlin",
-            "Madrid",
-            "Rome",
-            "Vienna",
-            "Lisbon",
-            "Dublin",
-            "Oslo",
-            "Athens",
-            "Cairo",
-            "Nairobi",
-            "Lima",
-            "Quito",
-            "Tokyo",
-            "Delhi",
-            "Stockholm",
-            "Helsinki",
-            "Warsaw",
-            "Budapest",
-            "Havana",
-            "Santiago",
-            "Ottawa",
-            "Ankara",
-        ],
-        strict=True,
-    )
-)
+CAPITALS = dict(zip("France England Germany Spain Italy Austria Portugal Ireland Norway Greece Egypt Kenya Peru Ecuador Japan India Sweden Finland Poland Hungary Cuba Chile Canada Turkey".split(), "Paris London Berlin Madrid Rome Vienna Lisbon Dublin Oslo Athens Cairo Nairobi Lima Quito Tokyo Delhi Stockholm Helsinki Warsaw Budapest Havana Santiago Ottawa Ankara".split(), strict=True))
 TERMS = {
     "a variable": "A variable is a name that refers to a value.", "a function": "A function is a named piece of code that can be called with arguments.", "a list": "A list is an ordered collection that can be changed.",
     "a tuple": "A tuple is an ordered collection that cannot be changed.", "a dictionary": "A dictionary maps keys to values.", "a set": "A set is a collection without duplicates.", "a loop": "A loop repeats a block of code.",
@@ -1063,55 +459,7 @@ TERMS = {
     "a lambda": "A lambda is a small function without a name.", "a pull request": "A pull request asks others to review and merge a change.", "a virtual environment": "A virtual environment keeps the packages of one project apart from others.", "an adapter": "An adapter is a small set of weights added to a model.",
     "machine learning": "Machine learning is when programs learn from data.", "a token": "A token is a piece of text that a model reads.", "a cache": "A cache keeps results so that they need not be computed again.", "a thread": "A thread is a line of execution inside a process.", "a process": "A process is a running program.",
 }  # fmt: skip
-OPPOSITES = dict(
-    zip(
-        [
-            "hot",
-            "big",
-            "fast",
-            "up",
-            "left",
-            "open",
-            "early",
-            "light",
-            "high",
-            "full",
-            "wet",
-            "long",
-            "hard",
-            "old",
-            "rich",
-            "happy",
-            "day",
-            "in",
-            "on",
-            "first",
-        ],
-        [
-            "cold",
-            "small",
-            "slow",
-            "down",
-            "right",
-            "closed",
-            "late",
-            "dark",
-            "low",
-            "empty",
-            "dry",
-            "short",
-            "soft",
-            "new",
-            "poor",
-            "sad",
-            "night",
-            "out",
-            "off",
-            "last",
-        ],
-        strict=True,
-    )
-)
+OPPOSITES = dict(zip("hot big fast up left open early light high full wet long hard old rich happy day in on first".split(), "cold small slow down right closed late dark low empty dry short soft new poor sad night out off last".split(), strict=True))
 PYTHON = {
     "adds two numbers": ("add", "a, b", "return a + b"), "multiplies two numbers": ("multiply", "a, b", "return a * b"), "subtracts one number from another": ("subtract", "a, b", "return a - b"), "squares a number": ("square", "x", "return x * x"),
     "returns the larger of two numbers": ("larger", "a, b", "return max(a, b)"), "tells whether a number is even": ("is_even", "n", "return n % 2 == 0"), "tells whether a number is odd": ("is_odd", "n", "return n % 2 == 1"), "reverses a string": ("reverse", "text", "return text[::-1]"),
@@ -1124,55 +472,30 @@ PYTHON = {
 
 def q_capital(r: Random) -> tuple[str, str]:
     land = r.choice(list(CAPITALS))
-    return r.choice(
-        [f"What is the capital of {land}?", f"Capital of {land}?", f"Which city is the capital of {land}?"]
-    ), r.choice([f"The capital of {land} is {CAPITALS[land]}."])
+    return r.choice([f"What is the capital of {land}?", f"Capital of {land}?", f"Which city is the capital of {land}?"]), r.choice([f"The capital of {land} is {CAPITALS[land]}."])
 
 
 def q_sum(r: Random) -> tuple[str, str]:
     a, b = r.randint(0, 20), r.randint(0, 20)
     sign, value, said = r.choice([("+", a + b, "plus"), ("-", a - b, "minus"), ("*", a * b, "times")])
-    return r.choice(
-        [f"What is {a} {sign} {b}?", f"{a} {sign} {b}", f"How much is {a} {said} {b}?", f"Compute {a} {sign} {b}"]
-    ), f"{a} {sign} {b} = {value}."
+    return r.choice([f"What is {a} {sign} {b}?", f"{a} {sign} {b}", f"How much is {a} {said} {b}?", f"Compute {a} {sign} {b}"]), f"{a} {sign} {b} = {value}."
 
 
 def q_story(r: Random) -> tuple[str, str]:
-    who, a, b, what = (
-        r.choice(PEOPLE),
-        r.randint(2, 15),
-        r.randint(1, 9),
-        r.choice(["apples", "books", "coins", "pens", "eggs", "cards"]),
-    )
+    who, a, b, what = r.choice(PEOPLE), r.randint(2, 15), r.randint(1, 9), r.choice("apples books coins pens eggs cards".split())
     if r.random() < 0.5 or b > a:
-        return (
-            f"{who} has {a} {what} and gets {b} more. How many {what} does {who} have?",
-            f"{a} + {b} = {a + b}, so {who} has {a + b} {what}.",
-        )
-    return (
-        f"{who} has {a} {what} and gives away {b}. How many are left?",
-        f"{a} - {b} = {a - b}, so {a - b} {what} are left.",
-    )
+        return f"{who} has {a} {what} and gets {b} more. How many {what} does {who} have?", f"{a} + {b} = {a + b}, so {who} has {a + b} {what}."
+    return f"{who} has {a} {what} and gives away {b}. How many are left?", f"{a} - {b} = {a - b}, so {a - b} {what} are left."
 
 
 def q_larger(r: Random) -> tuple[str, str]:
     a, b = r.sample(range(1000), 2)
-    return r.choice(
-        [f"Which is larger, {a} or {b}?", f"Is {a} or {b} the bigger number?"]
-    ), f"{max(a, b)} is larger than {min(a, b)}."
+    return r.choice([f"Which is larger, {a} or {b}?", f"Is {a} or {b} the bigger number?"]), f"{max(a, b)} is larger than {min(a, b)}."
 
 
 def q_term(r: Random) -> tuple[str, str]:
     term = r.choice(list(TERMS))
-    return r.choice(
-        [
-            f"What is {term}?",
-            f"Explain {term}",
-            f"Define {term}",
-            f"Tell me what {term} is",
-            f"What does {term} mean in programming?",
-        ]
-    ), TERMS[term]
+    return r.choice([f"What is {term}?", f"Explain {term}", f"Define {term}", f"Tell me what {term} is", f"What does {term} mean in programming?"]), TERMS[term]
 
 
 def q_opposite(r: Random) -> tuple[str, str]:
@@ -1183,14 +506,7 @@ def q_opposite(r: Random) -> tuple[str, str]:
 def q_python(r: Random) -> tuple[str, str]:
     what = r.choice(list(PYTHON))
     name, params, body = PYTHON[what]
-    return r.choice(
-        [
-            f"Write a function that {what}.",
-            f"Write a Python function that {what}",
-            f"Python function that {what}?",
-            f"Show me code that {what}",
-        ]
-    ), f"```python\ndef {name}({params}):\n    {body}\n```"
+    return r.choice([f"Write a function that {what}.", f"Write a Python function that {what}", f"Python function that {what}?", f"Show me code that {what}"]), f"```python\ndef {name}({params}):\n    {body}\n```"
 
 
 def q_hello(r: Random) -> tuple[str, str]:
@@ -1215,28 +531,14 @@ def q_count(r: Random) -> tuple[str, str]:
 
 
 def q_color(r: Random) -> tuple[str, str]:
-    thing, color = r.choice(
-        [
-            ("the sky", "blue"),
-            ("grass", "green"),
-            ("snow", "white"),
-            ("coal", "black"),
-            ("a lemon", "yellow"),
-            ("blood", "red"),
-            ("an orange", "orange"),
-        ]
-    )
-    return r.choice(
-        [f"What color is {thing}?", f"Which color does {thing} have?"]
-    ), f"{thing[0].upper() + thing[1:]} is {color}."
+    thing, color = r.choice([("the sky", "blue"), ("grass", "green"), ("snow", "white"), ("coal", "black"), ("a lemon", "yellow"), ("blood", "red"), ("an orange", "orange")])
+    return r.choice([f"What color is {thing}?", f"Which color does {thing} have?"]), f"{thing[0].upper() + thing[1:]} is {color}."
 
 
 def q_next(r: Random) -> tuple[str, str]:
-    days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday", "Monday"]
+    days = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Monday".split()
     k = r.randint(0, 6)
-    return r.choice(
-        [f"Which day comes after {days[k]}?", f"What day follows {days[k]}?"]
-    ), f"{days[k + 1]} comes after {days[k]}."
+    return r.choice([f"Which day comes after {days[k]}?", f"What day follows {days[k]}?"]), f"{days[k + 1]} comes after {days[k]}."
 
 
 def q_given(r: Random) -> tuple[str, str]:
@@ -1246,35 +548,9 @@ def q_given(r: Random) -> tuple[str, str]:
     return f"{who} likes {thing}. What does {who} like?", f"{who} likes {thing}."
 
 
-QUESTIONS = (
-    q_capital,
-    q_sum,
-    q_sum,
-    q_story,
-    q_larger,
-    q_term,
-    q_term,
-    q_opposite,
-    q_python,
-    q_python,
-    q_hello,
-    q_repeat,
-    q_count,
-    q_color,
-    q_next,
-    q_given,
-)
+QUESTIONS = (q_capital, q_sum, q_sum, q_story, q_larger, q_term, q_term, q_opposite, q_python, q_python, q_hello, q_repeat, q_count, q_color, q_next, q_given)
 
-FAMILIES: tuple[tuple[Callable[[Random], Example], float], ...] = (
-    (single, 45),
-    (answered, 9),
-    (parallel, 5),
-    (chain, 9),
-    (irrelevant, 9),
-    (missing, 4),
-    (lengthy, 2),
-    (talk, 17),
-)
+FAMILIES: tuple[tuple[Callable[[Random], Example], float], ...] = ((single, 45), (answered, 9), (parallel, 5), (chain, 9), (irrelevant, 9), (missing, 4), (lengthy, 2), (talk, 17))
 
 
 def example(seed: int, index: int) -> Example:
