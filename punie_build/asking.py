@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from punie_build.checks import Answer, Asked
+from punie_build.errors import ModelError
 from punie_build.serving import Server, request
 from punie_build.suites import Case, Suite
 
@@ -109,7 +110,10 @@ def decoder(
     """Token ids -> the text they spell, markup kept, without the token that ends a turn."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    path = model / "tokenizer.json"
+    if not path.exists():
+        raise ModelError(f"{model.name}: no tokenizer.json - convert the model with a current mlx_lm.convert")
+    tokenizer = Tokenizer.from_file(str(path))
     ends = {tokenizer.token_to_id(name) for name in hidden}
 
     def decode(ids: list[int]) -> str:

@@ -1,8 +1,8 @@
 """Build: the stage layer between doit and the steps. It alone decides what is current, and it alone publishes.
 
 A target is current when its lock names the key that recipe, code, inputs and tools give now, and its files are the ones
-the lock names. To build: hold the target's lock file, look again, run the step in a staging folder, make sure the inputs
-did not change meanwhile, swap the folder in, write the lock last. A kill at any instant leaves the old target, or one whose
+the lock names. To build: hold the target's lock file, look again, restore what the key gave before, else run the step in a
+staging folder and make sure the inputs did not change meanwhile; keep it in the store, swap the folder in, write the lock last. A kill at any instant leaves the old target, or one whose
 digests disagree with the lock and which is made again.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 from msgspec import Struct
 
-from punie_build import bases, blas, digests, fingerprint, layout, locks
+from punie_build import bases, blas, digests, fingerprint, layout, locks, store
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
@@ -87,22 +87,33 @@ def build(root: Path, task: Task, step: Step) -> str | None:
         if state(root, task) == "current":
             return None
         before = facts(root, task)
-        out = root / layout.staging(task.target)
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        started = time.monotonic()
-        said = step(Work(root=root, task=task, out=out, logs=root / layout.STATE / "logs" / task.target))
-        seconds = time.monotonic() - started
-        if facts(root, task) != before:
-            raise ChangedError(f"{task.label}: an input changed while this was being made - build again")
+        out = _staging(root, task)
+        if lock := store.restore(root, before.key, out):
+            said = f"restored from the store, {lock.seconds:.0f} s saved"
+        else:
+            lock, said = _run(root, task, step, before)
+            store.put(root, out, lock)
         publish(out, root / task.target)
-        locks.write(
-            root / layout.lock(task.target),
-            Lock(
-                key=before.key, facts=before, outputs=digests.of_folder(root / task.target), seconds=round(seconds, 2)
-            ),
-        )
+        locks.write(root / layout.lock(task.target), lock)
         return said
+
+
+def _run(root: Path, task: Task, step: Step, before: Facts) -> tuple[Lock, str]:
+    """Run the step in the staging folder; its lock, if the inputs are still those it started from."""
+    out, started = _staging(root, task), time.monotonic()
+    said = step(Work(root=root, task=task, out=out, logs=root / layout.STATE / "logs" / task.target))
+    seconds = round(time.monotonic() - started, 2)
+    if facts(root, task) != before:
+        raise ChangedError(f"{task.label}: an input changed while this was being made - build again")
+    return Lock(key=before.key, facts=before, outputs=digests.of_folder(out), seconds=seconds), said
+
+
+def _staging(root: Path, task: Task) -> Path:
+    """The target's staging folder, empty."""
+    out = root / layout.staging(task.target)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    return out
 
 
 def publish(made: Path, target: Path) -> None:

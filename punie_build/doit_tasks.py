@@ -31,7 +31,11 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
         ) from None
     work = steps(recipe)
-    for task in tasks(recipe):
+    found = list(tasks(recipe))
+    yield from (
+        {"basename": kind, "name": None, "doc": f"every {kind}"} for kind in dict.fromkeys(t.kind for t in found)
+    )
+    for task in found:
         yield {
             "basename": task.kind,
             "name": task.name,
@@ -56,6 +60,8 @@ def _action(root: Path, task: Task, step: build.Step) -> Callable[[], Any]:
             said = build.build(root, task, step)
         except PunieError as error:
             return TaskFailed(str(error))
+        except OSError as error:  # a full disk, a folder that may not be written: nothing of ours is half there
+            return TaskFailed(f"{task.label}: {error} - make room or give access, and build again")
         if said is not None:
             print(f"   {said}  ({time.monotonic() - started:.1f} s)", flush=True)
         return None

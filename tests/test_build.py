@@ -62,6 +62,38 @@ def test_touching_an_input_changes_nothing(root):
     assert build.state(root, task()) == "current"
 
 
+def test_going_back_to_an_earlier_recipe_restores_it(root):
+    step = Step()
+    build.build(root, task(a=1), step)
+    first = (root / layout.lock("data/s")).read_bytes()
+    build.build(root, task(a=2), step)
+    assert "restored from the store" in build.build(root, task(a=1), step)
+    assert step.runs == 2
+    assert build.state(root, task(a=1)) == "current"
+    assert (root / layout.lock("data/s")).read_bytes() == first
+
+
+def test_a_rotten_blob_is_found_and_made_again(root):
+    step = Step()
+    build.build(root, task(a=1), step)
+    for blob in (root / layout.STATE / "store" / "blobs").glob("*/*"):
+        blob.write_text("rot")
+    (root / "data/s/train.jsonl").write_text("edited")
+    assert build.build(root, task(a=1), step) == "made"
+    assert step.runs == 2
+    (root / "data/s/train.jsonl").write_text("edited")
+    assert "restored" in build.build(root, task(a=1), step)
+    assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
+
+
+def test_what_is_in_the_store_cannot_be_changed_through_a_target(root):
+    build.build(root, task(), Step())
+    with (root / "data/s/train.jsonl").open("r+") as file:
+        file.write("XX")
+    build.build(root, task(), Step())
+    assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
+
+
 def test_a_failed_step_leaves_the_old_target(root):
     build.build(root, task(a=1), Step())
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,13 +144,13 @@ def test_again_nothing_runs_and_neither_after_a_comment(project):
     assert ran(doit(project)) == set()
 
 
-def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_bit_for_bit(project):
+def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_and_back_restores(project):
     before = (project / "adapters/tiny/adapters.safetensors").read_bytes()
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
     assert ran(doit(project)) == {"adapter:tiny", "eval:tiny@few", "comparison:tiny"}
     assert (project / "adapters/tiny/adapters.safetensors").read_bytes() != before
     edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
-    doit(project, "adapter:tiny")
+    assert "restored from the store" in doit(project, "adapter:tiny")
     assert (project / "adapters/tiny/adapters.safetensors").read_bytes() == before
 
 
@@ -192,6 +193,55 @@ def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
     edit(project, "num_layers = 99", "num_layers = 2")
     edit(project, "dropout = 0.1 }", 'dropout = 0.1, keys = ["self_attn.x"] }')
     assert "no such module" in doit(project, "adapter:tiny", code=1)
+
+
+def forget(project: Path) -> None:
+    """Remove every target, and the store too: the next build makes all of it."""
+    doit(project, "clean", "-a")
+    shutil.rmtree(project / ".punie" / "store")
+    assert made(project) == {}
+
+
+def made(project: Path) -> dict[Path, bytes]:
+    """Every file of every target; locks hold how long it took, so they differ."""
+    places = (path for top in ("data", "adapters", "reports") for path in (project / top).glob("*/*"))
+    return {path.relative_to(project): path.read_bytes() for path in places}
+
+
+def test_two_at_a_time_gives_the_same_bytes(project):
+    kept = made(project)
+    forget(project)
+    doit(project, "-n", "2")
+    assert made(project) == kept
+
+
+def alive(pattern: str) -> list[str]:
+    return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+
+
+def until(condition, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
+def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_the_same(project):
+    kept = made(project)
+    forget(project)
+    for child in (f"punie_build.trainer {project}", f"mlx_lm server .*{project}"):
+        build = subprocess.Popen(
+            [sys.executable, "-m", "doit"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        until(lambda child=child: alive(child))
+        time.sleep(1.5)
+        build.kill()
+        build.wait()
+        until(lambda: not alive(str(project)), 10)
+    doit(project)
+    assert made(project) == kept
+    assert ran(doit(project)) == set()
 
 
 def test_check_says_what_is_current(project):

@@ -13,7 +13,7 @@ LAYERS = (
     {"spec", "errors", "examples", "stats", "validation"},
     {"editor_tools", "authored", "samples", "python2", "sources", "filters", "mixing", "adapters", "checks", "suites", "tokens", "identity"},
     {"recipe", "loading"},
-    {"layout", "digests", "jsonl", "fingerprint", "locks", "progress", "tether", "children", "blas", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
+    {"layout", "digests", "jsonl", "fingerprint", "locks", "store", "progress", "tether", "children", "blas", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
     {"graph", "data_steps", "evaluating", "comparing", "reporting", "build"},
     {"steps", "cli", "doit_tasks"},
 )  # fmt: skip
