@@ -46,6 +46,12 @@ def restore(root: Path, key: str, out: Path) -> Lock | None:
     return lock
 
 
+def has(root: Path, key: str) -> bool:
+    """Whether what a key gave is here, without reading it."""
+    lock = locks.read(_action(root, key))
+    return lock is not None and all(_blob(root, digest).exists() for digest in lock.outputs.values())
+
+
 def _blob(root: Path, digest: str) -> Path:
     return root / layout.STATE / "store" / "blobs" / digest[:2] / digest
 

@@ -94,6 +94,29 @@ def test_what_is_in_the_store_cannot_be_changed_through_a_target(root):
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
 
+def test_publishing_never_leaves_a_moment_without_a_target(root):
+    """A reader that looks all the time sees the old or the new, whole."""
+    build.build(root, task(n=0), Step())
+    seen, stop = set(), threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.add((root / "data/s/train.jsonl").read_text())
+
+    def step(work: Work) -> str:
+        (work.out / "train.jsonl").write_text(str(work.task.config["n"]) * 1000)
+        return "made"
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for n in range(1, 30):
+        build.build(root, task(n=n), step)
+    stop.set()
+    reader.join()
+    assert seen <= {"ONE\n", *(str(n) * 1000 for n in range(1, 30))}
+    assert len(seen) > 1
+
+
 def test_a_failed_step_leaves_the_old_target(root):
     build.build(root, task(a=1), Step())
 

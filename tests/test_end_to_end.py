@@ -263,6 +263,27 @@ def test_check_says_what_is_current(project):
     assert "did you mean 'iters'?" in check().stderr
 
 
+def test_why_tells_what_would_be_built_and_what_changed(project):
+    def why(target: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from punie_build.cli import main; main()", "why", target],
+            cwd=project,
+            capture_output=True,
+            text=True,
+        )
+
+    assert why("comparison:tiny").stdout == "comparison:tiny and all it needs are current\n"
+    edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
+    told = why("adapter:tiny")
+    assert told.returncode == 1
+    assert "adapter:tiny: made from something else since changed - RUN," in told.stdout
+    assert "    recipe.learning_rate: 0.001 -> 0.002\n" in told.stdout
+    edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
+    shutil.rmtree(project / "adapters/tiny")
+    assert "adapter:tiny: not built - RESTORE" in why("comparison:tiny").stdout
+    assert "did you mean 'adapter:tiny'?" in why("adapter:tinny").stderr
+
+
 def test_clean_removes_targets_and_locks(project):
     doit(project, "clean", "comparison:tiny")
     assert not (project / "reports/tiny").exists()

@@ -14,7 +14,7 @@ LAYERS = (
     {"editor_tools", "authored", "samples", "python2", "sources", "filters", "mixing", "adapters", "checks", "suites", "tokens", "identity"},
     {"recipe", "loading"},
     {"layout", "digests", "jsonl", "fingerprint", "locks", "store", "progress", "tether", "children", "blas", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
-    {"graph", "data_steps", "evaluating", "comparing", "reporting", "build"},
+    {"graph", "data_steps", "evaluating", "comparing", "reporting", "build", "explaining"},
     {"steps", "cli", "doit_tasks"},
 )  # fmt: skip
 HEAVY = {

@@ -1,0 +1,56 @@
+"""Explaining: why a target is not current, value by value, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from punie_build.locks import Facts
+
+
+def differences(old: Facts, new: Facts) -> Iterator[str]:
+    """Lines `recipe.learning_rate: 0.001 -> 0.002` for all that decides a target and is not what it was."""
+    for part in ("recipe", "inputs", "tools"):
+        yield from _changes(getattr(old, part), getattr(new, part), part)
+    if old.code != new.code:
+        yield f"code: {old.code} -> {new.code}"
+
+
+def _changes(old: Any, new: Any, where: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _changes(old.get(key, _NOTHING), new.get(key, _NOTHING), f"{where}.{key}")
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _lists(old, new, where)
+    elif old != new:
+        yield f"{where}: {_shown(old)} -> {_shown(new)}"
+
+
+def _lists(old: list[Any], new: list[Any], where: str) -> Iterator[str]:
+    """Lists of kinds (filters) are matched by their type, so that one more in front is one line; others by place."""
+    names = [[item.get("type") if isinstance(item, dict) else None for item in items] for items in (old, new)]
+    if None in [*names[0], *names[1]] or any(len(set(some)) < len(some) for some in names):
+        for index in range(max(len(old), len(new))):
+            before, after = (items[index] if index < len(items) else _NOTHING for items in (old, new))
+            yield from _changes(before, after, f"{where}[{index}]")
+        return
+    befores, afters = (dict(zip(some, items, strict=True)) for some, items in zip(names, (old, new), strict=True))
+    for name in dict.fromkeys([*befores, *afters]):
+        yield from _changes(befores.get(name, _NOTHING), afters.get(name, _NOTHING), f"{where}[{name}]")
+    kept = [[name for name in some if name in befores and name in afters] for some in names]
+    if kept[0] != kept[1]:
+        yield f"{where}: another order"
+
+
+class _Nothing:
+    pass
+
+
+_NOTHING = _Nothing()
+
+
+def _shown(value: Any) -> str:
+    if value is _NOTHING:
+        return "(none)"
+    text = str(value)
+    return text[:12] if len(text) == 64 and text.isalnum() else text
