@@ -15,7 +15,7 @@ LAYERS = (
     {"recipe", "loading"},
     {"layout", "digests", "jsonl", "fingerprint", "locks", "store", "progress", "tether", "children", "blas", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
     {"graph", "data_steps", "evaluating", "comparing", "reporting", "build", "explaining"},
-    {"steps", "cli", "doit_tasks"},
+    {"steps", "cli", "doit_tasks", "testing"},
 )  # fmt: skip
 HEAVY = {
     "mlx",

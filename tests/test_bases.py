@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from punie_build import bases, layout
+from punie_build.adapters import Base
+from punie_build.testing import COMMIT, FakeHub
+
+LOCATE = "import sys; from pathlib import Path; from punie_build.adapters import Base; from punie_build.bases import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
+
+
+def locate(hub: str, home: Path, revision: str = COMMIT) -> str:
+    env = {
+        **os.environ,
+        "HF_ENDPOINT": hub,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LOCATE, revision], capture_output=True, text=True, env=env, timeout=100
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path) -> Path:
+    return Path(shutil.copytree(layout.nano(), tmp_path / "repo", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_path):
+    with FakeHub({"me/nano": repo}) as hub:
+        folder = Path(locate(hub.url, tmp_path / "home"))
+        assert folder.name == COMMIT
+        assert (folder / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
+        assert {"config.json", "tokenizer.json", "chat_template.jinja"} <= {path.name for path in folder.iterdir()}
+        assert not list(folder.glob("*.py"))  # what a repo would run is not even fetched
+        asked = len(hub.asked)
+        assert asked > 3
+        assert Path(locate(hub.url, tmp_path / "home")) == folder
+        assert len(hub.asked) == asked
+
+
+def test_a_commit_that_is_not_there_is_said(repo, tmp_path):
+    with FakeHub({"me/nano": repo}) as hub:
+        told = locate(hub.url, tmp_path / "home", "f" * 40)
+    assert told.startswith("ModelError me/nano@ffff")
+    assert "check the name, the revision and the network" in told
+
+
+def test_identity_is_the_commit_or_the_files(repo, tmp_path):
+    assert bases.identity(tmp_path, Base(hub="me/nano", revision=COMMIT)) == f"me/nano@{COMMIT}"
+    before = bases.identity(tmp_path, Base(path="repo"))
+    assert before == bases.identity(tmp_path, Base(embedded="nano"))
+    (repo / "README.md").write_text("other words")
+    assert bases.identity(tmp_path, Base(path="repo")) == before
+    (repo / "chat_template.jinja").write_text("other")
+    assert bases.identity(tmp_path, Base(path="repo")) != before
+    assert bases.identity(tmp_path, Base(path="nowhere")) == "absent"
