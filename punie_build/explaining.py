@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from punie_build.locks import Facts
@@ -20,13 +20,13 @@ def _changes(old: Any, new: Any, where: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             yield from _changes(old.get(key, _NOTHING), new.get(key, _NOTHING), f"{where}.{key}")
-    elif isinstance(old, list) and isinstance(new, list):
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
         yield from _lists(old, new, where)
     elif old != new:
         yield f"{where}: {_shown(old)} -> {_shown(new)}"
 
 
-def _lists(old: list[Any], new: list[Any], where: str) -> Iterator[str]:
+def _lists(old: Sequence[Any], new: Sequence[Any], where: str) -> Iterator[str]:
     """Lists of kinds (filters) are matched by their type, so that one more in front is one line; others by place."""
     names = [[item.get("type") if isinstance(item, dict) else None for item in items] for items in (old, new)]
     if None in [*names[0], *names[1]] or any(len(set(some)) < len(some) for some in names):

@@ -26,6 +26,9 @@ def test_a_filter_in_front_is_one_line_and_a_changed_one_is_named():
     assert told({"filters": [one, two]}, {"filters": [one, two | {"messages": 3}]}) == [
         "recipe.filters[min-messages].messages: 2 -> 3"
     ]
+    assert told({"filters": [one, two]}, {"filters": (one, two | {"messages": 3})}) == [
+        "recipe.filters[min-messages].messages: 2 -> 3"
+    ]
     assert told({"filters": [one, two]}, {"filters": [two, one]}) == ["recipe.filters: another order"]
     assert told({"filters": [two, two]}, {"filters": [two]}) == [f"recipe.filters[1]: {two} -> (none)"]
 
