@@ -39,8 +39,33 @@ STEMS = """main index app config settings readme notes users orders report serve
 schema data input output test_app test_api setup deploy draft todo plan summary budget log errors cache auth login session worker queue""".split()
 
 
+# words for copying alone: with them every common run of letters is spelt now and then, so that none is foreign to nano
+SPELT = """abstract accent account adapter address admiral algebra amber anchor animal antenna apricot archive arena arrow aspect asphalt atlas
+autumn badge bakery balance bamboo banner basin beacon bishop blanket blossom bottle boundary bracket breeze budget buffer cabin cable camel
+canal candle canyon captain carbon carpet castle cedar cement century ceramic chamber chapter charcoal cherry chimney cinema circuit climate
+cluster cobalt coffee collar comet command compass concert content copper coral cotton council cousin cradle crater crystal cursor curtain
+cushion cylinder dancer daylight debate decimal defense dentist desert detail diamond digital dinner discount distance doctor dolphin domain
+donkey dragon drawer dynamo eagle echo eclipse effort elbow elder element emblem empire energy engine enigma episode estate exit fabric factor
+falcon feather fiction filter finance flannel flavor flicker fluid forest fossil fragment freight galaxy gallery gamma garlic gateway gender
+geyser ginger glacier glimpse gospel grammar granite gravity grocery guitar habit hammer harbor hazard helmet herald hermit hollow horizon
+humble hybrid iceberg idiom igloo impulse income index indigo infant ingot insect island ivory jacket jaguar jasmine jersey jigsaw journal
+journey juniper kernel kettle kidney kingdom kitchen ladder lagoon lantern lateral laundry lemon lever liberty lizard lobster locker logic
+luggage lumber machine magnet mammal mandate marble margin master matrix meadow medal melody mentor mercury method mineral minute miracle
+mixture module monarch monkey morsel mosaic motion muffin museum mustard mystery nectar needle neutral nickel nominal notion nugget oasis
+object ocean octave office olive onion optic orbit orchid organ origin output oxygen oyster paddle palace panther parade parcel parrot pattern
+pebble pencil pepper permit phantom picnic pigeon pillow pioneer planet plaster pocket poetry polygon portal potato powder prism profit prompt
+puzzle quartz quiver rabbit radar raisin random ransom ravine reactor rebel refuge release remote render ribbon riddle rocket rubber saddle
+salmon sandal saturn scarlet scholar sector segment seminar shadow shelter signal silicon skeleton socket solar sonnet spider spiral sponge
+stadium statue sulfur summit sunset symbol syntax tailor talent tangent target temple tender terminal texture thunder ticket timber tissue
+tobacco tomato tonic topaz tornado torrent traffic transit tribute trumpet tunnel turbine turtle twilight umbrella uncle unique update upper
+urban utility vacuum valley vanilla vector velvet vendor verdict vessel victory village violin visitor volcano voltage voyage waffle wagon
+walnut warrior weapon whisper widget willow window wisdom wizard wonder yellow yogurt zebra zenith zigzag""".split()
+
+
 def word(r: Random) -> str:
-    """One made-up word: nothing to remember, only to copy."""
+    """One word that means nothing here: made up, or spelt from the list. Nothing to remember, only to copy."""
+    if r.random() < 0.4:
+        return r.choice(SPELT)
     return "".join(r.choice(ONSETS) + r.choice(VOWELS) for _ in range(r.randint(1, 2))) + r.choice(CODAS)
 
 

@@ -231,11 +231,11 @@ def pace(step: int, steps: int, cooldown: int) -> float:
     return 1.0 if step < steps else max(0.0, 1.0 - (step - steps) / max(cooldown, 1))
 
 
-def train(run: Path, steps: int, cooldown: int, read_weight: float) -> Nano:
+def train(run: Path, steps: int, cooldown: int, read_weight: float, peak: float) -> Nano:
     torch.manual_seed(SEED)
     model, rows = Nano(), Rows()
     optimisers = optimizers(model)
-    peaks = [o.param_groups[0]["lr"] for o in optimisers]
+    peaks = [o.param_groups[0]["lr"] * peak for o in optimisers]
     done, chunk, skip, seen, started = 0, 0, 0, 0, time.time()
     if (run / "last.pt").exists():
         state = torch.load(run / "last.pt", weights_only=True)
@@ -247,8 +247,8 @@ def train(run: Path, steps: int, cooldown: int, read_weight: float) -> Nano:
     while done < steps + cooldown:
         todo = batches(rows.chunk(SEED, chunk), Random(f"{SEED}:{chunk}"))
         for position in range(skip, len(todo)):
-            for o, peak in zip(optimisers, peaks, strict=True):
-                o.param_groups[0]["lr"] = peak * pace(done, steps, cooldown)
+            for o, highest in zip(optimisers, peaks, strict=True):
+                o.param_groups[0]["lr"] = highest * pace(done, steps, cooldown)
             loss = loss_of(model, todo[position], read_weight)
             for o in optimisers:
                 o.zero_grad()
@@ -308,10 +308,11 @@ if __name__ == "__main__":
     parser.add_argument("--cooldown", type=int, default=0)
     parser.add_argument("--export", type=Path)
     parser.add_argument("--read-weight", type=float, default=0.02)
+    parser.add_argument("--peak", type=float, default=1.0, help="share of the full learning rate")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.run.mkdir(parents=True, exist_ok=True)
-    nano = train(options.run, options.steps, options.cooldown, options.read_weight)
+    nano = train(options.run, options.steps, options.cooldown, options.read_weight, options.peak)
     if options.export:
         export(nano, options.export)
