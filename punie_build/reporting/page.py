@@ -36,7 +36,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: f"{value:.0%}"
-    environment.filters["signed"] = lambda value: f"{value:+.0%}".replace("-", "−")
+    environment.filters["signed"] = lambda value: f"{value:+.0%}".replace("-", "−").replace("+0%", "0%")
     environment.filters["visible"] = visible
     return environment
 
