@@ -14,7 +14,7 @@ def locate(root: Path, base: Base) -> Path:
     """The model's folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
     if base.hub:
         return _download(base)
-    folder = layout.nano() if base.embedded else root / str(base.path)
+    folder = _folder(root, base)
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     if not list(folder.glob("*.safetensors")):
         missing.append("*.safetensors")
@@ -29,7 +29,7 @@ def identity(root: Path, base: Base) -> str:
     """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder."""
     if base.hub:
         return f"{base.hub}@{base.revision}"
-    folder = layout.nano() if base.embedded else root / str(base.path)
+    folder = _folder(root, base)
     if not folder.is_dir():
         return "absent"
     return digests.of_listing(
@@ -39,6 +39,10 @@ def identity(root: Path, base: Base) -> str:
             if name.endswith((".json", ".safetensors", ".jinja", ".model", ".txt"))
         }
     )
+
+
+def _folder(root: Path, base: Base) -> Path:
+    return layout.nano() if base.embedded else root / str(base.path)
 
 
 def _download(base: Base) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,9 +127,7 @@ def _witness(served: Served, env: Mapping[str, str], logs: Path) -> tuple[identi
     out.unlink(missing_ok=True)
     arguments = [str(served.model), str(served.adapter or "-"), str(CANARY_TOKENS), str(out)]
     with Child("punie_build.witness", arguments, log, env) as child:
-        while child.running:
-            time.sleep(0.05)
-        if child.process.returncode != 0:
+        if child.process.wait() != 0:
             raise ModelError(child.failure("loading the model"))
     told: dict[str, Any] = json.loads(out.read_text())
     return told["arm"], told["base"]

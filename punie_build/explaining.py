@@ -42,11 +42,7 @@ def _lists(old: Sequence[Any], new: Sequence[Any], where: str) -> Iterator[str]:
         yield f"{where}: another order"
 
 
-class _Nothing:
-    pass
-
-
-_NOTHING = _Nothing()
+_NOTHING = object()  # where a key or an item is on one side only
 
 
 def _shown(value: Any) -> str:
