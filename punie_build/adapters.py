@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from punie_build.gates import Gate
 from punie_build.spec import Spec
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -15,12 +16,14 @@ class Base(Spec, frozen=True, kw_only=True):
     """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
 
     `nano` is built in. A revision is a commit, 40 hex digits: a branch name would change the model behind your back.
+    `bits`: what its config.json must say of its quantisation; 16 says that it has none. Left out, it is not looked at.
     """
 
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
     revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")] | None = None
     path: str | None = None
     embedded: Literal["nano"] | None = None
+    bits: Annotated[int, Meta(ge=2, le=16)] | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -32,6 +35,11 @@ class Base(Spec, frozen=True, kw_only=True):
             )
         if self.revision and not self.hub:
             raise ValueError("`revision` goes with `hub` - remove it")
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.hub or self.path or self.embedded)
 
 
 class Lora(Spec, frozen=True, kw_only=True):
@@ -64,6 +72,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     steps_per_report: Positive = 10
     steps_per_eval: Positive = 100
     seed: int = 0
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from punie_build import digests, layout
+from punie_build import conformance, digests, layout
 from punie_build.adapters import Base
 from punie_build.errors import ModelError
 
 
 def locate(root: Path, base: Base) -> Path:
     """The model's folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
-    if base.hub:
-        return _download(base)
-    folder = _folder(root, base)
+    folder = _download(base) if base.hub else _folder(root, base)
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     if not list(folder.glob("*.safetensors")):
         missing.append("*.safetensors")
     if missing:
         raise ModelError(
-            f"{base.path or base.embedded}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it"
+            f"{base.name}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it"
+        )
+    if base.bits and (bits := conformance.bits(folder)) != base.bits:
+        raise ModelError(
+            f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or take another base"
         )
     return folder
+
+
+def present(root: Path, base: Base) -> Path | None:
+    """The model's folder if it is a folder of this project or of the package; a Hub base is not looked for."""
+    folder = None if base.hub else _folder(root, base)
+    return folder if folder and folder.is_dir() else None
 
 
 def identity(root: Path, base: Base) -> str:

@@ -1,31 +1,28 @@
-"""Build: the stage layer between doit and the steps. It alone decides what is current, and it alone publishes.
+"""Build: the stage layer between doit and the steps. It alone publishes.
 
-A target is current when its lock names the key that recipe, code, inputs and tools give now, and its files are the ones
-the lock names. To build: hold the target's lock file, look again, restore what the key gave before, else run the step in a
-staging folder and make sure the inputs did not change meanwhile; keep it in the store, swap the folder in, write the lock last. A kill at any instant leaves the old target, or one whose
-digests disagree with the lock and which is made again.
+To build: hold the target's guard, look again, restore what the key gave before, else run the step in a staging folder and
+make sure the inputs did not change meanwhile; keep it in the store, swap the folder in, write the lock last. A kill at any
+instant leaves the old target, or one whose digests disagree with the lock and which is made again.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
-import sys
+import threading
 import time
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from punie_build import bases, blas, digests, fingerprint, layout, locks, store
+from punie_build import digests, explaining, layout, locks, states, store, tools, turns
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
-
-COMPUTES = ("adapter", "eval")  # kinds whose bytes depend on mlx and on what it runs on
+from punie_build.publishing import publish
+from punie_build.screen import screen
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -36,118 +33,120 @@ class Work(Struct, frozen=True, kw_only=True):
     out: Path
     logs: Path
 
+    def say(self, text: str) -> None:
+        """A line for people: on the screen, and in the task's own log."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with (self.logs / "build.log").open("a", encoding="utf-8") as log:
+            log.write(f"{text}\n")
+        alone = threading.current_thread() is threading.main_thread()
+        for line in text.splitlines():
+            screen.say(f"   {line}" if alone else f"   {self.task.label}: {line}")
 
-Step = Callable[[Work], str]  # returns one line on what came out
+
+class Made(Struct, frozen=True):
+    """What a step says of what it made: a line for people, and numbers for gates."""
+
+    said: str
+    metrics: dict[str, float] = {}
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a build did: `how` is `current`, `restored` or `ran`; `seconds` is what it took, `saved` what a restored one took
+    when it was made; `reasons` are what changed."""
+
+    how: str
+    said: str = ""
+    seconds: float = 0.0
+    saved: float = 0.0
+    key: str = ""
+    reasons: tuple[str, ...] = ()
+
+
+Step = Callable[[Work], Made]
+NEW = "not built before"
 
 
 class ChangedError(PunieError):
     """An input was edited while the step ran: what it made is neither the old nor the new."""
 
 
-def facts(root: Path, task: Task) -> Facts:
-    """Everything that decides the target as it is now."""
-    inputs = {place: digests.of_tree(root / place) for place in task.inputs}
-    if task.base:
-        inputs["base"] = bases.identity(root, task.base)
-    return Facts(
-        kind=task.kind,
-        recipe=task.config,
-        code=fingerprint.code(task.kind),
-        inputs=inputs,
-        tools=tools() if task.kind in COMPUTES else {},
+def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome:
+    """Make the target if it is not current. With `again` it is made even so, and not restored."""
+    started = time.monotonic()
+    work = Work(root=root, task=task, out=root / layout.staging(task.target), logs=root / layout.logs(task.target))
+    with _guard(work):
+        old, now = locks.read(root / layout.lock(task.target)), states.facts(root, task)
+        state = states.compared(root, task, old, now)
+        again = again or state == "forgotten"
+        if state == "current" and not again:
+            return Outcome(how="current", key=now.key)
+        reasons = _reasons(state, old, now)
+        try:
+            _empty(work.out)
+            lock = None if again else store.restore(root, now.key, work.out, old)
+            if lock:
+                how, said = "restored", "restored from the store"
+            else:
+                how, (lock, said) = "ran", _run(work, step, now, reasons)
+                store.put(root, work.out, lock)
+            publish(work.out, root / task.target)
+        finally:
+            shutil.rmtree(work.out, ignore_errors=True)
+        locks.write(root / layout.lock(task.target), lock)
+        (root / layout.forgotten(task.target)).unlink(missing_ok=True)
+    return Outcome(
+        how=how,
+        said=said,
+        seconds=time.monotonic() - started,
+        saved=lock.seconds if how == "restored" else 0.0,
+        key=now.key,
+        reasons=reasons,
     )
 
 
-def tools() -> dict[str, str]:
-    """Versions and device, without importing any of them."""
-    device = "metal" if sys.platform == "darwin" else "cpu"
-    return {"mlx": _version("mlx"), "mlx-lm": _version("mlx-lm"), "device": device, "blas": blas.identity()}
+def _reasons(state: str, old: Lock | None, now: Facts) -> tuple[str, ...]:
+    if state == "edited":
+        return ("its files were edited",)
+    if state == "forgotten":
+        return ("it was forgotten",)
+    return tuple(explaining.differences(old.facts, now)) if old else (NEW,)
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
-
-
-def state(root: Path, task: Task) -> str:
-    """`current`, `absent`, `stale` (made from something else) or `edited` (not the files that were made)."""
-    lock = locks.read(root / layout.lock(task.target))
-    if lock is None or not (root / task.target).is_dir():
-        return "absent"
-    if lock.key != facts(root, task).key:
-        return "stale"
-    return "current" if digests.of_folder(root / task.target) == lock.outputs else "edited"
-
-
-def build(root: Path, task: Task, step: Step) -> str | None:
-    """Make the target if it is not current; what the step says of it, or None if there was nothing to do."""
-    guard = root / layout.STATE / "locks" / f"{task.target}.lock"
-    guard.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(guard):
-        if state(root, task) == "current":
-            return None
-        before = facts(root, task)
-        out = _staging(root, task)
-        if lock := store.restore(root, before.key, out):
-            said = f"restored from the store, {lock.seconds:.0f} s saved"
-        else:
-            lock, said = _run(root, task, step, before)
-            store.put(root, out, lock)
-        publish(out, root / task.target)
-        locks.write(root / layout.lock(task.target), lock)
-        return said
-
-
-def _run(root: Path, task: Task, step: Step, before: Facts) -> tuple[Lock, str]:
+def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[Lock, str]:
     """Run the step in the staging folder; its lock, if the inputs are still those it started from."""
-    out, started = _staging(root, task), time.monotonic()
-    said = step(Work(root=root, task=task, out=out, logs=root / layout.STATE / "logs" / task.target))
-    seconds = round(time.monotonic() - started, 2)
-    if facts(root, task) != before:
-        raise ChangedError(f"{task.label}: an input changed while this was being made - build again")
-    return Lock(key=before.key, facts=before, outputs=digests.of_folder(out), seconds=seconds), said
+    shutil.rmtree(work.logs, ignore_errors=True)
+    for reason in reasons:
+        if reason != NEW:
+            work.say(f"because {reason}")
+    _empty(work.out)
+    with turns.turn(work.task.kind, tools.device(), work.say):
+        started = time.monotonic()
+        made = step(work)
+        seconds = round(time.monotonic() - started, 2)
+    if states.facts(work.root, work.task) != now:
+        raise ChangedError("an input changed while this was being made - build again")
+    outputs = digests.of_folder(work.out)
+    metrics = {name: float(value) for name, value in made.metrics.items()}
+    return Lock(key=now.key, facts=now, outputs=outputs, metrics=metrics, seconds=seconds), made.said
 
 
-def _staging(root: Path, task: Task) -> Path:
-    """The target's staging folder, empty."""
-    out = root / layout.staging(task.target)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    return out
-
-
-def publish(made: Path, target: Path) -> None:
-    """Put a finished folder in a target's place: at every instant the target is the old one or the new one, whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        made.rename(target)
-    elif _exchange(made, target):
-        shutil.rmtree(made, ignore_errors=True)
-    else:  # a file system that cannot: for an instant there is none, which the lock tells
-        old = made.with_name(made.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-        made.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step (Linux `renameat2`, macOS `renamex_np`); whether the system could."""
-    library = ctypes.CDLL(None)
-    one, two = os.fsencode(a), os.fsencode(b)
+@contextmanager
+def _guard(work: Work) -> Iterator[None]:
+    """Be the only one who builds this target, here or in another process; wait, and say so, while somebody else does."""
+    place = work.root / layout.guard(work.task.target)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place)
     try:
-        if sys.platform == "linux":
-            return bool(library.renameat2(-100, one, -100, two, 2) == 0)  # AT_FDCWD, RENAME_EXCHANGE
-        if sys.platform == "darwin":
-            return bool(library.renamex_np(one, two, 2) == 0)  # RENAME_SWAP
-    except AttributeError:
-        pass
-    return False
+        lock.acquire(timeout=0)
+    except Timeout:
+        work.say("waits: another build is making this")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def clean(root: Path, task: Task) -> None:
-    """Remove a target and its lock."""
-    (root / layout.lock(task.target)).unlink(missing_ok=True)
-    shutil.rmtree(root / task.target, ignore_errors=True)
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)

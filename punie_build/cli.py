@@ -1,98 +1,223 @@
 """punie-build: what is not a task of doit.
 
-    punie-build check        are the recipes right, and what is made of them current?
-    punie-build why TARGET   what would be built for a target, and what changed, value by value
+    punie-build check              is everything still what its lock says? for CI: needs neither data nor mlx
+    punie-build plan [TARGET ...]  what would `doit` do, and for how long?
+    punie-build why TARGET         what would be built for a target, and what changed, value by value
+    punie-build provenance TARGET  how it was made, for those who ask for in-toto and SLSA
+    punie-build store gc           remove from the store what no lock names and nobody used for a while
+    punie-build store verify       read every blob of the store
+    punie-build store push         give the shared store all that the locks name
 
-Exit codes: 0 fine, 1 something is stale, 2 wrong use or a broken artifact, 3 mistakes in the recipes.
-To add a command: a function `(root, ...) -> exit code` and its row in `COMMANDS`.
+Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes.
+To add a command: a function `(root, options) -> exit code`, and its row in `COMMANDS`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from punie_build import build, layout, locks, store
-from punie_build.errors import PunieError, RecipeError, did_you_mean
-from punie_build.explaining import differences
+from punie_build import digests, layout, locks
+from punie_build.errors import PunieError, RecipeError, UseError, did_you_mean
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
+from punie_build.locks import Lock
 
-MEANING = {
-    "current": "current",
-    "absent": "not built",
-    "stale": "made from something else since changed: build it again",
-    "edited": "not the files that were built: build it again",
-}
+Options = argparse.Namespace
 
 
-def check(root: Path) -> int:
-    """Read every recipe, and say of each artifact whether it is current. Builds nothing, needs neither data nor mlx."""
-    found = [(task, build.state(root, task)) for task in tasks(load(root))]
-    for task, state in found:
-        print(f"{task.label:<36} {MEANING[state]}")
-    states = [state for _, state in found]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in MEANING if state in states)
-    print(f"{len(found)} artifacts in the recipes, no mistakes: {counts}")
-    return 2 if "edited" in states else 1 if "stale" in states else 0
+def check(root: Path, options: Options) -> int:
+    """Hold recipes against locks; with more options, files against locks, contents against recipes, metrics against gates."""
+    from punie_build import checking, formats
+
+    wanted = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
+    found = checking.check(root, list(tasks(load(root))), wanted)
+    said = formats.FORMATS[options.format](root, found)
+    if options.into:
+        Path(options.into).write_text(said + "\n", encoding="utf-8")
+    else:
+        print(said)
+    return {"stale": 1, "broken": 2}.get(checking.worst(found), 0)
 
 
-def why(root: Path, target: str) -> int:
-    """Say of an artifact and all it needs what would be built, and why. Builds nothing."""
-    found = {task.label: task for task in tasks(load(root))}
-    if target not in found:
-        raise RecipeError([f"{target}: no such artifact{did_you_mean(target, found)}"])
-    wanted = _with_needs(found, target)
-    lines = [line for task in found.values() if task.label in wanted for line in _reasons(root, task)]
-    print("\n".join(lines) or f"{target} and all it needs are current")
+def plan(root: Path, options: Options) -> int:
+    """What a build would do, in its order, and about how long it would take. Builds nothing."""
+    from punie_build import planning
+
+    planned = planning.plan(root, _chosen(root, options.targets))
+    for each in planned:
+        if each.how != "current":
+            print(f"{each.task.label:<36} {each.forecast}")
+    print(planning.total(planned))
+    return 0 if all(each.how == "current" for each in planned) else 1
+
+
+def why(root: Path, options: Options) -> int:
+    """Why a target would be built: itself and all it needs, value by value. Builds nothing."""
+    from punie_build import planning
+
+    lines = []
+    for each in planning.plan(root, _chosen(root, [options.target])):
+        if each.how != "current":
+            lines.append(f"{each.task.label}: {MEANING[each.state]} - {each.forecast}")
+            lines += [f"    {reason}" for reason in each.reasons]
+    print("\n".join(lines) or f"{options.target} and all it needs are current")
     return 1 if lines else 0
 
 
-def _with_needs(found: dict[str, Task], target: str) -> set[str]:
-    wanted: set[str] = set()
-    waiting = [target]
-    while waiting:
-        label = waiting.pop()
-        if label not in wanted:
-            wanted.add(label)
-            waiting += found[label].needs
-    return wanted
+MEANING = {
+    "absent": "not there",
+    "stale": "made from something else",
+    "edited": "its files are not those that were made",
+    "forgotten": "forgotten",
+    "waits": "may change",
+}
 
 
-def _reasons(root: Path, task: Task) -> Iterator[str]:
-    state = build.state(root, task)
+def provenance(root: Path, options: Options) -> int:
+    """Print the target's in-toto statement, made from its lock."""
+    import json
+
+    from punie_build.provenance import statement
+
+    [task] = _named(list(tasks(load(root))), [options.target])
     lock = locks.read(root / layout.lock(task.target))
-    if state == "current":
-        return
-    now = build.facts(root, task)
-    forecast = "RESTORE" if store.has(root, now.key) else f"RUN, {lock.seconds:.0f} s last time" if lock else "RUN"
-    yield f"{task.label}: {MEANING[state].partition(':')[0]} - {forecast}"
-    if lock:
-        yield from (f"    {line}" for line in differences(lock.facts, now))
+    if lock is None:
+        raise UseError(f"{task.label}: it was never built - `doit {task.label}`")
+    print(json.dumps(statement(task, lock), indent=1))
+    return 0
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"check": check, "why": why}
+def store_gc(root: Path, options: Options) -> int:
+    """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days."""
+    from punie_build import branches, store
+
+    swept = store.gc(root, _all_locks(root, branches.locks(root)), options.days, options.dry_run)
+    verb = "would remove" if options.dry_run else "removed"
+    print(f"{verb} {swept.removed} files, {_size(swept.freed)}; kept {swept.kept}, {_size(swept.held)}")
+    return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def store_verify(root: Path, _options: Options) -> int:
+    """Read every blob and compare it with its name."""
+    from punie_build import store
+
+    lines = list(store.verify(root))
+    print("\n".join(lines) or "every file in the store is what its name says")
+    return 2 if lines else 0
+
+
+def store_push(root: Path, _options: Options) -> int:
+    """Send what the locks of this tree name and the shared store lacks."""
+    from punie_build import shared, store
+
+    if shared.of(root) is None:
+        raise UseError('no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml')
+    here = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
+    sent = sum(store.push(root, lock) for lock in here)
+    print(f"{sent} files sent, for {len(here)} artifacts")
+    return 0
+
+
+def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:
+    yield from (lock for path in locks.present(root) if (lock := locks.read(path)))
+    yield from more
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _chosen(root: Path, wanted: Sequence[str]) -> list[Task]:
+    """The tasks of these labels and all they need; all tasks for none."""
+    from punie_build.planning import needed
+
+    digests.remember(root)
+    found = list(tasks(load(root)))
+    return needed(found, [task.label for task in _named(found, wanted)]) if wanted else found
+
+
+def _named(found: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
+    known = {task.label: task for task in found}
+    for label in wanted:
+        if label not in known:
+            raise UseError(f"{label}: no such artifact{did_you_mean(label, known)}")
+    return [known[label] for label in wanted]
+
+
+TARGET = "a name as `doit list` shows it, such as adapter:quickstart"
+
+
+def _check_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--outputs", action="store_true", help="hash the files that are here")
+    command.add_argument("--conformance", action="store_true", help="read ranks, layers, rows and bits from the files")
+    command.add_argument("--gate", dest="gates", action="store_true", help="hold metrics against the recipes' gates")
+    command.add_argument("--format", choices=("text", "json", "junit", "github"), default=_default_format())
+    command.add_argument("--into", metavar="FILE", help="write there instead of printing")
+
+
+def _default_format() -> str:
+    return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
+
+
+def _gc_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--days", type=float, default=30.0, help="keep what was used in the last so many days (30)")
+    command.add_argument("--dry-run", action="store_true", help="say what would be removed")
+
+
+def _target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", help=TARGET)
+
+
+def _targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("targets", nargs="*", help=TARGET)
+
+
+def _nothing(_command: argparse.ArgumentParser) -> None:
+    """A command without options."""
+
+
+COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]] = {
+    "check": (check, _check_options),
+    "plan": (plan, _targets),
+    "why": (why, _target),
+    "provenance": (provenance, _target),
+    "store gc": (store_gc, _gc_options),
+    "store verify": (store_verify, _nothing),
+    "store push": (store_push, _nothing),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="punie-build", description="Commands beside doit. `doit` builds, `doit list` shows what there is."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, function in COMMANDS.items():
-        command = commands.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
-        if name == "why":
-            command.add_argument("target", help="a name as `doit list` shows it, such as adapter:quickstart")
-    options = parser.parse_args(arguments)
+    groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
+    for name, (function, options) in COMMANDS.items():
+        group, _, short = name.rpartition(" ")
+        if group not in groups:
+            over = groups[""].add_parser(
+                group, help=f"the {group}: " + ", ".join(n.split()[1] for n in COMMANDS if n.startswith(f"{group} "))
+            )
+            groups[group] = over.add_subparsers(required=True, metavar="COMMAND")
+        says = (function.__doc__ or "").splitlines()[0]
+        command = groups[group].add_parser(short, help=says, description=says)
+        command.set_defaults(run=function)
+        options(command)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
     try:
-        named = vars(options)
-        code = COMMANDS[named.pop("command")](Path.cwd(), **named)
+        code = options.run(Path.cwd(), options)
     except RecipeError as error:
         print(error, file=sys.stderr)
         code = 3
-    except PunieError as error:
+    except (PunieError, OSError) as error:
         print(error, file=sys.stderr)
         code = 2
     sys.exit(code)

@@ -108,3 +108,13 @@ def sentence(delta: Delta, n: int, base: str) -> str:
     if delta.verdict == "inconclusive":
         return f"no difference found between {delta.arm} and {base}: {numbers}; {n} cases find differences from {delta.detectable:.0%}"
     return f"{delta.arm} {delta.verdict} on {base}: {numbers}"
+
+
+def metrics(result: Compared) -> dict[str, float]:
+    """What gates may ask of a comparison: each arm's share of passed cases, and each difference with its interval."""
+    shares = {f"{arm}.share": total.share for arm, total in zip(result.arms, result.totals, strict=True)}
+    return shares | {
+        f"{delta.arm}.{name}": value
+        for delta in result.deltas
+        for name, value in (("difference", delta.difference), ("low", delta.low), ("high", delta.high))
+    }

@@ -22,10 +22,12 @@ from punie_build.recipe import Dataset, Mix, Stage
 
 
 class Sifted(Struct):
-    """Counts of one split: what came in, what stayed, and what each reason took."""
+    """Counts of one split: what came in, what stayed, and what each reason took. `rows` are the lines of its file, with the
+    copies of upsampled rows."""
 
     seen: int = 0
     kept: int = 0
+    rows: int = 0
     dropped: dict[str, int] = {}
 
     @property
@@ -47,8 +49,16 @@ class Stats(Struct):
         total = Sifted(dropped={})
         for split in self.splits.values():
             total.seen, total.kept = total.seen + split.seen, total.kept + split.kept
+            total.rows += split.rows
             total.dropped = dict(Counter(total.dropped) + Counter(split.dropped))
         return total
+
+    def metrics(self) -> dict[str, float]:
+        """What gates may ask of data."""
+        total = self.total
+        return {"examples": total.kept, "dropped": total.seen - total.kept, "retention": total.retention} | {
+            split: counts.rows for split, counts in self.splits.items()
+        }
 
 
 def stats(folder: Path) -> Stats:
@@ -76,7 +86,7 @@ class Writer:
 
     def put(self, split: str, row: Row) -> None:
         """Write a row, seen before or not: copies of an upsampled row are written, not seen."""
-        jsonl.write(self.files[split], [row])
+        self.stats.splits[split].rows += jsonl.write(self.files[split], [row])
         self.stats.messages += len(row.example.messages)
         if category := row.example.category:
             self.stats.categories[category] = self.stats.categories.get(category, 0) + 1

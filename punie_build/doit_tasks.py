@@ -1,24 +1,31 @@
-"""doit: the only module that knows it. `dodo.py` is three lines: everything is in the recipes.
-
-doit decides the order and what was selected; whether a target is current, `build` decides.
+"""doit: `dodo.py` is three lines, everything is in the recipes. doit decides the order and what was selected; whether a
+target is current, `planning` and `states` decide, and `build` makes it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build
+from punie_build import build, digests, doit_backend, states
+from punie_build.doit_reporter import Reporter
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
+from punie_build.planning import Planned, plan
 from punie_build.steps import steps
 
-DOIT_CONFIG = {"verbosity": 2, "backend": "sqlite3", "subtasks": True}
+DOIT_CONFIG = {
+    "backend": "punie",  # the locks know what is built; doit's own database would only go stale
+    "reporter": Reporter,
+    "par_type": "thread",  # a thread per task that waits; what computes has a process of its own
+    "verbosity": 2,
+    "subtasks": True,
+}
 
 
 def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
@@ -30,40 +37,77 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
         raise InvalidDodoFile(
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
         ) from None
-    work = steps(recipe)
-    found = list(tasks(recipe))
-    yield from (
-        {"basename": kind, "name": None, "doc": f"every {kind}"} for kind in dict.fromkeys(t.kind for t in found)
-    )
-    for task in found:
+    yield from described(root, tasks(recipe), steps(recipe))
+
+
+def described(root: Path, found: Iterable[Task], work: Mapping[str, build.Step]) -> Iterator[dict[str, Any]]:
+    """doit tasks for these tasks, which `work` makes by their kind."""
+    project = Project(root, list(found), work)
+    for kind in dict.fromkeys(task.kind for task in project.tasks):
+        yield {"basename": kind, "name": None, "doc": f"every {kind}"}
+    for task in project.tasks:
+        target = Target(project, task)
         yield {
             "basename": task.kind,
             "name": task.name,
             "doc": task.doc,
-            "actions": [_action(root, task, work[task.kind])],
+            "actions": [target.build],
             "task_dep": list(task.needs),
             "targets": [task.target],
-            "uptodate": [_current(root, task)],
-            "clean": [(build.clean, [root, task])],
+            "uptodate": [target.current],
+            "clean": [(states.clean, [root, task])],
             "io": {"capture": False},
+            "meta": {"target": target},
         }
 
 
-def _current(root: Path, task: Task) -> Callable[[], bool]:
-    return lambda: build.state(root, task) == "current"
+class Project:
+    """The tasks of one doit process, and what a build would do, as it was when somebody first asked."""
+
+    def __init__(self, root: Path, found: list[Task], work: Mapping[str, build.Step]) -> None:
+        self.root, self.tasks, self.work = root, found, work
+        self._plan: dict[str, Planned] = {}
+        digests.remember(root)
+
+    def planned(self, task: Task) -> Planned:
+        if not self._plan:
+            self._plan = {planned.task.label: planned for planned in plan(self.root, self.tasks)}
+        return self._plan[task.label]
 
 
-def _action(root: Path, task: Task, step: build.Step) -> Callable[[], Any]:
-    def run() -> Any:
-        started = time.monotonic()
+class Target:
+    """One artifact in one doit process: what doit asks of it, and what came of it (`outcome`)."""
+
+    def __init__(self, project: Project, task: Task) -> None:
+        self.project, self.task = project, task
+        self.outcome: build.Outcome | None = None
+        self.seconds = 0.0
+        self.was_current = False
+        doit_backend.targets[task.label] = self
+
+    @property
+    def planned(self) -> Planned:
+        return self.project.planned(self.task)
+
+    def current(self) -> bool:
+        """Whether there is nothing to do: by the plan, or, once a build runs, by the files that are there by now."""
+        self.was_current = self.planned.how == "current" or (
+            Reporter.running and states.state(self.project.root, self.task) == "current"
+        )
+        return self.was_current
+
+    def forget(self) -> None:
+        states.forget(self.project.root, self.task)
+
+    def build(self) -> Any:
+        step, started = self.project.work[self.task.kind], time.monotonic()
         try:
-            said = build.build(root, task, step)
+            # doit runs what is current only if it was told to: `doit -a`
+            self.outcome = build.build(self.project.root, self.task, step, again=self.was_current)
         except PunieError as error:
             return TaskFailed(str(error))
         except OSError as error:  # a full disk, a folder that may not be written: nothing of ours is half there
-            return TaskFailed(f"{task.label}: {error} - make room or give access, and build again")
-        if said is not None:
-            print(f"   {said}  ({time.monotonic() - started:.1f} s)", flush=True)
+            return TaskFailed(f"{error} - make room or give access, and build again")
+        finally:
+            self.seconds = time.monotonic() - started
         return None
-
-    return run

@@ -5,6 +5,7 @@
     ├── DataError      examples that cannot be read, or none left
     ├── ModelError     a base, adapter or trainer that does not work
     ├── ServerError    a model server that does not start or answer
+    ├── UseError       a command asked for what is not there
     └── IdentityError  an answer that came from other weights than the report would say
 
 A message says *where: what - what to do*. One error carries every problem found, a line each.
@@ -39,6 +40,10 @@ class ModelError(PunieError):
 
 class ServerError(PunieError):
     """A model server that did not start, died, or did not answer."""
+
+
+class UseError(PunieError):
+    """A command asked for what is not there."""
 
 
 class IdentityError(PunieError):

@@ -15,8 +15,8 @@ from punie_build import asking, blas, identity
 from punie_build.checks import Answer, judge
 from punie_build.children import Child
 from punie_build.errors import ModelError, ServerError
-from punie_build.progress import Bar
 from punie_build.recipe import Eval
+from punie_build.screen import Bar
 from punie_build.serving import Served, serve
 from punie_build.suites import Suite
 

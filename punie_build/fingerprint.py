@@ -1,52 +1,173 @@
 """Fingerprint: which code made an artifact, as far as it matters.
 
-Cheap steps are known by the meaning of the modules they use: comments, docstrings and layout do not count. Expensive
-ones have a version that is raised by hand, so that a refactoring never costs an hour of training.
+Cheap steps are known by the meaning of their code: the definitions that a step and the kinds its recipe names can reach,
+without comments, docstrings, layout and the wording of errors. Another filter's logic, or another Python, changes nothing.
+Expensive steps have a version that is raised by hand, so that a refactoring never costs an hour of training.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
 
 HERE = Path(__file__).parent
-MODULES = {
-    "dataset": ("sources", "samples", "authored", "editor_tools", "examples", "jsonl", "mixing", "data_steps"),
-    "stage": ("filters", "python2", "examples", "jsonl", "data_steps"),
-    "mix": ("mixing", "examples", "jsonl", "data_steps"),
-    "comparison": (
-        "comparing",
-        "stats",
-        "reporting/page",
-        "reporting/material",
-        "reporting/sections",
-        "reporting/charts",
-    ),
+PACKAGE = "punie_build"
+STEPS = {
+    "dataset": ("data_steps", "dataset"),
+    "stage": ("data_steps", "stage"),
+    "mix": ("data_steps", "mix"),
+    "comparison": ("steps", "_comparison"),
 }
 TEMPLATES = {"comparison": "reporting/templates"}
-VERSIONS = {"adapter": 1, "eval": 1}  # raise when the same recipe would rightly give another result
+VERSIONS = {"adapter": 2, "eval": 1}  # raise when the same recipe would rightly give another result
+
+Symbol = tuple[str, str]  # module below punie_build with `.` between names, name in it
+
+
+def code(kind: str, spec: Any) -> str:
+    """A short text that changes when the step behind an artifact does something else for it."""
+    if kind in VERSIONS:
+        return f"version {VERSIONS[kind]}"
+    return _code(kind, frozenset(_structs(spec)))
+
+
+def _structs(value: Any) -> Iterator[Symbol]:
+    """The classes of all values a recipe holds: which filters it names, which source."""
+    if isinstance(value, Struct):
+        yield type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
+        for field in value.__struct_fields__:
+            yield from _structs(getattr(value, field))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _structs(item)
 
 
 @cache
-def code(kind: str) -> str:
-    """A short text that changes when the step behind a kind of artifact does something else."""
-    if kind in VERSIONS:
-        return f"version {VERSIONS[kind]}"
-    parts = [meaning((HERE / f"{module}.py").read_text(encoding="utf-8")) for module in MODULES[kind]]
+def _code(kind: str, named: frozenset[Symbol]) -> str:
+    parts = [f"{module}.{name} {text}" for (module, name), text in reached([STEPS[kind], *named]).items()]
     if folder := TEMPLATES.get(kind):
         parts += [path.read_text(encoding="utf-8") for path in sorted((HERE / folder).iterdir())]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
-def meaning(source: str) -> str:
-    """Python code without comments, docstrings and layout."""
+def reached(roots: list[Symbol]) -> dict[Symbol, str]:
+    """The meaning of every definition of ours that the roots can reach. Unions of kinds are not followed: a recipe names
+    the kinds it uses."""
+    found: dict[Symbol, str] = {}
+    waiting = list(roots)
+    while waiting:
+        symbol = waiting.pop()
+        if symbol in found or not (definition := _module(symbol[0]).get(symbol[1])):
+            continue
+        found[symbol] = definition.meaning
+        waiting += definition.uses
+    return found
+
+
+class Definition(Struct, frozen=True):
+    """One top-level name of a module: what it means, and what of ours it uses."""
+
+    meaning: str
+    uses: tuple[Symbol, ...]
+
+
+@cache
+def _module(name: str) -> dict[str, Definition]:
+    return definitions(name, (HERE / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+
+
+def definitions(module: str, source: str) -> dict[str, Definition]:
+    """Every top-level function, class and value of a module."""
     tree = ast.parse(source)
+    bound = dict(_imports(tree))
+    statements: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for name in _names(statement):
+            statements.setdefault(name, []).append(statement)
+    known = set(statements)
+    return {
+        name: Definition(
+            "".join(meaning(statement) for statement in body),
+            tuple(
+                sorted({use for statement in body for use in _uses(statement, module, known, bound)} - {(module, name)})
+            ),
+        )
+        for name, body in statements.items()
+        if not _is_union(body[0])
+    }
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, Symbol]]:
+    """What a module calls something of ours, wherever it imports it; a whole module has no name in it."""
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+            inner = (node.module or "").removeprefix(PACKAGE).removeprefix(".")
+            for alias in node.names:
+                whole = f"{inner}.{alias.name}".removeprefix(".")
+                is_module = (HERE / f"{whole.replace('.', '/')}.py").exists()
+                yield alias.asname or alias.name, ((whole, "") if is_module else (inner, alias.name))
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [statement.name]
+        case ast.Assign():
+            return [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.AnnAssign() | ast.AugAssign():
+            return [statement.target.id] if isinstance(statement.target, ast.Name) else []
+    return []
+
+
+def _is_union(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.BinOp)
+        and all(isinstance(node, ast.Name | ast.BinOp | ast.BitOr | ast.Load) for node in ast.walk(statement.value))
+    )
+
+
+def _uses(statement: ast.stmt, module: str, known: set[str], bound: dict[str, Symbol]) -> Iterator[Symbol]:
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            other, name = bound.get(node.value.id, ("", "?"))
+            if not name:
+                yield other, node.attr
+        elif isinstance(node, ast.Name):
+            if node.id in known:
+                yield module, node.id
+            elif node.id in bound and bound[node.id][1]:
+                yield bound[node.id]
+
+
+def meaning(node: Any) -> str:
+    """Syntax without comments, docstrings and layout, the same text from every Python that can read it."""
+    if isinstance(node, list):
+        return f"[{','.join(map(meaning, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        fields["body"] = [part for part in node.body if not _says_nothing(part)]
+    elif isinstance(node, ast.Raise):
+        fields = {"exc": node.exc.func if isinstance(node.exc, ast.Call) else node.exc}
+    elif isinstance(node, ast.JoinedStr):  # 3.12 splits what lies between two values otherwise
+        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    said = ",".join(
+        f"{name}={meaning(value)}"
+        for name, value in fields.items()
+        if value is not None and value != [] and name not in ("ctx", "type_comment", "kind")
+    )
+    return f"{type(node).__name__}({said})"
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    return (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)) or isinstance(
+        statement, ast.Pass
+    )

@@ -13,12 +13,18 @@ from msgspec import Struct
 
 from punie_build import layout
 from punie_build.adapters import Adapter, Base
+from punie_build.examples import SPLITS
 from punie_build.recipe import ARMS, DATA, Described, Eval, Recipe
 from punie_build.sources import Local
 
+ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
+REMARKS = ("description", "gates")  # what a recipe says of an artifact without changing it
+
 
 class Task(Struct, frozen=True, kw_only=True):
-    """`needs` are labels of tasks; `inputs` are paths in the project that the step reads; `base` the model it starts from."""
+    """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
+    them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `base` is the model it starts from,
+    `file` the recipe that asks for it."""
 
     kind: str
     name: str
@@ -28,7 +34,9 @@ class Task(Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     needs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     base: Base | None = None
+    file: str = ""
 
     @property
     def label(self) -> str:
@@ -37,34 +45,42 @@ class Task(Struct, frozen=True, kw_only=True):
 
 def tasks(recipe: Recipe) -> Iterator[Task]:
     """Every artifact of a project, each after what it needs. Built-in data is built where something needs it."""
-    seen: set[str] = set()
-    for described in recipe.artifacts.values():
-        if described.kind in layout.FOLDERS and not described.embedded:
-            yield from _with_needs(recipe, described, seen)
+    done: set[str] = set()
+    for wanted in recipe.artifacts.values():
+        if wanted.kind in layout.FOLDERS and not wanted.embedded:
+            waiting = [wanted]
+            while waiting:  # not by recursion: a chain of stages may be long
+                described = waiting[-1]
+                missing = [need for need in _needs(recipe, described) if need.label not in done]
+                if missing:
+                    waiting += reversed(missing)
+                    continue
+                waiting.pop()
+                if described.label not in done:
+                    done.add(described.label)
+                    yield _of(recipe, described)
 
 
-def _with_needs(recipe: Recipe, described: Described, seen: set[str]) -> Iterator[Task]:
-    """What an artifact needs that was not seen yet, then the artifact."""
-    label = f"{described.kind}:{described.name}"
-    if label in seen:
-        return
-    seen.add(label)
-    for _, kinds, name in described.references():
-        other = recipe.find(kinds, name)
-        if other.kind in layout.FOLDERS:
-            yield from _with_needs(recipe, other, seen)
+def _needs(recipe: Recipe, described: Described) -> list[Described]:
+    """The artifacts that must be there first."""
+    others = [recipe.find(kinds, name) for _, kinds, name in described.references()]
     if described.kind == "comparison":
-        evals = [eval_of(recipe, described.spec, arm) for arm in described.spec.arms]
-        for each in evals:
-            yield from _with_needs(recipe, each, seen)
-        yield _comparison(recipe, described, evals)
-    else:
-        yield {"eval": _eval, "adapter": _adapter}.get(described.kind, _data)(recipe, described)
+        others += _evals(recipe, described)
+    return [other for other in others if other.kind in layout.FOLDERS]
+
+
+def _evals(recipe: Recipe, comparison: Described) -> list[Described]:
+    return [eval_of(recipe, comparison, arm) for arm in comparison.spec.arms]
+
+
+def _of(recipe: Recipe, described: Described) -> Task:
+    return {"comparison": _comparison, "eval": _eval, "adapter": _adapter}.get(described.kind, _data)(recipe, described)
 
 
 def _config(described: Described) -> dict[str, Any]:
     config: dict[str, Any] = msgspec.to_builtins(described.spec)
-    config.pop("description", None)
+    for remark in REMARKS:
+        config.pop(remark, None)
     return config
 
 
@@ -75,6 +91,7 @@ def _task(described: Described, doc: str, **more: Any) -> Task:
         name=described.name,
         doc=described.spec.description or doc,
         target=layout.target(described.kind, described.name),
+        file=described.file,
         spec=described.spec,
         config=config,
         **more,
@@ -99,7 +116,8 @@ def _data(recipe: Recipe, described: Described) -> Task:
         doc = f"{spec.from_} sifted by {', '.join(f['type'] for f in msgspec.to_builtins(spec.filters))}"
     else:
         doc = f"{' + '.join(names)}, split without leakage"
-    return _task(described, doc, needs=tuple(_label(recipe, name) for name in names), inputs=inputs)
+    reads = ROWS if names else ()
+    return _task(described, doc, needs=tuple(_label(recipe, name) for name in names), inputs=inputs, reads=reads)
 
 
 def _adapter(recipe: Recipe, described: Described) -> Task:
@@ -110,17 +128,19 @@ def _adapter(recipe: Recipe, described: Described) -> Task:
         doc,
         needs=(_label(recipe, spec.data),),
         inputs=(layout.target("dataset", spec.data),),
+        reads=("train.jsonl", "valid.jsonl"),
         base=recipe.find(("base",), spec.base).spec,
     )
 
 
-def eval_of(recipe: Recipe, spec: Any, arm: str) -> Described:
+def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
     """The eval of one arm of a comparison: one the recipe names, if it asks the same, else `arm@suite`."""
+    spec = comparison.spec
     wanted = Eval(arm=arm, suite=spec.suite, max_tokens=spec.max_tokens, concurrency=spec.concurrency)
     for described in recipe.of("eval"):
-        if msgspec.structs.replace(described.spec, description="") == wanted:
+        if msgspec.structs.replace(described.spec, description="", gates=()) == wanted:
             return described
-    return Described("eval", f"{arm}@{spec.suite}", wanted, "")
+    return Described("eval", f"{arm}@{spec.suite}", wanted, comparison.file)
 
 
 def _eval(recipe: Recipe, described: Described) -> Task:
@@ -133,12 +153,14 @@ def _eval(recipe: Recipe, described: Described) -> Task:
         f"{spec.arm} answers the suite {spec.suite}",
         needs=(f"adapter:{spec.arm}",) if trained else (),
         inputs=(layout.target("adapter", spec.arm),) if trained else (),
+        reads=("adapters.safetensors", "adapter_config.json") if trained else (),
         base=base,
         config={"cases": recipe.suite_digest(spec.suite)},
     )
 
 
-def _comparison(recipe: Recipe, described: Described, evals: list[Described]) -> Task:
+def _comparison(recipe: Recipe, described: Described) -> Task:
+    evals = _evals(recipe, described)
     lineage = [label for arm in described.spec.arms for label in _lineage(recipe, arm)]
     needs = dict.fromkeys([*lineage, *(f"eval:{each.name}" for each in evals)])
     inputs = [layout.target(*label.split(":", 1)) for label in needs]
@@ -150,13 +172,12 @@ def _comparison(recipe: Recipe, described: Described, evals: list[Described]) ->
 
 def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
     """The adapter of an arm and all data it was made from, sources first: what the report's funnel and curves show."""
-
-    def data(described: Described) -> Iterator[str]:
-        for _, _, name in described.references():
-            yield from data(recipe.find(DATA, name))
-        yield f"{described.kind}:{described.name}"
-
     described = recipe.find(ARMS, arm)
     if described.kind == "adapter":
-        yield from data(recipe.find(DATA, described.spec.data))
+        waiting, found = [recipe.find(DATA, described.spec.data)], list[str]()
+        while waiting:
+            data = waiting.pop()
+            found.append(data.label)
+            waiting += [recipe.find(DATA, name) for _, _, name in data.references()]
+        yield from dict.fromkeys(reversed(found))
         yield f"adapter:{arm}"

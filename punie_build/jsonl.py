@@ -11,6 +11,7 @@ from punie_build.examples import Row, parse
 
 LONGEST_LINE = 16 * 2**20  # bytes; one conversation is kilobytes, so a longer line is a file that is not JSONL
 SHOWN = 20
+LFS = b"version https://git-lfs.github.com/spec/"  # what stands in a file whose content git keeps elsewhere
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -34,6 +35,9 @@ def problems(path: Path) -> Iterator[str | Row]:
             if line is None:
                 yield f"{shown}:{number}: longer than {LONGEST_LINE // 2**20} MiB - is this file JSONL?"
                 continue
+            if number == 1 and line.startswith(LFS):
+                yield f"{shown}: a Git LFS pointer, not the data - run `git lfs pull`"
+                return
             try:
                 yield parse(line)
             except ValueError as error:

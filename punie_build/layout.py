@@ -12,7 +12,8 @@ FOLDERS = {
     "eval": "reports",
     "comparison": "reports",
 }
-STATE = ".punie"  # what may be deleted at any time: staging, logs, the fast BLAS
+LOCK = ".lock.json"
+STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the fast BLAS
 
 
 def target(kind: str, name: str) -> str:
@@ -22,7 +23,17 @@ def target(kind: str, name: str) -> str:
 
 def lock(target: str) -> str:
     """The lock beside a target: its recipe, inputs and outputs by digest."""
-    return f"{target}.lock.json"
+    return f"{target}{LOCK}"
+
+
+def guard(target: str) -> str:
+    """The file that whoever builds a target holds, so that nobody else does."""
+    return f"{STATE}/locks/{target}"
+
+
+def forgotten(target: str) -> str:
+    """The mark that a target was forgotten: it is to be made again, not restored."""
+    return f"{STATE}/forgotten/{target}"
 
 
 def staging(target: str) -> str:
@@ -30,8 +41,9 @@ def staging(target: str) -> str:
     return f"{STATE}/staging/{target}"
 
 
-def log(target: str, program: str) -> str:
-    return f"{STATE}/logs/{target}/{program}.log"
+def logs(target: str) -> str:
+    """The folder of what was written while a target was made; one log for each program."""
+    return f"{STATE}/logs/{target}"
 
 
 def nano() -> Path:

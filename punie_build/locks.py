@@ -1,19 +1,24 @@
 """Lock: the small file beside a target that says what it was made from, and what came out.
 
 `key` names everything that decides the outputs: kind, recipe, code, inputs by digest, tools where numbers depend on them.
-No path of a machine, no time, no host is in it.
+No path of a machine, no time, no host is in it. Locks are committed: with them `punie-build check` needs no data.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from punie_build import layout
 from punie_build.spec import digest
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Inside = Annotated[str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.?(?:/|$))[^\\\x00]+$")]  # a lock is data: no way out
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -31,27 +36,48 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """Facts, and what they gave: `outputs` maps each file of the target to its sha256; `seconds` is how long it took."""
+    """Facts, and what they gave: `outputs` maps each file of the target to its sha256; `metrics` are its numbers, such as the
+    rows of a dataset or the cases passed; `seconds` is how long it took."""
 
-    key: str
+    key: Sha256
     facts: Facts
-    outputs: dict[str, str]
+    outputs: dict[Inside, Sha256]
+    metrics: dict[str, float] = {}
     seconds: float
+
+
+def decode(text: bytes) -> Lock | None:
+    """A lock, or None if the text is none, or its key is not that of its facts."""
+    try:
+        lock = msgspec.json.decode(text, type=Lock)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return lock if lock.key == lock.facts.key else None
 
 
 def read(path: Path) -> Lock | None:
     """The lock, or None if there is none that can be read: then the target counts as never made."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Lock)
-    except (OSError, msgspec.DecodeError):
+        return decode(path.read_bytes())
+    except OSError:
         return None
 
 
 def write(path: Path, lock: Lock) -> None:
     """Replace the lock in one step, on disk before this returns."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def present(root: Path) -> Iterator[Path]:
+    """Every lock file of a project."""
+    for folder in dict.fromkeys(layout.FOLDERS.values()):
+        yield from sorted((root / folder).glob(f"*{layout.LOCK}"))

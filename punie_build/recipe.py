@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 
 from punie_build.adapters import Adapter, Base
 from punie_build.filters import AnyFilter
+from punie_build.gates import Gate
 from punie_build.mixing import Part, Split
 from punie_build.sources import AnySource
 from punie_build.spec import Spec, digest
@@ -33,6 +34,7 @@ class Dataset(Spec, frozen=True, kw_only=True):
 
     source: AnySource
     split: Split = Split(valid=0.1, test=0.1)
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
 
@@ -41,6 +43,7 @@ class Stage(Spec, frozen=True, kw_only=True):
 
     from_: str = field(name="from")
     filters: Annotated[tuple[AnyFilter, ...], Meta(min_length=1)]
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
 
@@ -50,6 +53,7 @@ class Mix(Spec, frozen=True, kw_only=True):
     from_: Annotated[tuple[str | Part, ...], Meta(min_length=1)] = field(name="from")
     split: Split = Split()
     seed: int = 0
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
     def parts(self) -> tuple[Part, ...]:
@@ -75,6 +79,7 @@ class Eval(Spec, frozen=True, kw_only=True):
     suite: str
     max_tokens: Annotated[int, Meta(ge=1)] = 256
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
 
@@ -85,6 +90,7 @@ class Comparison(Spec, frozen=True, kw_only=True):
     suite: str
     max_tokens: Annotated[int, Meta(ge=1)] = 256
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
+    gates: tuple[Gate, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -123,7 +129,11 @@ class Described(Struct, frozen=True):
     embedded: bool = False
 
     def references(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
-        return references(self.kind, msgspec.to_builtins(self.spec))
+        return references(self.kind, msgspec.to_builtins(self.spec)) if self.kind in REFERS else iter(())
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}:{self.name}"
 
     @property
     def where(self) -> str:

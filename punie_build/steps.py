@@ -2,76 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from punie_build import bases, comparing, data_steps, evaluating, layout, training
-from punie_build.build import Work
+from punie_build import bases, blas, comparing, conformance, data_steps, evaluating, layout, training, workers
+from punie_build.build import Made, Step, Work
 from punie_build.data_steps import Stats
 from punie_build.recipe import Recipe
 from punie_build.reporting.material import Material
 from punie_build.serving import Served
+from punie_build.suites import Suite
+
+Suites = dict[str, Suite]
 
 
-def steps(recipe: Recipe) -> dict[str, Callable[[Work], str]]:
-    """The step of each kind of task; the recipe is there for the cases of its suites."""
+def steps(recipe: Recipe) -> dict[str, Step]:
+    """The step of each kind of task. What computes in Python goes through `workers`; the rest has processes of its own."""
     return {
-        "dataset": _dataset,
-        "stage": _stage,
-        "mix": _mix,
+        "dataset": partial(workers.run, _dataset),
+        "stage": partial(workers.run, _stage),
+        "mix": partial(workers.run, _mix),
         "adapter": _adapter,
-        "eval": lambda work: _eval(recipe, work),
-        "comparison": lambda work: _comparison(recipe, work),
+        "eval": partial(_eval, recipe.suites),
+        "comparison": partial(workers.run, partial(_comparison, recipe.suites)),
     }
 
 
-def _dataset(work: Work) -> str:
+def _dataset(work: Work) -> Made:
     return _counts(data_steps.dataset(work.task.name, work.task.spec, work.root, work.out))
 
 
-def _stage(work: Work) -> str:
+def _stage(work: Work) -> Made:
     stats = data_steps.stage(work.task.name, work.task.spec, work.root / work.task.inputs[0], work.out)
     lost = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
-    return f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})" + (
-        f"; dropped {lost}" if lost else ""
-    )
+    kept = f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})"
+    return Made(kept + (f"; dropped {lost}" if lost else ""), stats.metrics())
 
 
-def _mix(work: Work) -> str:
-    return _counts(
-        data_steps.mix(work.task.name, work.task.spec, [work.root / place for place in work.task.inputs], work.out)
-    )
+def _mix(work: Work) -> Made:
+    sources = [work.root / place for place in work.task.inputs]
+    return _counts(data_steps.mix(work.task.name, work.task.spec, sources, work.out))
 
 
-def _counts(stats: Stats) -> str:
+def _counts(stats: Stats) -> Made:
     sides = ", ".join(f"{counts.kept} {split}" for split, counts in stats.splits.items() if counts.kept)
     twins = stats.total.dropped.get("twin", 0)
-    return f"{stats.total.kept} examples: {sides}" + (f"; {twins} twins dropped" if twins else "")
+    said = f"{stats.total.kept} examples: {sides}" + (f"; {twins} twins dropped" if twins else "")
+    return Made(said, stats.metrics())
 
 
-def _adapter(work: Work) -> str:
+def _adapter(work: Work) -> Made:
     data = work.root / work.task.inputs[0]
-    count = data_steps.stats(data).splits["train"].kept
+    count = conformance.lines(data / "train.jsonl")
     if count < training.FEWEST:
-        print(
-            f"   {work.task.label}: only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart"
-        )
+        work.say(f"only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart")
+    if advice := blas.advice():
+        work.say(advice)
     training.train(work.root, _base(work), data, work.task.spec, work.out, work.logs / "training.log")
-    return training.summary(work.out)
+    return Made(*training.summary(work.out))
 
 
-def _eval(recipe: Recipe, work: Work) -> str:
+def _eval(suites: Suites, work: Work) -> Made:
     adapter = work.root / work.task.inputs[0] if work.task.inputs else None
     served = Served(model=_base(work), adapter=adapter)
-    scores = evaluating.evaluate(
-        work.root, served, work.task.spec, recipe.suites[work.task.spec.suite], work.out, work.logs
+    suite = suites[work.task.spec.suite]
+    scores = evaluating.evaluate(work.root, served, work.task.spec, suite, work.out, work.logs)
+    passed, cases = scores.passed, len(scores.cases)
+    return Made(
+        f"{passed} of {cases} cases passed (canary {scores.canary})",
+        {"passed": passed, "cases": cases, "share": passed / cases, "parse_failures": scores.parse_failures},
     )
-    return f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})"
 
 
-def _comparison(recipe: Recipe, work: Work) -> str:
+def _comparison(suites: Suites, work: Work) -> Made:
     from punie_build.reporting.page import render
 
     task = work.task
@@ -81,7 +86,7 @@ def _comparison(recipe: Recipe, work: Work) -> str:
     lineage = [work.root / place for place in task.inputs]
     material = Material(
         result=result,
-        suite=recipe.suites[task.spec.suite],
+        suite=suites[task.spec.suite],
         scores=arms,
         answers=tuple(evaluating.answers(folder) for folder in evals),
         data=tuple((folder.name, data_steps.stats(folder)) for folder in lineage if folder.parent.name == "data"),
@@ -90,7 +95,10 @@ def _comparison(recipe: Recipe, work: Work) -> str:
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (work.out / "report.html").write_text(render(material), encoding="utf-8")
     cases = len(arms[0].cases)
-    return "; ".join(comparing.sentence(delta, cases, result.arms[0]) for delta in result.deltas)
+    return Made(
+        "; ".join(comparing.sentence(delta, cases, result.arms[0]) for delta in result.deltas),
+        comparing.metrics(result),
+    )
 
 
 def _base(work: Work) -> Path:

@@ -1,60 +1,207 @@
 """Store: what was ever made in this project, so that nothing is made twice.
 
 A blob is a file named by the sha256 of its bytes; an action is the lock of a target, named by its key. Going back to an
-earlier recipe finds its key here and copies the files out, verified; training does not run again. Files are copied, never
-linked: what is in the store cannot be changed from outside. The whole folder may be deleted at any time.
+earlier recipe finds its key here and copies the files out, verified; training does not run again. Files are cloned where
+the file system can (no bytes move), else copied, never linked: what is in the store cannot be changed from outside.
+The whole folder may be deleted at any time. What is missing here is asked of the shared store, if the project has one.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from punie_build import digests, layout, locks
+from msgspec import Struct
+
+from punie_build import digests, layout, locks, shared
 from punie_build.locks import Lock
+
+FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
+GRACE = 3600  # seconds in which a new blob is never collected: a build may be about to name it
 
 
 def put(root: Path, folder: Path, lock: Lock) -> None:
-    """Keep a finished target: its blobs first, the action that names them last."""
+    """Keep a finished target: its blobs first, the action that names them last; then the same in the shared store."""
     for name, digest in lock.outputs.items():
-        place = _blob(root, digest)
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            fresh = place.with_name(f"{place.name}.{os.getpid()}")
-            shutil.copyfile(folder / name, fresh)
-            fresh.replace(place)
+        if not (place := blob(root, digest)).exists():
+            _into(place, folder / name)
     action = _action(root, lock.key)
     action.parent.mkdir(parents=True, exist_ok=True)
     locks.write(action, lock)
+    push(root, lock)
 
 
-def restore(root: Path, key: str, out: Path) -> Lock | None:
-    """Copy what a key gave into the empty folder `out`; its lock, or None if it is not all here, whole."""
-    lock = locks.read(_action(root, key))
-    if lock is None or lock.key != key:
+def push(root: Path, lock: Lock) -> int:
+    """Give the shared store what it lacks of a target that is here; how many blobs it lacked."""
+    remote = shared.of(root)
+    sent = 0
+    if remote:
+        for digest in dict.fromkeys(lock.outputs.values()):
+            if not remote.has(path := _name("blobs", digest)):
+                sent += remote.put(path, blob(root, digest))
+        remote.put(_name("actions", lock.key), _action(root, lock.key))
+    return sent
+
+
+def find(root: Path, key: str, committed: Lock | None = None) -> Lock | None:
+    """What a key gave, if all of it is here or in the shared store: the committed lock's answer before the newest.
+
+    Two builds of one key may differ where a GPU computes; the lock in git says which of them people have agreed on.
+    """
+    if committed and committed.key == key and _whole(root, committed):
+        return committed
+    found = _recorded(root, key)
+    return found if found and _whole(root, found) else None
+
+
+def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> Lock | None:
+    """Copy what a key gave into the empty folder `out`; its lock, or None if it is not all there, whole."""
+    lock = find(root, key, committed)
+    if lock is None:
         return None
     for name, digest in lock.outputs.items():
-        place, target = _blob(root, digest), out / name
-        if not place.exists():
-            return None
+        target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place, target)
-        if digests.of_file(target) != digest:
-            place.unlink()  # a rotten blob would only be met again
+        if not _fetched(root, digest):
             return None
+        copy(blob(root, digest), target)
+        if digests.of_file(target) != digest:
+            blob(root, digest).unlink(missing_ok=True)  # a rotten blob would only be met again
+            return None
+    action = _action(root, key)
+    action.parent.mkdir(parents=True, exist_ok=True)
+    if not action.exists():
+        locks.write(action, lock)
+    os.utime(action)  # used today: the collector counts from here
     return lock
 
 
-def has(root: Path, key: str) -> bool:
-    """Whether what a key gave is here, without reading it."""
-    lock = locks.read(_action(root, key))
-    return lock is not None and all(_blob(root, digest).exists() for digest in lock.outputs.values())
-
-
-def _blob(root: Path, digest: str) -> Path:
-    return root / layout.STATE / "store" / "blobs" / digest[:2] / digest
+def blob(root: Path, digest: str) -> Path:
+    return root / layout.STATE / "store" / _name("blobs", digest)
 
 
 def _action(root: Path, key: str) -> Path:
-    return root / layout.STATE / "store" / "actions" / key[:2] / f"{key}.json"
+    return root / layout.STATE / "store" / _name("actions", key)
+
+
+def _name(kind: str, digest: str) -> str:
+    """Where a digest lies, in the local store and in the shared one."""
+    return f"{kind}/{digest[:2]}/{digest}"
+
+
+def _recorded(root: Path, key: str) -> Lock | None:
+    lock = locks.read(_action(root, key))
+    remote = shared.of(root)
+    if lock is None and remote and (text := remote.read(_name("actions", key))):
+        lock = locks.decode(text)
+    return lock if lock and lock.key == key else None
+
+
+def _whole(root: Path, lock: Lock) -> bool:
+    """Whether every blob is here or in the shared store, without reading them."""
+    missing = [digest for digest in lock.outputs.values() if not blob(root, digest).exists()]
+    remote = shared.of(root) if missing else None
+    return not missing or (remote is not None and all(remote.has(_name("blobs", digest)) for digest in missing))
+
+
+def _fetched(root: Path, digest: str) -> bool:
+    """Whether a blob is here, after asking the shared store. What comes down is believed only by its digest."""
+    place = blob(root, digest)
+    if place.exists():
+        return True
+    remote = shared.of(root)
+    if remote is None:
+        return False
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _beside(place)
+    try:
+        if remote.get(_name("blobs", digest), fresh) and digests.of_file(fresh) == digest:
+            fresh.replace(place)
+            return True
+        return False
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _into(place: Path, source: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _beside(place)
+    try:
+        copy(source, fresh)
+        fresh.replace(place)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f"{place.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Clone a file where the file system can (btrfs, XFS, APFS), else copy its bytes."""
+    if sys.platform == "darwin":
+        with suppress(AttributeError):
+            if ctypes.CDLL(None).clonefile(os.fsencode(source), os.fsencode(target), 0) == 0:
+                return
+    elif sys.platform == "linux":
+        import fcntl
+
+        with source.open("rb") as old, target.open("wb") as new, suppress(OSError):
+            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
+            return
+    shutil.copyfile(source, target)
+
+
+class Swept(Struct, frozen=True):
+    """What a collection removed and kept, in bytes and blobs."""
+
+    removed: int
+    freed: int
+    kept: int
+    held: int
+
+
+def gc(root: Path, named: Iterable[Lock], days: float, dry: bool = False) -> Swept:
+    """Remove what no lock names and nobody used for `days` days. `named` are the locks that must stay whole."""
+    now = time.time()
+    keep = {name for lock in named for name in (lock.key, *lock.outputs.values())}
+    old = []
+    for action in _files(root, "actions"):
+        record = locks.read(action)
+        if record and (action.name in keep or now - action.stat().st_mtime <= days * 86400):
+            keep.update(record.outputs.values())
+        else:
+            old.append(action)
+    blobs = {path: path.stat() for path in _files(root, "blobs")}
+    unnamed = [path for path, stat in blobs.items() if path.name not in keep and now - stat.st_mtime > GRACE]
+    freed = sum(blobs[path].st_size for path in unnamed)
+    held = sum(stat.st_size for stat in blobs.values()) - freed
+    for path in () if dry else (*old, *unnamed):  # actions first: none may name a blob that is gone
+        path.unlink(missing_ok=True)
+    return Swept(len(unnamed), freed, len(blobs) - len(unnamed), held)
+
+
+def verify(root: Path) -> Iterator[str]:
+    """Read every blob; a line for each that is not what its name says, and for each action that lacks one. Rotten ones go."""
+    for path in _files(root, "blobs"):
+        if digests.read(path) != path.name:
+            path.unlink(missing_ok=True)
+            yield f"blob {path.name[:12]}: its bytes are others - removed, it is made or fetched again when needed"
+    for path in _files(root, "actions"):
+        lock = locks.read(path)
+        if lock is None or lock.key != path.name:
+            path.unlink(missing_ok=True)
+            yield f"action {path.name[:12]}: not the record of its key - removed"
+        elif missing := sum(not blob(root, digest).exists() for digest in lock.outputs.values()):
+            yield f"action {path.name[:12]} ({lock.facts.kind}): {missing} of {len(lock.outputs)} files are missing - it is fetched or made again when needed"
+
+
+def _files(root: Path, kind: str) -> Iterator[Path]:
+    return (path for path in sorted((root / layout.STATE / "store" / kind).glob("*/*")) if path.is_file())

@@ -23,6 +23,7 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
+from punie_build import conformance
 from punie_build.adapters import Adapter
 from punie_build.tokens import Tokens, batches, tokenize
 
@@ -214,6 +215,7 @@ def main(job: dict[str, Any]) -> None:
         "iters": spec.iters,
         "batch_size": spec.batch_size,
         "learning_rate": spec.learning_rate,
+        "base": conformance.base(Path(job["base"])),
     }
     (out / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 

@@ -13,7 +13,7 @@ from punie_build import blas, conformance
 from punie_build.adapters import Adapter
 from punie_build.children import Child
 from punie_build.errors import ModelError
-from punie_build.progress import Bar
+from punie_build.screen import Bar
 
 FEWEST = 40  # training examples below this number teach little but the examples themselves
 POLL_SECONDS = 0.2
@@ -36,11 +36,9 @@ def train(root: Path, base: Path, data: Path, spec: Adapter, out: Path, log: Pat
             }
         )
     )
-    if advice := blas.advice():
-        print(f"   {advice}")
     with (
         Child("punie_build.trainer", [str(job)], log, blas.environment(root)) as child,
-        Bar("training", spec.iters) as bar,
+        Bar(f"training {out.name}", spec.iters) as bar,
     ):
         started = time.monotonic()
         while child.running:
@@ -50,7 +48,7 @@ def train(root: Path, base: Path, data: Path, spec: Adapter, out: Path, log: Pat
                 bar(state["iteration"], f"loss {state['loss']:.3f}  {rate:.0f} tokens/s")
         if child.process.returncode != 0:
             raise ModelError(child.failure("training"))
-    if problems := list(conformance.adapter(out, spec)):
+    if problems := list(conformance.adapter(out, spec, base)):
         raise ModelError(
             "\n".join(f"the trained adapter is not what the recipe asks for: {problem}" for problem in problems)
         )
@@ -68,9 +66,17 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def summary(folder: Path) -> str:
-    """One line of what came out."""
+def summary(folder: Path) -> tuple[str, dict[str, float]]:
+    """One line of what came out, and what gates may ask of it: losses in nats, accuracy as a share of tokens."""
     events = metrics(folder)
     valid = [event for event in events if event["event"] == "valid"]
     start = next(event for event in events if event["event"] == "start")
-    return f"{start['rows']['train']} rows, {start['epochs']:.1f} epochs, validation loss {valid[0]['loss']:.3f} -> {valid[-1]['loss']:.3f}"
+    first, last = valid[0]["loss"], valid[-1]["loss"]
+    rows, epochs = start["rows"]["train"], start["epochs"]
+    return f"{rows} rows, {epochs:.1f} epochs, validation loss {first:.3f} -> {last:.3f}", {
+        "rows": rows,
+        "epochs": epochs,
+        "valid_loss_start": first,
+        "valid_loss": last,
+        "valid_accuracy": valid[-1]["accuracy"],
+    }

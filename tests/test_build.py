@@ -4,10 +4,11 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from punie_build import build, fingerprint, layout, locks
-from punie_build.build import ChangedError, Work
+from punie_build import build, layout, locks, states
+from punie_build.build import ChangedError, Made, Work
 from punie_build.graph import Task
 
 
@@ -28,22 +29,22 @@ class Step:
     def __init__(self) -> None:
         self.runs = 0
 
-    def __call__(self, work: Work) -> str:
+    def __call__(self, work: Work) -> Made:
         self.runs += 1
         (work.out / "train.jsonl").write_text((work.root / "data/in/train.jsonl").read_text().upper())
-        return "made"
+        return Made("made", {"rows": 1})
 
 
 def test_a_target_is_made_once_and_only_again_when_something_it_is_made_from_changes(root):
     step = Step()
-    assert build.state(root, task(a=1)) == "absent"
-    assert build.build(root, task(a=1), step) == "made"
-    assert build.state(root, task(a=1)) == "current"
-    assert build.build(root, task(a=1), step) is None
-    assert build.state(root, task(a=2)) == "stale"
+    assert states.state(root, task(a=1)) == "absent"
+    assert build.build(root, task(a=1), step).said == "made"
+    assert states.state(root, task(a=1)) == "current"
+    assert build.build(root, task(a=1), step).how == "current"
+    assert states.state(root, task(a=2)) == "stale"
     (root / "data/in/train.jsonl").write_text("two\n")
-    assert build.state(root, task(a=1)) == "stale"
-    assert build.build(root, task(a=1), step) == "made"
+    assert states.state(root, task(a=1)) == "stale"
+    assert build.build(root, task(a=1), step).said == "made"
     assert step.runs == 2
     assert (root / "data/s/train.jsonl").read_text() == "TWO\n"
 
@@ -51,7 +52,7 @@ def test_a_target_is_made_once_and_only_again_when_something_it_is_made_from_cha
 def test_an_edited_target_is_noticed_and_made_again(root):
     build.build(root, task(), Step())
     (root / "data/s/train.jsonl").write_text("mine")
-    assert build.state(root, task()) == "edited"
+    assert states.state(root, task()) == "edited"
     build.build(root, task(), Step())
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
@@ -59,7 +60,7 @@ def test_an_edited_target_is_noticed_and_made_again(root):
 def test_touching_an_input_changes_nothing(root):
     build.build(root, task(), Step())
     (root / "data/in/train.jsonl").write_text("one\n")
-    assert build.state(root, task()) == "current"
+    assert states.state(root, task()) == "current"
 
 
 def test_going_back_to_an_earlier_recipe_restores_it(root):
@@ -67,9 +68,9 @@ def test_going_back_to_an_earlier_recipe_restores_it(root):
     build.build(root, task(a=1), step)
     first = (root / layout.lock("data/s")).read_bytes()
     build.build(root, task(a=2), step)
-    assert "restored from the store" in build.build(root, task(a=1), step)
+    assert build.build(root, task(a=1), step).how == "restored"
     assert step.runs == 2
-    assert build.state(root, task(a=1)) == "current"
+    assert states.state(root, task(a=1)) == "current"
     assert (root / layout.lock("data/s")).read_bytes() == first
 
 
@@ -79,10 +80,10 @@ def test_a_rotten_blob_is_found_and_made_again(root):
     for blob in (root / layout.STATE / "store" / "blobs").glob("*/*"):
         blob.write_text("rot")
     (root / "data/s/train.jsonl").write_text("edited")
-    assert build.build(root, task(a=1), step) == "made"
+    assert build.build(root, task(a=1), step).said == "made"
     assert step.runs == 2
     (root / "data/s/train.jsonl").write_text("edited")
-    assert "restored" in build.build(root, task(a=1), step)
+    assert build.build(root, task(a=1), step).how == "restored"
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
 
@@ -103,9 +104,9 @@ def test_publishing_never_leaves_a_moment_without_a_target(root):
         while not stop.is_set():
             seen.add((root / "data/s/train.jsonl").read_text())
 
-    def step(work: Work) -> str:
+    def step(work: Work) -> Made:
         (work.out / "train.jsonl").write_text(str(work.task.config["n"]) * 1000)
-        return "made"
+        return Made("made")
 
     reader = threading.Thread(target=look)
     reader.start()
@@ -120,42 +121,42 @@ def test_publishing_never_leaves_a_moment_without_a_target(root):
 def test_a_failed_step_leaves_the_old_target(root):
     build.build(root, task(a=1), Step())
 
-    def fails(work: Work) -> str:
+    def fails(work: Work) -> Made:
         (work.out / "train.jsonl").write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         build.build(root, task(a=2), fails)
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
-    assert build.state(root, task(a=1)) == "current"
-    assert build.state(root, task(a=2)) == "stale"
+    assert states.state(root, task(a=1)) == "current"
+    assert states.state(root, task(a=2)) == "stale"
 
 
 def test_an_input_that_changes_while_the_step_runs_is_not_recorded(root):
-    def slow(work: Work) -> str:
-        text = Step()(work)
+    def slow(work: Work) -> Made:
+        made = Step()(work)
         (work.root / "data/in/train.jsonl").write_text("later\n")
-        return text
+        return made
 
     with pytest.raises(ChangedError, match="an input changed"):
         build.build(root, task(), slow)
-    assert build.state(root, task()) == "absent"
+    assert states.state(root, task()) == "absent"
 
 
 def test_of_two_builds_at_once_one_runs_and_the_other_finds_it_done(root):
     step, said = Step(), []
 
-    def slow(work: Work) -> str:
+    def slow(work: Work) -> Made:
         time.sleep(0.3)
         return step(work)
 
-    threads = [threading.Thread(target=lambda: said.append(build.build(root, task(), slow))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: said.append(build.build(root, task(), slow).how)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert step.runs == 1
-    assert sorted(said, key=str) == [None, None, "made"]
+    assert sorted(said) == ["current", "current", "ran"]
 
 
 def test_the_lock_holds_no_path_of_this_machine(root):
@@ -171,18 +172,64 @@ def test_a_torn_lock_counts_as_never_made(root):
     build.build(root, task(), Step())
     path = root / layout.lock("data/s")
     path.write_text(path.read_text()[:50])
-    assert build.state(root, task()) == "absent"
+    assert states.state(root, task()) == "absent"
 
 
-def test_clean_removes_target_and_lock(root):
-    build.build(root, task(), Step())
-    build.clean(root, task())
+def test_clean_removes_the_target_and_the_next_build_restores_it(root):
+    step = Step()
+    build.build(root, task(), step)
+    states.clean(root, task())
     assert not (root / "data/s").exists()
-    assert not (root / layout.lock("data/s")).exists()
+    assert states.state(root, task()) == "absent"
+    assert build.build(root, task(), step).how == "restored"
+    assert step.runs == 1
 
 
-def test_code_is_known_by_its_meaning():
-    one = 'def f(x):\n    """Doc."""\n    return x + 1  # why\n'
-    assert fingerprint.meaning(one) == fingerprint.meaning("def f( x ):\n\n    return (x+1)\n")
-    assert fingerprint.meaning(one) != fingerprint.meaning(one.replace("+ 1", "+ 2"))
-    assert all(fingerprint.code(kind) for kind in layout.FOLDERS)
+def test_what_is_forgotten_is_made_again_and_not_restored(root):
+    step = Step()
+    build.build(root, task(), step)
+    states.forget(root, task())
+    assert states.state(root, task()) == "forgotten"
+    outcome = build.build(root, task(), step)
+    assert (outcome.how, outcome.reasons) == ("ran", ("it was forgotten",))
+    assert states.state(root, task()) == "current"
+    assert build.build(root, task(), step, again=True).how == "ran"
+    assert step.runs == 3
+
+
+def test_a_failed_step_leaves_no_staging_behind(root):
+    def fails(work: Work) -> Made:
+        (work.out / "big").write_bytes(bytes(1000))
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        build.build(root, task(), fails)
+    assert not list((root / layout.STATE / "staging").rglob("big"))
+
+
+def test_an_input_is_what_the_step_reads_of_it(root):
+    """Other counts in a dataset's stats.json must not retrain an adapter."""
+    reader = msgspec.structs.replace(task(), reads=("train.jsonl",))
+    build.build(root, reader, Step())
+    (root / "data/in/stats.json").write_text("{}")
+    assert states.state(root, reader) == "current"
+    assert states.state(root, task()) == "stale"
+
+
+def test_the_reasons_of_a_build_are_told_value_by_value_and_logged(root):
+    build.build(root, task(a=1), Step())
+    outcome = build.build(root, task(a=2), Step())
+    assert outcome.reasons == ("recipe.a: 1 -> 2",)
+    assert "because recipe.a: 1 -> 2" in (root / layout.logs("data/s") / "build.log").read_text()
+
+
+def test_a_lock_holds_the_metrics_and_a_lock_that_lies_is_none(root):
+    build.build(root, task(a=1), Step())
+    path = root / layout.lock("data/s")
+    assert locks.read(path).metrics == {"rows": 1}
+    honest = path.read_text()
+    path.write_text(honest.replace('"a": 1', '"a": 2'))
+    assert locks.read(path) is None
+    for name in ("../../x", "/etc/x", "a/../../x", "./x", "a/./b"):
+        assert locks.decode(honest.replace('"train.jsonl"', f'"{name}"').encode()) is None
+    assert locks.decode(honest.replace('"train.jsonl"', '"a/..b/c"').encode())

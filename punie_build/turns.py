@@ -1,0 +1,33 @@
+"""Turns: what only one build on this machine may use at a time. One training per device; servers and data beside it."""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+ALONE = {"adapter": "training"}  # kind of artifact -> what it needs for itself
+
+
+@contextmanager
+def turn(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Hold the device while a task of this kind runs; wait, and say so, while another build holds it. Ends with the process."""
+    if kind not in ALONE:
+        yield
+        return
+    place = Path(tempfile.gettempdir(), f"punie-build-{getpass.getuser()}")
+    place.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(place / f"{device}.{ALONE[kind]}")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"waits: another {ALONE[kind]} has the {device}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

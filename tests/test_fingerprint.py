@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from punie_build import fingerprint, layout
+from punie_build.filters import Language, MinMessages
+from punie_build.recipe import Stage
+
+MODULE = """
+import re
+from punie_build import jsonl
+from punie_build.examples import Row
+LIMIT = 3
+Other = int
+AnyThing = First | Second
+def used(): "Doc."; return LIMIT  # why
+def free(row): return AnyThing
+class First:
+    def keep(self): return used() and jsonl.read(1) and Row
+def complains(): raise ValueError(f"no {LIMIT}")
+"""
+
+
+def told(source: str, name: str) -> str:
+    return fingerprint.definitions("filters", source)[name].meaning
+
+
+def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
+    other = (
+        MODULE.replace('"Doc."; ', "")
+        .replace("  # why", "")
+        .replace("3", "(\n3\n)")
+        .replace('f"no {LIMIT}"', '"sorry"')
+    )
+    assert other != MODULE
+    for name in ("used", "First", "LIMIT", "complains"):
+        assert told(MODULE, name) == told(other, name)
+
+
+def test_logic_means_something():
+    for name, old, new in (
+        ("LIMIT", "3", "4"),
+        ("used", "return LIMIT", "return -LIMIT"),
+        ("complains", "ValueError", "OSError"),
+    ):
+        assert told(MODULE, name) != told(MODULE.replace(old, new), name)
+
+
+def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unions():
+    found = fingerprint.definitions("filters", MODULE)
+    assert found["First"].uses == (("examples", "Row"), ("filters", "used"), ("jsonl", "read"))
+    assert found["used"].uses == (("filters", "LIMIT"),)
+    assert "AnyThing" not in found
+
+
+def test_another_filter_does_not_change_a_stage_and_its_own_does():
+    """What a stage with one filter reaches holds no other filter."""
+    reached = fingerprint.reached([fingerprint.STEPS["stage"], ("filters", "MinMessages")])
+    assert ("filters", "MinMessages") in reached
+    assert ("filters", "Filter") in reached
+    assert ("examples", "Row") in reached
+    assert not {("filters", "Language"), ("filters", "AnyFilter"), ("data_steps", "mix")} & set(reached)
+    one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
+    assert fingerprint.code("stage", one) != fingerprint.code("stage", two)
+    assert fingerprint.code("stage", one) == fingerprint.code(
+        "stage", Stage(from_="b", filters=(MinMessages(messages=9),))
+    )
+
+
+def test_every_kind_has_a_fingerprint():
+    assert all(fingerprint.code(kind, None) for kind in layout.FOLDERS)
+
+
+def test_every_step_of_ours_is_found():
+    for symbol in fingerprint.STEPS.values():
+        assert symbol in fingerprint.reached([symbol])
