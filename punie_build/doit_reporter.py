@@ -82,13 +82,14 @@ class Reporter:
                 self._ended(task.name, "cut-off", f"=  {task.name}  what it is made from came out the same")
 
     def skip_ignore(self, task: Any) -> None:
-        self._ended(task.name, "ignored", f"!! {task.name}  ignored - `doit forget {task.name}` ends that")
+        if _target(task):
+            self._ended(task.name, "ignored", f"!! {task.name}  ignored - `doit forget {task.name}` ends that")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         if task.name in self.active:
             text = "\n".join(f"   {line}" for line in fail.get_msg().strip().splitlines())
             self._ended(task.name, "failed", f"!  {task.name}\n{text}", error=fail.get_msg().strip())
-        else:  # doit says whose failure keeps it from being made
+        elif _target(task):  # doit says whose failure keeps it from being made
             self._ended(task.name, "not tried", f"!  {task.name}  not tried: {fail.message} failed")
 
     def cleanup_error(self, exception: Any) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,12 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
 def described(root: Path, found: Iterable[Task], work: Mapping[str, build.Step]) -> Iterator[dict[str, Any]]:
     """doit tasks for these tasks, which `work` makes by their kind."""
     project = Project(root, list(found), work)
+    targets = [Target(project, task) for task in project.tasks]
     for kind in dict.fromkeys(task.kind for task in project.tasks):
-        yield {"basename": kind, "name": None, "doc": f"every {kind}"}
-    for task in project.tasks:
-        target = Target(project, task)
+        group = [target for target in targets if target.task.kind == kind]
+        yield {"basename": kind, "name": None, "doc": f"every {kind}", "uptodate": [partial(_all_current, group)]}
+    for target in targets:
+        task = target.task
         yield {
             "basename": task.kind,
             "name": task.name,
@@ -57,8 +60,12 @@ def described(root: Path, found: Iterable[Task], work: Mapping[str, build.Step])
             "uptodate": [target.current],
             "clean": [(states.clean, [root, task])],
             "io": {"capture": False},
-            "meta": {"target": target},
+            "meta": {"recipe": task.config, "target": target},
         }
+
+
+def _all_current(targets: list[Target]) -> bool:
+    return all(target.current() for target in targets)
 
 
 class Project:
@@ -84,6 +91,9 @@ class Target:
         self.seconds = 0.0
         self.was_current = False
         doit_backend.targets[task.label] = self
+
+    def __repr__(self) -> str:  # what `doit info` shows
+        return f"{self.task.target}: {self.planned.forecast}"
 
     @property
     def planned(self) -> Planned:

@@ -166,7 +166,12 @@ def _comparison(recipe: Recipe, described: Described) -> Task:
     inputs = [layout.target(*label.split(":", 1)) for label in needs]
     doc = f"{' against '.join(reversed(described.spec.arms))} on {described.spec.suite}"
     return _task(
-        described, doc, needs=tuple(needs), inputs=tuple(inputs), config={"evals": [each.name for each in evals]}
+        described,
+        doc,
+        needs=tuple(needs),
+        inputs=tuple(inputs),
+        reads=("stats.json", "metrics.jsonl", "answers.jsonl", "scores.json"),
+        config={"evals": [each.name for each in evals]},
     )
 
 

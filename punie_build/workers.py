@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -43,6 +44,8 @@ def run(step: Callable[[A], T], work: A) -> T:
 def _pool() -> ProcessPoolExecutor:
     from multiprocessing import get_context
 
+    # a killed build leaves semaphores, which Python's tracker process removes: nobody needs to read that it did
+    sys.warnoptions.append("ignore:resource_tracker")
     return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _follow_parent)
 
 

@@ -1,0 +1,207 @@
+"""Laws of the stage layer over random graphs and random edits: what is built equals what a clean build gives, and nothing runs
+that did not have to."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from punie_build import build, layout, states, store
+from punie_build.build import Made, Work
+from punie_build.graph import Task
+from punie_build.planning import plan
+
+SOURCES = ("raw/a.txt", "raw/b.txt")
+MOST = 6
+
+
+@st.composite
+def graphs(draw) -> tuple[Task, ...]:
+    """Up to six tasks; each reads a source or tasks before it. `width` cuts what it writes, so that a step often gives the
+    same bytes from other inputs: early cut-off has something to do."""
+    found: list[Task] = []
+    for index in range(draw(st.integers(1, MOST))):
+        places = [*SOURCES, *(task.target for task in found)]
+        inputs = tuple(draw(st.lists(st.sampled_from(places), min_size=1, max_size=3, unique=True)))
+        needs = tuple(task.label for task in found if task.target in inputs)
+        config = {"salt": draw(st.integers(0, 1)), "width": draw(st.integers(0, 2))}
+        found.append(
+            Task(
+                kind="stage",
+                name=f"t{index}",
+                doc="",
+                target=f"data/t{index}",
+                spec=None,
+                config=config,
+                needs=needs,
+                inputs=inputs,
+            )
+        )
+    return tuple(found)
+
+
+edits = st.one_of(
+    st.tuples(st.just("salt"), st.integers(0, MOST - 1), st.integers(0, 1)),
+    st.tuples(st.just("width"), st.integers(0, MOST - 1), st.integers(0, 2)),
+    st.tuples(st.just("source"), st.integers(0, 1), st.integers(0, 2)),
+    st.tuples(st.sampled_from(("damage", "remove", "add", "unlock", "tear", "forget", "drop blobs")), st.integers(0, MOST - 1), st.just(0)),
+    st.tuples(st.just("fail"), st.integers(0, MOST - 1), st.just(0)),
+)  # fmt: skip
+
+
+def content(config: dict, texts: list[str]) -> str:
+    """What a task writes: a function of its config and its inputs alone."""
+    digest = hashlib.sha256(f"{config['salt']}{texts}".encode()).hexdigest()
+    return digest[: config["width"]]
+
+
+class World:
+    """A project on disk, and what must be true of it."""
+
+    def __init__(self, root: Path, tasks: tuple[Task, ...]) -> None:
+        self.root, self.tasks = root, list(tasks)
+        self.met: set[tuple] = set()  # (config, inputs' texts) that were ever made: what the store must know
+        self.ran: list[str] = []
+        self.fails: set[str] = set()
+        for index, place in enumerate(SOURCES):
+            (root / place).parent.mkdir(exist_ok=True)
+            (root / place).write_text(str(index))
+
+    def texts(self, task: Task, clean: dict[str, str]) -> list[str]:
+        return [clean[p] if p in clean else (self.root / p).read_text() for p in sorted(task.inputs)]
+
+    def expected(self) -> dict[str, str]:
+        """What a clean build gives, without the stage layer."""
+        clean: dict[str, str] = {}
+        for task in self.tasks:
+            clean[task.target] = content(task.config, self.texts(task, clean))
+        return clean
+
+    def step(self, work: Work) -> Made:
+        if work.task.target in self.fails:
+            (work.out / "text").write_text("half")
+            raise OSError("no space left")
+        self.ran.append(work.task.target)
+        places = [self.root / place for place in sorted(work.task.inputs)]
+        texts = [(place / "text" if place.is_dir() else place).read_text() for place in places]
+        (work.out / "text").write_text(content(work.task.config, texts))
+        return Made("")
+
+    def build(self) -> None:
+        for task in self.tasks:
+            if all((self.root / place).exists() for place in task.inputs):
+                try:
+                    build.build(self.root, task, self.step)
+                except OSError:
+                    return  # as doit: nothing after a failure
+
+    def edit(self, what: str, which: int, value: int) -> None:
+        task = self.tasks[which % len(self.tasks)]
+        folder, lock = self.root / task.target, self.root / layout.lock(task.target)
+        if what in ("salt", "width"):
+            self.tasks[which % len(self.tasks)] = msgspec.structs.replace(task, config=task.config | {what: value})
+        elif what == "source":
+            (self.root / SOURCES[which]).write_text(str(value))
+        elif what == "damage" and folder.exists():
+            (folder / "text").write_text("damaged")
+        elif what == "add" and folder.exists():
+            (folder / "more").write_text("more")
+        elif what == "remove":
+            shutil.rmtree(folder, ignore_errors=True)
+        elif what == "unlock":
+            lock.unlink(missing_ok=True)
+        elif what == "tear" and lock.exists():
+            lock.write_bytes(lock.read_bytes()[: lock.stat().st_size // 2])
+        elif what == "forget":
+            states.forget(self.root, task)
+        elif what == "drop blobs":
+            shutil.rmtree(self.root / layout.STATE / "store", ignore_errors=True)
+            self.met.clear()
+        elif what == "fail":
+            self.fails.add(task.target)
+
+    def check(self) -> None:
+        """Build, and hold the laws."""
+        self.fails.clear()
+        forgotten = {task.target for task in self.tasks if states.state(self.root, task) == "forgotten"}
+        planned = {each.task.target: each.how for each in plan(self.root, self.tasks)}
+        before = {task.target: states.state(self.root, task) for task in self.tasks}
+        self.ran.clear()
+        self.build()
+        clean = self.expected()
+        for task in self.tasks:
+            assert {p.name for p in (self.root / task.target).iterdir()} == {"text"}
+            assert (self.root / task.target / "text").read_text() == clean[task.target]
+            assert states.state(self.root, task) == "current"
+            made = (
+                task.config["salt"],
+                task.config["width"],
+                tuple(self.texts(task, clean)),
+                tuple(sorted(task.inputs)),
+            )
+            if task.target in self.ran:
+                assert made not in self.met or task.target in forgotten, "it was made before: it had to be restored"
+                assert planned[task.target] in ("run", "maybe")
+            if planned[task.target] == "run":
+                assert task.target in self.ran or made in self.met, "the plan said that it runs"
+            self.met.add(made)
+        assert len(self.ran) == len(set(self.ran))
+        assert not any(before[target] == "current" and planned[target] == "current" for target in self.ran)
+        self.ran.clear()
+        self.build()
+        assert not self.ran, "a second build has nothing to do"
+        assert {each.how for each in plan(self.root, self.tasks)} == {"current"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.lists(st.lists(edits, min_size=1, max_size=4), max_size=5))
+def test_after_any_edits_a_build_equals_a_clean_one_and_runs_only_what_it_must(tasks, rounds):
+    with tempfile.TemporaryDirectory() as place:
+        world = World(Path(place), tasks)
+        world.check()
+        for some in rounds:
+            for what, which, value in some:
+                world.edit(what, which, value)
+            if world.fails:
+                world.build()  # a build that fails somewhere, then the same again without the failure
+                world.met.update(remembered(world))
+            world.check()
+
+
+def remembered(world: World) -> set[tuple]:
+    """What a failed build made before it failed: every task whose target is current."""
+    found = set()
+    clean = world.expected()
+    for task in world.tasks:
+        if states.state(world.root, task) == "current":
+            found.add(
+                (task.config["salt"], task.config["width"], tuple(world.texts(task, clean)), tuple(sorted(task.inputs)))
+            )
+    return found
+
+
+@settings(max_examples=25, deadline=None)
+@given(graphs(), st.lists(edits, max_size=4))
+def test_the_collector_never_takes_what_a_lock_names(tasks, some):
+    with tempfile.TemporaryDirectory() as place:
+        world = World(Path(place), tasks)
+        world.check()
+        for what, which, value in some:
+            if what in ("salt", "width", "source"):
+                world.edit(what, which, value)
+                world.check()
+        named = [lock for task in world.tasks if (lock := build.locks.read(world.root / layout.lock(task.target)))]
+        store.gc(world.root, named, days=0)
+        shutil.rmtree(world.root / "data", ignore_errors=False)
+        for task, lock in zip(world.tasks, named, strict=True):
+            (world.root / layout.lock(task.target)).parent.mkdir(exist_ok=True)
+            build.locks.write(world.root / layout.lock(task.target), lock)
+        world.ran.clear()
+        world.build()
+        assert not world.ran, "everything a lock names is restored"
