@@ -7,26 +7,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie_build import layout
+from punie_build.errors import UseError
 from punie_build.locks import Lock, decode
+
+REFS = ("refs/heads", "refs/remotes", "refs/tags", "refs/stash")
 
 
 def locks(root: Path) -> Iterator[Lock]:
-    """Every lock of every branch, remote branch and tag. None where there is no git."""
-    refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes", "refs/tags").split()
+    """Every lock of every branch, remote branch, tag and the stash. None where there is no git.
+
+    Raises UseError if there is, and it does not answer: then nobody knows what must stay.
+    """
+    format_ = "--format=%(objecttype)%(*objecttype) %(refname)"
+    refs = [
+        line.split()[1]
+        for line in _git(root, "for-each-ref", format_, *REFS).decode().splitlines()
+        if "commit " in line
+    ]
     blobs = {
-        line.split()[2]
+        entry.split()[2].decode()
         for ref in refs
-        for line in _git(root, "ls-tree", "-r", ref, "--", *dict.fromkeys(layout.FOLDERS.values())).splitlines()
-        if line.endswith(layout.LOCK)
+        for entry in _git(root, "ls-tree", "-r", "-z", ref, "--", *dict.fromkeys(layout.FOLDERS.values())).split(b"\0")
+        if entry.endswith(layout.LOCK.encode())
     }
     for blob in sorted(blobs):
-        if lock := decode(_git(root, "cat-file", "blob", blob).encode()):
+        if lock := decode(_git(root, "cat-file", "blob", blob)):
             yield lock
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> bytes:
+    """What git says; nothing where there is no repository."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
-    except OSError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607
+    except OSError as error:
+        reason = str(error)
+    else:
+        if done.returncode == 0:
+            return done.stdout
+        reason = (done.stderr.decode(errors="replace").splitlines() or ["it failed"])[0]
+    place = root.resolve()
+    if any((folder / ".git").exists() for folder in (place, *place.parents)):
+        raise UseError(f"git {arguments[0]}: {reason} - mend that first: it is not known what the branches need")
+    return b""

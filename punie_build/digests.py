@@ -22,6 +22,7 @@ GRAIN = 20_000_000  # ns; the kernel's clock for files ticks every 1 to 10 ms
 COARSE = 2_000_000_000  # ns; file systems that count in milliseconds or seconds
 LARGE = 1 << 20  # bytes above which waiting for the clock is cheaper than reading twice
 MOST = 100_000  # rows kept
+SIGNED = 2**63 - 1  # what fits into a row; some network file systems number their files up to 2**64
 LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\n")
 
 _known: dict[Stamp, str] = {}
@@ -34,17 +35,37 @@ def remember(root: Path) -> None:
     global _book  # noqa: PLW0603 - one book for all tasks of the process, as there is one memory
     path = root / layout.STATE / "digests.db"
     with _guard, suppress(OSError, sqlite3.Error):
+        if _book is not None:
+            _book.close()
+            _book = None
         path.parent.mkdir(exist_ok=True)
-        _book = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
-        _book.execute("pragma journal_mode = wal")
-        _book.execute("pragma synchronous = off")  # a lost row is read again
-        _book.execute(
+        try:
+            _book = _opened(path)
+        except sqlite3.OperationalError:  # in use, or not to be written
+            raise
+        except sqlite3.DatabaseError:  # torn or no book at all: a new one
+            path.unlink()
+            _book = _opened(path)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The book at a path, after learning what is in it."""
+    book = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+    try:
+        book.execute("pragma journal_mode = wal")
+        book.execute("pragma synchronous = off")  # a lost row is read again
+        book.execute(
             "create table if not exists digest (inode, size, mtime, ctime, sha256 text, primary key (inode, size, mtime, ctime))"
         )
-        _book.execute(
+        book.execute(
             "delete from digest where rowid <= (select max(rowid) from digest) - ?", (MOST,)
         )  # the oldest, if any
-        _known.update({row[:4]: row[4] for row in _book.execute("select * from digest")})
+        rows = book.execute("select inode, size, mtime, ctime, sha256 from digest")
+        _known.update({row[:4]: row[4] for row in rows})
+    except BaseException:
+        book.close()
+        raise
+    return book
 
 
 def of_file(path: Path | str) -> str:
@@ -70,7 +91,7 @@ def read(path: Path | str) -> str:
 
 
 def _stamp(stat: os.stat_result) -> Stamp:
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return stat.st_ino & SIGNED, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _settles(stamp: Stamp) -> int:
@@ -83,7 +104,9 @@ def _note(stamp: Stamp, digest: str) -> None:
     with _guard:
         _known[stamp] = digest
         if _book is not None:
-            with suppress(sqlite3.Error):  # a full disk, a book in use: only memory then
+            with suppress(
+                sqlite3.Error, OverflowError
+            ):  # a full disk, a book in use, a time after 2262: only memory then
                 _book.execute("insert or replace into digest values (?, ?, ?, ?, ?)", (*stamp, digest))
 
 

@@ -138,6 +138,7 @@ class Reporter:
             todo = sum(self.targets[label].planned.how != "current" for label in self.waiting)
             self.bar = Bar("build", todo).__enter__()
             self.todo = todo
+            self._move()
 
     def _move(self) -> None:
         if self.bar and self.bar.live:

@@ -7,6 +7,7 @@ No path of a machine, no time, no host is in it. Locks are committed: with them 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +18,10 @@ from msgspec import Meta, Struct
 from punie_build import layout
 from punie_build.spec import digest
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Inside = Annotated[str, Meta(pattern=r"^(?!/)(?!.*(?:^|/)\.\.?(?:/|$))[^\\\x00]+$")]  # a lock is data: no way out
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Inside = Annotated[  # a lock is data: no way out
+    str, Meta(pattern=r"\A(?!/)(?!.*(?:\A|/)\.\.?(?:/|\Z))[^\\\x00-\x1f]+\Z")
+]
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -50,7 +53,7 @@ def decode(text: bytes) -> Lock | None:
     """A lock, or None if the text is none, or its key is not that of its facts."""
     try:
         lock = msgspec.json.decode(text, type=Lock)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return lock if lock.key == lock.facts.key else None
 
@@ -63,12 +66,17 @@ def read(path: Path) -> Lock | None:
         return None
 
 
+def encode(lock: Lock) -> bytes:
+    """Its one text."""
+    return msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n"
+
+
 def write(path: Path, lock: Lock) -> None:
     """Replace the lock in one step, on disk before this returns."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # two targets may have one key
     try:
         with fresh.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n")
+            file.write(encode(lock))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

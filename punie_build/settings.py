@@ -10,23 +10,26 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import field
 
 from punie_build.errors import RecipeError
 from punie_build.spec import Spec
 from punie_build.validation import mistakes
 
+URL = re.compile(r"[a-z0-9+.-]+://.+")
+
 
 class Settings(Spec, frozen=True, kw_only=True):
     """`store`: URL of a store to share. `store_options`: for fsspec."""
 
-    store: Annotated[str, Meta(pattern=r"^[a-z0-9+.-]+://.+")] | None = None
+    store: str | None = None
     store_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -44,8 +47,12 @@ def _read(root: Path, store: str | None) -> Settings:
             table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("punie-build", {})
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError([f"pyproject.toml: not TOML: {error}"]) from None
-    if store is not None:
-        table = {**table, "store": store} if store else {}
     if problems := list(mistakes(table, Settings, "pyproject.toml: tool.punie-build")):
         raise RecipeError(problems)
-    return msgspec.convert(table, Settings)
+    found = msgspec.convert(table, Settings)
+    where = "pyproject.toml: tool.punie-build.store"
+    if store is not None:
+        found, where = msgspec.structs.replace(found, store=store or None), "PUNIE_BUILD_STORE"
+    if found.store is not None and not URL.fullmatch(found.store):
+        raise RecipeError([f"{where}: '{found.store}' is no URL - such as s3://bucket/folder or file:///folder"])
+    return found

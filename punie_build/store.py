@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import sys
 import threading
@@ -25,12 +26,15 @@ from punie_build.locks import Lock
 
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
 GRACE = 3600  # seconds in which a new blob is never collected: a build may be about to name it
+DIGEST = re.compile(r"[0-9a-f]{64}")  # other names in the store: half-written files of a build that runs, or was killed
 
 
 def put(root: Path, folder: Path, lock: Lock) -> None:
     """Keep a finished target: its blobs first, the action that names them last; then the same in the shared store."""
     for name, digest in lock.outputs.items():
-        if not (place := blob(root, digest)).exists():
+        if (place := blob(root, digest)).exists():
+            os.utime(place)  # as good as new: a collector that runs now leaves it
+        else:
             _into(place, folder / name)
     action = _action(root, lock.key)
     action.parent.mkdir(parents=True, exist_ok=True)
@@ -41,12 +45,14 @@ def put(root: Path, folder: Path, lock: Lock) -> None:
 def push(root: Path, lock: Lock) -> int:
     """Give the shared store what it lacks of a target that is here; how many blobs it lacked."""
     remote = shared.of(root)
-    sent = 0
-    if remote:
-        for digest in dict.fromkeys(lock.outputs.values()):
-            if not remote.has(path := _name("blobs", digest)):
-                sent += remote.put(path, blob(root, digest))
-        remote.put(_name("actions", lock.key), _action(root, lock.key))
+    if remote is None:
+        return 0
+    lacks = [digest for digest in dict.fromkeys(lock.outputs.values()) if not remote.has(_name("blobs", digest))]
+    sent = sum(
+        blob(root, digest).exists() and remote.put(_name("blobs", digest), blob(root, digest)) for digest in lacks
+    )
+    if sent == len(lacks):
+        remote.put(_name("actions", lock.key), locks.encode(lock))
     return sent
 
 
@@ -55,10 +61,7 @@ def find(root: Path, key: str, committed: Lock | None = None) -> Lock | None:
 
     Two builds of one key may differ where a GPU computes; the lock in git says which of them people have agreed on.
     """
-    if committed and committed.key == key and _whole(root, committed):
-        return committed
-    found = _recorded(root, key)
-    return found if found and _whole(root, found) else None
+    return next((lock for lock in _answers(root, key, committed) if _whole(root, lock)), None)
 
 
 def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> Lock | None:
@@ -66,15 +69,11 @@ def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> L
     lock = find(root, key, committed)
     if lock is None:
         return None
-    for name, digest in lock.outputs.items():
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not _fetched(root, digest):
+    try:
+        if not all(_copied(root, digest, out / name) for name, digest in lock.outputs.items()):
             return None
-        copy(blob(root, digest), target)
-        if digests.of_file(target) != digest:
-            blob(root, digest).unlink(missing_ok=True)  # a rotten blob would only be met again
-            return None
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
+        return None  # collected under our hands, or a lock in which one name is a file and a folder
     action = _action(root, key)
     action.parent.mkdir(parents=True, exist_ok=True)
     if not action.exists():
@@ -96,12 +95,15 @@ def _name(kind: str, digest: str) -> str:
     return f"{kind}/{digest[:2]}/{digest}"
 
 
-def _recorded(root: Path, key: str) -> Lock | None:
-    lock = locks.read(_action(root, key))
+def _answers(root: Path, key: str, committed: Lock | None) -> Iterator[Lock]:
+    """The locks that say what a key gave, best first."""
+    if committed and committed.key == key:
+        yield committed
     remote = shared.of(root)
-    if lock is None and remote and (text := remote.read(_name("actions", key))):
-        lock = locks.decode(text)
-    return lock if lock and lock.key == key else None
+    if (lock := locks.read(_action(root, key))) and lock.key == key:
+        yield lock
+    if remote and (text := remote.read(_name("actions", key))) and (lock := locks.decode(text)) and lock.key == key:
+        yield lock
 
 
 def _whole(root: Path, lock: Lock) -> bool:
@@ -109,6 +111,19 @@ def _whole(root: Path, lock: Lock) -> bool:
     missing = [digest for digest in lock.outputs.values() if not blob(root, digest).exists()]
     remote = shared.of(root) if missing else None
     return not missing or (remote is not None and all(remote.has(_name("blobs", digest)) for digest in missing))
+
+
+def _copied(root: Path, digest: str, target: Path) -> bool:
+    """Whether a blob is copied out, whole. One that has rotted here is asked of the shared store."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(2):
+        if not _fetched(root, digest):
+            break
+        copy(blob(root, digest), target)
+        if digests.of_file(target) == digest:
+            return True
+        blob(root, digest).unlink(missing_ok=True)  # it would only be met again
+    return False
 
 
 def _fetched(root: Path, digest: str) -> bool:
@@ -122,10 +137,13 @@ def _fetched(root: Path, digest: str) -> bool:
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh = _beside(place)
     try:
-        if remote.get(_name("blobs", digest), fresh) and digests.of_file(fresh) == digest:
-            fresh.replace(place)
-            return True
-        return False
+        if not remote.get(_name("blobs", digest), fresh):
+            return False
+        if digests.of_file(fresh) != digest:
+            remote.rotten.add(_name("blobs", digest))
+            return False
+        fresh.replace(place)
+        return True
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -174,10 +192,10 @@ def gc(root: Path, named: Iterable[Lock], days: float, dry: bool = False) -> Swe
     keep = {name for lock in named for name in (lock.key, *lock.outputs.values())}
     old = []
     for action in _files(root, "actions"):
-        record = locks.read(action)
+        record = locks.read(action) if DIGEST.fullmatch(action.name) else None
         if record and (action.name in keep or now - action.stat().st_mtime <= days * 86400):
             keep.update(record.outputs.values())
-        else:
+        elif DIGEST.fullmatch(action.name) or now - action.stat().st_mtime > GRACE:
             old.append(action)
     blobs = {path: path.stat() for path in _files(root, "blobs")}
     unnamed = [path for path, stat in blobs.items() if path.name not in keep and now - stat.st_mtime > GRACE]
@@ -190,17 +208,21 @@ def gc(root: Path, named: Iterable[Lock], days: float, dry: bool = False) -> Swe
 
 def verify(root: Path) -> Iterator[str]:
     """Read every blob; a line for each that is not what its name says, and for each action that lacks one. Rotten ones go."""
-    for path in _files(root, "blobs"):
+    for path in _named(root, "blobs"):
         if digests.read(path) != path.name:
             path.unlink(missing_ok=True)
             yield f"blob {path.name[:12]}: its bytes are others - removed, it is made or fetched again when needed"
-    for path in _files(root, "actions"):
+    for path in _named(root, "actions"):
         lock = locks.read(path)
         if lock is None or lock.key != path.name:
             path.unlink(missing_ok=True)
             yield f"action {path.name[:12]}: not the record of its key - removed"
         elif missing := sum(not blob(root, digest).exists() for digest in lock.outputs.values()):
             yield f"action {path.name[:12]} ({lock.facts.kind}): {missing} of {len(lock.outputs)} files are missing - it is fetched or made again when needed"
+
+
+def _named(root: Path, kind: str) -> Iterator[Path]:
+    return (path for path in _files(root, kind) if DIGEST.fullmatch(path.name))
 
 
 def _files(root: Path, kind: str) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def turn(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]
     if kind not in ALONE:
         yield
         return
-    place = Path(tempfile.gettempdir(), f"punie-build-{getpass.getuser()}")
+    place = Path(tempfile.gettempdir(), f"punie-build-{os.getuid()}")  # a container may have no name for its user
     place.mkdir(mode=0o700, exist_ok=True)
     lock = FileLock(place / f"{device}.{ALONE[kind]}")
     try:

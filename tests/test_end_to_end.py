@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -245,19 +246,28 @@ def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_
 
 
 def test_check_says_what_is_current(project):
-    def check() -> subprocess.CompletedProcess[str]:
+    def check(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from punie_build.cli import main; main(['check'])"],
+            [sys.executable, "-c", "from punie_build.cli import main; main()", "check", *options],
             cwd=project,
             capture_output=True,
             text=True,
         )
 
     assert check().returncode == 0
-    assert "8 current" in check().stdout
+    assert check("--outputs", "--conformance").stdout.splitlines() == [
+        "recipes: 8 current",
+        "outputs: 8 current",
+        "conformance: 8 current",
+    ]
+    for top in ("data", "adapters", "reports"):
+        for folder in (project / top).iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+    assert check().stdout == "recipes: 8 current\n"
     edit(project, "iters = 8", "iters = 9")
     assert check().returncode == 1
-    assert "1 stale" in check().stdout
+    assert "recipe.iters: 8 -> 9" in check().stdout
     edit(project, "iters = 9", "itres = 9")
     assert check().returncode == 3
     assert "did you mean 'iters'?" in check().stderr
@@ -276,16 +286,30 @@ def test_why_tells_what_would_be_built_and_what_changed(project):
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
     told = why("adapter:tiny")
     assert told.returncode == 1
-    assert "adapter:tiny: made from something else since changed - RUN," in told.stdout
+    assert "adapter:tiny: made from something else - RUN," in told.stdout
     assert "    recipe.learning_rate: 0.001 -> 0.002\n" in told.stdout
     edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
     shutil.rmtree(project / "adapters/tiny")
-    assert "adapter:tiny: not built - RESTORE" in why("comparison:tiny").stdout
+    assert "adapter:tiny: not there - RESTORE" in why("comparison:tiny").stdout
     assert "did you mean 'adapter:tiny'?" in why("adapter:tinny").stderr
 
 
-def test_clean_removes_targets_and_locks(project):
-    doit(project, "clean", "comparison:tiny")
-    assert not (project / "reports/tiny").exists()
-    assert (project / "adapters/tiny").exists()
-    assert ran(doit(project)) == {"comparison:tiny"}
+def test_other_counts_or_another_reason_beside_the_rows_retrain_nothing(project):
+    """An adapter is made from the rows it learns, not from the statistics beside them."""
+    path = project / "data/all/stats.json"
+    lock = json.loads((project / "data/all.lock.json").read_text())
+    path.write_text(path.read_text().replace('"messages"', '"messages_"'))
+    lock["outputs"]["stats.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (project / "data/all.lock.json").write_text(json.dumps(lock))
+    assert not ran(doit(project, "adapter:tiny"))
+
+
+def test_a_gate_holds_what_was_measured_to_what_was_asked(project):
+    edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
+    command = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", "--gate"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "gate 'tiny.share':" in done.stdout
+    edit(project, "min = 1.1", "min = 0.0")
+    assert subprocess.run(command, cwd=project, capture_output=True).returncode == 0
+    assert ran(doit(project)) == set(), "a gate changes no artifact"
