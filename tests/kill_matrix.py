@@ -158,9 +158,8 @@ def kills(
     done = 0
     before = 0.0
     while done < count:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "doit"], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with (place / "build.log").open("wb") as log:
+            child = subprocess.Popen([sys.executable, "-m", "doit"], cwd=place, stdout=log, stderr=log)
         try:
             child.wait(chance.uniform(0.15, max(span - before, 0.5)))
         except subprocess.TimeoutExpired:
@@ -170,7 +169,7 @@ def kills(
             before = before + 0.1 * span if before < 0.9 * span else 0.0
             yield phase(place), wrong(place, right), orphans(place)
             continue
-        assert child.returncode == 0
+        assert child.returncode == 0, (place / "build.log").read_text()
         assert made(place) == right, "a build that got to its end is another"
         again(place)
         before = 0.0
