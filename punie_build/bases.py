@@ -10,6 +10,9 @@ from punie_build.adapters import Base
 from punie_build.errors import ModelError
 
 
+OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base that decide what it says
+
+
 def locate(root: Path, base: Base) -> Path:
     """The model's folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
     folder = _download(base) if base.hub else _folder(root, base)
@@ -33,20 +36,16 @@ def present(root: Path, base: Base) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
-def identity(root: Path, base: Base) -> str:
-    """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder."""
+def identity(root: Path, base: Base, pointers: bool = False) -> str:
+    """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder;
+    `absent` where there are no weights. `pointers`: a Git LFS pointer stands for its file."""
     if base.hub:
         return f"{base.hub}@{base.revision}"
     folder = _folder(root, base)
-    if not folder.is_dir():
+    if not list(folder.glob("*.safetensors")):
         return "absent"
-    return digests.of_listing(
-        {
-            name: digest
-            for name, digest in digests.of_folder(folder).items()
-            if name.endswith((".json", ".safetensors", ".jinja", ".model", ".txt"))
-        }
-    )
+    files = digests.of_folder(folder, pointers)
+    return digests.of_listing({name: digest for name, digest in files.items() if name.endswith(OURS)})
 
 
 def _folder(root: Path, base: Base) -> Path:

@@ -7,6 +7,7 @@ instant leaves the old target, or one whose digests disagree with the lock and w
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
@@ -64,6 +65,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 Step = Callable[[Work], Made]
 NEW = "not built before"
+
+
+class BadMetricError(PunieError):
+    """A number that came out is infinite or none: no gate could be held to it."""
 
 
 class ChangedError(PunieError):
@@ -127,6 +132,8 @@ def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[
         raise ChangedError("an input changed while this was being made - build again")
     outputs = digests.of_folder(work.out)
     metrics = {name: float(value) for name, value in made.metrics.items()}
+    if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise BadMetricError(f"{', '.join(odd)}: not a number - what was made cannot be judged; look into its log")
     return Lock(key=now.key, facts=now, outputs=outputs, metrics=metrics, seconds=seconds), made.said
 
 

@@ -21,6 +21,8 @@ from punie_build.locks import Lock
 
 WORST = ("current", "unseen", "stale", "broken")  # and what decides the exit code: the last of them that occurs
 LEVELS = ("recipes", "outputs", "conformance", "gates")
+NOT_HERE = "not here"  # in place of a digest
+CONFLICT = b"<<<<<<< "
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -41,7 +43,8 @@ def check(root: Path, tasks: Sequence[Task], levels: Sequence[str]) -> list[Find
         for level in LEVELS:
             if level in levels:
                 state, lines = CHECKS[level](root, task, held)
-                found.append(Finding(label=task.label, level=level, state=state, lines=tuple(lines), file=task.file))
+                told = tuple(explaining.plain(line) for line in lines)
+                found.append(Finding(label=task.label, level=level, state=state, lines=told, file=task.file))
     found += [*_orphans(root, tasks)] if "recipes" in levels else []
     return found
 
@@ -53,33 +56,44 @@ Verdict = tuple[str, list[str]]
 def _recipes(root: Path, task: Task, held: Held) -> Verdict:
     lock = held[task.target]
     if lock is None:
-        path = layout.lock(task.target)
-        if (root / path).exists():
-            return "broken", [f"{path}: cannot be read - resolve the merge, or build again"]
-        return "stale", ["never built: no lock - build it and commit its lock"]
-    inputs, behind = {}, []
-    for place in task.inputs:
-        recorded = lock.facts.inputs.get(place, "")
-        if place in held:
-            other = held[place]
-            inputs[place] = digests.of_listing(other.outputs, task.reads) if other else recorded
-            if other is None:
-                behind.append(f"{place} was never built")
-        else:
-            here = digests.of_tree(root / place, task.reads, pointers=True)
-            inputs[place] = recorded if here == "absent" else here
-    base = states.base(root, task)
+        return _unlocked(root, task)
+    inputs = {place: _input(root, task, place, lock, held) for place in task.inputs}
+    base = states.base(root, task, pointers=True)
     if base.get("base") == "absent":
-        base = {"base": lock.facts.inputs.get("base", "")}
+        base = {"base": lock.facts.inputs.get("base", NOT_HERE)}
     now = states.given(task, inputs | base, lock.facts.tools)
-    lines = [*behind, *explaining.differences(lock.facts, now)]
+    lines = [f"{place} has no lock that can be read" for place in task.inputs if place in held and not held[place]]
+    lines += explaining.differences(lock.facts, now)
     return ("stale" if lines else "current"), lines
+
+
+def _unlocked(root: Path, task: Task) -> Verdict:
+    """Never built, or a lock that git or somebody spoilt."""
+    place = layout.lock(task.target)
+    try:
+        text = (root / place).read_bytes()
+    except OSError:
+        return "stale", [f"never built: no lock - `doit {task.label}`, and commit {place}"]
+    conflict = CONFLICT in text
+    what = "has conflict markers - take one side whole" if conflict else "torn or edited - restore it from git"
+    return "broken", [f"{place}: {what}, or `doit {task.label}`"]
+
+
+def _input(root: Path, task: Task, place: str, lock: Lock, held: Held) -> str:
+    """The digest of what a task reads there: by the lock of the artifact that it is, else by the files that are here; as it
+    was recorded where neither is to be had."""
+    recorded = lock.facts.inputs.get(place, NOT_HERE)
+    if place in held:
+        other = held[place]
+        return digests.of_listing(other.outputs, task.reads) if other else recorded
+    here = digests.of_tree(root / place, task.reads, pointers=True)
+    return recorded if here == "absent" else here
 
 
 def _outputs(root: Path, task: Task, held: Held) -> Verdict:
     lock, folder = held[task.target], root / task.target
     if lock is None or not folder.is_dir():
-        return "unseen", []
+        return "unseen", [] if lock is None else [f"{task.target} is not here"]
     here = digests.of_folder(folder, pointers=True)
     lines = [f"{task.target}/{name}: missing" for name in lock.outputs if name not in here]
     lines += [f"{task.target}/{name}: not in the lock" for name in here if name not in lock.outputs]
@@ -97,6 +111,8 @@ def _conformance(root: Path, task: Task, held: Held) -> Verdict:
         return "unseen", []
     if task.kind not in conformance.OF:
         return "current", []
+    if pointers := conformance.pointers(folder):
+        return "unseen", [f"{task.target}/{name}: a Git LFS pointer - `git lfs pull`" for name in pointers]
     model = bases.present(root, task.base) if task.base else None
     lines = list(conformance.OF[task.kind](folder, task.spec, model))
     return ("broken" if lines else "current"), lines
@@ -126,7 +142,7 @@ def _orphans(root: Path, tasks: Sequence[Task]) -> Iterator[Finding]:
         place = path.relative_to(root).as_posix()
         if place not in wanted:
             line = "no recipe describes it any more - delete this lock, and the target if you do not want it"
-            yield Finding(label=place, level="recipes", state="stale", lines=(line,))
+            yield Finding(label=explaining.plain(place), level="recipes", state="stale", lines=(line,))
 
 
 def worst(found: Sequence[Finding]) -> str:

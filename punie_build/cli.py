@@ -15,6 +15,7 @@ To add a command: a function `(root, options) -> exit code`, and its row in `COM
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,11 +36,12 @@ def check(root: Path, options: Options) -> int:
 
     wanted = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
     found = checking.check(root, list(tasks(load(root))), wanted)
-    said = formats.FORMATS[options.format](root, found)
+    shown = _for_people()
+    said = formats.FORMATS[options.format or shown](root, found)
     if options.into:
         Path(options.into).write_text(said + "\n", encoding="utf-8")
-    else:
-        print(said)
+        said = formats.FORMATS[shown](root, found)
+    print(said)
     return {"stale": 1, "broken": 2}.get(checking.worst(found), 0)
 
 
@@ -73,7 +75,7 @@ MEANING = {
     "stale": "made from something else",
     "edited": "its files are not those that were made",
     "forgotten": "forgotten",
-    "waits": "may change",
+    "waits": "may be made from something else",
 }
 
 
@@ -86,7 +88,7 @@ def provenance(root: Path, options: Options) -> int:
     [task] = _named(list(tasks(load(root))), [options.target])
     lock = locks.read(root / layout.lock(task.target))
     if lock is None:
-        raise UseError(f"{task.label}: it was never built - `doit {task.label}`")
+        raise UseError(f"{layout.lock(task.target)}: no lock that can be read - `doit {task.label}`")
     print(json.dumps(statement(task, lock), indent=1))
     return 0
 
@@ -135,8 +137,8 @@ def _chosen(root: Path, wanted: Sequence[str]) -> list[Task]:
     """The tasks of these labels and all they need; all tasks for none."""
     from punie_build.planning import needed
 
-    digests.remember(root)
     found = list(tasks(load(root)))
+    digests.remember(root)
     return needed(found, [task.label for task in _named(found, wanted)]) if wanted else found
 
 
@@ -148,18 +150,22 @@ def _named(found: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
     return [known[label] for label in wanted]
 
 
+EXITS = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
 TARGET = "a name as `doit list` shows it, such as adapter:quickstart"
 
 
 def _check_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--outputs", action="store_true", help="hash the files that are here")
-    command.add_argument("--conformance", action="store_true", help="read ranks, layers, rows and bits from the files")
-    command.add_argument("--gate", dest="gates", action="store_true", help="hold metrics against the recipes' gates")
-    command.add_argument("--format", choices=("text", "json", "junit", "github"), default=_default_format())
-    command.add_argument("--into", metavar="FILE", help="write there instead of printing")
+    command.add_argument("--outputs", action="store_true", help="are the files that are here the ones the locks name?")
+    command.add_argument(
+        "--conformance", action="store_true", help="are rank, layers, bits and rows in the files as asked?"
+    )
+    command.add_argument("--gate", dest="gates", action="store_true", help="do the metrics pass the recipes' gates?")
+    formats = ("text", "json", "junit", "github")
+    command.add_argument("--format", choices=formats, help="default: text; github where GITHUB_ACTIONS is true")
+    command.add_argument("--into", metavar="FILE", help="write the format there, and print what people read")
 
 
-def _default_format() -> str:
+def _for_people() -> str:
     return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
 
 
@@ -169,11 +175,11 @@ def _gc_options(command: argparse.ArgumentParser) -> None:
 
 
 def _target(command: argparse.ArgumentParser) -> None:
-    command.add_argument("target", help=TARGET)
+    command.add_argument("target", metavar="TARGET", help=TARGET)
 
 
 def _targets(command: argparse.ArgumentParser) -> None:
-    command.add_argument("targets", nargs="*", help=TARGET)
+    command.add_argument("targets", nargs="*", metavar="TARGET", help=f"{TARGET}; none: everything")
 
 
 def _nothing(_command: argparse.ArgumentParser) -> None:
@@ -193,7 +199,9 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="punie-build", description="Commands beside doit. `doit` builds, `doit list` shows what there is."
+        prog="punie-build",
+        description="Commands beside doit. `doit` builds, `doit list` shows what there is.",
+        epilog=EXITS,
     )
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
     for name, (function, options) in COMMANDS.items():
@@ -204,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
             )
             groups[group] = over.add_subparsers(required=True, metavar="COMMAND")
         says = (function.__doc__ or "").splitlines()[0]
-        command = groups[group].add_parser(short, help=says, description=says)
+        command = groups[group].add_parser(short, help=says, description=says, epilog=EXITS)
         command.set_defaults(run=function)
         options(command)
     return parser
@@ -212,12 +220,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign shows its number
     try:
         code = options.run(Path.cwd(), options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
     except RecipeError as error:
         print(error, file=sys.stderr)
         code = 3
-    except (PunieError, OSError) as error:
+    except PunieError as error:
         print(error, file=sys.stderr)
+        code = 2
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
         code = 2
     sys.exit(code)

@@ -5,26 +5,52 @@ To look at another kind of artifact: a function that yields what is not as it sh
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from punie_build import digests
 from punie_build.adapters import Adapter
 
+T = TypeVar("T")
 
-def header(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file: name -> {dtype, shape, data_offsets}. Raises ValueError on a torn file."""
+
+class Tensor(TypedDict):
+    """A tensor in the header of a safetensors file; offsets count from the header's end."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+class Config(Struct):
+    """What this module asks of an adapter_config.json. `base` is what its base was: bits, tokenizer."""
+
+    fine_tune_type: str | None = None
+    num_layers: int | None = None
+    lora_parameters: dict[str, Any] = {}
+    base: dict[str, Any] = {}
+
+
+def header(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name. Raises ValueError on a torn file."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         if length > size - 8:
             raise ValueError("not a whole safetensors file")
-        tensors: dict[str, Any] = json.loads(file.read(length))
-    tensors.pop("__metadata__", None)
+        text = file.read(length)
+    try:
+        named = msgspec.json.decode(text, type=dict[str, Any])
+        named.pop("__metadata__", None)  # texts, or null as mlx writes it
+        tensors = msgspec.convert(named, dict[str, Tensor])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(f"no header of a safetensors file ({error})") from None
     if max((t["data_offsets"][1] for t in tensors.values()), default=0) != size - 8 - length:
         raise ValueError("not a whole safetensors file")
     return tensors
@@ -32,13 +58,23 @@ def header(path: Path) -> dict[str, Any]:
 
 def bits(folder: Path) -> int:
     """Bits of a model's weights by its config.json; 16 where it names no quantisation."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return int((config.get("quantization") or {}).get("bits", 16))
+    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Model)
+    return int((config.quantization or {}).get("bits", 16))
+
+
+class _Model(Struct):
+    quantization: dict[str, Any] | None = None
 
 
 def base(folder: Path) -> dict[str, Any]:
     """What an adapter must know of the base it was trained on: another tokenizer makes other numbers of the same words."""
-    return {"bits": bits(folder), "tokenizer": digests.of_file(folder / "tokenizer.json")}
+    return {"bits": bits(folder), "tokenizer": digests.of_pointed(folder / "tokenizer.json")}
+
+
+def pointers(folder: Path) -> list[str]:
+    """The files of a folder that are Git LFS pointers: what they hold is not here to be looked at."""
+    small = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 1024)
+    return [path.relative_to(folder).as_posix() for path in small if digests.LFS.match(path.read_bytes())]
 
 
 def adapter(folder: Path, spec: Adapter, model: Path | None = None) -> Iterator[str]:
@@ -47,29 +83,30 @@ def adapter(folder: Path, spec: Adapter, model: Path | None = None) -> Iterator[
     `model` is the folder of its base, where that is at hand.
     """
     try:
-        tensors = header(folder / "adapters.safetensors")
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, struct.error) as error:
-        yield f"adapters.safetensors: {error}"
+        tensors = _read(folder / "adapters.safetensors", header)
+        config = _read(folder / "adapter_config.json", _as(Config))
+        wanted = _read(model, base) if model else {}
+    except ValueError as error:
+        yield str(error)
         return
     yield from _tensors(tensors, config, spec)
     yield from _config(config, spec)
-    trained = config.get("base", {})
-    for name, value in (base(model) if model else {}).items():
-        if trained.get(name) != value:
-            yield f"base.{name}: {spec.base} has {str(value)[:12]}, the adapter was trained on {str(trained.get(name))[:12]}"
+    for name, value in wanted.items():
+        if config.base.get(name) != value:
+            trained = str(config.base.get(name, "(unknown)"))[:12]
+            yield f"base.{name}: {spec.base} has {str(value)[:12]}, the adapter was trained on {trained}"
 
 
-def _tensors(tensors: dict[str, Any], config: dict[str, Any], spec: Adapter) -> Iterator[str]:
+def _tensors(tensors: dict[str, Tensor], config: Config, spec: Adapter) -> Iterator[str]:
     ranks = {
         t["shape"][-1] if name.endswith(".lora_a") else t["shape"][-2]
         for name, t in tensors.items()
-        if name.endswith((".lora_a", ".lora_b"))
+        if name.endswith((".lora_a", ".lora_b")) and len(t["shape"]) > 1
     }
     if ranks != {spec.lora.rank}:
         yield f"rank: recipe {spec.lora.rank}, file {sorted(ranks)}"
     layers = {name.split(".layers.")[1].split(".")[0] for name in tensors if ".layers." in name}
-    wanted = config.get("num_layers") if spec.num_layers == -1 else spec.num_layers
+    wanted = config.num_layers if spec.num_layers == -1 else spec.num_layers
     if len(layers) != wanted:
         yield f"layers: recipe {wanted}, file {len(layers)}"
     modules = {name.rsplit(".", 1)[0].split(".", 3)[-1] for name in tensors}
@@ -77,13 +114,12 @@ def _tensors(tensors: dict[str, Any], config: dict[str, Any], spec: Adapter) -> 
         yield f"keys: recipe {sorted(spec.lora.keys)}, file {sorted(modules)}"
 
 
-def _config(config: dict[str, Any], spec: Adapter) -> Iterator[str]:
-    if config.get("fine_tune_type") != "lora":
-        yield f"fine_tune_type: recipe lora, adapter_config.json {config.get('fine_tune_type')}"
-    written = config.get("lora_parameters", {})
+def _config(config: Config, spec: Adapter) -> Iterator[str]:
+    if config.fine_tune_type != "lora":
+        yield f"fine_tune_type: recipe lora, adapter_config.json {config.fine_tune_type}"
     for name, value in (("scale", spec.lora.scale), ("dropout", spec.lora.dropout), ("rank", spec.lora.rank)):
-        if written.get(name) != value:
-            yield f"{name}: recipe {value}, adapter_config.json {written.get(name)}"
+        if config.lora_parameters.get(name) != value:
+            yield f"{name}: recipe {value}, adapter_config.json {config.lora_parameters.get(name)}"
 
 
 def lines(path: Path) -> int:
@@ -95,29 +131,71 @@ def lines(path: Path) -> int:
     return count
 
 
+class _Counts(Struct):
+    seen: int
+    kept: int
+    rows: int
+
+
+class _Stats(Struct):
+    splits: dict[str, _Counts]
+
+
 def data(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where a data folder's files do not have the rows its stats.json says."""
     try:
-        splits = json.loads((folder / "stats.json").read_text(encoding="utf-8"))["splits"]
-        dropped = sum(counts["seen"] - counts["kept"] for counts in splits.values())
-        for name, rows in [*((split, counts["rows"]) for split, counts in splits.items()), ("dropped", dropped)]:
-            found = lines(folder / f"{name}.jsonl")
+        splits = _read(folder / "stats.json", _as(_Stats)).splits
+    except ValueError as error:
+        yield str(error)
+        return
+    dropped = sum(counts.seen - counts.kept for counts in splits.values())
+    for name, rows in [*((split, counts.rows) for split, counts in splits.items()), ("dropped", dropped)]:
+        try:
+            found = _read(folder / f"{name}.jsonl", lines)
+        except ValueError as error:
+            yield str(error)
+        else:
             if found != rows:
                 yield f"{name}.jsonl: stats.json says {rows} rows, the file has {found}"
-    except (OSError, ValueError, KeyError) as error:
-        yield f"stats.json: {error}"
+
+
+class _Case(Struct):
+    case: str
+
+
+class _Scores(Struct):
+    cases: list[_Case]
 
 
 def scores(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where an eval's answers and scores are not of the same cases."""
     try:
-        judged = [case["case"] for case in json.loads((folder / "scores.json").read_text(encoding="utf-8"))["cases"]]
-        given = [json.loads(line)["case"] for line in (folder / "answers.jsonl").read_bytes().splitlines()]
-    except (OSError, ValueError, KeyError) as error:
-        yield f"scores.json: {error}"
+        judged = _read(folder / "scores.json", _as(_Scores)).cases
+        given = _read(folder / "answers.jsonl", _answers)
+    except ValueError as error:
+        yield str(error)
         return
-    if sorted(judged) != sorted(given):
-        yield f"scores.json: {len(judged)} cases are judged, {len(given)} were answered"
+    if sorted(each.case for each in judged) != sorted(each.case for each in given):
+        yield f"scores.json: {len(judged)} cases are judged, {len(given)} were answered: they are not the same"
+
+
+def _answers(path: Path) -> list[_Case]:
+    return msgspec.json.Decoder(_Case).decode_lines(path.read_bytes())
+
+
+def _as(wanted: type[T]) -> Callable[[Path], T]:
+    return lambda path: msgspec.json.decode(path.read_bytes(), type=wanted)
+
+
+def _read(path: Path, reader: Callable[[Path], T]) -> T:
+    """What the reader makes of a file. Raises ValueError naming the file, without the folder: reports hold no path."""
+    try:
+        return reader(path)
+    except OSError as error:
+        name = Path(error.filename).name if error.filename else path.name
+        raise ValueError(f"{name}: {error.strerror}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 OF: dict[str, Callable[[Path, Any, Path | None], Iterator[str]]] = {

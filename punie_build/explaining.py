@@ -10,10 +10,13 @@ from punie_build.locks import Facts
 
 def differences(old: Facts, new: Facts) -> Iterator[str]:
     """Lines `recipe.learning_rate: 0.001 -> 0.002` for all that decides a target and is not what it was."""
-    for part in ("recipe", "inputs", "tools"):
-        yield from _changes(getattr(old, part), getattr(new, part), part)
-    if old.code != new.code:
-        yield f"code: {old.code} -> {new.code}"
+    for part in ("kind", "recipe", "inputs", "tools", "code"):
+        yield from map(plain, _changes(getattr(old, part), getattr(new, part), part))
+
+
+def plain(text: str) -> str:
+    """One line that every terminal, log and file can show: other signs as escapes. A name on disk may hold anything."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _changes(old: Any, new: Any, where: str) -> Iterator[str]:
@@ -22,13 +25,14 @@ def _changes(old: Any, new: Any, where: str) -> Iterator[str]:
             yield from _changes(old.get(key, _NOTHING), new.get(key, _NOTHING), f"{where}.{key}")
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
         yield from _lists(old, new, where)
-    elif old != new:
+    elif old != new or type(old) is not type(new):  # a key tells 1 from 1.0
         yield f"{where}: {_shown(old)} -> {_shown(new)}"
 
 
 def _lists(old: Sequence[Any], new: Sequence[Any], where: str) -> Iterator[str]:
-    """Lists of kinds (filters) are matched by their type, so that one more in front is one line; others by place."""
-    names = [[item.get("type") if isinstance(item, dict) else None for item in items] for items in (old, new)]
+    """Lists of what has a name (filters, parts of a mix, arms) are matched by it, so that one more in front is one line;
+    others by place."""
+    names = [[_name(item) for item in items] for items in (old, new)]
     if None in [*names[0], *names[1]] or any(len(set(some)) < len(some) for some in names):
         for index in range(max(len(old), len(new))):
             before, after = (items[index] if index < len(items) else _NOTHING for items in (old, new))
@@ -42,11 +46,20 @@ def _lists(old: Sequence[Any], new: Sequence[Any], where: str) -> Iterator[str]:
         yield f"{where}: another order"
 
 
+def _name(item: Any) -> str | None:
+    """What an item of a list is known by, if it has a name."""
+    if isinstance(item, dict):
+        item = item.get("type") or item.get("name")
+    return item if isinstance(item, str) else None
+
+
 _NOTHING = object()  # where a key or an item is on one side only
 
 
 def _shown(value: Any) -> str:
     if value is _NOTHING:
         return "(none)"
+    if value == "":
+        return "''"
     text = str(value)
     return text[:12] if len(text) == 64 and text.isalnum() else text

@@ -27,6 +27,8 @@ STEPS = {
 TEMPLATES = {"comparison": "reporting/templates"}
 VERSIONS = {"adapter": 2, "eval": 1}  # raise when the same recipe would rightly give another result
 
+REMARK = ("gates", "Gate")  # what a recipe says of an artifact without changing it
+
 Symbol = tuple[str, str]  # module below punie_build with `.` between names, name in it
 
 
@@ -40,7 +42,10 @@ def code(kind: str, spec: Any) -> str:
 def _structs(value: Any) -> Iterator[Symbol]:
     """The classes of all values a recipe holds: which filters it names, which source."""
     if isinstance(value, Struct):
-        yield type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
+        symbol = type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
+        if symbol == REMARK:
+            return
+        yield symbol
         for field in value.__struct_fields__:
             yield from _structs(getattr(value, field))
     elif isinstance(value, tuple):
@@ -63,7 +68,7 @@ def reached(roots: list[Symbol]) -> dict[Symbol, str]:
     waiting = list(roots)
     while waiting:
         symbol = waiting.pop()
-        if symbol in found or not (definition := _module(symbol[0]).get(symbol[1])):
+        if symbol in found or symbol == REMARK or not (definition := _module(symbol[0]).get(symbol[1])):
             continue
         found[symbol] = definition.meaning
         waiting += definition.uses

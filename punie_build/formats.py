@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
 
+from punie_build import layout
 from punie_build.checking import Finding, worst
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
+NAME = r"""[\w-]+|"[^"\n]*"|'[^'\n]*'"""
+DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
+TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what XML cannot say
 
 
@@ -53,7 +59,7 @@ def junit(_root: Path, found: Sequence[Finding]) -> str:
                 lines = CONTROL.sub("?", "\n".join(finding.lines))
                 ET.SubElement(case, "failure", type=finding.state, message=lines.partition("\n")[0]).text = lines
             elif finding.state == "unseen":
-                ET.SubElement(case, "skipped")
+                ET.SubElement(case, "skipped", message=CONTROL.sub("?", "; ".join(finding.lines)) or "nothing to check")
     ET.indent(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True)
 
@@ -65,20 +71,48 @@ def github(root: Path, found: Sequence[Finding]) -> str:
         if finding.state in ("stale", "broken"):
             file, line = _place(root, finding)
             place = {"file": file, "line": str(line), "title": f"{finding.label} is {finding.state}"}
-            properties = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in place.items() if value)
+            properties = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in place.items())
             marks.append(f"::error {properties}::{_escaped(chr(10).join(finding.lines))}")
     return "\n".join([*marks, text(root, found)])
 
 
 def _place(root: Path, finding: Finding) -> tuple[str, int]:
-    """The recipe file and the line of the artifact's table in it; the lock's own path where no recipe speaks of it."""
+    """The recipe file and the line of the artifact's table in it; its lock where no file of the project speaks of it."""
     kind, _, name = finding.label.partition(":")
     try:
-        lines = (root / finding.file).read_text(encoding="utf-8").splitlines()
+        source = (root / finding.file).read_text(encoding="utf-8")
     except OSError:
-        return finding.file or finding.label, 1
-    table = re.compile(rf"""\s*\[\s*{re.escape(kind)}\s*\.\s*["']?{re.escape(name)}["']?\s*[\].]""")
-    return finding.file, next((number for number, line in enumerate(lines, 1) if table.match(line)), 1)
+        return (layout.lock(layout.target(kind, name)) if kind in layout.FOLDERS else finding.label), 1
+    if "@" in name:  # no recipe has such a name: an eval that a comparison makes
+        kind, name = "comparison", _comparison(tomllib.loads(source), *name.split("@", 1))
+    return finding.file, _line(source, kind, name)
+
+
+def _comparison(tables: dict[str, Any], arm: str, suite: str) -> str:
+    """The first comparison that asks this arm this suite."""
+    asks = (
+        name
+        for name, table in tables.get("comparison", {}).items()
+        if arm in table.get("arms", ()) and table.get("suite") == suite
+    )
+    return next(asks, "")
+
+
+def _line(source: str, kind: str, name: str) -> int:
+    """The line on which a table begins, as `[kind.name]` or as a key of `[kind]`; 1 where it is written in another way."""
+    above: list[str] = []
+    for number, line in enumerate(source.split("\n"), 1):
+        if table := TABLE.match(line):
+            above = _names(table[1])
+            if above[:2] == [kind, name]:
+                return number
+        elif (key := KEY.match(line)) and [*above, *_names(key[1])][:2] == [kind, name]:
+            return number
+    return 1
+
+
+def _names(dotted: str) -> list[str]:
+    return [name.strip("\"'") for name in re.findall(NAME, dotted)]
 
 
 def _escaped(value: str, more: str = "") -> str:

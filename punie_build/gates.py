@@ -15,6 +15,8 @@ from msgspec import Meta
 from punie_build.errors import did_you_mean
 from punie_build.spec import Spec
 
+EXACT = 1e-9  # 0.8 - 0.1 is not 0.7: decimals in a recipe are meant as they are written
+
 
 class Gate(Spec, frozen=True, kw_only=True):
     """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the metric's own unit."""
@@ -27,6 +29,8 @@ class Gate(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
             raise ValueError("a gate needs `min` or `max`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("a gate whose `min` is above its `max` lets nothing pass - exchange them")
 
     def objection(self, metrics: Mapping[str, float]) -> str | None:
         """Why the gate is shut, or None."""
@@ -34,8 +38,8 @@ class Gate(Spec, frozen=True, kw_only=True):
         if value is None:
             return f"gate '{self.metric}': the lock has no such metric{did_you_mean(self.metric, metrics)}"
         give = f", tolerance {self.tolerance:g}" if self.tolerance else ""
-        if self.min is not None and value < self.min - self.tolerance:
-            return f"gate '{self.metric}': {value:g} is below {self.min:g}{give}"
-        if self.max is not None and value > self.max + self.tolerance:
-            return f"gate '{self.metric}': {value:g} is above {self.max:g}{give}"
+        for word, bound, sign in (("below", self.min, 1), ("above", self.max, -1)):
+            if bound is not None and sign * (bound - value) > self.tolerance + EXACT * abs(bound):
+                shown = f"{value:g}" if f"{value:g}" != f"{bound:g}" else repr(value)
+                return f"gate '{self.metric}': {shown} is {word} {bound:g}{give}"
         return None

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from punie_build import digests, explaining, layout, locks, states, store, tools
 from punie_build.graph import Task
-from punie_build.locks import Facts, Lock
+from punie_build.locks import Lock
 from punie_build.screen import seconds
 
-UNKNOWN = "0" * 64  # the digest of what is not made yet
+UNKNOWN = "not made yet"  # in place of a digest
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,8 @@ class Planned(Struct, frozen=True, kw_only=True):
             case "restore":
                 return f"RESTORE{f', {seconds(self.last)} saved' if self.last else ''}"
             case "maybe":
-                return f"RUN{took}, or nothing if what it is made from comes out the same"
+                other = "nothing" if self.state == "waits" else "RESTORE"
+                return f"RUN{took}, or {other} if what it is made from comes out the same"
             case "run":
                 return f"RUN{took}"
         return "nothing to do"
@@ -53,24 +54,32 @@ def plan(root: Path, tasks: Sequence[Task]) -> list[Planned]:
 def _planned(root: Path, task: Task, coming: Coming) -> Planned:
     lock = locks.read(root / layout.lock(task.target))
     inputs = {place: _input(root, place, task.reads, coming) for place in task.inputs}
-    now = states.given(task, inputs | states.base(root, task), tools.of(task.kind, task.spec))
-    coming[task.target] = None
-    last = lock.seconds if lock else None
     unknown = [place for place, digest in inputs.items() if digest == UNKNOWN]
-    if unknown and lock and not _other(lock, now, unknown):
-        reasons = tuple(f"{place} is made anew first" for place in unknown)
-        return Planned(task=task, state="waits", how="maybe", reasons=reasons, last=last)
+    # taken to come out as they were, if they were there
+    inputs |= {place: lock.facts.inputs[place] for place in unknown if lock and place in lock.facts.inputs}
+    now = states.given(task, inputs | states.base(root, task), tools.of(task.kind, task.spec))
     state = states.compared(root, task, lock, now)
-    if state == "current" and lock:
-        coming[task.target] = lock.outputs
-        return Planned(task=task, state=state, how="current", last=last)
-    reasons = tuple(
-        line for line in (explaining.differences(lock.facts, now) if lock else ()) if UNKNOWN[:12] not in line
-    )
-    if not unknown and state != "forgotten" and (found := store.find(root, now.key, lock)):
-        coming[task.target] = found.outputs
-        return Planned(task=task, state=state, how="restore", reasons=reasons, last=found.seconds)
-    return Planned(task=task, state=state, how="run", reasons=reasons, last=last)
+    found = _found(root, state, now.key, lock)
+    coming[task.target] = found.outputs if found and not unknown else None
+    reasons = [*explaining.differences(lock.facts, now)] if lock else []
+    last = lock.seconds if lock else None
+    if found is None:
+        how = "run"
+    elif unknown:
+        how = "maybe"
+        reasons += [f"{place} is made anew first" for place in unknown]
+        state = "waits" if state == "current" else state
+    else:
+        how = "current" if state == "current" else "restore"
+        last = found.seconds
+    return Planned(task=task, state=state, how=how, reasons=tuple(reasons), last=last)
+
+
+def _found(root: Path, state: str, key: str, lock: Lock | None) -> Lock | None:
+    """What would be there without running anything: the target itself, or what the store has of it."""
+    if state == "current":
+        return lock
+    return None if state == "forgotten" else store.find(root, key, lock)
 
 
 def _input(root: Path, place: str, reads: tuple[str, ...], coming: Coming) -> str:
@@ -80,26 +89,13 @@ def _input(root: Path, place: str, reads: tuple[str, ...], coming: Coming) -> st
     return UNKNOWN if files is None else digests.of_listing(files, reads)
 
 
-def _other(lock: Lock, now: Facts, unknown: list[str]) -> list[str]:
-    """What differs besides the inputs that are not known yet."""
-    same = {place: lock.facts.inputs.get(place, "") for place in unknown}
-    return list(explaining.differences(lock.facts, structs.replace(now, inputs=now.inputs | same)))
-
-
 def total(planned: Iterable[Planned]) -> str:
     """One line: how many run, for about how long, how many are restored, how many may be cut off."""
     planned = list(planned)
     some = {how: [each for each in planned if each.how == how] for how in ("run", "restore", "maybe", "current")}
     if len(some["current"]) == len(planned):
-        return f"{len(planned)} artifacts, all current"
-    known = sum(each.last or 0 for each in some["run"])
-    new = sum(each.last is None for each in some["run"])
-    words = []
-    if some["run"]:
-        words.append(
-            f"{len(some['run'])} to run"
-            + (f" (about {seconds(known)}" + (f", {new} for the first time)" if new else ")") if known else "")
-        )
+        return f"{len(planned)} artifact{'s' if len(planned) != 1 else ''}, all current" if planned else "no artifacts"
+    words = [f"{len(some['run'])} to run{_time(some['run'])}"] if some["run"] else []
     if some["restore"]:
         words.append(f"{len(some['restore'])} to restore")
     if some["maybe"]:
@@ -108,6 +104,15 @@ def total(planned: Iterable[Planned]) -> str:
     if some["current"]:
         words.append(f"{len(some['current'])} current")
     return ", ".join(words)
+
+
+def _time(running: Sequence[Planned]) -> str:
+    """How long these take, by what they took last time."""
+    known = sum(each.last or 0 for each in running)
+    new = sum(each.last is None for each in running)
+    if not known:
+        return ""
+    return f" (about {seconds(known)}{f', and {new} for the first time' if new else ''})"
 
 
 def needed(tasks: Sequence[Task], wanted: Iterable[str]) -> list[Task]:

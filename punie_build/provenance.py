@@ -6,6 +6,7 @@ Made from the lock alone. It is not signed: it says what this project recorded, 
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from punie_build import __version__
@@ -16,6 +17,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:punie-build:task:v1"
 BUILDER = "urn:punie-build:local"
+MODEL = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # what identifies a base
 
 
 def statement(task: Task, lock: Lock) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def statement(task: Task, lock: Lock) -> dict[str, Any]:
                 "buildType": BUILD_TYPE,
                 "externalParameters": {"artifact": task.label, "recipe": lock.facts.recipe},
                 "internalParameters": {"code": lock.facts.code, "tools": lock.facts.tools},
-                "resolvedDependencies": [_dependency(name, value) for name, value in lock.facts.inputs.items()],
+                "resolvedDependencies": [_dependency(task, *named) for named in lock.facts.inputs.items()],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": {"punie-build": __version__}},
@@ -41,10 +43,16 @@ def statement(task: Task, lock: Lock) -> dict[str, Any]:
     }
 
 
-def _dependency(name: str, value: str) -> dict[str, Any]:
-    """An input by its digest; a base from the Hub by its commit, in the form of a package URL."""
+def _dependency(task: Task, name: str, value: str) -> dict[str, Any]:
+    """An input by its digest; a base from the Hub by its commit, in the form of a package URL.
+
+    `dirHash` is the sha256 of a listing `sha256  name`, a line each, sorted by name; if not of the whole folder, the
+    annotation says of which files. A source whose name has an ending is taken for a file.
+    """
     if name == "base" and "@" in value:
         repo, _, commit = value.partition("@")
-        return {"name": "base", "uri": f"pkg:huggingface/{repo}@{commit}", "digest": {"gitCommit": commit}}
-    # of several files: the sha256 of the listing `sha256  name`, a line each, sorted by name
-    return {"name": name, "digest": {"sha256": value}}
+        return {"name": name, "uri": f"pkg:huggingface/{repo}@{commit}", "digest": {"gitCommit": commit}}
+    if task.kind == "dataset" and PurePosixPath(name).suffix:
+        return {"name": name, "digest": {"sha256": value}}
+    files = MODEL if name == "base" else task.reads
+    return {"name": name, "digest": {"dirHash": value}} | ({"annotations": {"files": [*files]}} if files else {})

@@ -39,9 +39,9 @@ def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str]) -> F
     )
 
 
-def base(root: Path, task: Task) -> dict[str, str]:
+def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
     """The identity of the base a task starts from, if any, among its inputs."""
-    return {"base": bases.identity(root, task.base)} if task.base else {}
+    return {"base": bases.identity(root, task.base, pointers)} if task.base else {}
 
 
 def state(root: Path, task: Task) -> str:

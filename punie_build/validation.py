@@ -95,4 +95,5 @@ def _join(where: str, name: str) -> str:
 def _polish(problem: str) -> str:
     """msgspec's sentence without its path: ours is already in front."""
     text, _, _ = problem.partition(" - at `")
-    return text[:1].lower() + text[1:].replace("`", "'")
+    text = text.replace("`", "'")
+    return text[:1].lower() + text[1:]

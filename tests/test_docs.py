@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -10,6 +12,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from punie_build import formats, locks, provenance
 from punie_build.adapters import Adapter, Lora
 from punie_build.checks import AnyCheck
 from punie_build.examples import parse
@@ -86,3 +89,44 @@ def test_no_committed_file_names_a_host_of_packages():
     assert "--hash=sha256:" in lock
     assert "://" not in lock
     assert "--index-url" not in lock
+
+
+CI = (ROOT / "docs" / "ci.md").read_text()
+
+
+def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from punie_build.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_workflow_of_the_ci_document_runs_what_there_is(tmp_path):
+    whole, step = blocks(CI, "yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [needed] = [need for need in project["dependencies"] if need.startswith("msgspec")]
+    assert f"pip install --no-deps punie-build=={project['version']} {needed} " in whole
+    assert f'"punie-build[shared]=={project["version"]}"' in whole
+    assert "run: punie-build check --gate --format github\n" in whole
+    for line in re.findall(r"run: punie-build (.*)", whole):
+        assert punie_build(tmp_path, *line.split()).returncode == 3, "understood, and no recipes there"
+    yaml = pytest.importorskip("yaml")
+    jobs = yaml.safe_load(whole)["jobs"]
+    assert set(jobs) == {"check", "build"}
+    assert all(("run" in each) != ("uses" in each) for job in jobs.values() for each in job["steps"])
+    assert yaml.safe_load(step)[0]["with"]["predicate-type"] == provenance.PREDICATE
+
+
+def test_the_ci_document_names_every_option_exit_code_and_format_of_check(tmp_path):
+    options = set(re.findall(r"--[a-z]+", punie_build(tmp_path, "check", "--help").stdout)) - {"--help"}
+    assert options == {"--outputs", "--conformance", "--gate", "--format", "--into"}
+    assert all(f"`{option}" in CI for option in options)
+    assert all(f"| {code} | " in CI for code in range(4))
+    assert all(f"`{name}`" in CI or f"--format {name}" in CI for name in formats.FORMATS)
+
+
+def test_the_metrics_the_ci_document_names_are_in_the_locks_of_our_own_recipes():
+    [table] = [tomllib.loads(block) for block in blocks(CI, "toml") if "gates" in block]
+    asked = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"]).gates]
+    known = {name for path in locks.present(ROOT) for name in locks.read(path).metrics}
+    named = ["examples", "dropped", "retention", "valid_loss", "valid_accuracy", "share", "passed", "parse_failures"]
+    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in asked)} <= known
+    assert all(f"`{name}`" in CI for name in named)

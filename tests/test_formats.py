@@ -1,0 +1,236 @@
+"""What a check says: to people, to programs, to CI, to a pull request."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from punie_build import checking, formats, locks
+from punie_build.checking import Finding
+from punie_build.graph import tasks
+from punie_build.loading import load
+from punie_build.locks import Facts, Lock
+
+FOUND = [
+    Finding(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
+    Finding(
+        label="stage:s", level="recipes", state="stale", lines=("a: 1 -> 2", "b: 3 -> 4"), file="recipes/test.toml"
+    ),
+    Finding(
+        label="dataset:d", level="outputs", state="unseen", lines=("data/d is not here",), file="recipes/test.toml"
+    ),
+    Finding(label="stage:s", level="outputs", state="broken", lines=("data/s/x: missing",), file="recipes/test.toml"),
+]
+ODD = 'nul \x00 bell \x07 escape \x1b[31m line\nreturn\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
+
+
+def odd(level: str = "outputs") -> Finding:
+    return Finding(label="stage:s", level=level, state="broken", lines=(ODD, ODD), file="recipes/test.toml")
+
+
+# text
+
+
+def test_text_tells_what_is_wrong_and_counts_the_rest(tmp_path):
+    assert formats.text(tmp_path, FOUND).splitlines() == [
+        "STALE   stage:s  (recipes)",
+        "          a: 1 -> 2",
+        "          b: 3 -> 4",
+        "BROKEN  stage:s  (outputs)",
+        "          data/s/x: missing",
+        "recipes: 1 current, 1 stale",
+        "outputs: 1 not here or nothing to check, 1 broken",
+    ]
+    assert formats.text(tmp_path, []) == "no artifacts"
+
+
+# json
+
+
+def test_json_holds_the_worst_state_and_every_finding(tmp_path):
+    said = json.loads(formats.json(tmp_path, FOUND))
+    assert said["state"] == "broken"
+    assert said["findings"][1] == {
+        "label": "stage:s",
+        "level": "recipes",
+        "state": "stale",
+        "lines": ["a: 1 -> 2", "b: 3 -> 4"],
+        "file": "recipes/test.toml",
+    }
+    assert len(said["findings"]) == 4
+    assert json.loads(formats.json(tmp_path, [])) == {"state": "current", "findings": []}
+
+
+# junit
+
+
+def test_junit_counts_failures_and_what_was_skipped(tmp_path):
+    suites = ET.fromstring(formats.junit(tmp_path, FOUND))
+    assert [
+        (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites
+    ] == [
+        ("recipes", "2", "1", "0"),
+        ("outputs", "2", "1", "1"),
+    ]
+    assert [case.get("name") for case in suites.iter("testcase")] == ["dataset:d", "stage:s"] * 2
+    first, second = suites.iter("failure")
+    assert (first.get("type"), first.get("message"), first.text) == ("stale", "a: 1 -> 2", "a: 1 -> 2\nb: 3 -> 4")
+    assert second.get("type") == "broken"
+    [skipped] = suites.iter("skipped")
+    assert skipped.get("message") == "data/d is not here"
+
+
+def test_odd_signs_are_inert_in_junit(tmp_path):
+    text = formats.junit(tmp_path, [odd()])
+    text.encode()
+    [failure] = ET.fromstring(text).iter("failure")
+    assert 'nul ? bell ? escape ?[31m line\nreturn? half ? ends ]]> <tag> & "quoted"' in str(failure.text)
+    assert str(failure.text).endswith("a:b ? ほ")
+    assert len(list(ET.fromstring(text).iter())) == 4
+
+
+# github
+
+
+RECIPE = """# a comment
+[dataset.plain]  # [stage.fake]
+source = { type = "sample" }
+
+  [ dataset . "quoted" ]
+source = { type = "sample" }
+
+[stage.plain-en]
+from = "plain"
+filters = [{ type = "min-messages" }]
+[stage.'plain.en']
+from = "plain"
+filters = [{ type = "min-messages" }]
+
+[adapter]
+v1 = { base = "nano", data = "plain" }
+
+[adapter.v2.lora]
+rank = 4
+[adapter.v2]
+base = "nano"
+data = "plain"
+
+[comparison.other]
+arms = ["nano", "v2"]
+suite = "tool-calling"
+
+[comparison.v1]
+arms = ["nano", "v1"]
+suite = "tool-calling"
+"""
+LINES = {
+    "dataset:plain": 2,
+    "dataset:quoted": 5,
+    "stage:plain-en": 8,
+    "stage:plain.en": 11,
+    "adapter:v1": 16,
+    "adapter:v2": 18,
+    "eval:nano@tool-calling": 24,
+    "eval:v2@tool-calling": 24,
+    "comparison:other": 24,
+    "eval:v1@tool-calling": 28,
+    "comparison:v1": 28,
+}
+
+
+def test_an_annotation_is_on_the_line_of_its_table(recipes):
+    root = recipes(RECIPE)
+    found = checking.check(root, list(tasks(load(root))), ["recipes"])
+    marks = dict(zip((each.label for each in found), formats.github(root, found).splitlines(), strict=False))
+    assert set(marks) == set(LINES)
+    for label, line in LINES.items():
+        shown = label.replace(":", "%3A")
+        assert marks[label].startswith(
+            f"::error file=recipes/test.toml,line={line},title={shown} is stale::never built"
+        )
+
+
+def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
+    root = recipes("dataset.top.source = { type = 'sample' }\n[mix.m]\nfrom = ['hand-authored', 'top']\n")
+    (root / "data").mkdir()
+    (root / "data" / "old.lock.json").write_text("{}")
+    said = formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"])).splitlines()
+    assert [line.partition(",title")[0] for line in said if line.startswith("::")] == [
+        "::error file=recipes/test.toml,line=1",
+        "::error file=data/hand-authored.lock.json,line=1",
+        "::error file=recipes/test.toml,line=2",
+        "::error file=data/old.lock.json,line=1",
+    ]
+
+
+def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
+    finding = Finding(
+        label="stage:a,b%c", level="outputs", state="broken", lines=("50%", "a::b, c"), file="re,ci:pe.toml"
+    )
+    (tmp_path / "re,ci:pe.toml").write_text("")
+    mark, *text = formats.github(tmp_path, [finding]).splitlines()
+    assert mark == "::error file=re%2Cci%3Ape.toml,line=1,title=stage%3Aa%2Cb%25c is broken::50%25%0Aa::b, c"
+    assert "\n".join(text) == formats.text(tmp_path, [finding])
+
+
+def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
+    """GitHub obeys any line that begins with `::`, after blanks."""
+    root = recipes("[dataset.d]\nsource = { type = 'local', path = \"x\\n::stop-commands::y\" }")
+    facts = Facts(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
+    (root / "data").mkdir()
+    locks.write(root / "data/d.lock.json", Lock(key=facts.key, facts=facts, outputs={}, metrics={}, seconds=1.0))
+    said = formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"]))
+    commands = [line for line in said.splitlines() if line.strip().startswith("::")]
+    assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]
+    assert r"recipe.a\n::error::b: c\n::error::d -> (none)" in said
+    assert r"x\n::stop-commands::y" in said
+
+
+def test_text_without_anything_wrong_is_all_github_is_told(tmp_path):
+    assert formats.github(tmp_path, FOUND[:1]) == "recipes: 1 current"
+
+
+# the command
+
+
+def check(root: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | environment
+    command = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", *options]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)
+
+
+@pytest.fixture
+def unbuilt(recipes) -> Path:
+    return recipes("[dataset.d]\nsource = { type = 'sample' }")
+
+
+def test_github_is_the_default_where_github_runs_it(unbuilt):
+    assert check(unbuilt).stdout.startswith("STALE   dataset:d")
+    assert check(unbuilt, GITHUB_ACTIONS="true").stdout.startswith("::error file=recipes/test.toml,line=1,")
+    assert check(unbuilt, "--format", "text", GITHUB_ACTIONS="true").stdout.startswith("STALE   dataset:d")
+
+
+def test_into_a_file_goes_the_format_and_on_the_screen_what_people_read(unbuilt):
+    done = check(unbuilt, "--format", "junit", "--into", "check.xml", GITHUB_ACTIONS="true")
+    assert done.returncode == 1
+    assert done.stdout.startswith("::error file=recipes/test.toml,line=1,")
+    assert len(list(ET.parse(unbuilt / "check.xml").iter("failure"))) == 1
+    check(unbuilt, "--format", "json", "--into", "check.json")
+    assert json.loads((unbuilt / "check.json").read_text())["state"] == "stale"
+    refused = check(unbuilt, "--format", "json", "--into", "nowhere/check.json")
+    assert (refused.returncode, refused.stderr) == (2, "nowhere/check.json: No such file or directory\n")
+
+
+def test_a_terminal_that_cannot_show_a_sign_shows_its_number(recipes):
+    root = recipes("[dataset.d]\nsource = { type = 'local', path = 'ほ' }")
+    (root / "data").mkdir()
+    (root / "data" / "ほ.lock.json").write_text("{}")
+    done = check(root, PYTHONIOENCODING="ascii")
+    assert done.returncode == 1
+    assert r"data/\u307b.lock.json" in done.stdout
