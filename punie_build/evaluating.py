@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from punie_build import asking, blas, identity
+from punie_build import blas, identity
 from punie_build.checks import Answer, judge
 from punie_build.children import Child
 from punie_build.errors import ModelError, ServerError
 from punie_build.recipe import Eval
 from punie_build.screen import Bar
-from punie_build.serving import Served, serve
 from punie_build.suites import Suite
+
+if TYPE_CHECKING:
+    from punie_build.serving import Served
 
 CANARY_TOKENS = 8
 
@@ -80,6 +81,8 @@ def score(suite: Suite, given: dict[str, Answer]) -> tuple[Scored, ...]:
 
 def evaluate(root: Path, served: Served, spec: Eval, suite: Suite, out: Path, logs: Path) -> Scores:
     """Ask and judge. Raises ServerError, ModelError, or IdentityError if other weights answered."""
+    import asyncio
+
     env = blas.environment(root)
     arm, base = _witness(served, env, logs)
     given, fingerprint, dropped = asyncio.run(_ask(served, spec, suite, logs / "server.log", env, arm, base))
@@ -110,6 +113,9 @@ async def _ask(
     arm: identity.Canary,
     base: identity.Canary,
 ) -> tuple[list[Answer], str, int]:
+    from punie_build import asking
+    from punie_build.serving import serve
+
     decode = asking.decoder(served.model)
     async with serve(served, log, env) as server:
         first, again = await asking.canaries(server, CANARY_TOKENS), await asking.canaries(server, CANARY_TOKENS)

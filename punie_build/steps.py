@@ -12,7 +12,6 @@ from punie_build.build import Made, Step, Work
 from punie_build.data_steps import Stats
 from punie_build.recipe import Recipe
 from punie_build.reporting.material import Material
-from punie_build.serving import Served
 from punie_build.suites import Suite
 
 Suites = dict[str, Suite]
@@ -65,6 +64,8 @@ def _adapter(work: Work) -> Made:
 
 
 def _eval(suites: Suites, work: Work) -> Made:
+    from punie_build.serving import Served
+
     adapter = work.root / work.task.inputs[0] if work.task.inputs else None
     served = Served(model=_base(work), adapter=adapter)
     suite = suites[work.task.spec.suite]

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 ALONE = {"adapter": "training"}  # kind of artifact -> what it needs for itself
 
 
@@ -19,6 +17,8 @@ def turn(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]
     if kind not in ALONE:
         yield
         return
+    from filelock import FileLock, Timeout
+
     place = Path(tempfile.gettempdir(), f"punie-build-{os.getuid()}")  # a container may have no name for its user
     place.mkdir(mode=0o700, exist_ok=True)
     lock = FileLock(place / f"{device}.{ALONE[kind]}")

@@ -17,17 +17,11 @@ def mistakes(value: Any, wanted: Any, where: str, key: str | None = None) -> Ite
 
     With `key`, items of arrays are named by that field of theirs instead of by number.
     """
-    plain = _plain(wanted)
-    found = False
-    for line in _inside(value, plain, where, key):
-        found = True
-        yield line
-    if found:
-        return
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        yield f"{where.rstrip(': ')}: {_polish(str(error))}"
+        inside = list(_inside(value, _plain(wanted), where, key))
+        yield from inside or [f"{where.rstrip(': ')}: {_polish(str(error))}"]
 
 
 def _inside(value: Any, plain: Any, where: str, key: str | None) -> Iterator[str]:
