@@ -116,12 +116,13 @@ def store_push(root: Path, _options: Options) -> int:
     """Send what the locks of this tree name and the shared store lacks."""
     from punie_build import shared, store
 
-    if shared.of(root) is None:
+    remote = shared.of(root)
+    if remote is None:
         raise UseError('no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml')
     here = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
     sent = sum(store.push(root, lock) for lock in here)
     print(f"{sent} files sent, for {len(here)} artifacts")
-    return 0
+    return 2 if remote.lost else 0
 
 
 def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:

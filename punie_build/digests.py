@@ -144,8 +144,9 @@ def of_listing(files: dict[str, str], only: tuple[str, ...] = ()) -> str:
 
 def of_tree(path: Path | str, only: tuple[str, ...] = (), pointers: bool = False) -> str:
     """One digest of a file, or of a folder's names and contents (`only` these); `absent` where there is nothing."""
-    with suppress(NotADirectoryError, FileNotFoundError):
-        return of_listing(of_folder(path, pointers), only)
-    with suppress(FileNotFoundError):
+    try:
+        if os.path.isdir(path):
+            return of_listing(of_folder(path, pointers), only)
         return of_pointed(path) if pointers else of_file(path)
-    return "absent"
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"

@@ -12,7 +12,7 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build, digests, doit_backend, states
+from punie_build import build, digests, doit_backend, settings, states
 from punie_build.doit_reporter import Reporter
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
@@ -34,6 +34,7 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
     root = root.resolve()
     try:
         recipe = load(root)
+        settings.of(root)
     except RecipeError as error:
         raise InvalidDodoFile(
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)

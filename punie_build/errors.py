@@ -27,7 +27,10 @@ class RecipeError(PunieError):
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(self.problems))
+        super().__init__(self.problems)  # what pickle makes it of again
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class DataError(PunieError):

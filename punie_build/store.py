@@ -32,10 +32,10 @@ DIGEST = re.compile(r"[0-9a-f]{64}")  # other names in the store: half-written f
 def put(root: Path, folder: Path, lock: Lock) -> None:
     """Keep a finished target: its blobs first, the action that names them last; then the same in the shared store."""
     for name, digest in lock.outputs.items():
-        if (place := blob(root, digest)).exists():
-            os.utime(place)  # as good as new: a collector that runs now leaves it
-        else:
-            _into(place, folder / name)
+        try:
+            os.utime(blob(root, digest))  # as good as new: a collector that runs now leaves it
+        except FileNotFoundError:
+            _into(blob(root, digest), folder / name)
     action = _action(root, lock.key)
     action.parent.mkdir(parents=True, exist_ok=True)
     locks.write(action, lock)
@@ -71,14 +71,15 @@ def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> L
         return None
     try:
         if not all(_copied(root, digest, out / name) for name, digest in lock.outputs.items()):
+            _distrust(root, lock)
             return None
+        action = _action(root, key)
+        action.parent.mkdir(parents=True, exist_ok=True)
+        if not action.exists():
+            locks.write(action, lock)
+        os.utime(action)  # used today: the collector counts from here
     except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
         return None  # collected under our hands, or a lock in which one name is a file and a folder
-    action = _action(root, key)
-    action.parent.mkdir(parents=True, exist_ok=True)
-    if not action.exists():
-        locks.write(action, lock)
-    os.utime(action)  # used today: the collector counts from here
     return lock
 
 
@@ -124,6 +125,14 @@ def _copied(root: Path, digest: str, target: Path) -> bool:
             return True
         blob(root, digest).unlink(missing_ok=True)  # it would only be met again
     return False
+
+
+def _distrust(root: Path, lock: Lock) -> None:
+    """Where one file of a target has rotted in the shared store, all of them are sent again when it is made."""
+    names = {_name("blobs", digest) for digest in lock.outputs.values()}
+    remote = shared.of(root)
+    if remote and remote.rotten & names:
+        remote.rotten |= names
 
 
 def _fetched(root: Path, digest: str) -> bool:
@@ -191,25 +200,29 @@ def gc(root: Path, named: Iterable[Lock], days: float, dry: bool = False) -> Swe
     now = time.time()
     keep = {name for lock in named for name in (lock.key, *lock.outputs.values())}
     old = []
-    for action in _files(root, "actions"):
+    actions = _files(root, "actions")
+    for action, stat in actions.items():
         record = locks.read(action) if DIGEST.fullmatch(action.name) else None
-        if record and (action.name in keep or now - action.stat().st_mtime <= days * 86400):
+        if record and (action.name in keep or now - stat.st_mtime <= days * 86400):
             keep.update(record.outputs.values())
-        elif DIGEST.fullmatch(action.name) or now - action.stat().st_mtime > GRACE:
+        elif DIGEST.fullmatch(action.name) or now - stat.st_mtime > GRACE:
             old.append(action)
-    blobs = {path: path.stat() for path in _files(root, "blobs")}
+    blobs = _files(root, "blobs")
     unnamed = [path for path, stat in blobs.items() if path.name not in keep and now - stat.st_mtime > GRACE]
     freed = sum(blobs[path].st_size for path in unnamed)
     held = sum(stat.st_size for stat in blobs.values()) - freed
+    seen = actions | blobs
     for path in () if dry else (*old, *unnamed):  # actions first: none may name a blob that is gone
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime_ns == seen[path].st_mtime_ns:  # else somebody needed it just now
+                path.unlink()
     return Swept(len(unnamed), freed, len(blobs) - len(unnamed), held)
 
 
 def verify(root: Path) -> Iterator[str]:
     """Read every blob; a line for each that is not what its name says, and for each action that lacks one. Rotten ones go."""
     for path in _named(root, "blobs"):
-        if digests.read(path) != path.name:
+        if _digest(path) != path.name:
             path.unlink(missing_ok=True)
             yield f"blob {path.name[:12]}: its bytes are others - removed, it is made or fetched again when needed"
     for path in _named(root, "actions"):
@@ -221,9 +234,21 @@ def verify(root: Path) -> Iterator[str]:
             yield f"action {path.name[:12]} ({lock.facts.kind}): {missing} of {len(lock.outputs)} files are missing - it is fetched or made again when needed"
 
 
+def _digest(path: Path) -> str:
+    with suppress(FileNotFoundError):
+        return digests.read(path)
+    return path.name  # collected meanwhile: nothing to say of it
+
+
 def _named(root: Path, kind: str) -> Iterator[Path]:
     return (path for path in _files(root, kind) if DIGEST.fullmatch(path.name))
 
 
-def _files(root: Path, kind: str) -> Iterator[Path]:
-    return (path for path in sorted((root / layout.STATE / "store" / kind).glob("*/*")) if path.is_file())
+def _files(root: Path, kind: str) -> dict[Path, os.stat_result]:
+    """Every file of the store as it is now; others may write to it and collect from it meanwhile."""
+    found = {}
+    for path in sorted((root / layout.STATE / "store" / kind).glob("*/*")):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                found[path] = path.stat()
+    return found

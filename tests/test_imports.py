@@ -11,9 +11,9 @@ PACKAGE = Path(punie_build.__file__).parent
 
 LAYERS = (
     {"spec", "errors", "examples", "stats", "validation"},
-    {"editor_tools", "authored", "samples", "python2", "sources", "filters", "mixing", "gates", "adapters", "checks", "suites", "tokens", "identity"},
+    {"editor_tools", "authored", "samples", "python2", "sources", "filters", "mixing", "neardup", "dialects", "calls_in_text", "gates", "adapters", "checks", "suites", "tokens", "identity"},
     {"recipe", "loading", "settings"},
-    {"layout", "digests", "jsonl", "fingerprint", "tools", "locks", "shared", "store", "branches", "events", "screen", "turns", "workers", "publishing", "tether", "children", "blas", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
+    {"layout", "digests", "jsonl", "fingerprint", "tools", "locks", "shared", "store", "branches", "events", "screen", "turns", "workers", "publishing", "tether", "children", "blas", "readers", "downloads", "more_sources", "bases", "conformance", "serving", "asking", "witness", "trainer", "training"},
     {"graph", "data_steps", "evaluating", "comparing", "reporting", "explaining", "states", "planning", "build", "checking", "formats", "provenance"},
     {"steps", "cli", "doit_tasks", "doit_reporter", "doit_backend", "testing"},
 )  # fmt: skip
