@@ -10,22 +10,28 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class FakeHub:
-    """A Hugging Face Hub of local folders: model info, file tree and downloads, each repo at the one commit `COMMIT`.
+    """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, each at the one commit `COMMIT`.
 
-    `asked` holds the path of every request, in order.
+    `asked` holds the path of every request, in order; `sent` how many bytes of files went out. A tree comes in pages of
+    `page` files.
     """
 
-    def __init__(self, repos: dict[str, Path]) -> None:
-        self.repos, self.asked = repos, list[str]()
+    def __init__(
+        self, repos: dict[str, Path] | None = None, datasets: dict[str, Path] | None = None, page: int = 1000
+    ) -> None:
+        self.kinds = {"models": repos or {}, "datasets": datasets or {}}
+        self.asked, self.sent, self.page = list[str](), 0, page
 
     def __enter__(self) -> FakeHub:
         hub = self
@@ -52,33 +58,54 @@ class FakeHub:
         self.server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler, body: bool) -> None:
-        path = request.path.partition("?")[0]
+        path, _, query = request.path.partition("?")
         self.asked.append(path)
-        api = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path)
-        file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-        if api and api[1] in self.repos and api[3] == COMMIT:
-            files = sorted(path for path in self.repos[api[1]].iterdir() if path.is_file())
-            listed: Any = [_entry(path) for path in files]
-            if api[2] == "revision":
-                listed = {"id": api[1], "sha": COMMIT, "siblings": [{"rfilename": path.name} for path in files]}
-            _send(request, 200, json.dumps(listed).encode(), {"Content-Type": "application/json"}, body)
-        elif file and file[1] in self.repos and file[2] == COMMIT and (self.repos[file[1]] / file[3]).is_file():
-            content = (self.repos[file[1]] / file[3]).read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()}"'
-            _send(request, 200, content, {"ETag": etag, "X-Repo-Commit": COMMIT}, body)
+        api = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path)
+        file = re.fullmatch(r"(?:/(datasets))?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if api and (folder := self.kinds[api[1]].get(api[2])) and api[4] == COMMIT:
+            found = sorted(path for path in folder.rglob("*") if path.is_file())
+            if api[3] == "revision":
+                names = [{"rfilename": path.relative_to(folder).as_posix()} for path in found]
+                _json(request, {"id": api[2], "sha": COMMIT, "siblings": names}, {}, body)
+            else:
+                start = int(parse_qs(query).get("cursor", ["0"])[0])
+                more = f'<{self.url}{path}?recursive=true&cursor={start + self.page}>; rel="next"'
+                listed = [_entry(folder, path) for path in found[start : start + self.page]]
+                _json(request, listed, {"Link": more} if start + self.page < len(found) else {}, body)
+        elif file and file[3] == COMMIT and (place := self.place(file[1] or "models", file[2], unquote(file[4]))):
+            etag = f'"{hashlib.sha256(place.read_bytes()).hexdigest()}"'
+            _head(request, 200, {"ETag": etag, "X-Repo-Commit": COMMIT, "Content-Length": str(place.stat().st_size)})
+            if body:
+                self.send(request, place)
         else:
-            _send(request, 404, b"", {"X-Error-Code": "RevisionNotFound"}, body)
+            _head(request, 404, {"X-Error-Code": "RevisionNotFound", "Content-Length": "0"})
+
+    def place(self, kind: str, repo: str, name: str) -> Path | None:
+        folder = self.kinds[kind].get(repo)
+        return folder / name if folder and (folder / name).is_file() else None
+
+    def send(self, request: BaseHTTPRequestHandler, place: Path) -> None:
+        """The content of a file, until it has gone out or whoever asked has hung up."""
+        with place.open("rb") as file, suppress(ConnectionError):
+            while piece := file.read(2**16):
+                request.wfile.write(piece)
+                self.sent += len(piece)
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"type": "file", "path": path.name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324 - git's own name
+def _entry(folder: Path, path: Path) -> dict[str, Any]:
+    content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+    return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324 - git's own name
 
 
-def _send(request: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict[str, str], body: bool) -> None:
-    request.send_response(status)
-    for name, value in (headers | {"Content-Length": str(len(content))}).items():
-        request.send_header(name, value)
-    request.end_headers()
+def _json(request: BaseHTTPRequestHandler, value: Any, headers: dict[str, str], body: bool) -> None:
+    content = json.dumps(value).encode()
+    _head(request, 200, {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers})
     if body:
         request.wfile.write(content)
+
+
+def _head(request: BaseHTTPRequestHandler, status: int, headers: dict[str, str]) -> None:
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name, value)
+    request.end_headers()

@@ -50,7 +50,7 @@ def material(
         *({"event": "valid", "iteration": k, "loss": 2.0 / (k + 1)} for k in (0, 10)),
         {"event": "train", "iteration": 10, "loss": 0.3},
     ]
-    data = (("raw", Stats({"train": Sifted(10, 8, {"language": 2})}, categories={}, sources={})),)
+    data = (("raw", Stats({"train": Sifted(seen=10, kept=8, dropped={"language": 2})}, categories={}, sources={})),)
     return Material(
         result=compared("cmp", arms),
         suite=suite,
