@@ -9,7 +9,6 @@ from punie_build import conformance, digests, layout
 from punie_build.adapters import Base
 from punie_build.errors import ModelError
 
-
 OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base that decide what it says
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Self
 
 KILL_SECONDS = 5.0
 
@@ -26,17 +27,24 @@ class Child:
     ) -> None:
         self.module, self.arguments, self.log = module, arguments, log
         self.env, self.patience = dict(env or {}), patience
+        self.output: IO[bytes] | None = None  # where what it prints goes, if not into the log
+        self.folder: Path | None = None
 
-    def __enter__(self) -> Child:
+    def words(self, rope: int) -> list[str]:
+        """The command: it ends with whoever holds the other end of the pipe `rope`."""
+        return [sys.executable, "-m", "punie_build.tether", str(rope), self.module, *self.arguments]
+
+    def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         read, self._rope = os.pipe()
         try:
-            with self.log.open("wb") as output:
+            with self.log.open("wb") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "punie_build.tether", str(read), self.module, *self.arguments],
+                    self.words(read),
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    stdout=self.output or log,
+                    stderr=log,
+                    cwd=self.folder,
                     pass_fds=(read,),
                     start_new_session=True,
                     env={**os.environ, **self.env},

@@ -7,6 +7,7 @@
     punie-build store gc           remove from the store what no lock names and nobody used for a while
     punie-build store verify       read every blob of the store
     punie-build store push         give the shared store all that the locks name
+    punie-build dataset ...        the steps of recipes on any folder, without a recipe (`by_hand`)
 
 Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes.
 To add a command: a function `(root, options) -> exit code`, and its row in `COMMANDS`.
@@ -198,18 +199,27 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    commands = dict(COMMANDS)
+    if arguments[:1] == ["dataset"]:  # what reads data is imported for those who do
+        from punie_build import by_hand
+
+        commands |= by_hand.COMMANDS
     parser = argparse.ArgumentParser(
         prog="punie-build",
         description="Commands beside doit. `doit` builds, `doit list` shows what there is.",
         epilog=EXITS,
     )
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
-    for name, (function, options) in COMMANDS.items():
+    if len(commands) == len(COMMANDS):
+        groups[""].add_parser(
+            "dataset", help="by hand, on any folder: download, validate, stats, filter, merge, audit, head"
+        )
+    for name, (function, options) in commands.items():
         group, _, short = name.rpartition(" ")
         if group not in groups:
             over = groups[""].add_parser(
-                group, help=f"the {group}: " + ", ".join(n.split()[1] for n in COMMANDS if n.startswith(f"{group} "))
+                group, help=f"the {group}: " + ", ".join(n.split()[1] for n in commands if n.startswith(f"{group} "))
             )
             groups[group] = over.add_subparsers(required=True, metavar="COMMAND")
         says = (function.__doc__ or "").splitlines()[0]
@@ -220,7 +230,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(words).parse_args(words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign shows its number
     try:

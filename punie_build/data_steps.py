@@ -5,20 +5,27 @@ Every example that comes in is kept or dropped with the reason: `seen = kept + d
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from punie_build import jsonl, mixing
+from punie_build import jsonl, mixing, splitting
 from punie_build.errors import DataError
-from punie_build.examples import SPLITS, Row
-from punie_build.filters import AnyFilter
+from punie_build.examples import SPLITS, Row, parse, view
+from punie_build.filters import Context
+from punie_build.gathering import Unreadable, gather, readable
+from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
+from punie_build.sifting import Chain
+from punie_build.sifting import Sifted as Sift
 
 
 class Sifted(Struct):
@@ -36,13 +43,15 @@ class Sifted(Struct):
 
 
 class Stats(Struct):
-    """`stats.json` of a data folder. `reasons` are the filters in their order; `sources` counts what a mix took from each."""
+    """`stats.json` of a data folder. `reasons` are the filters in their order; `changed` counts the rows that maps rewrote;
+    `sources` what a mix took from each."""
 
     splits: dict[str, Sifted]
     messages: int = 0
     categories: dict[str, int] = {}
     reasons: tuple[str, ...] = ()
     sources: dict[str, int] = {}
+    changed: int = 0
 
     @property
     def total(self) -> Sifted:
@@ -99,6 +108,29 @@ class Writer:
             msgspec.json.encode({"reason": reason, "split": split, "example": msgspec.Raw(row.line)}) + b"\n"
         )
 
+    def unreadable(self, split: str, row: Unreadable) -> None:
+        counts = self.stats.splits[split]
+        counts.seen += 1
+        counts.dropped["unreadable"] = counts.dropped.get("unreadable", 0) + 1
+        said = {"reason": "unreadable", "split": split, "why": row.reason, "line": row.line.decode("utf-8", "replace")}
+        self.files["dropped"].write(msgspec.json.encode(said) + b"\n")
+
+    def block(self, split: str, sifted: Sift, reasons: tuple[str, ...]) -> None:
+        """Write a block of a stage: the kept lines as they are, the dropped ones with their reason."""
+        counts, stats = self.stats.splits[split], self.stats
+        counts.seen += len(sifted.kept) + len(sifted.dropped)
+        counts.kept += len(sifted.kept)
+        counts.rows += len(sifted.kept)
+        stats.messages += sifted.messages
+        stats.changed += sifted.changed
+        for category, count in sifted.categories.items():
+            stats.categories[category] = stats.categories.get(category, 0) + count
+        for place, _ in sifted.dropped:
+            counts.dropped[reasons[place]] = counts.dropped.get(reasons[place], 0) + 1
+        self.files[split].writelines(sifted.kept)
+        heads = [b'{"reason":%b,"split":"%b","example":' % (msgspec.json.encode(r), split.encode()) for r in reasons]
+        self.files["dropped"].writelines(b"%b%b}\n" % (heads[place], line.rstrip()) for place, line in sifted.dropped)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -116,39 +148,40 @@ def rows(folder: Path) -> Iterator[tuple[str, Row]]:
         yield path.stem, row
 
 
-def dataset(name: str, spec: Dataset, root: Path, out: Path) -> Stats:
+def dataset(name: str, spec: Dataset, root: Path, out: Path, scratch: Path | None = None) -> Stats:
     """Read a source. Raises DataError naming every line that is not an example."""
     for place in spec.source.inputs():
         if not (root / place).exists():
             raise DataError(f"dataset.{name}: {place}: not there - put the data there, or correct `path`")
-    with Writer(out) as writer:
-        for side, row in spec.source.rows(root, jsonl.read_all):
-            writer.keep(side or spec.split.side(row), row)
+    with Writer(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
+        found = gather(root, spec.source, spec.dialect, scratch or out / "scratch")
+        for side, row in found if spec.unreadable == "drop" else readable(found):
+            if isinstance(row, Unreadable):
+                writer.unreadable(side or "train", row)
+            elif side:
+                writer.keep(side, row)
+            else:
+                unsplit.write(row.line + b"\n")
+
+        def again() -> Iterator[Row]:
+            unsplit.seek(0)
+            return (parse(line.rstrip(b"\n")) for line in unsplit)
+
+        sides = splitting.sides(lambda: (row.example for row in again()), spec.split)
+        for side, row in zip(sides, again(), strict=True):
+            writer.keep(side, row)
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: no examples at all - is `path` the right folder?")
     return writer.stats
 
 
-def reasons(filters: tuple[AnyFilter, ...]) -> list[str]:
-    """What each filter's drops are called: its type, numbered where one occurs again."""
-    names = [str(filter_.__struct_config__.tag) for filter_ in filters]
-    return [
-        name if names.count(name) == 1 else f"{name} {names[: index + 1].count(name)}"
-        for index, name in enumerate(names)
-    ]
-
-
-def stage(name: str, spec: Stage, source: Path, out: Path) -> Stats:
+def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | None = None) -> Stats:
     """Sift: the first filter to object is the reason. Raises DataError if a split that had rows has none left."""
-    tests = [(reason, filter_.predicate()) for reason, filter_ in zip(reasons(spec.filters), spec.filters, strict=True)]
+    chain = Chain(spec.maps, spec.filters, context or Context())
     with Writer(out) as writer:
-        writer.stats.reasons = tuple(reason for reason, _ in tests)
-        for split, row in rows(source):
-            objection = next((reason for reason, keep in tests if not keep(row.example)), None)
-            if objection is None:
-                writer.keep(split, row)
-            else:
-                writer.drop(split, row, objection)
+        writer.stats.reasons = chain.reasons
+        for split, sifted in chain.sift(source):
+            writer.block(split, sifted, chain.reasons)
         for split, counts in writer.stats.splits.items():
             if counts.seen and not counts.kept:
                 worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
@@ -158,33 +191,79 @@ def stage(name: str, spec: Stage, source: Path, out: Path) -> Stats:
     return writer.stats
 
 
-def mix(name: str, spec: Mix, sources: Iterable[Path], out: Path) -> Stats:
+class Place(NamedTuple):
+    """Where a row lies: rows of a mix are not held in memory, about 200 bytes each are."""
+
+    file: int
+    offset: int
+    length: int
+    name: str
+
+    def identity(self) -> str:
+        return self.name
+
+
+class Files:
+    """Files of rows, open for reading anywhere in them."""
+
+    def __init__(self, paths: Sequence[Path], stack: ExitStack) -> None:
+        self.paths = paths
+        self.files = [stack.enter_context(path.open("rb")) for path in paths]
+
+    def places(self) -> Iterator[Place]:
+        for number, path in enumerate(self.paths):
+            offset = 0
+            for lines in jsonl.blocks(path):
+                for line in lines:
+                    yield Place(number, offset, len(line), view(line).identity())
+                    offset += len(line)
+
+    def line(self, place: Place) -> bytes:
+        return os.pread(self.files[place.file].fileno(), place.length, place.offset)
+
+    def row(self, place: Place) -> Row:
+        line = self.line(place).rstrip(b"\r\n")
+        return Row(line, view(line))
+
+
+def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path) -> Stats:
     """Merge, drop twins, split anew, shuffle. Raises DataError if nothing is left to train or to validate on."""
-    taken: list[tuple[mixing.Part, Row]] = []
-    for part, source in zip(spec.parts(), sources, strict=True):
-        taken += [(part, row) for row in mixing.choose([row for _, row in rows(source)], part, spec.seed)]
-    first, twins = mixing.unique(taken)
-    with Writer(out) as writer:
-        writer.stats.reasons = ("twin",)
-        copies = []
-        for part, row in first:
-            writer.stats.sources[part.name] = writer.stats.sources.get(part.name, 0) + 1
-            if spec.split.side(row) == "train":
-                copies += [row] * mixing.repeated(row, part, spec.seed)
-        ordered = mixing.shuffled([row for _, row in first], spec.seed)
-        for row in ordered:
-            side = spec.split.side(row)
-            if side != "train":
-                writer.keep(side, row)
-        met: set[str] = set()
-        for row in mixing.shuffled(copies, spec.seed):
-            (writer.put if row.identity() in met else writer.keep)("train", row)
-            met.add(row.identity())
-        for _, row in twins:
-            writer.drop(spec.split.side(row), row, "twin")
-        for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
-            if share and not writer.stats.splits[split].kept:
-                raise DataError(
-                    f"mix.{name}: {split} is empty: {len(first)} rows are too few for this split - add data, or change split.{split}"
-                )
+    with ExitStack() as stack:
+        taken: list[tuple[Part, Place]] = []
+        paths = [source / f"{split}.jsonl" for source in sources for split in SPLITS]
+        files = Files(paths, stack)
+        everything = list(files.places())
+        for number, part in enumerate(spec.parts()):
+            mine = [place for place in everything if place.file // len(SPLITS) == number]
+            taken += [(part, place) for place in mixing.choose(mine, part, spec.seed)]
+        first, twins = mixing.unique(taken)
+        sides = splitting.sides(lambda: (files.row(place).example for _, place in first), spec.split)
+        with Writer(out) as writer:
+            _write_mix(writer, spec, files, list(zip(first, sides, strict=True)))
+            for _, place in twins:
+                writer.drop("train", files.row(place), "twin")
+    for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
+        if share and not writer.stats.splits[split].kept:
+            raise DataError(
+                f"mix.{name}: {split} is empty: {len(first)} rows are too few for this split, and those of one question are on one side - add data, or change split.{split} or split.group_by"
+            )
     return writer.stats
+
+
+def _write_mix(writer: Writer, spec: Mix, files: Files, first: list[tuple[tuple[Part, Place], str]]) -> None:
+    writer.stats.reasons = ("twin",)
+    for (part, _), _ in first:
+        writer.stats.sources[part.name] = writer.stats.sources.get(part.name, 0) + 1
+    held = {place: side for (_, place), side in first if side != "train"}
+    for place in mixing.shuffled(held, spec.seed):
+        writer.keep(held[place], files.row(place))
+    copies = [
+        place
+        for (part, place), side in first
+        if side == "train"
+        for _ in range(mixing.repeated(place, part, spec.seed))
+    ]
+    met: set[Place] = set()
+    for place in mixing.shuffled(copies, spec.seed):
+        (writer.put if place in met else writer.keep)("train", files.row(place))
+        met.add(place)

@@ -18,25 +18,28 @@ Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
 
 
-class Function(Struct, frozen=True):
+class Function(Struct, frozen=True, gc=False):
     """What is called, with the arguments as JSON text (OpenAI) or as an object (what templates like)."""
 
     name: str
     arguments: str | dict[str, Any] = "{}"
 
 
-class ToolCall(Struct, frozen=True):
+class ToolCall(Struct, frozen=True, gc=False):
     function: Function
     id: str | None = None
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
+    """`tool_call_id`, in a tool's message, names the call it answers."""
+
     role: Role
     content: str | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
+    tool_call_id: str | None = None
 
 
-class Example(Struct, frozen=True):
+class Example(Struct, frozen=True, gc=False):
     """A conversation: at least one message. `tools` are the declarations the assistant could see."""
 
     messages: tuple[Message, ...]
@@ -51,6 +54,22 @@ class Example(Struct, frozen=True):
         """Every tool call of the conversation, in order."""
         return (call.function for message in self.messages for call in message.tool_calls or ())
 
+    def text(self) -> str:
+        """All that is said and called, a line each: what makes two conversations alike."""
+        return "\n".join(
+            [*self.said("user", "assistant", "tool"), *(f"{call.name} {call.arguments}" for call in self.calls())]
+        )
+
+    def identity(self) -> str:
+        """A name for what the example teaches: equal for equal messages, calls and tools, whatever the spelling of the JSON
+        and the ids of the calls."""
+        messages = [(m.role, m.content or "", [call.function for call in m.tool_calls or ()]) for m in self.messages]
+        return hashlib.sha256(msgspec.json.encode([messages, self.tools], order="deterministic")).hexdigest()
+
+    def question(self) -> str:
+        """What groups examples that must stay on one side of a split: the first thing the user says."""
+        return next(self.said("user"), "") or self.identity()
+
 
 class Row(Struct, frozen=True):
     """A line as it was read, without its line end, and what it says."""
@@ -59,17 +78,13 @@ class Row(Struct, frozen=True):
     example: Example
 
     def identity(self) -> str:
-        """A name for what the row teaches: equal for equal messages and tools, whatever the spelling of the JSON."""
-        return hashlib.sha256(
-            msgspec.json.encode([self.example.messages, self.example.tools], order="deterministic")
-        ).hexdigest()
+        return self.example.identity()
 
     def question(self) -> str:
-        """What groups rows that must stay on one side of a split: the first thing the user says."""
-        return next(self.example.said("user"), "") or self.identity()
+        return self.example.question()
 
 
-_decode = msgspec.json.Decoder(Example).decode
+view = msgspec.json.Decoder(Example).decode  # a line that is known to be good -> what it says
 
 
 def parse(line: bytes) -> Row:
@@ -81,9 +96,11 @@ def parse(line: bytes) -> Row:
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
     try:
-        example = _decode(line)
+        example = view(line)
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error))) from None
+    except RecursionError:
+        raise ValueError("nested too deep - is this a conversation?") from None
     except msgspec.DecodeError as error:
         raise ValueError(f"not JSON: {error} - one JSON object a line") from None
     if not example.messages:

@@ -84,7 +84,14 @@ class Definition(Struct, frozen=True):
 
 @cache
 def _module(name: str) -> dict[str, Definition]:
-    return definitions(name, (HERE / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    path = _path(name)
+    return definitions(name, path.read_text(encoding="utf-8")) if path else {}
+
+
+def _path(name: str) -> Path | None:
+    """The file of a module or of a package; None if there is none of that name."""
+    place = HERE / name.replace(".", "/")
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if name and path.exists()), None)
 
 
 def definitions(module: str, source: str) -> dict[str, Definition]:
@@ -96,7 +103,8 @@ def definitions(module: str, source: str) -> dict[str, Definition]:
         for name in _names(statement):
             statements.setdefault(name, []).append(statement)
     known = set(statements)
-    return {
+    passed_on = {name: Definition("", (symbol,)) for name, symbol in bound.items() if symbol[1] and name not in known}
+    return passed_on | {
         name: Definition(
             "".join(meaning(statement) for statement in body),
             tuple(
@@ -115,8 +123,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, Symbol]]:
             inner = (node.module or "").removeprefix(PACKAGE).removeprefix(".")
             for alias in node.names:
                 whole = f"{inner}.{alias.name}".removeprefix(".")
-                is_module = (HERE / f"{whole.replace('.', '/')}.py").exists()
-                yield alias.asname or alias.name, ((whole, "") if is_module else (inner, alias.name))
+                yield alias.asname or alias.name, ((whole, "") if _path(whole) else (inner, alias.name))
 
 
 def _names(statement: ast.stmt) -> list[str]:

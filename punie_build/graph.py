@@ -14,8 +14,7 @@ from msgspec import Struct
 from punie_build import layout
 from punie_build.adapters import Adapter, Base
 from punie_build.examples import SPLITS
-from punie_build.recipe import ARMS, DATA, Described, Eval, Recipe
-from punie_build.sources import Local
+from punie_build.recipe import ARMS, DATA, SUITES, Described, Eval, Recipe
 
 ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
 REMARKS = ("description", "gates")  # what a recipe says of an artifact without changing it
@@ -104,20 +103,39 @@ def _label(recipe: Recipe, name: str, kinds: tuple[str, ...] = DATA) -> str:
 
 def _data(recipe: Recipe, described: Described) -> Task:
     spec = described.spec
-    names = [name for _, _, name in described.references()]
+    names = [name for _, kinds, name in described.references() if kinds == DATA]
+    suites = sorted({name for _, kinds, name in described.references() if kinds == SUITES})
     inputs = tuple(layout.target("dataset", name) for name in names)
     if described.kind == "dataset":
         kind = msgspec.to_builtins(spec.source)["type"]
         doc, inputs = (
-            f"examples from {spec.source.path if isinstance(spec.source, Local) else kind}",
+            f"examples from {_from(spec.source, kind)}",
             spec.source.inputs(),
         )
     elif described.kind == "stage":
-        doc = f"{spec.from_} sifted by {', '.join(f['type'] for f in msgspec.to_builtins(spec.filters))}"
+        maps, filters = ([each["type"] for each in msgspec.to_builtins(some)] for some in (spec.maps, spec.filters))
+        parts = ([f"rewritten by {', '.join(maps)}"] if maps else []) + (
+            [f"sifted by {', '.join(filters)}"] if filters else []
+        )
+        doc = f"{spec.from_} {', '.join(parts)}"
     else:
         doc = f"{' + '.join(names)}, split without leakage"
     reads = ROWS if names else ()
-    return _task(described, doc, needs=tuple(_label(recipe, name) for name in names), inputs=inputs, reads=reads)
+    based = {name for _, kinds, name in described.references() if kinds == ("base",)}
+    return _task(
+        described,
+        doc,
+        needs=tuple(_label(recipe, name) for name in names),
+        inputs=inputs,
+        reads=reads,
+        base=recipe.find(("base",), based.pop()).spec if based else None,
+        config={"cases": {name: recipe.suite_digest(name) for name in suites}} if suites else {},
+    )
+
+
+def _from(source: Any, kind: str) -> str:
+    place = next((getattr(source, key) for key in ("path", "repo", "url") if hasattr(source, key)), None)
+    return str(place or " ".join(getattr(source, "argv", ())) or kind)
 
 
 def _adapter(recipe: Recipe, described: Described) -> Task:
@@ -183,6 +201,6 @@ def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
         while waiting:
             data = waiting.pop()
             found.append(data.label)
-            waiting += [recipe.find(DATA, name) for _, _, name in data.references()]
+            waiting += [recipe.find(DATA, name) for _, kinds, name in data.references() if kinds == DATA]
         yield from dict.fromkeys(reversed(found))
         yield f"adapter:{arm}"

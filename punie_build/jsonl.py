@@ -11,6 +11,7 @@ from punie_build.examples import Row, parse
 
 LONGEST_LINE = 16 * 2**20  # bytes; one conversation is kilobytes, so a longer line is a file that is not JSONL
 SHOWN = 20
+BLOCK = 2**20
 LFS = b"version https://git-lfs.github.com/spec/"  # what stands in a file whose content git keeps elsewhere
 
 
@@ -25,6 +26,13 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
             yield number, None
         else:
             yield number, chunk.rstrip(b"\r\n")
+
+
+def blocks(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a file of ours, with their ends, about BLOCK bytes at a time."""
+    with path.open("rb") as file:
+        while lines_ := file.readlines(BLOCK):
+            yield lines_
 
 
 def problems(path: Path) -> Iterator[str | Row]:

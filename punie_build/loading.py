@@ -105,7 +105,10 @@ class _Loader:
         """Only data can be made from itself: stages and mixes refer to data."""
         nodes = {name: described for (kind, name), described in self.artifacts.items() if kind in DATA}
         sorter = TopologicalSorter(
-            {name: [other for _, _, other in described.references()] for name, described in nodes.items()}
+            {
+                name: [other for _, kinds, other in described.references() if kinds == DATA]
+                for name, described in nodes.items()
+            }
         )
         try:
             sorter.prepare()
@@ -165,8 +168,11 @@ def _paths(spec: Any) -> Iterator[tuple[str, str]]:
     for key in ("path", "file"):
         if (place := getattr(spec, key, None)) is not None:
             yield key, place
-    if isinstance(spec, Dataset) and isinstance(spec.source, Local):
-        yield "source.path", spec.source.path
+    if isinstance(spec, Dataset):
+        yield from (
+            ("source.path" if isinstance(spec.source, Local) else "source.reads", place)
+            for place in spec.source.inputs()
+        )
 
 
 def escapes(place: str) -> str | None:

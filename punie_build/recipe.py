@@ -20,31 +20,50 @@ from msgspec import Meta, Struct, field
 from punie_build.adapters import Adapter, Base
 from punie_build.filters import AnyFilter
 from punie_build.gates import Gate
-from punie_build.mixing import Part, Split
+from punie_build.maps import AnyMap
+from punie_build.mixing import Part
 from punie_build.sources import AnySource
 from punie_build.spec import Spec, digest
+from punie_build.splitting import Split
 from punie_build.suites import Suite
 
 HERE = Path(__file__).parent
+Dialect = Literal[
+    "auto", "messages", "sharegpt", "alpaca", "prompt-completion", "text",
+    "glaive", "hermes", "qwen3-coder", "fenced-json", "code-mode",
+]  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Dataset(Spec, frozen=True, kw_only=True):
-    """Examples from a source, as chat JSONL in train, valid and test. `split` is for sources that have no sides of their own."""
+    """Examples from a source, as chat JSONL in train, valid and test. `split` is for sources that have no sides of their own.
+
+    `dialect` says how the source writes conversations down; `auto` looks at each row. `unreadable = "drop"` keeps what cannot be
+    read in dropped.jsonl, with the reason; by default it is an error.
+    """
 
     source: AnySource
+    dialect: Dialect = "auto"
+    unreadable: Literal["error", "drop"] = "error"
     split: Split = Split(valid=0.1, test=0.1)
     gates: tuple[Gate, ...] = ()
     description: str = ""
 
 
 class Stage(Spec, frozen=True, kw_only=True):
-    """A dataset sifted by filters, one after another; the first to object is the reason."""
+    """A dataset sifted by filters, one after another; the first to object is the reason. `maps` rewrite rows before that."""
 
     from_: str = field(name="from")
-    filters: Annotated[tuple[AnyFilter, ...], Meta(min_length=1)]
+    filters: Annotated[tuple[AnyFilter, ...], Meta(max_length=200)] = ()
+    maps: tuple[AnyMap, ...] = ()
     gates: tuple[Gate, ...] = ()
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.filters or self.maps):
+            raise ValueError("a stage without `filters` and `maps` does nothing - give it one")
+        if len({base for each in self.filters if (base := getattr(each, "base", None))}) > 1:
+            raise ValueError("its filters name two bases - make two stages of it")
 
 
 class Mix(Spec, frozen=True, kw_only=True):
@@ -119,6 +138,12 @@ REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the n
 }
 
 
+FILTERS_REFER: dict[str, tuple[str, ...]] = {
+    "suites": SUITES,
+    "base": ("base",),
+}  # the same for the fields of a stage's filters
+
+
 class Described(Struct, frozen=True):
     """One artifact as a recipe describes it, and where. `spec` is None while loading, if the table has mistakes."""
 
@@ -158,6 +183,13 @@ class Recipe(Struct, frozen=True):
 
 def references(kind: str, table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """What a table of this kind refers to: (field, kinds it may be, name). The table may have mistakes elsewhere."""
+    filters = table.get("filters") if kind == "stage" else None
+    for place, filter_ in enumerate(filters if isinstance(filters, list | tuple) else ()):
+        for field_, kinds in FILTERS_REFER.items():
+            value = filter_.get(field_) if isinstance(filter_, dict) else None
+            for name in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(name, str):
+                    yield f"filters[{place}].{field_}", kinds, name
     for field_, kinds in REFERS.get(kind, {}).items():
         value = table.get(field_)
         for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):

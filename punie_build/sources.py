@@ -1,29 +1,36 @@
-"""Sources: where raw examples come from.
+"""Sources: where raw examples come from. What a source names is got and read by `gathering`.
 
-To add one: a class with `rows`, its name in `AnySource` at the end of the file, a test. A source gives rows by split; rows without a split
-(None) are split by the dataset. Reading files is left to the caller, who passes `read`.
+To add one: a class, its name in `AnySource` at the end of the file, a case in `gathering`, a test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Annotated
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
 
-import msgspec
 from msgspec import Meta
 
-from punie_build.examples import SPLITS, Row, parse
 from punie_build.spec import Kind
 
-Read = Callable[[Iterable[Path]], Iterator[tuple[Path, Row]]]  # jsonl.read_all
+Format = Literal[
+    "jsonl", "jsonl.gz", "jsonl.zst", "ndjson", "ndjson.gz", "ndjson.zst", "json", "json.gz", "json.zst",
+    "csv", "csv.gz", "csv.zst", "tsv", "tsv.gz", "tsv.zst", "parquet",
+]  # fmt: skip
+Limit = Annotated[int, Meta(ge=1)]  # the first so many rows of each side, in the order of the files
+Words = Annotated[str, Meta(min_length=1)]
+
+SCRIPT = re.compile(r"[^\0:=]+\.(py|sh|pl|rb|js|ts|lua|jq|awk|sql)")
+LANGUAGES = {"cpp": "C++", "csharp": "C#", "javascript": "JavaScript", "typescript": "TypeScript", "php": "PHP"}
+TICKS = re.compile(r"`{3,}")
+DOCSTRINGS = ("func_documentation_string", "docstring")
+CODE = ("func_code_string", "whole_func_string", "code", "original_string")
+TITLES = ("func_name", "name")
 
 
 class Source(Kind, frozen=True, kw_only=True):
-    def rows(self, root: Path, read: Read) -> Iterator[tuple[str | None, Row]]:
-        """Every example with the split it belongs to, or None; `root` is the project's folder."""
-        raise NotImplementedError
-
     def inputs(self) -> tuple[str, ...]:
         """Paths in the project that this source reads."""
         return ()
@@ -35,36 +42,133 @@ class Sample(Source, frozen=True, kw_only=True):
     max_examples: Annotated[int, Meta(ge=1)] = 100
     seed: int = 0
 
-    def rows(self, root: Path, read: Read) -> Iterator[tuple[str | None, Row]]:
+    def records(self) -> Iterator[dict[str, Any]]:
         from punie_build.samples import sample
 
-        return ((None, parse(msgspec.json.encode(sample(self.seed, index)))) for index in range(self.max_examples))
+        return (sample(self.seed, index) for index in range(self.max_examples))
 
 
 class HandAuthored(Source, frozen=True, kw_only=True):
     """The conversations shipped with punie-build: seven editor tools, written one by one."""
 
-    def rows(self, root: Path, read: Read) -> Iterator[tuple[str | None, Row]]:
+    def records(self) -> Iterator[dict[str, Any]]:
         from punie_build.authored import conversations
 
-        return ((None, parse(msgspec.json.encode(conversation))) for conversation in conversations())
+        return iter(conversations())
 
 
 class Local(Source, frozen=True, kw_only=True):
-    """Chat JSONL in the project: a file, or a folder. A folder's train, valid and test files keep their sides."""
+    """Chat rows in the project: a file, or a folder. A folder's train, valid and test files keep their sides.
+
+    The name's end says the format; `format` says it for a file that is called otherwise.
+    """
 
     path: str
+    format: Format | None = None
+    limit: Limit | None = None
 
     def inputs(self) -> tuple[str, ...]:
         return (self.path,)
 
-    def rows(self, root: Path, read: Read) -> Iterator[tuple[str | None, Row]]:
-        place = root / self.path
-        files = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
-        sides = {file: (file.stem if file.stem in SPLITS else None) for file in files}
-        if any(sides.values()):  # a folder in mlx-lm's layout: other files beside the splits are not part of it
-            files = [file for file in files if sides[file]]
-        return ((sides[file], row) for file, row in read(files))
+
+class Http(Source, frozen=True, kw_only=True):
+    """One file at an address of the web, known by its digest: what has another one is not taken. Its rows have no sides.
+
+    The name's end says the format; `format` says it for an address that ends otherwise. `max_mb`: a larger file is not
+    downloaded to its end.
+    """
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/@?#]+/\S*$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    format: Format | None = None
+    limit: Limit | None = None
+    max_mb: Annotated[int, Meta(ge=1)] = 20_000
+
+    def __post_init__(self) -> None:
+        if not self.format and not self.form:
+            raise ValueError(
+                f"the address does not end in a format - add `format`, one of {', '.join(get_args(Format))}"
+            )
+
+    @property
+    def form(self) -> str | None:
+        """The format: what the recipe says, else what the address ends in."""
+        name = unquote(urlsplit(self.url).path).lower()
+        return self.format or next((form for form in get_args(Format) if name.endswith(f".{form}")), None)
 
 
-AnySource = Sample | HandAuthored | Local
+class Hub(Source, frozen=True, kw_only=True):
+    """Files of a dataset on the Hugging Face Hub, at a commit: a branch's name would change the data behind your back.
+
+    `files` are names or patterns (`data/train-*.parquet`); or `split` and `config` say which by the words in their names;
+    or, without any of these, all data files: those called train, valid or test, where there are such. Rows keep the sides
+    their files are called by, unless all are of one side: then the dataset's `split` divides them. With `limit`, JSONL is
+    only read so far, whatever the size of the file.
+    """
+
+    repo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")]
+    files: tuple[Words, ...] = ()
+    split: Words | None = None
+    config: Words | None = None
+    limit: Limit | None = None
+
+    def __post_init__(self) -> None:
+        if self.files and (self.split or self.config):
+            raise ValueError("`files` names the files already - remove `split` and `config`, or `files`")
+
+
+class Command(Source, frozen=True, kw_only=True):
+    """A program of yours that writes chat JSONL on its standard output. It runs in the project's folder, without a shell.
+
+    `argv`: the program and its arguments; `python` is the Python that builds. `reads`: the files and folders of the project
+    that it reads: when they change, it runs again. A script named in `argv` is one of them without being told. It has
+    `timeout` seconds. Its rows have no sides.
+    """
+
+    argv: Annotated[tuple[str, ...], Meta(min_length=1)]
+    reads: tuple[Words, ...] = ()
+    limit: Limit | None = None
+    timeout: Annotated[int, Meta(ge=1)] = 3600
+
+    def __post_init__(self) -> None:
+        if not self.argv[0].strip():
+            raise ValueError("`argv` begins with an empty word - begin it with the program's name")
+        if len(self.argv) == 1 and " " in self.argv[0]:
+            raise ValueError('`argv` is a list of words, no shell reads it - write ["python", "make_rows.py"]')
+
+    def inputs(self) -> tuple[str, ...]:
+        """What it reads, and the scripts of the project that `argv` names."""
+        scripts = [word for word in self.argv if SCRIPT.fullmatch(word) and not PurePosixPath(word).is_absolute()]
+        return tuple(dict.fromkeys((*self.reads, *(str(PurePosixPath(script)) for script in scripts))))
+
+
+def as_chat(record: dict[str, Any]) -> dict[str, Any]:
+    """A row that pairs a docstring with code, as CodeSearchNet's do, as a request and its answer; any other row as it is.
+
+    Known by its keys: `func_documentation_string` or `docstring`, with `func_code_string`, `whole_func_string`, `code` or
+    `original_string`. Short facts beside them (repository, path, address, licence) stay; tokens and copies go.
+    """
+    wish, code = (_text(record, keys) for keys in (DOCSTRINGS, CODE))
+    if "messages" in record or not wish or not code:
+        return record
+    language = str(record.get("language") or "python").lower()
+    title, fence = _text(record, TITLES), max(["```", *(ticks + "`" for ticks in TICKS.findall(code))], key=len)
+    what = f"Write a {LANGUAGES.get(language, language.capitalize())} function" + (
+        f" called `{title}`" if title else ""
+    )
+    messages = [
+        {"role": "user", "content": f"{what}:\n\n{wish}"},
+        {"role": "assistant", "content": f"{fence}{language}\n{code}\n{fence}"},
+    ]
+    facts = {key: value for key, value in record.items() if isinstance(value, str) and key not in (*DOCSTRINGS, *CODE)}
+    return {"messages": messages, **facts}
+
+
+def _text(record: dict[str, Any], keys: tuple[str, ...]) -> str:
+    """The first of these keys that says something; code keeps the indentation of its first line."""
+    texts = (value for key in keys if isinstance(value := record.get(key), str) and value.strip())
+    return next(texts, "").strip("\r\n").rstrip()
+
+
+AnySource = Sample | HandAuthored | Local | Hub | Http | Command

@@ -10,6 +10,7 @@ import msgspec
 from punie_build import bases, blas, comparing, conformance, data_steps, evaluating, layout, training, workers
 from punie_build.build import Made, Step, Work
 from punie_build.data_steps import Stats
+from punie_build.filters import Context, MaxTokens, MinTokens
 from punie_build.recipe import Recipe
 from punie_build.reporting.material import Material
 from punie_build.suites import Suite
@@ -21,7 +22,7 @@ def steps(recipe: Recipe) -> dict[str, Step]:
     """The step of each kind of task. What computes in Python goes through `workers`; the rest has processes of its own."""
     return {
         "dataset": partial(workers.run, _dataset),
-        "stage": partial(workers.run, _stage),
+        "stage": partial(workers.run, partial(_stage, recipe.suites)),
         "mix": partial(workers.run, _mix),
         "adapter": _adapter,
         "eval": partial(_eval, recipe.suites),
@@ -30,14 +31,18 @@ def steps(recipe: Recipe) -> dict[str, Step]:
 
 
 def _dataset(work: Work) -> Made:
-    return _counts(data_steps.dataset(work.task.name, work.task.spec, work.root, work.out))
+    return _counts(data_steps.dataset(work.task.name, work.task.spec, work.root, work.out, work.logs))
 
 
-def _stage(work: Work) -> Made:
-    stats = data_steps.stage(work.task.name, work.task.spec, work.root / work.task.inputs[0], work.out)
+def _stage(suites: Suites, work: Work) -> Made:
+    named = {name: suites[name].prompts() for name in work.task.config.get("cases", {})}
+    source = work.root / work.task.inputs[0]
+    bases_ = {f.base: _base(work) for f in work.task.spec.filters if isinstance(f, MinTokens | MaxTokens)}
+    stats = data_steps.stage(work.task.name, work.task.spec, source, work.out, Context(named, bases_))
     lost = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
     kept = f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})"
-    return Made(kept + (f"; dropped {lost}" if lost else ""), stats.metrics())
+    changed = f"; {stats.changed} rewritten" if stats.changed else ""
+    return Made(kept + (f"; dropped {lost}" if lost else "") + changed, stats.metrics())
 
 
 def _mix(work: Work) -> Made:

@@ -38,6 +38,11 @@ class Suite(Spec, frozen=True, kw_only=True):
     def declarations(self) -> list[dict[str, Any]]:
         return list(TOOLS.values()) if self.tools == "editor" else list(self.tools)
 
+    def prompts(self) -> tuple[str, ...]:
+        """What the cases ask: the last thing the user says in each."""
+        asked = (case.prompt or [m.content for m in case.messages or () if m.role == "user"][-1:] for case in self.case)
+        return tuple(text for some in asked for text in ([some] if isinstance(some, str) else some) if text)
+
     def conversation(self, case: Case) -> list[dict[str, Any]]:
         """The messages to send: the system prompt, then the case's own."""
         system = [{"role": "system", "content": self.system}] if self.system else []

@@ -12,14 +12,15 @@ from typing import get_args
 import msgspec
 import pytest
 
-from punie_build import formats, locks, provenance
+from punie_build import dialects, formats, locks, provenance
 from punie_build.adapters import Adapter, Lora
 from punie_build.checks import AnyCheck
 from punie_build.examples import parse
 from punie_build.filters import AnyFilter
 from punie_build.graph import tasks
 from punie_build.loading import load
-from punie_build.recipe import KINDS
+from punie_build.maps import AnyMap
+from punie_build.recipe import KINDS, Dialect
 from punie_build.sources import AnySource
 
 ROOT = Path(__file__).parent.parent
@@ -61,10 +62,15 @@ def test_the_chat_lines_of_the_reference_are_read(line):
 
 def test_the_reference_names_every_kind_and_every_parameter():
     assert all(f"[{kind}." in RECIPES for kind in KINDS)
-    for union in (AnyFilter, AnySource, AnyCheck):
+    for union in (AnyFilter, AnyMap, AnySource, AnyCheck):
         for member in get_args(union):
             assert f"`{member.__struct_config__.tag}`" in RECIPES
             assert all(f"`{field.name}`" in RECIPES for field in msgspec.structs.fields(member))
+
+
+def test_the_reference_names_every_dialect():
+    assert all(f"| `{name}` |" in RECIPES for name in dialects.NAMES)
+    assert get_args(Dialect) == ("auto", *dialects.NAMES)
 
 
 def test_the_readme_has_its_two_commands_on_the_first_screen():

@@ -5,16 +5,30 @@ from typing import get_args
 import msgspec
 import pytest
 
-from punie_build import filters
+from punie_build import filters, layout
 from punie_build.examples import Example, Message, parse
 from punie_build.filters import (
     AnyFilter,
+    Balance,
     ContentQuality,
+    Context,
+    Decontaminate,
     EndsWithAssistant,
+    ExactDedup,
     Filter,
     Language,
+    MaxMessages,
+    MaxTokens,
     MinMessages,
+    MinTokens,
+    NearDedup,
     PythonVersion,
+    Regex,
+    Repetition,
+    Sample,
+    Secrets,
+    ValidTools,
+    Whole,
 )
 from punie_build.python2 import only_python2
 
@@ -27,6 +41,33 @@ def chat(user: str, assistant: str | None = None) -> Example:
 CALL = parse(
     b'{"messages":[{"role":"user","content":"go"},{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"tool","content":""}]}'
 ).example
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "parameters": {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}, "s": {"type": ["string", "null"]}},
+            "required": ["n"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def call(arguments: object, name: str = "f", tools: tuple = (TOOL,), answer: str = "1") -> Example:
+    function = {
+        "name": name,
+        "arguments": arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode(),
+    }
+    messages = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]},
+        {"role": "tool", "tool_call_id": answer, "content": "done"},
+    ]
+    return msgspec.convert({"messages": messages, "tools": list(tools)}, Example)
+
 
 KEEPS_DROPS = [
     (
@@ -72,22 +113,104 @@ KEEPS_DROPS = [
     (EndsWithAssistant(), chat("x"), False),
     (EndsWithAssistant(), chat("x", "y"), True),
     (EndsWithAssistant(), CALL, False),
+    (MaxMessages(messages=1), chat("x", "y"), False),
+    (MaxMessages(messages=2), chat("x", "y"), True),
+    (MinTokens(tokens=8, base="nano"), chat("x", "y"), True),
+    (MinTokens(tokens=90, base="nano"), chat("x", "y"), False),
+    (MaxTokens(tokens=90, base="nano"), chat("x", "y"), True),
+    (MaxTokens(tokens=8, base="nano"), chat("x", "y" * 90), False),
+    (MaxTokens(tokens=8, base="nano"), call({"n": 1}), False),
+    (ValidTools(), call({"n": 1}), True),
+    (ValidTools(), call({"n": 1, "s": None}), True),
+    (ValidTools(), call({"n": "1"}), False),
+    (ValidTools(), call({"n": True}), False),
+    (ValidTools(), call({}), False),
+    (ValidTools(), call({"n": 1, "x": 2}), False),
+    (ValidTools(), call({"n": 1}, name="g"), False),
+    (ValidTools(), call({"n": 1}, name="g", tools=()), True),
+    (ValidTools(), call("{", tools=()), False),
+    (ValidTools(), call("[1]"), False),
+    (ValidTools(), call({"n": 1}, answer="2"), False),
+    (ValidTools(), chat("x", "y"), True),
+    (Regex(drop="(?i)as an ai"), chat("x", "As an AI model"), False),
+    (Regex(drop="(?i)as an ai", roles=("user",)), chat("x", "As an AI model"), True),
+    (Regex(keep_only="def "), chat("x", "def f(): ..."), True),
+    (Regex(keep_only="def "), chat("x", "no code"), False),
+    (Repetition(), chat("x", "I will do it now. " * 30), False),
+    (Repetition(), chat("x", " ".join(f"word{n}" for n in range(100))), True),
+    (Repetition(), chat("x", "yes yes yes yes yes yes"), True),
+    (Secrets(), chat("x", "key = AKIAIOSFODNN7EXAMPLE"), False),
+    (Secrets(), chat("-----BEGIN RSA PRIVATE KEY-----", "oh"), False),
+    (Secrets(), call({"s": "ghp_" + "a" * 36}), False),
+    (Secrets(), chat("write to ann@company.org", "done, from 8.8.8.8"), True),
+    (Secrets(kinds=("email",)), chat("write to ann@company.org", "done"), False),
+    (Secrets(kinds=("email",)), chat("write to ann@example.com", "git clone git@host.org:a/b"), True),
+    (Secrets(kinds=("ip",)), chat("x", "ping 8.8.8.8"), False),
+    (Secrets(kinds=("ip",)), chat("x", "127.0.0.1, 10.0.0.3, 192.168.1.1, version 1.2.3.4.5"), True),
 ]
+LONG = "the quick brown fox jumps over the lazy dog while many other animals sit and watch what it does next"
+SUITE = Context({"s": ("please open the file notes.txt and tell me what the third line of it says", "hello")})
+WHOLES = [
+    (ExactDedup(), [chat("a", "b"), chat("A ", "b"), chat("a", "c")], [1]),
+    (ExactDedup(on="prompt"), [chat("a", "b"), chat("b", "b"), chat("a", "c")], [2]),
+    (ExactDedup(on="answer"), [chat("a", "b"), chat("b", "b"), chat("a", "c")], [1]),
+    (ExactDedup(digits=True), [chat("add 1 and 2", "3"), chat("add 14 and 2", "16")], [1]),
+    (ExactDedup(), [chat("add 1 and 2", "3"), chat("add 14 and 2", "16")], []),
+    (NearDedup(), [chat(LONG, "ok"), chat("else", "no"), chat(LONG + " again", "ok")], [2]),
+    (NearDedup(threshold=0.99), [chat(LONG, "ok"), chat(LONG + " again", "ok")], []),
+    (Decontaminate(suites=("s",)), [chat("now please open the file notes.txt and tell me what the first", "x"), chat("Hello", "x"), chat("hello there", "x")], [0, 1]),
+    (Decontaminate(suites=("s",), n=20), [chat("now please open the file notes.txt and tell me", "x")], []),
+    (Balance(most=1), [Example((Message("user", str(n)),), None, "ab"[n % 2]) for n in range(6)], 4),
+    (Balance(most=1, categories=("a",)), [Example((Message("user", str(n)),), None, "ab"[n % 2]) for n in range(6)], 2),
+    (Sample(most=3), [chat(str(n)) for n in range(10)], 7),
+    (Sample(share=1.0), [chat(str(n)) for n in range(10)], 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("filter_", "examples", "dropped"), WHOLES)
+def test_what_filters_that_see_everything_drop(filter_: Whole, examples: list[Example], dropped: list[int] | int):
+    positions = sorted(filter_.drops(iter(examples), SUITE))
+    assert (positions if isinstance(dropped, list) else len(positions)) == dropped
+    assert len(set(positions)) == len(positions)
+
+
+def test_a_larger_sample_only_adds():
+    examples = [chat(str(n)) for n in range(50)]
+    few, many = (set(range(50)) - set(Sample(most=most).drops(examples, Context())) for most in (5, 20))
+    assert few < many
+    half = set(range(50)) - set(Sample(share=0.5).drops(examples, Context()))
+    assert 10 < len(half) < 40
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"type": "regex"}, "either `drop` or `keep_only`"),
+        ({"type": "regex", "drop": "("}, "not a regular expression"),
+        ({"type": "sample"}, "either `most` or `share`"),
+        ({"type": "secrets", "kinds": []}, "length >= 1"),
+    ],
+)
+def test_filters_that_make_no_sense_are_refused(table, says):
+    with pytest.raises(msgspec.ValidationError, match=says):
+        msgspec.convert(table, AnyFilter)
 
 
 @pytest.mark.parametrize(("filter_", "example", "kept"), KEEPS_DROPS)
 def test_what_each_filter_keeps_and_drops(filter_: Filter, example: Example, kept: bool):
-    assert filter_.predicate()(example) is kept
+    assert filter_.predicate(Context(bases={"nano": layout.nano()}))(example) is kept
 
 
-def test_every_filter_is_in_the_union_in_the_table_and_says_what_it_keeps():
-    classes = {
-        cls for cls in vars(filters).values() if isinstance(cls, type) and issubclass(cls, Filter) and cls is not Filter
-    }
+def test_every_filter_is_in_the_union_in_a_table_and_says_what_it_keeps():
+    bases = {Filter, Whole}
+    classes = {cls for cls in vars(filters).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
     for cls in classes:
-        assert cls.__doc__.startswith("Keep ")
-        assert {kept for filter_, _, kept in KEEPS_DROPS if type(filter_) is cls} == {True, False}
+        assert cls.__doc__.startswith(("Keep ", "Drop ", "`drop`: "))
+        if issubclass(cls, Whole):
+            assert any(type(filter_) is cls and dropped for filter_, _, dropped in WHOLES)
+        else:
+            assert {kept for filter_, _, kept in KEEPS_DROPS if type(filter_) is cls} == {True, False}
 
 
 def test_a_filter_is_a_value():

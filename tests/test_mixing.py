@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.examples import Row, parse
-from punie_build.mixing import Part, Split, choose, repeated, shuffled, unique
+from punie_build.mixing import Part, choose, repeated, shuffled, unique
 
 
 def row(question: str, answer: str = "a") -> Row:
@@ -23,30 +23,11 @@ PART = Part(name="p")
 
 @given(rows, rows)
 def test_adding_rows_moves_none_of_those_that_were_there(old: list[Row], new: list[Row]):
-    split = Split(valid=0.2, test=0.1)
-    before = [split.side(each) for each in old]
-    assert [split.side(each) for each in old + new][: len(old)] == before
     order = [each.line for each in shuffled(old, 0)]
     mixed = [each.line for each in shuffled(old + new, 0)]
     kept = [line for line in mixed if line in set(order)]
     if not {each.line for each in new} & set(order):
         assert kept == order
-
-
-@given(rows)
-def test_a_question_is_on_one_side_only(given: list[Row]):
-    split = Split(valid=0.4, test=0.2)
-    sides: dict[str, set[str]] = {}
-    for each in given:
-        sides.setdefault(each.question(), set()).add(split.side(each))
-    assert all(len(found) == 1 for found in sides.values())
-
-
-def test_the_shares_are_what_was_asked():
-    split = Split(valid=0.2, test=0.1)
-    sides = [split.side(row(f"question {n}")) for n in range(4000)]
-    assert sides.count("valid") / 4000 == pytest.approx(0.2, abs=0.025)
-    assert sides.count("test") / 4000 == pytest.approx(0.1, abs=0.02)
 
 
 @given(rows)
@@ -71,8 +52,3 @@ def test_weights_repeat_and_thin():
     assert len(choose(given, Part(name="p", weight=0.3), 0)) == pytest.approx(300, abs=45)
     assert sum(repeated(each, Part(name="p", weight=2.5), 0) for each in given) == pytest.approx(2500, abs=60)
     assert {repeated(each, PART, 0) for each in given} == {1}
-
-
-def test_a_split_that_leaves_nothing_is_refused():
-    with pytest.raises(ValueError, match="leave nothing to train on"):
-        Split(valid=0.6, test=0.4)

@@ -79,7 +79,7 @@ def test_a_mistake_in_one_table_hides_none_in_others_and_invents_none(recipes):
     problems = mistakes(recipes, text)
     assert len(problems) == 4
     assert "unknown source 'sampel'" in problems[0]
-    assert "stage.s.filters" in problems[1]
+    assert "stage.s: a stage without" in problems[1]
     assert "adapter.a.rank: unknown key" in problems[2]
     assert "adapter.a.data: no dataset or stage or mix is called 'ss'" in problems[3]
 

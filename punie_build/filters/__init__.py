@@ -1,0 +1,66 @@
+"""Filters: one class, one reason to drop an example. A filter never changes what it keeps; `maps` rewrite.
+
+To add one: a class with `keep` in `rows` (what a conversation is made of) or `texts` (what it says), or one with `drops` in `wholes`
+(what only all examples together can tell); its name in `AnyFilter` below; a row in the table of `tests/test_filters.py`.
+The tag is the reason written beside each dropped example.
+"""
+
+from __future__ import annotations
+
+from punie_build.filters.base import Context, Filter, Predicate, Whole
+from punie_build.filters.rows import (
+    ContentQuality,
+    EndsWithAssistant,
+    MaxMessages,
+    MaxTokens,
+    MinMessages,
+    MinTokens,
+    ValidTools,
+)
+from punie_build.filters.texts import Language, PythonVersion, Regex, Repetition, Secrets
+from punie_build.filters.wholes import Balance, Decontaminate, ExactDedup, NearDedup, Sample
+
+AnyFilter = (
+    Language
+    | PythonVersion
+    | MinMessages
+    | MaxMessages
+    | MinTokens
+    | MaxTokens
+    | ContentQuality
+    | EndsWithAssistant
+    | ValidTools
+    | Repetition
+    | Regex
+    | Secrets
+    | ExactDedup
+    | NearDedup
+    | Decontaminate
+    | Balance
+    | Sample
+)
+
+__all__ = [
+    "AnyFilter",
+    "Balance",
+    "ContentQuality",
+    "Context",
+    "Decontaminate",
+    "EndsWithAssistant",
+    "ExactDedup",
+    "Filter",
+    "Language",
+    "MaxMessages",
+    "MaxTokens",
+    "MinMessages",
+    "MinTokens",
+    "NearDedup",
+    "Predicate",
+    "PythonVersion",
+    "Regex",
+    "Repetition",
+    "Sample",
+    "Secrets",
+    "ValidTools",
+    "Whole",
+]

@@ -1,0 +1,134 @@
+"""Filters on what a conversation is made of: its messages, roles and calls."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from punie_build.examples import Example, Function
+from punie_build.filters.base import ALONE, Context, Filter, Predicate
+from punie_build.rendering import counter
+
+
+class MinMessages(Filter, frozen=True, kw_only=True):
+    """Keep examples of at least `messages` messages."""
+
+    messages: Annotated[int, Meta(ge=1)] = 2
+
+    def keep(self, example: Example) -> bool:
+        return len(example.messages) >= self.messages
+
+
+class MaxMessages(Filter, frozen=True, kw_only=True):
+    """Keep examples of at most `messages` messages."""
+
+    messages: Annotated[int, Meta(ge=1)] = 50
+
+    def keep(self, example: Example) -> bool:
+        return len(example.messages) <= self.messages
+
+
+class MinTokens(Filter, frozen=True, kw_only=True):
+    """Keep examples of at least `tokens` tokens, as the chat template and the tokenizer of `base` make them."""
+
+    TOOLS: ClassVar = ("transformers",)
+    tokens: Annotated[int, Meta(ge=1)]
+    base: str
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        count = counter(context.bases[self.base])
+        return lambda example: count(example) >= self.tokens
+
+
+class MaxTokens(Filter, frozen=True, kw_only=True):
+    """Keep examples of at most `tokens` tokens, as the chat template and the tokenizer of `base` make them.
+
+    Training cuts longer rows at `max_seq_length`, and with them the answer that was to be learnt.
+    """
+
+    TOOLS: ClassVar = ("transformers",)
+    tokens: Annotated[int, Meta(ge=1)]
+    base: str
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        count = counter(context.bases[self.base])
+        return lambda example: count(example) <= self.tokens
+
+
+class ContentQuality(Filter, frozen=True, kw_only=True):
+    """Keep examples in which every message says something: `min_chars` characters or a tool call.
+
+    The default asks for one character: short answers such as `Line 20` are right answers.
+    """
+
+    min_chars: Annotated[int, Meta(ge=1)] = 1
+
+    def keep(self, example: Example) -> bool:
+        least = self.min_chars
+        for message in example.messages:
+            said = message.content or ""
+            if len(said) - least < 64:  # only a short text can fall below by its blanks
+                said = said.strip()
+            if len(said) < least and not message.tool_calls and message.role != "tool":
+                return False
+        return True
+
+
+class EndsWithAssistant(Filter, frozen=True, kw_only=True):
+    """Keep examples whose last message is the assistant's: there is nothing to learn from a question alone."""
+
+    def keep(self, example: Example) -> bool:
+        return example.messages[-1].role == "assistant"
+
+
+class ValidTools(Filter, frozen=True, kw_only=True):
+    """Keep examples whose calls fit their declarations: a declared name, arguments that are a JSON object, all that are
+    required, none that is unknown where the declaration forbids others, and of the declared type.
+
+    Rows without declared tools are judged by their arguments alone. Every result answers a call that was made.
+    """
+
+    def keep(self, example: Example) -> bool:
+        declared = {tool.get("function", tool).get("name"): tool.get("function", tool) for tool in example.tools or ()}
+        made = {call.id for message in example.messages for call in message.tool_calls or () if call.id}
+        answered = {message.tool_call_id for message in example.messages if message.tool_call_id}
+        return answered <= made and all(_fits(call, declared) for call in example.calls())
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
+
+
+def _fits(call: Function, declared: dict[Any, dict[str, Any]]) -> bool:
+    try:
+        given = msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
+    except msgspec.DecodeError:
+        return False
+    if not isinstance(given, dict) or (declared and call.name not in declared):
+        return False
+    schema = declared.get(call.name, {}).get("parameters") or {}
+    known = schema.get("properties") or {}
+    if not set(schema.get("required") or ()) <= set(given):
+        return False
+    if schema.get("additionalProperties") is False and not set(given) <= set(known):
+        return False
+    return all(_typed(value, known.get(name)) for name, value in given.items())
+
+
+def _typed(value: Any, schema: Any) -> bool:
+    """Whether a value has a declared type; what is not declared, or in no simple way, fits."""
+    wanted = schema.get("type") if isinstance(schema, dict) else None
+    names = [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list) else []
+    types = [kind for name in names for kind in _TYPES.get(name, (object,))]
+    if isinstance(value, bool):
+        return not types or bool in types or object in types
+    return not types or isinstance(value, tuple(types))

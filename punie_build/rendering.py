@@ -1,0 +1,58 @@
+"""Rendering: an example as the text and the tokens that a base sees, by its own chat template.
+
+The tokenizer is transformers' (no model, no mlx); its code is never taken from the base's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from punie_build.errors import ModelError
+from punie_build.examples import Example
+
+
+@cache
+def tokenizer(folder: Path) -> Any:
+    """The tokenizer of a base. Raises ModelError if there is none, or it has no chat template."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # it raises whatever went wrong inside
+        raise ModelError(f"{folder.name}: no tokenizer can be loaded: {str(error).splitlines()[0]}") from None
+    if not found.chat_template:
+        raise ModelError(f"{folder.name}: its tokenizer has no chat template - use a chat or instruct model")
+    return found
+
+
+def conversation(example: Example) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
+    """(messages, tools) as templates take them: arguments as objects, no keys without a value."""
+    messages = []
+    for message in msgspec.to_builtins(example.messages):
+        kept = {key: value for key, value in message.items() if value is not None}
+        for call in kept.get("tool_calls") or ():
+            call["type"] = "function"
+            if isinstance(call["function"]["arguments"], str):
+                call["function"]["arguments"] = msgspec.json.decode(call["function"]["arguments"])
+        messages.append(kept)
+    return messages, list(example.tools) if example.tools else None
+
+
+def text(folder: Path, example: Example) -> str:
+    """The whole conversation as the base reads it. Raises ValueError if its template refuses it."""
+    messages, tools = conversation(example)
+    try:
+        return str(tokenizer(folder).apply_chat_template(messages, tools=tools, tokenize=False))
+    except Exception as error:  # a template can fail in any way
+        raise ValueError(f"the chat template of the base refuses it: {error}") from error
+
+
+def counter(folder: Path) -> Callable[[Example], int]:
+    """How many tokens an example is."""
+    encode = tokenizer(folder).encode
+    return lambda example: len(encode(text(folder, example), add_special_tokens=False))

@@ -1,0 +1,109 @@
+"""Splitting: which examples train, and which are held back, so that nothing of what is asked later was learnt.
+
+Examples that belong together are on one side: those with the same first question (whatever its numbers: a generator's templates)
+and those that nearly say the same. The side of such a group is a hash, so it does not depend on what else there is: adding
+examples moves none of the others, unless a new one joins two groups that were apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from punie_build.examples import SPLITS, Example
+from punie_build.mixing import fraction
+from punie_build.spec import Spec
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+NEAR = 0.8  # Jaccard index of word 5-grams from which two conversations count as one
+
+
+class Split(Spec, frozen=True, kw_only=True):
+    """Shares of examples for validation and test; the rest trains. `group_by`: what keeps examples together."""
+
+    valid: Share = 0.1
+    test: Share = 0.0
+    seed: int = 0
+    group_by: tuple[Literal["prompt", "near-dup"], ...] = ("prompt", "near-dup")
+
+    def __post_init__(self) -> None:
+        if self.valid + self.test >= 1:
+            raise ValueError("valid + test leave nothing to train on - make them smaller than 1 together")
+
+    def side(self, place: float) -> str:
+        """`train`, `valid` or `test`, for a place in [0, 1)."""
+        return "test" if place < self.test else "valid" if place < self.test + self.valid else "train"
+
+
+Stream = Callable[[], Iterable[Example]]
+
+
+def sides(stream: Stream, split: Split) -> list[str]:
+    """The side of every example, in order. The stream is gone through once, and once more where near duplicates count."""
+    from punie_build import neardup
+
+    near = neardup.Near(NEAR) if "near-dup" in split.group_by else None
+    keys: list[bytes] = []
+    for example in stream():
+        keys.append(neardup.key(example.question(), digits=True))
+        if near:
+            near.add(neardup.normal(example.text()))
+    pairs = near.links(neardup.normal(example.text()) for example in stream()) if near else []
+    places = [fraction(split.seed, key.hex()) for key in keys]
+    leaders = neardup.groups(len(keys), [*pairs, *_same(keys if "prompt" in split.group_by else ())])
+    least: dict[int, float] = {}
+    for leader, place in zip(leaders, places, strict=True):
+        least[leader] = min(place, least.get(leader, 1.0))
+    return [split.side(least[leader]) for leader in leaders]
+
+
+def _same(keys: Sequence[bytes]) -> Iterator[tuple[int, int, float]]:
+    first: dict[bytes, int] = {}
+    for index, key in enumerate(keys):
+        if (other := first.setdefault(key, index)) != index:
+            yield other, index, 1.0
+
+
+class Leak(Struct, frozen=True, kw_only=True):
+    """An example of a held-back side that training saw: `how` is `same`, `template` (but for numbers), `prompt` or `near`."""
+
+    how: str
+    side: str
+    row: int
+    train: int
+    index: float = 1.0
+
+
+def leaks(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[Leak]:
+    """What is on two sides: every held-back row that has a twin in training, each under its nearest kind.
+
+    Rows are numbered from 1 within their side, as lines of its file. The stream is gone through twice.
+    """
+    from punie_build import neardup
+
+    rows: list[tuple[str, int]] = []
+    near = neardup.Near(NEAR)
+    names: tuple[list[bytes], ...] = ([], [], [])
+    counts = dict.fromkeys(SPLITS, 0)
+    for side, example in stream():
+        counts[side] += 1
+        rows.append((side, counts[side]))
+        text = example.text()
+        for keys, said, digits in zip(names, (text, text, example.question()), (False, True, True), strict=True):
+            keys.append(neardup.key(said, digits))
+        near.add(neardup.normal(text))
+    found: dict[int, Leak] = {}
+    for how, keys in zip(("same", "template", "prompt"), names, strict=True):
+        trained = {key: index for index, key in enumerate(keys) if rows[index][0] == "train"}
+        for index, key in enumerate(keys):
+            if rows[index][0] != "train" and key in trained and index not in found:
+                found[index] = Leak(how=how, side=rows[index][0], row=rows[index][1], train=rows[trained[key]][1])
+    for i, j, value in near.pairs(neardup.normal(example.text()) for _, example in stream()):
+        for held, other in ((i, j), (j, i)):
+            if rows[held][0] != "train" and rows[other][0] == "train" and held not in found:
+                found[held] = Leak(
+                    how="near", side=rows[held][0], row=rows[held][1], train=rows[other][1], index=round(value, 3)
+                )
+    return [found[index] for index in sorted(found)]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def line(*texts: str, **more: object) -> str:
+    turns = zip(["user", "assistant"] * 9, texts, strict=False)
+    return json.dumps({"messages": [{"role": role, "content": text} for role, text in turns], **more}) + "\n"
+
+
+def run(place: Path, *words: str, code: int = 0) -> str:
+    program = "from punie_build.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "dataset", *words], cwd=place, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "train.jsonl").write_text(
+        line("What does the function do with the list?", "It sorts the list and returns it.", category="words")
+        + line("Wie kann ich diese Datei in meinem Projekt finden?", "Sie liegt im Ordner mit den Tests.")
+        + line("Old code", '```python\nprint "x"\n```')
+        + line("only a question about the list of files")
+    )
+    (raw / "valid.jsonl").write_text(
+        line("What does the function do with the list?", "It sorts the list and returns it.")
+    )
+    return tmp_path
+
+
+def test_filter_with_the_old_options(place):
+    said = run(place, "filter", "raw", "-o", "clean", "--language", "en", "--min-python", "3.10", "--min-messages", "2")
+    assert "train  1 of 4 kept (25%)" in said
+    assert "1 dropped by language" in said
+    assert "next: punie-build dataset head clean --dropped" in said
+    assert (place / "clean/train.jsonl").read_text() == (place / "raw/train.jsonl").read_text().splitlines(True)[0]
+    assert "dropped by python-version" in run(place, "head", "clean", "--dropped")
+    assert run(place, "filter", "raw", "-o", "few", "--max", "5", "--filter", '{"type": "min-messages", "messages": 1}')
+    assert "no filter named" in run(place, "filter", "raw", "-o", "x", code=2)
+    assert "--filter {: " in run(place, "filter", "raw", "-o", "x", "--filter", "{", code=2)
+
+
+def test_what_is_there_is_not_overwritten(place):
+    (place / "notes").mkdir()
+    (place / "notes/mine.txt").write_text("mine")
+    assert "there is something else" in run(place, "filter", "raw", "-o", "notes", "--max", "1", code=2)
+    assert (place / "notes/mine.txt").exists()
+    assert not [path for path in place.iterdir() if path.name.startswith(".notes")]
+
+
+def test_audit_tells_what_is_odd(place):
+    said = run(place, "audit", "raw", code=1)
+    assert "held-back rows that training has word for word: 1 of 1 rows (100%) - first valid:1 = train:1" in said
+    assert "no assistant at the end: 1 of 5 rows" in said
+    (place / "good.jsonl").write_text(line("hello", "hi"))
+    assert run(place, "audit", "good.jsonl") == "nothing odd found\n"
+    (place / "bad.jsonl").write_text("oops\n" + line("hello", "hi"))
+    assert "rows that cannot be read: 1 - first bad.jsonl:1: not JSON" in run(place, "audit", "bad.jsonl", code=1)
+
+
+def test_merge_drops_twins_and_leaks_nothing(place):
+    (place / "more.jsonl").write_text("".join(line(f"question {word}", word) for word in "abcdefghijklmnopqrst"))
+    said = run(place, "merge", "raw", "more.jsonl", "-o", "all", "--valid", "0.3")
+    assert "1 twins dropped" in said
+    assert "20 rows from more.jsonl" in said
+    assert "held-back" not in run(place, "audit", "all", code=1)
+
+
+def test_validate_stats_head_and_download(place):
+    assert "5 rows, all of them can be read" in run(place, "validate", "raw")
+    (place / "bad.jsonl").write_text("oops\n")
+    assert "bad.jsonl:1: not JSON" in run(place, "validate", "bad.jsonl", code=2)
+    assert "train      4 rows, 7 messages, 0 calls" in run(place, "stats", "raw")
+    assert "user What does the function do" in run(place, "head", "raw", "-n", "1")
+    assert "30 rows: " in run(place, "download", "sample", "-o", "s", "--max", "30")
+    assert "no such file or folder" in run(place, "download", "nothing", "-o", "x", code=2)
+    assert "--sha256 is needed" in run(place, "download", "http://127.0.0.1/x.jsonl", "-o", "x", code=2)

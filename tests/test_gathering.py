@@ -1,0 +1,119 @@
+"""From any source in any dialect to rows of chat: nothing is lost, nothing good is rewritten."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from punie_build import data_steps
+from punie_build.data_steps import dataset
+from punie_build.errors import DataError
+from punie_build.examples import Row
+from punie_build.gathering import Unreadable, gather, readable
+from punie_build.recipe import Dataset
+from punie_build.sources import Command, Local
+from punie_build.splitting import Split
+
+CHAT = '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
+ALPACA = '{"instruction": "add", "input": "1 2", "output": "3", "source": "x"}'
+GLAIVE = json.dumps(
+    {
+        "system": 'SYSTEM: You are a helpful assistant with access to the following functions. Use them if required -\n{"name": "f", "parameters": {"type": "object"}}',
+        "chat": 'USER: go\n\n\nASSISTANT: <functioncall> {"name": "f", "arguments": \'{}\'} <|endoftext|>\n\n\nFUNCTION RESPONSE: done\n\n\nASSISTANT: It is done. <|endoftext|>',
+    }
+)
+CODE = '{"func_documentation_string": "Add two numbers.", "func_code_string": "def add(a, b):\\n    return a + b", "language": "python"}'
+BAD = '{"messages": [{"role": "robot", "content": "x"}]}'
+
+
+def rows(root: Path, path: str, dialect: str = "auto", **more: object) -> list[Row | Unreadable]:
+    return [row for _, row in gather(root, Local(path=path, **more), dialect, root / "scratch")]
+
+
+def test_chat_keeps_its_bytes_and_other_dialects_become_chat(tmp_path):
+    (tmp_path / "all.jsonl").write_text(f"{CHAT}\n{ALPACA}\n{GLAIVE}\n{CODE}\n")
+    chat, alpaca, glaive, code = rows(tmp_path, "all.jsonl")
+    assert chat.line == CHAT.encode()
+    assert [m.content for m in alpaca.example.messages] == ["add\n1 2", "3"]
+    assert json.loads(alpaca.line)["source"] == "x"
+    assert [call.name for call in glaive.example.calls()] == ["f"]
+    assert glaive.example.tools
+    assert b"endoftext" not in glaive.line
+    assert "```python\ndef add(a, b):" in code.example.messages[1].content
+
+
+def test_a_named_dialect_reads_only_itself(tmp_path):
+    (tmp_path / "all.jsonl").write_text(ALPACA + "\n")
+    [row] = rows(tmp_path, "all.jsonl", "sharegpt")
+    assert isinstance(row, Unreadable)
+    assert row.where.endswith("all.jsonl:1")
+
+
+def test_packed_files_tables_and_sides(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.jsonl.gz").write_bytes(gzip.compress(f"{CHAT}\n{CHAT}\n".encode()))
+    (folder / "validation.csv").write_text("prompt,completion\nhello,there\n")
+    found = [(side, row.line) for side, row in gather(tmp_path, Local(path="mine"), "auto", tmp_path)]
+    assert [side for side, _ in found] == ["train", "train", "valid"]
+    assert found[0][1] == CHAT.encode()
+    assert len(rows(tmp_path, "mine", limit=1)) == 2, "a limit is of each side"
+
+
+def test_a_program_of_ones_own_is_a_source(tmp_path):
+    (tmp_path / "make.py").write_text(f"print({CHAT!r})\n")
+    found = list(readable(gather(tmp_path, Command(argv=("python", "make.py")), "auto", tmp_path / "scratch")))
+    assert [row.line for _, row in found] == [CHAT.encode()]
+    assert Command(argv=("python", "make.py")).inputs() == ("make.py",)
+
+
+def test_what_cannot_be_read_is_an_error_that_names_every_line(tmp_path):
+    (tmp_path / "all.jsonl").write_text("\n".join([CHAT, BAD, "oops", '{"a": 1}', "[" * 100_000]) + "\n")
+    with pytest.raises(DataError) as caught:
+        dataset("d", Dataset(source=Local(path="all.jsonl")), tmp_path, tmp_path)
+    lines = str(caught.value).splitlines()
+    assert [line.split("all.jsonl:")[1][0] for line in lines] == ["2", "3", "4", "5"]
+
+
+def test_or_it_is_dropped_with_its_reason(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "all.jsonl").write_text(f"{CHAT}\n{BAD}\noops\n")
+    spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop", split=Split(valid=0.0))
+    stats = dataset("d", spec, tmp_path, out)
+    assert (stats.total.seen, stats.total.kept, stats.total.dropped) == (3, 1, {"unreadable": 2})
+    dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
+    assert [(row["reason"], row["line"]) for row in dropped] == [("unreadable", BAD), ("unreadable", "oops")]
+    assert "wrong role" in dropped[0]["why"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([CHAT, ALPACA, GLAIVE, CODE, BAD]),
+            st.text(max_size=30).map(lambda t: t.replace("\n", "").replace("\r", "")),
+        ),
+        max_size=12,
+    )
+)
+def test_every_line_is_read_or_told(tmp_path_factory, lines: list[str]):
+    """in = kept + dropped, whatever the lines are."""
+    root = tmp_path_factory.mktemp("law")
+    (root / "all.jsonl").write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
+    assert len(rows(root, "all.jsonl")) == len(lines)
+    out = root / "out"
+    out.mkdir()
+    spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop")
+    if not any(line in (CHAT, ALPACA, GLAIVE, CODE) for line in lines):
+        with pytest.raises(DataError, match="no examples at all"):
+            dataset("d", spec, root, out)
+        return
+    stats = dataset("d", spec, root, out)
+    assert stats.total.seen == len(lines) == stats.total.kept + sum(stats.total.dropped.values())
+    assert sum(1 for _ in data_steps.rows(out)) == stats.total.kept
