@@ -69,10 +69,10 @@ class ContentQuality(Filter, frozen=True, kw_only=True):
         least = self.min_chars
         for message in example.messages:
             said = message.content or ""
-            if len(said) - least < 64:  # only a short text can fall below by its blanks
-                said = said.strip()
-            if len(said) < least and not message.tool_calls and message.role != "tool":
-                return False
+            if len(said) < least or said[0].isspace() or said[-1].isspace():
+                short = len(said.strip()) < least
+                if short and not message.tool_calls and message.role != "tool":
+                    return False
         return True
 
 
