@@ -17,12 +17,13 @@ from punie_build.filters.rows import (
     MinTokens,
     ValidTools,
 )
-from punie_build.filters.texts import Language, PythonVersion, Regex, Repetition, Secrets
+from punie_build.filters.texts import Language, NoScript, PythonVersion, Regex, Repetition, Secrets
 from punie_build.filters.wholes import Balance, Decontaminate, ExactDedup, NearDedup, Sample
 
 AnyFilter = (
     Language
     | PythonVersion
+    | NoScript
     | MinMessages
     | MaxMessages
     | MinTokens
@@ -55,6 +56,7 @@ __all__ = [
     "MinMessages",
     "MinTokens",
     "NearDedup",
+    "NoScript",
     "Predicate",
     "PythonVersion",
     "Regex",

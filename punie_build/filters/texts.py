@@ -59,6 +59,38 @@ class PythonVersion(Filter, frozen=True, kw_only=True):
         return lambda example: not any(only_python2(code) for code in blocks(example))
 
 
+_SCRIPTS = {
+    "arabic": "\u0600-\u06ff\u0750-\u077f",
+    "cyrillic": "\u0400-\u052f",
+    "devanagari": "\u0900-\u097f",
+    "greek": "\u0370-\u03ff\u1f00-\u1fff",
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
+    "hangul": "\u1100-\u11ff\uac00-\ud7af",
+    "hebrew": "\u0590-\u05ff",
+    "kana": "\u3040-\u30ff",
+    "thai": "\u0e00-\u0e7f",
+}
+Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "hebrew", "kana", "thai"]
+
+
+class NoScript(Filter, frozen=True, kw_only=True):
+    """Keep examples in which no message has a letter of these `scripts`. It knows no language, and costs next to nothing."""
+
+    scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        search = re.compile(f"[{''.join(_SCRIPTS[script] for script in self.scripts)}]").search
+
+        def keep(example: Example) -> bool:
+            for message in example.messages:
+                said = message.content
+                if said and not said.isascii() and search(said):  # asking for ASCII is free, searching is not
+                    return False
+            return True
+
+        return keep
+
+
 class Regex(Filter, frozen=True, kw_only=True):
     """`drop`: drop examples in which a message of `roles` matches. `keep_only`: keep only examples in which one does.
 
