@@ -27,7 +27,7 @@ STEPS = {
 TEMPLATES = {"comparison": "reporting/templates"}
 VERSIONS = {"adapter": 2, "eval": 1}  # raise when the same recipe would rightly give another result
 
-REMARK = ("gates", "Gate")  # what a recipe says of an artifact without changing it
+BESIDE = ("gates", "memo")  # modules that change no artifact: what is demanded of it, what was looked at before
 
 Symbol = tuple[str, str]  # module below punie_build with `.` between names, name in it
 
@@ -43,7 +43,7 @@ def _structs(value: Any) -> Iterator[Symbol]:
     """The classes of all values a recipe holds: which filters it names, which source."""
     if isinstance(value, Struct):
         symbol = type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
-        if symbol == REMARK:
+        if symbol[0] in BESIDE:
             return
         yield symbol
         for field in value.__struct_fields__:
@@ -68,7 +68,7 @@ def reached(roots: list[Symbol]) -> dict[Symbol, str]:
     waiting = list(roots)
     while waiting:
         symbol = waiting.pop()
-        if symbol in found or symbol == REMARK or not (definition := _module(symbol[0]).get(symbol[1])):
+        if symbol in found or symbol[0] in BESIDE or not (definition := _module(symbol[0]).get(symbol[1])):
             continue
         found[symbol] = definition.meaning
         waiting += definition.uses

@@ -6,16 +6,16 @@ it keep, so the source is read once more for each, and what is remembered betwee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from punie_build import jsonl
+from punie_build import jsonl, memo
 from punie_build.examples import SPLITS, Example, view
-from punie_build.filters import AnyFilter, Context, Filter, Predicate, Whole
+from punie_build.filters import AnyFilter, Context, Filter, Predicate, Scored, Whole
 from punie_build.maps import AnyMap
 
 KEPT = 255  # a verdict: the place of the filter that objects, or this
@@ -38,6 +38,7 @@ class Chain:
     def __init__(self, maps: Sequence[AnyMap], filters: Sequence[AnyFilter], context: Context) -> None:
         self.maps, self.filters, self.context = tuple(maps), tuple(filters), context
         self.reasons = tuple(names(filters))
+        self.finish: list[Callable[[], None]] = []
         self.wholes = [place for place, filter_ in enumerate(filters) if isinstance(filter_, Whole)]
 
     def sift(self, source: Path) -> Iterator[tuple[str, Sifted]]:
@@ -55,9 +56,18 @@ class Chain:
                     at += len(lines)
                 sifted.changed = changed
                 yield split, sifted
+        for finish in self.finish:
+            finish()
 
     def _tests(self, start: int, end: int) -> list[tuple[int, Predicate]]:
-        return [(place, self.filters[place].predicate(self.context)) for place in range(start, end)]
+        return [(place, self._test(self.filters[place])) for place in range(start, end)]
+
+    def _test(self, filter_: Filter) -> Predicate:
+        if self.context.memo is None or not isinstance(filter_, Scored):
+            return filter_.predicate(self.context)
+        keep, finish = memo.remembering(filter_, self.context, self.context.memo)
+        self.finish.append(finish)
+        return keep
 
     def _verdicts(self, source: Path) -> bytearray:
         """A byte for each row: which filter objects first."""

@@ -38,7 +38,9 @@ def _stage(suites: Suites, work: Work) -> Made:
     named = {name: suites[name].prompts() for name in work.task.config.get("cases", {})}
     source = work.root / work.task.inputs[0]
     bases_ = {f.base: _base(work) for f in work.task.spec.filters if isinstance(f, MinTokens | MaxTokens)}
-    stats = data_steps.stage(work.task.name, work.task.spec, source, work.out, Context(named, bases_))
+    stats = data_steps.stage(
+        work.task.name, work.task.spec, source, work.out, Context(named, bases_, work.root / layout.STATE / "memo.db")
+    )
     lost = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
     kept = f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})"
     changed = f"; {stats.changed} rewritten" if stats.changed else ""

@@ -27,6 +27,7 @@ from punie_build.filters import (
     Regex,
     Repetition,
     Sample,
+    Scored,
     Secrets,
     ValidTools,
     Whole,
@@ -209,7 +210,7 @@ def test_what_each_filter_keeps_and_drops(filter_: Filter, example: Example, kep
 
 
 def test_every_filter_is_in_the_union_in_a_table_and_says_what_it_keeps():
-    bases = {Filter, Whole}
+    bases = {Filter, Scored, Whole}
     classes = {cls for cls in vars(filters).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
     for cls in classes:

@@ -7,7 +7,7 @@ The tag is the reason written beside each dropped example.
 
 from __future__ import annotations
 
-from punie_build.filters.base import Context, Filter, Predicate, Whole
+from punie_build.filters.base import Context, Filter, Predicate, Scored, Whole
 from punie_build.filters.rows import (
     ContentQuality,
     EndsWithAssistant,
@@ -62,6 +62,7 @@ __all__ = [
     "Regex",
     "Repetition",
     "Sample",
+    "Scored",
     "Secrets",
     "ValidTools",
     "Whole",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
@@ -19,6 +19,7 @@ class Context(Struct, frozen=True):
 
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bases: Mapping[str, Path] = field(default_factory=dict)
+    memo: Path | None = None  # where scores are remembered, if anywhere
 
 
 ALONE = Context()
@@ -35,6 +36,25 @@ class Filter(Kind, frozen=True, kw_only=True):
     def predicate(self, context: Context = ALONE) -> Predicate:
         """The test for one pass over a dataset. What must be loaded, or remembers rows, is made here."""
         return self.keep
+
+
+class Scored(Filter, frozen=True, kw_only=True):
+    """A row filter that looks long and decides quickly: `scorer` gives what JSON can hold, `decide` holds it to a threshold.
+
+    Scores are remembered (`memo`); `SCORED_BY` names the parameters that enter them, all others only decide.
+    """
+
+    SCORED_BY: ClassVar[tuple[str, ...]] = ()
+
+    def scorer(self, context: Context) -> Callable[[Example], Any]:
+        raise NotImplementedError
+
+    def decide(self, score: Any) -> bool:
+        raise NotImplementedError
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        score = self.scorer(context)
+        return lambda example: self.decide(score(example))
 
 
 class Whole(Filter, frozen=True, kw_only=True):

