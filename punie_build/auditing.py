@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from punie_build.filters import ValidTools
 from punie_build.maps import StripMarkers
 
 SHOWN = 3
+LONG = 2048  # tokens: what training takes by default
 
 
 class Seen(Struct, frozen=True):
@@ -189,4 +191,21 @@ def _leaked(stream: Callable[[], Iterable[Seen]], held: int) -> Iterator[Finding
             places = tuple(f"{leak.side}:{leak.row} = train:{leak.train}" for leak in some[:SHOWN])
             yield Finding(
                 what=what, count=len(some), of=held, advice="a mix splits anew, so that none is left", places=places
+            )
+
+
+def rendered(told: dict[str, Any], base: str) -> Iterator[Finding]:
+    """Findings of `roundtrip`: what a base's template and parser make of the rows."""
+    advice = f"trained on {base} they would be learnt in a form that nobody asks for, or not at all"
+    for what, some in told["odd"].items():
+        yield Finding(what=what, count=some["count"], of=told["rows"], advice=advice, places=tuple(some["places"]))
+    if tokens := told["tokens"]:
+        middle, most = tokens[len(tokens) // 2], tokens[-1]
+        long = sum(count > LONG for count in tokens)
+        if long:
+            yield Finding(
+                what=f"rows above {LONG} tokens of {base} (median {middle}, longest {most})",
+                count=long,
+                of=told["rows"],
+                advice="training cuts them: raise max_seq_length, or use the filter `max-tokens`",
             )

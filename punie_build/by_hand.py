@@ -26,11 +26,13 @@ from typing import Any
 
 import msgspec
 
-from punie_build import auditing, data_steps, dialects, jsonl, layout, publishing, readers
-from punie_build.errors import UseError
+from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers
+from punie_build.children import Child
+from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.examples import SPLITS, Row, view
 from punie_build.filters import AnyFilter, Context, Language, MinMessages, PythonVersion, Sample
 from punie_build.gathering import chat, gather, readable
+from punie_build.loading import load
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local
@@ -125,6 +127,8 @@ def audit(root: Path, options: Options) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         bad = _audited(root, options.place, options.dialect, Path(scratch))
         found = list(auditing.audit(lambda: _seen(Path(scratch))))
+        if options.base:
+            found += auditing.rendered(_round_trip(root, options.base, Path(scratch)), options.base)
     if bad:
         advice = 'mend them, or give the dataset unreadable = "drop"'
         found.insert(
@@ -135,6 +139,28 @@ def audit(root: Path, options: Options) -> int:
         )
     print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
     return 1 if found else 0
+
+
+def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
+    """What `roundtrip` says of the rows and a base of the recipes, or `nano`, or a model's folder."""
+    told = folder / "roundtrip.json"
+    log = root / layout.STATE / "logs" / "by-hand" / "roundtrip.log"
+    with Child("punie_build.roundtrip", [str(_base(root, name)), str(folder), str(told)], log) as child:
+        if child.process.wait() != 0:
+            raise ModelError(child.failure("rendering the rows"))
+    found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
+    return found
+
+
+def _base(root: Path, name: str) -> Path:
+    if (root / name / "tokenizer.json").exists():
+        return root / name
+    if name == "nano":
+        return layout.nano()
+    known = {described.name: described.spec for described in load(root).of("base")}
+    if name not in known:
+        raise UseError(f"--base {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
+    return bases.locate(root, known[name])
 
 
 def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
@@ -295,6 +321,13 @@ def _dialect(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _audit_options(command: argparse.ArgumentParser) -> None:
+    _place(command)
+    command.add_argument(
+        "--base", help="also render every row with the chat template of this base, and read its calls back"
+    )
+
+
 def _output_option(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", "-o", required=True, help="the folder to write")
 
@@ -344,6 +377,6 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
     "dataset stats": (stats, _place),
     "dataset filter": (filter_, _filter_options),
     "dataset merge": (merge, _merge_options),
-    "dataset audit": (audit, _place),
+    "dataset audit": (audit, _audit_options),
     "dataset head": (head, _head_options),
 }

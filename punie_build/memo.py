@@ -29,6 +29,7 @@ class Memo:
     def __init__(self, path: Path, scorer: str) -> None:
         self.fresh: list[tuple[bytes, bytes]] = []
         self.table = f"score_{scorer}"
+        self.ask = f"select score from {self.table} where example = ?"  # noqa: S608 - a name of ours
         self.book: sqlite3.Connection | None = None
         with suppress(OSError, sqlite3.Error):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +45,8 @@ class Memo:
         """The example's score, from here or made now."""
         key = hashlib.blake2b(msgspec.json.encode(example), digest_size=16).digest()
         with suppress(sqlite3.Error):
-            if self.book and (
-                row := self.book.execute(f"select score from {self.table} where example = ?", (key,)).fetchone()
-            ):  # noqa: S608 - a name of ours
+            row = self.book.execute(self.ask, (key,)).fetchone() if self.book else None
+            if row:
                 return msgspec.json.decode(row[0])
         made = score(example)
         self.fresh.append((key, msgspec.json.encode(made)))

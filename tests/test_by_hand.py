@@ -86,3 +86,20 @@ def test_validate_stats_head_and_download(place):
     assert "30 rows: " in run(place, "download", "sample", "-o", "s", "--max", "30")
     assert "no such file or folder" in run(place, "download", "nothing", "-o", "x", code=2)
     assert "--sha256 is needed" in run(place, "download", "http://127.0.0.1/x.jsonl", "-o", "x", code=2)
+
+
+def test_audit_renders_with_a_base_and_reads_calls_back(place):
+    """nano's own template and parser: what it writes down, the server reads."""
+    run(place, "download", "hand-authored", "-o", "mine")
+    said = run(place, "audit", "mine", "--base", "nano", code=1)
+    assert "the server" not in said
+    call = {"function": {"name": "f", "arguments": json.dumps({"text": "</tool_call>"})}}
+    rows = [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": [call]}]
+    (place / "odd.jsonl").write_text(json.dumps({"messages": rows}) + "\n")
+    assert "calls that the server could not read back" in run(place, "audit", "odd.jsonl", "--base", "nano", code=1)
+    long = line("word " * 5000, "ok")
+    (place / "long.jsonl").write_text(long)
+    assert "rows above 2048 tokens of nano" in run(place, "audit", "long.jsonl", "--base", "nano", code=1)
+    (place / "recipes").mkdir()
+    (place / "recipes/base.toml").write_text('[base.mine]\npath = "models/mine"\n')
+    assert "no base is called so, and no model's folder" in run(place, "audit", "mine", "--base", "nanno", code=2)
