@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from punie_build import events
+from punie_build.planning import reached
 from punie_build.screen import Bar, screen, seconds
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,7 +45,9 @@ class Reporter:
         self.started = time.monotonic()
         targets = [target for task in tasks.values() if (target := _target(task))]
         self.root = targets[0].project.root if targets else None
-        self.waiting = {label for label in _reached(tasks, selected) if _target(tasks[label])}
+        self.waiting = {
+            label for label in reached(selected, lambda label: tasks[label].task_dep) if _target(tasks[label])
+        }
         self.targets = {target.task.label: target for target in targets}
         if threading.current_thread() is threading.main_thread():
             for sign in SIGNALS:
@@ -154,18 +157,6 @@ class Reporter:
 
 def _target(task: Any) -> Any:
     return (task.meta or {}).get("target")
-
-
-def _reached(tasks: dict[str, Any], selected: list[str]) -> set[str]:
-    """The labels of what was asked for and all it needs."""
-    found: set[str] = set()
-    waiting = list(selected)
-    while waiting:
-        label = waiting.pop()
-        if label not in found:
-            found.add(label)
-            waiting += tasks[label].task_dep
-    return found
 
 
 def _interrupted(sign: int, _frame: FrameType | None) -> None:

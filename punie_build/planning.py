@@ -6,7 +6,7 @@ must run it is not, and then the plan says `maybe`: a step that gives the same b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -117,12 +117,18 @@ def _time(running: Sequence[Planned]) -> str:
 
 def needed(tasks: Sequence[Task], wanted: Iterable[str]) -> list[Task]:
     """The tasks of these labels and all they need, in order."""
-    found = {task.label: task for task in tasks}
-    seen: set[str] = set()
+    needs = {task.label: task.needs for task in tasks}
+    found = reached(wanted, needs.__getitem__)
+    return [task for task in tasks if task.label in found]
+
+
+def reached(wanted: Iterable[str], needs: Callable[[str], Iterable[str]]) -> set[str]:
+    """The labels of what is wanted and of all it needs."""
+    found: set[str] = set()
     waiting = list(wanted)
     while waiting:
         label = waiting.pop()
-        if label not in seen:
-            seen.add(label)
-            waiting += found[label].needs
-    return [task for task in tasks if task.label in seen]
+        if label not in found:
+            found.add(label)
+            waiting += needs(label)
+    return found
