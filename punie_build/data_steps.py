@@ -95,7 +95,8 @@ class Writer:
 
     def put(self, split: str, row: Row) -> None:
         """Write a row, seen before or not: copies of an upsampled row are written, not seen."""
-        self.stats.splits[split].rows += jsonl.write(self.files[split], [row])
+        self.files[split].write(row.line + b"\n")
+        self.stats.splits[split].rows += 1
         self.stats.messages += len(row.example.messages)
         if category := row.example.category:
             self.stats.categories[category] = self.stats.categories.get(category, 0) + 1
@@ -140,12 +141,6 @@ class Writer:
             (self.out / "stats.json").write_bytes(
                 msgspec.json.format(msgspec.json.encode(self.stats), indent=2) + b"\n"
             )
-
-
-def rows(folder: Path) -> Iterator[tuple[str, Row]]:
-    """(split, row) of a data folder, in the order of its files."""
-    for path, row in jsonl.read_all([folder / f"{split}.jsonl" for split in SPLITS]):
-        yield path.stem, row
 
 
 def dataset(name: str, spec: Dataset, root: Path, out: Path, scratch: Path | None = None) -> Stats:

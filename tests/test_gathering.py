@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import data_steps
 from punie_build.data_steps import dataset
 from punie_build.errors import DataError
-from punie_build.examples import Row
+from punie_build.examples import SPLITS, Row
 from punie_build.gathering import Unreadable, gather, readable
 from punie_build.recipe import Dataset
 from punie_build.sources import Command, Local
@@ -116,4 +115,67 @@ def test_every_line_is_read_or_told(tmp_path_factory, lines: list[str]):
         return
     stats = dataset("d", spec, root, out)
     assert stats.total.seen == len(lines) == stats.total.kept + sum(stats.total.dropped.values())
-    assert sum(1 for _ in data_steps.rows(out)) == stats.total.kept
+    assert sum((out / f"{split}.jsonl").read_bytes().count(b"\n") for split in SPLITS) == stats.total.kept
+
+
+GOOD = (
+    b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}], "source": "kept as is"}'
+)
+
+
+def read(root: Path, dialect: str = "auto") -> list[bytes]:
+    return [row.line for _, row in readable(gather(root, Local(path="train.jsonl"), dialect, root))]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{not json", "not JSON"),
+        (b'{"text": "hi"}', "the keys are those of text - say dialect 'text' or auto"),
+        (b'{"a": 1}', "- "),
+        (b'{"messages": []}', "no messages"),
+        (b'{"messages": [{"role": "robot", "content": "hi"}]}', "wrong role"),
+        (b'{"messages": [{"content": "hi"}]}', "role"),
+        (b'{"messages": [{"role": "user", "content": "\xff"}]}', "not UTF-8"),
+        (b"", "empty line"),
+        (b'{"messages": "hello"}', "expected"),
+        (b"[1, 2]", "expected"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_line(tmp_path, line, reason):
+    (tmp_path / "train.jsonl").write_bytes(GOOD + b"\n" + line + b"\n" + GOOD + b"\n")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "messages")
+    assert "train.jsonl:2: " in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_line_of_a_hundred_megabytes_is_refused_without_being_held(tmp_path):
+    path = tmp_path / "train.jsonl"
+    with path.open("wb") as file:
+        file.write(GOOD + b"\n")
+        for _ in range(100):
+            file.write(b"x" * 2**20)
+        file.write(b"\n" + GOOD + b"\n")
+    _, second, third = rows(tmp_path, "train.jsonl")
+    assert second.reason.startswith("longer than 16 MiB")
+    assert isinstance(third, Row)
+
+
+def test_twenty_bad_lines_are_shown_and_the_rest_counted(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(b"oops\n" * 33)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    assert len(str(caught.value).splitlines()) == 21
+    assert "13 more such lines" in str(caught.value)
+
+
+def test_what_is_read_is_written_byte_for_byte(tmp_path):
+    lines = [
+        GOOD,
+        GOOD.replace(b": ", b":  "),
+        b'{"tools":[{"x":{"y":null}}],"messages":[{"role":"tool","content":null,"name":"n"}]}',
+    ]
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join(lines))  # no line end after the last one
+    assert read(tmp_path) == lines

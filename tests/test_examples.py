@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie_build.examples import parse
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["user", "assistant", "tool", "system"]), st.text() | st.none()),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_identity_is_what_is_said_not_how_it_is_spelt(turns):
+    messages = [{"role": role, "content": content} for role, content in turns]
+    one = parse(msgspec.json.encode({"messages": messages, "id": 7}))
+    two = parse(msgspec.json.format(msgspec.json.encode({"other": 1, "messages": messages}), indent=0))
+    assert one.identity() == two.identity()
+    assert one.line != two.line
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_row_or_a_reason(line):
+    try:
+        row = parse(line)
+    except ValueError as reason:
+        assert str(reason)  # noqa: PT017 - either way is right
+    else:
+        assert row.line == line
+        assert row.example.messages
