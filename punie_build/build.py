@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build import digests, explaining, layout, locks, states, store, tools, turns
+from punie_build import digests, layout, locks, states, store, tools, turns
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
@@ -79,12 +79,13 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
     started = time.monotonic()
     work = Work(root=root, task=task, out=root / layout.staging(task.target), logs=root / layout.logs(task.target))
     with _guard(work):
-        old, now = locks.read(root / layout.lock(task.target)), states.facts(root, task)
+        old = locks.read(root / layout.lock(task.target))
+        now = states.facts(root, task, old)
         state = states.compared(root, task, old, now)
         again = again or state == "forgotten"
         if state == "current" and not again:
             return Outcome(how="current", key=now.key)
-        reasons = _reasons(state, old, now)
+        reasons = _reasons(task, state, old, now)
         try:
             _empty(work.out)
             lock = None if again else store.restore(root, now.key, work.out, old)
@@ -108,12 +109,12 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
     )
 
 
-def _reasons(state: str, old: Lock | None, now: Facts) -> tuple[str, ...]:
+def _reasons(task: Task, state: str, old: Lock | None, now: Facts) -> tuple[str, ...]:
     if state == "edited":
         return ("its files were edited",)
     if state == "forgotten":
         return ("it was forgotten",)
-    return tuple(explaining.differences(old.facts, now)) if old else (NEW,)
+    return states.changes(task, old, now) if old else (NEW,)
 
 
 def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[Lock, str]:
@@ -127,7 +128,7 @@ def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[
         started = time.monotonic()
         made = step(work)
         seconds = round(time.monotonic() - started, 2)
-    if states.facts(work.root, work.task) != now:
+    if states.facts(work.root, work.task, locks.read(work.root / layout.lock(work.task.target))) != now:
         raise ChangedError("an input changed while this was being made - build again")
     outputs = digests.of_folder(work.out)
     metrics = {name: float(value) for name, value in made.metrics.items()}

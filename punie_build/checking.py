@@ -61,9 +61,9 @@ def _recipes(root: Path, task: Task, held: Held) -> Verdict:
     base = states.base(root, task, pointers=True)
     if base.get("base") == "absent":
         base = {"base": lock.facts.inputs.get("base", NOT_HERE)}
-    now = states.given(task, inputs | base, lock.facts.tools)
+    now = states.given(task, inputs | base, lock.facts.tools, lock)
     lines = [f"{place} has no lock that can be read" for place in task.inputs if place in held and not held[place]]
-    lines += explaining.differences(lock.facts, now)
+    lines += states.changes(task, lock, now)
     return ("stale" if lines else "current"), lines
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build import digests, explaining, layout, locks, states, store, tools
+from punie_build import digests, layout, locks, states, store, tools
 from punie_build.graph import Task
 from punie_build.locks import Lock
 from punie_build.screen import seconds
@@ -57,11 +57,11 @@ def _planned(root: Path, task: Task, coming: Coming) -> Planned:
     unknown = [place for place, digest in inputs.items() if digest == UNKNOWN]
     # taken to come out as they were, if they were there
     inputs |= {place: lock.facts.inputs[place] for place in unknown if lock and place in lock.facts.inputs}
-    now = states.given(task, inputs | states.base(root, task), tools.of(task.kind, task.spec))
+    now = states.given(task, inputs | states.base(root, task), tools.of(task.kind, task.spec), lock)
     state = states.compared(root, task, lock, now)
     found = _found(root, state, now.key, lock)
     coming[task.target] = found.outputs if found and not unknown else None
-    reasons = [*explaining.differences(lock.facts, now)] if lock else []
+    reasons = [*states.changes(task, lock, now)] if lock else []
     last = lock.seconds if lock else None
     if found is None:
         how = "run"

@@ -13,30 +13,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from punie_build import bases, digests, fingerprint, layout, locks, tools
+from msgspec import NODEFAULT, Struct, structs
+
+from punie_build import bases, digests, explaining, fingerprint, layout, locks, tools
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
 
 
-def facts(root: Path, task: Task) -> Facts:
+def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
     """Everything that decides the target as it is now."""
-    return given(
-        task,
-        {place: digests.of_tree(root / place, task.reads) for place in task.inputs} | base(root, task),
-        tools.of(task.kind, task.spec),
-    )
+    inputs = {place: digests.of_tree(root / place, task.reads) for place in task.inputs}
+    return given(task, inputs | base(root, task), tools.of(task.kind, task.spec), lock)
 
 
-def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str]) -> Facts:
-    """The facts of a task whose inputs and tools are these."""
-    return Facts(
-        kind=task.kind,
-        recipe=task.config,
-        code=fingerprint.code(task.kind, task.spec),
-        inputs=inputs,
-        tools=dict(made_with),
-    )
+def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock: Lock | None = None) -> Facts:
+    """The facts of a task whose inputs and tools are these.
+
+    A lock that was written before a field of recipes existed says nothing of it. If the field has its default, that is no change:
+    the facts are then those of the lock, or a new knob of punie-build would retrain every adapter.
+    """
+    code = fingerprint.code(task.kind, task.spec)
+    now = Facts(kind=task.kind, recipe=task.config, code=code, inputs=inputs, tools=dict(made_with))
+    before = as_before(task, lock, now)
+    return before if lock and before.key == lock.key else now
+
+
+def as_before(task: Task, lock: Lock | None, now: Facts) -> Facts:
+    """The facts without the fields that the lock does not know and that have their default."""
+    if lock is None or lock.key == now.key:
+        return now
+    return structs.replace(now, recipe=_known(task.spec, now.recipe, lock.facts.recipe))
+
+
+def _known(spec: Any, now: Any, before: Any) -> Any:
+    if isinstance(spec, Struct) and isinstance(now, dict) and isinstance(before, dict):
+        fields = {field.encode_name: field for field in structs.fields(spec)}
+        return {
+            name: _known(getattr(spec, fields[name].name), value, before.get(name)) if name in fields else value
+            for name, value in now.items()
+            if name in before or name not in fields or not _is_default(fields[name], getattr(spec, fields[name].name))
+        }
+    if isinstance(spec, tuple) and isinstance(before, list) and len(spec) == len(now) == len(before):
+        return [_known(*three) for three in zip(spec, now, before, strict=True)]
+    return now
+
+
+def _is_default(field: structs.FieldInfo, value: Any) -> bool:
+    if field.default_factory is not NODEFAULT:
+        return bool(field.default_factory() == value)
+    return field.default is not NODEFAULT and bool(field.default == value)
+
+
+def changes(task: Task, lock: Lock, now: Facts) -> tuple[str, ...]:
+    """What changed since the lock, value by value."""
+    return tuple(explaining.differences(lock.facts, as_before(task, lock, now)))
 
 
 def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
@@ -46,7 +78,7 @@ def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
 
 def state(root: Path, task: Task) -> str:
     lock = locks.read(root / layout.lock(task.target))
-    return compared(root, task, lock, facts(root, task))
+    return compared(root, task, lock, facts(root, task, lock))
 
 
 def compared(root: Path, task: Task, lock: Lock | None, now: Facts) -> str:

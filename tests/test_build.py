@@ -10,6 +10,7 @@ import pytest
 from punie_build import build, layout, locks, states
 from punie_build.build import ChangedError, Made, Work
 from punie_build.graph import Task
+from punie_build.spec import Spec
 
 
 def task(**config: object) -> Task:
@@ -233,3 +234,37 @@ def test_a_lock_holds_the_metrics_and_a_lock_that_lies_is_none(root):
     for name in ("../../x", "/etc/x", "a/../../x", "./x", "a/./b"):
         assert locks.decode(honest.replace('"train.jsonl"', f'"{name}"').encode()) is None
     assert locks.decode(honest.replace('"train.jsonl"', '"a/..b/c"').encode())
+
+
+class Knobs(Spec, frozen=True, kw_only=True):
+    """What a recipe says, after `new` and `more` were added to it."""
+
+    old: int = 1
+    new: int = 5
+    more: tuple[str, ...] = ()
+
+
+class Nested(Spec, frozen=True, kw_only=True):
+    knobs: Knobs = Knobs()
+    some: tuple[Knobs, ...] = (Knobs(),)
+
+
+def test_a_field_that_recipes_did_not_have_yet_changes_nothing_while_it_has_its_default(root):
+    """Or a new knob of punie-build would retrain every adapter."""
+
+    def nested(**knobs: int) -> Task:
+        spec = Nested(knobs=Knobs(**knobs))
+        return msgspec.structs.replace(task(**msgspec.to_builtins(spec)), spec=spec)
+
+    before = {"knobs": {"old": 1}, "some": [{"old": 1}]}
+    build.build(root, msgspec.structs.replace(task(**before), spec=Nested()), Step())
+    lock = locks.read(root / layout.lock("data/s"))
+    assert lock.facts.recipe["knobs"] == {"old": 1}
+    assert states.state(root, nested()) == "current"
+    step = Step()
+    assert build.build(root, nested(), step).how == "current"
+    states.clean(root, nested())
+    assert build.build(root, nested(), step).how == "restored"
+    assert build.build(root, nested(new=6), step).reasons == ("recipe.knobs.new: (none) -> 6",)
+    assert step.runs == 1
+    assert build.build(root, nested(new=6), step).how == "current"
