@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.errors import did_you_mean
+from punie_build.spec import Kind
 
 
 def mistakes(value: Any, wanted: Any, where: str, key: str | None = None) -> Iterator[str]:
@@ -66,7 +67,7 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
     if tag in kinds:
         yield from _table(value, kinds[tag], where, key)
     else:
-        noun = structs[0].__mro__[1].__name__.lower()
+        noun = next((kind.__name__.lower() for kind in structs[0].__mro__ if kind.__bases__ == (Kind,)), "kind")
         yield f"{_join(where, field)}: " + (
             f"missing{did_you_mean('', kinds)}"
             if tag is None
