@@ -12,7 +12,7 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build, digests, doit_backend, settings, states
+from punie_build import build, digests, doit_backend, fingerprint, settings, states
 from punie_build.doit_reporter import Reporter
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
@@ -76,6 +76,7 @@ class Project:
         self.root, self.tasks, self.work = root, found, work
         self._plan: dict[str, Planned] = {}
         digests.remember(root)
+        fingerprint.remember(root)
 
     def planned(self, task: Task) -> Planned:
         if not self._plan:

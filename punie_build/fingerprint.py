@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from punie_build import layout
 
 HERE = Path(__file__).parent
 PACKAGE = "punie_build"
@@ -36,7 +42,44 @@ def code(kind: str, spec: Any) -> str:
     """A short text that changes when the step behind an artifact does something else for it."""
     if kind in VERSIONS:
         return f"version {VERSIONS[kind]}"
-    return _code(kind, frozenset(_structs(spec)))
+    named = frozenset(_structs(spec))
+    name = f"{kind} {sorted(named)}"
+    if name not in _known:
+        _known[name] = _code(kind, named)
+        if _book:
+            _write_down(_book)
+    return _known[name]
+
+
+_known: dict[str, str] = {}
+_book: Path | None = None
+
+
+def remember(root: Path) -> None:
+    """Know the fingerprints of earlier runs while no file of this package changed: parsing it takes 0.1 s. Where nothing can
+    be written, they are worked out each time."""
+    global _book  # noqa: PLW0603 - one package, one book
+    _book = root / layout.STATE / "code.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(_book.read_text(encoding="utf-8"))
+        if told["package"] == _package():
+            _known.update({str(name): str(code) for name, code in told["codes"].items()})
+
+
+@cache
+def _package() -> str:
+    """Changes when any file of this package does: by inode, size and times, as files of data are known."""
+    found = [(path, os.stat(path)) for path in sorted(HERE.rglob("*")) if path.suffix in (".py", ".j2", ".css", ".js")]
+    stamps = [(path.name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found]
+    return hashlib.sha256(f"{sys.version_info[:2]} {HERE} {stamps}".encode()).hexdigest()
+
+
+def _write_down(book: Path) -> None:
+    with suppress(OSError):
+        book.parent.mkdir(exist_ok=True)
+        fresh = book.with_name(f"{book.name}.{os.getpid()}")
+        fresh.write_text(json.dumps({"package": _package(), "codes": _known}), encoding="utf-8")
+        fresh.replace(book)
 
 
 def _structs(value: Any) -> Iterator[Symbol]:

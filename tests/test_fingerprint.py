@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 from punie_build import fingerprint, layout
 from punie_build.filters import Language, MinMessages
 from punie_build.recipe import Stage
@@ -73,3 +77,29 @@ def test_every_kind_has_a_fingerprint():
 def test_every_step_of_ours_is_found():
     for symbol in fingerprint.STEPS.values():
         assert symbol in fingerprint.reached([symbol])
+
+
+def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
+    """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
+    program = (
+        "import sys; from pathlib import Path; from punie_build import fingerprint; fingerprint.remember(Path(sys.argv[1]));"
+        "from punie_build.recipe import Stage; from punie_build.filters import MinMessages;"
+        "print(fingerprint.code('stage', Stage(from_='a', filters=(MinMessages(),))))"
+    )
+
+    def told() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    right = told()
+    book = tmp_path / ".punie" / "code.json"
+    said = json.loads(book.read_text())
+    [name] = said["codes"]
+    assert said["codes"] == {name: right}
+    book.write_text(json.dumps({**said, "codes": {name: "remembered"}}))
+    assert told() == "remembered"
+    book.write_text(json.dumps({"package": "another", "codes": {name: "remembered"}}))
+    assert told() == right
+    book.write_text("torn")
+    assert told() == right
