@@ -92,7 +92,7 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
             if lock:
                 how, said = "restored", "restored from the store"
             else:
-                how, (lock, said) = "ran", _run(work, step, now, reasons)
+                how, (lock, said) = "ran", _run(work, step, old, now, reasons)
                 store.put(root, work.out, lock)
             publish(work.out, root / task.target)
         finally:
@@ -117,7 +117,7 @@ def _reasons(task: Task, state: str, old: Lock | None, now: Facts) -> tuple[str,
     return states.changes(task, old, now) if old else (NEW,)
 
 
-def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[Lock, str]:
+def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[str, ...]) -> tuple[Lock, str]:
     """Run the step in the staging folder; its lock, if the inputs are still those it started from."""
     shutil.rmtree(work.logs, ignore_errors=True)
     for reason in reasons:
@@ -128,7 +128,7 @@ def _run(work: Work, step: Step, now: Facts, reasons: tuple[str, ...]) -> tuple[
         started = time.monotonic()
         made = step(work)
         seconds = round(time.monotonic() - started, 2)
-    if states.facts(work.root, work.task, locks.read(work.root / layout.lock(work.task.target))) != now:
+    if states.facts(work.root, work.task, old) != now:
         raise ChangedError("an input changed while this was being made - build again")
     outputs = digests.of_folder(work.out)
     metrics = {name: float(value) for name, value in made.metrics.items()}

@@ -21,6 +21,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build import layout
+from punie_build.spec import structs
 
 HERE = Path(__file__).parent
 PACKAGE = "punie_build"
@@ -42,7 +43,7 @@ def code(kind: str, spec: Any) -> str:
     """A short text that changes when the step behind an artifact does something else for it."""
     if kind in VERSIONS:
         return f"version {VERSIONS[kind]}"
-    named = frozenset(_structs(spec))
+    named = frozenset(_classes(spec))
     name = f"{kind} {sorted(named)}"
     if name not in _known:
         _known[name] = _code(kind, named)
@@ -82,18 +83,12 @@ def _write_down(book: Path) -> None:
         fresh.replace(book)
 
 
-def _structs(value: Any) -> Iterator[Symbol]:
+def _classes(spec: Any) -> Iterator[Symbol]:
     """The classes of all values a recipe holds: which filters it names, which source."""
-    if isinstance(value, Struct):
+    for value in structs(spec):
         symbol = type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
-        if symbol[0] in BESIDE:
-            return
-        yield symbol
-        for field in value.__struct_fields__:
-            yield from _structs(getattr(value, field))
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _structs(item)
+        if symbol[0] not in BESIDE:
+            yield symbol
 
 
 @cache

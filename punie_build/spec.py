@@ -7,6 +7,7 @@ canonical text are the same artifact, whatever the order of their keys or the co
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -36,3 +37,14 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """sha256 of the canonical text, 64 hex digits."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def structs(value: Any) -> Iterator[Struct]:
+    """A value of a recipe and every value in it, the outer before the inner: the filters of a stage, the kind of a source."""
+    if isinstance(value, Struct):
+        yield value
+        for field in value.__struct_fields__:
+            yield from structs(getattr(value, field))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from structs(item)

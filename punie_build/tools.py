@@ -6,16 +6,16 @@ import sys
 from functools import cache
 from typing import Any
 
-from msgspec import Struct
-
 from punie_build import blas
+from punie_build.spec import structs
 
 COMPUTES = ("adapter", "eval")  # kinds whose numbers depend on mlx and on what it runs on
 
 
 def of(kind: str, spec: Any) -> dict[str, str]:
     """Name -> version. A filter names the packages it asks in `TOOLS`; what computes with mlx names its device too."""
-    found = {name: version(name) for name in sorted(set(_named(spec)))}
+    asked = {name for value in structs(spec) for name in getattr(type(value), "TOOLS", ())}
+    found = {name: version(name) for name in sorted(asked)}
     if kind in COMPUTES:
         found |= {"mlx": version("mlx"), "mlx-lm": version("mlx-lm"), "device": device(), "blas": blas.identity()}
     return found
@@ -23,15 +23,6 @@ def of(kind: str, spec: Any) -> dict[str, str]:
 
 def device() -> str:
     return "metal" if sys.platform == "darwin" else "cpu"
-
-
-def _named(value: Any) -> list[str]:
-    if isinstance(value, tuple):
-        return [name for item in value for name in _named(item)]
-    if isinstance(value, Struct):
-        inner = [name for field in value.__struct_fields__ for name in _named(getattr(value, field))]
-        return [*getattr(type(value), "TOOLS", ()), *inner]
-    return []
 
 
 @cache

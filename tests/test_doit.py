@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import doit, ran
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -35,24 +35,6 @@ filters = [{ type = "ends-with-assistant" }]
 from = ["good", "hand-authored"]
 """
 ALL = {"dataset:sample", "dataset:hand-authored", "stage:long", "stage:good", "stage:other", "mix:all"}
-
-
-def doit(project: Path, *arguments: str, code: int = 0, **variables: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "doit", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, **variables},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def ran(output: str) -> set[str]:
-    return set(re.findall(r"^\.  (\S+)$", output, re.MULTILINE))
 
 
 def statuses(project: Path) -> dict[str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import doit, ran
 
 from punie_build.conformance import header
 
@@ -60,24 +59,6 @@ category = "words"
 prompt = "Hello"
 checks = [{ type = "no-call" }]
 """
-
-
-def doit(project: Path, *arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "doit", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def ran(output: str) -> set[str]:
-    return set(re.findall(r"^\.  (\S+)$", output, re.MULTILINE))
 
 
 def edit(project: Path, old: str, new: str) -> None:
