@@ -25,7 +25,7 @@ WORDS = "parser buffer socket thread module import class function value index to
 OURS = """
 import sys; from pathlib import Path; from punie_build import data_steps; from punie_build.filters import *; from punie_build.recipe import Stage
 filters = (MinMessages(messages=3), EndsWithAssistant(), NoScript(scripts=("han", "kana", "cyrillic", "arabic")), ContentQuality(min_chars=10))
-print(data_steps.stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2])).total.kept)
+print(data_steps.stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
 """
 PLAIN = """
 import json, re, sys; from pathlib import Path
@@ -108,7 +108,11 @@ def main() -> None:
             (source / f"{split}.jsonl").touch()
         generate(source / "train.jsonl", options.mb * 1_000_000)
         size = (source / "train.jsonl").stat().st_size / 1e6
-        engines = {"punie-build": (sys.executable, OURS), "json, plain Python": (sys.executable, PLAIN)}
+        engines = {
+            "punie-build": (sys.executable, OURS.replace("CORES", "1")),
+            "punie-build, 2 cores": (sys.executable, OURS.replace("CORES", "2")),
+            "json, plain Python": (sys.executable, PLAIN),
+        }
         if options.peers:
             engines["polars, raw lines"] = (options.peers, POLARS)
         print("| engine | MB per CPU second | MB/s | memory, MB | rows kept |\n|---|---|---|---|---|")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build import digests, layout, locks, states, store, tools, turns
 from punie_build.errors import PunieError
@@ -97,6 +97,7 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
             publish(work.out, root / task.target)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
+        _remember(root, task)
         locks.write(root / layout.lock(task.target), lock)
         (root / layout.forgotten(task.target)).unlink(missing_ok=True)
     return Outcome(
@@ -104,9 +105,18 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
         said=said,
         seconds=time.monotonic() - started,
         saved=lock.seconds if how == "restored" else 0.0,
-        key=now.key,
+        key=lock.key,
         reasons=reasons,
     )
+
+
+def _remember(root: Path, task: Task) -> None:
+    """Put what the step remembers beside its target, where people commit it."""
+    made, place = root / task.target / layout.REMEMBERED, root / task.remembers
+    if task.remembers and made.exists():
+        fresh = place.with_name(f"{place.name}.new")
+        shutil.copyfile(made, fresh)
+        fresh.replace(place)
 
 
 def _reasons(task: Task, state: str, old: Lock | None, now: Facts) -> tuple[str, ...]:
@@ -131,6 +141,9 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
     if states.facts(work.root, work.task, old) != now:
         raise ChangedError("an input changed while this was being made - build again")
     outputs = digests.of_folder(work.out)
+    if work.task.remembers and (learnt := outputs.get(layout.REMEMBERED)):
+        # with it the next build gives the same, so the key is that of the next build
+        now = structs.replace(now, inputs=now.inputs | {work.task.remembers: learnt})
     metrics = {name: float(value) for name, value in made.metrics.items()}
     if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise BadMetricError(f"{', '.join(odd)}: not a number - what was made cannot be judged; look into its log")

@@ -6,6 +6,7 @@ Every example that comes in is kept or dropped with the reason: `seen = kept + d
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,17 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from punie_build import jsonl, mixing, splitting
+from punie_build import assignments, jsonl, layout, mixing, splitting, spreading, workers
 from punie_build.errors import DataError
 from punie_build.examples import SPLITS, Row, parse, view
-from punie_build.filters import Context
+from punie_build.filters import Context, Scored
 from punie_build.gathering import Unreadable, gather, readable
+from punie_build.jsonl import Piece
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.sifting import Chain
 from punie_build.sifting import Sifted as Sift
+from punie_build.splitting import Split
 
 
 class Sifted(Struct):
@@ -62,6 +65,19 @@ class Stats(Struct):
             total.dropped = dict(Counter(total.dropped) + Counter(split.dropped))
         return total
 
+    def add(self, other: Stats) -> None:
+        """Count what another counted, too."""
+        for split, more in other.splits.items():
+            counts = self.splits[split]
+            counts.seen, counts.kept, counts.rows = (
+                counts.seen + more.seen,
+                counts.kept + more.kept,
+                counts.rows + more.rows,
+            )
+            counts.dropped = dict(Counter(counts.dropped) + Counter(more.dropped))
+        self.messages, self.changed = self.messages + other.messages, self.changed + other.changed
+        self.categories = dict(Counter(self.categories) + Counter(other.categories))
+
     def metrics(self) -> dict[str, float]:
         """What gates may ask of data."""
         total = self.total
@@ -83,7 +99,8 @@ class Writer:
 
     def __enter__(self) -> Writer:
         self.files = {
-            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb")) for split in (*SPLITS, "dropped")
+            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb", buffering=jsonl.BLOCK))
+            for split in (*SPLITS, "dropped")
         }
         return self
 
@@ -128,9 +145,17 @@ class Writer:
             stats.categories[category] = stats.categories.get(category, 0) + count
         for place, _ in sifted.dropped:
             counts.dropped[reasons[place]] = counts.dropped.get(reasons[place], 0) + 1
-        self.files[split].writelines(sifted.kept)
+        self.files[split].write(b"".join(sifted.kept))
         heads = [b'{"reason":%b,"split":"%b","example":' % (msgspec.json.encode(r), split.encode()) for r in reasons]
         self.files["dropped"].writelines(b"%b%b}\n" % (heads[place], line.rstrip()) for place, line in sifted.dropped)
+
+    def append(self, folder: Path) -> None:
+        """Add what another writer made, and remove it."""
+        for name, file in self.files.items():
+            with (folder / f"{name}.jsonl").open("rb") as more:
+                shutil.copyfileobj(more, file, jsonl.BLOCK)
+        self.stats.add(stats(folder))
+        shutil.rmtree(folder)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -143,8 +168,10 @@ class Writer:
             )
 
 
-def dataset(name: str, spec: Dataset, root: Path, out: Path, scratch: Path | None = None) -> Stats:
-    """Read a source. Raises DataError naming every line that is not an example."""
+def dataset(
+    name: str, spec: Dataset, root: Path, out: Path, scratch: Path | None = None, held: Path | None = None
+) -> Stats:
+    """Read a source. Raises DataError naming every line that is not an example. `held` is the file of sides given before."""
     for place in spec.source.inputs():
         if not (root / place).exists():
             raise DataError(f"dataset.{name}: {place}: not there - put the data there, or correct `path`")
@@ -162,21 +189,64 @@ def dataset(name: str, spec: Dataset, root: Path, out: Path, scratch: Path | Non
             unsplit.seek(0)
             return (parse(line.rstrip(b"\n")) for line in unsplit)
 
-        sides = splitting.sides(lambda: (row.example for row in again()), spec.split)
+        sides = _sides(lambda: (each.example for each in again()), spec.split, out, held)
         for side, row in zip(sides, again(), strict=True):
-            writer.keep(side, row)
+            if side == splitting.BETWEEN:
+                writer.drop("train", row, "between")
+            else:
+                writer.keep(side, row)
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: no examples at all - is `path` the right folder?")
     return writer.stats
 
 
-def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | None = None) -> Stats:
-    """Sift: the first filter to object is the reason. Raises DataError if a split that had rows has none left."""
+def _sides(stream: splitting.Stream, split: Split, out: Path, held: Path | None) -> list[str]:
+    """The side of every example. What was given is written beside the rows, for the next time."""
+    if not (split.lock and held):
+        return splitting.sides(stream, split)
+    sides, names = splitting.assigned(stream, split, assignments.read(held, split))
+    if sides:
+        assignments.write(out / layout.REMEMBERED, split, names)
+    return sides
+
+
+PIECE = 16 * 2**20  # bytes that a core sifts at a time
+SLOW = 2**20  # the same for a chain with a filter that scores
+
+
+class Portion(NamedTuple):
+    """A piece of a stage's source, to be sifted into a folder of its own."""
+
+    spec: Stage
+    source: Path
+    out: Path
+    context: Context
+    piece: Piece
+
+
+def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | None = None, cores: int = 1) -> Stats:
+    """Sift: the first filter to object is the reason. Raises DataError if a split that had rows has none left.
+
+    With `cores` rows are sifted by so many processes, where no filter needs to see them all; the result is the same.
+    """
     chain = Chain(spec.maps, spec.filters, context or Context())
-    with Writer(out) as writer:
+    scored = any(isinstance(filter_, Scored) for filter_ in spec.filters)
+    pieces = [] if chain.wholes else jsonl.pieces(source, SLOW if scored else PIECE)
+    with Writer(out) as writer, tempfile.TemporaryDirectory(dir=out) as parts:
         writer.stats.reasons = chain.reasons
-        for split, sifted in chain.sift(source):
-            writer.block(split, sifted, chain.reasons)
+        if min(cores, len(pieces)) < 2:
+            _sift(chain, source, writer, None)
+        else:
+            portions = [
+                Portion(spec, source, Path(parts, str(n)), chain.context, piece) for n, piece in enumerate(pieces)
+            ]
+            for folder in spreading.spread(
+                portions,
+                lambda portion: _sift(chain, source, writer, [portion.piece]),
+                lambda portion: workers.run(_portion, portion),
+                cores - 1,
+            ):
+                writer.append(folder)
         for split, counts in writer.stats.splits.items():
             if counts.seen and not counts.kept:
                 worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
@@ -184,6 +254,19 @@ def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | No
                     f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} of {counts.seen} examples - loosen it, or give {split} more"
                 )
     return writer.stats
+
+
+def _sift(chain: Chain, source: Path, writer: Writer, pieces: Sequence[Piece] | None) -> None:
+    for split, sifted in chain.sift(source, pieces):
+        writer.block(split, sifted, chain.reasons)
+
+
+def _portion(work: Portion) -> Path:
+    """In a worker: the folder of one piece."""
+    work.out.mkdir()
+    with Writer(work.out) as writer:
+        _sift(Chain(work.spec.maps, work.spec.filters, work.context), work.source, writer, [work.piece])
+    return work.out
 
 
 class Place(NamedTuple):
@@ -221,8 +304,9 @@ class Files:
         return Row(line, view(line))
 
 
-def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path) -> Stats:
-    """Merge, drop twins, split anew, shuffle. Raises DataError if nothing is left to train or to validate on."""
+def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path, held: Path | None = None) -> Stats:
+    """Merge, drop twins, split anew, shuffle. Raises DataError if nothing is left to train or to validate on. `held` is the
+    file of sides given before."""
     with ExitStack() as stack:
         taken: list[tuple[Part, Place]] = []
         paths = [source / f"{split}.jsonl" for source in sources for split in SPLITS]
@@ -232,11 +316,15 @@ def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path) -> Stats:
             mine = [place for place in everything if place.file // len(SPLITS) == number]
             taken += [(part, place) for place in mixing.choose(mine, part, spec.seed)]
         first, twins = mixing.unique(taken)
-        sides = splitting.sides(lambda: (files.row(place).example for _, place in first), spec.split)
+        sides = _sides(lambda: (files.row(place).example for _, place in first), spec.split, out, held)
         with Writer(out) as writer:
-            _write_mix(writer, spec, files, list(zip(first, sides, strict=True)))
+            sided = list(zip(first, sides, strict=True))
+            _write_mix(writer, spec, files, [each for each in sided if each[1] != splitting.BETWEEN])
             for _, place in twins:
                 writer.drop("train", files.row(place), "twin")
+            for (_, place), side in sided:
+                if side == splitting.BETWEEN:
+                    writer.drop("train", files.row(place), "between")
     for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
         if share and not writer.stats.splits[split].kept:
             raise DataError(
@@ -246,7 +334,7 @@ def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path) -> Stats:
 
 
 def _write_mix(writer: Writer, spec: Mix, files: Files, first: list[tuple[tuple[Part, Place], str]]) -> None:
-    writer.stats.reasons = ("twin",)
+    writer.stats.reasons = ("twin", "between")
     for (part, _), _ in first:
         writer.stats.sources[part.name] = writer.stats.sources.get(part.name, 0) + 1
     held = {place: side for (_, place), side in first if side != "train"}

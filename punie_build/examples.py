@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
@@ -40,11 +40,16 @@ class Message(Struct, frozen=True, gc=False):
 
 
 class Example(Struct, frozen=True, gc=False):
-    """A conversation: at least one message. `tools` are the declarations the assistant could see."""
+    """A conversation: at least one message. What it declares of tools is long, and few ask for it: it stays JSON until then."""
 
     messages: tuple[Message, ...]
-    tools: tuple[dict[str, Any], ...] | None = None
     category: str | None = None
+    declared: msgspec.Raw = field(default=msgspec.Raw(b"null"), name="tools")
+
+    @property
+    def tools(self) -> tuple[dict[str, Any], ...] | None:
+        """The declarations the assistant could see. Raises msgspec.ValidationError if they are none."""
+        return _declarations.decode(self.declared)
 
     def said(self, *roles: Role) -> Iterator[str]:
         """The texts of the messages with these roles, in order, without empty ones."""
@@ -85,6 +90,9 @@ class Row(Struct, frozen=True):
 
 
 view = msgspec.json.Decoder(Example).decode  # a line that is known to be good -> what it says
+_declarations: msgspec.json.Decoder[tuple[dict[str, Any], ...] | None] = msgspec.json.Decoder(
+    tuple[dict[str, Any], ...] | None
+)
 
 
 def parse(line: bytes) -> Row:
@@ -97,6 +105,7 @@ def parse(line: bytes) -> Row:
         raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
     try:
         example = view(line)
+        _ = example.tools
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error))) from None
     except RecursionError:

@@ -22,8 +22,8 @@ REMARKS = ("description", "gates")  # what a recipe says of an artifact without 
 
 class Task(Struct, frozen=True, kw_only=True):
     """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
-    them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `base` is the model it starts from,
-    `file` the recipe that asks for it."""
+    them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
+    itself extends, for the next time. `base` is the model it starts from, `file` the recipe that asks for it."""
 
     kind: str
     name: str
@@ -34,6 +34,7 @@ class Task(Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    remembers: str = ""
     base: Base | None = None
     file: str = ""
 
@@ -121,13 +122,16 @@ def _data(recipe: Recipe, described: Described) -> Task:
     else:
         doc = f"{' + '.join(names)}, split without leakage"
     reads = ROWS if names else ()
+    split = getattr(spec, "split", None)
+    splits = layout.splits(layout.target("dataset", described.name)) if split and split.lock else ""
     based = {name for _, kinds, name in described.references() if kinds == ("base",)}
     return _task(
         described,
         doc,
         needs=tuple(_label(recipe, name) for name in names),
-        inputs=inputs,
+        inputs=inputs + ((splits,) if splits else ()),
         reads=reads,
+        remembers=splits,
         base=recipe.find(("base",), based.pop()).spec if based else None,
         config={"cases": {name: recipe.suite_digest(name) for name in suites}} if suites else {},
     )

@@ -13,6 +13,7 @@ FOLDERS = {
     "comparison": "reports",
 }
 LOCK = ".lock.json"
+REMEMBERED = "splits.lock"
 STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the fast BLAS
 
 
@@ -24,6 +25,11 @@ def target(kind: str, name: str) -> str:
 def lock(target: str) -> str:
     """The lock beside a target: its recipe, inputs and outputs by digest."""
     return f"{target}{LOCK}"
+
+
+def splits(target: str) -> str:
+    """What a split remembers from one build to the next: the side of each group."""
+    return f"{target}.{REMEMBERED}"
 
 
 def guard(target: str) -> str:

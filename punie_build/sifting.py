@@ -6,6 +6,7 @@ it keep, so the source is read once more for each, and what is remembered betwee
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from msgspec import Struct
 from punie_build import jsonl, memo
 from punie_build.examples import SPLITS, Example, view
 from punie_build.filters import AnyFilter, Context, Filter, Predicate, Scored, Whole
+from punie_build.jsonl import Piece
 from punie_build.maps import AnyMap
 
 KEPT = 255  # a verdict: the place of the filter that objects, or this
 MOST = 200  # filters in a chain, so that a verdict is a byte
+
+
+Tests = list[tuple[int, Predicate]]  # (place of the filter, what keeps a row)
 
 
 class Sifted(Struct):
@@ -41,13 +46,15 @@ class Chain:
         self.finish: list[Callable[[], None]] = []
         self.wholes = [place for place, filter_ in enumerate(filters) if isinstance(filter_, Whole)]
 
-    def sift(self, source: Path) -> Iterator[tuple[str, Sifted]]:
-        """(split, a block of its rows, sifted), in the order of the files."""
+    def sift(self, source: Path, pieces: Iterable[Piece] | None = None) -> Iterator[tuple[str, Sifted]]:
+        """(split, a block of its rows, sifted), in the order of the files. A chain without whole filters may sift `pieces` of
+        them."""
+        assert pieces is None or not self.wholes
         verdicts = self._verdicts(source) if self.wholes else None
         tests = self._tests(0, len(self.filters)) if verdicts is None else []
         at = 0
-        for split in SPLITS:
-            for block in jsonl.blocks(source / f"{split}.jsonl"):
+        for split, start, end in pieces or jsonl.pieces(source, sys.maxsize):
+            for block in jsonl.blocks(source / f"{split}.jsonl", start, end):
                 lines, changed = self._mapped(block)
                 if verdicts is None:
                     sifted = _asked(lines, tests)
@@ -59,7 +66,7 @@ class Chain:
         for finish in self.finish:
             finish()
 
-    def _tests(self, start: int, end: int) -> list[tuple[int, Predicate]]:
+    def _tests(self, start: int, end: int) -> Tests:
         return [(place, self._test(self.filters[place])) for place in range(start, end)]
 
     def _test(self, filter_: Filter) -> Predicate:
@@ -86,9 +93,7 @@ class Chain:
             start = place + 1
         return verdicts
 
-    def _kept(
-        self, source: Path, verdicts: bytearray, tests: list[tuple[int, Predicate]], rows: list[int]
-    ) -> Iterator[Example]:
+    def _kept(self, source: Path, verdicts: bytearray, tests: Tests, rows: list[int]) -> Iterator[Example]:
         """The examples that are still kept after these tests; `rows` grows by the row number of each."""
         at = -1
         for split in SPLITS:
@@ -120,7 +125,7 @@ class Chain:
         return out, changed
 
 
-def _asked(lines: list[bytes], tests: list[tuple[int, Predicate]]) -> Sifted:
+def _asked(lines: list[bytes], tests: Tests) -> Sifted:
     """The tight loop: every row of every stage passes here."""
     kept: list[bytes] = []
     dropped: list[tuple[int, bytes]] = []

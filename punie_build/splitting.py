@@ -2,12 +2,12 @@
 
 Examples that belong together are on one side: those with the same first question (whatever its numbers: a generator's templates)
 and those that nearly say the same. The side of such a group is a hash, so it does not depend on what else there is: adding
-examples moves none of the others, unless a new one joins two groups that were apart.
+examples moves none of the others, unless a new one joins two groups that were apart. Against that, `assignments` remembers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -21,12 +21,14 @@ NEAR = 0.8  # Jaccard index of word 5-grams from which two conversations count a
 
 
 class Split(Spec, frozen=True, kw_only=True):
-    """Shares of examples for validation and test; the rest trains. `group_by`: what keeps examples together."""
+    """Shares of examples for validation and test; the rest trains. `group_by`: what keeps examples together. `lock`: whether the
+    sides are kept in `data/NAME.splits.lock`, for good."""
 
     valid: Share = 0.1
     test: Share = 0.0
     seed: int = 0
     group_by: tuple[Literal["prompt", "near-dup"], ...] = ("prompt", "near-dup")
+    lock: bool = True
 
     def __post_init__(self) -> None:
         if self.valid + self.test >= 1:
@@ -40,23 +42,50 @@ class Split(Spec, frozen=True, kw_only=True):
 Stream = Callable[[], Iterable[Example]]
 
 
+BETWEEN = ""  # in place of a side: it belongs to groups of two sides
+
+
 def sides(stream: Stream, split: Split) -> list[str]:
     """The side of every example, in order. The stream is gone through once, and once more where near duplicates count."""
+    return assigned(stream, split, {})[0]
+
+
+def assigned(stream: Stream, split: Split, held: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """(the side of every example, the side of every group by name), where the groups of `held` keep the side they have.
+
+    An example is BETWEEN if it says what both sides have: nothing that was held is moved for it. Nothing is BETWEEN while nothing
+    is held.
+    """
     from punie_build import neardup
 
     near = neardup.Near(NEAR) if "near-dup" in split.group_by else None
+    prompts = "prompt" in split.group_by
     keys: list[bytes] = []
+    names: list[str] = []
     for example in stream():
         keys.append(neardup.key(example.question(), digits=True))
+        names.append((keys[-1] if prompts else neardup.key(example.text())).hex()[:16])
         if near:
             near.add(neardup.normal(example.text()))
-    pairs = near.links(neardup.normal(example.text()) for example in stream()) if near else []
-    places = [fraction(split.seed, key.hex()) for key in keys]
-    leaders = neardup.groups(len(keys), [*pairs, *_same(keys if "prompt" in split.group_by else ())])
+    pairs = list(near.links(neardup.normal(example.text()) for example in stream())) if near else []
+    leaders = neardup.groups(len(keys), [*pairs, *_same(keys if prompts else ())])
     least: dict[int, float] = {}
-    for leader, place in zip(leaders, places, strict=True):
-        least[leader] = min(place, least.get(leader, 1.0))
-    return [split.side(least[leader]) for leader in leaders]
+    given: dict[int, set[str]] = {}
+    for leader, key, name in zip(leaders, keys, names, strict=True):
+        least[leader] = min(fraction(split.seed, key.hex()), least.get(leader, 1.0))
+        if name in held:
+            given.setdefault(leader, set()).add(held[name])
+
+    def side(leader: int, name: str) -> str:
+        among = given.get(leader, {split.side(least[leader])})
+        return held[name] if name in held else BETWEEN if len(among) > 1 else next(iter(among))
+
+    found = [side(leader, name) for leader, name in zip(leaders, names, strict=True)]
+    if near and any(len(among) > 1 for among in given.values()):
+        for i, j, _ in near.pairs(neardup.normal(example.text()) for example in stream()):
+            if BETWEEN != found[i] != found[j] != BETWEEN:
+                found[i if found[i] == "train" else j] = BETWEEN
+    return found, dict(held) | {name: side for name, side in zip(names, found, strict=True) if side != BETWEEN}
 
 
 def _same(keys: Sequence[bytes]) -> Iterator[tuple[int, int, float]]:

@@ -39,6 +39,13 @@ def run(step: Callable[[A], T], work: A) -> T:
             _idle.append(worker)
 
 
+def within() -> bool:
+    """Whether this process is a worker: then others compute beside it, and it has none of its own."""
+    from multiprocessing import current_process
+
+    return bool(current_process().daemon)
+
+
 class Worker:
     """A process that takes one step after another. It is a daemon: a build that is interrupted does not wait for it."""
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from punie_build import filters, layout
-from punie_build.examples import Example, Message, parse
+from punie_build.examples import Example, Message, parse, view
 from punie_build.filters import (
     AnyFilter,
     Balance,
@@ -68,7 +68,7 @@ def call(arguments: object, name: str = "f", tools: tuple = (TOOL,), answer: str
         {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]},
         {"role": "tool", "tool_call_id": answer, "content": "done"},
     ]
-    return msgspec.convert({"messages": messages, "tools": list(tools)}, Example)
+    return view(msgspec.json.encode({"messages": messages, "tools": list(tools)}))
 
 
 KEEPS_DROPS = [
@@ -168,8 +168,8 @@ WHOLES = [
     (NearDedup(threshold=0.99), [chat(LONG, "ok"), chat(LONG + " again", "ok")], []),
     (Decontaminate(suites=("s",)), [chat("now please open the file notes.txt and tell me what the first", "x"), chat("Hello", "x"), chat("hello there", "x")], [0, 1]),
     (Decontaminate(suites=("s",), n=20), [chat("now please open the file notes.txt and tell me", "x")], []),
-    (Balance(most=1), [Example((Message("user", str(n)),), None, "ab"[n % 2]) for n in range(6)], 4),
-    (Balance(most=1, categories=("a",)), [Example((Message("user", str(n)),), None, "ab"[n % 2]) for n in range(6)], 2),
+    (Balance(most=1), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 4),
+    (Balance(most=1, categories=("a",)), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 2),
     (Sample(most=3), [chat(str(n)) for n in range(10)], 7),
     (Sample(share=1.0), [chat(str(n)) for n in range(10)], 0),
 ]  # fmt: skip

@@ -68,11 +68,9 @@ class ContentQuality(Filter, frozen=True, kw_only=True):
     def keep(self, example: Example) -> bool:
         least = self.min_chars
         for message in example.messages:
-            said = message.content or ""
-            if len(said) < least or said[0].isspace() or said[-1].isspace():
-                short = len(said.strip()) < least
-                if short and not message.tool_calls and message.role != "tool":
-                    return False
+            said = message.content
+            if (not said or len(said.strip()) < least) and not message.tool_calls and message.role != "tool":
+                return False
         return True
 
 

@@ -1,0 +1,96 @@
+"""A job over several cores gives what one core gives."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie_build import data_steps, jsonl, spreading
+from punie_build.filters import Language, MaxMessages, Regex
+from punie_build.maps import Redact
+from punie_build.recipe import Stage
+
+
+def test_pieces_are_done_once_and_come_back_in_order():
+    here: list[int] = []
+
+    def slowly(number: int) -> int:
+        time.sleep(0.001)
+        here.append(number)
+        return number
+
+    away = spreading.spread(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
+    assert here == sorted(here)
+    assert away == sorted(away)
+    assert sorted(here + away) == list(range(50))
+    assert len(away) > 5
+    assert spreading.spread([1, 2], slowly, slowly, 0) == []
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_the_first_error_ends_it(place):
+    def fail(number: int) -> int:
+        raise ValueError("no")
+
+    def slowly(number: int) -> int:
+        time.sleep(0.001)
+        return number
+
+    with pytest.raises(ValueError, match="no"):
+        spreading.spread(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
+
+
+@given(st.lists(st.binary(max_size=9).map(lambda text: text.replace(b"\n", b"")), max_size=20), st.integers(1, 30))
+def test_every_line_is_in_one_piece(tmp_path_factory, lines, size):
+    folder = tmp_path_factory.mktemp("rows")
+    for name, text in (("train", b"".join(line + b"\n" for line in lines)), ("valid", b""), ("test", b"{}\n")):
+        (folder / f"{name}.jsonl").write_bytes(text)
+    found = [
+        line
+        for split, start, end in jsonl.pieces(folder, size)
+        for block in jsonl.blocks(folder / f"{split}.jsonl", start, end)
+        for line in block
+    ]
+    assert found == [*(line + b"\n" for line in lines), b"{}\n"]
+
+
+def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
+    source = tmp_path / "in"
+    source.mkdir()
+    texts = [
+        "a question about parsers",
+        "eine lange Frage nach dem Wetter von morgen",
+        "mail me at me@mine.org",
+        "DROP",
+    ]
+    assert data_steps.SLOW < 2_000_000  # so that there are pieces
+    for split, count in (("train", 8000), ("valid", 50), ("test", 0)):
+        rows = (
+            {
+                "messages": [
+                    {"role": "user", "content": f"{texts[n % 4]} {n}"},
+                    {"role": "assistant", "content": "x" * (n % 700)},
+                ],
+                "category": "ab"[n % 2],
+            }
+            for n in range(count)
+        )
+        (source / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    filters = (Language(languages=("en",)), Regex(drop="DROP"), MaxMessages(messages=9))
+    spec = Stage(from_="in", filters=filters, maps=(Redact(kinds=("email",)),))
+    for name, cores in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        data_steps.stage("x", spec, source, tmp_path / name, cores=cores)
+    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == [
+        "dropped.jsonl", "stats.json", "test.jsonl", "train.jsonl", "valid.jsonl",
+    ]  # fmt: skip
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+    total = data_steps.stats(tmp_path / "two").total
+    assert total.seen == 8050
+    assert set(total.dropped) == {"language", "regex"}
