@@ -21,21 +21,23 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers
+from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers, spreading
 from punie_build.children import Child
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.examples import SPLITS, Row, view
 from punie_build.filters import AnyFilter, Context, Language, MinMessages, PythonVersion, Sample
-from punie_build.gathering import chat, gather, readable
+from punie_build.gathering import Unreadable, gather, readable
 from punie_build.loading import load
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
-from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local
+from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local, as_chat
 from punie_build.sources import Sample as SampleSource
 from punie_build.splitting import Split
 
@@ -88,7 +90,7 @@ def filter_(root: Path, options: Options) -> int:
     chosen = _filters(options)
     with _output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
-        found = data_steps.stage(Path(options.output).name, spec, source, out, Context())
+        found = data_steps.stage(Path(options.output).name, spec, source, out, Context(), spreading.cores())
     for split, counts in found.splits.items():
         if counts.seen:
             print(f"{split:<6} {counts.kept} of {counts.seen} kept ({counts.retention:.0%})")
@@ -149,7 +151,17 @@ def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
         if child.process.wait() != 0:
             raise ModelError(child.failure("rendering the rows"))
     found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
+    for some in found["odd"].values():
+        some["places"] = [_read_from(folder, place) for place in some["places"]]
     return found
+
+
+def _read_from(folder: Path, place: str) -> str:
+    """Where the row was read from that is number N of a side here, for `side:N`."""
+    split, _, number = place.partition(":")
+    with (folder / f"{split}.jsonl").open("rb") as file:
+        before, _, _ = next(islice(file, int(number) - 1, None)).partition(b" ")
+    return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
 
 
 def _base(root: Path, name: str) -> Path:
@@ -164,32 +176,41 @@ def _base(root: Path, name: str) -> Path:
 
 
 def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
-    """Write the rows of a place with the dialect each was in before it; what could not be read."""
+    """Write the rows of a place, each after a word on what it was before it was read; what could not be read."""
     bad = []
+    rows = gather(root, Local(path=place), dialect, folder)
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for side, path in readers.files(root / place):
-            for number, record in readers.records(path):
-                try:
-                    if isinstance(record, str):
-                        raise ValueError(record)
-                    row = chat(record, dialect)
-                    table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
-                    head = dialects.detect(table).encode()
-                    files[side or "train"].write(head + b" " + row.line + b"\n")
-                except ValueError as error:
-                    bad.append(f"{readers.shown(path)}:{number}: {error}")
+        for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
+            if isinstance(row, Unreadable):
+                bad.append(f"{row.where}: {row.reason}")
+            else:
+                files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
     return bad
+
+
+def _records(place: Path) -> Iterator[tuple[str, readers.Record]]:
+    """Every record as it stands there, with its file and number: what `gather` makes a row of, one for one."""
+    for _, path in readers.files(place):
+        for number, record in readers.records(path):
+            yield f"{path.name}:{number}", record
+
+
+def _before(where: str, record: readers.Record, row: Row) -> bytes:
+    """A word without spaces: the row's place, its dialect, and what reading it took away."""
+    table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
+    kept = isinstance(record, bytes) and row.line == record
+    taken = "" if kept else auditing.taken(table, msgspec.json.decode(row.line))
+    return quote(msgspec.json.encode((where, dialects.detect(as_chat(table)), taken))).encode()
 
 
 def _seen(folder: Path) -> Iterator[auditing.Seen]:
     for split in SPLITS:
-        number = 0
         for lines in jsonl.blocks(folder / f"{split}.jsonl"):
             for line in lines:
-                number += 1
-                name, _, row = line.partition(b" ")
-                yield auditing.Seen(split, number, view(row), name.decode())
+                before, _, row = line.partition(b" ")
+                where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
+                yield auditing.Seen(split, where, view(row), dialect, taken)
 
 
 def head(root: Path, options: Options) -> int:

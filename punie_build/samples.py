@@ -12,8 +12,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from punie_build import editor_tools as tools
-from punie_build.editor_tools import TOOLS, talk
+from msgspec.structs import replace
+
+from punie_build import templates as tools
+from punie_build.editor_tools import TOOLS
+from punie_build.templates import conversation
 
 STEMS = """alpha batch cache chart client codec daemon editor engine export filter format graph helper image index input
 kernel layout ledger loader logger mapper matrix merge metric model monitor node order output panel parser patch
@@ -172,16 +175,9 @@ def _single(r: Random) -> dict[str, Any]:
     name = r.choice(list(TOOLS))
     said, call = _request(r, name)
     back = r.choice(RESULTS.get(name, ())) if name in RESULTS and r.random() < 0.5 else None
-    steps = (
-        (
-            said,
-            (call, back),
-            {"ok": "Done.", "closed": "It is closed.", "stopped": "It is stopped."}.get(back, f"It ended with {back}."),
-        )
-        if back
-        else (said, call)
-    )
-    return talk(*steps, tools=_toolbox(r, name))
+    answers = {"ok": "Done.", "closed": "It is closed.", "stopped": "It is stopped."}
+    rest = (replace(call, result=back), answers.get(back, f"It ended with {back}.")) if back else (call,)
+    return conversation(said, *rest, tools=_toolbox(r, name))
 
 
 def _modify(r: Random) -> dict[str, Any]:
@@ -191,12 +187,11 @@ def _modify(r: Random) -> dict[str, Any]:
     asked = r.choice(
         [f"Replace {old} by {new} in {path}", f"Change {old} to {new} in {path}", f"In {path}, {old} should be {new}"]
     )
-    look, save = tools.read_file(path), tools.write_file(path, after)
-    verify = ((look, after),) if r.random() < 0.6 else ()
-    return talk(
+    verify = (tools.read_file(path, result=after),) if r.random() < 0.6 else ()
+    return conversation(
         asked,
-        (look, before),
-        (save, "ok"),
+        tools.read_file(path, result=before),
+        tools.write_file(path, after, result="ok"),
         *verify,
         f"{path} now says {new}.",
         tools=_toolbox(r, "read_file", "write_file"),
@@ -209,7 +204,7 @@ def _run_and_look(r: Random) -> dict[str, Any]:
         _terminal(r),
         r.choice(["ok", "3 passed", "1 failed", "error: not found", r.choice(WORDS)]),
     )
-    steps: list[Any] = [
+    turns: list[tools.Turn] = [
         r.choice(
             [
                 f"Run {command} and tell me what it prints",
@@ -217,16 +212,16 @@ def _run_and_look(r: Random) -> dict[str, Any]:
                 f"Execute {command}, then show the output",
             ]
         ),
-        (tools.run_command(command), terminal),
+        tools.run_command(command, result=terminal),
     ]
     if r.random() < 0.5:
-        steps.append((tools.wait_for_terminal_exit(terminal), "exit code 0"))
-    steps += [(tools.get_terminal_output(terminal), printed), f"It printed: {printed}"]
-    return talk(*steps, tools=_toolbox(r, "run_command", "get_terminal_output", "wait_for_terminal_exit"))
+        turns.append(tools.wait_for_terminal_exit(terminal, result="exit code 0"))
+    turns += [tools.get_terminal_output(terminal, result=printed), f"It printed: {printed}"]
+    return conversation(*turns, tools=_toolbox(r, "run_command", "get_terminal_output", "wait_for_terminal_exit"))
 
 
 def _words(r: Random) -> dict[str, Any]:
-    return talk(*r.choice(QUESTIONS), tools=_toolbox(r))
+    return conversation(*r.choice(QUESTIONS), tools=_toolbox(r))
 
 
 FOREIGN = (
@@ -246,7 +241,7 @@ OLD_PYTHON = (
 
 
 def _foreign(r: Random) -> dict[str, Any]:
-    return talk(*r.choice(FOREIGN), tools=(), category="words", system=None)
+    return conversation(*r.choice(FOREIGN), tools=(), category="words", system=None)
 
 
 def _old_python(r: Random) -> dict[str, Any]:
@@ -256,7 +251,7 @@ def _old_python(r: Random) -> dict[str, Any]:
         .replace("{n}", str(r.randint(1, 99)))
         .replace("{s}", r.choice(STEMS))
     )
-    return talk(
+    return conversation(
         f"Show me an example with {r.choice(WORDS)} in Python",
         f"```python\n{code}\n```",
         tools=(),
@@ -266,7 +261,9 @@ def _old_python(r: Random) -> dict[str, Any]:
 
 
 def _unanswered(r: Random) -> dict[str, Any]:
-    return talk(_request(r, r.choice(list(TOOLS)))[0], tools=(), system=None)
+    """What no template writes: there is nothing to learn from it."""
+    said, _ = _request(r, r.choice(list(TOOLS)))
+    return {"messages": [{"role": "user", "content": said}], "category": "words"}
 
 
 KINDS: tuple[tuple[Callable[[Random], dict[str, Any]], float], ...] = (
@@ -283,5 +280,4 @@ KINDS: tuple[tuple[Callable[[Random], dict[str, Any]], float], ...] = (
 def sample(seed: int, index: int) -> dict[str, Any]:
     """Example number `index`, JSON-ready."""
     r = Random(f"{seed}:{index}")
-    example = r.choices([kind for kind, _ in KINDS], weights=[share for _, share in KINDS])[0](r)
-    return example if example["tools"] else {key: value for key, value in example.items() if key != "tools"}
+    return r.choices([kind for kind, _ in KINDS], weights=[share for _, share in KINDS])[0](r)

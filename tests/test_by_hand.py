@@ -61,12 +61,43 @@ def test_what_is_there_is_not_overwritten(place):
 
 def test_audit_tells_what_is_odd(place):
     said = run(place, "audit", "raw", code=1)
-    assert "held-back rows that training has word for word: 1 of 1 rows (100%) - first valid:1 = train:1" in said
+    assert (
+        "held-back rows that training has word for word: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1"
+        in said
+    )
     assert "no assistant at the end: 1 of 5 rows" in said
     (place / "good.jsonl").write_text(line("hello", "hi"))
     assert run(place, "audit", "good.jsonl") == "nothing odd found\n"
     (place / "bad.jsonl").write_text("oops\n" + line("hello", "hi"))
     assert "rows that cannot be read: 1 - first bad.jsonl:1: not JSON" in run(place, "audit", "bad.jsonl", code=1)
+
+
+def test_audit_tells_what_stood_in_the_file_before_it_was_read(place):
+    """Markers and places are those of the file, whatever reading made of it, and whatever it could not read."""
+    glaive = [
+        {"role": "system", "content": "SYSTEM: You are helpful with access to the following functions. Use them if required -\n{}"},
+        {"role": "user", "content": "Book a flight"},
+        {"role": "assistant", "content": "I cannot book flights. <|endoftext|>"},
+    ]  # fmt: skip
+    glaive[0]["content"] = glaive[0]["content"].replace("{}", '{"name": "f", "parameters": {}}')
+    escaped = json.dumps({"messages": glaive}).replace("<", "\\u003c")
+    (place / "g").mkdir()
+    (place / "g/train.jsonl").write_text("oops\n" + json.dumps({"messages": glaive}) + "\n" + escaped + "\n")
+    (place / "g/valid.jsonl").write_text("oops\n" + line("Book a flight", "No."))
+    said = run(place, "audit", "g", code=1)
+    assert (
+        "end-of-text markers that a dataset leaves out: 2 of 3 rows (67%) - first train.jsonl:2, train.jsonl:3" in said
+    )
+    assert "    such as: I cannot book flights. <|endoftext|>\n" in said
+    assert "markers in the text" not in said
+    assert (
+        "held-back rows whose question training has: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3" in said
+    )
+    kept = run(place, "audit", "g", "--dialect", "messages", code=1)
+    assert "end-of-text markers in the text: 2 of 3 rows" in kept
+    assert "leaves out" not in kept
+    (place / "code.csv").write_text("docstring,code\nAdd two numbers,def add(a b): return a + b\n")
+    assert run(place, "audit", "code.csv") == "nothing odd found\n"
 
 
 def test_merge_drops_twins_and_leaks_nothing(place):
@@ -95,8 +126,10 @@ def test_audit_renders_with_a_base_and_reads_calls_back(place):
     assert "the server" not in said
     call = {"function": {"name": "f", "arguments": json.dumps({"text": "</tool_call>"})}}
     rows = [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": [call]}]
-    (place / "odd.jsonl").write_text(json.dumps({"messages": rows}) + "\n")
-    assert "calls that the server could not read back" in run(place, "audit", "odd.jsonl", "--base", "nano", code=1)
+    (place / "odd.jsonl").write_text("oops\n" + json.dumps({"messages": rows}) + "\n")
+    said = run(place, "audit", "odd.jsonl", "--base", "nano", code=1)
+    assert "calls that the server could not read back" in said
+    assert "- first odd.jsonl:2\n" in said
     long = line("word " * 5000, "ok")
     (place / "long.jsonl").write_text(long)
     assert "rows above 2048 tokens of nano" in run(place, "audit", "long.jsonl", "--base", "nano", code=1)
