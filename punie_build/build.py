@@ -26,12 +26,13 @@ from punie_build.screen import screen
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """What a step is given: the task, the project, where to write, where to log."""
+    """What a step is given: the task, the project, where to write, where to log, and all that decides what it makes."""
 
     root: Path
     task: Task
     out: Path
     logs: Path
+    facts: Facts | None = None
 
     def say(self, text: str) -> None:
         """A line for people: on the screen, and in the task's own log."""
@@ -136,7 +137,7 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
     _empty(work.out)
     with turns.turn(work.task.kind, tools.device(), work.say):
         started = time.monotonic()
-        made = step(work)
+        made = step(structs.replace(work, facts=now))
         seconds = round(time.monotonic() - started, 2)
     if states.facts(work.root, work.task, old) != now:
         raise ChangedError("an input changed while this was being made - build again")

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from punie_build.errors import ModelError
+
 KILL_SECONDS = 5.0
 
 
@@ -88,11 +90,19 @@ class Child:
         return "\n".join(f"    {line}" for line in self.text().splitlines()[-lines:])
 
     def failure(self, what: str) -> str:
-        """Why it failed: the last sentence it wrote for people (`punie: ...`), else its exit code and the end of its log."""
+        """Why it failed: the sentences it wrote for people (`punie: ...`), else its exit code and the end of its log."""
         said = [line.removeprefix("punie: ") for line in self.text().splitlines() if line.startswith("punie: ")]
         code = self.process.returncode
         if said:
-            return said[-1]
+            return "\n".join(said)
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
             return f"{what} was killed, most likely for want of memory - close other programs, or lower batch_size or max_seq_length"
         return f"{what} ended with exit code {code} - the end of its log, {self.log.name}:\n{self.tail()}"
+
+
+def run(module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a module of ours to its end. Raises ModelError with what it said."""
+    with Child(module, arguments, log, env) as child:
+        child.process.wait()
+        if child.process.returncode != 0:
+            raise ModelError(child.failure(module.rpartition(".")[2]))

@@ -14,7 +14,7 @@ from punie_build import blas, identity
 from punie_build.checks import Answer, judge
 from punie_build.children import Child
 from punie_build.errors import ModelError, ServerError
-from punie_build.recipe import Eval
+from punie_build.evals import Eval
 from punie_build.screen import Bar
 from punie_build.suites import Suite
 

@@ -29,10 +29,10 @@ STEPS = {
     "dataset": ("data_steps", "dataset"),
     "stage": ("data_steps", "stage"),
     "mix": ("data_steps", "mix"),
-    "comparison": ("steps", "_comparison"),
+    "comparison": ("steps.evals", "comparison"),
 }
 TEMPLATES = {"comparison": "reporting/templates"}
-VERSIONS = {"adapter": 2, "eval": 1}  # raise when the same recipe would rightly give another result
+VERSIONS = {"tokens": 1, "adapter": 3, "eval": 1}  # raise when the same recipe would rightly give another result
 
 BESIDE = ("gates", "memo")  # modules that change no artifact: what is demanded of it, what was looked at before
 

@@ -50,7 +50,7 @@ def gather(root: Path, source: AnySource, dialect: str, scratch: Path) -> Iterat
                 yield side, chat(record, dialect)
             except ValueError as error:
                 line = record if isinstance(record, bytes) else b""
-                yield side, Unreadable(f"{readers.shown(path)}:{number}", str(error), line)
+                yield side, Unreadable(f"{readers.shown(path)}:{number}", _printable(str(error)), line)
 
 
 def readable(found: Iterable[tuple[str | None, Row | Unreadable]]) -> Iterator[tuple[str | None, Row]]:
@@ -88,16 +88,21 @@ def _files(root: Path, source: Any, scratch: Path) -> tuple[Files, str | None]:
     raise TypeError(f"no way to read {source}")
 
 
+def _printable(reason: str) -> str:
+    """On one line, and of characters that can be written: a reason may show what is wrong with them."""
+    return " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
+
+
 def chat(record: bytes | dict[str, Any], dialect: str) -> Row:
     """One record as a row of chat: its own bytes where it is that already. Raises ValueError with the reason."""
-    if isinstance(record, bytes):
-        if dialect in ("auto", "messages") and not any(hint in record for hint in HINTS):
-            try:
-                return parse(record)
-            except ValueError as error:
-                return _rewritten(record, dialect, error)
-        return _rewritten(record, dialect, None)
-    return parse(msgspec.json.encode(dialects.normalise(as_chat(record), dialect)))
+    if isinstance(record, dict):
+        return _written(record, dialect)
+    if dialect in ("auto", "messages") and not any(hint in record for hint in HINTS):
+        try:
+            return parse(record)
+        except ValueError as error:
+            return _rewritten(record, dialect, error)
+    return _rewritten(record, dialect, None)
 
 
 def _rewritten(line: bytes, dialect: str, why: ValueError | None) -> Row:
@@ -110,5 +115,20 @@ def _rewritten(line: bytes, dialect: str, why: ValueError | None) -> Row:
         return parse(line)  # says what is wrong with it
     if why and "messages" in record:
         raise why
-    normal = dialects.normalise(as_chat(record), dialect)
-    return parse(line if normal is record else msgspec.json.encode(normal))
+    return _written(record, dialect, line)
+
+
+def _written(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
+    """A record in the one form; `line` is what says it, where it need not be written anew."""
+    try:
+        normal = dialects.normalise(as_chat(record), dialect)
+        return parse(line if line and normal is record else _encoded(normal))
+    except RecursionError:
+        raise ValueError("nested too deep - is this a conversation?") from None
+
+
+def _encoded(record: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(record)
+    except (UnicodeEncodeError, TypeError) as error:  # half a surrogate pair; what only a table can hold
+        raise ValueError(f"cannot be written as JSON: {error} - mend the row or leave it out") from None

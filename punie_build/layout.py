@@ -8,6 +8,7 @@ FOLDERS = {
     "dataset": "data",
     "stage": "data",
     "mix": "data",
+    "tokens": "data",
     "adapter": "adapters",
     "eval": "reports",
     "comparison": "reports",
@@ -45,6 +46,11 @@ def forgotten(target: str) -> str:
 def staging(target: str) -> str:
     """Where a target is made before it is published; on the same file system, so that publishing is a rename."""
     return f"{STATE}/staging/{target}"
+
+
+def checkpoints(identity: str) -> str:
+    """Where a training keeps what it needs to go on after a kill, or when it is to be longer."""
+    return f"{STATE}/training/{identity}"
 
 
 def logs(target: str) -> str:

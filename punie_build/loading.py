@@ -13,7 +13,8 @@ import msgspec
 
 from punie_build import suites
 from punie_build.errors import RecipeError, did_you_mean
-from punie_build.recipe import DATA, FAMILIES, KINDS, Dataset, Described, Recipe, SuiteFile, references
+from punie_build.evals import SuiteFile
+from punie_build.recipe import DATA, FAMILIES, KINDS, Dataset, Described, Recipe, references
 from punie_build.sources import Local
 from punie_build.suites import Suite
 from punie_build.validation import mistakes

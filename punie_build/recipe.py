@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from punie_build.adapters import Adapter, Base
+from punie_build.evals import Comparison, Eval, SuiteFile
 from punie_build.filters import AnyFilter
 from punie_build.gates import Gate
 from punie_build.maps import AnyMap
@@ -79,44 +80,6 @@ class Mix(Spec, frozen=True, kw_only=True):
         return tuple(Part(name=part) if isinstance(part, str) else part for part in self.from_)
 
 
-class SuiteFile(Spec, frozen=True, kw_only=True):
-    """Where a suite's cases are: a TOML file of the project, or one that is built in."""
-
-    file: str | None = None
-    embedded: Literal["tool-calling"] | None = None
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if (self.file is None) == (self.embedded is None):
-            raise ValueError("a suite needs `file`, a TOML file of cases in the project")
-
-
-class Eval(Spec, frozen=True, kw_only=True):
-    """The answers of one arm (a base or an adapter) to a suite, greedily decoded, and their scores."""
-
-    arm: str
-    suite: str
-    max_tokens: Annotated[int, Meta(ge=1)] = 256
-    concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
-
-
-class Comparison(Spec, frozen=True, kw_only=True):
-    """Two or more arms on one suite, with a verdict. The first arm is what the others are held against."""
-
-    arms: Annotated[tuple[str, ...], Meta(min_length=2)]
-    suite: str
-    max_tokens: Annotated[int, Meta(ge=1)] = 256
-    concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if len(set(self.arms)) < len(self.arms):
-            raise ValueError("an arm occurs twice - compare different arms")
-
-
 KINDS: dict[str, type[Spec]] = {
     "base": Base,
     "dataset": Dataset,
@@ -133,6 +96,7 @@ REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the n
     "stage": {"from": DATA},
     "mix": {"from": DATA},
     "adapter": {"base": ("base",), "data": DATA},
+    "tokens": {"base": ("base",), "data": DATA},
     "eval": {"arm": ARMS, "suite": SUITES},
     "comparison": {"arms": ARMS, "suite": SUITES},
 }

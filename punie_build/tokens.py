@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from random import Random
 from typing import Any
 
 from msgspec import Struct
@@ -17,11 +16,13 @@ Conversation = dict[str, Any]
 
 
 class Tokens(Struct, frozen=True):
-    """`ids` and, for each, whether it is learnt. `cut`: it was longer than allowed."""
+    """`ids` and, for each, whether it is learnt."""
 
     ids: list[int]
     learnt: list[bool]
-    cut: bool = False
+
+    def first(self, count: int) -> Tokens:
+        return Tokens(self.ids[:count], self.learnt[:count])
 
 
 def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tuple[int, int]]]:
@@ -42,8 +43,8 @@ def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tupl
     return text, found
 
 
-def tokenize(tokenizer: Any, example: Conversation, mask: str, longest: int) -> Tokens:
-    """Token ids and marks of one conversation, at most `longest`. `tokenizer` is mlx-lm's wrapper or a plain fast one."""
+def tokenize(tokenizer: Any, example: Conversation, mask: str) -> Tokens:
+    """Token ids and marks of one conversation. `tokenizer` is mlx-lm's wrapper or a plain fast one."""
 
     def render(messages: Sequence[Any], tools: Any, prompt: bool) -> str:
         return str(
@@ -55,8 +56,7 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str, longest: int) -> 
         text, return_offsets_mapping=True, add_special_tokens=False
     )
     learnt = [any(first < end and begin < last for begin, end in ranges) for first, last in encoded["offset_mapping"]]
-    ids = list(encoded["input_ids"])
-    return Tokens(ids[:longest], learnt[:longest], len(ids) > longest)
+    return Tokens(list(encoded["input_ids"]), learnt)
 
 
 def _decoded(example: Conversation) -> Conversation:
@@ -75,19 +75,3 @@ def _decoded(example: Conversation) -> Conversation:
 
 def _loads(arguments: Any) -> Any:
     return json.loads(arguments) if isinstance(arguments, str) else arguments
-
-
-def batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of all rows in batches of `size`, rows of like length together, in an order that (seed, epoch) decides.
-
-    Sorting happens within windows of 16 batches: near the least padding, without the same neighbours in every epoch.
-    """
-    r = Random(f"{seed}:{epoch}")
-    order = list(range(len(lengths)))
-    r.shuffle(order)
-    out = []
-    for start in range(0, len(order), 16 * size):
-        window = sorted(order[start : start + 16 * size], key=lambda index: lengths[index])
-        out += [window[k : k + size] for k in range(0, len(window), size)]
-    r.shuffle(out)
-    return out

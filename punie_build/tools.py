@@ -16,6 +16,8 @@ def of(kind: str, spec: Any) -> dict[str, str]:
     """Name -> version. A filter names the packages it asks in `TOOLS`; what computes with mlx names its device too."""
     asked = {name for value in structs(spec) for name in getattr(type(value), "TOOLS", ())}
     found = {name: version(name) for name in sorted(asked)}
+    if kind == "tokens":
+        found |= {name: version(name) for name in ("mlx-lm", "tokenizers", "transformers")}
     if kind in COMPUTES:
         found |= {"mlx": version("mlx"), "mlx-lm": version("mlx-lm"), "device": device(), "blas": blas.identity()}
     return found

@@ -36,7 +36,10 @@ pieces = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 def joined(pairs: list[tuple[int, int]]) -> list[Example]:
     """Conversations that each say two of seven long texts: a row of (1, 2) is near to one of (1, 1) and one of (2, 2)."""
     return [
-        chat(f"q{chr(97 + a)} {chr(97 + b)} {' '.join(words(a, 90 if a == b else 60))}", " ".join(words(b, 30 if a == b else 12)))
+        chat(
+            f"q{chr(97 + a)} {chr(97 + b)} {' '.join(words(a, 90 if a == b else 60))}",
+            " ".join(words(b, 30 if a == b else 12)),
+        )
         for a, b in pairs
     ]
 

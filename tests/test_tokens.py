@@ -3,13 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from punie_build import layout
 from punie_build.authored import conversations
-from punie_build.tokens import batches, tokenize
+from punie_build.tokens import tokenize
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 LLAMA = "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
@@ -27,7 +25,7 @@ def tokenizer():
 
 def learnt(tokenizer, example, mask: str) -> list[str]:
     """The learnt tokens, decoded, one text per run of them."""
-    tokens = tokenize(tokenizer, example, mask, 10_000)
+    tokens = tokenize(tokenizer, example, mask)
     runs, current = [], []
     for token, mark in [*zip(tokens.ids, tokens.learnt, strict=True), (0, False)]:
         if mark:
@@ -53,7 +51,7 @@ def test_what_is_learnt_token_by_token(tokenizer, template, mask, expected):
     kept, tokenizer.chat_template = tokenizer.chat_template, template
     try:
         assert learnt(tokenizer, EXAMPLE, mask) == expected
-        assert all(tokenize(tokenizer, EXAMPLE, "all", 10_000).learnt)
+        assert all(tokenize(tokenizer, EXAMPLE, "all").learnt)
     finally:
         tokenizer.chat_template = kept
 
@@ -62,7 +60,7 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer):
     kept, tokenizer.chat_template = tokenizer.chat_template, REWRITING
     try:
         with pytest.raises(ValueError, match="writes earlier turns differently"):
-            tokenize(tokenizer, EXAMPLE, "assistant", 100)
+            tokenize(tokenizer, EXAMPLE, "assistant")
     finally:
         tokenizer.chat_template = kept
 
@@ -83,22 +81,8 @@ def test_in_tool_conversations_every_call_and_answer_is_learnt_and_nothing_else(
             assert run == turn["content"] + "<|im_end|>"
 
 
-def test_a_long_row_is_cut_and_says_so(tokenizer):
-    assert not tokenize(tokenizer, EXAMPLE, "all", 10_000).cut
-    short = tokenize(tokenizer, EXAMPLE, "all", 10)
-    assert short.cut
-    assert len(short.ids) == len(short.learnt) == 10
-
-
-@given(st.lists(st.integers(2, 500), min_size=1, max_size=300), st.integers(1, 9), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_in_an_order_the_seed_decides(lengths, size, epoch):
-    found = batches(lengths, size, 7, epoch)
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    assert all(1 <= len(batch) <= size for batch in found)
-    assert found == batches(lengths, size, 7, epoch)
-
-
-def test_rows_of_like_length_come_together():
-    lengths = [10, 200] * 64
-    waste = sum(max(lengths[k] for k in batch) * len(batch) for batch in batches(lengths, 4, 0, 0)) / sum(lengths)
-    assert waste < 1.1
+def test_the_first_tokens_of_a_row_keep_their_marks(tokenizer):
+    whole = tokenize(tokenizer, EXAMPLE, "assistant")
+    short = whole.first(10)
+    assert short.ids == whole.ids[:10]
+    assert short.learnt == whole.learnt[:10]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -38,8 +40,7 @@ class MinTokens(Filter, frozen=True, kw_only=True):
     base: str
 
     def predicate(self, context: Context = ALONE) -> Predicate:
-        count = counter(context.bases[self.base])
-        return lambda example: count(example) >= self.tokens
+        return _counted(context.bases[self.base], lambda tokens: tokens >= self.tokens)
 
 
 class MaxTokens(Filter, frozen=True, kw_only=True):
@@ -53,8 +54,20 @@ class MaxTokens(Filter, frozen=True, kw_only=True):
     base: str
 
     def predicate(self, context: Context = ALONE) -> Predicate:
-        count = counter(context.bases[self.base])
-        return lambda example: count(example) <= self.tokens
+        return _counted(context.bases[self.base], lambda tokens: tokens <= self.tokens)
+
+
+def _counted(base: Path, fits: Callable[[int], bool]) -> Predicate:
+    """Whether the number of an example's tokens fits. What the template refuses has none, and could not be trained on."""
+    count = counter(base)
+
+    def keep(example: Example) -> bool:
+        try:
+            return fits(count(example))
+        except (ValueError, msgspec.DecodeError, RecursionError):
+            return False
+
+    return keep
 
 
 class ContentQuality(Filter, frozen=True, kw_only=True):
@@ -89,7 +102,8 @@ class ValidTools(Filter, frozen=True, kw_only=True):
     """
 
     def keep(self, example: Example) -> bool:
-        declared = {tool.get("function", tool).get("name"): tool.get("function", tool) for tool in example.tools or ()}
+        functions = [tool.get("function", tool) for tool in example.tools or ()]
+        declared = {_name(function): function for function in functions}
         made = {call.id for message in example.messages for call in message.tool_calls or () if call.id}
         answered = {message.tool_call_id for message in example.messages if message.tool_call_id}
         return answered <= made and all(_fits(call, declared) for call in example.calls())
@@ -106,27 +120,39 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _fits(call: Function, declared: dict[Any, dict[str, Any]]) -> bool:
+def _name(function: Any) -> str | None:
+    """What a declaration calls its function; None for what is no declaration."""
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _fits(call: Function, declared: dict[str | None, dict[str, Any]]) -> bool:
     try:
         given = msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     if not isinstance(given, dict) or (declared and call.name not in declared):
         return False
-    schema = declared.get(call.name, {}).get("parameters") or {}
-    known = schema.get("properties") or {}
-    if not set(schema.get("required") or ()) <= set(given):
+    schema = _object(declared.get(call.name), "parameters")
+    known, required = _object(schema, "properties"), schema.get("required")
+    if isinstance(required, list) and not all(name in given for name in required if isinstance(name, str)):
         return False
     if schema.get("additionalProperties") is False and not set(given) <= set(known):
         return False
     return all(_typed(value, known.get(name)) for name, value in given.items())
 
 
+def _object(holder: dict[str, Any] | None, key: str) -> dict[str, Any]:
+    """The object under a key; an empty one for anything else that a data set wrote there."""
+    value = (holder or {}).get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def _typed(value: Any, schema: Any) -> bool:
     """Whether a value has a declared type; what is not declared, or in no simple way, fits."""
     wanted = schema.get("type") if isinstance(schema, dict) else None
     names = [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list) else []
-    types = [kind for name in names for kind in _TYPES.get(name, (object,))]
+    types = [kind for name in names for kind in _TYPES.get(str(name), (object,))]
     if isinstance(value, bool):
         return not types or bool in types or object in types
     return not types or isinstance(value, tuple(types))

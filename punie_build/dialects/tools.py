@@ -1,0 +1,104 @@
+"""Tools: their declarations in OpenAI's form, from wherever they stand, a system prompt not excepted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from punie_build.calls_in_text import brief, value_at, value_of
+from punie_build.dialects.glaive import ANNOUNCED
+
+_NEXT_VALUE = re.compile(r"[\s,]*(?=[{\[])")
+_TOOLS = r"<tools>(?!\s*</tools>)(.*?)</tools>"
+_PROMPTS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (  # as Qwen's templates write them: the next template writes its own
+        r"# Tools\n\nYou may call one or more functions[^<]*<tools></tools> XML tags:\n"
+        + _TOOLS
+        + r"\n\nFor each function call, return a json object[^<]*<tool_call></tool_call> XML tags:\n<tool_call>\n[^\n]*\n</tool_call>",
+        r"# Tools\n\nYou have access to the following (?:functions|tools):\n\n"
+        + _TOOLS
+        + r"\n\nIf you choose to call a function ONLY reply.*?</IMPORTANT>",
+        _TOOLS,
+    )
+)
+
+
+def declarations(value: Any) -> list[dict[str, Any]]:
+    """Tools in OpenAI's form, from a list of them, of bare functions, or its JSON text."""
+    if isinstance(value, str):
+        value = value_of(value) if value.strip() else []
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list):
+        raise ValueError(f"{type(value).__name__} where a list of tools belongs")
+    return [declaration(item) for item in value]
+
+
+def declaration(item: Any) -> dict[str, Any]:
+    function = item.get("function", item) if isinstance(item, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise ValueError(f"a tool without a name: {brief(item)}")
+    if function is not item:
+        return item if "type" in item else {"type": "function", **item}
+    return {
+        "type": "function",
+        "function": {key: value for key, value in item.items() if (key, value) != ("type", "function")},
+    }
+
+
+def in_a_row(text: str) -> tuple[list[Any], str]:
+    """The JSON values at the start of a text, and what follows them."""
+    found: list[Any] = []
+    at = 0
+    while opening := _NEXT_VALUE.match(text, at):
+        value, at = value_at(text, opening.end())
+        found += value if isinstance(value, list) else [value]
+    return found, text[at:].strip()
+
+
+def declared(prompt: str, markups: frozenset[str]) -> tuple[list[dict[str, Any]], str]:
+    """The tools a system prompt declares, and the prompt without them and without the wording that announces them."""
+    if "glaive" in markups and (announced := ANNOUNCED.search(prompt)):
+        tools, after = in_a_row(prompt[announced.end() :])
+        return [declaration(tool) for tool in tools], "\n\n".join(filter(None, (prompt[: announced.start()], after)))
+    found: list[dict[str, Any]] = []
+    for pattern in _PROMPTS if "</tools>" in prompt and markups & {"hermes", "qwen3-coder", "code-mode"} else ():
+        while (block := pattern.search(prompt)) and block[1].strip()[0] in "{[<":
+            found += _block(block[1].strip())
+            prompt = (prompt[: block.start()].rstrip() + "\n\n" + prompt[block.end() :].lstrip()).strip()
+    return found, prompt
+
+
+def _block(text: str) -> list[dict[str, Any]]:
+    if text.startswith("<"):
+        return [_from_xml(body) for body in re.findall(r"<function>(.*?)</function>", text, re.DOTALL)]
+    try:
+        tools, after = in_a_row(text)
+    except ValueError:
+        tools, after = declarations(text), ""
+    if after:
+        raise ValueError(f"more than tools within <tools>: {after[:40]!r}")
+    return [declaration(tool) for tool in tools]
+
+
+def _from_xml(body: str) -> dict[str, Any]:
+    """A tool as the template of Qwen3-Coder writes it."""
+    head, _, tail = body.partition("<parameters>")
+    inner, _, tail = tail.rpartition("</parameters>")
+    properties = {}
+    for fields in re.findall(r"<parameter>(.*?)</parameter>", inner, re.DOTALL):
+        schema = _fields(fields)
+        properties[schema.pop("name")] = schema
+    parameters = {"type": "object", "properties": properties} | _fields(
+        re.sub(r"<parameter>.*</parameter>", "", inner, flags=re.DOTALL)
+    )
+    return declaration(_fields(head) | {"parameters": parameters} | _fields(tail))
+
+
+def _fields(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in re.findall(r"<(\w+)>(.*?)</\1>", text, re.DOTALL):
+        as_text = key in ("name", "description") or (key == "type" and not value.startswith("["))
+        found[key] = value if as_text else value_of(value)
+    return found

@@ -1,0 +1,46 @@
+"""Graph: recipe -> tasks. Pure: no file is opened here.
+
+To add a kind of artifact: what it needs and its task in the file of its family, and its row in `MAKERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from punie_build import layout
+from punie_build.graph import data, evals, training
+from punie_build.graph.task import Task
+from punie_build.recipe import Described, Recipe
+
+__all__ = ["Task", "tasks"]
+
+Needs = Callable[[Recipe, Described], list[Described]]
+Make = Callable[[Recipe, Described], Task]
+MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be there first, and the task
+    "dataset": (data.needs, data.data),
+    "stage": (data.needs, data.data),
+    "mix": (data.needs, data.data),
+    "tokens": (training.tokens_needs, training.tokens),
+    "adapter": (training.adapter_needs, training.adapter),
+    "eval": (evals.eval_needs, evals.eval_),
+    "comparison": (evals.comparison_needs, evals.comparison),
+}
+
+
+def tasks(recipe: Recipe) -> Iterator[Task]:
+    """Every artifact of a project, each after what it needs. Built-in data is built where something needs it."""
+    done: set[str] = set()
+    for wanted in recipe.artifacts.values():
+        if wanted.kind in layout.FOLDERS and not wanted.embedded:
+            waiting = [wanted]
+            while waiting:  # not by recursion: a chain of stages may be long
+                described = waiting[-1]
+                needs, make = MAKERS[described.kind]
+                missing = [need for need in needs(recipe, described) if need.label not in done]
+                if missing:
+                    waiting += reversed(missing)
+                    continue
+                waiting.pop()
+                if described.label not in done:
+                    done.add(described.label)
+                    yield make(recipe, described)

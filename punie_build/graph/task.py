@@ -1,0 +1,70 @@
+"""Task: a promise. Run its step and its target exists, made from its inputs and its config alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from punie_build import layout
+from punie_build.adapters import Base
+from punie_build.examples import SPLITS
+from punie_build.recipe import DATA, Described, Recipe
+
+ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
+REMARKS = (
+    "description",
+    "gates",
+    "report_to",
+    "project_name",
+    "save_every",
+)  # what a recipe says of an artifact without changing it
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
+    them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
+    itself extends, for the next time. `base` is the model it starts from, `file` the recipe that asks for it."""
+
+    kind: str
+    name: str
+    doc: str
+    target: str
+    spec: Any
+    config: dict[str, Any]
+    needs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    remembers: str = ""
+    base: Base | None = None
+    file: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+def config_of(described: Described) -> dict[str, Any]:
+    config: dict[str, Any] = msgspec.to_builtins(described.spec)
+    for remark in REMARKS:
+        config.pop(remark, None)
+    return config
+
+
+def task(described: Described, doc: str, **more: Any) -> Task:
+    config = config_of(described) | more.pop("config", {})
+    return Task(
+        kind=described.kind,
+        name=described.name,
+        doc=described.spec.description or doc,
+        target=layout.target(described.kind, described.name),
+        file=described.file,
+        spec=described.spec,
+        config=config,
+        **more,
+    )
+
+
+def label(recipe: Recipe, name: str, kinds: tuple[str, ...] = DATA) -> str:
+    return f"{recipe.find(kinds, name).kind}:{name}"

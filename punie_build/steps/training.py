@@ -1,0 +1,57 @@
+"""Steps of training: tokens and adapters."""
+
+from __future__ import annotations
+
+import msgspec
+
+from punie_build import blas, children, layout, training
+from punie_build.build import Made, Work
+from punie_build.steps.base import base
+
+
+def tokens(work: Work) -> Made:
+    """Rendering and tokenising, in a process of its own: mlx-lm's tokenizers import mlx."""
+    job = work.logs / "job.json"
+    job.parent.mkdir(parents=True, exist_ok=True)
+    data = work.root / work.task.inputs[0]
+    spec = msgspec.to_builtins(work.task.spec)
+    job.write_bytes(
+        msgspec.json.encode({"base": str(base(work)), "data": str(data), "out": str(work.out), "spec": spec})
+    )
+    children.run("punie_build.tokenizing", [str(job)], work.logs / "tokenizing.log")
+    stats = msgspec.json.decode((work.out / "stats.json").read_bytes())
+    return Made(*tokens_said(stats))
+
+
+def tokens_said(stats: dict[str, dict[str, int]]) -> tuple[str, dict[str, float]]:
+    """One line of what a dataset is in tokens, and numbers for gates: of the training split, by default."""
+    train = stats["train"]
+    said = f"{train['rows']} rows, {train['tokens']:,} tokens, {train['learnt']:,} of them learnt"
+    for name, words in (("cut", "cut off"), ("dropped", "too long"), ("mute", "with nothing to learn")):
+        if count := sum(side[name] for side in stats.values()):
+            said += f"; {count} {words}"
+    return said, {name: float(value) for name, value in train.items()}
+
+
+def adapter(work: Work) -> Made:
+    assert work.facts is not None
+    tokens, spec = work.root / work.task.inputs[0], work.task.spec
+    count = training.rows(tokens)
+    if count < training.FEWEST:
+        work.say(f"only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart")
+    if advice := blas.advice():
+        work.say(advice)
+    before = training.train(
+        training.Training(
+            root=work.root,
+            base=base(work),
+            tokens=tokens,
+            spec=spec,
+            out=work.out,
+            kept=work.root / layout.checkpoints(training.identity(work.facts, spec)),
+            log=work.logs / "training.log",
+        ),
+        work.say,
+    )
+    said, metrics = training.summary(work.out)
+    return Made(said + (f"; went on after {before}" if before else ""), metrics | {"went_on_after": before})
