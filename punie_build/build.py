@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from punie_build import digests, layout, locks, states, store, tools, turns
+from punie_build import digests, gates, layout, locks, states, store, tools, turns
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
@@ -71,6 +71,10 @@ class BadMetricError(PunieError):
     """A number that came out is infinite or none: no gate could be held to it."""
 
 
+class UnexpectedError(PunieError):
+    """Data came out otherwise than its recipe expects."""
+
+
 class ChangedError(PunieError):
     """An input was edited while the step ran: what it made is neither the old nor the new."""
 
@@ -85,6 +89,8 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
         state = states.compared(root, task, old, now)
         again = again or state == "forgotten"
         if state == "current" and not again:
+            assert old is not None, "what is current has a lock"
+            _hold(task, old)
             return Outcome(how="current", key=now.key)
         reasons = _reasons(task, state, old, now)
         try:
@@ -94,7 +100,9 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
                 how, said = "restored", "restored from the store"
             else:
                 how, (lock, said) = "ran", _run(work, step, old, now, reasons)
-                store.put(root, work.out, lock)
+                if not task.temporary:
+                    store.put(root, work.out, lock)
+            _hold(task, lock, said)
             publish(work.out, root / task.target)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
@@ -109,6 +117,17 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
         key=lock.key,
         reasons=reasons,
     )
+
+
+def _hold(task: Task, lock: Lock, said: str = "") -> None:
+    """Raise UnexpectedError if the numbers are not those that the recipe expects. What was made waits in the store."""
+    place, _, _ = task.label.partition(":")
+    told = f" ({said})" if said else ""
+    if wrong := gates.objections(task.spec, lock.metrics):
+        raise UnexpectedError(
+            "\n".join(f"{task.file}: {place}.{task.name}.{line}{told}" for line in wrong)
+            + "\nnothing is made from it: look why, and correct the data or `expect`"
+        )
 
 
 def _remember(root: Path, task: Task) -> None:
@@ -134,6 +153,8 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
     for reason in reasons:
         if reason != NEW:
             work.say(f"because {reason}")
+    if lost := [place for place in work.task.gone if not (work.root / place).exists()]:
+        raise ChangedError(f"{', '.join(lost)}: temporary, and not there any more - build again")
     _empty(work.out)
     with turns.turn(work.task.kind, tools.device(), work.say):
         started = time.monotonic()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build import bases, conformance, digests, explaining, layout, locks, states
+from punie_build import bases, conformance, digests, explaining, gates, layout, locks, states
 from punie_build.graph import Task
 from punie_build.locks import Lock
 
@@ -120,10 +120,11 @@ def _conformance(root: Path, task: Task, held: Held) -> Verdict:
 
 def _gates(root: Path, task: Task, held: Held) -> Verdict:
     lock = held[task.target]
-    gates = getattr(task.spec, "gates", ())
-    if lock is None or not gates:
+    demanded = getattr(task.spec, "gates", ()), getattr(task.spec, "expect", {})
+    if lock is None or not any(demanded):
         return "unseen", []
-    lines = [line for gate in gates if (line := gate.objection(lock.metrics))]
+    lines = [line for gate in demanded[0] if (line := gate.objection(lock.metrics))]
+    lines += gates.objections(task.spec, lock.metrics)
     return ("broken" if lines else "current"), lines
 
 

@@ -22,6 +22,7 @@ from punie_build import assignments, jsonl, layout, mixing, splitting, spreading
 from punie_build.errors import DataError
 from punie_build.examples import SPLITS, Row, parse, view
 from punie_build.filters import Context, Scored
+from punie_build.gates import SHARES
 from punie_build.gathering import Unreadable, gather, readable
 from punie_build.jsonl import Piece
 from punie_build.mixing import Part
@@ -29,6 +30,8 @@ from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.sifting import Chain
 from punie_build.sifting import Sifted as Sift
 from punie_build.splitting import Split
+
+MOST = 100  # categories whose share is told: in some sets every row has one of its own
 
 
 class Sifted(Struct):
@@ -79,11 +82,14 @@ class Stats(Struct):
         self.categories = dict(Counter(self.categories) + Counter(other.categories))
 
     def metrics(self) -> dict[str, float]:
-        """What gates may ask of data."""
+        """What gates may ask of data: shares of categories are of all rows."""
         total = self.total
-        return {"examples": total.kept, "dropped": total.seen - total.kept, "retention": total.retention} | {
-            split: counts.rows for split, counts in self.splits.items()
-        }
+        most = sorted(self.categories, key=lambda category: -self.categories[category])[:MOST]
+        return (
+            {"examples": total.kept, "dropped": total.seen - total.kept, "retention": total.retention}
+            | {"rows": total.rows, **{split: counts.rows for split, counts in self.splits.items()}}
+            | {f"{SHARES}.{category}": self.categories[category] / total.rows for category in sorted(most)}
+        )
 
 
 def stats(folder: Path) -> Stats:

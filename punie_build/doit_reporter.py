@@ -1,6 +1,7 @@
 """Reporter: what a person sees of a build, and what a program reads of it (`events`).
 
     .  label     is being made; below it what came out, or `restored from the store`
+    -  label     temporary, and needed no more: its files are removed
     =  label     cut off: what it is made from was made anew, and came out the same
     !  label     failed, and why
     !! label     left out (`doit ignore`)
@@ -49,6 +50,8 @@ class Reporter:
             label for label in reached(selected, lambda label: tasks[label].task_dep) if _target(tasks[label])
         }
         self.targets = {target.task.label: target for target in targets}
+        if targets:
+            targets[0].project.chosen = set(self.waiting)
         if threading.current_thread() is threading.main_thread():
             for sign in SIGNALS:
                 signal.signal(sign, _interrupted)
@@ -71,11 +74,13 @@ class Reporter:
         outcome = target.outcome
         if outcome.how == "current":
             self._ended(task.name, "current", f"   {self._name(task.name)}made by another build")
+            self._let_go(target)
             return
         saved = f", {seconds(outcome.saved)} saved" if outcome.how == "restored" else ""
         text = f"   {self._name(task.name)}{outcome.said}{saved}  ({seconds(outcome.seconds)})"
         facts = {"seconds": round(outcome.seconds, 3), "key": outcome.key, "reasons": outcome.reasons}
         self._ended(task.name, outcome.how, text, **facts)
+        self._let_go(target)
 
     def skip_uptodate(self, task: Any) -> None:
         if target := _target(task):
@@ -83,6 +88,7 @@ class Reporter:
                 self._ended(task.name, "current", None)
             else:
                 self._ended(task.name, "cut-off", f"=  {task.name}  what it is made from came out the same")
+            self._let_go(target)
 
     def skip_ignore(self, task: Any) -> None:
         if _target(task):
@@ -126,6 +132,11 @@ class Reporter:
             self._line(label, text)
             self._tell(how, task=label, **facts)
         self._move()
+
+    def _let_go(self, target: Any) -> None:
+        for label in target.let_go(self.waiting):
+            self._line(label, f"-  {label}  temporary: its files are removed, all that needs them is built")
+            self._tell("removed", task=label)
 
     def _line(self, label: str, text: str) -> None:
         self.last = label

@@ -5,19 +5,19 @@ target is current, `planning` and `states` decide, and `build` makes it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build, digests, doit_backend, fingerprint, settings, states
+from punie_build import build, digests, doit_backend, fingerprint, gates, layout, locks, settings, states
 from punie_build.doit_reporter import Reporter
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
-from punie_build.planning import Planned, plan
+from punie_build.planning import Planned, free, plan
 from punie_build.steps import steps
 
 DOIT_CONFIG = {
@@ -57,7 +57,7 @@ def described(root: Path, found: Iterable[Task], work: Mapping[str, build.Step])
             "doc": task.doc,
             "actions": [target.build],
             "task_dep": list(task.needs),
-            "targets": [task.target],
+            "targets": [] if task.temporary else [task.target],  # doit itself makes a target that is not there
             "uptodate": [target.current],
             "clean": [(states.clean, [root, task])],
             "io": {"capture": False},
@@ -75,12 +75,16 @@ class Project:
     def __init__(self, root: Path, found: list[Task], work: Mapping[str, build.Step]) -> None:
         self.root, self.tasks, self.work = root, found, work
         self._plan: dict[str, Planned] = {}
+        self.chosen: Collection[str] = ()  # labels of what is built, if that is not all
         digests.remember(root)
         fingerprint.remember(root)
 
     def planned(self, task: Task) -> Planned:
-        if not self._plan:
-            self._plan = {planned.task.label: planned for planned in plan(self.root, self.tasks)}
+        if task.label not in self._plan:
+            some = (
+                [each for each in self.tasks if each.label in self.chosen] if task.label in self.chosen else self.tasks
+            )
+            self._plan = {planned.task.label: planned for planned in plan(self.root, some)} | self._plan
         return self._plan[task.label]
 
 
@@ -103,10 +107,26 @@ class Target:
 
     def current(self) -> bool:
         """Whether there is nothing to do: by the plan, or, once a build runs, by the files that are there by now."""
-        self.was_current = self.planned.how == "current" or (
+        found = self.planned.how == "current" or (
             Reporter.running and states.state(self.project.root, self.task) == "current"
         )
+        self.was_current = found and not self.unexpected()
         return self.was_current
+
+    def unexpected(self) -> bool:
+        """Whether its numbers are not those that its recipe expects by now: then it is built, to say so."""
+        if not getattr(self.task.spec, "expect", {}):
+            return False
+        lock = locks.read(self.project.root / layout.lock(self.task.target))
+        return lock is not None and bool(gates.objections(self.task.spec, lock.metrics))
+
+    def let_go(self, waiting: Collection[str]) -> list[str]:
+        """Remove the temporary targets that were there for this one, if nothing else needs them; their labels."""
+        root = self.project.root
+        some = free(root, self.project.tasks, self.task, waiting)
+        for task in some:
+            states.clean(root, task)
+        return [task.label for task in some]
 
     def forget(self) -> None:
         states.forget(self.project.root, self.task)

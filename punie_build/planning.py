@@ -2,11 +2,13 @@
 
 What a task would be made from is known as long as everything before it is current or can be restored; behind a task that
 must run it is not, and then the plan says `maybe`: a step that gives the same bytes as before stops the build there.
+
+A temporary target that is spent is current as long as nothing that reads it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -47,11 +49,30 @@ Coming = dict[str, dict[str, str] | None]  # target -> digest of each file that 
 
 def plan(root: Path, tasks: Sequence[Task]) -> list[Planned]:
     """What a build of these tasks would do. `tasks` are in the order of the graph: each after what it needs."""
-    coming: Coming = {}
-    return [_planned(root, task, coming) for task in tasks]
+    wanted: set[str] = set()  # spent targets whose files are needed
+    while True:
+        coming: Coming = {}
+        planned = [_planned(root, task, coming, wanted) for task in tasks]
+        more = set(_wanted(planned)) - wanted
+        if not more:
+            return planned
+        wanted |= more
 
 
-def _planned(root: Path, task: Task, coming: Coming) -> Planned:
+def _wanted(planned: Sequence[Planned]) -> Iterator[str]:
+    """The spent targets that a task which runs would read, and those that nothing reads: they were asked for by name."""
+    reads = {place for each in planned for place in each.task.gone}
+    running = {place for each in planned if each.how in ("run", "maybe") for place in each.task.gone}
+    for each in planned:
+        if (
+            each.state == "spent"
+            and each.how == "current"
+            and (each.task.target in running or each.task.target not in reads)
+        ):
+            yield each.task.target
+
+
+def _planned(root: Path, task: Task, coming: Coming, wanted: Collection[str] = ()) -> Planned:
     lock = locks.read(root / layout.lock(task.target))
     inputs = {place: _input(root, place, task.reads, coming) for place in task.inputs}
     unknown = [place for place, digest in inputs.items() if digest == UNKNOWN]
@@ -59,7 +80,8 @@ def _planned(root: Path, task: Task, coming: Coming) -> Planned:
     inputs |= {place: lock.facts.inputs[place] for place in unknown if lock and place in lock.facts.inputs}
     now = states.given(task, inputs | states.base(root, task), tools.of(task.kind, task.spec), lock)
     state = states.compared(root, task, lock, now)
-    found = _found(root, state, now.key, lock)
+    spared = state == "spent" and task.target not in wanted
+    found = lock if spared else _found(root, state, now.key, lock)
     coming[task.target] = found.outputs if found and not unknown else None
     reasons = [*states.changes(task, lock, now)] if lock else []
     last = lock.seconds if lock else None
@@ -70,7 +92,7 @@ def _planned(root: Path, task: Task, coming: Coming) -> Planned:
         reasons += [f"{place} is made anew first" for place in unknown]
         state = "waits" if state == "current" else state
     else:
-        how = "current" if state == "current" else "restore"
+        how = "current" if state == "current" or spared else "restore"
         last = found.seconds
     return Planned(task=task, state=state, how=how, reasons=tuple(reasons), last=last)
 
@@ -132,3 +154,19 @@ def reached(wanted: Iterable[str], needs: Callable[[str], Iterable[str]]) -> set
             found.add(label)
             waiting += needs(label)
     return found
+
+
+def free(root: Path, tasks: Sequence[Task], ended: Task, waiting: Collection[str]) -> list[Task]:
+    """The temporary targets that `ended` reads and that nothing needs any more: all that reads them is current, and none of it
+    waits to be made."""
+
+    def done(user: Task) -> bool:
+        return user.label not in waiting and states.state(root, user) in ("current", "spent")
+
+    return [
+        task
+        for task in tasks
+        if task.target in ended.gone
+        and (root / task.target).exists()
+        and all(done(user) for user in tasks if task.target in user.inputs)
+    ]

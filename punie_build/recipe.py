@@ -20,7 +20,7 @@ from msgspec import Meta, Struct, field
 from punie_build.adapters import Adapter, Base
 from punie_build.evals import Comparison, Eval, SuiteFile
 from punie_build.filters import AnyFilter
-from punie_build.gates import Gate
+from punie_build.gates import SHARES, Expected, Gate, misnamed
 from punie_build.maps import AnyMap
 from punie_build.mixing import Part
 from punie_build.sources import AnySource
@@ -36,7 +36,33 @@ Dialect = Literal[
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Dataset(Spec, frozen=True, kw_only=True):
+COUNTS = (
+    "rows",
+    "examples",
+    "dropped",
+    "retention",
+    "train",
+    "valid",
+    "test",
+    SHARES,
+)  # what data may be expected to be
+
+
+class Data(Spec, frozen=True, kw_only=True):
+    """What may be said of any data. `expect`: numbers it must have to be published. `temporary`: its files are removed when all
+    that reads them is built. Neither changes what it is."""
+
+    expect: Expected = field(default_factory=dict)
+    temporary: bool = False
+    gates: tuple[Gate, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if wrong := misnamed(self.expect, COUNTS):
+            raise ValueError("; ".join(wrong))
+
+
+class Dataset(Data, frozen=True, kw_only=True):
     """Examples from a source, as chat JSONL in train, valid and test. `split` is for sources that have no sides of their own.
 
     `dialect` says how the source writes conversations down; `auto` looks at each row. `unreadable = "drop"` keeps what cannot be
@@ -47,34 +73,29 @@ class Dataset(Spec, frozen=True, kw_only=True):
     dialect: Dialect = "auto"
     unreadable: Literal["error", "drop"] = "error"
     split: Split = Split(valid=0.1, test=0.1)
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
 
 
-class Stage(Spec, frozen=True, kw_only=True):
+class Stage(Data, frozen=True, kw_only=True):
     """A dataset sifted by filters, one after another; the first to object is the reason. `maps` rewrite rows before that."""
 
     from_: str = field(name="from")
     filters: Annotated[tuple[AnyFilter, ...], Meta(max_length=200)] = ()
     maps: tuple[AnyMap, ...] = ()
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (self.filters or self.maps):
             raise ValueError("a stage without `filters` and `maps` does nothing - give it one")
         if len({base for each in self.filters if (base := getattr(each, "base", None))}) > 1:
             raise ValueError("its filters name two bases - make two stages of it")
 
 
-class Mix(Spec, frozen=True, kw_only=True):
+class Mix(Data, frozen=True, kw_only=True):
     """Several datasets merged: capped and weighted, twins dropped, split anew so that no question is on two sides."""
 
     from_: Annotated[tuple[str | Part, ...], Meta(min_length=1)] = field(name="from")
     split: Split = Split()
     seed: int = 0
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
 
     def parts(self) -> tuple[Part, ...]:
         return tuple(Part(name=part) if isinstance(part, str) else part for part in self.from_)

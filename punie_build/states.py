@@ -2,16 +2,18 @@
 
     current     its lock names the key of today, and its files are the ones the lock names
     absent      never made, or removed
+    spent       temporary, and removed when all that reads it was built
     stale       made from something else
     edited      not the files that were made
     forgotten   `doit forget`: to be made again, and not restored
 
-`planning` asks the same of a whole project, before anything is made.
+`planning` asks the same of a whole project, before anything is made. It alone knows whether something needs what is spent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,15 @@ from punie_build.locks import Facts, Lock
 
 def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
     """Everything that decides the target as it is now."""
-    inputs = {place: digests.of_tree(root / place, task.reads) for place in task.inputs}
+    inputs = {place: read(root, task, place) for place in task.inputs}
     return given(task, inputs | base(root, task), tools.of(task.kind, task.spec), lock)
+
+
+def read(root: Path, task: Task, place: str) -> str:
+    """The digest of what a task reads there. A temporary target that is gone is what its lock says of it."""
+    if place in task.gone and not (root / place).exists() and (lock := locks.read(root / layout.lock(place))):
+        return digests.of_listing(lock.outputs, task.reads)
+    return digests.of_tree(root / place, task.reads)
 
 
 def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock: Lock | None = None) -> Facts:
@@ -85,10 +94,13 @@ def compared(root: Path, task: Task, lock: Lock | None, now: Facts) -> str:
     """The state of a target whose lock and facts are known."""
     if (root / layout.forgotten(task.target)).exists():
         return "forgotten"
-    if lock is None or not (root / task.target).is_dir():
+    here = (root / task.target).is_dir()
+    if lock is None or not (here or task.temporary):
         return "absent"
     if lock.key != now.key:
-        return "stale"
+        return "stale" if here else "absent"
+    if not here:
+        return "spent"
     return "current" if digests.of_folder(root / task.target) == lock.outputs else "edited"
 
 
@@ -100,7 +112,12 @@ def forget(root: Path, task: Task) -> None:
 
 
 def clean(root: Path, task: Task) -> None:
-    """Remove a target. Its lock stays: it is what git knows of the target, and the next build restores what it names."""
+    """Remove a target, at once. Its lock stays: it is what git knows of the target, and the next build restores what it names."""
     import shutil
 
-    shutil.rmtree(root / task.target, ignore_errors=True)
+    gone = root / f"{layout.staging(task.target)}.gone"
+    shutil.rmtree(gone, ignore_errors=True)
+    gone.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        (root / task.target).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

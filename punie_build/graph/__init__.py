@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from msgspec import structs
+
 from punie_build import layout
 from punie_build.graph import data, evals, training
 from punie_build.graph.task import Task
@@ -30,6 +32,7 @@ MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be 
 def tasks(recipe: Recipe) -> Iterator[Task]:
     """Every artifact of a project, each after what it needs. Built-in data is built where something needs it."""
     done: set[str] = set()
+    temporary: set[str] = set()  # targets
     for wanted in recipe.artifacts.values():
         if wanted.kind in layout.FOLDERS and not wanted.embedded:
             waiting = [wanted]
@@ -43,4 +46,8 @@ def tasks(recipe: Recipe) -> Iterator[Task]:
                 waiting.pop()
                 if described.label not in done:
                     done.add(described.label)
-                    yield make(recipe, described)
+                    task = make(recipe, described)
+                    if task.temporary:
+                        temporary.add(task.target)
+                    gone = tuple(place for place in task.inputs if place in temporary)
+                    yield structs.replace(task, gone=gone)

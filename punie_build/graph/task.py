@@ -19,13 +19,17 @@ REMARKS = (
     "report_to",
     "project_name",
     "save_every",
+    "expect",
+    "temporary",
+    "allow",
 )  # what a recipe says of an artifact without changing it
 
 
 class Task(Struct, frozen=True, kw_only=True):
     """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
     them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
-    itself extends, for the next time. `base` is the model it starts from, `file` the recipe that asks for it."""
+    itself extends, for the next time. `temporary`: its files are removed when all that reads them is built; `gone` are the inputs
+    of which that is so. `base` is the model it starts from, `file` the recipe that asks for it."""
 
     kind: str
     name: str
@@ -37,6 +41,8 @@ class Task(Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     remembers: str = ""
+    temporary: bool = False
+    gone: tuple[str, ...] = ()
     base: Base | None = None
     file: str = ""
 
@@ -62,6 +68,7 @@ def task(described: Described, doc: str, **more: Any) -> Task:
         file=described.file,
         spec=described.spec,
         config=config,
+        temporary=getattr(described.spec, "temporary", False),
         **more,
     )
 
