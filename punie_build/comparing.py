@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from punie_build import stats
 from punie_build.errors import IdentityError
-from punie_build.evaluating import Scored, Scores
+from punie_build.evaluating import Scores
+from punie_build.scoring import Scored
 
 
 class Share(Struct, frozen=True):

@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from punie_build import blas, identity
-from punie_build.checks import Answer, judge
+from punie_build.checks import Answer
 from punie_build.children import Child
 from punie_build.errors import ModelError, ServerError
 from punie_build.evals import Eval
+from punie_build.scoring import Scored, score
 from punie_build.screen import Bar
 from punie_build.suites import Suite
 
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from punie_build.serving import Served
 
 CANARY_TOKENS = 8
-
-
-class Scored(Struct, frozen=True, kw_only=True):
-    """One case as it was judged."""
-
-    case: str
-    category: str
-    score: float
-    failure: str = ""
-    reason: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return not self.failure
 
 
 class Scores(Struct, frozen=True, kw_only=True):
@@ -60,23 +47,6 @@ def scores(folder: Path) -> Scores:
 def answers(folder: Path) -> dict[str, Answer]:
     lines = (folder / "answers.jsonl").read_bytes().splitlines()
     return {answer.case: answer for answer in (msgspec.json.decode(line, type=Answer) for line in lines)}
-
-
-def score(suite: Suite, given: dict[str, Answer]) -> tuple[Scored, ...]:
-    """Judge answers, case by case. Pure: the same answers score the same anywhere."""
-    out = []
-    for case in suite.case:
-        verdict = judge(case.checks, given[case.id])
-        out.append(
-            Scored(
-                case=case.id,
-                category=case.category,
-                score=round(verdict.score, 6),
-                failure=verdict.failure,
-                reason=verdict.reason,
-            )
-        )
-    return tuple(out)
 
 
 def evaluate(root: Path, served: Served, spec: Eval, suite: Suite, out: Path, logs: Path) -> Scores:

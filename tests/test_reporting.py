@@ -11,11 +11,12 @@ from punie_build.checks import Answer, Calls, Expected, NoCall
 from punie_build.comparing import compared, sentence
 from punie_build.data_steps import Sifted, Stats
 from punie_build.errors import IdentityError
-from punie_build.evaluating import Scored, Scores, score
+from punie_build.evaluating import Scores
 from punie_build.reporting import charts
 from punie_build.reporting.material import Material
 from punie_build.reporting.page import render, visible
 from punie_build.reporting.sections import SECTIONS
+from punie_build.scoring import Scored, score
 from punie_build.suites import Case, Suite
 
 EVIL = "<script>document.title='owned'</script></pre></details><img src=x onerror=alert(1)>\x1b[31m\u202eevil\x00\ud800 & \"quotes\""
@@ -36,6 +37,7 @@ def material(
                 case=case.id,
                 category=case.category,
                 score=float(k < passes),
+                passes=int(k < passes),
                 failure="" if k < passes else "wrong tool",
                 reason="" if k < passes else raw,
             )

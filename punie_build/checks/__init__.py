@@ -8,58 +8,25 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from punie_build.checks.answer import FAILURES, Answer, Asked, Verdict
 from punie_build.spec import Kind, Spec
 
-
-class Asked(Struct, frozen=True):
-    """A tool call as the answer makes it: the arguments decoded."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """What one arm said to one case.
-
-    `raw` is every token it wrote, markup included; `content` and `calls` are what that means. `malformed`: markup that is
-    no call. `finish`: `stop`, `tool_calls` or `length`. `error`: the answer never came; then nothing else counts.
-    """
-
-    case: str
-    raw: str = ""
-    content: str = ""
-    calls: tuple[Asked, ...] = ()
-    malformed: bool = False
-    finish: str = "stop"
-    error: str | None = None
-
-
-class Verdict(Struct, frozen=True):
-    """Judged by one check. `failure` is the class of what went wrong, empty when it passed."""
-
-    score: float
-    failure: str = ""
-    reason: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return not self.failure
-
-
-FAILURES = (
-    "no call",
-    "wrong tool",
-    "extra call",
-    "wrong arguments",
-    "called on irrelevant",
-    "keyword missing",
-    "malformed",
-    "truncated",
-    "empty",
-    "error",
-)
+__all__ = [
+    "FAILURES",
+    "Answer",
+    "AnyCheck",
+    "Asked",
+    "Calls",
+    "Check",
+    "Expected",
+    "Keywords",
+    "NoCall",
+    "Verdict",
+    "judge",
+    "quiet",
+]
 
 
 class Check(Kind, frozen=True, kw_only=True):
@@ -157,3 +124,8 @@ def judge(checks: tuple[AnyCheck, ...], answer: Answer) -> Verdict:
     if not answer.raw.strip():
         return Verdict(score, "empty", "said nothing")
     return Verdict(score, failed.failure, failed.reason)
+
+
+def quiet(checks: tuple[AnyCheck, ...]) -> bool:
+    """Whether the checks ask for words and no call."""
+    return any(isinstance(check, NoCall) for check in checks)
