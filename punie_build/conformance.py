@@ -5,6 +5,7 @@ To look at another kind of artifact: a function that yields what is not as it sh
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ class Config(Struct):
 
     fine_tune_type: str | None = None
     num_layers: int | None = None
-    lora_parameters: dict[str, Any] = {}
+    lora_parameters: dict[str, Any] | None = None
     base: dict[str, Any] = {}
 
 
@@ -97,29 +98,45 @@ def adapter(folder: Path, spec: Adapter, model: Path | None = None) -> Iterator[
             yield f"base.{name}: {spec.base} has {str(value)[:12]}, the adapter was trained on {trained}"
 
 
+LAYER = re.compile(r"\.layers\.(\d+)\.")
+
+
 def _tensors(tensors: dict[str, Tensor], config: Config, spec: Adapter) -> Iterator[str]:
-    ranks = {
-        t["shape"][-1] if name.endswith(".lora_a") else t["shape"][-2]
-        for name, t in tensors.items()
-        if name.endswith((".lora_a", ".lora_b")) and len(t["shape"]) > 1
-    }
+    leaves = {name.rpartition(".")[2] for name in tensors}
+    kind = "full" if not leaves & {"lora_a", "lora_b"} else "dora" if "m" in leaves else "lora"
+    if kind != spec.fine_tune_type:
+        yield f"fine_tune_type: recipe {spec.fine_tune_type}, file {kind}"
+        return
+    layers = {found[1] for name in tensors if (found := LAYER.search(name))}
+    wanted = config.num_layers if spec.num_layers == -1 else spec.num_layers
+    if len(layers) != wanted and not (spec.lora.keys and len(layers) < (wanted or 0)):  # some layers may lack a key
+        yield f"layers: recipe {wanted}, file {len(layers)}"
+    if kind == "full":
+        return
+    ranks = {_rank(name, t["shape"]) for name, t in tensors.items() if name.endswith((".lora_a", ".lora_b"))}
     if ranks != {spec.lora.rank}:
         yield f"rank: recipe {spec.lora.rank}, file {sorted(ranks)}"
-    layers = {name.split(".layers.")[1].split(".")[0] for name in tensors if ".layers." in name}
-    wanted = config.num_layers if spec.num_layers == -1 else spec.num_layers
-    if len(layers) != wanted:
-        yield f"layers: recipe {wanted}, file {len(layers)}"
-    modules = {name.rsplit(".", 1)[0].split(".", 3)[-1] for name in tensors}
+    modules = {LAYER.split(name)[-1].rpartition(".")[0] for name in tensors}
     if spec.lora.keys and modules != set(spec.lora.keys):
         yield f"keys: recipe {sorted(spec.lora.keys)}, file {sorted(modules)}"
 
 
+def _rank(name: str, shape: list[int]) -> int:
+    """The rank of a part: (in, rank) and (rank, out); of experts (experts, rank, in) and (experts, out, rank). 0: of none."""
+    if len(shape) not in (2, 3):
+        return 0
+    return shape[-1] if name.endswith(".lora_a") == (len(shape) == 2) else shape[-2]
+
+
 def _config(config: Config, spec: Adapter) -> Iterator[str]:
-    if config.fine_tune_type != "lora":
-        yield f"fine_tune_type: recipe lora, adapter_config.json {config.fine_tune_type}"
+    if config.fine_tune_type != spec.fine_tune_type:
+        yield f"fine_tune_type: recipe {spec.fine_tune_type}, adapter_config.json {config.fine_tune_type}"
+    if spec.fine_tune_type == "full":
+        return
+    held = config.lora_parameters or {}
     for name, value in (("scale", spec.lora.scale), ("dropout", spec.lora.dropout), ("rank", spec.lora.rank)):
-        if config.lora_parameters.get(name) != value:
-            yield f"{name}: recipe {value}, adapter_config.json {config.lora_parameters.get(name)}"
+        if held.get(name) != value:
+            yield f"{name}: recipe {value}, adapter_config.json {held.get(name)}"
 
 
 def lines(path: Path) -> int:

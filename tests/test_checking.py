@@ -41,6 +41,7 @@ data = "all"
 """
 ROW = '{"messages": [{"role": "user", "content": "Say %d"}, {"role": "assistant", "content": "It is %d."}]}\n'
 DATA = ("dataset:sample", "dataset:mine", "stage:en", "dataset:hand-authored", "mix:all")
+TOKENS = "tokens:all@nano-assistant-2048"
 
 
 def graph(root: Path) -> dict[str, Task]:
@@ -76,7 +77,7 @@ def built(tmp_path_factory) -> Path:
             continue
         facts = states.given(
             task,
-            {"data/all": digests.of_tree(root / "data/all", task.reads)} | states.base(root, task),
+            {place: digests.of_tree(root / place, task.reads) for place in task.inputs} | states.base(root, task),
             {"mlx": "9.9", "device": "metal"},
         )
         (root / "adapters").mkdir()
@@ -126,25 +127,25 @@ def bare(root: Path) -> None:
 
 
 def test_what_was_built_is_current_at_every_level(root, capsys):
-    assert run(root, capsys) == (0, "recipes: 6 current\n")
+    assert run(root, capsys) == (0, "recipes: 7 current\n")
     code, said = run(root, capsys, "--outputs", "--conformance", "--gate")
     assert (code, said.splitlines()) == (
         0,
         [
-            "recipes: 6 current",
-            "outputs: 5 current, 1 not here or nothing to check",
-            "conformance: 5 current, 1 not here or nothing to check",
-            "gates: 6 not here or nothing to check",
+            "recipes: 7 current",
+            "outputs: 6 current, 1 not here or nothing to check",
+            "conformance: 6 current, 1 not here or nothing to check",
+            "gates: 7 not here or nothing to check",
         ],
     )
 
 
 def test_a_checkout_without_data_says_the_same(root, capsys):
     bare(root)
-    assert run(root, capsys) == (0, "recipes: 6 current\n")
+    assert run(root, capsys) == (0, "recipes: 7 current\n")
     code, said = run(root, capsys, "--outputs", "--conformance")
     assert code == 0
-    assert "outputs: 6 not here or nothing to check" in said
+    assert "outputs: 7 not here or nothing to check" in said
     assert found(root, "outputs")[0].lines == ("data/sample is not here",)
     assert not (root / ".punie").exists()
 
@@ -156,7 +157,7 @@ def test_an_edited_parameter_is_told_old_and_new_and_what_is_behind_it_is_not_st
     assert said.splitlines() == [
         "STALE   stage:en  (recipes)",
         "          recipe.filters[min-messages].messages: 2 -> 3",
-        "recipes: 5 current, 1 stale",
+        "recipes: 6 current, 1 stale",
     ]
 
 
@@ -292,13 +293,15 @@ def test_an_input_that_was_built_anew_makes_what_is_behind_it_stale(root):
     assert bad(found(root))["stage:en"][1][0].startswith("inputs.data/sample: ")
 
 
-def test_an_adapter_whose_data_changed_only_beside_the_rows_is_current(root):
-    """It reads train and valid: the statistics beside them may say what they like."""
-    old = lock_of(root, "mix:all")
-    path = root / "data" / "all.lock.json"
-    for name, current in (("stats.json", True), ("dropped.jsonl", True), ("train.jsonl", False)):
-        locks.write(path, msgspec.structs.replace(old, outputs=old.outputs | {name: "1" * 64}))
-        assert ("adapter:v1" not in bad(found(root))) is current
+def test_tokens_whose_data_changed_only_beside_the_rows_are_current(root):
+    """They are made from the rows: the statistics beside them may say what they like. So it is with an adapter and its tokens."""
+    for made, behind, rows in (("mix:all", TOKENS, "train.jsonl"), (TOKENS, "adapter:v1", "train.safetensors")):
+        old = lock_of(root, made)
+        path = root / layout.lock(layout.target(*made.split(":")))
+        for name, current in (("stats.json", True), ("notes.txt", True), (rows, False)):
+            locks.write(path, msgspec.structs.replace(old, outputs=old.outputs | {name: "1" * 64}))
+            assert (behind not in bad(found(root))) is current
+        locks.write(path, old)
 
 
 def test_another_base_is_stale(root):
@@ -308,7 +311,17 @@ def test_another_base_is_stale(root):
 
 def test_a_base_that_is_not_in_the_checkout_is_believed(root):
     edit(root, '[adapter.v1]\nbase = "nano"', '[base.big]\npath = "models/big"\n\n[adapter.v1]\nbase = "big"')
-    relock(root, "adapter:v1", recipe=lock_of(root, "adapter:v1").facts.recipe | {"base": "big"})
+    (root / "data/all@nano-assistant-2048.lock.json").rename(root / "data/all@big-assistant-2048.lock.json")
+    relock(
+        root,
+        "tokens:all@big-assistant-2048",
+        recipe=lock_of(root, "tokens:all@big-assistant-2048").facts.recipe | {"base": "big"},
+    )
+    inputs = lock_of(root, "adapter:v1").facts.inputs
+    tokens = {"data/all@big-assistant-2048": inputs.pop("data/all@nano-assistant-2048")}
+    relock(
+        root, "adapter:v1", recipe=lock_of(root, "adapter:v1").facts.recipe | {"base": "big"}, inputs=inputs | tokens
+    )
     assert not bad(found(root))
 
 
@@ -316,6 +329,7 @@ def test_a_lock_that_no_recipe_asks_for_is_named(root, capsys):
     edit(root, '[adapter.v1]\nbase = "nano"\ndata = "all"\n', "")
     code, said = run(root, capsys)
     assert code == 1
+    assert "STALE   data/all@nano-assistant-2048.lock.json  (recipes)" in said
     assert "STALE   adapters/v1.lock.json  (recipes)" in said
     assert "no recipe describes it any more - delete this lock, and the target if you do not want it" in said
 
@@ -416,11 +430,11 @@ GATED = '[mix.all]\ngates = [{ metric = "%s", %s }]\n'
 )
 def test_a_gate_is_open_or_shut_with_data_and_without(root, capsys, metric, bounds, told):
     edit(root, "[mix.all]\n", GATED % (metric, bounds))
-    assert run(root, capsys) == (0, "recipes: 6 current\n"), "a gate changes no artifact"
+    assert run(root, capsys) == (0, "recipes: 7 current\n"), "a gate changes no artifact"
     for _ in range(2):
         code, said = run(root, capsys, "--gate")
         assert code == (2 if told else 0)
-        assert (told or "1 current, 5 not here or nothing to check") in said
+        assert (told or "1 current, 6 not here or nothing to check") in said
         bare(root)
 
 

@@ -99,7 +99,7 @@ def test_a_vector_in_the_place_of_a_matrix_is_no_rank(tmp_path):
     tensors = {"model.layers.0.q.lora_a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     text = json.dumps(tensors).encode()
     (write(tmp_path) / "adapters.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
-    assert "rank: recipe 4, file []" in list(adapter(tmp_path, SPEC))
+    assert "rank: recipe 4, file [0]" in list(adapter(tmp_path, SPEC))
 
 
 def test_another_way_to_train_is_found(tmp_path):

@@ -13,13 +13,14 @@ import msgspec
 import pytest
 
 from punie_build import dialects, formats, locks, provenance
-from punie_build.adapters import Adapter, Lora
+from punie_build.adapters import ITERS, Adapter, Lora
 from punie_build.checks import AnyCheck
 from punie_build.examples import parse
 from punie_build.filters import AnyFilter
 from punie_build.graph import tasks
 from punie_build.loading import load
 from punie_build.maps import AnyMap
+from punie_build.optimizers import AnyOptimizer, AnySchedule
 from punie_build.recipe import KINDS, Dialect
 from punie_build.sources import AnySource
 
@@ -50,9 +51,12 @@ def test_the_recipes_of_the_reference_are_a_project(tmp_path):
 
 def test_the_defaults_the_reference_shows_are_the_defaults():
     [shown] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
-    assert msgspec.convert(shown, Adapter) == Adapter(base="nano", data="combined")
-    assert set(shown) == {field.name for field in msgspec.structs.fields(Adapter)} - {"description", "gates"}
-    assert set(shown["lora"]) | {"keys"} == {field.name for field in msgspec.structs.fields(Lora)}
+    assert msgspec.convert(shown, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
+    fields = {field.name for field in msgspec.structs.fields(Adapter)} - {"description", "gates"}
+    assert fields - set(shown) == {"epochs", "tokens", "early_stop"}, "these have no default that could be shown"
+    told = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
+    lora = {field.name for field in msgspec.structs.fields(Lora)}
+    assert all(f"`{name}`" in told for name in (fields - set(shown)) | lora)
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(RECIPES, "json") for line in block.splitlines()])
@@ -62,7 +66,7 @@ def test_the_chat_lines_of_the_reference_are_read(line):
 
 def test_the_reference_names_every_kind_and_every_parameter():
     assert all(f"[{kind}." in RECIPES for kind in KINDS)
-    for union in (AnyFilter, AnyMap, AnySource, AnyCheck):
+    for union in (AnyFilter, AnyMap, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
         for member in get_args(union):
             assert f"`{member.__struct_config__.tag}`" in RECIPES
             assert all(f"`{field.name}`" in RECIPES for field in msgspec.structs.fields(member))

@@ -90,6 +90,7 @@ ALL = {
     "stage:en",
     "dataset:hand-authored",
     "mix:all",
+    "tokens:all@nano-assistant-2048",
     "adapter:tiny",
     "eval:nano@few",
     "eval:tiny@few",
@@ -109,7 +110,8 @@ def test_doit_builds_everything_from_recipe_to_report(built):
     lines = (project / "adapters/tiny/metrics.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert [e["iteration"] for e in events if e["event"] == "valid"] == [0, 4, 8]
-    assert events[-1]["loss"] < next(e for e in events if e["event"] == "valid")["loss"]
+    assert events[-1]["event"] == "end"
+    assert events[-1]["valid_loss"] < next(e for e in events if e["event"] == "valid")["loss"]
 
 
 def test_the_adapter_is_what_the_recipe_says(built):
@@ -237,15 +239,15 @@ def test_check_says_what_is_current(project):
 
     assert check().returncode == 0
     assert check("--outputs", "--conformance").stdout.splitlines() == [
-        "recipes: 8 current",
-        "outputs: 8 current",
-        "conformance: 8 current",
+        "recipes: 9 current",
+        "outputs: 9 current",
+        "conformance: 9 current",
     ]
     for top in ("data", "adapters", "reports"):
         for folder in (project / top).iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
-    assert check().stdout == "recipes: 8 current\n"
+    assert check().stdout == "recipes: 9 current\n"
     edit(project, "iters = 8", "iters = 9")
     assert check().returncode == 1
     assert "recipe.iters: 8 -> 9" in check().stdout

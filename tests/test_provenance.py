@@ -59,7 +59,7 @@ def root(tmp_path_factory) -> Path:
     (root / "raw" / "mine.jsonl").write_text("".join(ROW % (n, n) for n in range(40)))
     recipe = load(root)
     for task in tasks(recipe):
-        if task.kind != "adapter":
+        if task.kind in ("dataset", "stage", "mix"):
             build.build(root, task, steps(recipe)[task.kind])
     return root
 
@@ -80,8 +80,8 @@ def trained(root: Path, label: str) -> dict:
     """The statement of an adapter whose lock says that it was trained."""
     task = named(root, label)
     facts = msgspec.structs.replace(states.facts(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
-    if not task.base.hub:
-        facts = msgspec.structs.replace(facts, inputs=facts.inputs | {"base": "5" * 64})
+    inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.base.hub else {"base": "5" * 64})
+    facts = msgspec.structs.replace(facts, inputs=facts.inputs | inputs)
     lock = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
     return json.loads(json.dumps(statement(task, lock)))
 
@@ -136,10 +136,11 @@ def test_it_says_which_recipe_code_tools_and_inputs(root):
 
 def test_a_file_is_known_by_its_sha256_and_a_folder_by_its_listing(root):
     """`dirHash`: sha256 over lines `sha256  name`, sorted by name, as `sha256sum * | sha256sum` has it."""
-    [file] = made(root, "dataset:mine")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    splits, file = made(root, "dataset:mine")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert splits["name"] == "data/mine.splits.lock"
     sha256 = hashlib.sha256((root / "raw/mine.jsonl").read_bytes()).hexdigest()
     assert file == {"name": "raw/mine.jsonl", "digest": {"sha256": sha256}}
-    [folder] = made(root, "dataset:many")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    _, folder = made(root, "dataset:many")["predicate"]["buildDefinition"]["resolvedDependencies"]
     listing = hashlib.sha256(f"{sha256}  mine.jsonl\n".encode()).hexdigest()
     assert folder == {"name": "raw", "digest": {"dirHash": listing}}
     [data] = made(root, "stage:clean")["predicate"]["buildDefinition"]["resolvedDependencies"]
@@ -158,7 +159,9 @@ def test_a_hub_base_is_a_package_url_at_its_commit_and_another_a_listing_of_its_
         "uri": f"pkg:huggingface/team/Big-Model-4bit@{COMMIT}",
         "digest": {"gitCommit": COMMIT},
     }
-    assert found["data/clean"]["annotations"] == {"files": ["train.jsonl", "valid.jsonl"]}
+    assert found["data/clean@big-assistant-2048"]["annotations"] == {
+        "files": ["train.safetensors", "valid.safetensors"]
+    }
     said = trained(root, "adapter:v2")
     valid(said)
     [base] = [each for each in said["predicate"]["buildDefinition"]["resolvedDependencies"] if each["name"] == "base"]

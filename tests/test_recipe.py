@@ -143,7 +143,14 @@ def test_ids_are_unique_and_expected_tools_declared(recipes):
 def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
     text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
     labels = [task.label for task in tasks(load(recipes(text)))]
-    assert labels == ["dataset:d", "adapter:v", "eval:nano@tool-calling", "eval:v@tool-calling", "comparison:c"]
+    assert labels == [
+        "dataset:d",
+        "tokens:d@nano-assistant-2048",
+        "adapter:v",
+        "eval:nano@tool-calling",
+        "eval:v@tool-calling",
+        "comparison:c",
+    ]
     labels = [task.label for task in tasks(load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")))]
     assert "eval:mine" in labels
     assert "eval:v@tool-calling" not in labels

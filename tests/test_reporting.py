@@ -48,9 +48,18 @@ def material(
     arms = [arm("nano", 10, canaries[0]), arm("tuned", 10 + gained, canaries[1])]
     answers = {case.id: Answer(case=case.id, raw=raw, content=raw) for case in cases}
     events = [
-        {"event": "start", "rows": {"train": 9, "valid": 3}, "cut": {"train": 1}, "epochs": 2.0},
+        {"event": "start", "rows": {"train": 9, "valid": 3}},
         *({"event": "valid", "iteration": k, "loss": 2.0 / (k + 1)} for k in (0, 10)),
         {"event": "train", "iteration": 10, "loss": 0.3},
+        {
+            "event": "end",
+            "published": "best",
+            "iteration": 0,
+            "iterations": 10,
+            "epochs": 2.0,
+            "valid_loss": 2.0,
+            "valid_loss_last": 0.2,
+        },
     ]
     data = (("raw", Stats({"train": Sifted(seen=10, kept=8, dropped={"language": 2})}, categories={}, sources={})),)
     return Material(

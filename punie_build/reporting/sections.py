@@ -99,7 +99,7 @@ def training(m: Material) -> Section | None:
     """The loss curve of each adapter among the arms."""
     curves = []
     for name, events in m.curves:
-        start = next(event for event in events if event["event"] == "start")
+        start, end = (next(event for event in events if event["event"] == kind) for kind in ("start", "end"))
         train = charts.Line(
             "training",
             "train",
@@ -117,7 +117,7 @@ def training(m: Material) -> Section | None:
             "loss (nats per token)",
         )
         curves.append(
-            {"name": name, "picture": picture, "start": start, "first": valid.points[0][1], "last": valid.points[-1][1]}
+            {"name": name, "picture": picture, "rows": start["rows"], "first": valid.points[0][1], "end": end}
         )
     return Section("training", "Training", {"curves": curves}) if curves else None
 
