@@ -6,26 +6,16 @@ To look at another kind of artifact: a function that yields what is not as it sh
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from punie_build import digests
+from punie_build import digests, modelfiles
 from punie_build.adapters import Adapter
-
-T = TypeVar("T")
-
-
-class Tensor(TypedDict):
-    """A tensor in the header of a safetensors file; offsets count from the header's end."""
-
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
+from punie_build.headers import Tensor, as_, header, read
 
 
 class Config(Struct):
@@ -35,26 +25,6 @@ class Config(Struct):
     num_layers: int | None = None
     lora_parameters: dict[str, Any] | None = None
     base: dict[str, Any] = {}
-
-
-def header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name. Raises ValueError on a torn file."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-        if length > size - 8:
-            raise ValueError("not a whole safetensors file")
-        text = file.read(length)
-    try:
-        named = msgspec.json.decode(text, type=dict[str, Any])
-        named.pop("__metadata__", None)  # texts, or null as mlx writes it
-        tensors = msgspec.convert(named, dict[str, Tensor])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ValueError(f"no header of a safetensors file ({error})") from None
-    if max((t["data_offsets"][1] for t in tensors.values()), default=0) != size - 8 - length:
-        raise ValueError("not a whole safetensors file")
-    return tensors
 
 
 def bits(folder: Path) -> int:
@@ -84,9 +54,9 @@ def adapter(folder: Path, spec: Adapter, model: Path | None = None) -> Iterator[
     `model` is the folder of its base, where that is at hand.
     """
     try:
-        tensors = _read(folder / "adapters.safetensors", header)
-        config = _read(folder / "adapter_config.json", _as(Config))
-        wanted = _read(model, base) if model else {}
+        tensors = read(folder / "adapters.safetensors", header)
+        config = read(folder / "adapter_config.json", as_(Config))
+        wanted = read(model, base) if model else {}
     except ValueError as error:
         yield str(error)
         return
@@ -161,14 +131,14 @@ class _Stats(Struct):
 def data(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where a data folder's files do not have the rows its stats.json says."""
     try:
-        splits = _read(folder / "stats.json", _as(_Stats)).splits
+        splits = read(folder / "stats.json", as_(_Stats)).splits
     except ValueError as error:
         yield str(error)
         return
     dropped = sum(counts.seen - counts.kept for counts in splits.values())
     for name, rows in [*((split, counts.rows) for split, counts in splits.items()), ("dropped", dropped)]:
         try:
-            found = _read(folder / f"{name}.jsonl", lines)
+            found = read(folder / f"{name}.jsonl", lines)
         except ValueError as error:
             yield str(error)
         else:
@@ -187,8 +157,8 @@ class _Scores(Struct):
 def scores(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where an eval's answers and scores are not of the same cases."""
     try:
-        judged = _read(folder / "scores.json", _as(_Scores)).cases
-        given = _read(folder / "answers.jsonl", _answers)
+        judged = read(folder / "scores.json", as_(_Scores)).cases
+        given = read(folder / "answers.jsonl", _answers)
     except ValueError as error:
         yield str(error)
         return
@@ -200,25 +170,11 @@ def _answers(path: Path) -> list[_Case]:
     return msgspec.json.Decoder(_Case).decode_lines(path.read_bytes())
 
 
-def _as(wanted: type[T]) -> Callable[[Path], T]:
-    return lambda path: msgspec.json.decode(path.read_bytes(), type=wanted)
-
-
-def _read(path: Path, reader: Callable[[Path], T]) -> T:
-    """What the reader makes of a file. Raises ValueError naming the file, without the folder: reports hold no path."""
-    try:
-        return reader(path)
-    except OSError as error:
-        name = Path(error.filename).name if error.filename else path.name
-        raise ValueError(f"{name}: {error.strerror}") from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise ValueError(f"{path.name}: {error}") from None
-
-
 OF: dict[str, Callable[[Path, Any, Path | None], Iterator[str]]] = {
     "dataset": data,
     "stage": data,
     "mix": data,
     "adapter": adapter,
+    "model": modelfiles.model,
     "eval": scores,
 }

@@ -23,7 +23,7 @@ class SuiteFile(Spec, frozen=True, kw_only=True):
 
 
 class Eval(Spec, frozen=True, kw_only=True):
-    """The answers of one arm (a base or an adapter) to a suite, greedily decoded, and their scores."""
+    """The answers of one arm (a base, an adapter or a model) to a suite, greedily decoded, and their scores."""
 
     arm: str
     suite: str

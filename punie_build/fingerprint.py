@@ -32,7 +32,12 @@ STEPS = {
     "comparison": ("steps.evals", "comparison"),
 }
 TEMPLATES = {"comparison": "reporting/templates"}
-VERSIONS = {"tokens": 1, "adapter": 3, "eval": 1}  # raise when the same recipe would rightly give another result
+VERSIONS = {
+    "tokens": 1,
+    "adapter": 3,
+    "model": 1,
+    "eval": 1,
+}  # raise when the same recipe would rightly give another result
 
 BESIDE = ("gates", "memo")  # modules that change no artifact: what is demanded of it, what was looked at before
 

@@ -10,6 +10,7 @@ FOLDERS = {
     "mix": "data",
     "tokens": "data",
     "adapter": "adapters",
+    "model": "models",
     "eval": "reports",
     "comparison": "reports",
 }

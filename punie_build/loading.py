@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
-from punie_build import suites
+from punie_build import layout, models, suites
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.evals import SuiteFile
 from punie_build.recipe import DATA, FAMILIES, KINDS, Dataset, Described, Recipe, references
@@ -38,6 +40,7 @@ def load(root: Path) -> Recipe:
     if not loader.problems:
         loader.circles()
         loader.disagreements()
+        loader.models(root)
     if loader.problems:
         raise RecipeError(loader.problems)
     return Recipe(loader.artifacts, cases)
@@ -134,6 +137,22 @@ class _Loader:
                     self.problems.append(
                         f"{described.where}: asks {arm} the suite {spec.suite} with max_tokens {how[0]} and concurrency {how[1]}, {other.kind}.{other.name} with {before[0]} and {before[1]} - give both the same, or describe an eval of its own for one"
                     )
+
+    def models(self, root: Path) -> None:
+        """Models whose base, where it is at hand, cannot become them, or whose folder is a base's."""
+        bases = {described.name: described.spec for described in self._of("base")}
+        own = {PurePosixPath(str(base.path)): name for name, base in bases.items() if base.path}
+        for described in self._of("model"):
+            spec = described.spec
+            place = layout.target("model", described.name)
+            if name := own.get(PurePosixPath(place)):
+                self.problems.append(f"{described.where}: {place} is the folder of base.{name} - choose another name")
+            base = bases[self.artifacts["adapter", spec.adapter].spec.base if spec.adapter else spec.base]
+            folder = layout.nano() if base.embedded else root / base.path if base.path else None
+            with suppress(OSError, ValueError):  # what is no model is told where it is used
+                told = json.loads((folder / "config.json").read_bytes()) if folder else None
+                if isinstance(told, dict) and (why := models.unwritable(spec, told.get("model_type"))):
+                    self.problems.append(f"{described.where}.{why}")
 
     def _of(self, kind: str) -> Iterator[Described]:
         return (described for (other, _), described in self.artifacts.items() if other == kind)

@@ -3,7 +3,7 @@
     recipes/*.toml  ->  loading.load(root)  ->  Recipe  ->  graph.tasks(recipe)
 
 One file may describe several artifacts. Names refer to one another across files, and are unique among what shares a
-folder: datasets, stages and mixes; bases and adapters; evals and comparisons; suites.
+folder: datasets, stages and mixes; bases, adapters and models; evals and comparisons; suites.
 To add a kind of artifact: a Spec, a row in `KINDS`, a function in `graph.py`, a step in `steps.py`.
 """
 
@@ -23,6 +23,7 @@ from punie_build.filters import AnyFilter
 from punie_build.gates import SHARES, Expected, Gate, misnamed
 from punie_build.maps import AnyMap
 from punie_build.mixing import Part
+from punie_build.models import Model
 from punie_build.sources import AnySource
 from punie_build.spec import Spec, digest
 from punie_build.splitting import Split
@@ -107,16 +108,23 @@ KINDS: dict[str, type[Spec]] = {
     "stage": Stage,
     "mix": Mix,
     "adapter": Adapter,
+    "model": Model,
     "suite": SuiteFile,
     "eval": Eval,
     "comparison": Comparison,
 }
-DATA, ARMS, SUITES, REPORTS = ("dataset", "stage", "mix"), ("base", "adapter"), ("suite",), ("eval", "comparison")
+DATA, ARMS, SUITES, REPORTS = (
+    ("dataset", "stage", "mix"),
+    ("base", "adapter", "model"),
+    ("suite",),
+    ("eval", "comparison"),
+)
 FAMILIES = (DATA, ARMS, SUITES, REPORTS)
 REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the names in that field may be
     "stage": {"from": DATA},
     "mix": {"from": DATA},
     "adapter": {"base": ("base",), "data": DATA},
+    "model": {"adapter": ("adapter",), "base": ("base",)},
     "tokens": {"base": ("base",), "data": DATA},
     "eval": {"arm": ARMS, "suite": SUITES},
     "comparison": {"arms": ARMS, "suite": SUITES},

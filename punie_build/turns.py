@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ALONE = {"adapter": "training"}  # kind of artifact -> what it needs for itself
+ALONE = {"adapter": "training", "model": "training"}  # kind of artifact -> what it needs for itself
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from msgspec import structs
 
 from punie_build import layout
-from punie_build.graph import data, evals, training
+from punie_build.graph import data, evals, models, training
 from punie_build.graph.task import Task
 from punie_build.recipe import Described, Recipe
 
@@ -24,6 +24,7 @@ MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be 
     "mix": (data.needs, data.data),
     "tokens": (training.tokens_needs, training.tokens),
     "adapter": (training.adapter_needs, training.adapter),
+    "model": (models.needs, models.model),
     "eval": (evals.eval_needs, evals.eval_),
     "comparison": (evals.comparison_needs, evals.comparison),
 }

@@ -40,13 +40,13 @@ def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
 def eval_(recipe: Recipe, described: Described) -> Task:
     spec: Eval = described.spec
     arm = recipe.find(ARMS, spec.arm)
-    trained = arm.kind == "adapter"
-    base = recipe.find(("base",), arm.spec.base).spec if trained else arm.spec
+    made, trained = arm.kind in layout.FOLDERS, arm.kind == "adapter"
+    base = recipe.find(("base",), arm.spec.base).spec if trained else None if made else arm.spec
     return task(
         described,
         f"{spec.arm} answers the suite {spec.suite}",
-        needs=(f"adapter:{spec.arm}",) if trained else (),
-        inputs=(layout.target("adapter", spec.arm),) if trained else (),
+        needs=(arm.label,) if made else (),
+        inputs=(layout.target(arm.kind, spec.arm),) if made else (),
         reads=("adapters.safetensors", "adapter_config.json") if trained else (),
         base=base,
         config={"cases": recipe.suite_digest(spec.suite)},
@@ -72,6 +72,8 @@ def comparison(recipe: Recipe, described: Described) -> Task:
 def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
     """The adapter of an arm and all data it was made from, sources first: what the report's funnel and curves show."""
     described = recipe.find(ARMS, arm)
+    if described.kind == "model" and described.spec.adapter:
+        yield from _lineage(recipe, described.spec.adapter)
     if described.kind == "adapter":
         waiting, found = [recipe.find(DATA, described.spec.data)], list[str]()
         while waiting:

@@ -10,7 +10,7 @@ from functools import partial
 from punie_build import workers
 from punie_build.build import Step
 from punie_build.recipe import Recipe
-from punie_build.steps import data, evals, training
+from punie_build.steps import data, evals, models, training
 
 
 def steps(recipe: Recipe) -> dict[str, Step]:
@@ -22,6 +22,7 @@ def steps(recipe: Recipe) -> dict[str, Step]:
         "mix": partial(workers.run, data.mix),
         "tokens": training.tokens,
         "adapter": training.adapter,
+        "model": models.model,
         "eval": partial(evals.eval_, suites),
         "comparison": partial(workers.run, partial(evals.comparison, suites)),
     }

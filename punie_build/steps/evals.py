@@ -13,8 +13,8 @@ from punie_build.steps.base import Suites, base
 def eval_(suites: Suites, work: Work) -> Made:
     from punie_build.serving import Served
 
-    adapter = work.root / work.task.inputs[0] if work.task.inputs else None
-    served = Served(model=base(work), adapter=adapter)
+    made = work.root / work.task.inputs[0] if work.task.inputs else None
+    served = Served(model=base(work), adapter=made) if work.task.base else Served(model=made or work.root)
     suite = suites[work.task.spec.suite]
     scores = evaluating.evaluate(work.root, served, work.task.spec, suite, work.out, work.logs)
     passed, cases = scores.passed, len(scores.cases)

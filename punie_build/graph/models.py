@@ -1,0 +1,32 @@
+"""Models in the graph: an adapter in its base, or a base alone."""
+
+from __future__ import annotations
+
+from punie_build import layout
+from punie_build.graph.task import Task, task
+from punie_build.graph.training import tokens_of
+from punie_build.models import Model
+from punie_build.recipe import Described, Recipe
+
+
+def needs(recipe: Recipe, described: Described) -> list[Described]:
+    """The adapter, and the tokens on which the model is held against it."""
+    if described.spec.adapter is None:
+        return []
+    adapter = recipe.find(("adapter",), described.spec.adapter)
+    return [adapter, tokens_of(adapter)]
+
+
+def model(recipe: Recipe, described: Described) -> Task:
+    spec: Model = described.spec
+    made = needs(recipe, described)
+    what = f"{spec.adapter} fused into its base" if spec.adapter else str(spec.base)
+    base: str = made[0].spec.base if made else str(spec.base)
+    return task(
+        described,
+        f"{what}, in {spec.precision}",
+        needs=tuple(need.label for need in made),
+        inputs=tuple(layout.target(need.kind, need.name) for need in made),
+        reads=("adapters.safetensors", "adapter_config.json", "test.safetensors", "valid.safetensors") if made else (),
+        base=recipe.find(("base",), base).spec,
+    )
