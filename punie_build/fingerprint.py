@@ -29,6 +29,8 @@ STEPS = {
     "dataset": ("data_steps", "dataset"),
     "stage": ("data_steps", "stage"),
     "mix": ("data_steps", "mix"),
+    "grid": ("steps.grids", "grid"),
+    "choice": ("steps.grids", "choice"),
     "comparison": ("steps.evals", "comparison"),
 }
 TEMPLATES = {"comparison": "reporting/templates"}

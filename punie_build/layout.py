@@ -11,9 +11,12 @@ FOLDERS = {
     "tokens": "data",
     "adapter": "adapters",
     "model": "models",
+    "choice": "adapters",
+    "grid": "reports",
     "eval": "reports",
     "comparison": "reports",
 }
+ENDINGS = {"grid": "@grid"}  # a grid, an eval and a comparison may have one name
 LOCK = ".lock.json"
 REMEMBERED = "splits.lock"
 STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the fast BLAS
@@ -21,7 +24,7 @@ STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the f
 
 def target(kind: str, name: str) -> str:
     """The folder an artifact is, such as `data/clean`."""
-    return f"{FOLDERS[kind]}/{name}"
+    return f"{FOLDERS[kind]}/{name}{ENDINGS.get(kind, '')}"
 
 
 def lock(target: str) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from punie_build import layout, models, suites
+from punie_build import grids, layout, models, suites
+from punie_build.adapters import tokenized
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.evals import SuiteFile
-from punie_build.recipe import DATA, FAMILIES, KINDS, Dataset, Described, Recipe, references
+from punie_build.recipe import ADAPTERS, DATA, FAMILIES, KINDS, REFERS, Dataset, Described, Recipe, references
 from punie_build.sources import Local
 from punie_build.suites import Suite
 from punie_build.validation import mistakes
@@ -38,6 +39,7 @@ def load(root: Path) -> Recipe:
     loader.dangling()
     cases = dict(loader.suites(root))
     if not loader.problems:
+        loader.choose()
         loader.circles()
         loader.disagreements()
         loader.models(root)
@@ -56,6 +58,8 @@ class _Loader:
             tuple[str, str, str, dict[str, Any]]
         ] = []  # kind, name, where, table: also those with mistakes
         self.taken: dict[tuple[tuple[str, ...], str], Described] = {}
+        self.mistaken: set[str] = set()
+        self.choices: dict[str, list[str]] = {}  # grid of adapters -> its choices
 
     def read(self, path: Path, label: str) -> None:
         try:
@@ -82,28 +86,74 @@ class _Loader:
                 f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder"
             ]
         )
-        problems += mistakes(table, KINDS[kind], where)
-        spec = None if problems else msgspec.convert(table, KINDS[kind])
+        made = None
+        if grids.is_grid(kind, table):
+            made, wrong = grids.cells(kind, name, table, where)
+            problems += wrong
+        else:
+            problems += mistakes(table, KINDS[kind], where)
+        spec = None if problems or made else msgspec.convert(table, KINDS[kind])
         problems += [f"{where}.{key}: {problem}" for key, place in _paths(spec) if (problem := escapes(place))]
         self.problems += problems
         new = Described(kind, name, spec, label, label == BUILT_IN)
         family = next(family for family in FAMILIES if kind in family)
-        old = self.taken.setdefault((family, name.lower()), new)  # names that differ in case are one folder on a Mac
-        if old is not new:
-            self.problems.append(f"{where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another")
-        elif not problems:
+        if not self.take(family, new) or problems:
+            self.mistaken.add(name)
+            return
+        if made:
+            self.spread(new, made)
+        else:
             self.artifacts[kind, name] = new
+
+    def take(self, family: tuple[str, ...], new: Described) -> bool:
+        """Whether a name is free among what shares a folder. Names that differ in case are one folder on a Mac."""
+        old = self.taken.setdefault((family, new.name.lower()), new)
+        if old is not new:
+            self.problems.append(
+                f"{new.where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another"
+            )
+        return old is new
+
+    def spread(self, described: Described, made: grids.Made) -> None:
+        """A grid: its cells, the overview of them, and copies of the best."""
+        kind, name, file = described.kind, described.name, described.file
+        if not self.take(("grid",), described):
+            return
+        new = [Described(kind, cell.name, spec, file) for cell, spec in zip(made.grid.cells, made.specs, strict=True)]
+        new.append(Described("grid", name, made.grid, file))
+        if kind == "adapter":
+            self.choices[name] = [f"{name}@{place}" for place in range(1, made.said.best + 1)]
+            for place, choice in enumerate(self.choices[name], 1):
+                gates = made.gates if place == 1 else ()
+                spec = grids.Choice(grid=name, place=place, tokens=tokenized(made.specs[0]), gates=gates)
+                new.append(Described("choice", choice, spec, file))
+        self.artifacts |= {(each.kind, each.name): each for each in new}
+
+    def choose(self) -> None:
+        """Where an adapter is named and a grid stands: the grid's best choices in a list, else its first."""
+        for key, described in self.artifacts.items():
+            for field in [field for field, kinds in REFERS.get(key[0], {}).items() if "choice" in kinds]:
+                value = getattr(described.spec, field)
+                if isinstance(value, tuple):
+                    chosen: Any = tuple(name for each in value for name in self.choices.get(each, [each]))
+                else:
+                    chosen = self.choices.get(value, [value])[0]
+                try:
+                    spec = msgspec.structs.replace(self.artifacts[key].spec, **{field: chosen})
+                except ValueError as error:
+                    self.problems.append(f"{described.where}.{field}: {error}")
+                    continue
+                self.artifacts[key] = msgspec.structs.replace(self.artifacts[key], spec=spec)
 
     def dangling(self) -> None:
         """References to names that no table has; a name whose table has mistakes is there all the same."""
-        names = {(kind, name) for kind, name, _, _ in self.tables}
+        names = {(kind, name) for kind, name, _, _ in self.tables} | set(self.artifacts)
         for kind, _, where, table in self.tables:
             for key, kinds, name in references(kind, table):
-                if not any((other, name) in names for other in kinds):
+                if not any((other, name) in names for other in kinds) and name.partition("@")[0] not in self.mistaken:
                     known = [known for other, known in names if other in kinds]
-                    self.problems.append(
-                        f"{where}.{key}: no {' or '.join(kinds)} is called '{name}'{did_you_mean(name, known)}"
-                    )
+                    told = " or ".join(kind for kind in kinds if kind in KINDS)
+                    self.problems.append(f"{where}.{key}: no {told} is called '{name}'{did_you_mean(name, known)}")
 
     def circles(self) -> None:
         """Only data can be made from itself: stages and mixes refer to data."""
@@ -147,7 +197,8 @@ class _Loader:
             place = layout.target("model", described.name)
             if name := own.get(PurePosixPath(place)):
                 self.problems.append(f"{described.where}: {place} is the folder of base.{name} - choose another name")
-            base = bases[self.artifacts["adapter", spec.adapter].spec.base if spec.adapter else spec.base]
+            adapter = Recipe(self.artifacts, {}).find(ADAPTERS, spec.adapter) if spec.adapter else None
+            base = bases[adapter.spec.base if adapter else spec.base]
             folder = layout.nano() if base.embedded else root / base.path if base.path else None
             with suppress(OSError, ValueError):  # what is no model is told where it is used
                 told = json.loads((folder / "config.json").read_bytes()) if folder else None

@@ -113,18 +113,15 @@ KINDS: dict[str, type[Spec]] = {
     "eval": Eval,
     "comparison": Comparison,
 }
-DATA, ARMS, SUITES, REPORTS = (
-    ("dataset", "stage", "mix"),
-    ("base", "adapter", "model"),
-    ("suite",),
-    ("eval", "comparison"),
-)
+DATA, SUITES, REPORTS = ("dataset", "stage", "mix"), ("suite",), ("eval", "comparison")
+ADAPTERS = ("adapter", "choice")
+ARMS = ("base", *ADAPTERS, "model")
 FAMILIES = (DATA, ARMS, SUITES, REPORTS)
 REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the names in that field may be
     "stage": {"from": DATA},
     "mix": {"from": DATA},
     "adapter": {"base": ("base",), "data": DATA},
-    "model": {"adapter": ("adapter",), "base": ("base",)},
+    "model": {"adapter": ADAPTERS, "base": ("base",)},
     "tokens": {"base": ("base",), "data": DATA},
     "eval": {"arm": ARMS, "suite": SUITES},
     "comparison": {"arms": ARMS, "suite": SUITES},

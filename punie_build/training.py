@@ -118,6 +118,7 @@ def summary(folder: Path) -> tuple[str, dict[str, float]]:
             "epochs": end["epochs"],
             "updates": end["updates"],
             "iterations": end["iterations"],
+            "best_at": chosen,
             "valid_loss_start": first,
             "valid_loss": end["valid_loss"],
             "valid_loss_last": end["valid_loss_last"],

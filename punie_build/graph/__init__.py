@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from msgspec import structs
 
 from punie_build import layout
-from punie_build.graph import data, evals, models, training
+from punie_build.graph import data, evals, grids, models, training
 from punie_build.graph.task import Task
 from punie_build.recipe import Described, Recipe
 
@@ -25,6 +25,8 @@ MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be 
     "tokens": (training.tokens_needs, training.tokens),
     "adapter": (training.adapter_needs, training.adapter),
     "model": (models.needs, models.model),
+    "grid": (grids.cells, grids.grid),
+    "choice": (grids.choice_needs, grids.choice),
     "eval": (evals.eval_needs, evals.eval_),
     "comparison": (evals.comparison_needs, evals.comparison),
 }

@@ -9,7 +9,7 @@ import msgspec
 from punie_build import layout
 from punie_build.evals import Eval
 from punie_build.graph.task import Task, task
-from punie_build.recipe import ARMS, DATA, Described, Recipe
+from punie_build.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
 
 
 def eval_needs(recipe: Recipe, described: Described) -> list[Described]:
@@ -40,7 +40,7 @@ def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
 def eval_(recipe: Recipe, described: Described) -> Task:
     spec: Eval = described.spec
     arm = recipe.find(ARMS, spec.arm)
-    made, trained = arm.kind in layout.FOLDERS, arm.kind == "adapter"
+    made, trained = arm.kind in layout.FOLDERS, arm.kind in ADAPTERS
     base = recipe.find(("base",), arm.spec.base).spec if trained else None if made else arm.spec
     return task(
         described,
@@ -74,11 +74,11 @@ def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
     described = recipe.find(ARMS, arm)
     if described.kind == "model" and described.spec.adapter:
         yield from _lineage(recipe, described.spec.adapter)
-    if described.kind == "adapter":
+    if described.kind in ADAPTERS:
         waiting, found = [recipe.find(DATA, described.spec.data)], list[str]()
         while waiting:
             data = waiting.pop()
             found.append(data.label)
             waiting += [recipe.find(DATA, name) for _, kinds, name in data.references() if kinds == DATA]
         yield from dict.fromkeys(reversed(found))
-        yield f"adapter:{arm}"
+        yield described.label

@@ -6,14 +6,14 @@ from punie_build import layout
 from punie_build.graph.task import Task, task
 from punie_build.graph.training import tokens_of
 from punie_build.models import Model
-from punie_build.recipe import Described, Recipe
+from punie_build.recipe import ADAPTERS, Described, Recipe
 
 
 def needs(recipe: Recipe, described: Described) -> list[Described]:
     """The adapter, and the tokens on which the model is held against it."""
     if described.spec.adapter is None:
         return []
-    adapter = recipe.find(("adapter",), described.spec.adapter)
+    adapter = recipe.find(ADAPTERS, described.spec.adapter)
     return [adapter, tokens_of(adapter)]
 
 

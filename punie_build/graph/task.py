@@ -10,19 +10,10 @@ from msgspec import Struct
 from punie_build import layout
 from punie_build.adapters import Base
 from punie_build.examples import SPLITS
+from punie_build.grids import REMARKS
 from punie_build.recipe import DATA, Described, Recipe
 
 ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
-REMARKS = (
-    "description",
-    "gates",
-    "report_to",
-    "project_name",
-    "save_every",
-    "expect",
-    "temporary",
-    "allow",
-)  # what a recipe says of an artifact without changing it
 
 
 class Task(Struct, frozen=True, kw_only=True):

@@ -21,8 +21,8 @@ def adapter_needs(_recipe: Recipe, described: Described) -> list[Described]:
 
 
 def tokens_of(described: Described) -> Described:
-    """The tokens an adapter is trained on; adapters that differ in nothing of it share them."""
-    spec = tokenized(described.spec)
+    """The tokens an adapter is trained on; adapters that differ in nothing of it share them, as all cells of a grid do."""
+    spec = described.spec.tokens if described.kind == "choice" else tokenized(described.spec)
     return Described("tokens", spec.name, spec, described.file)
 
 

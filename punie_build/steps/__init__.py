@@ -10,7 +10,7 @@ from functools import partial
 from punie_build import workers
 from punie_build.build import Step
 from punie_build.recipe import Recipe
-from punie_build.steps import data, evals, models, training
+from punie_build.steps import data, evals, grids, models, training
 
 
 def steps(recipe: Recipe) -> dict[str, Step]:
@@ -23,6 +23,8 @@ def steps(recipe: Recipe) -> dict[str, Step]:
         "tokens": training.tokens,
         "adapter": training.adapter,
         "model": models.model,
+        "grid": grids.grid,
+        "choice": grids.choice,
         "eval": partial(evals.eval_, suites),
         "comparison": partial(workers.run, partial(evals.comparison, suites)),
     }

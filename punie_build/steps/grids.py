@@ -1,0 +1,51 @@
+"""Steps of grids: the ranking of all cells, and copies of the best."""
+
+from __future__ import annotations
+
+import msgspec
+
+from punie_build import layout, ranking, store, training
+from punie_build.build import Made, Work
+from punie_build.grids import Choice, Grid
+from punie_build.ranking import Ranking, Run
+
+COPIED = ("adapters.safetensors", "adapter_config.json", "metrics.jsonl")
+
+
+def grid(work: Work) -> Made:
+    spec: Grid = work.task.spec
+    runs = []
+    for cell, place in zip(spec.cells, work.task.inputs, strict=True):
+        _, found = training.summary(work.root / place)
+        run = Run(
+            cell=cell.name,
+            seed=cell.seed,
+            valid_loss=found["valid_loss"],
+            valid_loss_start=found["valid_loss_start"],
+            valid_loss_last=found["valid_loss_last"],
+            accuracy=found["valid_accuracy"],
+            best_at=int(found["best_at"]),
+            iterations=int(found["iterations"]),
+        )
+        runs.append((cell.setting, run))
+    ranked = ranking.ranking(work.task.name, spec.axes, runs)
+    (work.out / "ranking.json").write_bytes(_text(ranked))
+    return Made(ranking.sentence(ranked), ranking.metrics(ranked))
+
+
+def choice(work: Work) -> Made:
+    """Copy the adapter of the first seed: the best one would be chosen by chance, and would change with every seed added."""
+    spec: Choice = work.task.spec
+    ranked = msgspec.json.decode((work.root / work.task.inputs[0] / "ranking.json").read_bytes(), type=Ranking)
+    place = ranked.places[spec.place - 1]
+    run = place.runs[0]
+    for name in COPIED:
+        store.copy(work.root / layout.target("adapter", run.cell) / name, work.out / name)
+    said = {"grid": spec.grid, "place": spec.place, "cell": run.cell, "setting": place.setting, "seed": run.seed}
+    (work.out / "choice.json").write_bytes(_text(said))
+    became, found = training.summary(work.out)
+    return Made(f"{run.cell}: {became}", found)
+
+
+def _text(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
