@@ -26,13 +26,15 @@ from punie_build.screen import screen
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """What a step is given: the task, the project, where to write, where to log, and all that decides what it makes."""
+    """What a step is given: the task, the project, where to write, where to log, and all that decides what it makes. `again`: it
+    was made before and is to be made anew, whatever is kept of it."""
 
     root: Path
     task: Task
     out: Path
     logs: Path
     facts: Facts | None = None
+    again: bool = False
 
     def say(self, text: str) -> None:
         """A line for people: on the screen, and in the task's own log."""
@@ -88,6 +90,7 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
         now = states.facts(root, task, old)
         state = states.compared(root, task, old, now)
         again = again or state == "forgotten"
+        work = structs.replace(work, again=again)
         if state == "current" and not again:
             assert old is not None, "what is current has a lock"
             _hold(task, old)

@@ -59,8 +59,7 @@ def _recipes(root: Path, task: Task, held: Held) -> Verdict:
         return _unlocked(root, task)
     inputs = {place: _input(root, task, place, lock, held) for place in task.inputs}
     base = states.base(root, task, pointers=True)
-    if base.get("base") == "absent":
-        base = {"base": lock.facts.inputs.get("base", NOT_HERE)}
+    base = {name: lock.facts.inputs.get(name, NOT_HERE) if who == "absent" else who for name, who in base.items()}
     now = states.given(task, inputs | base, lock.facts.tools, lock)
     lines = [f"{place} has no lock that can be read" for place in task.inputs if place in held and not held[place]]
     lines += states.changes(task, lock, now)

@@ -64,7 +64,9 @@ class Child:
         try:
             self.stop()
         finally:
-            os.close(self._rope)
+            rope, self._rope = self._rope, -1
+            if rope >= 0:  # left twice: the number may be another file's by now
+                os.close(rope)
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL, to the whole group; its exit code. A child that has ended is left alone."""

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from punie_build import digests, modelfiles
 from punie_build.adapters import Adapter
+from punie_build.evals import Asking
 from punie_build.headers import Tensor, as_, header, read
 
 
@@ -148,22 +149,44 @@ def data(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[st
 
 class _Case(Struct):
     case: str
+    epoch: int = 0
+
+
+class _Judged(Struct):
+    case: str
+    epochs: int = 1
+    errors: int = 0
 
 
 class _Scores(Struct):
-    cases: list[_Case]
+    cases: list[_Judged]
 
 
-def scores(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
-    """Lines where an eval's answers and scores are not of the same cases."""
+def answers(folder: Path, spec: Asking, _model: Path | None = None) -> Iterator[str]:
+    """Lines where the answers are not as many to each case as the recipe asks for."""
     try:
-        judged = read(folder / "scores.json", as_(_Scores)).cases
         given = read(folder / "answers.jsonl", _answers)
     except ValueError as error:
         yield str(error)
         return
-    if sorted(each.case for each in judged) != sorted(each.case for each in given):
-        yield f"scores.json: {len(judged)} cases are judged, {len(given)} were answered: they are not the same"
+    epochs: dict[str, list[int]] = {}
+    for each in given:
+        epochs.setdefault(each.case, []).append(each.epoch)
+    odd = [case for case, found in epochs.items() if found != list(range(spec.epochs))]
+    if odd or not given:
+        yield f"answers.jsonl: not {spec.epochs} to each case: {', '.join(odd[:3]) or 'none at all'}"
+
+
+def scores(folder: Path, spec: Asking, _model: Path | None = None) -> Iterator[str]:
+    """Lines where a case of an eval was not judged as often as it was asked."""
+    try:
+        judged = read(folder / "scores.json", as_(_Scores)).cases
+    except ValueError as error:
+        yield str(error)
+        return
+    odd = [each.case for each in judged if each.epochs + each.errors != spec.epochs]
+    if odd or len({each.case for each in judged}) < len(judged):
+        yield f"scores.json: {len(judged)} cases are judged: not {spec.epochs} answers to each"
 
 
 def _answers(path: Path) -> list[_Case]:
@@ -176,5 +199,6 @@ OF: dict[str, Callable[[Path, Any, Path | None], Iterator[str]]] = {
     "mix": data,
     "adapter": adapter,
     "model": modelfiles.model,
+    "answers": answers,
     "eval": scores,
 }

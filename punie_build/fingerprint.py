@@ -31,6 +31,7 @@ STEPS = {
     "mix": ("data_steps", "mix"),
     "grid": ("steps.grids", "grid"),
     "choice": ("steps.grids", "choice"),
+    "eval": ("steps.evals", "eval_"),
     "comparison": ("steps.evals", "comparison"),
 }
 TEMPLATES = {"comparison": "reporting/templates"}
@@ -38,7 +39,7 @@ VERSIONS = {
     "tokens": 1,
     "adapter": 3,
     "model": 1,
-    "eval": 1,
+    "answers": 1,
 }  # raise when the same recipe would rightly give another result
 
 BESIDE = ("gates", "memo")  # modules that change no artifact: what is demanded of it, what was looked at before

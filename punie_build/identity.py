@@ -12,6 +12,8 @@ from punie_build.errors import IdentityError
 from punie_build.spec import digest
 
 Canary = Sequence[Sequence[tuple[int, float]]]
+CANARIES = ("What are you?", "Name three things that are blue.", "Write one line of Python.")
+TOKENS = 8  # of each answer
 ROUNDING = 0.05  # nats: what batching and kernels may move a log-probability; other weights move it further
 
 

@@ -13,6 +13,7 @@ FOLDERS = {
     "model": "models",
     "choice": "adapters",
     "grid": "reports",
+    "answers": "answers",
     "eval": "reports",
     "comparison": "reports",
 }
@@ -55,6 +56,11 @@ def staging(target: str) -> str:
 def checkpoints(identity: str) -> str:
     """Where a training keeps what it needs to go on after a kill, or when it is to be longer."""
     return f"{STATE}/training/{identity}"
+
+
+def answered(identity: str) -> str:
+    """Where all that some weights ever said is written down: a cache, line by line."""
+    return f"{STATE}/answers/{identity}.jsonl"
 
 
 def logs(target: str) -> str:

@@ -41,7 +41,6 @@ def load(root: Path) -> Recipe:
     if not loader.problems:
         loader.choose()
         loader.circles()
-        loader.disagreements()
         loader.models(root)
     if loader.problems:
         raise RecipeError(loader.problems)
@@ -171,22 +170,6 @@ class _Loader:
             self.problems.append(
                 f"{nodes[circle[0]].where}: made from itself: {' -> '.join(circle)} - break the circle"
             )
-
-    def disagreements(self) -> None:
-        """Two comparisons that ask one arm the same suite in two ways would share one eval."""
-        own = {(e.spec.arm, e.spec.suite, e.spec.max_tokens, e.spec.concurrency) for e in self._of("eval")}
-        asked: dict[tuple[str, str], tuple[tuple[int, int], Described]] = {}
-        for described in self._of("comparison"):
-            spec = described.spec
-            how = (spec.max_tokens, spec.concurrency)
-            for arm in spec.arms:
-                if (arm, spec.suite, *how) in own:
-                    continue
-                before, other = asked.setdefault((arm, spec.suite), (how, described))
-                if before != how:
-                    self.problems.append(
-                        f"{described.where}: asks {arm} the suite {spec.suite} with max_tokens {how[0]} and concurrency {how[1]}, {other.kind}.{other.name} with {before[0]} and {before[1]} - give both the same, or describe an eval of its own for one"
-                    )
 
     def models(self, root: Path) -> None:
         """Models whose base, where it is at hand, cannot become them, or whose folder is a base's."""

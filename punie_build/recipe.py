@@ -123,8 +123,9 @@ REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the n
     "adapter": {"base": ("base",), "data": DATA},
     "model": {"adapter": ADAPTERS, "base": ("base",)},
     "tokens": {"base": ("base",), "data": DATA},
-    "eval": {"arm": ARMS, "suite": SUITES},
-    "comparison": {"arms": ARMS, "suite": SUITES},
+    "answers": {"arm": ARMS, "suite": SUITES},
+    "eval": {"arm": ARMS, "suite": SUITES, "serving.draft": ("base",)},
+    "comparison": {"arms": ARMS, "suite": SUITES, "serving.draft": ("base",)},
 }
 
 
@@ -170,6 +171,19 @@ class Recipe(Struct, frozen=True):
     def suite_digest(self, name: str) -> str:
         return digest(self.suites[name])
 
+    def asked_digest(self, name: str) -> str:
+        """Changes when anything that a suite asks does; not when it judges otherwise."""
+        suite = self.suites[name]
+        return digest([[case.id, suite.question(case)] for case in suite.case])
+
+
+def _inner(table: dict[str, Any], path: str) -> Any:
+    """The value at `a.b` of tables that may have mistakes."""
+    value: Any = table
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
 
 def references(kind: str, table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """What a table of this kind refers to: (field, kinds it may be, name). The table may have mistakes elsewhere."""
@@ -181,7 +195,7 @@ def references(kind: str, table: dict[str, Any]) -> Iterator[tuple[str, tuple[st
                 if isinstance(name, str):
                     yield f"filters[{place}].{field_}", kinds, name
     for field_, kinds in REFERS.get(kind, {}).items():
-        value = table.get(field_)
+        value = _inner(table, field_)
         for index, item in enumerate(value if isinstance(value, list | tuple) else [value]):
             name = item.get("name") if isinstance(item, dict) else item
             if isinstance(name, str):

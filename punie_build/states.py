@@ -81,8 +81,9 @@ def changes(task: Task, lock: Lock, now: Facts) -> tuple[str, ...]:
 
 
 def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
-    """The identity of the base a task starts from, if any, among its inputs."""
-    return {"base": bases.identity(root, task.base, pointers)} if task.base else {}
+    """The identity of the base a task starts from, if any, among its inputs; and of the one that drafts for it."""
+    named = {"base": task.base, "draft": task.draft}
+    return {name: bases.identity(root, each, pointers) for name, each in named.items() if each}
 
 
 def state(root: Path, task: Task) -> str:

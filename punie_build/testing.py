@@ -2,14 +2,21 @@
 
 with FakeHub({"me/model": folder}) as hub:
     ... HF_ENDPOINT=hub.url ...
+
+Served(model=nano, program=("punie_build.testing", "prose"))      a server that always says the same
+Served(model=nano, program=("punie_build.testing", "echo"))       ... that says what it was told, or fails as it is told: `!hang`
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,3 +116,115 @@ def _head(request: BaseHTTPRequestHandler, status: int, headers: dict[str, str])
     for name, value in headers.items():
         request.send_header(name, value)
     request.end_headers()
+
+
+class FakeServer:
+    """An `mlx_lm.server` without a model: the same requests, the same answers' form, the same lines in its log.
+
+    `voice` is what it says: `empty` nothing, `prose` a sentence, `echo` the last message. An echo does what a message that begins
+    with `!` asks for: `FAULTS`. Requests for 8 tokens or fewer, which is what a start and canaries ask, are always answered.
+    """
+
+    def __init__(self, voice: str, model: Path, port: int) -> None:
+        from tokenizers import Tokenizer
+
+        self.voice, self.alive = voice, True
+        self.tokens = Tokenizer.from_file(str(model / "tokenizer.json"))
+        self.seen: set[str] = set()
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                _json(self, {}, {}, True) if fake.alive else _head(self, 503, {"Content-Length": "0"})
+
+            def do_POST(self) -> None:
+                fake.answer(self, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+    def answer(self, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        text = str(body["messages"][-1]["content"])
+        if body["max_tokens"] <= 8:
+            _json(request, self.choice("hello"), {}, True)
+        elif not self.alive:
+            _plain(request, 404, b"generation has ended")
+        elif self.voice == "echo" and text.startswith("!"):
+            FAULTS[text.split(maxsplit=1)[0]](self, request, body)
+        else:
+            _json(request, self.choice({"empty": "", "prose": PROSE, "echo": text}[self.voice]), {}, True)
+
+    def choice(self, content: Any, finish: str = "stop", calls: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+        ids = self.tokens.encode(str(content).encode("utf-8", "replace").decode()).ids
+        said = {"role": "assistant", "content": content, "tool_calls": calls or []}
+        logprobs = {"content": [{"id": token, "logprob": -0.5} for token in ids]}
+        return {"choices": [{"message": said, "logprobs": logprobs, "finish_reason": finish}]}
+
+
+PROSE = "That is a good question, and there is much to say about it. In general it depends on the circumstances."
+ODD = "nul \x00 esc \x1b[31m rtl \u202e half \ud800 four \U0001f389"
+
+
+def _flaky(fake: FakeServer, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    text = json.dumps(body)
+    if text in fake.seen:
+        _json(request, fake.choice("at last"), {}, True)
+    else:
+        fake.seen.add(text)
+        _plain(request, 503, b"busy")
+
+
+def _stops(fake: FakeServer, request: BaseHTTPRequestHandler, _body: dict[str, Any]) -> None:
+    """The generation thread dies, and the process lives on."""
+    fake.alive = False
+    _plain(request, 404, b"broken")
+
+
+def _huge(_fake: FakeServer, request: BaseHTTPRequestHandler, _body: dict[str, Any]) -> None:
+    _head(request, 200, {"Content-Length": str(100 << 20)})
+    with suppress(ConnectionError):
+        for _ in range(100):
+            request.wfile.write(b"x" * (1 << 20))
+
+
+def _half(_fake: FakeServer, request: BaseHTTPRequestHandler, _body: dict[str, Any]) -> None:
+    _head(request, 200, {"Content-Length": "1000"})
+    request.wfile.write(b'{"choices": [{"message"')
+
+
+def _loops(fake: FakeServer, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+    _json(request, fake.choice("again " * body["max_tokens"], "length"), {}, True)
+
+
+def _torn_call(fake: FakeServer, request: BaseHTTPRequestHandler, _body: dict[str, Any]) -> None:
+    calls = [{"function": {"name": "read_file", "arguments": '{"path": "x'}}]
+    _json(request, fake.choice(None, "tool_calls", calls), {}, True)
+
+
+Fault = Callable[[FakeServer, BaseHTTPRequestHandler, dict[str, Any]], object]
+FAULTS: dict[str, Fault] = {
+    "!hang": lambda *_: time.sleep(3600),
+    "!die": lambda *_: os._exit(1),
+    "!stop": _stops,
+    "!500": lambda _fake, request, _body: _plain(request, 500, b"Internal Server Error"),
+    "!flaky": _flaky,
+    "!garbage": lambda _fake, request, _body: _plain(request, 200, b"<html>"),
+    "!nothing": lambda _fake, request, _body: _plain(request, 200, b""),
+    "!nonsense": lambda _fake, request, _body: _json(request, {"choices": [{"message": 3}]}, {}, True),
+    "!huge": _huge,
+    "!half": _half,
+    "!loop": _loops,
+    "!call": _torn_call,
+    "!odd": lambda fake, request, _body: _json(request, fake.choice(ODD), {}, True),
+}
+
+
+def _plain(request: BaseHTTPRequestHandler, status: int, text: bytes) -> None:
+    _head(request, status, {"Content-Length": str(len(text))})
+    request.wfile.write(text)
+
+
+if __name__ == "__main__":
+    words = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=False))
+    fake = FakeServer(sys.argv[1], Path(words["--model"]), int(words["--port"]))
+    print(f"Starting httpd at 127.0.0.1 on port {words['--port']}...", flush=True)
+    fake.server.serve_forever()

@@ -9,7 +9,7 @@ from typing import Any
 from punie_build import blas
 from punie_build.spec import structs
 
-COMPUTES = ("adapter", "model", "eval")  # kinds whose numbers depend on mlx and on what it runs on
+COMPUTES = ("adapter", "model", "answers")  # kinds whose numbers depend on mlx and on what it runs on
 
 
 def of(kind: str, spec: Any) -> dict[str, str]:

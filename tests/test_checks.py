@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from punie_build import checks
-from punie_build.asking import read
+from punie_build.answers import read, reply
 from punie_build.checks import Answer, AnyCheck, Asked, Calls, Check, Expected, Keywords, NoCall, judge
 
 READ = Expected(name="read", arguments={"path": "a.py"})
@@ -61,8 +61,8 @@ def test_what_never_came_broke_or_was_cut_off_says_so():
 
 def test_a_call_the_server_dropped_is_malformed_not_missing():
     """mlx_lm.server answers `content: null` and no calls when it cannot parse what is inside <tool_call>."""
-    choice = {"finish_reason": "tool_calls", "message": {"role": "assistant", "content": None}}
-    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": \n</tool_call>', choice)
+    choice = {"finish_reason": "tool_calls", "message": {"content": None}, "logprobs": {"content": []}}
+    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": \n</tool_call>', reply(choice))
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
     assert judge((Calls(calls=(READ,)),), answer).failure == "malformed"
@@ -72,8 +72,9 @@ def test_a_call_the_server_dropped_is_malformed_not_missing():
 def test_a_good_answer_is_read_whole():
     choice = {
         "finish_reason": "tool_calls",
+        "logprobs": {"content": []},
         "message": {"content": None, "tool_calls": [{"function": {"name": "read", "arguments": '{"path": "a.py"}'}}]},
     }
-    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": "a.py"}}\n</tool_call>', choice)
+    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": "a.py"}}\n</tool_call>', reply(choice))
     assert answer.calls == (Asked("read", {"path": "a.py"}),)
     assert not answer.malformed

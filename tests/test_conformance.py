@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from punie_build.adapters import Adapter, Lora
-from punie_build.conformance import adapter, base, bits, data, header, pointers, scores
+from punie_build.conformance import adapter, answers, base, bits, data, header, pointers, scores
+from punie_build.evals import Eval, Sampling
 
 SPEC = Adapter(base="nano", data="d", lora=Lora(rank=4, scale=10.0), num_layers=2)
 
@@ -166,11 +167,15 @@ def test_rows_are_held_against_the_statistics(tmp_path):
     ]
 
 
-def test_scores_and_answers_are_of_the_same_cases(tmp_path):
+def test_every_case_is_answered_and_judged_as_often_as_it_was_asked(tmp_path):
+    once = Eval(arm="a", suite="s")
+    twice = Eval(arm="a", suite="s", epochs=2, sampling=Sampling(temperature=1.0))
     (tmp_path / "scores.json").write_text(json.dumps({"cases": [{"case": "a", "score": 1.0}, {"case": "b"}]}))
     (tmp_path / "answers.jsonl").write_text('{"case": "b", "text": "x"}\n{"case": "a"}\n')
-    assert list(scores(tmp_path, None)) == []
-    (tmp_path / "answers.jsonl").write_text('{"case": "b"}\n')
-    assert list(scores(tmp_path, None)) == ["scores.json: 2 cases are judged, 1 were answered: they are not the same"]
-    (tmp_path / "answers.jsonl").write_text('{"case": "b"}\n{"case": "c"}\n')
-    assert len(list(scores(tmp_path, None))) == 1
+    assert [*answers(tmp_path, once), *scores(tmp_path, once)] == []
+    assert list(answers(tmp_path, twice)) == ["answers.jsonl: not 2 to each case: b, a"]
+    assert list(scores(tmp_path, twice)) == ["scores.json: 2 cases are judged: not 2 answers to each"]
+    (tmp_path / "answers.jsonl").write_text('{"case": "b"}\n{"case": "b"}\n')
+    assert list(answers(tmp_path, once)) == ["answers.jsonl: not 1 to each case: b"]
+    (tmp_path / "answers.jsonl").write_text("")
+    assert list(answers(tmp_path, once)) == ["answers.jsonl: not 1 to each case: none at all"]

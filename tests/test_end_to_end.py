@@ -44,7 +44,6 @@ file = "few.toml"
 [comparison.tiny]
 arms = ["nano", "tiny"]
 suite = "few"
-max_tokens = 24
 """
 SUITE = """
 tools = "editor"
@@ -92,6 +91,8 @@ ALL = {
     "mix:all",
     "tokens:all@nano-assistant-2048",
     "adapter:tiny",
+    "answers:nano@few",
+    "answers:tiny@few",
     "eval:nano@few",
     "eval:tiny@few",
     "comparison:tiny",
@@ -131,7 +132,7 @@ def test_again_nothing_runs_and_neither_after_a_comment(project):
 def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_and_back_restores(project):
     before = (project / "adapters/tiny/adapters.safetensors").read_bytes()
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
-    assert ran(doit(project)) == {"adapter:tiny", "eval:tiny@few", "comparison:tiny"}
+    assert ran(doit(project)) == {"adapter:tiny", "answers:tiny@few", "eval:tiny@few", "comparison:tiny"}
     assert (project / "adapters/tiny/adapters.safetensors").read_bytes() != before
     edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
     assert "restored from the store" in doit(project, "adapter:tiny")
@@ -180,15 +181,16 @@ def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
 
 
 def forget(project: Path) -> None:
-    """Remove every target, and the store too: the next build makes all of it."""
+    """Remove every target, the store and what was ever answered: the next build makes all of it."""
     doit(project, "clean", "-a")
-    shutil.rmtree(project / ".punie" / "store")
+    for kept in ("store", "answers"):
+        shutil.rmtree(project / ".punie" / kept)
     assert made(project) == {}
 
 
 def made(project: Path) -> dict[Path, bytes]:
     """Every file of every target; locks hold how long it took, so they differ."""
-    places = (path for top in ("data", "adapters", "reports") for path in (project / top).glob("*/*"))
+    places = (path for top in ("data", "adapters", "answers", "reports") for path in (project / top).glob("*/*"))
     return {path.relative_to(project): path.read_bytes() for path in places}
 
 
@@ -243,7 +245,7 @@ def test_check_says_what_is_current(project):
         "outputs: 9 current",
         "conformance: 9 current",
     ]
-    for top in ("data", "adapters", "reports"):
+    for top in ("data", "adapters", "answers", "reports"):
         for folder in (project / top).iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)

@@ -143,14 +143,8 @@ def test_ids_are_unique_and_expected_tools_declared(recipes):
 def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
     text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
     labels = [task.label for task in tasks(load(recipes(text)))]
-    assert labels == [
-        "dataset:d",
-        "tokens:d@nano-assistant-2048",
-        "adapter:v",
-        "eval:nano@tool-calling",
-        "eval:v@tool-calling",
-        "comparison:c",
-    ]
+    both = [f"{kind}:{arm}@tool-calling" for arm in ("nano", "v") for kind in ("answers", "eval")]
+    assert labels == ["dataset:d", "tokens:d@nano-assistant-2048", "adapter:v", *both, "comparison:c"]
     labels = [task.label for task in tasks(load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")))]
     assert "eval:mine" in labels
     assert "eval:v@tool-calling" not in labels
@@ -179,13 +173,36 @@ def test_every_kind_says_what_it_is():
     assert all(spec.__doc__ for spec in KINDS.values())
 
 
-def test_two_comparisons_may_not_ask_one_arm_in_two_ways(recipes):
-    text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
-    told = mistakes(recipes, text)
-    assert (
-        "comparison.b: asks nano the suite tool-calling with max_tokens 9 and concurrency 4, comparison.a with"
-        in told[0]
-    )
-    assert len(told) == 2
+def test_two_comparisons_may_ask_one_arm_in_two_ways(recipes):
+    text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nconcurrency = 1\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
+    usual = {f"{kind}:{arm}@tool-calling" for kind in ("answers", "eval") for arm in ("nano", "x")}
+    odd = {f"{label}@max_tokens-9" for label in usual}
+    assert {task.label for task in tasks(load(recipes(text)))} == usual | odd | {"comparison:a", "comparison:b"}
     own = "".join(f"[eval.{arm}9]\narm = '{arm}'\nsuite = 'tool-calling'\nmax_tokens = 9\n" for arm in ("nano", "x"))
-    assert load(recipes(text + own))
+    labels = {task.label for task in tasks(load(recipes(text + own)))}
+    assert {"eval:nano9", "eval:x9"} <= labels
+    assert not {label for label in odd if label.startswith("eval")} & labels
+
+
+def test_cells_that_ask_the_same_share_their_answers(recipes):
+    cells = [(0.0, 1.0, 0), (0.0, 0.5, 0), (0.0, 0.5, 7), (0.5, 1.0, 0), (0.5, 0.5, 0)]
+    text = "".join(
+        f"[eval.c{index}]\narm = 'nano'\nsuite = 'tool-calling'\nsampling = {{ temperature = {t}, top_p = {p}, top_k = {k} }}\n"
+        for index, (t, p, k) in enumerate(cells)
+    )
+    found = [task for task in tasks(load(recipes(text))) if task.kind == "answers"]
+    assert [task.name for task in found] == [
+        "nano@tool-calling",
+        "nano@tool-calling@temperature-0.5",
+        "nano@tool-calling@temperature-0.5,top_p-0.5",
+    ]
+
+
+def test_what_no_server_could_answer_is_said_before_anything_runs(recipes):
+    def told(line):
+        return mistakes(recipes, f"[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n{line}\n")
+
+    assert "epochs of greedy answers are all alike" in told("epochs = 3")[0]
+    assert 'use engine = "batch"' in told("serving = { max_kv_size = 64 }")[0]
+    assert 'use engine = "server"' in told("engine = 'batch'\nserving = { kv_bits = 4 }")[0]
+    assert "no base is called 'nanno' - did you mean 'nano'?" in told("serving = { draft = 'nanno' }")[0]

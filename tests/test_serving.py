@@ -3,59 +3,194 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import socket
+import struct
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
-from punie_build import asking, blas, layout
+from punie_build import answering, asking, blas, identity, layout, questions
 from punie_build.adapters import Base
+from punie_build.answered import Answered
+from punie_build.answering import Job
+from punie_build.answers import read, reply
 from punie_build.bases import locate
-from punie_build.checks import NoCall
-from punie_build.children import Child
-from punie_build.errors import ModelError, ServerError
-from punie_build.serving import HOST, Served, Server, serve
-from punie_build.suites import Case, Suite
+from punie_build.checks import Answer, judge
+from punie_build.errors import IdentityError, ModelError, ServerError
+from punie_build.evals import Asking, Sampling, Serving
+from punie_build.loading import load
+from punie_build.serving import HOST, Served, Server, Warm, refuse, serve
+from punie_build.suites import Suite
 
 NANO = Served(model=layout.nano())
+SPEC = Asking(arm="other", suite="s", max_tokens=40)
 
 
 @pytest.fixture(scope="module")
-def env(tmp_path_factory):
-    return blas.environment(tmp_path_factory.mktemp("project"))
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("project")
 
 
-def test_a_server_is_ready_when_it_has_answered_and_gone_when_the_block_ends(tmp_path, env):
-    async def go() -> tuple[int, str]:
+@pytest.fixture(scope="module")
+def env(root):
+    return blas.environment(root)
+
+
+@pytest.fixture(scope="module")
+def suite(root) -> Suite:
+    (root / "recipes").mkdir()
+    (root / "recipes" / "x.toml").write_text("[base.x]\npath = 'x'\n")
+    whole = load(root).suites["tool-calling"]
+    return msgspec.structs.replace(whole, case=whole.case[:96:8])
+
+
+@pytest.fixture(scope="module")
+def other(root) -> Served:
+    """nano with an adapter that nobody trained: it says other things, which is all that is asked of it here."""
+    folder = root / "adapters" / "other"
+    folder.mkdir(parents=True)
+    width = json.loads((layout.nano() / "config.json").read_text())["hidden_size"]
+    name, rank = "model.layers.3.mlp.gate_proj", 2
+    wide = json.loads((layout.nano() / "config.json").read_text())["intermediate_size"]
+    tensors = {f"{name}.lora_a": (width, rank), f"{name}.lora_b": (rank, wide)}
+    head, body = {}, b""
+    for index, (key, shape) in enumerate(tensors.items()):
+        values = [((7 * k + 3 * index) % 11 - 5) / 60 for k in range(shape[0] * shape[1])]
+        head[key] = {"dtype": "F32", "shape": shape, "data_offsets": (len(body), len(body) + 4 * len(values))}
+        body += struct.pack(f"<{len(values)}f", *values)
+    text = json.dumps(head).encode()
+    (folder / "adapters.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+    lora = {"rank": rank, "scale": 1.0, "dropout": 0.0, "keys": ["mlp.gate_proj"]}
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": lora})
+    )
+    return Served(model=layout.nano(), adapter=folder)
+
+
+@pytest.fixture(scope="module")
+def warm():
+    held = Warm()
+    yield held
+    held.rest()
+
+
+@pytest.fixture(scope="module")
+def server(other, warm, env, root, suite):
+    """The one server most of these tests share: of the job below, so that asking uses it too."""
+    with warm.lend(job(root, other, suite).identity, other, root / "server.log", env) as server:
+        yield server
+
+
+def job(root: Path, served: Served, asked: Suite, **how) -> Job:
+    spec = msgspec.structs.replace(SPEC, **how)
+    return Job(root=root, served=served, spec=spec, suite=asked, weights="w", logs=root / "logs", say=lambda _: None)
+
+
+def post(server: Server, body: dict) -> dict:
+    done = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60, trust_env=False)
+    return done.raise_for_status().json()["choices"][0]
+
+
+def answers(folder: Path) -> list[Answer]:
+    return msgspec.json.Decoder(Answer).decode_lines((folder / "answers.jsonl").read_bytes())
+
+
+def ask(work: Job, warm: Warm, out: Path) -> list[Answer]:
+    out.mkdir()
+    answering.answer(work, warm, out)
+    return answers(out)
+
+
+def test_the_first_trap_the_adapter_answers_to_one_name_only(server, other, root, suite):
+    hello = questions.body([{"role": "user", "content": identity.CANARIES[0]}], max_tokens=8)
+    right = post(server, hello)["logprobs"]["content"]
+    wrong = post(server, hello | {"model": str(other.model)})["logprobs"]["content"]
+    assert right != wrong
+    assert post(server, hello)["logprobs"]["content"] == right
+    book = Answered(root / layout.answered("trap"))
+    answering._witness(job(root, other, suite), book, {})
+    arm, base = book.canaries
+    said = [[(token["id"], token["logprob"]) for token in tokens] for tokens in (right, wrong)]
+    assert identity.distance([said[0]], arm[:1]) < identity.ROUNDING
+    assert identity.distance([said[1]], base[:1]) < identity.ROUNDING
+    assert questions.objections(hello | {"model": str(other.model)}) != []
+
+
+def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite):
+    torn = Sampling(stop=("arguments",))  # ends the call in its middle, without a mark of its end
+    body = questions.body(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
+    before = server.dropped()
+    said = reply(post(server, body))
+    assert (said.content, said.calls, said.finish) == ("", [], "tool_calls")
+    assert server.dropped() == before + 1
+    answer = read("x", asking.decoder(layout.nano())(said.ids), said)
+    assert answer.malformed
+    assert answer.raw.startswith("<tool_call>")
+    assert judge(suite.case[0].checks, answer).failure == "malformed"
+
+
+def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
+    body = questions.body(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
+    said = reply(post(server, body))
+    assert (said.content, said.calls, said.finish) == ("", [], "length")
+    answer = read("x", asking.decoder(layout.nano())(said.ids), said)
+    assert answer.raw.startswith("<tool_call>")
+    assert judge(suite.case[0].checks, answer).failure in ("truncated", "malformed")
+
+
+def test_a_batch_without_a_server_gives_the_same_answers_and_the_cells_of_a_grid_share_one_server(
+    root, other, warm, suite, tmp_path
+):
+    served = ask(job(root, other, suite), warm, tmp_path / "served")
+    running = warm._idle[1].child.process.pid
+    cell = ask(job(root, other, suite, sampling=Sampling(repetition_penalty=1.5)), warm, tmp_path / "cell")
+    assert warm._idle[1].child.process.pid == running
+    assert cell != served
+    batch = ask(job(root, other, suite, engine="batch"), Warm(), tmp_path / "batch")
+    assert batch == served
+    assert (tmp_path / "batch" / "proof.json").read_bytes() == (tmp_path / "served" / "proof.json").read_bytes()
+
+
+def test_an_adapter_that_changes_nothing_is_found(root, other, suite, tmp_path):
+    idle = tmp_path / "idle"
+    shutil.copytree(other.adapter, idle)
+    whole = (idle / "adapters.safetensors").read_bytes()
+    head = struct.unpack("<Q", whole[:8])[0] + 8
+    (idle / "adapters.safetensors").write_bytes(whole[:head] + bytes(len(whole) - head))
+    served = Served(model=other.model, adapter=idle)
+    with pytest.raises(IdentityError, match="other: the adapter changes nothing"):
+        ask(msgspec.structs.replace(job(root, served, suite, engine="batch"), weights="idle"), Warm(), tmp_path / "out")
+
+
+def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_path, env):
+    async def go() -> Server:
         async with serve(NANO, tmp_path / "server.log", env) as server:
-            case = Case(id="a", category="c", prompt="What is the capital of France?", checks=(NoCall(),))
-            suite = Suite(case=(case,), system="")
-            answers = await asking.ask(
-                server, suite, decode=asking.decoder(NANO.model), max_tokens=20, concurrency=1, tick=lambda _: None
-            )
-            assert answers[0].error is None
-            assert answers[0].raw
             assert server.url.startswith(f"http://{HOST}:")
             first, again = await asking.canaries(server), await asking.canaries(server)
-            assert [[t for t, _ in said] for said in first] == [[t for t, _ in said] for said in again]
-            # a request the server cannot serve is an error, never a wrong answer, and the next one is answered
-            broken = Suite(case=(Case(id="b", category="c", messages=(), checks=(NoCall(),)),), system="")
-            [error] = await asking.ask(
-                server, broken, decode=asking.decoder(NANO.model), max_tokens=5, concurrency=1, tick=lambda _: None
-            )
-            assert "the server answered" in str(error.error)
-            [fine] = await asking.ask(
-                server, suite, decode=asking.decoder(NANO.model), max_tokens=5, concurrency=1, tick=lambda _: None
-            )
-            assert fine.error is None
-            return server.child.process.pid, server.url
+            assert identity.distance(first, again) < identity.ROUNDING
+            broken = {"a": questions.body([], max_tokens=5)}  # refused by the template, and the server goes on
+            kept: dict = {}
+            found = await asking.ask(server, broken, kept.__setitem__, concurrency=1, patience=30)
+            assert found.lost["a"].error.startswith("the server answered 404")
+            assert not found.suspects
+            good = {"b": questions.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+            assert await asking.ask(server, good, kept.__setitem__, concurrency=1, patience=30) == asking.Round({})
+            assert list(kept) == ["b"]
+            return server
 
-    pid, url = asyncio.run(go())
+    server = asyncio.run(go())
+    server.stop()  # twice is as good as once
+    assert not Path(f"/proc/{server.child.process.pid}").exists()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/health")
-    assert not Path(f"/proc/{pid}").exists()
+        httpx.get(f"{server.url}/health")
+    kept: dict = {}
+    asked = {"c": questions.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+    assert asyncio.run(asking.ask(server, asked, kept.__setitem__, concurrency=2, patience=5)) == asking.Round({})
+    assert kept == {}
 
 
 def test_a_port_in_use_is_said_and_nobody_else_is_asked(tmp_path, env):
@@ -88,52 +223,26 @@ def test_a_folder_that_is_no_model_is_said(tmp_path, env):
         asyncio.run(asyncio.wait_for(go(), 120))
 
 
-def test_a_server_that_dies_leaves_errors_not_wrong_answers(tmp_path, env):
-    suite = Suite(
-        case=tuple(Case(id=f"c{k}", category="c", prompt="Hello", checks=(NoCall(),)) for k in range(4)), system=""
-    )
-
-    async def go() -> list:
-        async with serve(NANO, tmp_path / "server.log", env) as server:
-            server.child.process.kill()
-            server.child.process.wait()
-            return await asking.ask(
-                server, suite, decode=asking.decoder(NANO.model), max_tokens=5, concurrency=2, tick=lambda _: None
-            )
-
-    answers = asyncio.run(go())
-    assert [answer.error for answer in answers] == ["the server had died"] * 4
+def test_a_version_that_never_serves_an_adapter_is_refused():
+    with pytest.raises(ServerError, match=r"mlx-lm 0\.31\.3: it never serves an adapter.* - pip install"):
+        refuse("0.31.3")
+    refuse("0.32.2")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>",
-        b"{}",
-        b'{"choices": []}',
-        b'{"choices": [{"message": 3, "finish_reason": "stop", "logprobs": {"content": []}}]}',
-    ],
-)
-def test_garbage_is_an_error(tmp_path, body):
-    """A server that speaks HTTP and answers nonsense, on a real socket."""
-
-    async def go() -> list:
-        async def talk(reader, writer):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
-            await writer.drain()
-            writer.close()
-
-        stranger = await asyncio.start_server(talk, HOST, 0)
-        port = stranger.sockets[0].getsockname()[1]
-        suite = Suite(case=(Case(id="c", category="c", prompt="Hello", checks=(NoCall(),)),), system="")
-        with Child("http.server", ["--bind", HOST, "0"], tmp_path / "x.log") as child:  # any process that lives
-            server = Server(url=f"http://{HOST}:{port}", child=child)
-            try:
-                return await asking.ask(server, suite, decode=str, max_tokens=5, concurrency=1, tick=lambda _: None)
-            finally:
-                stranger.close()
-
-    [answer] = asyncio.run(go())
-    assert answer.error
+def test_a_server_is_told_what_is_not_as_usual():
+    plain = ["server", "--model", "m", "--host", HOST, "--port", "7", "--max-tokens", "512"]
+    assert Served(model=Path("m")).arguments(7) == plain
+    odd = Served(
+        model=Path("m"),
+        adapter=Path("a"),
+        draft=Path("d"),
+        serving=Serving(chat_template_args={"think": False}, kv_bits=4, prompt_cache_bytes=9),
+        sampling=Sampling(temperature=0.5, top_k=3),
+    ).arguments(7)
+    assert odd[: len(plain)] == plain
+    told = dict(zip(odd[1::2], odd[2::2], strict=True))
+    assert told["--adapter-path"] == "a"
+    assert (told["--draft-model"], told["--num-draft-tokens"]) == ("d", "3")
+    assert (told["--kv-bits"], told["--prompt-cache-bytes"]) == ("4", "9")
+    assert told["--chat-template-args"] == '{"think": false}'
+    assert (told["--temp"], told["--top-k"]) == ("0.5", "3")

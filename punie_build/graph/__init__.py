@@ -27,6 +27,7 @@ MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be 
     "model": (models.needs, models.model),
     "grid": (grids.cells, grids.grid),
     "choice": (grids.choice_needs, grids.choice),
+    "answers": (evals.answers_needs, evals.answers),
     "eval": (evals.eval_needs, evals.eval_),
     "comparison": (evals.comparison_needs, evals.comparison),
 }

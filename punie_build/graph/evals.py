@@ -1,26 +1,45 @@
-"""Evals in the graph: what one arm answers, and arms side by side."""
+"""Evals in the graph: what one arm answers, how that is judged, and arms side by side.
+
+answers   what an arm said to a suite: asked once, whatever the checks are
+eval      those answers, judged
+comparison
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from punie_build import layout
-from punie_build.evals import Eval
+from punie_build.evals import HOW, PATIENCE, Asking, Eval, asking
 from punie_build.graph.task import Task, task
 from punie_build.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
 
+TRAINED = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide what it says
 
-def eval_needs(recipe: Recipe, described: Described) -> list[Described]:
+
+def answers_needs(recipe: Recipe, described: Described) -> list[Described]:
     """The arm, where it is made."""
     arm = recipe.find(ARMS, described.spec.arm)
     return [arm] if arm.kind in layout.FOLDERS else []
 
 
+def eval_needs(_recipe: Recipe, described: Described) -> list[Described]:
+    """The answers it judges."""
+    return [answers_of(described)]
+
+
 def comparison_needs(recipe: Recipe, described: Described) -> list[Described]:
     """The evals of its arms. All that the arms are made from comes with them."""
     return _evals(recipe, described)
+
+
+def answers_of(described: Described) -> Described:
+    """The answers an eval judges; evals that ask the same share them."""
+    spec = asking(described.spec)
+    return Described("answers", spec.name, spec, described.file)
 
 
 def _evals(recipe: Recipe, comparison: Described) -> list[Described]:
@@ -29,34 +48,55 @@ def _evals(recipe: Recipe, comparison: Described) -> list[Described]:
 
 def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
     """The eval of one arm of a comparison: one the recipe names, if it asks the same, else `arm@suite`."""
-    spec = comparison.spec
-    wanted = Eval(arm=arm, suite=spec.suite, max_tokens=spec.max_tokens, concurrency=spec.concurrency)
+    asked: Asking = comparison.spec.asks(arm)
+    wanted = Eval(arm=arm, **{name: getattr(asked, name) for name in HOW})
+    patience = {name: getattr(asked, name) for name in PATIENCE}
     for described in recipe.of("eval"):
-        if msgspec.structs.replace(described.spec, description="", gates=()) == wanted:
+        if msgspec.structs.replace(described.spec, description="", gates=(), **patience) == wanted:
             return described
-    return Described("eval", f"{arm}@{spec.suite}", wanted, comparison.file)
+    return Described("eval", asked.name, wanted, comparison.file)
 
 
-def eval_(recipe: Recipe, described: Described) -> Task:
-    spec: Eval = described.spec
+def answers(recipe: Recipe, described: Described) -> Task:
+    spec: Asking = described.spec
     arm = recipe.find(ARMS, spec.arm)
-    made, trained = arm.kind in layout.FOLDERS, arm.kind in ADAPTERS
-    base = recipe.find(("base",), arm.spec.base).spec if trained else None if made else arm.spec
+    made = arm.kind in layout.FOLDERS
+    base = arm.spec if arm.kind == "base" else _base(recipe, arm)
     return task(
         described,
         f"{spec.arm} answers the suite {spec.suite}",
         needs=(arm.label,) if made else (),
-        inputs=(layout.target(arm.kind, spec.arm),) if made else (),
-        reads=("adapters.safetensors", "adapter_config.json") if trained else (),
+        inputs=(layout.target(arm.kind, arm.name),) if made else (),
+        reads=TRAINED if arm.kind in ADAPTERS else (),
         base=base,
+        draft=recipe.find(("base",), spec.serving.draft).spec if spec.serving.draft else None,
+        config={"asked": recipe.asked_digest(spec.suite)},
+    )
+
+
+def _base(recipe: Recipe, arm: Described) -> Any:
+    """The base that an adapter is put on; a model needs none."""
+    return recipe.find(("base",), arm.spec.base).spec if arm.kind in ADAPTERS else None
+
+
+def eval_(recipe: Recipe, described: Described) -> Task:
+    spec: Eval = described.spec
+    given = answers_of(described)
+    return task(
+        described,
+        f"the answers of {spec.arm} to {spec.suite}, judged",
+        needs=(given.label,),
+        inputs=(layout.target("answers", given.name),),
+        reads=("answers.jsonl", "proof.json"),
         config={"cases": recipe.suite_digest(spec.suite)},
     )
 
 
 def comparison(recipe: Recipe, described: Described) -> Task:
     evals = _evals(recipe, described)
+    given = [answers_of(each) for each in evals]
     lineage = [label for arm in described.spec.arms for label in _lineage(recipe, arm)]
-    needs = dict.fromkeys([*lineage, *(f"eval:{each.name}" for each in evals)])
+    needs = dict.fromkeys([*lineage, *(each.label for each in [*given, *evals])])
     inputs = [layout.target(*label.split(":", 1)) for label in needs]
     doc = f"{' against '.join(reversed(described.spec.arms))} on {described.spec.suite}"
     return task(
@@ -65,7 +105,7 @@ def comparison(recipe: Recipe, described: Described) -> Task:
         needs=tuple(needs),
         inputs=tuple(inputs),
         reads=("stats.json", "metrics.jsonl", "answers.jsonl", "scores.json"),
-        config={"evals": [each.name for each in evals]},
+        config={"evals": [each.name for each in evals], "answers": [each.name for each in given]},
     )
 
 
@@ -75,10 +115,15 @@ def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
     if described.kind == "model" and described.spec.adapter:
         yield from _lineage(recipe, described.spec.adapter)
     if described.kind in ADAPTERS:
-        waiting, found = [recipe.find(DATA, described.spec.data)], list[str]()
-        while waiting:
-            data = waiting.pop()
-            found.append(data.label)
-            waiting += [recipe.find(DATA, name) for _, kinds, name in data.references() if kinds == DATA]
-        yield from dict.fromkeys(reversed(found))
+        yield from data_of(recipe, described)
         yield described.label
+
+
+def data_of(recipe: Recipe, adapter: Described) -> list[str]:
+    """Labels of all data an adapter was made from, sources first."""
+    waiting, found = [recipe.find(DATA, adapter.spec.data)], list[str]()
+    while waiting:
+        data = waiting.pop()
+        found.append(data.label)
+        waiting += [recipe.find(DATA, name) for _, kinds, name in data.references() if kinds == DATA]
+    return list(dict.fromkeys(reversed(found)))

@@ -20,7 +20,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
     them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
     itself extends, for the next time. `temporary`: its files are removed when all that reads them is built; `gone` are the inputs
-    of which that is so. `base` is the model it starts from, `file` the recipe that asks for it."""
+    of which that is so. `base` is the model it starts from, `draft` one that guesses for it, `file` the recipe that asks for it."""
 
     kind: str
     name: str
@@ -35,6 +35,7 @@ class Task(Struct, frozen=True, kw_only=True):
     temporary: bool = False
     gone: tuple[str, ...] = ()
     base: Base | None = None
+    draft: Base | None = None
     file: str = ""
 
     @property

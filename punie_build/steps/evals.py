@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
-from punie_build import comparing, data_steps, evaluating, layout, training
+from punie_build import bases, comparing, data_steps, evaluating, layout, training
 from punie_build.build import Made, Work
 from punie_build.reporting.material import Material
+from punie_build.serving import Served, Warm
+from punie_build.spec import digest
 from punie_build.steps.base import Suites, base
 
 
-def eval_(suites: Suites, work: Work) -> Made:
-    from punie_build.serving import Served
+def answers(suites: Suites, warm: Warm, work: Work) -> Made:
+    from punie_build import answering
 
-    made = work.root / work.task.inputs[0] if work.task.inputs else None
-    served = Served(model=base(work), adapter=made) if work.task.base else Served(model=made or work.root)
-    suite = suites[work.task.spec.suite]
-    scores = evaluating.evaluate(work.root, served, work.task.spec, suite, work.out, work.logs)
+    task, spec = work.task, work.task.spec
+    assert work.facts is not None
+    made = work.root / task.inputs[0] if task.inputs else None
+    served = Served(
+        model=base(work) if task.base else made or Path(),
+        adapter=made if task.base else None,
+        draft=bases.locate(work.root, task.draft) if task.draft else None,
+        serving=spec.serving,
+    )
+    job = answering.Job(
+        root=work.root,
+        served=served,
+        spec=spec,
+        suite=suites[spec.suite],
+        weights=digest([work.facts.code, sorted(work.facts.inputs.values()), work.facts.tools]),
+        logs=work.logs,
+        afresh=work.again,
+        say=work.say,
+    )
+    proof, put = answering.answer(job, warm, work.out)
+    given = len(suites[spec.suite].case) * spec.epochs
+    missing = f", {proof.errors} never came" if proof.errors else ""
+    return Made(
+        f"{given} answers{missing}, {put} questions asked (canary {proof.canary})",
+        {"answers": given, "errors": proof.errors, "parse_failures": proof.parse_failures},
+    )
+
+
+def eval_(suites: Suites, work: Work) -> Made:
+    spec = work.task.spec
+    scores = evaluating.evaluate(spec, suites[spec.suite], work.root / work.task.inputs[0], work.out)
     passed, cases = scores.passed, len(scores.cases)
     return Made(
         f"{passed} of {cases} cases passed (canary {scores.canary})",
-        {"passed": passed, "cases": cases, "share": passed / cases, "parse_failures": scores.parse_failures},
+        {
+            "passed": passed,
+            "cases": cases,
+            "share": passed / cases,
+            "parse_failures": scores.parse_failures,
+            "errors": scores.errors,
+        },
     )
 
 
@@ -36,7 +73,9 @@ def comparison(suites: Suites, work: Work) -> Made:
         result=result,
         suite=suites[task.spec.suite],
         scores=arms,
-        answers=tuple(evaluating.answers(folder) for folder in evals),
+        answers=tuple(
+            evaluating.answers(work.root / layout.target("answers", name)) for name in task.config["answers"]
+        ),
         data=tuple((folder.name, data_steps.stats(folder)) for folder in lineage if folder.parent.name == "data"),
         curves=tuple((folder.name, training.metrics(folder)) for folder in lineage if folder.parent.name == "adapters"),
     )
