@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from punie_build.checks import Answer, Verdict, judge, quiet
+from punie_build.checks import UNJUDGED, Answer, Verdict, judge, quiet
 from punie_build.suites import Case, Side, Suite
-
-UNJUDGED = ("error", "cannot judge")  # nobody knows whether such an answer is right: it counts neither way
 
 
 class Scored(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,20 @@ from itertools import product
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from punie_build.stats import detectable, mcnemar, paired, wilson
+from punie_build.stats import (
+    clustered,
+    detectable,
+    holm,
+    mcnemar,
+    paired,
+    pass_k,
+    shown,
+    sign_flip,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,12 +28,56 @@ def test_wilson_is_the_textbooks(passed, n, low, high):
     assert wilson(passed, n) == pytest.approx((low, high), abs=1e-4)
 
 
+def test_what_scipy_says_we_say():
+    from scipy import stats
+
+    for passed, n in [(0, 1), (3, 7), (14, 104), (63, 104), (500, 500), (1, 1000)]:
+        theirs = stats.binomtest(passed, n).proportion_ci(0.95, method="wilson")
+        assert wilson(passed, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    for gained, lost in [(1, 0), (6, 0), (8, 1), (30, 11), (3, 3), (400, 360)]:
+        assert mcnemar(gained, lost) == pytest.approx(stats.binomtest(gained, gained + lost).pvalue, rel=1e-9)
+    r = Random(1)
+    for n in (2, 5, 9, 13):
+        differences = [r.choice([-1, -0.5, -0.25, 0, 0.125, 0.5, 0.75, 1]) for _ in range(n)]
+        theirs = stats.permutation_test((differences,), sum, permutation_type="samples", n_resamples=10**6).pvalue
+        assert sign_flip(differences) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_holm_is_the_textbooks():
+    """statsmodels.stats.multitest.multipletests([...], method="holm"), 0.15."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_raises_every_p_and_keeps_their_order(ps):
+    adjusted = holm(ps)
+    assert all(before <= after <= 1 for before, after in zip(ps, adjusted, strict=True))
+    assert [a for _, a in sorted(zip(ps, adjusted, strict=True))] == sorted(adjusted)
+
+
 def test_mcnemar_counts_every_way_the_flips_could_fall():
     for gained, lost in [(0, 0), (1, 0), (5, 0), (6, 0), (7, 2), (3, 3), (10, 4)]:
         n = gained + lost
         ways = [sum(flips) for flips in product((0, 1), repeat=n)]
         uneven = sum(abs(2 * k - n) >= abs(gained - lost) for k in ways) / len(ways)
         assert mcnemar(gained, lost) == pytest.approx(uneven)
+
+
+@given(st.lists(st.integers(-1000, 1000), max_size=9))
+def test_sign_flips_count_every_way_the_signs_could_fall(thousandths):
+    sums = [
+        sum(d * sign for d, sign in zip(thousandths, signs, strict=True))
+        for signs in product((1, -1), repeat=len(thousandths))
+    ]
+    uneven = sum(abs(each) >= abs(sum(thousandths)) for each in sums) / len(sums)
+    assert sign_flip([d / 1000 for d in thousandths]) == pytest.approx(uneven)
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=400))
+def test_sign_flips_of_passes_and_fails_are_mcnemars(differences):
+    assert sign_flip(differences) == pytest.approx(mcnemar(differences.count(1.0), differences.count(-1.0)))
 
 
 def test_the_paired_interval_holds_what_it_claims():
@@ -36,6 +92,24 @@ def test_the_paired_interval_holds_what_it_claims():
         assert held / 1500 >= 0.93
 
 
+def test_the_interval_holds_for_groups_where_it_fails_for_cases_that_stand_together():
+    """30 groups of 4 wordings that nearly always flip together: cases taken singly claim twice what they know."""
+    r, singly, grouped = Random(5), 0, 0
+    names = [str(group) for group in range(30) for _ in range(4)]
+    for _ in range(800):
+        differences = []
+        for _ in range(30):
+            whole = r.choices((1.0, -1.0, 0.0), weights=(0.3, 0.1, 0.6))[0]
+            differences += [whole if r.random() < 0.9 else 0.0 for _ in range(4)]
+        truth = 0.2 * 0.9
+        low, high = paired(differences)
+        singly += low <= truth <= high
+        low, high = paired(clustered(differences, names))
+        grouped += low <= truth <= high
+    assert singly / 800 < 0.8
+    assert grouped / 800 >= 0.93
+
+
 def test_no_differences_and_few_cases_claim_little():
     low, high = paired([0.0] * 5)
     assert low == -high
@@ -46,3 +120,30 @@ def test_no_differences_and_few_cases_claim_little():
 def test_what_a_suite_can_see_shrinks_with_its_size():
     assert detectable(5) == 1.0
     assert detectable(20) > detectable(60) > detectable(200) > 0.03
+    assert [round(100 * detectable(n)) for n in (12, 27, 57, 100, 200)] == [58, 28, 14, 8, 4]
+    assert [round(100 * detectable(57, lost=share)) for share in (0.02, 0.05, 0.1)] == pytest.approx(
+        [18, 21, 26], abs=1
+    )
+    assert detectable(7, lost=0.05) == 1.0
+
+
+def test_power_is_how_often_a_simulation_finds_it():
+    r, found = Random(2), 0
+    for _ in range(2000):
+        flips = r.choices((1, -1, 0), weights=(0.3, 0.1, 0.6), k=60)
+        gained, lost = flips.count(1), flips.count(-1)
+        found += gained > lost and mcnemar(gained, lost) < 0.05
+    assert shown(60, 0.3, 0.1) == pytest.approx(found / 2000, abs=0.03)
+
+
+def test_pass_k_asks_for_every_try():
+    assert pass_k(3, 4, 1) == 0.75
+    assert pass_k(3, 4, 2) == 0.5
+    assert pass_k(3, 4, 4) == 0.0
+    assert pass_k(4, 4, 4) == 1.0
+    with pytest.raises(ValueError, match="1 to 4"):
+        pass_k(1, 4, 5)
+
+
+def test_a_group_counts_once():
+    assert clustered([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "a"]) == [pytest.approx(2 / 3), 1.0]

@@ -1,126 +1,88 @@
 """Checks: one class, one way to judge an answer. A check gives a score in [0, 1], and passes or does not.
 
-To add one: a class with `judge`, its name in `AnyCheck`, a row in the table of `tests/test_checks.py`.
+To add one: a class with `judge` and `right` in the file of its family (`calls`, `texts`, `code`), its name in `AnyCheck`, a row in the
+table of `tests/test_checks.py`.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
-
-from msgspec import Meta, field
-
-from punie_build.checks.answer import FAILURES, Answer, Asked, Verdict
-from punie_build.spec import Kind, Spec
+from punie_build.checks.answer import FAILURES, PASS, Answer, Asked, Verdict
+from punie_build.checks.base import Check, Right
+from punie_build.checks.calls import Calls, Expected, NoCall, Recall
+from punie_build.checks.code import Code
+from punie_build.checks.hook import Python
+from punie_build.checks.texts import Contains, Equals, Finish, Json, Keywords, Latency, NotContains, Regex
 
 __all__ = [
     "FAILURES",
+    "UNJUDGED",
     "Answer",
     "AnyCheck",
     "Asked",
     "Calls",
     "Check",
+    "Code",
+    "Contains",
+    "Equals",
     "Expected",
+    "Finish",
+    "Json",
     "Keywords",
+    "Latency",
     "NoCall",
+    "Not",
+    "NotContains",
+    "Python",
+    "Recall",
+    "Regex",
+    "Right",
     "Verdict",
     "judge",
     "quiet",
 ]
 
-
-class Check(Kind, frozen=True, kw_only=True):
-    def judge(self, answer: Answer) -> Verdict:
-        raise NotImplementedError
+UNJUDGED = ("error", "cannot judge")  # nobody knows whether such an answer is right: it counts neither way
 
 
-class Expected(Spec, frozen=True, kw_only=True):
-    """A call that should be made. A list as the value of an argument means: one of these."""
+class Not(Check, frozen=True, kw_only=True):
+    """Pass answers that say or call something and that `check` does not pass. What cannot be judged stays so, and passes nothing."""
 
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-    def share(self, asked: Asked) -> float:
-        """How much of this call was made: half for the name, half for the arguments, extra arguments counting as wrong."""
-        if asked.name != self.name:
-            return 0.0
-        names = self.arguments.keys() | asked.arguments.keys()
-        right = sum(
-            name in self.arguments and name in asked.arguments and _matches(self.arguments[name], asked.arguments[name])
-            for name in names
-        )
-        return 0.5 + 0.5 * (right / len(names) if names else 1.0)
-
-
-def _matches(expected: Any, got: Any) -> bool:
-    choices = expected if isinstance(expected, list) else [expected]
-    return any(type(choice) is type(got) and choice == got for choice in choices)
-
-
-class Calls(Check, frozen=True, kw_only=True):
-    """Pass answers that make exactly these calls, in this order, with exactly these arguments."""
-
-    calls: Annotated[tuple[Expected, ...], Meta(min_length=1)]
+    check: AnyCheck
 
     def judge(self, answer: Answer) -> Verdict:
-        shares = [expected.share(asked) for expected, asked in zip(self.calls, answer.calls, strict=False)]
-        score = sum(shares) / max(len(self.calls), len(answer.calls))
-        if score == 1.0:
-            return Verdict(1.0)
-        wanted, got = [c.name for c in self.calls], [c.name for c in answer.calls]
-        if not got:
-            return Verdict(score, "no call", f"expected {_shown(self.calls)}")
-        if len(got) > len(wanted) and got[: len(wanted)] == wanted:
-            return Verdict(score, "extra call", f"also called {', '.join(got[len(wanted) :])}")
-        if wanted != got:
-            return Verdict(score, "wrong tool", f"called {', '.join(got)}, expected {', '.join(wanted)}")
-        return Verdict(score, "wrong arguments", f"expected {_shown(self.calls)}")
+        if not answer.content.strip() and not answer.calls:
+            return Verdict(0.0, "empty", "said nothing")
+        verdict = self.check.judge(answer)
+        if verdict.failure in UNJUDGED:
+            return verdict
+        return Verdict(0.0, "wrong words", f"passes {type(self.check).__name__.lower()}") if verdict.passed else PASS
+
+    def right(self) -> Right | None:
+        return None if isinstance(self.check, Not) else Right()
 
 
-class NoCall(Check, frozen=True, kw_only=True):
-    """Pass answers that call nothing: the question needs words."""
-
-    def judge(self, answer: Answer) -> Verdict:
-        if answer.calls or answer.malformed:
-            return Verdict(
-                0.0,
-                "called on irrelevant",
-                f"called {', '.join(c.name for c in answer.calls) or 'something unreadable'}",
-            )
-        return Verdict(1.0) if answer.content.strip() else Verdict(0.0, "empty", "said nothing")
-
-
-class Keywords(Check, frozen=True, kw_only=True):
-    """Pass answers whose words contain every keyword, whatever the case. The score is the share that occurs."""
-
-    words: Annotated[tuple[str, ...], Meta(min_length=1)]
-
-    def judge(self, answer: Answer) -> Verdict:
-        missing = [word for word in self.words if word.lower() not in answer.content.lower()]
-        score = 1 - len(missing) / len(self.words)
-        return Verdict(score, "keyword missing", f"no {', '.join(missing)}") if missing else Verdict(1.0)
-
-
-def _shown(calls: tuple[Expected, ...]) -> str:
-    return ", ".join(f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in calls)
-
-
-AnyCheck = Calls | NoCall | Keywords
+AnyCheck = (
+    Calls | NoCall | Keywords | Contains | NotContains | Regex | Equals | Json | Code | Finish | Latency | Recall | Python | Not
+)  # fmt: skip
 
 
 def judge(checks: tuple[AnyCheck, ...], answer: Answer) -> Verdict:
-    """All checks together: the mean score, and the first failure. What never came, broke or was cut off says so itself."""
+    """All checks together: the mean score, and the first failure. What never came, broke or was cut off says so itself; where one check
+    cannot judge and no other objects, neither can all."""
     if answer.error is not None:
         return Verdict(0.0, "error", answer.error)
     verdicts = [check.judge(answer) for check in checks]
-    score = sum(verdict.score for verdict in verdicts) / len(verdicts)
-    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
+    told = [verdict for verdict in verdicts if verdict.failure not in UNJUDGED]
+    score = sum(verdict.score for verdict in told) / len(told) if told else 0.0
+    failed = next((verdict for verdict in told if not verdict.passed), None)
     if failed is None:
-        return Verdict(score)
+        return next((verdict for verdict in verdicts if not verdict.passed), Verdict(score))
     if answer.malformed:
         return Verdict(score, "malformed", "a tool call that cannot be read")
     if answer.finish == "length":
         return Verdict(score, "truncated", "cut off by max_tokens")
+    if answer.finish == "turns":
+        return Verdict(score, "truncated", f"still calling after {answer.turns} turns")
     if not answer.raw.strip():
         return Verdict(score, "empty", "said nothing")
     return Verdict(score, failed.failure, failed.reason)
