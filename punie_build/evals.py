@@ -19,10 +19,10 @@ Engine = Literal["server", "batch"]
 
 
 class SuiteFile(Spec, frozen=True, kw_only=True):
-    """Where a suite's cases are: a TOML file of the project, or one that is built in."""
+    """Where a suite's cases are: a TOML or JSONL file of the project, or one that is built in."""
 
     file: str | None = None
-    embedded: Literal["tool-calling"] | None = None
+    embedded: Literal["baseline", "code-mode", "tool-calling"] | None = None
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -13,11 +13,10 @@ from typing import Any
 
 import msgspec
 
-from punie_build import grids, layout, models, suites
+from punie_build import grids, layout, models, suite_files
 from punie_build.adapters import tokenized
 from punie_build.errors import RecipeError, did_you_mean
-from punie_build.evals import SuiteFile
-from punie_build.recipe import ADAPTERS, DATA, FAMILIES, KINDS, REFERS, Dataset, Described, Recipe, references
+from punie_build.recipe import ADAPTERS, DATA, FAMILIES, KINDS, REFERS, SUITES, Dataset, Described, Recipe, references
 from punie_build.sources import Local
 from punie_build.suites import Suite
 from punie_build.validation import mistakes
@@ -192,25 +191,17 @@ class _Loader:
         return (described for (other, _), described in self.artifacts.items() if other == kind)
 
     def suites(self, root: Path) -> Iterator[tuple[str, Suite]]:
-        """The cases of every suite that has no mistakes."""
+        """The cases of every suite that has no mistakes. Built-in ones that nobody names are not read: it takes time."""
+        asked = {
+            name for kind, _, _, table in self.tables for _, kinds, name in references(kind, table) if kinds == SUITES
+        }
         for described in [described for (kind, _), described in self.artifacts.items() if kind == "suite"]:
-            spec: SuiteFile = described.spec
-            path = HERE / "suites_builtin" / f"{spec.embedded}.toml" if spec.embedded else root / str(spec.file)
-            label = spec.file or described.name
-            try:
-                table = tomllib.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                self.problems.append(f"{described.where}.file: no file '{spec.file}' - create it, or correct the path")
+            if described.embedded and described.name not in asked:
                 continue
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-                self.problems.append(f"{label}: not a TOML file: {error}")
-                continue
-            problems = list(mistakes(table, Suite, f"{label}: ", key="id"))
-            if not problems:
-                suite = msgspec.convert(table, Suite)
-                problems = [f"{label}: {problem}" for problem in suites.problems(suite)]
-                yield described.name, suite
+            suite, problems = suite_files.read(described.spec, root, described.where)
             self.problems += problems
+            if suite is not None:
+                yield described.name, suite
 
 
 def _is_name(name: str) -> bool:

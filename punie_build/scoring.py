@@ -47,12 +47,12 @@ class Scored(Struct, frozen=True, kw_only=True):
 def score(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple[Scored, ...]:
     """Judge the answers to each case, one or one for each epoch. Raises KeyError for a case that was not asked."""
     return tuple(
-        scored(case, [answers] if isinstance(answers := given[case.id], Answer) else list(answers))
+        scored(case, suite.side(case), [answers] if isinstance(answers := given[case.id], Answer) else list(answers))
         for case in suite.case
     )
 
 
-def scored(case: Case, answers: list[Answer]) -> Scored:
+def scored(case: Case, side: Side, answers: list[Answer]) -> Scored:
     """The answers to one case."""
     verdicts = [judge(case.checks, answer) for answer in answers]
     counted = [each for each in zip(answers, verdicts, strict=True) if each[1].failure not in UNJUDGED]
@@ -67,7 +67,7 @@ def scored(case: Case, answers: list[Answer]) -> Scored:
         errors=len(verdicts) - len(counted),
         failure=first.failure,
         reason=first.reason,
-        split=case.side,
+        split=side,
         group=case.group or case.id,
         weight=case.weight,
         quiet=quiet(case.checks),

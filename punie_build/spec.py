@@ -45,6 +45,6 @@ def structs(value: Any) -> Iterator[Struct]:
         yield value
         for field in value.__struct_fields__:
             yield from structs(getattr(value, field))
-    elif isinstance(value, tuple):
-        for item in value:
+    elif isinstance(value, tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from structs(item)

@@ -43,7 +43,7 @@ def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock
     A lock that was written before a field of recipes existed says nothing of it. If the field has its default, that is no change:
     the facts are then those of the lock, or a new knob of punie-build would retrain every adapter.
     """
-    code = fingerprint.code(task.kind, task.spec)
+    code = fingerprint.code(task.kind, (task.spec, *task.uses))
     now = Facts(kind=task.kind, recipe=task.config, code=code, inputs=inputs, tools=dict(made_with))
     before = as_before(task, lock, now)
     return before if lock and before.key == lock.key else now

@@ -1,20 +1,24 @@
-"""Suites: what an arm is asked, and how its answers are judged. A suite is a TOML file of cases."""
+"""Suites: what an arm is asked, and how its answers are judged. A suite is a file of cases, in TOML or JSONL, or made in Python:
+
+Suite(case=(Case(id="sum-1", category="sums", prompt="What is 2 + 3?", checks=(NoCall(), Contains(words=("5",)))),))
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
 
-from punie_build.checks import Answer, AnyCheck, Asked, Calls, Expected, Keywords
+from punie_build.checks import Answer, AnyCheck, Calls, Expected, Finish, Not, quiet
 from punie_build.editor_tools import SYSTEM, TOOLS
 from punie_build.examples import Message
 from punie_build.spec import Spec
 
 Side = Literal["select", "confirm"]
-CONFIRM = 0.6  # the share of groups that `side` puts on confirm: a choice is cheap, a claim is not
+CONFIRM = 0.6  # the share of groups that are drawn for confirm: a choice is cheap, a claim is not
 TURNS = 6  # how often an arm may call on before its conversation is over
 
 
@@ -55,10 +59,8 @@ class Case(Spec, frozen=True, kw_only=True):
             raise ValueError("a case has either `prompt` or `messages` - give one of them")
 
     @property
-    def side(self) -> Side:
-        """`select` to choose by, `confirm` to report. The same for all of a group, whatever else the suite has."""
-        if self.split is not None:
-            return self.split
+    def drawn(self) -> Side:
+        """The side by the hash of the group, or of the id: the same whatever else the suite has."""
         number = int(hashlib.sha256((self.group or self.id).encode()).hexdigest()[:8], 16)
         return "confirm" if number < CONFIRM * 2**32 else "select"
 
@@ -76,12 +78,18 @@ class Case(Spec, frozen=True, kw_only=True):
 
 
 class Suite(Spec, frozen=True, kw_only=True):
-    """Cases under one system prompt and one set of tools: `tools = "editor"`, or OpenAI declarations."""
+    """Cases under one system prompt and one set of tools: `tools = "editor"`, or OpenAI declarations. `split` is the side of cases that
+    say none; without it each is drawn."""
 
     case: Annotated[tuple[Case, ...], Meta(min_length=1)]
     system: str = SYSTEM
     tools: Literal["editor"] | tuple[dict[str, Any], ...] = ()
+    split: Side | None = None
     description: str = ""
+
+    def side(self, case: Case) -> Side:
+        """`select` to choose by, `confirm` to report: what the case says, or the suite; else it is drawn."""
+        return case.split or self.split or case.drawn
 
     def declarations(self, case: Case | None = None) -> list[dict[str, Any]]:
         """The tools that a case offers; those of the suite, if it has none of its own."""
@@ -116,35 +124,64 @@ def _sent(message: Message) -> dict[str, Any]:
 
 
 def problems(suite: Suite) -> list[str]:
-    """What is wrong beyond types: ids that occur twice, expected tools that nobody declares."""
+    """What is wrong beyond types, all at once: ids that occur twice, tools and parameters that nobody declares, groups torn apart,
+    conversations that wait for nobody."""
     found = []
-    declared = {tool.get("function", tool).get("name") for tool in suite.declarations()}
     seen: set[str] = set()
+    sides: dict[str, Side] = {}
     for case in suite.case:
+        where = f"case '{case.id}'"
         if case.id in seen:
-            found.append(f"case '{case.id}' occurs twice - ids are unique")
+            found.append(f"{where} occurs twice - ids are unique")
         seen.add(case.id)
-        for check in case.checks:
-            unknown = {call.name for call in check.calls} - declared if isinstance(check, Calls) else ()
-            found += [
-                f"case '{case.id}' expects the tool '{name}', which the suite does not declare" for name in unknown
-            ]
+        if case.group and sides.setdefault(case.group, suite.side(case)) != suite.side(case):
+            found.append(f"{where}: the group '{case.group}' is on both sides - give all of it the same `split`")
+        found += [f"{where} {problem}" for problem in _wrong(suite, case)]
     return found
 
 
-def oracle(case: Case) -> Answer:
-    """The answer every check of the case asks for: a suite whose oracle fails is itself wrong."""
-    calls: list[Asked] = []
-    words = ["Fine."]
-    for check in case.checks:
-        if isinstance(check, Calls):
-            calls += [
-                Asked(
-                    call.name,
-                    {key: value[0] if isinstance(value, list) else value for key, value in call.arguments.items()},
-                )
-                for call in check.calls
-            ]
-        elif isinstance(check, Keywords):
-            words += check.words
-    return Answer(case=case.id, raw="oracle", content=" ".join(words), calls=tuple(calls))
+def _wrong(suite: Suite, case: Case) -> Iterator[str]:
+    tools = {tool.get("name"): tool for each in suite.declarations(case) if (tool := each.get("function", each))}
+    if case.messages is not None and (not case.messages or case.messages[-1].role not in ("user", "tool")):
+        yield "does not end with the user or a tool - nobody waits for an answer"
+    elif not (case.asks or "").strip():
+        yield "asks nothing - give it a prompt"
+    for name in case.results:
+        if name not in tools:
+            yield f"has a result of the tool '{name}', which the suite does not declare"
+    expects = [call for check in named(case.checks) if isinstance(check, Calls) for call in check.calls]
+    if expects and quiet(case.checks):
+        yield "expects calls and no call - keep one of them"
+    for call in [*expects, *(case.oracle.calls if case.oracle else ())]:
+        if call.name not in tools:
+            yield f"expects the tool '{call.name}', which the suite does not declare"
+            continue
+        told = tools[call.name].get("parameters", {})
+        odd = [name for name in call.arguments if name not in told.get("properties", {})]
+        if odd and told.get("additionalProperties", False) is False:
+            yield f"expects {call.name} with {', '.join(odd)}, which the tool does not take"
+        lacks = [name for name in told.get("required", ()) if name not in call.arguments]
+        if lacks:
+            yield f"expects {call.name} without {', '.join(lacks)}, which the tool needs"
+
+
+def named(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
+    """The checks that say what should be: those inside a `not` say what should not."""
+    return (check for check in checks if not isinstance(check, Not))
+
+
+def oracle(case: Case) -> Answer | None:
+    """A right answer: the case's own, or what its checks ask for. None where neither says one."""
+    rights = [check.right() for check in case.checks]
+    if case.oracle is not None:
+        calls = tuple(call.right() for call in case.oracle.calls)
+        content = case.oracle.content or ("" if calls else "Fine.")
+    elif None in rights:
+        return None
+    else:
+        told = [right for right in rights if right is not None]
+        calls = tuple(call for right in told for call in right.calls)
+        texts = [right.text for right in told if right.text is not None]
+        content = texts[0] if texts else " ".join(["Fine.", *(word for right in told for word in right.words)])
+    finish = next((check.reason for check in case.checks if isinstance(check, Finish)), "stop")
+    return Answer(case=case.id, raw="oracle", content=content, calls=calls, finish=finish, seconds=0.0)

@@ -103,3 +103,20 @@ def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path)
     assert told() == right
     book.write_text("torn")
     assert told() == right
+
+
+def test_scores_are_made_by_the_checks_a_suite_names():
+    """A check that judges otherwise is another eval; one that the suite does not use changes nothing."""
+    from punie_build.checks import Calls, Expected, NoCall
+    from punie_build.evals import Eval
+    from punie_build.fingerprint import _classes
+    from punie_build.suites import Case, Suite
+
+    call = Calls(calls=(Expected(name="read_file", arguments={"path": ["a", "b"]}),))
+    suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=(call,)),))
+    named = set(_classes((Eval(arm="a", suite="s"), suite)))
+    assert {("checks.calls", "Calls"), ("checks.calls", "Expected"), ("checks.matching", "OneOf")} <= named
+    assert ("checks.calls", NoCall.__name__) not in named
+    code = fingerprint.reached([("steps.evals", "eval_"), *named])
+    assert {("checks", "judge"), ("checks.calls", "Calls"), ("checks.matching", "assigned")} <= set(code)
+    assert ("checks.code", "Code") not in code

@@ -89,6 +89,7 @@ def eval_(recipe: Recipe, described: Described) -> Task:
         inputs=(layout.target("answers", given.name),),
         reads=("answers.jsonl", "proof.json"),
         config={"cases": recipe.suite_digest(spec.suite)},
+        uses=(recipe.suites[spec.suite],),
     )
 
 

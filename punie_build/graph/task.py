@@ -20,7 +20,8 @@ class Task(Struct, frozen=True, kw_only=True):
     """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
     them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
     itself extends, for the next time. `temporary`: its files are removed when all that reads them is built; `gone` are the inputs
-    of which that is so. `base` is the model it starts from, `draft` one that guesses for it, `file` the recipe that asks for it."""
+    of which that is so. `base` is the model it starts from, `draft` one that guesses for it, `file` the recipe that asks for it. `uses` is what the step
+    holds besides the spec: the code of the kinds in it, such as checks, is the step's."""
 
     kind: str
     name: str
@@ -36,6 +37,7 @@ class Task(Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
     base: Base | None = None
     draft: Base | None = None
+    uses: tuple[Any, ...] = ()
     file: str = ""
 
     @property

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from punie_build import selftest, suite_files, suites
+from punie_build.checks import Calls, Contains, Expected, Keywords, Latency, NoCall, Not, Python, Regex
+from punie_build.evals import SuiteFile
+from punie_build.scoring import score
+from punie_build.suites import Case, Oracle, Suite, oracle
+
+READ = Calls(calls=(Expected(name="read_file", arguments={"path": "a.py"}),))
+
+
+def case(name: str, *checks: object, **more: object) -> Case:
+    return Case(id=name, category="c", checks=checks or (READ,), **({"prompt": f"question {name}"} | more))
+
+
+def of(*cases: Case, **more: object) -> Suite:
+    return Suite(case=cases, **({"tools": "editor"} | more))
+
+
+def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, list[str]]:
+    (root / name).write_text(text, encoding="utf-8")
+    return suite_files.read(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
+
+
+def test_every_mistake_of_a_suite_is_told_at_once():
+    wrong = of(
+        case("a"),
+        case("a", Calls(calls=(Expected(name="fly"),))),
+        case("b", Calls(calls=(Expected(name="read_file", arguments={"path": "a", "mode": "r"}),))),
+        case("d", Calls(calls=(Expected(name="write_file", arguments={"path": "a"}),))),
+        case("e", READ, NoCall()),
+        case("f", prompt=" "),
+        case("g", prompt=None, messages=({"role": "assistant", "content": "hi"},)),
+        case("h", results={"sing": "la"}),
+        case("i", group="g", split="select"),
+        case("j", group="g", split="confirm"),
+    )
+    wrong = msgspec.convert(msgspec.to_builtins(wrong), Suite)
+    told = suites.problems(wrong)
+    for part in (
+        "'a' occurs twice",
+        "'a' expects the tool 'fly'",
+        "'b' expects read_file with mode",
+        "'d' expects write_file without content",
+        "'e' expects calls and no call",
+        "'f' asks nothing",
+        "'g' does not end with the user",
+        "'h' has a result of the tool 'sing'",
+        "'j': the group 'g' is on both sides",
+    ):
+        assert sum(part in line for line in told) == 1, part
+    assert len(told) == 9
+
+
+def test_a_side_is_drawn_by_the_group_and_stays():
+    names = [str(k) for k in range(500)]
+    sides = Counter(case(name).drawn for name in names)
+    assert 0.53 < sides["confirm"] / 500 < 0.67
+    grouped = {case(name, group="one").drawn for name in names}
+    assert len(grouped) == 1
+    assert of(case("x", split="select")).side(case("x", split="select")) == "select"
+    assert of(case("x"), split="confirm").side(case("x")) == "confirm"
+
+
+def test_what_is_asked_does_not_change_when_it_is_judged_otherwise():
+    one, two = case("a"), case("a", Contains(words=("x",)), group="g", weight=2.0, tags=("t",))
+    assert of(one).question(one) == of(two).question(two)
+    assert of(one).question(one) != of(one).question(case("a", results={"read_file": "x"}))
+    assert of(one).question(one) != of(one).question(case("a", system="Be brief."))
+
+
+def test_canned_results_come_one_after_another_and_the_last_stays():
+    told = case("a", results={"read_file": ("one", "two"), "run_command": "t1"})
+    assert [told.result("read_file", before) for before in range(4)] == ["one", "two", "two", "two"]
+    assert told.result("run_command", 3) == "t1"
+    assert told.result("kill_terminal", 0) is None
+
+
+def test_toml_and_jsonl_say_the_same(tmp_path):
+    toml, wrong = read(
+        tmp_path,
+        'tools = "editor"\n[[case]]\nid = "a"\ncategory = "c"\nprompt = "p"\nchecks = [{ type = "no-call" }]\n',
+    )
+    assert not wrong
+    lines = [{"tools": "editor"}, {"id": "a", "category": "c", "prompt": "p", "checks": [{"type": "no-call"}]}]
+    jsonl, wrong = read(tmp_path, "\n".join(map(json.dumps, lines)) + "\n\n", "s.jsonl")
+    assert not wrong
+    assert toml == jsonl
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("[[case", "s.toml", "not a TOML file"),
+        ('{"id": 1', "s.jsonl", "line 1: not a JSON object"),
+        ("[1]\n{}x", "s.jsonl", "line 2: not a JSON object"),
+        ('{"id": "a", "checks": [{"type": "calls", "calls": []}]}', "s.jsonl", "case[a].category: missing"),
+        ('{"id": "a", "category": "c", "prompt": "p", "checks": [{"type": "regex", "pattern": "("}]}', "s.jsonl", "pattern"),
+        ("{}", "s.jsonl", "case"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_suite_says_where(tmp_path, text, name, said):
+    suite, wrong = read(tmp_path, text, name)
+    assert suite is None
+    assert said in "\n".join(wrong)
+
+
+def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
+    (tmp_path / "judges.py").write_text(
+        "raise SystemExit('never while reading')\ndef polite(answer):\n    return True\n"
+    )
+    (tmp_path.parent / "outside.py").write_text("def polite(answer):\n    return True\n")
+    (tmp_path / "link.py").symlink_to(tmp_path.parent / "outside.py")
+
+    def told(check: str) -> tuple[Suite | None, list[str]]:
+        return read(tmp_path, f'[[case]]\nid = "a"\ncategory = "c"\nprompt = "p"\nchecks = [{check}]\n')
+
+    suite, wrong = told('{ type = "not", check = { type = "python", function = "judges:polite" } }')
+    assert not wrong
+    assert suite is not None
+    [inner] = suite.case[0].checks
+    assert isinstance(inner, Not)
+    assert isinstance(inner.check, Python)
+    assert "never while reading" in inner.check.source
+    for check, said in [
+        ('{ type = "python", function = "judges:rude" }', "no function 'rude'"),
+        ('{ type = "python", function = "none:polite" }', "no file none.py"),
+        ('{ type = "python", function = "link:polite" }', "leads out of the project"),
+        ('{ type = "python", function = "judges:polite", source = "x" }', "remove it"),
+        ('{ type = "python", function = "../outside:polite" }', "module:function"),
+    ]:
+        assert said in "\n".join(told(check)[1])
+
+
+def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
+    good = [case(f"g{k}", Calls(calls=(Expected(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)]
+    assert selftest.tested(of(*good)).sound
+    assert selftest.tested(of(*good, case("x", Not(check=Regex(pattern="z"))))).sound is not None
+    for bad, said in [
+        (case("x", Latency(max=3)), "an empty answer passes"),
+        (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own right answer fails"),
+        (case("x", Calls(calls=READ.calls, mode="superset"), oracle=Oracle(content="no")), "own right answer fails"),
+        (case("x", Regex(pattern="."), oracle=Oracle(content="well")), "only talks"),
+    ]:
+        cases = [bad] if said == "only talks" else [*good, bad]
+        assert any(said in problem for problem in selftest.tested(of(*cases)).problems), said
+    talk = [case(f"t{k}", NoCall()) for k in range(8)]
+    assert any("only talks" in problem for problem in selftest.tested(of(*good, *talk)).problems)
+    anything = case("x", Calls(calls=(Expected(name="read_file", arguments={"path": {"match": "any"}}),)))
+    assert any("right answers to other cases" in line for line in selftest.tested(of(*good, anything)).problems)
+    assert any(
+        "give it an `oracle`" in line for line in selftest.tested(of(*good, case("x", Regex(pattern="y")))).warnings
+    )
+
+
+def test_the_answers_of_a_sound_suite_score_what_they_should():
+    suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
+    scored = score(suite, {each.id: oracle(each) for each in suite.case})
+    assert [each.passed for each in scored] == [True, True]
+    assert [each.quiet for each in scored] == [False, True]
+    assert not any(each.passed for each in score(suite, {each.id: selftest.empty(each, suite) for each in suite.case}))
+
+
+def built_in(name: str) -> Suite:
+    suite, wrong = suite_files.read(SuiteFile(embedded=name), Path(), "")
+    assert not wrong
+    assert suite is not None
+    return suite
+
+
+@pytest.mark.parametrize("name", list(suite_files.known()))
+def test_the_suites_that_are_built_in_pass_their_own_test(name):
+    found = selftest.tested(built_in(name))
+    assert not found.problems
+    assert not [warning for warning in found.warnings if "case '" in warning]
