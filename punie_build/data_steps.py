@@ -34,14 +34,22 @@ from punie_build.splitting import Split
 MOST = 100  # categories whose share is told: in some sets every row has one of its own
 
 
+class Asked(Struct, frozen=True, rename={"came": "in", "went": "out"}):
+    """How many rows a filter was asked about, and how many went on."""
+
+    came: int
+    went: int
+
+
 class Sifted(Struct):
-    """Counts of one split: what came in, what stayed, and what each reason took. `rows` are the lines of its file, with the
-    copies of upsampled rows."""
+    """Counts of one split: what came in, what stayed, and what each reason took; `filters` say the same step by step. `rows`
+    are the lines of its file, with the copies of upsampled rows."""
 
     seen: int = 0
     kept: int = 0
     rows: int = 0
     dropped: dict[str, int] = {}
+    filters: dict[str, Asked] = {}
 
     @property
     def retention(self) -> float:
@@ -96,16 +104,19 @@ def stats(folder: Path) -> Stats:
     return msgspec.json.decode((folder / "stats.json").read_bytes(), type=Stats)
 
 
+BUFFER = 2**16  # bytes of single rows; a block of them is more, and goes past the buffer
+
+
 class Writer:
     """The files of a data folder, open; counts what it writes."""
 
     def __init__(self, out: Path) -> None:
         self.out, self.stack = out, ExitStack()
-        self.stats = Stats({split: Sifted(dropped={}) for split in SPLITS}, categories={}, sources={})
+        self.stats = Stats({split: Sifted(dropped={}, filters={}) for split in SPLITS}, categories={}, sources={})
 
     def __enter__(self) -> Writer:
         self.files = {
-            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb", buffering=jsonl.BLOCK))
+            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb", buffering=BUFFER))
             for split in (*SPLITS, "dropped")
         }
         return self
@@ -169,6 +180,10 @@ class Writer:
         self.stack.close()
         if kind is None:
             self.stats.categories = dict(sorted(self.stats.categories.items()))
+            for counts in self.stats.splits.values():
+                left = counts.seen
+                for reason in self.stats.reasons:
+                    counts.filters[reason] = Asked(left, left := left - counts.dropped.get(reason, 0))
             (self.out / "stats.json").write_bytes(
                 msgspec.json.format(msgspec.json.encode(self.stats), indent=2) + b"\n"
             )

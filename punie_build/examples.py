@@ -30,6 +30,9 @@ class ToolCall(Struct, frozen=True, gc=False):
     id: str | None = None
 
 
+NONE = msgspec.Raw(b"null")
+
+
 class Message(Struct, frozen=True, gc=False):
     """`tool_call_id`, in a tool's message, names the call it answers."""
 
@@ -39,17 +42,31 @@ class Message(Struct, frozen=True, gc=False):
     tool_call_id: str | None = None
 
 
+class RowMessage(Struct, frozen=True, gc=False):
+    """A message as rows have it: calls are long, and few ask for them, so they stay JSON until then."""
+
+    role: Role
+    content: str | None = None
+    called: msgspec.Raw = field(default=NONE, name="tool_calls")
+    tool_call_id: str | None = None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...] | None:
+        """The calls of this turn. Raises msgspec.ValidationError if they are none."""
+        return None if self.called is NONE else _calls.decode(self.called)
+
+
 class Example(Struct, frozen=True, gc=False):
     """A conversation: at least one message. What it declares of tools is long, and few ask for it: it stays JSON until then."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[RowMessage, ...]
     category: str | None = None
-    declared: msgspec.Raw = field(default=msgspec.Raw(b"null"), name="tools")
+    declared: msgspec.Raw = field(default=NONE, name="tools")
 
     @property
     def tools(self) -> tuple[dict[str, Any], ...] | None:
         """The declarations the assistant could see. Raises msgspec.ValidationError if they are none."""
-        return _declarations.decode(self.declared)
+        return None if self.declared is NONE else _declarations.decode(self.declared)
 
     def said(self, *roles: Role) -> Iterator[str]:
         """The texts of the messages with these roles, in order, without empty ones."""
@@ -90,6 +107,7 @@ class Row(Struct, frozen=True):
 
 
 view = msgspec.json.Decoder(Example).decode  # a line that is known to be good -> what it says
+_calls: msgspec.json.Decoder[tuple[ToolCall, ...] | None] = msgspec.json.Decoder(tuple[ToolCall, ...] | None)
 _declarations: msgspec.json.Decoder[tuple[dict[str, Any], ...] | None] = msgspec.json.Decoder(
     tuple[dict[str, Any], ...] | None
 )
@@ -103,11 +121,15 @@ def parse(line: bytes) -> Row:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
+    place = ""
     try:
-        example = view(line)
+        example, place = view(line), "tools"
         _ = example.tools
+        for number, message in enumerate(example.messages):
+            place = f"messages[{number}].tool_calls"
+            _ = message.tool_calls
     except msgspec.ValidationError as error:
-        raise ValueError(_explain(str(error))) from None
+        raise ValueError(_explain(str(error), place)) from None
     except RecursionError:
         raise ValueError("nested too deep - is this a conversation?") from None
     except msgspec.DecodeError as error:
@@ -117,10 +139,12 @@ def parse(line: bytes) -> Row:
     return Row(line, example)
 
 
-def _explain(problem: str) -> str:
+def _explain(problem: str, place: str) -> str:
+    """The reason for a person; `place` is where what was decoded stands in the line."""
     if "missing required field `messages`" in problem:
         return "lacks 'messages' - each line is {\"messages\": [...]}"
     if "role" in problem and "enum value" in problem:
         return f"wrong role: {problem} - use system, user, assistant or tool"
     what, _, where = problem.replace("`", "'").partition(" - at '$")
-    return f"{where.rstrip(chr(39)).lstrip('.') or 'line'}: {what[:1].lower()}{what[1:]} - docs/recipes.md shows a line"
+    where = (place + where.rstrip("'")).lstrip(".") or "line"
+    return f"{where}: {what[:1].lower()}{what[1:]} - docs/recipes.md shows a line"

@@ -5,22 +5,44 @@ To add one: a class with `rewrite`, its name in `AnyMap` at the end of the file,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from punie_build.filters.texts import Secret, secret
 from punie_build.spec import Kind
 
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode()))
+
 
 class Map(Kind, frozen=True, kw_only=True):
+    """`rewrite` sees `messages` alone: all other keys of a row keep their bytes."""
+
     def concerns(self, line: bytes) -> bool:
         """A cheap look at the line: False where `rewrite` would surely change nothing."""
         return True
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        """Change the record in place; whether anything changed."""
+        """Change the record's messages in place; whether anything changed."""
         raise NotImplementedError
+
+
+def rewritten(line: bytes, maps: Iterable[Map]) -> bytes:
+    """The line after the maps: the same object if they change nothing. Raises ValueError for messages that cannot be read:
+    those of a good row have no whole number of more digits than Python takes."""
+    for each in maps:
+        if each.concerns(line):
+            record: dict[str, Any] = _keys.decode(line)
+            try:
+                record["messages"] = _messages.decode(record["messages"])
+            except (msgspec.ValidationError, RecursionError) as error:
+                raise ValueError(str(error)) from None
+            if each.rewrite(record):
+                line = msgspec.json.encode(record) + b"\n"
+    return line
 
 
 class StripMarkers(Map, frozen=True, kw_only=True):
@@ -41,11 +63,14 @@ class StripMarkers(Map, frozen=True, kw_only=True):
         changed = False
         for message in record["messages"]:
             text = message.get("content")
-            if isinstance(text, str) and any(marker in text for marker in self.markers):
+            if not isinstance(text, str) or not any(marker in text for marker in self.markers):
+                continue
+            while any(
+                marker in text for marker in self.markers
+            ):  # what is left may be a marker: `<|endof<|im_end|>text|>`
                 for marker in self.markers:
                     text = text.replace(marker, "")
-                message["content"] = text.strip()
-                changed = True
+            message["content"], changed = text.strip(), True
         return changed
 
 

@@ -63,18 +63,20 @@ class Memo:
         self.fresh = []
 
 
-def scorer(filter_: Scored) -> str:
+def scorer(filter_: Scored, context: Context) -> str:
     """16 hex digits that change when the filter would score otherwise; what only decides is left out."""
     symbol = type(filter_).__module__.removeprefix(f"{fingerprint.PACKAGE}."), type(filter_).__name__
     given = {name: getattr(filter_, name) for name in filter_.SCORED_BY}
     code = sorted(f"{module}.{name} {text}" for (module, name), text in fingerprint.reached([symbol]).items())
     asked = {name: tools.version(name) for name in filter_.TOOLS}
-    return hashlib.blake2b(msgspec.json.encode([given, code, asked], order="deterministic"), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        msgspec.json.encode([given, code, asked, filter_.reads(context)], order="deterministic"), digest_size=8
+    ).hexdigest()
 
 
 def remembering(filter_: Scored, context: Context, path: Path) -> tuple[Predicate, Callable[[], None]]:
     """(the filter's test over remembered scores, what writes the rest down when the pass is over)."""
-    memo = Memo(path, scorer(filter_))
+    memo = Memo(path, scorer(filter_, context))
     score: list[Callable[[Example], Any]] = []
 
     def late(example: Example) -> Any:  # a pass that knows every score loads no model

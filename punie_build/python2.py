@@ -44,7 +44,7 @@ def only_python2(code: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SyntaxWarning for "\d": old style, not an old version
-            tree = ast.parse(code)
+            tree = ast.parse(code, feature_version=(3, 13))  # later ones take `except A, b:` for two exceptions
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _python2_construct(code)
     return _uses_gone_names(tree)
@@ -91,19 +91,12 @@ def _driver() -> Any:
 
 def _python2_construct(code: str) -> bool:
     from fissix import pygram
-    from fissix.pgen2 import parse, tokenize
 
     try:
         tree = _driver().parse_string(code.rstrip() + "\n")
     except (
-        parse.ParseError,
-        tokenize.TokenError,
-        IndentationError,
-        UnicodeError,
-        RecursionError,
-        AssertionError,
-        IndexError,
-    ):
+        Exception
+    ):  # its own errors, and KeyError, IndexError, AssertionError... for text that is no Python of any age
         return False
     symbols = pygram.python_symbols
     for node in tree.pre_order():

@@ -5,6 +5,7 @@ The tokenizer is transformers' (no model, no mlx); its code is never taken from 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,13 +34,19 @@ def tokenizer(folder: Path) -> Any:
 def conversation(example: Example) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
     """(messages, tools) as templates take them: arguments as objects, no keys without a value."""
     messages = []
-    for message in msgspec.to_builtins(example.messages):
-        kept = {key: value for key, value in message.items() if value is not None}
-        for call in kept.get("tool_calls") or ():
+    for message in example.messages:
+        calls: Any = msgspec.to_builtins(message.tool_calls)
+        for call in calls or ():
             call["type"] = "function"
             if isinstance(call["function"]["arguments"], str):
                 call["function"]["arguments"] = msgspec.json.decode(call["function"]["arguments"])
-        messages.append(kept)
+        said = {
+            "role": message.role,
+            "content": message.content,
+            "tool_calls": calls,
+            "tool_call_id": message.tool_call_id,
+        }
+        messages.append({key: value for key, value in said.items() if value is not None})
     return messages, list(example.tools) if example.tools else None
 
 
@@ -56,3 +63,9 @@ def counter(folder: Path) -> Callable[[Example], int]:
     """How many tokens an example is."""
     encode = tokenizer(folder).encode
     return lambda example: len(encode(text(folder, example), add_special_tokens=False))
+
+
+def identity(folder: Path) -> str:
+    """What changes when the base's tokenizer or its template do: a digest of its files but for the weights."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", ".txt"))
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in found)).hexdigest()

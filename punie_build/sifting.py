@@ -9,16 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from punie_build import jsonl, memo
+from punie_build.errors import DataError
 from punie_build.examples import SPLITS, Example, view
 from punie_build.filters import AnyFilter, Context, Filter, Predicate, Scored, Whole
 from punie_build.jsonl import Piece
-from punie_build.maps import AnyMap
+from punie_build.maps import AnyMap, rewritten
 
 KEPT = 255  # a verdict: the place of the filter that objects, or this
 MOST = 200  # filters in a chain, so that a verdict is a byte
@@ -114,14 +113,11 @@ class Chain:
             return lines, 0
         out, changed = [], 0
         for line in lines:
-            new = line
-            for map_ in self.maps:
-                if map_.concerns(new):
-                    record: dict[str, Any] = msgspec.json.decode(new)
-                    if map_.rewrite(record):
-                        new = msgspec.json.encode(record) + b"\n"
-            changed += new is not line
-            out.append(new)
+            try:
+                out.append(rewritten(line, self.maps))
+            except ValueError as error:
+                raise DataError(f"the row that begins {line[:60]!r}: cannot be rewritten: {error} - mend it") from None
+            changed += out[-1] is not line
         return out, changed
 
 

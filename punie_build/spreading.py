@@ -30,7 +30,11 @@ def spread(pieces: Sequence[P], here: Callable[[P], object], elsewhere: Callable
                 number, piece = waiting.pop()
             except IndexError:  # the last one went to somebody else
                 return
-            given[number] = elsewhere(piece)
+            try:
+                given[number] = elsewhere(piece)
+            except BaseException:
+                waiting.clear()  # what nobody has begun is not begun any more
+                raise
 
     with ThreadPoolExecutor(max(1, helpers)) as pool:
         busy = [pool.submit(help_out) for _ in range(helpers)]

@@ -65,9 +65,13 @@ def test_another_scoring_parameter_scores_anew(tmp_path, asked):
     judge(tmp_path / "memo.db", Length(), "abcd")
     assert judge(tmp_path / "memo.db", Length(unit=2), "abcd") == [True]
     assert len(asked) == 2
-    assert memo.scorer(Language(languages=("en",))) == memo.scorer(Language(languages=("de",), min_score=0.1))
-    assert memo.scorer(Language(languages=("en",))) != memo.scorer(Language(languages=("en",), min_chars=9))
-    assert memo.scorer(Language(languages=("en",))) != memo.scorer(PythonVersion())
+    assert memo.scorer(Language(languages=("en",)), Context()) == memo.scorer(
+        Language(languages=("de",), min_score=0.1), Context()
+    )
+    assert memo.scorer(Language(languages=("en",)), Context()) != memo.scorer(
+        Language(languages=("en",), min_chars=9), Context()
+    )
+    assert memo.scorer(Language(languages=("en",)), Context()) != memo.scorer(PythonVersion(), Context())
 
 
 def test_a_memo_that_cannot_be_kept_costs_only_time(tmp_path, asked):

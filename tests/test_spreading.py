@@ -39,10 +39,13 @@ def test_the_first_error_ends_it(place):
 
     def slowly(number: int) -> int:
         time.sleep(0.001)
+        done.append(number)
         return number
 
+    done: list[int] = []
     with pytest.raises(ValueError, match="no"):
         spreading.spread(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
+    assert len(done) < 1000
 
 
 @given(st.lists(st.binary(max_size=9).map(lambda text: text.replace(b"\n", b"")), max_size=20), st.integers(1, 30))
@@ -69,12 +72,12 @@ def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
         "DROP",
     ]
     assert data_steps.SLOW < 2_000_000  # so that there are pieces
-    for split, count in (("train", 8000), ("valid", 50), ("test", 0)):
+    for split, count in (("train", 3000), ("valid", 50), ("test", 0)):
         rows = (
             {
                 "messages": [
                     {"role": "user", "content": f"{texts[n % 4]} {n}"},
-                    {"role": "assistant", "content": "x" * (n % 700)},
+                    {"role": "assistant", "content": "x" * (n % 1400)},
                 ],
                 "category": "ab"[n % 2],
             }
@@ -92,5 +95,5 @@ def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
     total = data_steps.stats(tmp_path / "two").total
-    assert total.seen == 8050
+    assert total.seen == 3050
     assert set(total.dropped) == {"language", "regex"}

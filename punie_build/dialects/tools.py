@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from punie_build.calls_in_text import brief, value_at, value_of
-from punie_build.dialects.glaive import ANNOUNCED
+from punie_build.dialects.glaive import ANNOUNCED, SYSTEM
 
 _NEXT_VALUE = re.compile(r"[\s,]*(?=[{\[])")
 _TOOLS = r"<tools>(?!\s*</tools>)(.*?)</tools>"
@@ -59,18 +59,28 @@ def in_a_row(text: str) -> tuple[list[Any], str]:
 
 def declared(prompt: str, markups: frozenset[str]) -> tuple[list[dict[str, Any]], str]:
     """The tools a system prompt declares, and the prompt without them and without the wording that announces them."""
-    if "glaive" in markups and (announced := ANNOUNCED.search(prompt)):
-        tools, after = in_a_row(prompt[announced.end() :])
-        return [declaration(tool) for tool in tools], "\n\n".join(filter(None, (prompt[: announced.start()], after)))
     found: list[dict[str, Any]] = []
-    for pattern in _PROMPTS if "</tools>" in prompt and markups & {"hermes", "qwen3-coder", "code-mode"} else ():
-        while (block := pattern.search(prompt)) and block[1].strip()[0] in "{[<":
-            found += _block(block[1].strip())
-            prompt = (prompt[: block.start()].rstrip() + "\n\n" + prompt[block.end() :].lstrip()).strip()
+    while some := _taken_out(prompt, markups):
+        tools, prompt = some
+        found += map(declaration, tools)
+        if "glaive" in markups:
+            prompt = SYSTEM.sub("", prompt)  # a label that stood behind them begins the prompt now
     return found, prompt
 
 
-def _block(text: str) -> list[dict[str, Any]]:
+def _taken_out(prompt: str, markups: frozenset[str]) -> tuple[list[Any], str] | None:
+    """The next tools that are declared in a prompt, and the prompt without them; None where there are no more."""
+    if "glaive" in markups and (announced := ANNOUNCED.search(prompt)):
+        tools, after = in_a_row(prompt[announced.end() :])
+        return tools, "\n\n".join(filter(None, (prompt[: announced.start()], after)))
+    for pattern in _PROMPTS if "</tools>" in prompt and markups & {"hermes", "qwen3-coder", "code-mode"} else ():
+        if (block := pattern.search(prompt)) and block[1].strip()[0] in "{[<":
+            around = prompt[: block.start()].rstrip(), prompt[block.end() :].lstrip()
+            return _block(block[1].strip()), "\n\n".join(around).strip()
+    return None
+
+
+def _block(text: str) -> list[Any]:
     if text.startswith("<"):
         return [_from_xml(body) for body in re.findall(r"<function>(.*?)</function>", text, re.DOTALL)]
     try:
@@ -79,7 +89,7 @@ def _block(text: str) -> list[dict[str, Any]]:
         tools, after = declarations(text), ""
     if after:
         raise ValueError(f"more than tools within <tools>: {after[:40]!r}")
-    return [declaration(tool) for tool in tools]
+    return tools
 
 
 def _from_xml(body: str) -> dict[str, Any]:

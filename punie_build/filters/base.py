@@ -46,6 +46,10 @@ class Scored(Filter, frozen=True, kw_only=True):
 
     SCORED_BY: ClassVar[tuple[str, ...]] = ()
 
+    def reads(self, context: Context) -> str:
+        """What scores depend on beside the parameters: a digest of the files that `scorer` reads."""
+        return ""
+
     def scorer(self, context: Context) -> Callable[[Example], Any]:
         raise NotImplementedError
 

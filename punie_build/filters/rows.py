@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from punie_build.examples import Example, Function
-from punie_build.filters.base import ALONE, Context, Filter, Predicate
-from punie_build.rendering import counter
+from punie_build.filters.base import Context, Filter, Scored
+from punie_build.rendering import counter, identity
 
 
 class MinMessages(Filter, frozen=True, kw_only=True):
@@ -32,42 +31,44 @@ class MaxMessages(Filter, frozen=True, kw_only=True):
         return len(example.messages) <= self.messages
 
 
-class MinTokens(Filter, frozen=True, kw_only=True):
-    """Keep examples of at least `tokens` tokens, as the chat template and the tokenizer of `base` make them."""
+class Counted(Scored, frozen=True, kw_only=True):
+    """A filter by the number of `tokens`, as the chat template and the tokenizer of `base` make them. A row that the template
+    refuses has no number: it could not be trained on, and is dropped."""
 
     TOOLS: ClassVar = ("transformers",)
     tokens: Annotated[int, Meta(ge=1)]
     base: str
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
-        return _counted(context.bases[self.base], lambda tokens: tokens >= self.tokens)
+    def reads(self, context: Context) -> str:
+        return identity(context.bases[self.base])
+
+    def scorer(self, context: Context) -> Callable[[Example], int | None]:
+        count = counter(context.bases[self.base])
+
+        def score(example: Example) -> int | None:
+            try:
+                return count(example)
+            except (ValueError, msgspec.DecodeError, RecursionError):
+                return None
+
+        return score
 
 
-class MaxTokens(Filter, frozen=True, kw_only=True):
-    """Keep examples of at most `tokens` tokens, as the chat template and the tokenizer of `base` make them.
+class MinTokens(Counted, frozen=True, kw_only=True):
+    """Keep examples of at least `tokens` tokens, by the chat template of `base`."""
+
+    def decide(self, score: Any) -> bool:
+        return score is not None and score >= self.tokens
+
+
+class MaxTokens(Counted, frozen=True, kw_only=True):
+    """Keep examples of at most `tokens` tokens, by the chat template of `base`.
 
     Training cuts longer rows at `max_seq_length`, and with them the answer that was to be learnt.
     """
 
-    TOOLS: ClassVar = ("transformers",)
-    tokens: Annotated[int, Meta(ge=1)]
-    base: str
-
-    def predicate(self, context: Context = ALONE) -> Predicate:
-        return _counted(context.bases[self.base], lambda tokens: tokens <= self.tokens)
-
-
-def _counted(base: Path, fits: Callable[[int], bool]) -> Predicate:
-    """Whether the number of an example's tokens fits. What the template refuses has none, and could not be trained on."""
-    count = counter(base)
-
-    def keep(example: Example) -> bool:
-        try:
-            return fits(count(example))
-        except (ValueError, msgspec.DecodeError, RecursionError):
-            return False
-
-    return keep
+    def decide(self, score: Any) -> bool:
+        return score is not None and score <= self.tokens
 
 
 class ContentQuality(Filter, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,10 +12,14 @@ from msgspec import Meta
 from punie_build.examples import Example, Role
 from punie_build.filters.base import ALONE, Context, Filter, Predicate, Scored
 
-_NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?</tool_\1>|https?://\S+|\S*[/\\_{}<>=]\S*|\b\w+\.\w+\b|\S*\d\S*",
-    re.DOTALL,
-)
+_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
+_NO_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # in a path, a web address, code, a number
+
+
+def prose(texts: Iterable[str]) -> str:
+    """What is left of texts without their code, paths and numbers. Time is in proportion to length, whatever they are."""
+    words = _NOT_PROSE.sub(" ", " ".join(texts)).split()
+    return " ".join(word for word in words if not _NO_WORD.search(word))
 
 
 class Language(Scored, frozen=True, kw_only=True):
@@ -36,10 +40,10 @@ class Language(Scored, frozen=True, kw_only=True):
 
         def score(example: Example) -> tuple[str, float] | None:
             """(language, how sure), or None where there is too little to tell."""
-            prose = " ".join(_NOT_PROSE.sub(" ", " ".join(example.said("user", "assistant"))).split())
-            if len(prose) < self.min_chars and prose.isascii():
+            text = prose(example.said("user", "assistant"))
+            if len(text) < self.min_chars and text.isascii():
                 return None
-            best: Any = detect(prose[:2000], model="lite", k=1)
+            best: Any = detect(text[:2000], model="lite", k=1)
             return (best[0]["lang"], best[0]["score"]) if best else None
 
         return score
@@ -154,7 +158,7 @@ def _repeats(words: list[str], n: int) -> float:
 
 _SECRETS = {
     "private-key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
-    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})",
+    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,300}+\.eyJ[\w-]{10,}\.[\w-]{10,})",
     "email": r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?![\w-])",
     "ip": r"(?<![\w.])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])",
 }
