@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from punie_build import digests, gates, layout, locks, states, store, tools, turns
+from punie_build import digests, gates, layout, locks, notes, states, store, tools, turns
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
@@ -106,6 +106,7 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
                 if not task.temporary:
                     store.put(root, work.out, lock)
             _hold(task, lock, said)
+            notes.carry(task.target, root / task.target, work.out)
             publish(work.out, root / task.target)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
@@ -165,7 +166,7 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
         seconds = round(time.monotonic() - started, 2)
     if states.facts(work.root, work.task, old) != now:
         raise ChangedError("an input changed while this was being made - build again")
-    outputs = digests.of_folder(work.out)
+    outputs = digests.of_target(work.out, work.task.target)
     if work.task.remembers and (learnt := outputs.get(layout.REMEMBERED)):
         # with it the next build gives the same, so the key is that of the next build
         now = structs.replace(now, inputs=now.inputs | {work.task.remembers: learnt})

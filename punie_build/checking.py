@@ -85,7 +85,7 @@ def _input(root: Path, task: Task, place: str, lock: Lock, held: Held) -> str:
     if place in held:
         other = held[place]
         return digests.of_listing(other.outputs, task.reads) if other else recorded
-    here = digests.of_tree(root / place, task.reads, pointers=True)
+    here = digests.of_input(root, place, task.reads, pointers=True)
     return recorded if here == "absent" else here
 
 
@@ -93,7 +93,7 @@ def _outputs(root: Path, task: Task, held: Held) -> Verdict:
     lock, folder = held[task.target], root / task.target
     if lock is None or not folder.is_dir():
         return "unseen", [] if lock is None else [f"{task.target} is not here"]
-    here = digests.of_folder(folder, pointers=True)
+    here = digests.of_target(folder, task.target, pointers=True)
     lines = [f"{task.target}/{name}: missing" for name in lock.outputs if name not in here]
     lines += [f"{task.target}/{name}: not in the lock" for name in here if name not in lock.outputs]
     lines += [

@@ -3,6 +3,7 @@
     punie-build check              is everything still what its lock says? for CI: needs neither data nor mlx
     punie-build plan [TARGET ...]  what would `doit` do, and for how long?
     punie-build why TARGET         what would be built for a target, and what changed, value by value
+    punie-build report [TARGET]    draw the pages in reports/ anew, whatever was drawn before
     punie-build provenance TARGET  how it was made, for those who ask for in-toto and SLSA
     punie-build store gc           remove from the store what no lock names and nobody used for a while
     punie-build store verify       read every blob of the store
@@ -78,6 +79,20 @@ MEANING = {
     "forgotten": "forgotten",
     "waits": "may be made from something else",
 }
+
+
+def report(root: Path, options: Options) -> int:
+    """Draw the pages of artifacts and the index anew. A build draws those of what it made."""
+    from punie_build.reporting import pages
+
+    digests.remember(root)
+    project = pages.project_of(root, load(root))
+    wanted = _named(project.tasks, options.targets) if options.targets else project.tasks
+    drawn = [task for task in wanted if project.current(task.label)]
+    lines = [*pages.refresh(project, drawn)]
+    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in wanted if task not in drawn]
+    print("\n".join([*lines, f"{len(drawn)} drawn: {layout.INDEX}"]))
+    return 1 if lines else 0
 
 
 def provenance(root: Path, options: Options) -> int:
@@ -192,6 +207,7 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
     "check": (check, _check_options),
     "plan": (plan, _targets),
     "why": (why, _target),
+    "report": (report, _targets),
     "provenance": (provenance, _target),
     "store gc": (store_gc, _gc_options),
     "store verify": (store_verify, _nothing),

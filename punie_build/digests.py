@@ -136,10 +136,23 @@ def of_folder(folder: Path | str, pointers: bool = False) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def of_target(folder: Path | str, target: str, pointers: bool = False) -> dict[str, str]:
+    """Digest of each file that was made of a target that lies in a folder: without its views."""
+    files, views = of_folder(folder, pointers), layout.views(target)
+    return {name: digest for name, digest in files.items() if name not in views}
+
+
 def of_listing(files: dict[str, str], only: tuple[str, ...] = ()) -> str:
     """One digest of names and the digests of what they hold; with `only`, of these names."""
     lines = (f"{digest}  {name}\n" for name, digest in sorted(files.items()) if not only or name in only)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def of_input(root: Path, place: str, only: tuple[str, ...] = (), pointers: bool = False) -> str:
+    """One digest of what a task reads at a place of the project; views of targets are not read."""
+    if not only and layout.views(place) and (root / place).is_dir():
+        return of_listing(of_target(root / place, place, pointers))
+    return of_tree(root / place, only, pointers)
 
 
 def of_tree(path: Path | str, only: tuple[str, ...] = (), pointers: bool = False) -> str:

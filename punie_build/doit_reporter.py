@@ -45,7 +45,8 @@ class Reporter:
         Reporter.running = True
         self.started = time.monotonic()
         targets = [target for task in tasks.values() if (target := _target(task))]
-        self.root = targets[0].project.root if targets else None
+        self.project = targets[0].project if targets else None
+        self.root = self.project.root if self.project else None
         self.waiting = {
             label for label in reached(selected, lambda label: tasks[label].task_dep) if _target(tasks[label])
         }
@@ -121,6 +122,8 @@ class Reporter:
         took = time.monotonic() - self.started
         if said:
             screen.say(f"{self.counts.total()} artifacts: {', '.join(said)}  ({seconds(took)})")
+        for line in self.project.draw() if self.project else ():
+            screen.say(line)
         self._tell("end", seconds=round(took, 3), **self.counts)
         Reporter.running = False
 

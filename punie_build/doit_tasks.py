@@ -12,12 +12,13 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build import build, digests, doit_backend, fingerprint, gates, layout, locks, settings, states
+from punie_build import build, digests, doit_backend, fingerprint, gates, layout, locks, reporting, settings, states
 from punie_build.doit_reporter import Reporter
 from punie_build.errors import PunieError, RecipeError
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.planning import Planned, free, plan
+from punie_build.recipe import Recipe
 from punie_build.steps import steps
 
 DOIT_CONFIG = {
@@ -39,12 +40,14 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
         raise InvalidDodoFile(
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
         ) from None
-    yield from described(root, tasks(recipe), steps(recipe))
+    yield from described(root, tasks(recipe), steps(recipe), recipe)
 
 
-def described(root: Path, found: Iterable[Task], work: Mapping[str, build.Step]) -> Iterator[dict[str, Any]]:
-    """doit tasks for these tasks, which `work` makes by their kind."""
-    project = Project(root, list(found), work)
+def described(
+    root: Path, found: Iterable[Task], work: Mapping[str, build.Step], recipe: Recipe | None = None
+) -> Iterator[dict[str, Any]]:
+    """doit tasks for these tasks, which `work` makes by their kind. Pages are drawn of those of a recipe."""
+    project = Project(root, list(found), work, recipe)
     targets = [Target(project, task) for task in project.tasks]
     for kind in dict.fromkeys(task.kind for task in project.tasks):
         group = [target for target in targets if target.task.kind == kind]
@@ -72,8 +75,10 @@ def _all_current(targets: list[Target]) -> bool:
 class Project:
     """The tasks of one doit process, and what a build would do, as it was when somebody first asked."""
 
-    def __init__(self, root: Path, found: list[Task], work: Mapping[str, build.Step]) -> None:
-        self.root, self.tasks, self.work = root, found, work
+    def __init__(
+        self, root: Path, found: list[Task], work: Mapping[str, build.Step], recipe: Recipe | None = None
+    ) -> None:
+        self.root, self.tasks, self.work, self.recipe = root, found, work, recipe
         self._plan: dict[str, Planned] = {}
         self.chosen: Collection[str] = ()  # labels of what is built, if that is not all
         digests.remember(root)
@@ -86,6 +91,14 @@ class Project:
             )
             self._plan = {planned.task.label: planned for planned in plan(self.root, some)} | self._plan
         return self._plan[task.label]
+
+    def draw(self) -> Iterator[str]:
+        """Draw the pages of what was made since they were drawn last; lines on what came of it."""
+        if self.recipe and reporting.behind(self.root, (task.target for task in self.tasks)):
+            from punie_build.reporting import pages
+
+            yield from pages.refresh(pages.project_of(self.root, self.recipe))
+            yield f"pages: {layout.INDEX}"
 
 
 class Target:

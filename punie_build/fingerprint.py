@@ -34,7 +34,6 @@ STEPS = {
     "eval": ("steps.evals", "eval_"),
     "comparison": ("steps.evals", "comparison"),
 }
-TEMPLATES = {"comparison": "reporting/templates"}
 VERSIONS = {
     "tokens": 1,
     "adapter": 3,
@@ -78,7 +77,7 @@ def remember(root: Path) -> None:
 @cache
 def _package() -> str:
     """Changes when any file of this package does: by inode, size and times, as files of data are known."""
-    found = [(path, os.stat(path)) for path in sorted(HERE.rglob("*")) if path.suffix in (".py", ".j2", ".css", ".js")]
+    found = [(path, os.stat(path)) for path in sorted(HERE.rglob("*")) if path.suffix == ".py"]
     stamps = [(path.name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in found]
     return hashlib.sha256(f"{sys.version_info[:2]} {HERE} {stamps}".encode()).hexdigest()
 
@@ -102,8 +101,6 @@ def _classes(spec: Any) -> Iterator[Symbol]:
 @cache
 def _code(kind: str, named: frozenset[Symbol]) -> str:
     parts = [f"{module}.{name} {text}" for (module, name), text in reached([STEPS[kind], *named]).items()]
-    if folder := TEMPLATES.get(kind):
-        parts += [path.read_text(encoding="utf-8") for path in sorted((HERE / folder).iterdir())]
     return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()[:16]
 
 

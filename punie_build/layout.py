@@ -19,6 +19,9 @@ FOLDERS = {
 }
 ENDINGS = {"grid": "@grid"}  # a grid, an eval and a comparison may have one name
 LOCK = ".lock.json"
+CARD = "README.md"
+VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # what is drawn in a target, and is no part of it
+INDEX = "reports/index.html"
 REMEMBERED = "splits.lock"
 STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the fast BLAS
 
@@ -26,6 +29,16 @@ STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the f
 def target(kind: str, name: str) -> str:
     """The folder an artifact is, such as `data/clean`."""
     return f"{FOLDERS[kind]}/{name}{ENDINGS.get(kind, '')}"
+
+
+def views(place: str) -> tuple[str, ...]:
+    """The files in a target that show it to people: they enter no digest, and no target is made of them."""
+    return VIEWS.get(place.split("/", 1)[0], ())
+
+
+def page(kind: str, name: str) -> str:
+    """The page that shows an artifact."""
+    return f"reports/{kind}-{name}.html"
 
 
 def lock(target: str) -> str:

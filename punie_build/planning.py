@@ -106,7 +106,7 @@ def _found(root: Path, state: str, key: str, lock: Lock | None) -> Lock | None:
 
 def _input(root: Path, place: str, reads: tuple[str, ...], coming: Coming) -> str:
     if place not in coming:
-        return digests.of_tree(root / place, reads)
+        return digests.of_input(root, place, reads)
     files = coming[place]
     return UNKNOWN if files is None else digests.of_listing(files, reads)
 
@@ -167,6 +167,6 @@ def free(root: Path, tasks: Sequence[Task], ended: Task, waiting: Collection[str
         task
         for task in tasks
         if task.target in ended.gone
-        and (root / task.target).exists()
+        and states.there(root, task.target)
         and all(done(user) for user in tasks if task.target in user.inputs)
     ]

@@ -1,4 +1,4 @@
-"""Publishing: a finished folder takes a target's place in one step, so that at every instant the target is whole."""
+"""Publishing: a finished folder or file takes its place in one step, so that at every instant what is there is whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import ctypes
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
+
+from punie_build import layout
 
 
 def publish(made: Path, target: Path) -> None:
@@ -22,6 +25,18 @@ def publish(made: Path, target: Path) -> None:
         target.rename(old)
         made.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def put(root: Path, place: str, content: bytes) -> None:
+    """Write a file of the project whole, by a rename; what a kill leaves behind is in the staging folder."""
+    fresh = root / layout.staging(f"{place}.{os.getpid()}.{threading.get_ident()}")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(root / place)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _exchange(a: Path, b: Path) -> bool:

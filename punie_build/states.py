@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, structs
 
-from punie_build import bases, digests, explaining, fingerprint, layout, locks, tools
+from punie_build import bases, digests, explaining, fingerprint, layout, locks, notes, tools
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
 
@@ -32,9 +32,9 @@ def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
 
 def read(root: Path, task: Task, place: str) -> str:
     """The digest of what a task reads there. A temporary target that is gone is what its lock says of it."""
-    if place in task.gone and not (root / place).exists() and (lock := locks.read(root / layout.lock(place))):
+    if place in task.gone and not there(root, place) and (lock := locks.read(root / layout.lock(place))):
         return digests.of_listing(lock.outputs, task.reads)
-    return digests.of_tree(root / place, task.reads)
+    return digests.of_input(root, place, task.reads)
 
 
 def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock: Lock | None = None) -> Facts:
@@ -95,14 +95,20 @@ def compared(root: Path, task: Task, lock: Lock | None, now: Facts) -> str:
     """The state of a target whose lock and facts are known."""
     if (root / layout.forgotten(task.target)).exists():
         return "forgotten"
-    here = (root / task.target).is_dir()
+    here = there(root, task.target)
     if lock is None or not (here or task.temporary):
         return "absent"
     if lock.key != now.key:
         return "stale" if here else "absent"
     if not here:
         return "spent"
-    return "current" if digests.of_folder(root / task.target) == lock.outputs else "edited"
+    return "current" if digests.of_target(root / task.target, task.target) == lock.outputs else "edited"
+
+
+def there(root: Path, target: str) -> bool:
+    """Whether a target is there: something of it, beside what people wrote into its card."""
+    folder, views = root / target, layout.views(target)
+    return folder.is_dir() and not (views and all(path.name in views for path in folder.iterdir()))
 
 
 def forget(root: Path, task: Task) -> None:
@@ -113,12 +119,15 @@ def forget(root: Path, task: Task) -> None:
 
 
 def clean(root: Path, task: Task) -> None:
-    """Remove a target, at once. Its lock stays: it is what git knows of the target, and the next build restores what it names."""
+    """Remove a target, at once, but for what people wrote into its card. Its lock stays: it is what git knows of the target, and
+    the next build restores what it names."""
     import shutil
 
+    words = notes.read(task.target, root / task.target)
     gone = root / f"{layout.staging(task.target)}.gone"
     shutil.rmtree(gone, ignore_errors=True)
     gone.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         (root / task.target).rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
+    notes.write(words, root / task.target)

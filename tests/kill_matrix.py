@@ -101,7 +101,7 @@ def wrong(place: Path, right: dict[str, bytes]) -> list[str]:
         target = path.relative_to(place).as_posix().removesuffix(layout.LOCK)
         if lock is None:
             found.append(f"{target}: torn lock")
-        elif (place / target).is_dir() and digests.of_folder(place / target) == lock.outputs:
+        elif (place / target).is_dir() and digests.of_target(place / target, target) == lock.outputs:
             found += [
                 f"{target}/{name}"
                 for name in lock.outputs

@@ -6,6 +6,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+from punie_build.reporting.sections import SECTIONS
 
 from punie_build.checks import Answer, Calls, Expected, NoCall
 from punie_build.comparing import compared, sentence
@@ -15,7 +16,6 @@ from punie_build.evaluating import Scores
 from punie_build.reporting import charts
 from punie_build.reporting.material import Material
 from punie_build.reporting.page import render, visible
-from punie_build.reporting.sections import SECTIONS
 from punie_build.scoring import Scored, score
 from punie_build.suites import Case, Suite
 

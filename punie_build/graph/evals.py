@@ -7,7 +7,6 @@ comparison
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from punie_build import layout
 from punie_build.evals import HOW, PATIENCE, Asking, Eval, asking
 from punie_build.graph.task import Task, task
-from punie_build.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
+from punie_build.recipe import ADAPTERS, ARMS, Described, Recipe
 
 TRAINED = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide what it says
 
@@ -96,35 +95,12 @@ def eval_(recipe: Recipe, described: Described) -> Task:
 def comparison(recipe: Recipe, described: Described) -> Task:
     evals = _evals(recipe, described)
     given = [answers_of(each) for each in evals]
-    lineage = [label for arm in described.spec.arms for label in _lineage(recipe, arm)]
-    needs = dict.fromkeys([*lineage, *(each.label for each in [*given, *evals])])
-    inputs = [layout.target(*label.split(":", 1)) for label in needs]
     doc = f"{' against '.join(reversed(described.spec.arms))} on {described.spec.suite}"
     return task(
         described,
         doc,
-        needs=tuple(needs),
-        inputs=tuple(inputs),
-        reads=("stats.json", "metrics.jsonl", "answers.jsonl", "scores.json"),
+        needs=tuple(each.label for each in evals),
+        inputs=tuple(layout.target("eval", each.name) for each in evals),
+        reads=("scores.json",),
         config={"evals": [each.name for each in evals], "answers": [each.name for each in given]},
     )
-
-
-def _lineage(recipe: Recipe, arm: str) -> Iterator[str]:
-    """The adapter of an arm and all data it was made from, sources first: what the report's funnel and curves show."""
-    described = recipe.find(ARMS, arm)
-    if described.kind == "model" and described.spec.adapter:
-        yield from _lineage(recipe, described.spec.adapter)
-    if described.kind in ADAPTERS:
-        yield from data_of(recipe, described)
-        yield described.label
-
-
-def data_of(recipe: Recipe, adapter: Described) -> list[str]:
-    """Labels of all data an adapter was made from, sources first."""
-    waiting, found = [recipe.find(DATA, adapter.spec.data)], list[str]()
-    while waiting:
-        data = waiting.pop()
-        found.append(data.label)
-        waiting += [recipe.find(DATA, name) for _, kinds, name in data.references() if kinds == DATA]
-    return list(dict.fromkeys(reversed(found)))

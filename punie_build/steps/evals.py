@@ -6,9 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build import bases, comparing, data_steps, evaluating, layout, training
+from punie_build import bases, comparing, evaluating, layout
 from punie_build.build import Made, Work
-from punie_build.reporting.material import Material
 from punie_build.serving import Served, Warm
 from punie_build.spec import digest
 from punie_build.steps.base import Suites, base
@@ -61,26 +60,11 @@ def eval_(suites: Suites, work: Work) -> Made:
     )
 
 
-def comparison(suites: Suites, work: Work) -> Made:
-    from punie_build.reporting.page import render
-
+def comparison(work: Work) -> Made:
     task = work.task
-    evals = [work.root / layout.target("eval", name) for name in task.config["evals"]]
-    arms = tuple(evaluating.scores(folder) for folder in evals)
-    result = comparing.compared(task.name, list(arms))
-    lineage = [work.root / place for place in task.inputs]
-    material = Material(
-        result=result,
-        suite=suites[task.spec.suite],
-        scores=arms,
-        answers=tuple(
-            evaluating.answers(work.root / layout.target("answers", name)) for name in task.config["answers"]
-        ),
-        data=tuple((folder.name, data_steps.stats(folder)) for folder in lineage if folder.parent.name == "data"),
-        curves=tuple((folder.name, training.metrics(folder)) for folder in lineage if folder.parent.name == "adapters"),
-    )
+    arms = [evaluating.scores(work.root / layout.target("eval", name)) for name in task.config["evals"]]
+    result = comparing.compared(task.name, arms)
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    (work.out / "report.html").write_text(render(material), encoding="utf-8")
     cases = len(arms[0].cases)
     return Made(
         "; ".join(comparing.sentence(delta, cases, result.arms[0]) for delta in result.deltas),

@@ -1,0 +1,61 @@
+"""Common: the sections that every artifact's page ends with."""
+
+from __future__ import annotations
+
+from punie_build.reporting import lineage
+from punie_build.reporting.material import Material, Section, asked
+
+
+def gates(m: Material) -> Section | None:
+    """The numbers it must reach, and whether it does."""
+    some = getattr(m.task.spec, "gates", ())
+    rows = [
+        {"gate": gate, "value": m.lock.metrics.get(gate.metric), "objection": gate.objection(m.lock.metrics)}
+        for gate in some
+    ]
+    return (
+        Section("gates", "Gates", {"rows": rows, "shut": sum(bool(row["objection"]) for row in rows)}) if rows else None
+    )
+
+
+def recipe(m: Material) -> Section:
+    """What the recipe asks for; what it leaves as it is comes folded."""
+    fields = list(asked(m.task.spec))
+    return Section(
+        "recipe",
+        "Recipe",
+        {
+            "file": m.task.file,
+            "said": [field for field in fields if not field.default],
+            "unsaid": [field for field in fields if field.default],
+        },
+    )
+
+
+def around(m: Material) -> Section | None:
+    """What it is made from, and what is made of it."""
+    if len(m.around) < 2:
+        return None
+    return Section("lineage", "Lineage", {"picture": lineage.picture(m.around, f"Lineage of {m.task.name}")})
+
+
+def made(m: Material) -> Section:
+    """Everything that decides its bytes, and how to get them again."""
+    lock = m.lock
+    return Section(
+        "made",
+        "How it was made",
+        {
+            "label": m.task.label,
+            "target": m.task.target,
+            "key": lock.key,
+            "code": lock.facts.code,
+            "inputs": lock.facts.inputs,
+            "tools": lock.facts.tools,
+            "outputs": lock.outputs,
+            "seconds": lock.seconds,
+        },
+    )
+
+
+ENDING = (recipe, around, made)

@@ -1,0 +1,105 @@
+"""Pages: which artifacts have one, what it is made of, and when it is drawn anew.
+
+A page is a view: it enters no key and no digest, and may be deleted at any time. It is older than it should be when the lock of its
+artifact, of what that is made from or of what is made of it is newer. To give a kind a page: its row in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from punie_build import layout
+from punie_build.errors import PunieError
+from punie_build.graph import Task, tasks
+from punie_build.planning import plan
+from punie_build.publishing import put
+from punie_build.recipe import Recipe
+from punie_build.reporting import adapters, data, evals, index, lineage, written
+from punie_build.reporting.material import Section
+from punie_build.reporting.project import Project
+
+Make = Callable[[Any], Section | None]
+
+
+class Kind(Struct, frozen=True):
+    """How the pages of a kind are made: what gathers their material, and their sections in order; `facts` are for programs: a
+    file of the target."""
+
+    gather: Callable[..., Any]
+    sections: Sequence[Make]
+    facts: str = ""
+
+
+KINDS: dict[str, Kind] = {
+    "dataset": Kind(data.gather, data.SECTIONS, "stats.json"),
+    "stage": Kind(data.gather, data.SECTIONS, "stats.json"),
+    "mix": Kind(data.gather, data.SECTIONS, "stats.json"),
+    "tokens": Kind(data.gather_tokens, data.TOKENS, "stats.json"),
+    "adapter": Kind(adapters.gather, adapters.SECTIONS),
+    "eval": Kind(evals.gather_eval, evals.EVAL),
+    "comparison": Kind(evals.gather, evals.SECTIONS, "comparison.json"),
+}
+
+
+def project_of(root: Path, recipe: Recipe) -> Project:
+    """The artifacts of a recipe as they are now."""
+    return Project(root, plan(root, list(tasks(recipe))), recipe.suites)
+
+
+def refresh(project: Project, wanted: Iterable[Task] | None = None) -> Iterator[str]:
+    """Draw the pages that are older than what they show, or those `wanted`, and the index; lines on what could not be drawn."""
+    for task in _old(project) if wanted is None else wanted:
+        try:
+            draw(project, task)
+        except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a build
+            yield f"{layout.page(task.kind, task.name)}: not drawn: {error or type(error).__name__}"
+    put(project.root, layout.INDEX, _index(project).encode())
+
+
+def draw(project: Project, task: Task) -> None:
+    """Draw the page of a current artifact."""
+    put(project.root, layout.page(task.kind, task.name), page(project, task).encode())
+
+
+def page(project: Project, task: Task) -> str:
+    """The page of a current artifact, as HTML."""
+    from punie_build.reporting.page import Page, render
+
+    kind = KINDS[task.kind]
+    near = tuple(lineage.around(project.nodes, task.label))
+    material = kind.gather(project, task, lock=project.lock(task), around=near)
+    facts = (project.folder(task) / kind.facts).read_bytes() if kind.facts else b""
+    sections = tuple(section for make in kind.sections if (section := make(material)))
+    return render(Page(title=task.name, kicker=task.kind, doc=task.doc, sections=sections, facts=facts))
+
+
+def _index(project: Project) -> str:
+    from punie_build.reporting.page import Page, render
+
+    material = index.gather(project)
+    sections = tuple(section for make in index.SECTIONS if (section := make(material)))
+    return render(Page(title=material.name, kicker="all artifacts", sections=sections, up=False))
+
+
+def _old(project: Project) -> list[Task]:
+    """The current artifacts whose pages are not there, or older than what they show."""
+    locks = {label: written(project.root, layout.lock(each.task.target)) for label, each in project.planned.items()}
+    newest = dict(locks)  # of an artifact and all that it is made from
+    for label, each in project.planned.items():
+        newest[label] = max([newest[label], *(newest[need] for need in each.task.needs if need in newest)])
+    after = dict(locks)  # and of all that is made of it
+    for label, each in reversed(project.planned.items()):
+        for need in each.task.needs:
+            if need in after:
+                after[need] = max(after[need], after[label])
+    return [
+        each.task
+        for label, each in project.planned.items()
+        if each.how == "current"
+        and each.task.kind in KINDS
+        and written(project.root, layout.page(each.task.kind, each.task.name)) < max(newest[label], after[label])
+    ]

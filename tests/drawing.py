@@ -1,0 +1,177 @@
+"""A project with every kind of artifact, made in a second: its data is real, training and asking are played."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+
+from punie_build import build, digests, layout, locks, states, tokenfiles
+from punie_build.answers import Proof
+from punie_build.build import Made, Work
+from punie_build.checks import Answer, Asked
+from punie_build.graph import Task, tasks
+from punie_build.loading import load
+from punie_build.locks import Lock
+from punie_build.steps import steps
+from punie_build.suites import oracle
+from punie_build.tokens import Tokens
+
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 240 }
+description = "synthetic editor conversations"
+
+[stage.english]
+from = "sample"
+filters = [{ type = "language", languages = ["en"] }, { type = "python-version", min = "3.10" }, { type = "ends-with-assistant" }]
+
+[mix.all]
+from = ["english", { name = "hand-authored", weight = 2.0 }]
+split = { valid = 0.1 }
+
+[adapter.tuned]
+base = "nano"
+data = "all"
+iters = 300
+learning_rate = 1e-3
+warmup = 30
+lora = { rank = 16 }
+gates = [{ metric = "valid_loss", max = 0.6 }]
+
+[adapter.gentle]
+base = "nano"
+data = "all"
+iters = 300
+learning_rate = 2e-4
+
+[comparison.tuned]
+arms = ["nano", "gentle", "tuned"]
+suite = "tool-calling"
+gates = [{ metric = "tuned.low", min = 0.0 }, { metric = "tuned.share", min = 0.9 }]
+"""
+
+
+CANARIES = {"nano": "198aad66099a", "gentle": "77f0c2d9e1b4", "tuned": "c403ab447463"}
+
+
+def tokens(work: Work) -> Made:
+    """Tokens of made-up lengths, one row for each real row."""
+    stats = {}
+    for side in ("train", "valid"):
+        lines = (work.root / work.task.inputs[0] / f"{side}.jsonl").read_bytes().splitlines()
+        writer = tokenfiles.Writer()
+        for number, line in enumerate(lines, 1):
+            size = len(line) // 5
+            writer.add(number, Tokens(tuple(range(size)), tuple(k % 3 == 0 for k in range(size))))
+        writer.save(work.out / f"{side}.safetensors")
+        count = sum(len(line) // 5 for line in lines)
+        stats[side] = {
+            "rows": len(lines),
+            "tokens": count,
+            "learnt": count // 3,
+            "cut": 2,
+            "dropped": 0,
+            "mute": 1,
+            "longest": 800,
+        }
+    (work.out / "stats.json").write_text(json.dumps(stats))
+    return Made("tokens", {name: float(value) for name, value in stats["train"].items()})
+
+
+def adapter(work: Work) -> Made:
+    """A training that was best at 250 of 300 batches."""
+    gentle = work.task.name != "tuned"
+    loss = {
+        k: (1.2 if gentle else 0.45) + 2.1 / (1 + k / 25) + (0.0015 * (k - 250) if k > 250 else 0) for k in range(301)
+    }
+    events = [{"event": "start", "rows": {"train": 308, "valid": 34}, "layers": 4, "batching": "bucket"}]
+    for k in range(0, 301, 10):
+        if k:
+            rate = 1e-3 * min(k / 30, 1)
+            events.append(
+                {
+                    "event": "train",
+                    "iteration": k,
+                    "loss": loss[k] * (0.85 + 0.1 * (k % 3)),
+                    "learning_rate": rate,
+                    "tokens": k * 700,
+                }
+            )
+        if k % 50 == 0:
+            events.append({"event": "valid", "iteration": k, "loss": loss[k], "accuracy": 1 - loss[k] / 3})
+    chosen = 300 if gentle else 250
+    end = {
+        "published": "last" if gentle else "best",
+        "iteration": chosen,
+        "iterations": 300,
+        "valid_loss": loss[chosen],
+        "valid_loss_last": loss[300],
+    }
+    events.append({"event": "end", **end, "updates": 300, "epochs": 3.9, "tokens": 210_000, "padding": 0.06})
+    (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    (work.out / "adapters.safetensors").write_bytes(work.task.name.encode())
+    (work.out / "adapter_config.json").write_text("{}")
+    return Made("adapter", {"valid_loss": loss[chosen], "valid_loss_start": loss[0], "rows": 308.0, "epochs": 3.9})
+
+
+def answered(arm: str, suite, says: str = "") -> list[Answer]:
+    """The base fails most cases, each adapter fewer; in ways that are all different. `says` is what they say as well."""
+    found = []
+    for number, case in enumerate(suite.case):
+        right = oracle(case)
+        good = {"nano": number % 7 == 0, "gentle": number % 3 == 0, "tuned": number % 4 != 1}[arm]
+        if good:
+            raw = f"{says}<tool_call>{right.calls}</tool_call>" if right.calls else f"{says}{right.content}"
+            found.append(msgspec.structs.replace(right, raw=raw))
+        elif number % 5 == 0:
+            found.append(Answer(case=case.id, raw=f'{says}<tool_call>{{"name": "read', malformed=True, finish="length"))
+        elif right.calls and number % 2:
+            wrong = tuple(Asked(each.name, each.arguments | {"path": "src/other.py"}) for each in right.calls)
+            found.append(Answer(case=case.id, raw=f"{says}<tool_call>{wrong}</tool_call>", calls=wrong))
+        else:
+            words = f"{says}I would look into that file first, and then tell you."
+            found.append(Answer(case=case.id, raw=words, content=words))
+    return found
+
+
+def played(recipe, says: str = ""):
+    """The steps of a recipe; those that need MLX are played."""
+
+    def answers(work: Work) -> Made:
+        arm, suite = work.task.spec.arm, recipe.suites[work.task.spec.suite]
+        given = answered(arm, suite, says)
+        proof = Proof(arm=arm, canary=CANARIES[arm], base_canary=CANARIES["nano"], parse_failures=int(arm == "nano"))
+        (work.out / "answers.jsonl").write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in given))
+        (work.out / "proof.json").write_bytes(msgspec.json.encode(proof))
+        return Made("answers", {"answers": len(given), "errors": 0})
+
+    return {**steps(recipe), "tokens": tokens, "adapter": adapter, "answers": answers}
+
+
+def project(root: Path, text: str = RECIPE, says: str = "") -> Path:
+    """A project of this recipe with everything built."""
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes" / "all.toml").write_text(text)
+    recipe = load(root)
+    work = played(recipe, says)
+    for task in tasks(recipe):
+        if task.kind in PLAYED:
+            play(root, task, work[task.kind])
+        else:
+            build.build(root, task, work[task.kind])
+    return root
+
+
+PLAYED = {"tokens": 2.1, "adapter": 337.2, "answers": 14.3}  # kind -> the seconds its lock says
+
+
+def play(root: Path, task: Task, step: build.Step) -> None:
+    """Make a target without the stage layer, which would wait until nobody else on this machine trains."""
+    out, facts = root / task.target, states.facts(root, task)
+    out.mkdir(parents=True, exist_ok=True)
+    metrics = step(Work(root=root, task=task, out=out, logs=root / layout.logs(task.target))).metrics
+    outputs = digests.of_target(out, task.target)
+    lock = Lock(key=facts.key, facts=facts, outputs=outputs, metrics=metrics, seconds=PLAYED[task.kind])
+    locks.write(root / layout.lock(task.target), lock)
