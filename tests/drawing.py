@@ -15,7 +15,6 @@ from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.locks import Lock
 from punie_build.steps import steps
-from punie_build.suites import oracle
 from punie_build.tokens import Tokens
 
 RECIPE = """
@@ -116,20 +115,33 @@ def adapter(work: Work) -> Made:
     return Made("adapter", {"valid_loss": loss[chosen], "valid_loss_start": loss[0], "rows": 308.0, "epochs": 3.9})
 
 
+def rightly(case) -> Answer:
+    """What every check of a case asks for."""
+    rights = [right for check in case.checks if (right := check.right())]
+    words = " ".join(["Fine.", *(word for right in rights for word in right.words)])
+    return Answer(case=case.id, content=words, calls=tuple(call for right in rights for call in right.calls))
+
+
+def written(calls) -> str:
+    """Calls as a model writes them."""
+    shown = ({"name": each.name, "arguments": each.arguments} for each in calls)
+    return "".join(f"<tool_call>\n{json.dumps(each)}\n</tool_call>" for each in shown)
+
+
 def answered(arm: str, suite, says: str = "") -> list[Answer]:
     """The base fails most cases, each adapter fewer; in ways that are all different. `says` is what they say as well."""
     found = []
     for number, case in enumerate(suite.case):
-        right = oracle(case)
+        right = rightly(case)
         good = {"nano": number % 7 == 0, "gentle": number % 3 == 0, "tuned": number % 4 != 1}[arm]
         if good:
-            raw = f"{says}<tool_call>{right.calls}</tool_call>" if right.calls else f"{says}{right.content}"
+            raw = says + (written(right.calls) or right.content)
             found.append(msgspec.structs.replace(right, raw=raw))
         elif number % 5 == 0:
             found.append(Answer(case=case.id, raw=f'{says}<tool_call>{{"name": "read', malformed=True, finish="length"))
         elif right.calls and number % 2:
             wrong = tuple(Asked(each.name, each.arguments | {"path": "src/other.py"}) for each in right.calls)
-            found.append(Answer(case=case.id, raw=f"{says}<tool_call>{wrong}</tool_call>", calls=wrong))
+            found.append(Answer(case=case.id, raw=says + written(wrong), calls=wrong))
         else:
             words = f"{says}I would look into that file first, and then tell you."
             found.append(Answer(case=case.id, raw=words, content=words))

@@ -73,7 +73,8 @@ def project(built, tmp_path) -> Path:
 
 def test_what_is_current_is_counted_and_nothing_is_left_at_the_root(project):
     assert doit(project).startswith("6 artifacts: 6 current")
-    assert {path.name for path in project.iterdir()} - {"__pycache__"} == {".punie", "data", "dodo.py", "recipes"}
+    here = {path.name for path in project.iterdir()} - {"__pycache__"}
+    assert here == {".punie", "data", "dodo.py", "recipes", "reports"}
 
 
 def test_the_reasons_come_before_the_work_and_what_is_cut_off_is_said(project):

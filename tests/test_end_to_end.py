@@ -102,7 +102,7 @@ ALL = {
 def test_doit_builds_everything_from_recipe_to_report(built):
     project, output = built
     assert ran(output) == ALL
-    page = (project / "reports/tiny/report.html").read_text()
+    page = (project / "reports/comparison-tiny.html").read_text()
     assert "By category" in page
     assert "Where the data went" in page
     assert "<polyline" in page
@@ -168,7 +168,7 @@ def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
     edit(project, "[stage.en]", '[dataset.mine]\nsource = { type = "local", path = "mine.jsonl" }\n\n[stage.en]')
     output = doit(project, code=1)
     assert "mine.jsonl:2: not JSON" in output
-    assert (project / "reports/tiny/report.html").exists()
+    assert (project / "reports/comparison-tiny.html").exists()
     assert not (project / "data/mine").exists()
 
 

@@ -1,75 +1,42 @@
+"""Pages as values and as text. In a browser they are opened by test_pages.py."""
+
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
+import drawing
 import pytest
-from punie_build.reporting.sections import SECTIONS
 
-from punie_build.checks import Answer, Calls, Expected, NoCall
+from punie_build import layout, locks, states
 from punie_build.comparing import compared, sentence
-from punie_build.data_steps import Sifted, Stats
 from punie_build.errors import IdentityError
 from punie_build.evaluating import Scores
-from punie_build.reporting import charts
-from punie_build.reporting.material import Material
-from punie_build.reporting.page import render, visible
-from punie_build.scoring import Scored, score
-from punie_build.suites import Case, Suite
+from punie_build.graph import tasks
+from punie_build.loading import load
+from punie_build.reporting import behind, charts, evals, lineage, pages
+from punie_build.reporting import page as pages_page
+from punie_build.reporting.lineage import Node
+from punie_build.reporting.material import Section, asked, plain
+from punie_build.reporting.page import Page, Texts, cut, render, visible
+from punie_build.scoring import Scored
 
-EVIL = "<script>document.title='owned'</script></pre></details><img src=x onerror=alert(1)>\x1b[31m\u202eevil\x00\ud800 & \"quotes\""
+EVIL = "<script>document.title='owned'</script></pre></textarea></details><img src=x onerror=alert(1)>\x1b[31m\u202eevil\x00 & \"quotes\"\n"
 
 
-def material(
-    gained: int = 30, n: int = 60, raw: str = "fine", canaries: tuple[str, str] = ("aaaa", "bbbb")
-) -> Material:
-    cases = tuple(
-        Case(id=f"case-{k}", category="calls" if k % 3 else "words", prompt=f"question {k}", checks=(NoCall(),))
-        for k in range(n)
-    )
-    suite = Suite(case=cases)
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    """A project whose models say evil things, with all its pages."""
+    root = drawing.project(tmp_path_factory.mktemp("drawn"), says=EVIL)
+    assert [*pages.refresh(project := pages.project_of(root, load(root)), project.tasks)] == []
+    return root
 
-    def arm(name: str, passes: int, canary: str) -> Scores:
-        scored = tuple(
-            Scored(
-                case=case.id,
-                category=case.category,
-                score=float(k < passes),
-                passes=int(k < passes),
-                failure="" if k < passes else "wrong tool",
-                reason="" if k < passes else raw,
-            )
-            for k, case in enumerate(cases)
-        )
-        return Scores(arm=name, suite="s", cases=scored, canary=canary, base_canary="aaaa")
 
-    arms = [arm("nano", 10, canaries[0]), arm("tuned", 10 + gained, canaries[1])]
-    answers = {case.id: Answer(case=case.id, raw=raw, content=raw) for case in cases}
-    events = [
-        {"event": "start", "rows": {"train": 9, "valid": 3}},
-        *({"event": "valid", "iteration": k, "loss": 2.0 / (k + 1)} for k in (0, 10)),
-        {"event": "train", "iteration": 10, "loss": 0.3},
-        {
-            "event": "end",
-            "published": "best",
-            "iteration": 0,
-            "iterations": 10,
-            "epochs": 2.0,
-            "valid_loss": 2.0,
-            "valid_loss_last": 0.2,
-        },
-    ]
-    data = (("raw", Stats({"train": Sifted(seen=10, kept=8, dropped={"language": 2})}, categories={}, sources={})),)
-    return Material(
-        result=compared("cmp", arms),
-        suite=suite,
-        scores=tuple(arms),
-        answers=(answers, answers),
-        data=data,
-        curves=(("tuned", events),),
-    )
+def read(root: Path, name: str) -> str:
+    return (root / "reports" / f"{name}.html").read_text(encoding="utf-8")
 
 
 class Outline(HTMLParser):
@@ -79,138 +46,272 @@ class Outline(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.handlers: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.links += [str(value) for name, value in attrs if name in ("src", "href") or name.startswith("on")]
+        self.links += [str(value) for name, value in attrs if name in ("src", "href")]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
-def test_the_page_stands_alone_and_says_the_verdict_first():
-    page = render(material())
+NAMES = ("index", "dataset-sample", "stage-english", "mix-all", "adapter-tuned", "tokens-all@nano-assistant-2048",
+         "answers-tuned@tool-calling", "eval-tuned@tool-calling", "comparison-tuned")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_stands_alone_and_holds_nothing_that_acts(drawn, name):
+    page = read(drawn, name)
     outline = Outline(page)
-    assert not outline.links
-    assert "script" not in outline.tags
     assert "://" not in page
-    assert outline.tags.count("h1") == 1
-    assert outline.tags.count("main") == 1
+    assert not outline.handlers
+    assert "img" not in outline.tags
+    assert outline.tags.count("h1") == outline.tags.count("main") == 1
+    assert all((drawn / "reports" / link.replace("%40", "@")).exists() for link in outline.links), "links lead to pages"
+    assert not re.search(r"[\x00-\x08\x1b\u202a-\u202e\ud800-\udfff]", page)
+    assert "Content-Security-Policy" in page
+    assert str(drawn) not in page
+
+
+def test_what_came_out_is_said_first_and_with_its_interval(drawn):
+    page = read(drawn, "comparison-tuned")
     assert (
-        page.index("Improved: tuned +50%")
+        page.index("Improved: tuned +59%")
+        < page.index("1 of 2 gates shut")
+        < page.index("79 of 104 cases, 95 % interval 67% to 83%")
         < page.index("By category")
         < page.index("Every case")
         < page.index("Training")
+        < page.index("Who answered")
     )
-    assert page.count('class="case ') + page.count('class="case"') == 60
-    assert "95 % interval" in page
-    assert "bbbb" in page
+    assert page.count('<details class="case') == 104
+    assert page.index("▼ worse</span>") < page.index("▲ better</span>") < page.index("✗ both fail</span>")
+    assert "doit comparison:tuned" in page
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])
+    assert facts["arms"] == ["nano", "gentle", "tuned"]
 
 
-def test_what_a_model_says_can_do_nothing_in_the_page():
-    page = render(material(raw=EVIL))
-    outline = Outline(page)
-    assert "script" not in outline.tags
-    assert "img" not in outline.tags
-    assert not re.search(r"[\x00-\x08\x1b\u202a-\u202e\ud800-\udfff]", page)
-    assert "&lt;script&gt;" in page
-    page.encode("utf-8")
+def test_a_data_page_tells_what_went_and_shows_it(drawn):
+    page = read(drawn, "stage-english")
+    stats = json.loads((drawn / "data/english/stats.json").read_text())
+    lost = {reason: count for side in stats["splits"].values() for reason, count in side["dropped"].items()}
+    assert lost
+    for reason in lost:
+        assert f'<span class="tag">{reason}</span>' in page
+    assert page.count('<article class="row">') >= len(lost)
+    assert "Nobody looked for" in page
+    assert "<rect" in page
+    mixed = read(drawn, "mix-all")
+    assert mixed.index("dataset:sample") < mixed.index("stage:english") < mixed.index("mix:all")
+    assert "hand-authored</th>" in mixed
 
 
-def test_a_megabyte_on_one_line_is_readable():
-    page = render(material(raw="x" * 10**6, n=2))
-    assert "overflow-wrap: anywhere" in page
+def test_an_adapter_page_marks_what_was_published(drawn):
+    page = read(drawn, "adapter-tuned")
+    assert "published: 0.641" in page
+    assert "last: 0.687" in page
+    assert "after 250 of 300 batches: the best" in page
+    assert '79</td><td class="number">104</td><td class="number">76%' in page
+    assert page.index("lora.rank") < page.index("fields the recipe leaves as they are") < page.index("grad_checkpoint")
+
+
+def test_the_index_names_every_artifact_with_its_state(drawn, tmp_path):
+    project = pages.project_of(drawn, load(drawn))
+    page = read(drawn, "index")
+    assert f"All {len(project.tasks)} artifacts are current" in page
+    for task in project.tasks:
+        assert f'href="{project.href(task)}"' in page
+    states.forget(drawn, project.planned["adapter:tuned"].task)
+    try:
+        assert [*pages.refresh(pages.project_of(drawn, load(drawn)))] == []
+        page = read(drawn, "index")
+        assert "artifacts are not current" in page
+        assert "adapter, stale" in page
+    finally:
+        (drawn / layout.forgotten("adapters/tuned")).unlink()
+        [*pages.refresh(pages.project_of(drawn, load(drawn)))]
+
+
+def test_what_is_not_current_is_not_shown_with_what_is(drawn):
+    """An eval of other weights says nothing of the adapter that is here."""
+    place = drawn / "answers/tuned@tool-calling/answers.jsonl"
+    kept = place.read_bytes()
+    place.write_bytes(kept.replace(b"look into", b"look onto", 1))
+    try:
+        project = pages.project_of(drawn, load(drawn))
+        assert "No current eval has asked tuned" in pages.page(project, project.planned["adapter:tuned"].task)
+    finally:
+        place.write_bytes(kept)
+
+
+def times(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (root / "reports").glob("*.html")}
+
+
+def test_only_pages_of_what_was_made_since_and_of_what_shows_it_are_drawn_anew(drawn):
+    targets = [task.target for task in tasks(load(drawn))]
+    assert not behind(drawn, targets)
+    before = times(drawn)
+    path = drawn / layout.lock("adapters/tuned")
+    newest = max(before.values()) + 10**9
+    os.utime(path, ns=(newest, newest))
+    assert behind(drawn, targets)
+    [*pages.refresh(pages.project_of(drawn, load(drawn)))]
+    assert {name for name, time in times(drawn).items() if time != before[name]} == {
+        "index.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
+        "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
+        "eval-tuned@tool-calling.html", "comparison-tuned.html",
+    }  # fmt: skip
+
+
+def test_pages_are_no_part_of_anything(drawn):
+    for task in tasks(load(drawn)):
+        assert states.state(drawn, task) == "current"
+        lock = locks.read(drawn / layout.lock(task.target))
+        assert not any(name.endswith((".html", "README.md")) for name in lock.outputs)
 
 
 def test_few_cases_are_not_sold_as_a_difference():
-    result = compared("c", list(material(gained=2, n=14).scores))
+    def arm(name: str, passes: int, n: int, canary: str) -> Scores:
+        cases = tuple(
+            Scored(
+                case=f"{k}",
+                category="c",
+                score=float(k < passes),
+                passes=int(k < passes),
+                failure="" if k < passes else "no call",
+            )
+            for k in range(n)
+        )
+        return Scores(arm=name, suite="s", cases=cases, canary=canary, base_canary="a")
+
+    result = compared("c", [arm("nano", 10, 14, "a"), arm("tuned", 12, 14, "b")])
     assert result.deltas[0].verdict == "inconclusive"
     assert "no difference found" in sentence(result.deltas[0], 14, "nano")
     assert "find differences from" in sentence(result.deltas[0], 14, "nano")
-    worse = compared("c", list(reversed(material().scores)))
-    assert worse.deltas[0].verdict == "regressed"
-
-
-def test_arms_of_equal_canary_are_refused():
+    assert compared("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).deltas[0].verdict == "regressed"
     with pytest.raises(IdentityError, match="answer from the same weights"):
-        material(canaries=("aaaa", "aaaa"))
+        compared("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
 
 
-def test_scoring_needs_only_the_answers():
-    suite = Suite(case=(Case(id="a", category="c", prompt="p", checks=(Calls(calls=(Expected(name="f"),)),)),))
-    assert score(suite, {"a": Answer(case="a", raw="hm", content="hm")})[0].failure == "no call"
+# what is said
 
 
-def test_every_section_has_its_template_and_every_template_its_section():
-    from punie_build.reporting import page
+def test_much_that_is_said_is_packed_and_what_is_endless_is_cut():
+    page = Page(
+        title="t",
+        kicker="k",
+        sections=(
+            Section(
+                "samples",
+                "Rows",
+                {
+                    "rows": [
+                        {"side": "train", "turns": [("user", text)]}
+                        for text in ("x" * 5_000_000, *(f"{k} {EVIL}" * 300 for k in range(200)))
+                    ]
+                },
+            ),
+        ),
+    )
+    text = render(page)
+    assert len(text) < 250_000
+    assert 'id="packed"' in text
+    small = render(Page(title="t", kicker="k", sections=page.sections[:0]))
+    assert 'id="packed"' not in small
+    assert cut([("", "a" * 20_000)])[-1][1] == "\n[... 8,000 letters more ...]"
+    assert cut([("", "abc"), ("", ""), ("ins", "d")]) == [("", "abc"), ("ins", "d")]
 
-    folder = page._environment().loader
-    found = {name.removesuffix(".html.j2") for name in folder.list_templates() if name.endswith(".html.j2")}
-    assert found == {"page"} | {section.__name__ for section in SECTIONS}
 
-
-def test_a_chart_has_axes_a_name_and_its_points():
-    picture = charts.lines([charts.Line("v", "valid", ((0, 2.0), (300, 0.4)))], "Loss <of> v", "iteration", "loss")
-    assert "Loss &lt;of&gt; v" in picture
-    assert picture.count("<circle") == 2
-    assert charts.ticks(300) == [0, 100, 200, 300]
-    assert charts.ticks(2.1) == [0, 0.5, 1.0, 1.5, 2.0]
-    assert charts.lines([], "t", "x", "y") == ""
+def test_what_is_said_is_marked_and_escaped():
+    texts = Texts(packing=False)
+    assert texts.said("") == "<pre>(nothing)</pre>"
+    assert texts.said([("", "a<b"), ("ins", "<i>"), ("del", "\x1b")]) == (
+        "<pre>a&lt;b<ins>&lt;i&gt;</ins><del>␛001b</del></pre>"
+    )
+    packing = Texts(packing=True)
+    assert packing.said("a") + packing.said("b") == '<pre data-text="0"></pre><pre data-text="1"></pre>'
+    assert packing.store == [[("", "a")], [("", "b")]]
 
 
 def test_control_characters_are_shown():
-    assert visible("a\x1b[1m\u202eb\tc\n") == "a␛001b[1m␛202eb\tc\n"
+    assert visible("a\x1b[1m\u202eb\tc\n\ud800\x00") == "a␛001b[1m␛202eb\tc\n␛d800␛0000"
 
 
-@pytest.mark.skipif(
-    not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium on this machine"
-)
-@pytest.mark.filterwarnings("ignore")
-def test_a_browser_opens_the_page_from_a_file_and_it_works(tmp_path):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
+def test_words_are_held_against_words():
+    assert evals.words('read(path="a.py")', 'read(path="b.py")') == (
+        ("", 'read(path="'), ("del", "a"), ("ins", "b"), ("", '.py")'),
+    )  # fmt: skip
+    assert evals.words("same", "same") == (("", "same"),)
+    assert evals.words("x", "y " * 1000) == (("", "y " * 1000),)
 
-    (tmp_path / "report.html").write_text(render(material(raw=EVIL.replace("\ud800", ""))), encoding="utf-8")
-    options = Options()
-    options.binary_location = shutil.which("chromium")
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    try:
-        browser.get("about:blank")
-        browser.get_log("performance")  # what the browser asks for itself
-        browser.get((tmp_path / "report.html").as_uri())
-        assert browser.title == "cmp on s"
-        assert browser.get_log("browser") == []
-        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        asked = [
-            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
-        ]
-        assert [url for url in asked if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
-        better = browser.find_elements(By.CSS_SELECTOR, ".state-better")
-        assert len(better) == 30
-        assert better[0].is_displayed()
-        browser.find_element(By.ID, "show-better").click()
-        assert not better[0].is_displayed()
-        worst = browser.find_element(By.CSS_SELECTOR, ".state-both-fail summary")
-        worst.click()
-        assert "<script>document" in browser.find_element(By.CSS_SELECTOR, ".state-both-fail pre").text
-        light = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-        browser.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-        )
-        assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") != light
-        browser.set_window_size(390, 800)
-        assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    finally:
-        browser.quit()
+
+def test_a_recipe_is_shown_field_by_field(drawn):
+    fields = {field.name: field for field in asked(load(drawn).artifacts["adapter", "tuned"].spec)}
+    assert (fields["lora.rank"].value, fields["lora.rank"].default) == ("16", False)
+    assert (fields["lora.scale"].value, fields["lora.scale"].default) == ("20", True)
+    assert "gates" not in fields
+    assert plain({"type": "language", "languages": ["en"]}) == "language: languages = en"
+
+
+# pictures
+
+
+def test_a_chart_has_axes_a_name_and_its_points():
+    line = charts.Line("v", "valid", ((0, 2.0), (300, 0.4)))
+    picture = charts.lines([line], "Loss <of> v", "batch", "loss", [charts.Mark("best <1>", 300, 0.4)])
+    assert "Loss &lt;of&gt; v" in picture
+    assert "best &lt;1&gt;" in picture
+    assert picture.count('<circle class="valid"') == 2
+    assert charts.ticks(300) == [0, 100, 200, 300]
+    assert charts.ticks(2.1) == [0, 0.5, 1.0, 1.5, 2.0]
+    assert charts.ticks(0.00105, 3) == [0, 0.0005, 0.001]
+    assert charts.lines([], "t", "x", "y") == charts.histogram([], "t", "x") == ""
+
+
+def test_a_histogram_counts_every_value_once():
+    values = [*range(100), 640, 640]
+    picture = charts.histogram(values, "t", "tokens")
+    assert sum(int(count) for count in re.findall(r": (\d+)</title>", picture)) == len(values)
+
+
+def boxes(picture: str) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(x), float(y))
+        for x, y, name in re.findall(r'<rect x="(\d+)" y="([\d.]+)".*?class="name"[^>]*>([^<]*)<', picture)
+    }
+
+
+def test_lineage_goes_from_left_to_right_and_no_two_boxes_touch():
+    of = {
+        "a": (),
+        "b": (),
+        "c": ("a",),
+        "d": ("a", "b"),
+        "e": ("c", "d"),
+        "f": ("a", "e"),
+        "g": ("e",),
+        "h": ("g", "b"),
+    }
+    nodes = [Node(label=name, kind="stage", name=name, of=some) for name, some in of.items()]
+    at = boxes(lineage.facts(nodes, "t")["picture"])
+    assert set(at) == set(of)
+    assert all(at[name][0] > at[other][0] for name, some in of.items() for other in some)
+    for one in of:
+        for two in of:
+            if one < two and at[one][0] == at[two][0]:
+                assert abs(at[one][1] - at[two][1]) >= lineage.HEIGHT
+
+
+def test_what_is_around_an_artifact_is_all_before_and_after_it():
+    of = {"a": (), "b": ("a",), "c": ("b",), "d": ("a",), "e": ("c", "d")}
+    nodes = [Node(label=name, kind="stage", name=name, of=some) for name, some in of.items()]
+    assert [node.label for node in lineage.around(nodes, "c")] == ["a", "b", "c", "e"]
+    assert [node.label for node in lineage.around(nodes, "c") if node.here] == ["c"]
+
+
+def test_every_template_is_drawn_by_a_section():
+    folder = Path(pages_page.__file__).parent
+    sources = "".join(path.read_text() for path in folder.glob("*.py"))
+    named = set(re.findall(r'Section\(\s*"([a-z]+)"', sources))
+    assert {path.name.removesuffix(".html.j2") for path in folder.glob("templates/*.j2")} == named | {"page", "parts"}

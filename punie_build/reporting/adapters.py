@@ -153,4 +153,4 @@ def curves(m: Adapter) -> Section:
     )
 
 
-SECTIONS = (common.gates, numbers, evals, curves, data.funnel, *common.ENDING)
+SECTIONS = (numbers, common.gates, evals, curves, data.funnel, *common.ENDING)

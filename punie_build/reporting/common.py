@@ -26,8 +26,8 @@ def recipe(m: Material) -> Section:
         "Recipe",
         {
             "file": m.task.file,
-            "said": [field for field in fields if not field.default],
-            "unsaid": [field for field in fields if field.default],
+            "fields": [field for field in fields if not field.default],
+            "defaults": [field for field in fields if field.default],
         },
     )
 
@@ -36,7 +36,7 @@ def around(m: Material) -> Section | None:
     """What it is made from, and what is made of it."""
     if len(m.around) < 2:
         return None
-    return Section("lineage", "Lineage", {"picture": lineage.picture(m.around, f"Lineage of {m.task.name}")})
+    return Section("lineage", "Lineage", lineage.facts(m.around, f"Lineage of {m.task.name}"))
 
 
 def made(m: Material) -> Section:

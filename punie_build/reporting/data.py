@@ -187,7 +187,7 @@ def samples(m: Data) -> Section:
     return Section("samples", "Rows", {"rows": m.kept})
 
 
-SECTIONS = (common.gates, numbers, funnel, reasons, findings, categories, lengths, samples, *common.ENDING)
+SECTIONS = (numbers, common.gates, funnel, reasons, findings, categories, lengths, samples, *common.ENDING)
 
 
 class Tokens(Material, frozen=True, kw_only=True):
@@ -226,4 +226,4 @@ def token_numbers(m: Tokens) -> Section:
     return Section("numbers", "", {"cards": cards})
 
 
-TOKENS = (common.gates, token_numbers, lengths, funnel, *common.ENDING)
+TOKENS = (token_numbers, common.gates, lengths, funnel, *common.ENDING)

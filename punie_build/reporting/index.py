@@ -19,6 +19,10 @@ NUMBERS = {  # kind -> what to say of its metrics, first that is there
     "mix": (("examples", "{:,.0f} examples"),),
     "tokens": (("tokens", "{:,.0f} tokens"),),
     "adapter": (("valid_loss", "validation loss {:.3f}"),),
+    "choice": (("valid_loss", "validation loss {:.3f}"),),
+    "grid": (("settings", "{:.0f} settings"), ("valid_loss", "best {:.3f}")),
+    "model": (("bits_per_weight", "{:.1f} bits a weight"), ("gain_retained", "{:.0%} of the gain kept")),
+    "answers": (("answers", "{:.0f} answers"),),
     "eval": (("passed", "{:.0f}"), ("cases", "of {:.0f} cases passed")),
 }
 
@@ -87,8 +91,9 @@ def states(m: Index) -> Section:
 
 def graph(m: Index) -> Section | None:
     """What is made from what."""
-    picture = lineage.picture(m.nodes, f"Lineage of {m.name}: what is made from what")
-    return Section("lineage", "Lineage", {"picture": picture}) if m.nodes else None
+    if not m.nodes:
+        return None
+    return Section("lineage", "Lineage", lineage.facts(m.nodes, f"Lineage of {m.name}: what is made from what"))
 
 
 TITLES = {
@@ -96,11 +101,13 @@ TITLES = {
     "grid": "Grids",
     "eval": "Evals",
     "model": "Models",
+    "choice": "Choices",
     "adapter": "Adapters",
-    "tokens": "Tokens",
     "mix": "Mixes",
     "stage": "Stages",
     "dataset": "Datasets",
+    "tokens": "Data in tokens",
+    "answers": "Answers",
 }
 
 

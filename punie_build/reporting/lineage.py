@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from typing import Any
 
 from msgspec import Struct, structs
 
-WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 172, 40, 44, 12, 6
+WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 158, 40, 36, 12, 6
 SWEEPS = 8
-LETTERS = 23  # that fit into a box
+LETTERS = 20  # that fit into a box
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -36,10 +37,8 @@ class Place(Struct):
     node: Node | None = None
 
 
-def picture(nodes: Sequence[Node], title: str) -> str:
-    """The graph as an SVG in which every box is a link. Nodes come after what they are made from."""
-    if not nodes:
-        return ""
+def facts(nodes: Sequence[Node], title: str) -> dict[str, Any]:
+    """The graph as an SVG in which every box is a link, and how many pixels wide it is. Nodes come after what they are made from."""
     places, edges = _places(nodes)
     layers: list[list[str]] = [[] for _ in range(max(place.layer for place in places.values()) + 1)]
     for name, place in places.items():
@@ -52,10 +51,11 @@ def picture(nodes: Sequence[Node], title: str) -> str:
     high = max(place.y for place in places.values()) + HEIGHT + EDGE
     lines = [f'<path d="{_curve(places[a], places[b])}"/>' for a, b in edges]
     boxes = [_box(place, place.node) for place in places.values() if place.node]
-    return (
-        f'<svg class="lineage" viewBox="0 0 {wide:.0f} {high:.0f}" style="width:{wide:.0f}px" role="group" '
-        f'aria-label="{escape(title)}"><g class="edges" aria-hidden="true">{"".join(lines)}</g>{"".join(boxes)}</svg>'
+    picture = (
+        f'<svg class="lineage" viewBox="0 0 {wide} {high:.0f}" width="{wide}" role="group" aria-label="{escape(title)}">'
+        f'<g class="edges" aria-hidden="true">{"".join(lines)}</g>{"".join(boxes)}</svg>'
     )
+    return {"picture": picture, "wide": wide}
 
 
 def _places(nodes: Sequence[Node]) -> tuple[dict[str, Place], list[tuple[str, str]]]:

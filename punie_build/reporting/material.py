@@ -47,7 +47,7 @@ def asked(spec: Any, prefix: str = "") -> Iterator[Asked]:
             continue
         if isinstance(value, Struct) and not value.__struct_config__.tag:
             yield from asked(value, f"{name}.")
-        elif isinstance(value, tuple) and value and all(isinstance(item, Struct) for item in value):
+        elif isinstance(value, tuple) and any(isinstance(item, Struct) for item in value):
             yield from (Asked(f"{name}[{index}]", plain(item), False) for index, item in enumerate(value))
         else:
             default = field.default if field.default is not NODEFAULT else None

@@ -18,7 +18,7 @@ from punie_build.graph import Task, tasks
 from punie_build.planning import plan
 from punie_build.publishing import put
 from punie_build.recipe import Recipe
-from punie_build.reporting import adapters, data, evals, index, lineage, written
+from punie_build.reporting import adapters, answers, data, evals, grids, index, lineage, models, written
 from punie_build.reporting.material import Section
 from punie_build.reporting.project import Project
 
@@ -40,6 +40,10 @@ KINDS: dict[str, Kind] = {
     "mix": Kind(data.gather, data.SECTIONS, "stats.json"),
     "tokens": Kind(data.gather_tokens, data.TOKENS, "stats.json"),
     "adapter": Kind(adapters.gather, adapters.SECTIONS),
+    "choice": Kind(adapters.gather, adapters.SECTIONS, "choice.json"),
+    "grid": Kind(grids.gather, grids.SECTIONS, "ranking.json"),
+    "model": Kind(models.gather, models.SECTIONS),
+    "answers": Kind(answers.gather, answers.SECTIONS, "proof.json"),
     "eval": Kind(evals.gather_eval, evals.EVAL),
     "comparison": Kind(evals.gather, evals.SECTIONS, "comparison.json"),
 }

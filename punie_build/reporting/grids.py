@@ -1,0 +1,119 @@
+"""Grid pages: the settings by validation loss, which of them cannot be told from the best, and what each value makes.
+
+To add a section: a function, its template, and its place in `SECTIONS`, which is the order on the page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from punie_build import ranking
+from punie_build.graph import Task
+from punie_build.ranking import Place, Ranking
+from punie_build.reporting import common
+from punie_build.reporting.material import Material, Section, plain
+from punie_build.reporting.project import Project
+from punie_build.spec import canonical
+
+
+class Grid(Material, frozen=True, kw_only=True):
+    """A grid's page: its ranking, and the places of the pages of its cells by their names."""
+
+    ranking: Ranking
+    links: dict[str, str]
+
+
+def gather(project: Project, task: Task, **more: Any) -> Grid:
+    """The material of a grid's page."""
+    found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=Ranking)
+    cells = [project.planned[label].task for label in task.needs]
+    return Grid(task=task, ranking=found, links={cell.name: project.href(cell) for cell in cells}, **more)
+
+
+def named(setting: dict[str, Any]) -> str:
+    """A setting in words."""
+    return ", ".join(f"{axis.rpartition('.')[2]} {plain(value)}" for axis, value in setting.items()) or "the only one"
+
+
+def winner(m: Grid) -> Section:
+    """Which setting is the best, and how sure that is."""
+    level = sum(not place.apart for place in m.ranking.places)
+    known = m.ranking.chance is not None
+    return Section(
+        "winner",
+        "",
+        {
+            "best": named(m.ranking.places[0].setting),
+            "sentence": ranking.sentence(m.ranking),
+            "sure": known and level == 1,
+            "chance": m.ranking.chance,
+            "seeds": m.ranking.seeds,
+        },
+    )
+
+
+def places(m: Grid) -> Section:
+    """All settings, the best first."""
+    low = min(place.low for place in m.ranking.places)
+    wide = max(place.high for place in m.ranking.places) - low or 1.0
+    rows = [
+        {
+            "place": place,
+            "name": named(place.setting),
+            "runs": [(run, m.links.get(run.cell, "")) for run in place.runs],
+            "left": (place.low - low) / wide,
+            "right": (place.high - low) / wide,
+            "at": (place.mean - low) / wide,
+        }
+        for place in m.ranking.places
+    ]
+    return Section("places", "Settings", {"rows": rows, "seeds": m.ranking.seeds})
+
+
+def heat(m: Grid) -> Section | None:
+    """Two axes as a table: the darker, the lower the loss; a ring around what cannot be told from the best."""
+    if len(m.ranking.axes) != 2:
+        return None
+    (one, down), (two, across) = m.ranking.axes.items()
+    means = [place.mean for place in m.ranking.places]
+    low, wide = min(means), max(means) - min(means) or 1.0
+    found = {(canonical(p.setting.get(one)), canonical(p.setting.get(two))): p for p in m.ranking.places}
+    rows = []
+    for value in down:
+        cells = [_cell(found.get((canonical(value), canonical(other))), low, wide) for other in across]
+        rows.append({"value": plain(value), "cells": cells})
+    facts = {
+        "down": one,
+        "across": two,
+        "values": [plain(value) for value in across],
+        "rows": rows,
+        "seeds": m.ranking.seeds,
+    }
+    return Section("heat", "Two axes", facts)
+
+
+def _cell(place: Place | None, low: float, wide: float) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    return {
+        "mean": place.mean,
+        "half": (place.high - place.low) / 2,
+        "warm": 1 - (place.mean - low) / wide,
+        "level": not place.apart,
+    }
+
+
+def effects(m: Grid) -> Section | None:
+    """What each value of an axis makes, whatever the others are."""
+    rows = [
+        {"axis": axis, "value": plain(effect.value), "effect": effect}
+        for axis, some in m.ranking.effects.items()
+        for effect in some
+        if len(some) > 1
+    ]
+    return Section("effects", "What each value makes", {"rows": rows}) if rows else None
+
+
+SECTIONS = (winner, common.gates, places, heat, effects, common.around, common.made)
