@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from punie_build.batching import Batching, Coverage, Order, coverage
-from punie_build.gates import Gate
+from punie_build.gates import Allow, Gate, unknown
 from punie_build.optimizers import Adam, AnyOptimizer, AnySchedule, Constant, CosineDecay, Linear
 from punie_build.spec import Spec
 
@@ -71,7 +71,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     Every `steps_per_eval` batches and at the end the whole validation split is asked, or its first `val_batches`. `early_stop`: end
     when so many validations in a row found nothing better. `keep`: whether the best adapter or the last is published.
-    `save_every` batches all is kept that training needs to go on after a kill.
+    `allow`: looks of the preflight that are no errors here. `save_every` batches all is kept that training needs to go on after a kill.
     """
 
     base: str
@@ -106,11 +106,12 @@ class Adapter(Spec, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     report_to: tuple[Literal["wandb", "swanlab", "tensorboard"], ...] = ()
     project_name: str = ""
+    allow: Allow = ()
     gates: tuple[Gate, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
-        wrong = []
+        wrong = unknown(self.allow)
         if self.num_layers == 0:
             wrong.append("num_layers 0 adapts nothing - use -1 for all layers")
         if sum(limit is not None for limit in (self.iters, self.epochs, self.tokens)) > 1:
@@ -164,6 +165,18 @@ class Tokenized(Spec, frozen=True, kw_only=True):
     def name(self) -> str:
         parts = [f"{self.data}@{self.base}", self.mask, str(self.max_seq_length)]
         return "-".join(parts + ([] if self.too_long == "truncate" else [self.too_long]))
+
+
+class Preflight(Spec, frozen=True, kw_only=True):
+    """What the rows of a dataset tell of a training on this base, before it: what all adapters of both share."""
+
+    base: str
+    data: str
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}@{self.base}"
 
 
 def tokenized(spec: Adapter) -> Tokenized:

@@ -35,6 +35,19 @@ def present(root: Path, base: Base) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
+def at_hand(root: Path, base: Base) -> Path | None:
+    """The model's folder, if nothing has to be downloaded for it."""
+    if not base.hub:
+        return present(root, base)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(base.hub, revision=base.revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
 def identity(root: Path, base: Base, pointers: bool = False) -> str:
     """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder;
     `absent` where there are no weights. `pointers`: a Git LFS pointer stands for its file."""

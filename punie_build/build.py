@@ -69,6 +69,16 @@ Step = Callable[[Work], Made]
 NEW = "not built before"
 
 
+class Careful(Struct, frozen=True):
+    """A step that looks first: `ready` raises what would go wrong, before it waits for its turn."""
+
+    ready: Callable[[Work], None]
+    step: Step
+
+    def __call__(self, work: Work) -> Made:
+        return self.step(work)
+
+
 class BadMetricError(PunieError):
     """A number that came out is infinite or none: no gate could be held to it."""
 
@@ -123,6 +133,22 @@ def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome
     )
 
 
+def stash(root: Path, task: Task, step: Step) -> Lock:
+    """Make a target for the store alone, if it is not there: what a look before the build makes, the build need not."""
+    work = Work(root=root, task=task, out=root / layout.staging(task.target), logs=root / layout.logs(task.target))
+    with _guard(work):
+        old = locks.read(root / layout.lock(task.target))
+        now = states.facts(root, task, old)
+        if found := store.find(root, now.key, old):
+            return found
+        try:
+            lock, _ = _run(work, step, old, now, ())
+            store.put(root, work.out, lock)
+        finally:
+            shutil.rmtree(work.out, ignore_errors=True)
+    return lock
+
+
 def _hold(task: Task, lock: Lock, said: str = "") -> None:
     """Raise UnexpectedError if the numbers are not those that the recipe expects. What was made waits in the store."""
     place, _, _ = task.label.partition(":")
@@ -160,6 +186,8 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
     if lost := [place for place in work.task.gone if not (work.root / place).exists()]:
         raise ChangedError(f"{', '.join(lost)}: temporary, and not there any more - build again")
     _empty(work.out)
+    if isinstance(step, Careful):
+        step.ready(work)
     with turns.turn(work.task.kind, tools.device(), work.say):
         started = time.monotonic()
         made = step(structs.replace(work, facts=now))

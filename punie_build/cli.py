@@ -22,6 +22,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from punie_build import digests, layout, locks
 from punie_build.errors import PunieError, RecipeError, UseError, did_you_mean
@@ -48,15 +49,41 @@ def check(root: Path, options: Options) -> int:
 
 
 def plan(root: Path, options: Options) -> int:
-    """What a build would do, in its order, and about how long it would take. Builds nothing."""
+    """What a build would do, in its order, about how long it would take, and what would go wrong. Builds nothing."""
     from punie_build import planning
+    from punie_build.preflight import before
+    from punie_build.steps import steps
 
     planned = planning.plan(root, _chosen(root, options.targets))
+    seen = before.outlook(root, planned, steps(load(root))["preflight"])
     for each in planned:
         if each.how != "current":
             print(f"{each.task.label:<36} {each.forecast}")
+            if line := seen.lines.get(each.task.label):
+                print(f"{'':<36} {line}")
     print(planning.total(planned))
+    print("".join(f"{line}\n" for line in _said(seen)), end="")
+    if any(finding.level == "error" for finding in seen.findings):
+        return 2
     return 0 if all(each.how == "current" for each in planned) else 1
+
+
+def _said(seen: Any) -> Iterator[str]:
+    """What an outlook found, for people: each with the name that a recipe may allow it by."""
+    if seen.findings:
+        yield ""
+        yield from (f"{finding.level}[{finding.look}] {finding}" for finding in seen.findings)
+        errors = sum(finding.level == "error" for finding in seen.findings)
+        counts = [
+            f"{n} {word}{'s' if n > 1 else ''}"
+            for word, n in (("error", errors), ("warning", len(seen.findings) - errors))
+            if n
+        ]
+        yield ", ".join(counts) + (
+            ": an error stops what needs it; an adapter may `allow` a look by its name" if errors else ""
+        )
+    if seen.unseen:
+        yield f"not looked at, because not here yet: {', '.join(seen.unseen)}"
 
 
 def why(root: Path, options: Options) -> int:

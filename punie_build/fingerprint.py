@@ -36,6 +36,7 @@ STEPS = {
 }
 VERSIONS = {
     "tokens": 1,
+    "preflight": 1,
     "adapter": 3,
     "model": 1,
     "answers": 1,

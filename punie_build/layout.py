@@ -9,6 +9,7 @@ FOLDERS = {
     "stage": "data",
     "mix": "data",
     "tokens": "data",
+    "preflight": "preflight",
     "adapter": "adapters",
     "model": "models",
     "choice": "adapters",

@@ -123,6 +123,7 @@ REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the n
     "adapter": {"base": ("base",), "data": DATA},
     "model": {"adapter": ADAPTERS, "base": ("base",)},
     "tokens": {"base": ("base",), "data": DATA},
+    "preflight": {"base": ("base",), "data": DATA},
     "answers": {"arm": ARMS, "suite": SUITES},
     "eval": {"arm": ARMS, "suite": SUITES, "serving.draft": ("base",)},
     "comparison": {"arms": ARMS, "suite": SUITES, "serving.draft": ("base",)},

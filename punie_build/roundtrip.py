@@ -20,14 +20,19 @@ from punie_build import jsonl, rendering
 from punie_build.examples import SPLITS, Example, view
 
 SHOWN = 3
+FORMLESS = "calls, which the base's chat template has no form for"
+UNREAD = "calls that the server "
+
+
+MARKUP = re.compile(r"<tool_call>|<function=|<functioncall>|```json")
 
 
 class Counts:
-    """What is odd, by kind: how often, and where first."""
+    """What is odd, by kind: how often, and where first. Of all turns with `calls`, the server would read so many as they are (`read`)."""
 
     def __init__(self) -> None:
         self.odd: dict[str, list[str]] = {}
-        self.rows = 0
+        self.rows = self.calls = self.read = 0
         self.tokens: list[int] = []
 
     def add(self, kind: str, place: str) -> None:
@@ -61,7 +66,8 @@ def turns(render: Any, messages: list[dict[str, Any]], tools: Any) -> Iterator[t
             yield after[len(before) :], wanted
 
 
-def look(tokenizer: Any, render: Any, example: Example, place: str, counts: Counts) -> None:
+def look(tokenizer: Any, render: Any, example: Example, place: str, counts: Counts, written: bool = False) -> None:
+    """Count a row. `written`: its calls may stand in what the assistant says, as text."""
     messages, tools = rendering.conversation(example)
     counts.rows += 1
     try:
@@ -70,18 +76,36 @@ def look(tokenizer: Any, render: Any, example: Example, place: str, counts: Coun
         counts.add(f"the base's chat template refuses them ({str(error).splitlines()[0][:80]})", place)
         return
     counts.tokens.append(len(tokenizer.encode(text, add_special_tokens=False)))
-    if not any(message.get("tool_calls") for message in messages):
-        return
-    if not tokenizer.has_tool_calling:
-        counts.add("calls, which the base's chat template has no form for", place)
+    calling = sum(bool(message.get("tool_calls")) for message in messages)
+    counts.calls += calling
+    if calling and not tokenizer.has_tool_calling:
+        counts.add(FORMLESS, place)
         return
     try:
         for turn, wanted in turns(render, messages, tools):
             if calls(tokenizer, turn, tools) != wanted:
-                counts.add("calls that the server would read otherwise than they are", place)
-                return
+                counts.add(f"{UNREAD}would read otherwise than they are", place)
+                break
+            counts.read += 1
     except Exception as error:  # and so can a parser
-        counts.add(f"calls that the server could not read back ({type(error).__name__})", place)
+        counts.add(f"{UNREAD}could not read back ({type(error).__name__})", place)
+    if written:
+        in_words(tokenizer, messages, tools, place, counts)
+
+
+def in_words(tokenizer: Any, messages: list[dict[str, Any]], tools: Any, place: str, counts: Counts) -> None:
+    """Count the turns whose words hold calls in some markup."""
+    for message in messages:
+        if message["role"] == "assistant" and MARKUP.search(message.get("content") or ""):
+            counts.calls += 1
+            try:
+                read = tokenizer.has_tool_calling and calls(tokenizer, message["content"], tools)
+            except Exception:  # a parser can fail in any way
+                read = None
+            if read:
+                counts.read += 1
+            else:
+                counts.add(f"{UNREAD}would take for words", place)
 
 
 def main(base: str, folder: Path, out: Path) -> None:

@@ -117,7 +117,7 @@ def run(root: Path, capsys, *arguments: str) -> tuple[int, str]:
 
 def bare(root: Path) -> None:
     """As a checkout without data: recipes and locks, nothing else."""
-    for top in ("data", "adapters", "reports", "raw", ".punie"):
+    for top in ("data", "preflight", "adapters", "reports", "raw", ".punie"):
         for folder in (root / top, *(root / top).glob("*")) if top in ("raw", ".punie") else (root / top).glob("*"):
             if folder.is_dir():
                 shutil.rmtree(folder)
@@ -127,25 +127,25 @@ def bare(root: Path) -> None:
 
 
 def test_what_was_built_is_current_at_every_level(root, capsys):
-    assert run(root, capsys) == (0, "recipes: 7 current\n")
+    assert run(root, capsys) == (0, "recipes: 8 current\n")
     code, said = run(root, capsys, "--outputs", "--conformance", "--gate")
     assert (code, said.splitlines()) == (
         0,
         [
-            "recipes: 7 current",
-            "outputs: 6 current, 1 not here or nothing to check",
-            "conformance: 6 current, 1 not here or nothing to check",
-            "gates: 7 not here or nothing to check",
+            "recipes: 8 current",
+            "outputs: 7 current, 1 not here or nothing to check",
+            "conformance: 7 current, 1 not here or nothing to check",
+            "gates: 8 not here or nothing to check",
         ],
     )
 
 
 def test_a_checkout_without_data_says_the_same(root, capsys):
     bare(root)
-    assert run(root, capsys) == (0, "recipes: 7 current\n")
+    assert run(root, capsys) == (0, "recipes: 8 current\n")
     code, said = run(root, capsys, "--outputs", "--conformance")
     assert code == 0
-    assert "outputs: 7 not here or nothing to check" in said
+    assert "outputs: 8 not here or nothing to check" in said
     assert found(root, "outputs")[0].lines == ("data/sample is not here",)
     assert not (root / ".punie").exists()
 
@@ -157,7 +157,7 @@ def test_an_edited_parameter_is_told_old_and_new_and_what_is_behind_it_is_not_st
     assert said.splitlines() == [
         "STALE   stage:en  (recipes)",
         "          recipe.filters[min-messages].messages: 2 -> 3",
-        "recipes: 6 current, 1 stale",
+        "recipes: 7 current, 1 stale",
     ]
 
 
@@ -312,11 +312,9 @@ def test_another_base_is_stale(root):
 def test_a_base_that_is_not_in_the_checkout_is_believed(root):
     edit(root, '[adapter.v1]\nbase = "nano"', '[base.big]\npath = "models/big"\n\n[adapter.v1]\nbase = "big"')
     (root / "data/all@nano-assistant-2048.lock.json").rename(root / "data/all@big-assistant-2048.lock.json")
-    relock(
-        root,
-        "tokens:all@big-assistant-2048",
-        recipe=lock_of(root, "tokens:all@big-assistant-2048").facts.recipe | {"base": "big"},
-    )
+    (root / "preflight/all@nano.lock.json").rename(root / "preflight/all@big.lock.json")
+    for label in ("tokens:all@big-assistant-2048", "preflight:all@big"):
+        relock(root, label, recipe=lock_of(root, label).facts.recipe | {"base": "big"})
     inputs = lock_of(root, "adapter:v1").facts.inputs
     tokens = {"data/all@big-assistant-2048": inputs.pop("data/all@nano-assistant-2048")}
     relock(
@@ -430,11 +428,11 @@ GATED = '[mix.all]\ngates = [{ metric = "%s", %s }]\n'
 )
 def test_a_gate_is_open_or_shut_with_data_and_without(root, capsys, metric, bounds, told):
     edit(root, "[mix.all]\n", GATED % (metric, bounds))
-    assert run(root, capsys) == (0, "recipes: 7 current\n"), "a gate changes no artifact"
+    assert run(root, capsys) == (0, "recipes: 8 current\n"), "a gate changes no artifact"
     for _ in range(2):
         code, said = run(root, capsys, "--gate")
         assert code == (2 if told else 0)
-        assert (told or "1 current, 6 not here or nothing to check") in said
+        assert (told or "1 current, 7 not here or nothing to check") in said
         bare(root)
 
 

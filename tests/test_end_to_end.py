@@ -90,6 +90,7 @@ ALL = {
     "dataset:hand-authored",
     "mix:all",
     "tokens:all@nano-assistant-2048",
+    "preflight:all@nano",
     "adapter:tiny",
     "answers:nano@few",
     "answers:tiny@few",

@@ -144,7 +144,14 @@ def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
     text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
     labels = [task.label for task in tasks(load(recipes(text)))]
     both = [f"{kind}:{arm}@tool-calling" for arm in ("nano", "v") for kind in ("answers", "eval")]
-    assert labels == ["dataset:d", "tokens:d@nano-assistant-2048", "adapter:v", *both, "comparison:c"]
+    assert labels == [
+        "dataset:d",
+        "tokens:d@nano-assistant-2048",
+        "preflight:d@nano",
+        "adapter:v",
+        *both,
+        "comparison:c",
+    ]
     labels = [task.label for task in tasks(load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")))]
     assert "eval:mine" in labels
     assert "eval:v@tool-calling" not in labels

@@ -23,6 +23,7 @@ MAKERS: dict[str, tuple[Needs, Make]] = {  # kind -> the artifacts that must be 
     "stage": (data.needs, data.data),
     "mix": (data.needs, data.data),
     "tokens": (training.tokens_needs, training.tokens),
+    "preflight": (training.tokens_needs, training.preflight),
     "adapter": (training.adapter_needs, training.adapter),
     "model": (models.needs, models.model),
     "grid": (grids.cells, grids.grid),

@@ -1,9 +1,9 @@
-"""Training in the graph: tokens and adapters."""
+"""Training in the graph: tokens, preflights and adapters."""
 
 from __future__ import annotations
 
 from punie_build import layout
-from punie_build.adapters import Adapter, Tokenized, tokenized
+from punie_build.adapters import Adapter, Preflight, Tokenized, tokenized
 from punie_build.graph.task import ROWS, Task, label, task
 from punie_build.recipe import DATA, Described, Recipe
 
@@ -11,13 +11,13 @@ NAMES = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
 
 def tokens_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The data that is written in tokens."""
+    """The data that is written in tokens, or looked at."""
     return [recipe.find(DATA, described.spec.data)]
 
 
 def adapter_needs(_recipe: Recipe, described: Described) -> list[Described]:
-    """The tokens it is trained on."""
-    return [tokens_of(described)]
+    """The tokens it is trained on, and a look at the rows before."""
+    return [tokens_of(described), preflight_of(described)]
 
 
 def tokens_of(described: Described) -> Described:
@@ -38,6 +38,39 @@ def tokens(recipe: Recipe, described: Described) -> Task:
     )
 
 
+def preflight_of(described: Described) -> Described:
+    """The look at the rows that adapters of one base and data share."""
+    spec = Preflight(base=described.spec.base, data=described.spec.data)
+    return Described("preflight", spec.name, spec, described.file)
+
+
+def preflight(recipe: Recipe, described: Described) -> Task:
+    """What is asked later of whoever learns these rows decides it, too."""
+    spec: Preflight = described.spec
+    return task(
+        described,
+        f"what is odd about {spec.data}, as {spec.base} reads it",
+        needs=(label(recipe, spec.data),),
+        inputs=(layout.target("dataset", spec.data),),
+        reads=ROWS,
+        base=recipe.find(("base",), spec.base).spec,
+        config={"suites": {name: recipe.suite_digest(name) for name in _asked(recipe, spec)}},
+    )
+
+
+def _asked(recipe: Recipe, spec: Preflight) -> list[str]:
+    """The suites that the adapters of this base and data are asked, by themselves, in a grid, or fused into a model."""
+    adapters = {d.name for d in recipe.of("adapter") if (d.spec.base, d.spec.data) == (spec.base, spec.data)}
+    arms = adapters | {d.name for d in recipe.of("model") if d.spec.adapter in adapters}
+    arms |= {name.partition("@")[0] for name in arms}
+    found = set()
+    for described in recipe.artifacts.values():
+        suite = getattr(described.spec, "suite", None)
+        named = getattr(described.spec, "arms", None) or (getattr(described.spec, "arm", None),)
+        found |= {suite} if suite and arms.intersection(named) else set()
+    return sorted(found)
+
+
 def adapter(recipe: Recipe, described: Described) -> Task:
     spec: Adapter = described.spec
     how = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
@@ -46,7 +79,7 @@ def adapter(recipe: Recipe, described: Described) -> Task:
     return task(
         described,
         doc,
-        needs=(read.label,),
+        needs=(read.label, preflight_of(described).label),
         inputs=(layout.target("tokens", read.name),),
         reads=("train.safetensors", "valid.safetensors"),
         base=recipe.find(("base",), spec.base).spec,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from punie_build import workers
-from punie_build.build import Made, Step, Work
+from punie_build.build import Careful, Made, Step, Work
 from punie_build.recipe import Recipe
 from punie_build.serving import Warm
 from punie_build.steps import data, evals, grids, models, training
@@ -28,7 +28,8 @@ def steps(recipe: Recipe) -> dict[str, Step]:
         "stage": partial(workers.run, partial(data.stage, suites)),
         "mix": partial(workers.run, data.mix),
         "tokens": training.tokens,
-        "adapter": partial(alone, training.adapter),
+        "preflight": partial(training.preflight, suites),
+        "adapter": Careful(training.ready, partial(alone, training.adapter)),
         "model": partial(alone, models.model),
         "grid": grids.grid,
         "choice": grids.choice,

@@ -1,4 +1,4 @@
-"""Steps of training: tokens and adapters."""
+"""Steps of training: tokens, preflights and adapters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import msgspec
 
 from punie_build import blas, children, layout, training
 from punie_build.build import Made, Work
-from punie_build.steps.base import base
+from punie_build.preflight import before
+from punie_build.steps.base import Suites, base
 
 
 def tokens(work: Work) -> Made:
@@ -33,6 +34,40 @@ def tokens_said(stats: dict[str, dict[str, int]]) -> tuple[str, dict[str, float]
     return said, {name: float(value) for name, value in train.items()}
 
 
+def preflight(suites: Suites, work: Work) -> Made:
+    """A look at the rows as the base reads them; what is odd is said here, once for all that are trained on them."""
+    asked = {
+        name: {"system": suites[name].system, "prompts": suites[name].prompts()} for name in work.task.config["suites"]
+    }
+    job = {
+        "base": str(base(work)),
+        "name": work.task.spec.base,
+        "data": str(work.root / work.task.inputs[0]),
+        "where": work.task.inputs[0],
+        "suites": asked,
+        "mixed": work.task.needs[0].startswith("mix:"),
+        "out": str(work.out),
+    }
+    place = work.logs / "job.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(msgspec.json.encode(job))
+    children.run("punie_build.preflight.looking", [str(place)], work.logs / "looking.log")
+    told = msgspec.json.decode((work.out / "findings.json").read_bytes())
+    found = before.findings(work.out / "findings.json")
+    counts = {f"{level}s": sum(each.level == level for each in found) for level in ("error", "warning")}
+    lines = [f"{each.level}: {each}" for each in found]
+    facts = told["facts"]
+    said = f"{facts['rows']} rows looked at: " + (
+        ", ".join(f"{n} {word}" for word, n in counts.items()) if found else "nothing odd"
+    )
+    return Made("\n   ".join([*lines, said]), facts | counts)
+
+
+def ready(work: Work) -> None:
+    """Raise what would go wrong with an adapter's training."""
+    before.check(work.root, work.task, base(work), work.say)
+
+
 def adapter(work: Work) -> Made:
     assert work.facts is not None
     tokens, spec = work.root / work.task.inputs[0], work.task.spec
@@ -41,7 +76,7 @@ def adapter(work: Work) -> Made:
         work.say(f"only {count} training examples - fewer than {training.FEWEST} are mostly learnt by heart")
     if advice := blas.advice():
         work.say(advice)
-    before = training.train(
+    done = training.train(
         training.Training(
             root=work.root,
             base=base(work),
@@ -54,4 +89,4 @@ def adapter(work: Work) -> Made:
         work.say,
     )
     said, metrics = training.summary(work.out)
-    return Made(said + (f"; went on after {before}" if before else ""), metrics | {"went_on_after": before})
+    return Made(said + (f"; went on after {done}" if done else ""), metrics | {"went_on_after": done})
