@@ -84,8 +84,8 @@ def _input(root: Path, task: Task, place: str, lock: Lock, held: Held) -> str:
     recorded = lock.facts.inputs.get(place, NOT_HERE)
     if place in held:
         other = held[place]
-        return digests.of_listing(other.outputs, task.reads) if other else recorded
-    here = digests.of_input(root, place, task.reads, pointers=True)
+        return digests.of_listing(other.outputs, task.reads_in(place)) if other else recorded
+    here = digests.of_input(root, place, task.reads_in(place), pointers=True)
     return recorded if here == "absent" else here
 
 

@@ -16,7 +16,19 @@ import msgspec
 from punie_build import grids, layout, models, suite_files
 from punie_build.adapters import tokenized
 from punie_build.errors import RecipeError, did_you_mean
-from punie_build.recipe import ADAPTERS, DATA, FAMILIES, KINDS, REFERS, SUITES, Dataset, Described, Recipe, references
+from punie_build.recipe import (
+    ADAPTERS,
+    BASES,
+    DATA,
+    FAMILIES,
+    KINDS,
+    REFERS,
+    SUITES,
+    Dataset,
+    Described,
+    Recipe,
+    references,
+)
 from punie_build.sources import Local
 from punie_build.suites import Suite
 from punie_build.validation import mistakes
@@ -40,6 +52,7 @@ def load(root: Path) -> Recipe:
     if not loader.problems:
         loader.choose()
         loader.circles()
+    if not loader.problems:
         loader.models(root)
     if loader.problems:
         raise RecipeError(loader.problems)
@@ -154,38 +167,46 @@ class _Loader:
                     self.problems.append(f"{where}.{key}: no {told} is called '{name}'{did_you_mean(name, known)}")
 
     def circles(self) -> None:
-        """Only data can be made from itself: stages and mixes refer to data."""
-        nodes = {name: described for (kind, name), described in self.artifacts.items() if kind in DATA}
-        sorter = TopologicalSorter(
-            {
-                name: [other for _, kinds, other in described.references() if kinds == DATA]
-                for name, described in nodes.items()
-            }
-        )
+        """What is made from itself: stages and mixes from data, adapters and models from one another."""
+        made = (*DATA, *ADAPTERS, "model")
+        nodes = {described.label: described for (kind, _), described in self.artifacts.items() if kind in made}
+        edges = {
+            label: [f"{kind}:{name}" for _, kinds, name in described.references() for kind in kinds]
+            for label, described in nodes.items()
+        }
+        for described in self._of("choice"):
+            grid = self.artifacts["grid", described.spec.grid].spec
+            edges[described.label] = [f"{grid.of}:{cell.name}" for cell in grid.cells]
         try:
-            sorter.prepare()
+            TopologicalSorter({label: [to for to in tos if to in nodes] for label, tos in edges.items()}).prepare()
         except CycleError as error:
-            circle = error.args[1]
-            self.problems.append(
-                f"{nodes[circle[0]].where}: made from itself: {' -> '.join(circle)} - break the circle"
-            )
+            circle = [nodes[label] for label in error.args[1]]
+            names = " -> ".join(described.name for described in circle)
+            self.problems.append(f"{circle[0].where}: made from itself: {names} - break the circle")
 
     def models(self, root: Path) -> None:
         """Models whose base, where it is at hand, cannot become them, or whose folder is a base's."""
-        bases = {described.name: described.spec for described in self._of("base")}
-        own = {PurePosixPath(str(base.path)): name for name, base in bases.items() if base.path}
+        own = {PurePosixPath(str(base.spec.path)): base for base in self._of("base") if base.spec.path}
         for described in self._of("model"):
-            spec = described.spec
             place = layout.target("model", described.name)
-            if name := own.get(PurePosixPath(place)):
-                self.problems.append(f"{described.where}: {place} is the folder of base.{name} - choose another name")
-            adapter = Recipe(self.artifacts, {}).find(ADAPTERS, spec.adapter) if spec.adapter else None
-            base = bases[adapter.spec.base if adapter else spec.base]
-            folder = layout.nano() if base.embedded else root / base.path if base.path else None
+            if base := own.get(PurePosixPath(place)):
+                self.problems.append(
+                    f"{described.where}: {place} is the folder of base.{base.name} - choose another name"
+                )
+            spec = self.beginning(described).spec
+            folder = layout.nano() if spec.embedded else root / spec.path if spec.path else None
             with suppress(OSError, ValueError):  # what is no model is told where it is used
                 told = json.loads((folder / "config.json").read_bytes()) if folder else None
-                if isinstance(told, dict) and (why := models.unwritable(spec, told.get("model_type"))):
+                if isinstance(told, dict) and (why := models.unwritable(described.spec, told.get("model_type"))):
                     self.problems.append(f"{described.where}.{why}")
+
+    def beginning(self, described: Described) -> Described:
+        """The base that a model or an adapter goes back to."""
+        recipe = Recipe(self.artifacts, {})
+        while described.kind != "base":
+            base = described.spec.base
+            described = recipe.find(BASES, base) if base else recipe.find(ADAPTERS, described.spec.adapter)
+        return described
 
     def _of(self, kind: str) -> Iterator[Described]:
         return (described for (other, _), described in self.artifacts.items() if other == kind)

@@ -74,7 +74,7 @@ def _wanted(planned: Sequence[Planned]) -> Iterator[str]:
 
 def _planned(root: Path, task: Task, coming: Coming, wanted: Collection[str] = ()) -> Planned:
     lock = locks.read(root / layout.lock(task.target))
-    inputs = {place: _input(root, place, task.reads, coming) for place in task.inputs}
+    inputs = {place: _input(root, place, task.reads_in(place), coming) for place in task.inputs}
     unknown = [place for place, digest in inputs.items() if digest == UNKNOWN]
     # taken to come out as they were, if they were there
     inputs |= {place: lock.facts.inputs[place] for place in unknown if lock and place in lock.facts.inputs}

@@ -54,5 +54,5 @@ def _dependency(task: Task, name: str, value: str) -> dict[str, Any]:
         return {"name": name, "uri": f"pkg:huggingface/{repo}@{commit}", "digest": {"gitCommit": commit}}
     if task.kind == "dataset" and PurePosixPath(name).suffix:
         return {"name": name, "digest": {"sha256": value}}
-    files = MODEL if name == "base" else task.reads
+    files = MODEL if name == "base" else task.reads_in(name)
     return {"name": name, "digest": {"dirHash": value}} | ({"annotations": {"files": [*files]}} if files else {})

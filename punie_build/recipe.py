@@ -113,6 +113,7 @@ KINDS: dict[str, type[Spec]] = {
     "eval": Eval,
     "comparison": Comparison,
 }
+BASES = ("base", "model")
 DATA, SUITES, REPORTS = ("dataset", "stage", "mix"), ("suite",), ("eval", "comparison")
 ADAPTERS = ("adapter", "choice")
 ARMS = ("base", *ADAPTERS, "model")
@@ -120,10 +121,10 @@ FAMILIES = (DATA, ARMS, SUITES, REPORTS)
 REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the names in that field may be
     "stage": {"from": DATA},
     "mix": {"from": DATA},
-    "adapter": {"base": ("base",), "data": DATA},
+    "adapter": {"base": BASES, "data": DATA},
     "model": {"adapter": ADAPTERS, "base": ("base",)},
-    "tokens": {"base": ("base",), "data": DATA},
-    "preflight": {"base": ("base",), "data": DATA},
+    "tokens": {"base": BASES, "data": DATA},
+    "preflight": {"base": BASES, "data": DATA},
     "answers": {"arm": ARMS, "suite": SUITES},
     "eval": {"arm": ARMS, "suite": SUITES, "serving.draft": ("base",)},
     "comparison": {"arms": ARMS, "suite": SUITES, "serving.draft": ("base",)},

@@ -33,8 +33,8 @@ def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
 def read(root: Path, task: Task, place: str) -> str:
     """The digest of what a task reads there. A temporary target that is gone is what its lock says of it."""
     if place in task.gone and not there(root, place) and (lock := locks.read(root / layout.lock(place))):
-        return digests.of_listing(lock.outputs, task.reads)
-    return digests.of_input(root, place, task.reads)
+        return digests.of_listing(lock.outputs, task.reads_in(place))
+    return digests.of_input(root, place, task.reads_in(place))
 
 
 def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock: Lock | None = None) -> Facts:
@@ -81,9 +81,14 @@ def changes(task: Task, lock: Lock, now: Facts) -> tuple[str, ...]:
 
 
 def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
-    """The identity of the base a task starts from, if any, among its inputs; and of the one that drafts for it."""
+    """The identity of the base a task starts from, if any, among its inputs, unless it is made here and is one of them; and of the one
+    that drafts for it."""
     named = {"base": task.base, "draft": task.draft}
-    return {name: bases.identity(root, each, pointers) for name, each in named.items() if each}
+    return {
+        name: bases.identity(root, each, pointers)
+        for name, each in named.items()
+        if each and each.path not in task.inputs
+    }
 
 
 def state(root: Path, task: Task) -> str:

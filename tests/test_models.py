@@ -14,7 +14,7 @@ from mlx_lm.models import llama
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 
-from punie_build import digests, layout, locks, modelfiles
+from punie_build import digests, layout, locks, modelfiles, states
 from punie_build.adapters import Adapter, Lora
 from punie_build.build import build
 from punie_build.errors import ModelError, RecipeError
@@ -355,3 +355,43 @@ def test_a_poor_likeness_is_told():
     assert line.startswith("gain retained 75.0%, agreement 47.0%: too little is left of v1")
     [line] = warnings(Model(adapter="v1", bits=8), {"unquantised": [], "measured": {"agreement": 0.99, "tokens": 9.0}})
     assert line.startswith("v1 is no better than its base")
+
+
+CHAIN = """
+[dataset.d]
+source = { type = "sample" }
+[model.b4]
+base = "nano"
+bits = 4
+[adapter.a]
+base = "b4"
+data = "d"
+[model.a6]
+adapter = "a"
+bits = 6
+[eval.e]
+arm = "a"
+suite = "tool-calling"
+"""
+
+
+def test_an_adapter_may_start_from_a_model(recipes):
+    root = recipes(CHAIN)
+    found = {task.label: task for task in tasks(load(root))}
+    tokens = "tokens:d@b4-assistant-2048"
+    assert list(found) == ["dataset:d", "model:b4", tokens, "adapter:a", "model:a6", "eval:e"]
+    assert found["adapter:a"].needs == (tokens, "model:b4")
+    assert found["model:a6"].inputs == ("adapters/a", "data/d@b4-assistant-2048", "models/b4")
+    assert found["eval:e"].inputs == ("adapters/a", "models/b4")
+    (root / "models" / "b4").mkdir(parents=True)
+    told = []
+    for text in ("one", "other"):
+        (root / "models" / "b4" / "model.safetensors").write_text(text)
+        told.append(states.facts(root, found["adapter:a"]).inputs)
+    assert set(told[0]) == {"data/d@b4-assistant-2048", "models/b4"}
+    assert told[0]["models/b4"] != told[1]["models/b4"]
+
+
+def test_a_model_made_from_itself_is_a_circle(recipes):
+    with pytest.raises(RecipeError, match=r"made from itself: .* - break the circle"):
+        load(recipes(CHAIN.replace('base = "nano"\n', 'adapter = "a"\n')))

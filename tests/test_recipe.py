@@ -71,7 +71,7 @@ def test_dangling_names_say_what_is_near(recipes):
         "[dataset.sample]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'sampel'\nfilters = [{ type = 'min-messages' }]\n[adapter.a]\nbase = 'nanoo'\ndata = 's'",
     )
     assert "stage.s.from: no dataset or stage or mix is called 'sampel' - did you mean 'sample'?" in problems[0]
-    assert "adapter.a.base: no base is called 'nanoo' - did you mean 'nano'?" in problems[1]
+    assert "adapter.a.base: no base or model is called 'nanoo' - did you mean 'nano'?" in problems[1]
 
 
 def test_a_mistake_in_one_table_hides_none_in_others_and_invents_none(recipes):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from punie_build import layout
-from punie_build.graph.task import ROWS, Task, label, task
+from punie_build.graph.task import ROWS, Task, label, start, task
 from punie_build.recipe import DATA, SUITES, Described, Recipe
 
 
@@ -46,7 +46,7 @@ def data(recipe: Recipe, described: Described) -> Task:
         inputs=inputs + ((splits,) if splits else ()),
         reads=reads,
         remembers=splits,
-        base=recipe.find(("base",), based.pop()).spec if based else None,
+        on=start(recipe, based.pop()) if based else None,
         config={"cases": {name: recipe.suite_digest(name) for name in suites}} if suites else {},
     )
 

@@ -7,22 +7,22 @@ comparison
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from punie_build import layout
 from punie_build.evals import HOW, PATIENCE, Asking, Eval, asking
-from punie_build.graph.task import Task, task
+from punie_build.graph.task import Task, start, task
 from punie_build.recipe import ADAPTERS, ARMS, Described, Recipe
 
 TRAINED = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide what it says
 
 
 def answers_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The arm, where it is made."""
+    """The arm, and its base, where they are made."""
     arm = recipe.find(ARMS, described.spec.arm)
-    return [arm] if arm.kind in layout.FOLDERS else []
+    if arm.kind in ADAPTERS:
+        return [arm, *start(recipe, arm.spec.base)[1]]
+    return start(recipe, arm.name)[1]
 
 
 def eval_needs(_recipe: Recipe, described: Described) -> list[Described]:
@@ -59,23 +59,17 @@ def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
 def answers(recipe: Recipe, described: Described) -> Task:
     spec: Asking = described.spec
     arm = recipe.find(ARMS, spec.arm)
-    made = arm.kind in layout.FOLDERS
-    base = arm.spec if arm.kind == "base" else _base(recipe, arm)
+    trained = arm.kind in ADAPTERS
     return task(
         described,
         f"{spec.arm} answers the suite {spec.suite}",
-        needs=(arm.label,) if made else (),
-        inputs=(layout.target(arm.kind, arm.name),) if made else (),
-        reads=TRAINED if arm.kind in ADAPTERS else (),
-        base=base,
+        needs=(arm.label,) if trained else (),
+        inputs=(layout.target(arm.kind, arm.name),) if trained else (),
+        reads=TRAINED if trained else (),
+        on=start(recipe, arm.spec.base if trained else spec.arm),
         draft=recipe.find(("base",), spec.serving.draft).spec if spec.serving.draft else None,
         config={"asked": recipe.asked_digest(spec.suite)},
     )
-
-
-def _base(recipe: Recipe, arm: Described) -> Any:
-    """The base that an adapter is put on; a model needs none."""
-    return recipe.find(("base",), arm.spec.base).spec if arm.kind in ADAPTERS else None
 
 
 def eval_(recipe: Recipe, described: Described) -> Task:

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from punie_build import layout
-from punie_build.graph.task import Task, task
+from punie_build.graph.task import Task, start, task
 from punie_build.graph.training import tokens_of
 from punie_build.models import Model
 from punie_build.recipe import ADAPTERS, Described, Recipe
 
 
 def needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The adapter, and the tokens on which the model is held against it."""
+    """The adapter, the tokens on which the model is held against it, and its base where that is made."""
+    made = _adapter(recipe, described)
+    return [*made, *start(recipe, _base(described, made))[1]]
+
+
+def _adapter(recipe: Recipe, described: Described) -> list[Described]:
     if described.spec.adapter is None:
         return []
     adapter = recipe.find(ADAPTERS, described.spec.adapter)
     return [adapter, tokens_of(adapter)]
 
 
+def _base(described: Described, made: list[Described]) -> str:
+    return str(made[0].spec.base if made else described.spec.base)
+
+
 def model(recipe: Recipe, described: Described) -> Task:
     spec: Model = described.spec
-    made = needs(recipe, described)
+    made = _adapter(recipe, described)
     what = f"{spec.adapter} fused into its base" if spec.adapter else str(spec.base)
-    base: str = made[0].spec.base if made else str(spec.base)
     return task(
         described,
         f"{what}, in {spec.precision}",
         needs=tuple(need.label for need in made),
         inputs=tuple(layout.target(need.kind, need.name) for need in made),
         reads=("adapters.safetensors", "adapter_config.json", "test.safetensors", "valid.safetensors") if made else (),
-        base=recipe.find(("base",), base).spec,
+        on=start(recipe, _base(described, made)),
     )

@@ -11,7 +11,7 @@ from punie_build import layout
 from punie_build.adapters import Base
 from punie_build.examples import SPLITS
 from punie_build.grids import REMARKS
-from punie_build.recipe import DATA, Described, Recipe
+from punie_build.recipe import BASES, DATA, Described, Recipe
 
 ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
 
@@ -20,7 +20,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """`needs` are labels of tasks; `inputs` are paths in the project that the step reads, and `reads` the files it reads in
     them, if not all: other counts in a dataset's stats.json must not retrain an adapter. `remembers` is the input that the step
     itself extends, for the next time. `temporary`: its files are removed when all that reads them is built; `gone` are the inputs
-    of which that is so. `base` is the model it starts from, `draft` one that guesses for it, `file` the recipe that asks for it. `uses` is what the step
+    of which that is so. `base` is the model it starts from, an input where it is made here, `draft` one that guesses for it, `file` the recipe that asks for it. `uses` is what the step
     holds besides the spec: the code of the kinds in it, such as checks, is the step's."""
 
     kind: str
@@ -44,6 +44,10 @@ class Task(Struct, frozen=True, kw_only=True):
     def label(self) -> str:
         return f"{self.kind}:{self.name}"
 
+    def reads_in(self, place: str) -> tuple[str, ...]:
+        """The files it reads in an input; () for all, as in a base that is made here."""
+        return () if self.base and place == self.base.path else self.reads
+
 
 def config_of(described: Described) -> dict[str, Any]:
     config: dict[str, Any] = msgspec.to_builtins(described.spec)
@@ -52,8 +56,15 @@ def config_of(described: Described) -> dict[str, Any]:
     return config
 
 
-def task(described: Described, doc: str, **more: Any) -> Task:
+Start = tuple[Base, list[Described]]
+
+
+def task(described: Described, doc: str, on: Start | None = None, **more: Any) -> Task:
+    """The task of an artifact; `on`: what it starts from, as `start` gives it."""
     config = config_of(described) | more.pop("config", {})
+    base, first = on or (None, [])
+    needs = more.pop("needs", ()) + tuple(each.label for each in first)
+    inputs = more.pop("inputs", ()) + tuple(layout.target(each.kind, each.name) for each in first)
     return Task(
         kind=described.kind,
         name=described.name,
@@ -62,6 +73,9 @@ def task(described: Described, doc: str, **more: Any) -> Task:
         file=described.file,
         spec=described.spec,
         config=config,
+        base=base,
+        needs=needs,
+        inputs=inputs,
         temporary=getattr(described.spec, "temporary", False),
         **more,
     )
@@ -69,3 +83,11 @@ def task(described: Described, doc: str, **more: Any) -> Task:
 
 def label(recipe: Recipe, name: str, kinds: tuple[str, ...] = DATA) -> str:
     return f"{recipe.find(kinds, name).kind}:{name}"
+
+
+def start(recipe: Recipe, name: str) -> Start:
+    """A base of this name; or a model, as a base that is made here and must be there first."""
+    found = recipe.find(BASES, name)
+    if found.kind == "base":
+        return found.spec, []
+    return Base(path=layout.target(found.kind, name)), [found]

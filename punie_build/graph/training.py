@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from punie_build import layout
 from punie_build.adapters import Adapter, Preflight, Tokenized, tokenized
-from punie_build.graph.task import ROWS, Task, label, task
+from punie_build.graph.task import ROWS, Task, label, start, task
 from punie_build.recipe import DATA, Described, Recipe
 
 NAMES = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
 
 def tokens_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The data that is written in tokens, or looked at."""
-    return [recipe.find(DATA, described.spec.data)]
+    """The data that is written in tokens, or looked at, and its base where that is made."""
+    return [recipe.find(DATA, described.spec.data), *start(recipe, described.spec.base)[1]]
 
 
-def adapter_needs(_recipe: Recipe, described: Described) -> list[Described]:
-    """The tokens it is trained on, and a look at the rows before."""
-    return [tokens_of(described), preflight_of(described)]
+def adapter_needs(recipe: Recipe, described: Described) -> list[Described]:
+    """The tokens it is trained on, a look at the rows before, and its base where that is made."""
+    return [tokens_of(described), preflight_of(described), *start(recipe, described.spec.base)[1]]
 
 
 def tokens_of(described: Described) -> Described:
@@ -34,7 +34,7 @@ def tokens(recipe: Recipe, described: Described) -> Task:
         needs=(label(recipe, spec.data),),
         inputs=(layout.target("dataset", spec.data),),
         reads=ROWS,
-        base=recipe.find(("base",), spec.base).spec,
+        on=start(recipe, spec.base),
     )
 
 
@@ -53,7 +53,7 @@ def preflight(recipe: Recipe, described: Described) -> Task:
         needs=(label(recipe, spec.data),),
         inputs=(layout.target("dataset", spec.data),),
         reads=ROWS,
-        base=recipe.find(("base",), spec.base).spec,
+        on=start(recipe, spec.base),
         config={"suites": {name: recipe.suite_digest(name) for name in _asked(recipe, spec)}},
     )
 
@@ -82,5 +82,5 @@ def adapter(recipe: Recipe, described: Described) -> Task:
         needs=(read.label, preflight_of(described).label),
         inputs=(layout.target("tokens", read.name),),
         reads=("train.safetensors", "valid.safetensors"),
-        base=recipe.find(("base",), spec.base).spec,
+        on=start(recipe, spec.base),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from punie_build import bases, comparing, evaluating, layout
@@ -18,10 +16,11 @@ def answers(suites: Suites, warm: Warm, work: Work) -> Made:
 
     task, spec = work.task, work.task.spec
     assert work.facts is not None
-    made = work.root / task.inputs[0] if task.inputs else None
+    assert task.base is not None, "graph gives all answers their base"
+    made = [work.root / place for place in task.inputs if place != task.base.path]  # an adapter, or nothing
     served = Served(
-        model=base(work) if task.base else made or Path(),
-        adapter=made if task.base else None,
+        model=base(work),
+        adapter=next(iter(made), None),
         draft=bases.locate(work.root, task.draft) if task.draft else None,
         serving=spec.serving,
     )
