@@ -13,6 +13,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models import llama
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
+from running import doit
 
 from punie_build import digests, layout, locks, modelfiles, states
 from punie_build.adapters import Adapter, Lora
@@ -53,15 +54,14 @@ SUITE = '[[case]]\nid = "a"\ncategory = "c"\nprompt = "Hello"\nchecks = [{ type 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    """A project with everything made; what was said of each artifact."""
+def built(tmp_path_factory) -> tuple[Path, str]:
+    """A project with everything made, and what was said."""
     root = tmp_path_factory.mktemp("project")
     (root / "recipes").mkdir()
     (root / "recipes" / "tiny.toml").write_text(RECIPE)
     (root / "one.toml").write_text(SUITE)
-    recipe = load(root)
-    made = steps(recipe)
-    return root, {task.label: build(root, task, made[task.kind]).said for task in tasks(recipe)}
+    shutil.copy(NANO.parent.parent / "dodo.py", root)
+    return root, doit(root)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_fused_model_says_what_its_adapter_says(built):
     assert measured["agreement"] == 1.0
     assert measured["gain_retained"] == pytest.approx(1.0, abs=1e-3)
     assert measured["loss"] < measured["loss_base"]
-    assert "agreement 100.0%" in said["model:whole"]
+    assert "agreement 100.0%" in said
     assert "quantization" not in modelfiles.config(root / "models" / "whole")
 
 
@@ -99,8 +99,8 @@ def test_few_bits_cost_what_was_learnt_and_the_lock_says_how_much(built):
 
 def test_a_model_answers_a_suite(built):
     root, said = built
-    assert "1 cases passed" in said["eval:q2"]
-    assert set(lock(root, "reports/q2").facts.inputs) == {"models/q2"}
+    assert "1 cases passed" in said
+    assert set(lock(root, "answers/q2@one@max_tokens-4").facts.inputs) == {"models/q2"}
 
 
 def test_the_same_recipe_gives_the_same_bytes_wherever_the_base_lies(built, adapter, tmp_path):
@@ -379,10 +379,11 @@ def test_an_adapter_may_start_from_a_model(recipes):
     root = recipes(CHAIN)
     found = {task.label: task for task in tasks(load(root))}
     tokens = "tokens:d@b4-assistant-2048"
-    assert list(found) == ["dataset:d", "model:b4", tokens, "adapter:a", "model:a6", "eval:e"]
-    assert found["adapter:a"].needs == (tokens, "model:b4")
+    looked, answers = "preflight:d@b4", "answers:a@tool-calling"
+    assert list(found) == ["dataset:d", "model:b4", tokens, looked, "adapter:a", "model:a6", answers, "eval:e"]
+    assert found["adapter:a"].needs == (tokens, looked, "model:b4")
     assert found["model:a6"].inputs == ("adapters/a", "data/d@b4-assistant-2048", "models/b4")
-    assert found["eval:e"].inputs == ("adapters/a", "models/b4")
+    assert found[answers].inputs == ("adapters/a", "models/b4")
     (root / "models" / "b4").mkdir(parents=True)
     told = []
     for text in ("one", "other"):
