@@ -119,7 +119,7 @@ def _conformance(root: Path, task: Task, held: Held) -> Verdict:
 
 def _gates(root: Path, task: Task, held: Held) -> Verdict:
     lock = held[task.target]
-    demanded = getattr(task.spec, "gates", ()), getattr(task.spec, "expect", {})
+    demanded = gates.demanded(task.spec), getattr(task.spec, "expect", {})
     if lock is None or not any(demanded):
         return "unseen", []
     lines = [line for gate in demanded[0] if (line := gate.objection(lock.metrics))]

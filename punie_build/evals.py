@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field, structs
 
+from punie_build.deltas import MARGIN
 from punie_build.gates import Gate
+from punie_build.requires import Require
 from punie_build.spec import Spec, digest
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -110,11 +112,27 @@ class Asking(Spec, frozen=True, kw_only=True):
 class Eval(Asking, frozen=True, kw_only=True):
     """The answers of one arm (a base, an adapter or a model) to a suite, and their scores."""
 
+    require: Require = Require()
     gates: tuple[Gate, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.require.compares:
+            raise ValueError(
+                "`no_regression` and `parity` hold two arms against each other - require them of a comparison"
+            )
+
+    def demands(self) -> tuple[Gate, ...]:
+        """The gates of what it requires; none means anything unless the suite tells right from wrong."""
+        found = self.require.gates()
+        return (*found, Gate(metric="sound", min=1)) if found or self.gates else ()
 
 
 class Comparison(Spec, frozen=True, kw_only=True):
-    """Two or more arms on one suite, with a verdict. The first arm is what the others are held against."""
+    """Two or more arms on one suite, with a verdict. The first arm is what the others are held against.
+
+    `margin`: a difference that nobody would mind. `parity`: the arms should be the same, such as an adapter and what it was fused into.
+    """
 
     arms: Annotated[tuple[str, ...], Meta(min_length=2)]
     suite: str
@@ -125,6 +143,9 @@ class Comparison(Spec, frozen=True, kw_only=True):
     serving: Serving = Serving()
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
     timeout: Annotated[float, Meta(gt=0)] = 300.0
+    margin: Annotated[float, Meta(gt=0, lt=1)] = MARGIN
+    parity: bool = False
+    require: Require = Require()
     gates: tuple[Gate, ...] = ()
     description: str = ""
 
@@ -132,6 +153,12 @@ class Comparison(Spec, frozen=True, kw_only=True):
         if len(set(self.arms)) < len(self.arms):
             raise ValueError("an arm occurs twice - compare different arms")
         self.asks(self.arms[0])
+
+    def demands(self) -> tuple[Gate, ...]:
+        """The gates of what it requires, of every arm but the first."""
+        found = [gate for arm in self.arms[1:] for gate in self.require.gates(f"{arm}.")]
+        more = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if found or self.gates else ()
+        return (*found, *more)
 
     def asks(self, arm: str) -> Asking:
         """What it asks of one of its arms."""

@@ -7,18 +7,17 @@ import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import msgspec
 
 from punie_build import layout
 from punie_build.checking import Finding, worst
+from punie_build.junit import Result, xml
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
 NAME = r"""[\w-]+|"[^"\n]*"|'[^'\n]*'"""
 DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
 TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what XML cannot say
 
 
 def text(_root: Path, found: Sequence[Finding]) -> str:
@@ -46,22 +45,14 @@ def json(_root: Path, found: Sequence[Finding]) -> str:
 
 def junit(_root: Path, found: Sequence[Finding]) -> str:
     """A suite for each level, a case for each artifact."""
-    suites = ET.Element("testsuites", name="punie-build check")
-    for level in dict.fromkeys(finding.level for finding in found):
-        some = [finding for finding in found if finding.level == level]
-        bad = sum(finding.state in ("stale", "broken") for finding in some)
-        skipped = sum(finding.state == "unseen" for finding in some)
-        counts = {"name": level, "tests": str(len(some)), "failures": str(bad), "skipped": str(skipped)}
-        suite = ET.SubElement(suites, "testsuite", counts)
-        for finding in some:
-            case = ET.SubElement(suite, "testcase", classname=level, name=CONTROL.sub("?", finding.label))
-            if finding.state in ("stale", "broken"):
-                lines = CONTROL.sub("?", "\n".join(finding.lines))
-                ET.SubElement(case, "failure", type=finding.state, message=lines.partition("\n")[0]).text = lines
-            elif finding.state == "unseen":
-                ET.SubElement(case, "skipped", message=CONTROL.sub("?", "; ".join(finding.lines)) or "nothing to check")
-    ET.indent(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True)
+    states = {"unseen": "skipped", "current": ""}
+    suites: dict[str, list[Result]] = {}
+    for finding in found:
+        lines = finding.lines or (("nothing to check",) if finding.state == "unseen" else ())
+        state = states.get(finding.state, finding.state)
+        result = Result(group=finding.level, name=finding.label, state=state, lines=lines)
+        suites.setdefault(finding.level, []).append(result)
+    return xml("punie-build check", suites)
 
 
 def github(root: Path, found: Sequence[Finding]) -> str:

@@ -62,6 +62,12 @@ class Gate(Spec, frozen=True, kw_only=True):
         return None
 
 
+def demanded(spec: Any) -> tuple[Gate, ...]:
+    """The gates of an artifact: those its recipe writes, and those that what it requires comes to."""
+    demands = getattr(spec, "demands", None)
+    return (*getattr(spec, "gates", ()), *(demands() if demands else ()))
+
+
 def expected(spec: Any) -> Iterator[Gate]:
     """The gates of what a recipe expects."""
     for metric, value in _flat(getattr(spec, "expect", {})):

@@ -30,7 +30,7 @@ from punie_build.validation import mistakes
 MOST = 500  # cells: more is a slip of the pen, or work for a search
 LONGEST = 120  # characters of a cell's name: it becomes a folder
 REMARKS = (  # what a recipe says of an artifact without changing it
-    "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency", "timeout",
+    "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency", "timeout", "require",
 )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from punie_build import stats
 from punie_build.checks import UNJUDGED, Answer, Verdict, judge, quiet
 from punie_build.suites import Case, Side, Suite
 
@@ -42,6 +43,66 @@ class Scored(Struct, frozen=True, kw_only=True):
     def share(self) -> float:
         """The share of epochs that passed; 0 where nothing was judged."""
         return self.passes / self.epochs if self.epochs else 0.0
+
+
+class Rates(Struct, frozen=True, kw_only=True):
+    """What an arm does besides being right or wrong, as shares of its answers.
+
+    `irrelevant_calls`: answers with a call where the case asks for words. `parse_rate`: answers in which every call could be read.
+    `errors`: answers that never came or cannot be judged, of all that were asked. `truncated`: cases whose answer was cut off. `score` is
+    the mean graded score, weighted. `reliability[k - 1]`: the chance that k tries at a case all pass.
+    """
+
+    score: float
+    irrelevant_calls: float
+    parse_rate: float
+    errors: float
+    truncated: float
+    reliability: tuple[float, ...] = ()
+
+    def metrics(self) -> dict[str, float]:
+        return {
+            "score": self.score,
+            "irrelevant_calls": self.irrelevant_calls,
+            "parse_rate": self.parse_rate,
+            "error_rate": self.errors,
+            "truncated": self.truncated,
+        }
+
+
+def rates(cases: Sequence[Scored]) -> Rates:
+    """The rates of judged cases; 0 irrelevant calls where nothing asks for words."""
+    judged = [case for case in cases if case.epochs]
+    answers, lost = sum(case.epochs for case in judged), sum(case.errors for case in cases)
+    quiet_answers = sum(case.epochs for case in judged if case.quiet)
+    tries = min((case.epochs for case in judged), default=0)
+    weight = sum(case.weight for case in judged)
+    return Rates(
+        score=sum(case.score * case.weight for case in judged) / weight if weight else 0.0,
+        irrelevant_calls=sum(case.called for case in judged if case.quiet) / quiet_answers if quiet_answers else 0.0,
+        parse_rate=1 - sum(case.malformed for case in judged) / answers if answers else 0.0,
+        errors=lost / (answers + lost) if answers + lost else 0.0,
+        truncated=sum(case.failure == "truncated" for case in judged) / len(judged) if judged else 0.0,
+        reliability=tuple(
+            sum(stats.pass_k(case.passes, case.epochs, k) for case in judged) / len(judged) for k in range(1, tries + 1)
+        ),
+    )
+
+
+def metrics(suite: Suite, cases: Sequence[Scored], sound: bool) -> dict[str, float]:
+    """What gates may ask of an eval: `share` is of all cases, `confirm.share` and `select.share` of a side, `category.NAME.share` of one."""
+    found = {"passed": float(sum(case.passed for case in cases)), "cases": float(len(cases)), "share": _share(cases)}
+    for side in ("select", "confirm"):
+        if some := [case for case in cases if case.split == side]:
+            found[f"{side}.share"] = _share(some)
+    for category in dict.fromkeys(case.category for case in suite.case):
+        found[f"category.{category}.share"] = _share([case for case in cases if case.category == category])
+    return found | rates(cases).metrics() | {"sound": float(sound)}
+
+
+def _share(cases: Sequence[Scored]) -> float:
+    judged = [case for case in cases if case.epochs]
+    return sum(case.share for case in judged) / len(judged) if judged else 0.0
 
 
 def score(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple[Scored, ...]:

@@ -67,9 +67,13 @@ class Case(Spec, frozen=True, kw_only=True):
     @property
     def asks(self) -> str:
         """The last thing the user says."""
+        return next(iter(self.users()[-1:]), "")
+
+    def users(self) -> tuple[str, ...]:
+        """All that users say in the case, in order."""
         if self.prompt is not None:
-            return self.prompt
-        return next((m.content for m in reversed(self.messages or ()) if m.role == "user" and m.content), "")
+            return (self.prompt,)
+        return tuple(m.content for m in self.messages or () if m.role == "user" and m.content)
 
     def result(self, tool: str, before: int) -> str | None:
         """What the tool gives back when it was called `before` times already; None: there is no result, the answer ends here."""
@@ -144,7 +148,7 @@ def _wrong(suite: Suite, case: Case) -> Iterator[str]:
     tools = {tool.get("name"): tool for each in suite.declarations(case) if (tool := each.get("function", each))}
     if case.messages is not None and (not case.messages or case.messages[-1].role not in ("user", "tool")):
         yield "does not end with the user or a tool - nobody waits for an answer"
-    elif not (case.asks or "").strip():
+    elif not case.asks.strip():
         yield "asks nothing - give it a prompt"
     for name in case.results:
         if name not in tools:

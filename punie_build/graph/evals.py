@@ -7,13 +7,17 @@ comparison
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from punie_build import layout
-from punie_build.evals import HOW, PATIENCE, Asking, Eval, asking
+from punie_build.evals import HOW, PATIENCE, Asking, Comparison, Eval, asking
 from punie_build.graph.task import Task, start, task
-from punie_build.recipe import ADAPTERS, ARMS, Described, Recipe
+from punie_build.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
+from punie_build.requires import Require
 
+LEARNT = ("train.jsonl", "valid.jsonl")  # the files of a dataset whose rows an arm may know
 TRAINED = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide what it says
 
 
@@ -51,7 +55,7 @@ def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
     wanted = Eval(arm=arm, **{name: getattr(asked, name) for name in HOW})
     patience = {name: getattr(asked, name) for name in PATIENCE}
     for described in recipe.of("eval"):
-        if msgspec.structs.replace(described.spec, description="", gates=(), **patience) == wanted:
+        if msgspec.structs.replace(described.spec, description="", gates=(), require=Require(), **patience) == wanted:
             return described
     return Described("eval", asked.name, wanted, comparison.file)
 
@@ -87,14 +91,31 @@ def eval_(recipe: Recipe, described: Described) -> Task:
 
 
 def comparison(recipe: Recipe, described: Described) -> Task:
+    spec: Comparison = described.spec
     evals = _evals(recipe, described)
     given = [answers_of(each) for each in evals]
-    doc = f"{' against '.join(reversed(described.spec.arms))} on {described.spec.suite}"
+    learnt = [each for arm in spec.arms for each in _learnt(recipe, arm)]
+    doc = f"{' against '.join(reversed(spec.arms))} on {spec.suite}"
     return task(
         described,
         doc,
-        needs=tuple(each.label for each in evals),
-        inputs=tuple(layout.target("eval", each.name) for each in evals),
-        reads=("scores.json",),
-        config={"evals": [each.name for each in evals], "answers": [each.name for each in given]},
+        needs=tuple(dict.fromkeys(each.label for each in [*evals, *learnt])),
+        inputs=tuple(dict.fromkeys(layout.target(each.kind, each.name) for each in [*evals, *learnt])),
+        reads=("scores.json", *LEARNT),
+        config={
+            "evals": [each.name for each in evals],
+            "answers": [each.name for each in given],
+            "learnt": list(dict.fromkeys(layout.target(each.kind, each.name) for each in learnt)),
+            "cases": recipe.suite_digest(spec.suite),
+        },
+        uses=(recipe.suites[spec.suite],),
     )
+
+
+def _learnt(recipe: Recipe, arm: str) -> Iterator[Described]:
+    """The data that an arm was trained and chosen by."""
+    described = recipe.find(ARMS, arm)
+    if described.kind == "model" and described.spec.adapter:
+        yield from _learnt(recipe, described.spec.adapter)
+    if described.kind in ADAPTERS:
+        yield recipe.find(DATA, described.spec.data)

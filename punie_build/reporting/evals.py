@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build import comparing, evaluating, training
+from punie_build import deltas, evaluating, training
 from punie_build.checks import Answer, Calls, Not, Python
 from punie_build.comparing import Compared, sentence
 from punie_build.evaluating import Scores
@@ -89,7 +89,7 @@ def gather(project: Project, task: Task, **more: Any) -> Comparison:
 
 def verdict(m: Comparison) -> Section:
     """What a person came for: better or not, by how much, how sure."""
-    rows = [{"delta": delta, "sentence": sentence(delta, m.n, m.result.arms[0])} for delta in m.result.deltas]
+    rows = [{"delta": delta, "sentence": sentence(delta, m.result.n, m.result.arms[0])} for delta in m.result.deltas]
     return Section("verdict", "", {"rows": rows})
 
 
@@ -97,7 +97,7 @@ def totals(m: Evals) -> Section:
     """Each arm in total, with its interval, and what it did not do right."""
     rows = []
     for arm in m.arms:
-        total = comparing.share(list(arm.scores.cases))
+        total = deltas.share(list(arm.scores.cases))
         unread = sum(case.malformed for case in arm.scores.cases)
         rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "unread": unread})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
@@ -107,7 +107,7 @@ def categories(m: Evals) -> Section:
     """The same for each category."""
     rows = []
     for name in dict.fromkeys(case.category for case in m.suite.case):
-        shares = [comparing.share([c for c in arm.scores.cases if c.category == name]) for arm in m.arms]
+        shares = [deltas.share([c for c in arm.scores.cases if c.category == name]) for arm in m.arms]
         rows.append({"name": name, "shares": shares, "gain": shares[-1].share - shares[0].share})
     return Section("categories", "By category", {"arms": m.names, "rows": rows})
 

@@ -35,5 +35,5 @@ def steps(recipe: Recipe) -> dict[str, Step]:
         "choice": grids.choice,
         "answers": partial(evals.answers, suites, warm),
         "eval": partial(workers.run, partial(evals.eval_, suites)),
-        "comparison": partial(workers.run, evals.comparison),
+        "comparison": partial(workers.run, partial(evals.comparison, suites)),
     }

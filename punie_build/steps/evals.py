@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import msgspec
 
-from punie_build import bases, comparing, evaluating, layout
+from punie_build import bases, comparing, contamination, evaluating, junit, layout, scoring, selftest
 from punie_build.build import Made, Work
+from punie_build.examples import Example, view
+from punie_build.graph.evals import LEARNT
 from punie_build.serving import Served, Warm
 from punie_build.spec import digest
 from punie_build.steps.base import Suites, base
@@ -45,27 +50,36 @@ def answers(suites: Suites, warm: Warm, work: Work) -> Made:
 
 def eval_(suites: Suites, work: Work) -> Made:
     spec = work.task.spec
-    scores = evaluating.evaluate(spec, suites[spec.suite], work.root / work.task.inputs[0], work.out)
-    passed, cases = scores.passed, len(scores.cases)
+    suite = suites[spec.suite]
+    scores = evaluating.evaluate(spec, suite, work.root / work.task.inputs[0], work.out)
+    found = scoring.metrics(suite, scores.cases, selftest.tested(suite).sound)
     return Made(
-        f"{passed} of {cases} cases passed (canary {scores.canary})",
-        {
-            "passed": passed,
-            "cases": cases,
-            "share": passed / cases,
-            "parse_failures": scores.parse_failures,
-            "errors": scores.errors,
-        },
+        f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})",
+        found | {"parse_failures": scores.parse_failures, "errors": scores.errors},
     )
 
 
-def comparison(work: Work) -> Made:
-    task = work.task
+def comparison(suites: Suites, work: Work) -> Made:
+    task, spec = work.task, work.task.spec
+    suite = suites[spec.suite]
     arms = [evaluating.scores(work.root / layout.target("eval", name)) for name in task.config["evals"]]
-    result = comparing.compared(task.name, arms)
-    (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    cases = len(arms[0].cases)
-    return Made(
-        "; ".join(comparing.sentence(delta, cases, result.arms[0]) for delta in result.deltas),
-        comparing.metrics(result),
+    result = comparing.compared(
+        task.name,
+        arms,
+        margin=spec.margin,
+        parity=spec.parity,
+        leaks=contamination.leaks(suite, _learnt(work.root, task.config["learnt"])),
+        sound=selftest.tested(suite).sound,
     )
+    (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    (work.out / "junit.xml").write_text(junit.xml(task.name, comparing.tests(result, arms)) + "\n", encoding="utf-8")
+    return Made(comparing.told(result), comparing.metrics(result))
+
+
+def _learnt(root: Path, places: list[str]) -> Iterator[tuple[str, Example]]:
+    """Every row that an arm was trained and chosen by, and where it stands."""
+    for place in places:
+        for file in LEARNT:
+            with (root / place / file).open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield f"{place}/{file}:{number}", view(line)
