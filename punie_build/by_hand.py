@@ -29,6 +29,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers, spreading
+from punie_build.adapters import Base
 from punie_build.children import Child
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.examples import SPLITS, Row, view
@@ -40,6 +41,7 @@ from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local, as_chat
 from punie_build.sources import Sample as SampleSource
 from punie_build.splitting import Split
+from punie_build.validation import mistakes
 
 Options = argparse.Namespace
 
@@ -47,11 +49,11 @@ Options = argparse.Namespace
 def download(root: Path, options: Options) -> int:
     """Fetch a source and write it as chat JSONL in train, valid and test."""
     source = _source(options)
-    with _output(root, options.output) as out:
+    with output(root, options.output) as out:
         spec = Dataset(source=source, dialect=options.dialect, split=Split(valid=options.valid, test=options.test))
         stats = data_steps.dataset(Path(options.output).name, spec, root, out, root / layout.STATE / "logs" / "by-hand")
     print(_counts(stats))
-    return _next(f"punie-build dataset audit {options.output}", f"punie-build dataset filter {options.output} ...")
+    return after(f"punie-build dataset audit {options.output}", f"punie-build dataset filter {options.output} ...")
 
 
 def validate(root: Path, options: Options) -> int:
@@ -88,7 +90,7 @@ def stats(root: Path, options: Options) -> int:
 def filter_(root: Path, options: Options) -> int:
     """Drop rows, with a reason for each; the dropped ones are kept beside, in dropped.jsonl."""
     chosen = _filters(options)
-    with _output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
+    with output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
         found = data_steps.stage(Path(options.output).name, spec, source, out, Context(), spreading.cores())
     for split, counts in found.splits.items():
@@ -96,7 +98,7 @@ def filter_(root: Path, options: Options) -> int:
             print(f"{split:<6} {counts.kept} of {counts.seen} kept ({counts.retention:.0%})")
     for reason in found.reasons:
         print(f"       {found.total.dropped.get(reason, 0)} dropped by {reason}")
-    return _next(
+    return after(
         f"punie-build dataset head {options.output} --dropped",
         f"punie-build dataset merge {options.output} ... --output DIR",
     )
@@ -105,7 +107,7 @@ def filter_(root: Path, options: Options) -> int:
 def merge(root: Path, options: Options) -> int:
     """Merge places into one: twins are dropped, the rest is split so that nothing leaks, and shuffled."""
     parts = [f"part-{number}" for number in range(len(options.places))]
-    with _output(root, options.output) as out, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+    with output(root, options.output) as out, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folders = []
         for name, place in zip(parts, options.places, strict=True):
             folder = Path(scratch, name)
@@ -121,7 +123,7 @@ def merge(root: Path, options: Options) -> int:
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))
-    return _next(f"punie-build dataset audit {options.output}")
+    return after(f"punie-build dataset audit {options.output}")
 
 
 def audit(root: Path, options: Options) -> int:
@@ -147,7 +149,7 @@ def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
     """What `roundtrip` says of the rows and a base of the recipes, or `nano`, or a model's folder."""
     told = folder / "roundtrip.json"
     log = root / layout.STATE / "logs" / "by-hand" / "roundtrip.log"
-    with Child("punie_build.roundtrip", [str(_base(root, name)), str(folder), str(told)], log) as child:
+    with Child("punie_build.roundtrip", [str(base_folder(root, name)), str(folder), str(told)], log) as child:
         if child.process.wait() != 0:
             raise ModelError(child.failure("rendering the rows"))
     found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
@@ -164,14 +166,21 @@ def _read_from(folder: Path, place: str) -> str:
     return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
 
 
-def _base(root: Path, name: str) -> Path:
+def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
+    """The folder of a base: a model's folder, `nano`, a base of the recipes, or `org/name@commit` of the Hub."""
     if (root / name / "tokenizer.json").exists():
         return root / name
     if name == "nano":
         return layout.nano()
+    if "@" in name:
+        repo, _, commit = name.partition("@")
+        table = {"hub": repo, "revision": commit}
+        if problems := list(mistakes(table, Base, f"{flag} {name}")):
+            raise UseError("\n".join(problems))
+        return bases.locate(root, msgspec.convert(table, Base))
     known = {described.name: described.spec for described in load(root).of("base")}
     if name not in known:
-        raise UseError(f"--base {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
+        raise UseError(f"{flag} {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
     return bases.locate(root, known[name])
 
 
@@ -290,10 +299,10 @@ def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:
 
 
 @contextmanager
-def _output(root: Path, name: str) -> Iterator[Path]:
-    """A folder to write into; it takes its place when all of it is there."""
+def output(root: Path, name: str, mark: str = "stats.json") -> Iterator[Path]:
+    """A folder to write into; it takes its place when all of it is there. Only what has the file `mark` is replaced."""
     target = root / name
-    if target.exists() and not (target / "stats.json").exists() and any(target.iterdir()):
+    if target.exists() and not (target / mark).exists() and any(target.iterdir()):
         raise UseError(f"{name}: there is something else - name another folder for --output")
     target.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
@@ -326,7 +335,8 @@ def _counts(found: data_steps.Stats) -> str:
     return f"{found.total.kept} rows: {sides}" + (f"; {twins} twins dropped" if twins else "")
 
 
-def _next(*commands: str) -> int:
+def after(*commands: str) -> int:
+    """Say what comes next; 0."""
     print("next: " + "\n      ".join(commands), file=sys.stderr)
     return 0
 

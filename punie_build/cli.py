@@ -9,6 +9,7 @@
     punie-build store verify       read every blob of the store
     punie-build store push         give the shared store all that the locks name
     punie-build dataset ...        the steps of recipes on any folder, without a recipe (`by_hand`)
+    punie-build train, benchmark, metrics, search    the same of trainings (`by_hand_training`)
 
 Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes.
 To add a command: a function `(root, options) -> exit code`, and its row in `COMMANDS`.
@@ -21,6 +22,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,7 @@ MEANING = {
     "stale": "made from something else",
     "edited": "its files are not those that were made",
     "forgotten": "forgotten",
+    "spent": "temporary, and needed no more",
     "waits": "may be made from something else",
 }
 
@@ -242,22 +245,29 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
 }
 
 
+BESIDE = {  # first word of a command -> the module that has it, and what it is
+    "dataset": ("by_hand", "by hand, on any folder: download, validate, stats, filter, merge, audit, head"),
+    "train": ("by_hand_training", "an adapter from a folder of conversations, without a recipe"),
+    "benchmark": ("by_hand_training", "how fast a base trains here, and in how much memory"),
+    "metrics": ("by_hand_training", "what mlx-lm printed while it trained, as events"),
+    "search": ("by_hand_training", "let a search of the recipes try more settings"),
+}
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     commands = dict(COMMANDS)
-    if arguments[:1] == ["dataset"]:  # what reads data is imported for those who do
-        from punie_build import by_hand
-
-        commands |= by_hand.COMMANDS
+    asked = BESIDE.get(arguments[0]) if arguments else None
+    if asked:  # what reads data or trains is imported for those who do
+        commands |= import_module(f"punie_build.{asked[0]}").COMMANDS
     parser = argparse.ArgumentParser(
         prog="punie-build",
         description="Commands beside doit. `doit` builds, `doit list` shows what there is.",
         epilog=EXITS,
     )
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
-    if len(commands) == len(COMMANDS):
-        groups[""].add_parser(
-            "dataset", help="by hand, on any folder: download, validate, stats, filter, merge, audit, head"
-        )
+    for word, (module, says) in BESIDE.items():
+        if not asked or module != asked[0]:
+            groups[""].add_parser(word, help=says)
     for name, (function, options) in commands.items():
         group, _, short = name.rpartition(" ")
         if group not in groups:

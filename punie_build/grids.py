@@ -80,7 +80,7 @@ class Said(Spec, frozen=True, kw_only=True):
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """How a kind makes cells. `fixed`: what all cells have in common, and why. `moot`: what does not matter to a spec.
+    """How a kind makes cells. `fixed`: what all cells have in common, and why. `moot`: fields that do not matter to a spec.
     `replicate`: the axis that only repeats."""
 
     spec: type[Spec]
@@ -98,6 +98,18 @@ def _adapter_moot(spec: Adapter) -> Iterator[str]:
         yield "warmup_init"
 
 
+def _eval_moot(spec: Eval) -> Iterator[str]:
+    """What `Sampling.effective` takes away, and what belongs to a draft or a small cache that is not there."""
+    if spec.sampling.greedy:
+        yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
+    if spec.sampling.repetition_penalty == 1:
+        yield "sampling.repetition_context_size"
+    if spec.serving.draft is None:
+        yield "serving.draft_tokens"
+    if spec.serving.kv_bits is None:
+        yield from ("serving.kv_group_size", "serving.quantized_kv_start")
+
+
 TOKENS = "base", "data", "mask", "max_seq_length", "too_long", "val_batches"
 KINDS = {
     "adapter": Rules(
@@ -111,7 +123,7 @@ KINDS = {
     "eval": Rules(
         spec=Eval,
         fixed=dict.fromkeys(("arm", "suite"), "an eval asks one arm one suite - describe a comparison of arms"),
-        moot=lambda _: (),
+        moot=_eval_moot,
     ),
 }
 
@@ -149,10 +161,9 @@ def cells(kind: str, name: str, table: Table, where: str) -> tuple[Made | None, 
     bare = {field: value for field, value in remarks.items() if field not in ("description", "gates")}
     for point in points:
         spec = msgspec.convert(point.value | bare, rules.spec)
-        moot = [*rules.moot(spec)]
-        if moot:
-            spec = structs.replace(spec, **{f.name: f.default for f in structs.fields(spec) if f.name in moot})
-        setting = {field: value for field, value in point.setting.items() if field.partition(".")[0] not in moot}
+        moot = {*rules.moot(spec)}
+        spec = settled(kind, spec)
+        setting = {field: value for field, value in point.setting.items() if not moot.intersection(_outward(field))}
         distinct.setdefault(canonical(spec), (Point(point.setting, setting), spec))
     named = _names(name, [point.value for point, _ in distinct.values()])
     made = [_cell(each, point.setting, rules) for each, (point, _) in zip(named, distinct.values(), strict=True)]
@@ -162,6 +173,21 @@ def cells(kind: str, name: str, table: Table, where: str) -> tuple[Made | None, 
     grid = Grid(of=kind, axes=varied, cells=tuple(made), description=table.get("description", ""))
     gates = msgspec.convert(table.get("gates", ()), tuple[Gate, ...])
     return Made(grid=grid, specs=tuple(spec for _, spec in distinct.values()), said=said, gates=gates), []
+
+
+def settled(kind: str, spec: Any) -> Any:
+    """A spec whose fields that do not matter have their defaults: those that mean the same are equal."""
+    for field in KINDS[kind].moot(spec):
+        spec = _reset(spec, field)
+    return spec
+
+
+def _reset(spec: Any, field: str) -> Any:
+    name, _, inner = field.partition(".")
+    if inner:
+        return structs.replace(spec, **{name: _reset(getattr(spec, name), inner)})
+    [default] = [each.default for each in structs.fields(spec) if each.name == name]
+    return structs.replace(spec, **{name: default})
 
 
 def _varied(table: Table) -> Table:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build import grids, layout, models, suite_files
+from punie_build import grids, layout, models, searches, suite_files
 from punie_build.adapters import tokenized
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.recipe import (
@@ -54,6 +54,7 @@ def load(root: Path) -> Recipe:
         loader.circles()
     if not loader.problems:
         loader.models(root)
+        loader.searches()
     if loader.problems:
         raise RecipeError(loader.problems)
     return Recipe(loader.artifacts, cases)
@@ -207,6 +208,17 @@ class _Loader:
             base = described.spec.base
             described = recipe.find(BASES, base) if base else recipe.find(ADAPTERS, described.spec.adapter)
         return described
+
+    def searches(self) -> None:
+        """Searches of what cannot be searched."""
+        for described in self._of("search"):
+            adapter = self.artifacts.get(("adapter", described.spec.adapter))
+            if adapter is None:
+                self.problems.append(
+                    f"{described.where}.adapter: {described.spec.adapter} is a grid - name an adapter of one value each"
+                )
+            else:
+                self.problems += searches.problems(described.spec, adapter.spec, described.where)
 
     def _of(self, kind: str) -> Iterator[Described]:
         return (described for (other, _), described in self.artifacts.items() if other == kind)

@@ -7,7 +7,7 @@ known of chance, and no setting can be told from the best.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import sqrt
 from statistics import fmean
 from typing import Any
@@ -50,7 +50,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 class Effect(Struct, frozen=True, kw_only=True):
-    """All settings that have one value: the mean of their means, the best and the worst of them."""
+    """All settings that have one value: the mean of what is ranked, the lowest and the highest of them."""
 
     value: Any
     mean: float
@@ -96,14 +96,14 @@ def ranking(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Run]]) -
         )
         for number, (key, p) in enumerate(zip(order, corrected, strict=True), 1)
     ]
-    values = {axis: _values(axis, (setting for setting, _ in groups.values())) for axis in axes}
+    varied = {axis: values(axis, (setting for setting, _ in groups.values())) for axis in axes}
     return Ranking(
         grid=grid,
-        axes=values,
+        axes=varied,
         seeds=max(map(len, losses.values())),
         chance=chance if free else None,
         places=tuple(places),
-        effects={axis: tuple(_effect(axis, value, places) for value in values[axis]) for axis in axes},
+        effects=effects(varied, [(place.setting, place.mean) for place in places]),
     )
 
 
@@ -127,13 +127,19 @@ def _doubt(best: Sequence[float], other: Sequence[float], chance: float, free: i
     return stats.student(gap / (chance * sqrt(1 / len(best) + 1 / len(other))), free) if chance else 0.0
 
 
-def _values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:
+def values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:
+    """The distinct values that settings have on an axis, in their order."""
     return tuple({canonical(setting[axis]): setting[axis] for setting in settings if axis in setting}.values())
 
 
-def _effect(axis: str, value: Any, places: Sequence[Place]) -> Effect:
-    means = [place.mean for place in places if canonical(place.setting.get(axis)) == canonical(value)]
-    return Effect(value=value, mean=fmean(means), low=min(means), high=max(means), settings=len(means))
+def effects(axes: Mapping[str, Sequence[Any]], found: Sequence[tuple[Table, float]]) -> dict[str, tuple[Effect, ...]]:
+    """What each value of each axis makes of the settings that have it. `found` are (setting, what is ranked)."""
+    return {axis: tuple(_effect(axis, value, found) for value in varied) for axis, varied in axes.items()}
+
+
+def _effect(axis: str, value: Any, found: Sequence[tuple[Table, float]]) -> Effect:
+    some = [x for setting, x in found if axis in setting and canonical(setting[axis]) == canonical(value)]
+    return Effect(value=value, mean=fmean(some), low=min(some), high=max(some), settings=len(some))
 
 
 def sentence(found: Ranking) -> str:

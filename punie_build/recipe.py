@@ -24,6 +24,7 @@ from punie_build.gates import SHARES, Expected, Gate, misnamed
 from punie_build.maps import AnyMap
 from punie_build.mixing import Part
 from punie_build.models import Model
+from punie_build.searches import Search
 from punie_build.sources import AnySource
 from punie_build.spec import Spec, digest
 from punie_build.splitting import Split
@@ -109,6 +110,7 @@ KINDS: dict[str, type[Spec]] = {
     "mix": Mix,
     "adapter": Adapter,
     "model": Model,
+    "search": Search,
     "suite": SuiteFile,
     "eval": Eval,
     "comparison": Comparison,
@@ -117,12 +119,13 @@ BASES = ("base", "model")
 DATA, SUITES, REPORTS = ("dataset", "stage", "mix"), ("suite",), ("eval", "comparison")
 ADAPTERS = ("adapter", "choice")
 ARMS = ("base", *ADAPTERS, "model")
-FAMILIES = (DATA, ARMS, SUITES, REPORTS)
+FAMILIES = (DATA, ARMS, SUITES, REPORTS, ("search",))
 REFERS: dict[str, dict[str, tuple[str, ...]]] = {  # kind -> field -> what the names in that field may be
     "stage": {"from": DATA},
     "mix": {"from": DATA},
     "adapter": {"base": BASES, "data": DATA},
     "model": {"adapter": ADAPTERS, "base": ("base",)},
+    "search": {"adapter": ("adapter",)},
     "tokens": {"base": BASES, "data": DATA},
     "preflight": {"base": BASES, "data": DATA},
     "answers": {"arm": ARMS, "suite": SUITES},

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +131,13 @@ class Run:
         """The whole course, from where it is."""
         state, spec = self.state, self.spec
         self.model.train()
+        started = time.monotonic()
         if not state.iteration:
             self.checked(0)
         batches = spec.order().forever(self.lengths, state.iteration)
         gradients: Any = None
         count = mx.array(0.0)
-        clock = Clock(state)
+        clock = Clock(state, time.monotonic() - started)
         while state.iteration < self.coverage.iters and not self.stale():
             batch = next(batches)
             state.iteration += 1
@@ -229,15 +232,35 @@ class Run:
 
 
 class Clock:
-    """How fast it is: tokens a second since this process began, for whoever watches."""
+    """How fast it is, for whoever watches: learnt tokens a second since this process began; seconds until now, of the first
+    batch, and of the validation before it (`validated`); memory in GiB, of mlx and of the whole process."""
 
-    def __init__(self, state: State) -> None:
-        self.started, self.before = time.monotonic(), state.learnt
+    def __init__(self, state: State, validated: float) -> None:
+        self.started, self.before, self.validated = time.monotonic(), state.learnt, validated
+        self.first = 0.0
 
     def show(self, path: Path, state: State) -> None:
-        rate = (state.learnt - self.before) / max(time.monotonic() - self.started, 1e-9)
-        said = {"iteration": state.iteration, "loss": state.recent[-1], "tokens_per_second": rate}
-        path.write_text(json.dumps(said | {"peak_memory": mx.get_peak_memory() / 2**30}))
+        passed = time.monotonic() - self.started
+        self.first = self.first or passed
+        said = {
+            "iteration": state.iteration,
+            "loss": state.recent[-1],
+            "tokens_per_second": (state.learnt - self.before) / max(passed, 1e-9),
+            "seconds": passed,
+            "first": self.first,
+            "validated": self.validated,
+            "peak_memory": mx.get_peak_memory() / 2**30,
+            "resident": resident() / 2**30,
+        }
+        path.write_text(json.dumps(said))
+
+
+def resident() -> int:
+    """The most memory this process has held, in bytes. What `getrusage` says on Linux began with the parent's."""
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on a Mac
 
 
 def arrays(path: str) -> dict[str, mx.array]:

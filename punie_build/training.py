@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from punie_build import blas, checkpoints, conformance, tokenfiles
-from punie_build.adapters import Adapter
+from punie_build import blas, checkpoints, children, conformance, tokenfiles
+from punie_build.adapters import Adapter, Tokenized
 from punie_build.children import Child
 from punie_build.errors import ModelError
 from punie_build.locks import Facts
@@ -37,6 +37,16 @@ class Training(Struct, frozen=True, kw_only=True):
     log: Path
 
 
+def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> dict[str, dict[str, int]]:
+    """Write a data folder in the tokens of a base; what each split has, by name. Raises ModelError, with what to do."""
+    job = logs / "job.json"
+    job.parent.mkdir(parents=True, exist_ok=True)
+    places = {"base": str(base), "data": str(data), "out": str(out)}
+    job.write_bytes(msgspec.json.encode({**places, "spec": msgspec.to_builtins(spec)}))
+    children.run("punie_build.tokenizing", [str(job)], logs / "tokenizing.log")
+    return msgspec.json.decode((out / "stats.json").read_bytes(), type=dict[str, dict[str, int]])
+
+
 def train(work: Training, say: Callable[[str], object] = print) -> int:
     """Train into `out`: adapters.safetensors, adapter_config.json, metrics.jsonl. How many batches had been done before, by a
     training that was stopped or was shorter. Raises ModelError, with what to do."""
@@ -55,7 +65,7 @@ def train(work: Training, say: Callable[[str], object] = print) -> int:
     ):
         while child.running:
             time.sleep(POLL_SECONDS)
-            if state := _last(progress):
+            if state := last(progress):
                 bar(state["iteration"], f"loss {state['loss']:.3f}  {state['tokens_per_second']:.0f} tokens/s")
         if child.process.returncode != 0:
             raise ModelError(child.failure("training"))
@@ -87,7 +97,8 @@ def rows(tokens: Path) -> int:
     return len(tokenfiles.load(tokens / "train.safetensors"))
 
 
-def _last(progress: Path) -> dict[str, Any] | None:
+def last(progress: Path) -> dict[str, Any] | None:
+    """What a training said of its speed by now; None before its first batch."""
     try:
         return json.loads(progress.read_text())  # type: ignore[no-any-return]
     except (OSError, ValueError):  # not there yet, or half written

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,14 @@ from running import doit, ran
 
 from punie_build import grids
 from punie_build.errors import RecipeError
+from punie_build.evals import Eval, Sampling
 from punie_build.graph import tasks
 from punie_build.loading import load
 from punie_build.ranking import Run, metrics, ranking, sentence
-from punie_build.stats import holm, student
+from punie_build.scoring import Scored
+from punie_build.stats import student
+from punie_build.tuning import sentence as tuning_sentence
+from punie_build.tuning import tuning
 
 ROOT = Path(__file__).parent.parent
 TABLE = {
@@ -169,7 +172,7 @@ RATES, RANKS = (
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(RATES, RANKS)
 def test_the_cells_are_the_distinct_products_and_more_values_only_add(rates, ranks):
     made, _ = grids.cells(
@@ -208,7 +211,7 @@ bits = 4
 def test_a_grid_is_an_arm_its_best_choices_are_and_alone_the_first(recipes):
     found = {task.label: task for task in tasks(load(recipes(DATA + ARMS)))}
     assert found["comparison:v1"].spec.arms == ("nano", "v1@1", "v1@2")
-    assert found["eval:alone"].inputs == ("adapters/v1@1",)
+    assert found["eval:alone"].spec.arm == "v1@1"
     assert {"eval:v1@1@tool-calling", "eval:v1@2@tool-calling", "choice:v1@2", "grid:v1"} <= set(found)
     assert found["model:small"].inputs == ("adapters/v1@1", "data/d@nano-assistant-2048")
     assert found["grid:v1"].target == "reports/v1@grid", "beside a comparison of the same name"
@@ -321,9 +324,89 @@ def test_student_is_the_textbooks(free, t):
     assert student(0.0, free) == 1.0
 
 
-def test_holm_is_the_textbooks():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert all(sorted(holm(list(some))) == sorted(holm([0.2, 0.01, 0.4])) for some in permutations([0.2, 0.01, 0.4]))
+SAMPLED = {
+    "arm": "nano",
+    "suite": "tool-calling",
+    "sampling": {"temperature": [0.0, 0.7], "top_p": [0.9, 1.0], "top_k": 5},
+}
+
+
+def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_once():
+    made, problems = grids.cells("eval", "t", SAMPLED, "")
+    assert not problems
+    assert [cell.name for cell in made.grid.cells] == [
+        "t@temperature-0,top_p-0.9",
+        "t@temperature-0.7,top_p-0.9",
+        "t@temperature-0.7,top_p-1",
+    ]
+    assert made.grid.cells[0].setting == {"sampling.temperature": 0.0}
+    for serving in ({"max_kv_size": [64, 128]}, {"kv_bits": [4, 8]}, {"draft_tokens": [2, 3]}):
+        table = {
+            "arm": "nano",
+            "suite": "s",
+            "engine": "batch" if "max_kv_size" in serving else "server",
+            "serving": serving,
+        }
+        assert len(cells(table, "eval")) == (1 if "draft_tokens" in serving else 2)
+    assert len(cells({"arm": "nano", "suite": "s", "sampling": {"stop": [["a"], ["a", "b"]]}}, "eval")) == 2
+    _, told = grids.cells("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
+    assert told == [
+        "x: eval.t.arm: the same in all cells: an eval asks one arm one suite - describe a comparison of arms"
+    ]
+
+
+@given(
+    st.builds(
+        Sampling,
+        temperature=st.sampled_from([0.0, 0.5]),
+        top_p=st.sampled_from([0.5, 1.0]),
+        top_k=st.integers(0, 3),
+        min_p=st.sampled_from([0.0, 0.1]),
+        repetition_penalty=st.sampled_from([1.0, 1.1]),
+        repetition_context_size=st.integers(19, 21),
+    )
+)
+def test_what_does_not_matter_to_an_eval_is_what_has_no_effect(sampling):
+    assert grids.settled("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
+
+
+def test_an_evals_grid_is_in_the_graph(recipes):
+    text = '[eval.t]\narm = "nano"\nsuite = "tool-calling"\nsampling = { temperature = [0.0, 0.7] }\n'
+    found = {task.label: task for task in tasks(load(recipes(text)))}
+    assert found["grid:t"].needs == ("eval:t@temperature-0", "eval:t@temperature-0.7")
+    assert found["grid:t"].reads == ("scores.json",)
+    assert "answers:nano@tool-calling" in found, "greedy as always: shared with every eval of it"
+
+
+def scored(passes: str, sides: str) -> list[Scored]:
+    return [
+        Scored(case=str(n), category="c", score=0.0, passes=int(one), split={"s": "select", "c": "confirm"}[side])
+        for n, (one, side) in enumerate(zip(passes, sides, strict=True))
+    ]
+
+
+def test_settings_are_chosen_on_some_cases_and_the_winner_confirmed_on_others():
+    sides = "s" * 10 + "c" * 5
+    found = tuning(
+        "t",
+        ["x"],
+        [
+            ("a", {"x": 1}, scored("1" * 5 + "0" * 5 + "1" * 5, sides)),
+            ("b", {"x": 2}, scored("1" * 9 + "0" + "10000", sides)),
+            ("c", {"x": 3}, scored("0" * 15, sides)),
+        ],
+    )
+    assert [(place.cell, place.select.share) for place in found.places] == [("b", 0.9), ("a", 0.5), ("c", 0.0)]
+    assert found.confirmed.share == pytest.approx(0.2), "not the 90 % that chose it"
+    assert [place.apart for place in found.places] == [False, False, True]
+    assert [(effect.value, effect.mean) for effect in found.effects["x"]] == [(1, 0.5), (2, 0.9), (3, 0.0)]
+    assert "x 2, 90% of 10 cases; 1 others cannot be told from it; on 5 others 20%" in tuning_sentence(found)
+
+
+def test_a_winner_on_the_cases_that_chose_it_is_said_to_look_too_good():
+    found = tuning("t", [], [("a", {}, scored("110", "ccc"))])
+    assert (found.confirmed, found.places[0].select.cases) == (None, 3)
+    assert "it looks too good" in tuning_sentence(found)
 
 
 GRID = """
@@ -356,7 +439,7 @@ def project(tmp_path_factory) -> tuple[Path, str]:
 
 def test_a_grid_of_eight_is_trained_ranked_and_its_best_is_chosen(project):
     root, output = project
-    assert len(ran(output)) == 12
+    assert len(ran(output)) == 13
     found = json.loads((root / "reports/v1@grid/ranking.json").read_text())
     assert [place["place"] for place in found["places"]] == [1, 2, 3, 4]
     best = found["places"][0]["runs"][0]

@@ -7,6 +7,8 @@ from punie_build.graph.task import Task, task
 from punie_build.grids import Choice, Grid
 from punie_build.recipe import Described, Recipe
 
+READ = {"adapter": ("metrics.jsonl",), "eval": ("scores.json",)}  # kind of cells -> what they are ranked by
+
 
 def cells(recipe: Recipe, described: Described) -> list[Described]:
     """All cells of a grid, in its order."""
@@ -22,7 +24,7 @@ def grid(recipe: Recipe, described: Described) -> Task:
         f"{len(needs)} cells by {axes}" if axes else f"{len(needs)} cells",
         needs=tuple(cell.label for cell in needs),
         inputs=tuple(layout.target(cell.kind, cell.name) for cell in needs),
-        reads=("metrics.jsonl",),
+        reads=READ[described.spec.of],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from punie_build import layout, ranking, store, training
+from punie_build import evaluating, layout, ranking, store, training, tuning
 from punie_build.build import Made, Work
 from punie_build.grids import Choice, Grid
 from punie_build.ranking import Ranking, Run
@@ -13,6 +13,23 @@ COPIED = ("adapters.safetensors", "adapter_config.json", "metrics.jsonl")
 
 
 def grid(work: Work) -> Made:
+    return {"adapter": trained, "eval": asked}[work.task.spec.of](work)
+
+
+def asked(work: Work) -> Made:
+    """Settings of an eval, by the cases that passed."""
+    spec: Grid = work.task.spec
+    cells = [
+        (cell.name, cell.setting, evaluating.scores(work.root / place).cases)
+        for cell, place in zip(spec.cells, work.task.inputs, strict=True)
+    ]
+    found = tuning.tuning(work.task.name, spec.axes, cells)
+    (work.out / "ranking.json").write_bytes(_text(found))
+    return Made(tuning.sentence(found), tuning.metrics(found))
+
+
+def trained(work: Work) -> Made:
+    """Settings of adapters, by validation loss."""
     spec: Grid = work.task.spec
     runs = []
     for cell, place in zip(spec.cells, work.task.inputs, strict=True):

@@ -12,16 +12,8 @@ from punie_build.steps.base import Suites, base
 
 def tokens(work: Work) -> Made:
     """Rendering and tokenising, in a process of its own: mlx-lm's tokenizers import mlx."""
-    job = work.logs / "job.json"
-    job.parent.mkdir(parents=True, exist_ok=True)
     data = work.root / work.task.inputs[0]
-    spec = msgspec.to_builtins(work.task.spec)
-    job.write_bytes(
-        msgspec.json.encode({"base": str(base(work)), "data": str(data), "out": str(work.out), "spec": spec})
-    )
-    children.run("punie_build.tokenizing", [str(job)], work.logs / "tokenizing.log")
-    stats = msgspec.json.decode((work.out / "stats.json").read_bytes())
-    return Made(*tokens_said(stats))
+    return Made(*tokens_said(training.tokenize(base(work), data, work.task.spec, work.out, work.logs)))
 
 
 def tokens_said(stats: dict[str, dict[str, int]]) -> tuple[str, dict[str, float]]:
