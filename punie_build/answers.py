@@ -15,8 +15,9 @@ from typing import Any
 from msgspec import Struct, structs
 
 from punie_build import questions
-from punie_build.checks import Answer, Asked
+from punie_build.checks import Answer, Asked, Latency
 from punie_build.evals import Asking
+from punie_build.spec import structs as parts
 from punie_build.suites import TURNS, Case, Suite
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
@@ -26,7 +27,7 @@ Decode = Callable[[list[int]], str]
 
 class Said(Struct, frozen=True, kw_only=True):
     """One reply as it came. `ids` are all tokens written, `logprobs` how likely each was (nats); `calls` are (name, arguments as
-    text), as the server read them: it drops what it cannot read."""
+    text), as the server read them: it drops what it cannot read. `seconds` is how long it took, where that means something."""
 
     ids: list[int]
     logprobs: list[float]
@@ -34,6 +35,7 @@ class Said(Struct, frozen=True, kw_only=True):
     reasoning: str = ""
     calls: list[tuple[str, str]] = []
     finish: str = "stop"
+    seconds: float | None = None
 
 
 class Lost(Struct, frozen=True):
@@ -98,6 +100,11 @@ def read(case: str, raw: str, said: Said, turn: int = 0) -> Answer:
     )
 
 
+def timed(suite: Suite) -> bool:
+    """Whether it asks how long an answer took. Only then is that in the answers: their bytes are else the same everywhere."""
+    return any(isinstance(value, Latency) for value in parts(suite))
+
+
 class Talk:
     """One case in one epoch. `request` is what to send now, None when it is over; `hear` takes what came back."""
 
@@ -107,6 +114,8 @@ class Talk:
         self.spec, self.case, self.epoch, self.decode = spec, case, epoch, decode
         self.messages, self.tools = suite.conversation(case), suite.declarations(case)
         self.turns: list[Answer] = []
+        self.seconds: list[float] = []
+        self.suite = suite
         self.answer: Answer | None = None
 
     def request(self) -> dict[str, Any] | None:
@@ -120,6 +129,7 @@ class Talk:
             return
         turn = read(self.case.id, whole(self.decode(said.ids)), said, len(self.turns))
         self.turns.append(turn)
+        self.seconds += [said.seconds] if said.seconds and timed(self.suite) else []
         results = None if turn.malformed else self.results(turn)
         if results and len(self.turns) < TURNS:
             self.go_on(said, results)
@@ -158,4 +168,5 @@ class Talk:
             finish=finish,
             epoch=self.epoch,
             turns=len(self.turns),
+            seconds=round(sum(self.seconds), 3) if self.seconds else None,
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build import questions
 from punie_build.answers import Decode, Lost, Said, reply
@@ -75,7 +76,9 @@ async def _said(client: httpx.AsyncClient, server: Server, request: dict[str, An
     why = ""
     for attempt in range(1, TRIES + 1):
         try:
-            return reply(_choice(await _post(client, server, request)))
+            started = time.monotonic()
+            said = reply(_choice(await _post(client, server, request)))
+            return structs.replace(said, seconds=round(time.monotonic() - started, 3))
         except httpx.TimeoutException:
             raise _Gone(f"no answer in {client.timeout.read:.0f} s") from None
         except (httpx.HTTPError, ServerError) as error:

@@ -4,6 +4,8 @@
     punie-build plan [TARGET ...]  what would `doit` do, and for how long?
     punie-build why TARGET         what would be built for a target, and what changed, value by value
     punie-build report [TARGET]    draw the pages in reports/ anew, whatever was drawn before
+    punie-build serve ARM          talk to a base, an adapter or a model with any OpenAI client
+    punie-build eval               ask a model a suite and score it, without a recipe
     punie-build provenance TARGET  how it was made, for those who ask for in-toto and SLSA
     punie-build store gc           remove from the store what no lock names and nobody used for a while
     punie-build store verify       read every blob of the store
@@ -125,6 +127,20 @@ def report(root: Path, options: Options) -> int:
     return 1 if lines else 0
 
 
+def serve(root: Path, options: Options) -> int:
+    """Serve a base, an adapter or a model to any OpenAI client, until Ctrl-C; its settings are printed."""
+    from punie_build import arms
+
+    return arms.serve(root, options)
+
+
+def eval_(root: Path, options: Options) -> int:
+    """Ask a model a suite and score its answers, without a recipe; nothing is asked twice."""
+    from punie_build import arms
+
+    return arms.eval_(root, options)
+
+
 def provenance(root: Path, options: Options) -> int:
     """Print the target's in-toto statement, made from its lock."""
     import json
@@ -212,6 +228,24 @@ def _check_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--into", metavar="FILE", help="write the format there, and print what people read")
 
 
+def _serve_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("arm", metavar="ARM", help="a base, adapter or model of the recipes, or a model's folder")
+    command.add_argument("--port", type=int, help="default: any free one")
+    command.add_argument("--max-tokens", type=int, default=512, help="of an answer, where a client does not say (512)")
+
+
+def _eval_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="nano", help="a name of the recipes, or a model's folder (nano)")
+    command.add_argument("--adapter", help="on the model: a name of the recipes, or a folder")
+    command.add_argument("--suite", help="a name of the recipes or a file; default: the built-in baseline")
+    command.add_argument("--output", metavar="DIR", required=True, help="where answers.jsonl and scores.json go")
+    command.add_argument("--port", type=int, help="of the server; default: any free one")
+    command.add_argument("--no-server", action="store_true", help="load the weights in a process, without a server")
+    command.add_argument("--max-tokens", type=int, default=256, help="of an answer (256)")
+    command.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    command.add_argument("--concurrency", type=int, default=4, help="questions at a time (4)")
+
+
 def _for_people() -> str:
     return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
 
@@ -238,6 +272,8 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
     "plan": (plan, _targets),
     "why": (why, _target),
     "report": (report, _targets),
+    "serve": (serve, _serve_options),
+    "eval": (eval_, _eval_options),
     "provenance": (provenance, _target),
     "store gc": (store_gc, _gc_options),
     "store verify": (store_verify, _nothing),

@@ -10,6 +10,7 @@ from msgspec import Struct
 from punie_build.answers import Proof
 from punie_build.checks import Answer
 from punie_build.evals import Eval
+from punie_build.parity import Parity, parity
 from punie_build.scoring import Scored, score
 from punie_build.suites import Suite
 
@@ -17,7 +18,8 @@ _decoder = msgspec.json.Decoder(Answer)
 
 
 class Scores(Struct, frozen=True, kw_only=True):
-    """`scores.json` of an eval. `canary` names the weights that answered, `base_canary` those without the adapter."""
+    """`scores.json` of an eval. `canary` names the weights that answered, `base_canary` those without the adapter. `errors` are answers
+    that never came, `parse_failures` those with markup that is no call. `parity`: whether the arm was trained on what it was asked."""
 
     arm: str
     suite: str
@@ -26,6 +28,7 @@ class Scores(Struct, frozen=True, kw_only=True):
     base_canary: str
     parse_failures: int = 0
     errors: int = 0
+    parity: Parity | None = None
 
     @property
     def passed(self) -> int:
@@ -49,8 +52,9 @@ def given(folder: Path) -> dict[str, list[Answer]]:
     return found
 
 
-def evaluate(spec: Eval, suite: Suite, said: Path, out: Path) -> Scores:
-    """Judge the answers of a folder and write scores.json. Asks nobody, and loads nothing but the answers."""
+def evaluate(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path | None = None) -> Scores:
+    """Judge the answers of a folder and write scores.json. Asks nobody, and loads nothing but the answers and the first rows of
+    the data that the arm was trained on."""
     proof = msgspec.json.decode((said / "proof.json").read_bytes(), type=Proof)
     result = Scores(
         arm=spec.arm,
@@ -60,6 +64,12 @@ def evaluate(spec: Eval, suite: Suite, said: Path, out: Path) -> Scores:
         base_canary=proof.base_canary,
         parse_failures=proof.parse_failures,
         errors=proof.errors,
+        parity=_parity(spec, suite, trained_on / "train.jsonl") if trained_on else None,
     )
     (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     return result
+
+
+def _parity(spec: Eval, suite: Suite, rows: Path) -> Parity | None:
+    with rows.open("rb") as file:
+        return parity(suite, file, spec.serving.chat_template_args)

@@ -35,7 +35,7 @@ BROKEN = {"0.31.3": "it never serves an adapter: every answer would be the base'
 
 class Served(Struct, frozen=True, kw_only=True):
     """What to serve: a model folder, the adapter on it if any, and how. `sampling` is for people who ask without saying how: a
-    question of ours says it itself. `program` is what serves."""
+    question of ours says it itself. `port` is taken or it fails; None: any free one. `program` is what serves."""
 
     model: Path
     adapter: Path | None = None
@@ -43,6 +43,7 @@ class Served(Struct, frozen=True, kw_only=True):
     serving: Serving = Serving()
     sampling: Sampling = Sampling()
     max_tokens: int = 512
+    port: int | None = None
     program: tuple[str, ...] = ("mlx_lm", "server")
 
     def arguments(self, port: int) -> list[str]:
@@ -88,27 +89,27 @@ def refuse(version: str | None = None) -> None:
 
 
 @asynccontextmanager
-async def serve(served: Served, log: Path, env: Mapping[str, str], port: int | None = None) -> AsyncIterator[Server]:
+async def serve(served: Served, log: Path, env: Mapping[str, str]) -> AsyncIterator[Server]:
     """Start, wait until it has answered, and end it whatever happens. Raises ServerError."""
-    server = await start(served, log, env, port)
+    server = await start(served, log, env)
     try:
         yield server
     finally:
         server.stop()
 
 
-async def start(served: Served, log: Path, env: Mapping[str, str], port: int | None = None) -> Server:
+async def start(served: Served, log: Path, env: Mapping[str, str]) -> Server:
     """A server that has answered; whoever asked for it stops it. It dies with this process. Raises ServerError."""
     refuse()
     for attempt in range(1, TRIES + 1):
-        chosen = port or free_port()
+        chosen = served.port or free_port()
         child = Child(served.program[0], served.arguments(chosen), log, env).__enter__()
         server = Server(url=f"http://{HOST}:{chosen}", child=child)
         try:
             await _ready(server, chosen)
         except PortTakenError:
             server.stop()
-            if port or attempt == TRIES:
+            if served.port or attempt == TRIES:
                 raise
         except BaseException:
             server.stop()

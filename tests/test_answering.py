@@ -6,15 +6,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from punie_build import answering, evaluating, layout
+from punie_build import answering, evaluating, layout, suite_files
 from punie_build.answered import Answered
 from punie_build.answering import Job
 from punie_build.answers import Said, Talk
 from punie_build.asking import MOST
-from punie_build.checks import Answer, NoCall
+from punie_build.checks import Answer, Latency, NoCall
 from punie_build.errors import IdentityError, ServerError
-from punie_build.evals import Asking, Eval, Sampling
+from punie_build.evals import Asking, Eval, Sampling, SuiteFile
 from punie_build.serving import Served, Warm
 from punie_build.suites import TURNS, Case, Suite
 from punie_build.testing import ODD, PROSE
@@ -200,6 +201,17 @@ def test_a_conversation_goes_on_with_canned_results_as_long_as_there_are_any():
     assert talk({"look": "grey"}, torn)[0].answer.malformed
 
 
+def test_how_long_it_took_is_told_only_where_a_check_asks_for_it(project):
+    """Their bytes are else the same everywhere."""
+    assert project.ask("a")[0][0].seconds is None
+    slow = suite("a")
+    slow = structs.replace(slow, case=(structs.replace(slow.case[0], checks=(Latency(max=60.0),)),))
+    _, put = answering.answer(project.job(slow), project.warm, project.out)
+    assert put == 0, "it was measured when it was asked"
+    assert 0 < evaluating.answers(project.out)["c0"].seconds < 60
+    assert evaluating.evaluate(Eval(arm="fake", suite="s"), slow, project.out, project.out).passed == 1
+
+
 def test_a_torn_line_is_passed_over_and_the_next_one_is_whole(tmp_path):
     path = tmp_path / "answers" / "x.jsonl"
     one, two = (Said(ids=[n], logprobs=[-0.5], content=str(n)) for n in (1, 2))
@@ -217,11 +229,7 @@ def test_a_torn_line_is_passed_over_and_the_next_one_is_whole(tmp_path):
 
 @pytest.mark.parametrize("voice", ["empty", "prose"])
 def test_who_says_nothing_or_only_talks_passes_next_to_nothing_where_calls_are_asked_for(tmp_path, voice):
-    from punie_build.loading import load
-
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "x.toml").write_text("[base.x]\npath = 'x'\n")
-    whole = load(tmp_path).suites["tool-calling"]
+    whole, _ = suite_files.read(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
     asked = msgspec.structs.replace(
         whole, case=tuple(case for case in whole.case if not isinstance(case.checks[0], NoCall))
     )

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from punie_build import answering, asking, blas, identity, layout, questions
+from punie_build import answering, asking, blas, identity, layout, questions, suite_files
 from punie_build.adapters import Base
 from punie_build.answered import Answered
 from punie_build.answering import Job
@@ -21,8 +21,7 @@ from punie_build.answers import read, reply
 from punie_build.bases import locate
 from punie_build.checks import Answer, judge
 from punie_build.errors import IdentityError, ModelError, ServerError
-from punie_build.evals import Asking, Sampling, Serving
-from punie_build.loading import load
+from punie_build.evals import Asking, Sampling, Serving, SuiteFile
 from punie_build.serving import HOST, Served, Server, Warm, refuse, serve
 from punie_build.suites import Suite
 
@@ -42,9 +41,7 @@ def env(root):
 
 @pytest.fixture(scope="module")
 def suite(root) -> Suite:
-    (root / "recipes").mkdir()
-    (root / "recipes" / "x.toml").write_text("[base.x]\npath = 'x'\n")
-    whole = load(root).suites["tool-calling"]
+    whole, _ = suite_files.read(SuiteFile(embedded="tool-calling"), root, "suite")
     return msgspec.structs.replace(whole, case=whole.case[:96:8])
 
 
@@ -195,7 +192,7 @@ def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_pa
 
 def test_a_port_in_use_is_said_and_nobody_else_is_asked(tmp_path, env):
     async def go(port: int) -> None:
-        async with serve(NANO, tmp_path / "server.log", env, port=port):
+        async with serve(Served(model=NANO.model, port=port), tmp_path / "server.log", env):
             raise AssertionError("ready on a port that is not ours")
 
     with socket.socket() as stranger:

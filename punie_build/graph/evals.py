@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from punie_build import layout
+from punie_build.answers import timed
 from punie_build.evals import HOW, PATIENCE, Asking, Comparison, Eval, asking
 from punie_build.graph.task import Task, start, task
 from punie_build.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
@@ -29,9 +30,9 @@ def answers_needs(recipe: Recipe, described: Described) -> list[Described]:
     return start(recipe, arm.name)[1]
 
 
-def eval_needs(_recipe: Recipe, described: Described) -> list[Described]:
-    """The answers it judges."""
-    return [answers_of(described)]
+def eval_needs(recipe: Recipe, described: Described) -> list[Described]:
+    """The answers it judges, and the data that its arm was trained on."""
+    return [answers_of(described), *_learnt(recipe, described.spec.arm)]
 
 
 def comparison_needs(recipe: Recipe, described: Described) -> list[Described]:
@@ -72,19 +73,20 @@ def answers(recipe: Recipe, described: Described) -> Task:
         reads=TRAINED if trained else (),
         on=start(recipe, arm.spec.base if trained else spec.arm),
         draft=recipe.find(("base",), spec.serving.draft).spec if spec.serving.draft else None,
-        config={"asked": recipe.asked_digest(spec.suite)},
+        config={"asked": recipe.asked_digest(spec.suite)}
+        | ({"timed": True} if timed(recipe.suites[spec.suite]) else {}),
     )
 
 
 def eval_(recipe: Recipe, described: Described) -> Task:
     spec: Eval = described.spec
-    given = answers_of(described)
+    given, data = answers_of(described), list(_learnt(recipe, spec.arm))
     return task(
         described,
         f"the answers of {spec.arm} to {spec.suite}, judged",
-        needs=(given.label,),
-        inputs=(layout.target("answers", given.name),),
-        reads=("answers.jsonl", "proof.json"),
+        needs=(given.label, *(each.label for each in data)),
+        inputs=(layout.target("answers", given.name), *(layout.target(each.kind, each.name) for each in data)),
+        reads=("answers.jsonl", "proof.json", "train.jsonl"),
         config={"cases": recipe.suite_digest(spec.suite)},
         uses=(recipe.suites[spec.suite],),
     )

@@ -51,7 +51,10 @@ def answers(suites: Suites, warm: Warm, work: Work) -> Made:
 def eval_(suites: Suites, work: Work) -> Made:
     spec = work.task.spec
     suite = suites[spec.suite]
-    scores = evaluating.evaluate(spec, suite, work.root / work.task.inputs[0], work.out)
+    said, *data = (work.root / place for place in work.task.inputs)
+    scores = evaluating.evaluate(spec, suite, said, work.out, data[0] if data else None)
+    for line in scores.parity.objections() if scores.parity else ():
+        work.say(line)
     found = scoring.metrics(suite, scores.cases, selftest.tested(suite).sound)
     return Made(
         f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})",

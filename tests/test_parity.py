@@ -1,0 +1,42 @@
+"""Was an arm trained on what it is asked in?"""
+
+from __future__ import annotations
+
+import json
+
+from punie_build.checks import NoCall
+from punie_build.parity import parity
+from punie_build.suites import Case, Suite
+
+CASE = Case(id="a", category="c", prompt="hello", checks=(NoCall(),))
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
+
+
+def row(system: str | None, tools: list | None = None) -> bytes:
+    messages = [{"role": "system", "content": system}] if system is not None else []
+    messages += [{"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "tool_calls": []}]
+    return json.dumps({"messages": messages} | ({"tools": tools} if tools is not None else {})).encode()
+
+
+def test_the_same_prompt_and_tools_are_nothing_to_say():
+    found = parity(Suite(case=(CASE,), system="You help.", tools=(TOOL,)), [row("You help.", [TOOL])] * 4, {})
+    assert (found.template, found.system_prompt_in_training, found.tools_in_training) == ("same", 1.0, 1.0)
+    assert found.objections() == []
+    assert parity(Suite(case=(CASE,), system=""), [row(None)], {}).objections() == []
+
+
+def test_what_training_did_not_have_is_said():
+    rows = [row("You help.", [TOOL]), row("You are a pirate."), row(None, []), row("You help. ")]
+    found = parity(Suite(case=(CASE,), system="You help.", tools=(TOOL,)), rows, {"thinking": False})
+    assert found.objections() == [
+        "the chat template is used otherwise than in training: it is told {'thinking': False}",
+        "only 25% of training rows have the system prompt that the suite asks with",
+        "only 25% of training rows have the tools that the suite asks with",
+    ]
+
+
+def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
+    other = Case(id="b", category="c", prompt="hello", system="Ahoy.", checks=(NoCall(),))
+    found = parity(Suite(case=(CASE, other), system="You help."), [row("Ahoy."), row("You help.")], {})
+    assert found.system_prompt_in_training == 1.0
+    assert parity(Suite(case=(CASE,)), [], {}) is None
