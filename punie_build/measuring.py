@@ -16,15 +16,14 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx_lm.tuner.utils import load_adapters
-from mlx_lm.utils import dequantize_model, get_total_parameters, load_model
+from mlx_lm.utils import load_model
 
 from punie_build import tokenfiles
 from punie_build.batching import Order, padded
+from punie_build.precision import computed
 from punie_build.tokenfiles import Rows
-from punie_build.trainer import computed
 
 MOST = 512  # rows: enough to tell 97 % from 98 %
-SMALL = 2**30  # parameters
 TOGETHER = 1024  # tokens computed at once: a vocabulary of 150,000 makes 600 MB of logits of them
 
 
@@ -62,11 +61,7 @@ def says(model: nn.Module, rows: Rows) -> tuple[float, Any]:
 
 
 def loaded(folder: Path) -> nn.Module:
-    """The model, to be asked. On a CPU products of quantised weights are slow: a small model is computed in full precision, of
-    the same weights."""
     model, _ = load_model(folder, lazy=True)
-    if mx.default_device() == mx.Device(mx.cpu) and get_total_parameters(model) < SMALL:
-        dequantize_model(model)
     computed(model)
     return model
 

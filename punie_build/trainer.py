@@ -33,6 +33,7 @@ from punie_build import checkpoints, conformance, packing, tokenfiles
 from punie_build.adapters import Adapter
 from punie_build.batching import Batch, padded
 from punie_build.checkpoints import State
+from punie_build.precision import computed
 from punie_build.tokenfiles import Rows
 from punie_build.updating import optimizer, resume
 
@@ -297,13 +298,6 @@ def parameters(spec: Adapter) -> dict[str, Any]:
     )
 
 
-def computed(model: nn.Module) -> None:
-    """On a CPU, halves are computed in float32: that is faster, and no worse."""
-    kinds = {value.dtype for _, value in tree_flatten(model.parameters())}
-    if mx.default_device() == mx.Device(mx.cpu) and kinds <= {mx.bfloat16, mx.float16, mx.float32}:
-        model.set_dtype(mx.float32)
-
-
 def main(job: dict[str, Any]) -> None:
     spec = msgspec.convert(job["spec"], Adapter)
     rows = {side: tokenfiles.load(Path(job["tokens"], f"{side}.safetensors")) for side in ("train", "valid")}
@@ -343,7 +337,7 @@ def loaded(spec: Adapter, base: str) -> nn.Module:
         model, *_ = load(base)
     except Exception as error:  # mlx-lm raises whatever went wrong inside
         raise SystemExit(f"punie: {spec.base}: mlx-lm cannot load this base: {error}") from error
-    computed(model)
+    computed(model, expand=spec.fine_tune_type != "full")  # what full training changes is written as the base has it
     return model
 
 

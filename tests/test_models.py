@@ -23,6 +23,7 @@ from punie_build.fusing import make
 from punie_build.graph import tasks
 from punie_build.loading import load
 from punie_build.models import Model
+from punie_build.precision import computed
 from punie_build.steps import steps
 from punie_build.steps.models import room, warnings
 from punie_build.trainer import adapt, parameters
@@ -228,6 +229,18 @@ def test_a_quantised_base_stays_so_or_is_brought_back(tmp_path):
     live = logits(base, adapter)
     assert np.allclose(logits(tmp_path / "whole"), live, atol=1e-3)
     assert np.abs(logits(tmp_path / "eight") - live).max() < np.abs(logits(tmp_path / "kept") - live).max()
+
+
+@pytest.mark.skipif(mx.default_device() != mx.Device(mx.cpu), reason="on a GPU weights are computed as they are")
+def test_on_a_cpu_quantised_weights_are_computed_as_the_same_in_float32(tmp_path):
+    base = small(tmp_path / "base", bits=4)
+    model, _ = load_model(base)
+    computed(model, expand=False)
+    assert "model.layers.0.mlp.up_proj.scales" in dict(tree_flatten(model.parameters()))
+    computed(model)
+    assert {value.dtype for _, value in tree_flatten(model.parameters())} == {mx.float32}
+    said = model(mx.array([[5, 9, 40, 7, 11, 300]]))
+    assert np.allclose(np.array(said), logits(base), atol=1e-4)
 
 
 def test_gguf_is_written_beside_the_model(tmp_path):
