@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import selftest, suite_files, suites
+from punie_build import authored, contamination, samples, selftest, suite_files, suites
 from punie_build.checks import Calls, Contains, Expected, Keywords, Latency, NoCall, Not, Python, Regex
 from punie_build.evals import SuiteFile
+from punie_build.examples import Example
 from punie_build.scoring import score
 from punie_build.suites import Case, Oracle, Suite, oracle
 
@@ -180,3 +181,21 @@ def test_the_suites_that_are_built_in_pass_their_own_test(name):
     found = selftest.tested(built_in(name))
     assert not found.problems
     assert not [warning for warning in found.warnings if "case '" in warning]
+
+
+@pytest.mark.parametrize("name", list(suite_files.known()))
+def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
+    rows = [("sample", samples.sample(0, index)) for index in range(1000)]
+    rows += [("authored", row) for row in authored.conversations()]
+    read = [(place, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for place, row in rows]
+    assert contamination.leaks(built_in(name), read) == ()
+
+
+def test_the_suite_of_the_editor_tools_asks_of_every_kind():
+    suite = built_in("tool-calling")
+    counts = Counter(case.category for case in suite.case)
+    assert len(suite.case) >= 160
+    assert {"parallel", "missing", "irrelevant", "steps", "multi-turn", "options", "words"} <= set(counts)
+    sides = Counter(suite.side(case) for case in suite.case)
+    assert sides["confirm"] >= 100
+    assert sides["select"] >= 60
