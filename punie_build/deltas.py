@@ -20,7 +20,7 @@ class Share(Struct, frozen=True):
     """Passed cases of some cases, with the 95 % interval of the share. A case asked several times counts by how often it passed.
     `units` are the groups among them, where there are fewer than cases."""
 
-    passed: float
+    passed: int | float
     n: int
     units: int = 0
     mean: float | None = None

@@ -76,15 +76,15 @@ def test_a_page_stands_alone_and_holds_nothing_that_acts(drawn, name):
 def test_what_came_out_is_said_first_and_with_its_interval(drawn):
     page = read(drawn, "comparison-tuned")
     assert (
-        page.index("Improved: tuned +59%")
+        page.index("Improved: tuned +65%")
         < page.index("1 of 2 gates shut")
-        < page.index("79 of 104 cases, 95 % interval 67% to 83%")
+        < page.index("92 of 115 cases, 95 % interval 72% to 86%")
         < page.index("By category")
         < page.index("Every case")
         < page.index("Training")
         < page.index("Who answered")
     )
-    assert page.count('<details class="case') == 104
+    assert page.count('<details class="case') == 194
     assert page.index("▼ worse</span>") < page.index("▲ better</span>") < page.index("✗ both fail</span>")
     assert "doit comparison:tuned" in page
     facts = json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])
@@ -111,7 +111,7 @@ def test_an_adapter_page_marks_what_was_published(drawn):
     assert "published: 0.641" in page
     assert "last: 0.687" in page
     assert "after 250 of 300 batches: the best" in page
-    assert '79</td><td class="number">104</td><td class="number">76%' in page
+    assert '146</td><td class="number">194</td><td class="number">75%' in page
     assert page.index("lora.rank") < page.index("fields the recipe leaves as they are") < page.index("grad_checkpoint")
 
 

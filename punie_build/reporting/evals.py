@@ -96,8 +96,8 @@ def verdict(m: Comparison) -> Section:
 def totals(m: Evals) -> Section:
     """Each arm in total, with its interval, and what it did not do right."""
     rows = []
-    for arm in m.arms:
-        total = deltas.share(list(arm.scores.cases))
+    reported = m.result.totals if isinstance(m, Comparison) else [deltas.share(arm.scores.cases) for arm in m.arms]
+    for arm, total in zip(m.arms, reported, strict=True):
         unread = sum(case.malformed for case in arm.scores.cases)
         rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "unread": unread})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
@@ -107,7 +107,12 @@ def categories(m: Evals) -> Section:
     """The same for each category."""
     rows = []
     for name in dict.fromkeys(case.category for case in m.suite.case):
-        shares = [deltas.share([c for c in arm.scores.cases if c.category == name]) for arm in m.arms]
+        cases = [[case for case in arm.scores.cases if case.category == name] for arm in m.arms]
+        shares: Any = [deltas.share(some) for some in cases]
+        if isinstance(m, Comparison):
+            if name not in m.result.categories:
+                continue
+            shares = m.result.categories[name]
         rows.append({"name": name, "shares": shares, "gain": shares[-1].share - shares[0].share})
     return Section("categories", "By category", {"arms": m.names, "rows": rows})
 
