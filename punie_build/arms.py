@@ -16,8 +16,11 @@ from punie_build import answering, bases, blas, digests, evaluating, fingerprint
 from punie_build.adapters import Base
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.evals import Eval, Sampling, SuiteFile, asking
+from punie_build.evaluating import Scores
+from punie_build.graph import Task
 from punie_build.graph.evals import TRAINED
 from punie_build.loading import load
+from punie_build.locks import Facts, Lock
 from punie_build.recipe import ADAPTERS, ARMS, BASES, Described, Recipe
 from punie_build.scoring import Scored
 from punie_build.serving import Served, Warm
@@ -97,10 +100,25 @@ def eval_(root: Path, options: Options) -> int:
     finally:
         warm.rest()
     scores = evaluating.evaluate(spec, suite, out, out)
+    (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
     print(f"{arm.name} on {name}: {scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})")
     print(table(scores.cases))
-    print(f"{put} questions asked; answers.jsonl and scores.json are in {options.output}")
+    print(f"{put} questions asked; {options.output}/report.html shows them, scores.json is for programs")
     return 0
+
+
+def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:
+    """The page of an eval that no recipe asked for: without how it was made."""
+    from punie_build.reporting import evals, page
+
+    task = Task(kind="eval", name=spec.name, doc="", target=out.name, spec=spec, config={})
+    facts = Facts(kind="eval", recipe={}, code="", inputs={}, tools={})
+    lock = Lock(key=facts.key, facts=facts, outputs={}, seconds=0.0)
+    arms = (evals.Arm(scores, evaluating.given(out)),)
+    shown = evals.Evals(task=task, lock=lock, suite=suite, arms=arms)
+    sections = tuple(section for make in evals.ALONE if (section := make(shown)))
+    numbers = (out / "scores.json").read_bytes()
+    return page.render(page.Page(title=spec.name, kicker="eval", sections=sections, facts=numbers, up=False))
 
 
 def table(cases: tuple[Scored, ...]) -> str:

@@ -40,7 +40,8 @@ def test_a_model_is_evaluated_without_a_recipe_and_nothing_is_asked_twice(tmp_pa
     assert re.search(r"nano on few: [01] of 1 cases passed \(canary [0-9a-f]{12}\)\n    words +[01] of 1", said)
     assert "1 questions asked" in said
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert set(first) == {"answers.jsonl", "proof.json", "scores.json"}
+    assert set(first) == {"answers.jsonl", "proof.json", "report.html", "scores.json"}
+    assert b"By category" in first["report.html"]
     assert "0 questions asked" in punie_build(tmp_path, *words)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
 

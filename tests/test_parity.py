@@ -6,6 +6,8 @@ import json
 
 from punie_build.checks import NoCall
 from punie_build.parity import parity
+from punie_build.reporting import evals, page
+from punie_build.reporting.material import Section
 from punie_build.suites import Case, Suite
 
 CASE = Case(id="a", category="c", prompt="hello", checks=(NoCall(),))
@@ -40,3 +42,12 @@ def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
     found = parity(Suite(case=(CASE, other), system="You help."), [row("Ahoy."), row("You help.")], {})
     assert found.system_prompt_in_training == 1.0
     assert parity(Suite(case=(CASE,)), [], {}) is None
+
+
+def test_a_report_says_it_before_any_number():
+    found = parity(Suite(case=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
+    first = Section("parity", "", {"rows": [{"arm": "v<1>", "lines": found.objections()}]})
+    shown = page.render(page.Page(title="t", kicker="eval", sections=(first,)))
+    assert "v&lt;1&gt; was not trained on what it was asked in" in shown
+    assert "only 0% of training rows have the system prompt" in shown
+    assert evals.EVAL[0] is evals.SECTIONS[0] is evals.parity

@@ -93,6 +93,13 @@ def verdict(m: Comparison) -> Section:
     return Section("verdict", "", {"rows": rows})
 
 
+def parity(m: Evals) -> Section | None:
+    """What a reader must know before any number: an arm that was trained under another prompt than it is asked with."""
+    found = [(arm.scores.arm, arm.scores.parity.objections()) for arm in m.arms if arm.scores.parity]
+    rows = [{"arm": name, "lines": lines} for name, lines in found if lines]
+    return Section("parity", "", {"rows": rows}) if rows else None
+
+
 def totals(m: Evals) -> Section:
     """Each arm in total, with its interval, and what it did not do right."""
     rows = []
@@ -287,5 +294,18 @@ def proof(m: Evals) -> Section:
     return Section("proof", "Who answered", {"arms": arms, "n": m.n})
 
 
-EVAL = (common.gates, totals, categories, cases, failures, proof, *common.ENDING)
-SECTIONS = (verdict, common.gates, totals, categories, cases, failures, curves, data.funnel, proof, *common.ENDING)
+ALONE = (totals, categories, cases, failures, proof)  # of what no recipe asks for
+EVAL = (parity, common.gates, totals, categories, cases, failures, proof, *common.ENDING)
+SECTIONS = (
+    parity,
+    verdict,
+    common.gates,
+    totals,
+    categories,
+    cases,
+    failures,
+    curves,
+    data.funnel,
+    proof,
+    *common.ENDING,
+)
