@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import doit, ran
 
-from punie_build import grids
+from punie_build import conformance, grids
 from punie_build.errors import RecipeError
 from punie_build.evals import Eval, Sampling
 from punie_build.graph import tasks
 from punie_build.loading import load
 from punie_build.ranking import Run, metrics, ranking, sentence
+from punie_build.reporting.material import Material
+from punie_build.reporting.page import Page, render
+from punie_build.reporting.tunings import Tuned
+from punie_build.reporting.tunings import settings as settings_of
 from punie_build.scoring import Scored
 from punie_build.stats import student
 from punie_build.tuning import sentence as tuning_sentence
@@ -403,6 +407,26 @@ def test_settings_are_chosen_on_some_cases_and_the_winner_confirmed_on_others():
     assert "x 2, 90% of 10 cases; 1 others cannot be told from it; on 5 others 20%" in tuning_sentence(found)
 
 
+def test_the_page_of_an_evals_grid_shows_each_setting_and_that_of_adapters_has_no_such_part(recipes):
+    [task] = [
+        t
+        for t in tasks(load(recipes('[eval.t]\narm = "nano"\nsuite = "tool-calling"\nmax_tokens = [8, 9]\n')))
+        if t.kind == "grid"
+    ]
+    cells = [("t@<i>", {"stop": ["<i>"]}, scored("10", "sc")), ("t@b", {"stop": ["b"]}, scored("00", "sc"))]
+    shown = Tuned(task=task, lock=None, tuning=tuning("t", ["stop"], cells), links={"t@b": "eval-b.html"})
+    page = render(Page(title="t", kicker="grid", sections=(settings_of(shown),)))
+    assert "&lt;i&gt;" in page
+    assert "<i>" not in page
+    assert 'href="eval-b.html"' in page
+    assert settings_of(Material(task=task, lock=None)) is None
+
+
+def test_a_preflight_knows_the_suites_that_the_best_of_a_grid_are_asked(recipes):
+    found = {task.label: task for task in tasks(load(recipes(DATA + ARMS)))}
+    assert list(found["preflight:d@nano"].config["suites"]) == ["tool-calling"]
+
+
 def test_a_winner_on_the_cases_that_chose_it_is_said_to_look_too_good():
     found = tuning("t", [], [("a", {}, scored("110", "ccc"))])
     assert (found.confirmed, found.places[0].select.cases) == (None, 3)
@@ -447,6 +471,13 @@ def test_a_grid_of_eight_is_trained_ranked_and_its_best_is_chosen(project):
     for name in ("adapters.safetensors", "adapter_config.json", "metrics.jsonl"):
         assert (root / "adapters/v1@1" / name).read_bytes() == (root / "adapters" / best["cell"] / name).read_bytes()
     assert best["seed"] == 0, "the first, not the better one"
+    chosen = root / "adapters/v1@1/choice.json"
+    assert not list(conformance.OF["choice"](root / "adapters/v1@1", None, None))
+    text = chosen.read_text()
+    chosen.write_text(text.replace('"learning_rate": ', '"learning_rate": 9'))
+    [told] = conformance.OF["choice"](root / "adapters/v1@1", None, None)
+    chosen.write_text(text)
+    assert told.startswith("learning_rate: choice.json 9")
     assert ran(doit(root)) == set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from punie_build import layout
 from punie_build.adapters import Adapter, Preflight, Tokenized, tokenized
 from punie_build.graph.task import ROWS, Task, label, start, task
-from punie_build.recipe import DATA, Described, Recipe
+from punie_build.recipe import ADAPTERS, DATA, Described, Recipe
 
 NAMES = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -60,9 +60,9 @@ def preflight(recipe: Recipe, described: Described) -> Task:
 
 def _asked(recipe: Recipe, spec: Preflight) -> list[str]:
     """The suites that the adapters of this base and data are asked, by themselves, in a grid, or fused into a model."""
-    adapters = {d.name for d in recipe.of("adapter") if (d.spec.base, d.spec.data) == (spec.base, spec.data)}
+    trained = [described for kind in ADAPTERS for described in recipe.of(kind)]
+    adapters = {d.name for d in trained if (d.spec.base, d.spec.data) == (spec.base, spec.data)}
     arms = adapters | {d.name for d in recipe.of("model") if d.spec.adapter in adapters}
-    arms |= {name.partition("@")[0] for name in arms}
     found = set()
     for described in recipe.artifacts.values():
         suite = getattr(described.spec, "suite", None)

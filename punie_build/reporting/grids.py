@@ -5,6 +5,7 @@ To add a section: a function, its template, and its place in `SECTIONS`, which i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from punie_build import ranking
 from punie_build.graph import Task
 from punie_build.ranking import Place, Ranking
-from punie_build.reporting import common
+from punie_build.reporting import common, tunings
 from punie_build.reporting.material import Material, Section, plain
 from punie_build.reporting.project import Project
 from punie_build.spec import canonical
@@ -25,8 +26,10 @@ class Grid(Material, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-def gather(project: Project, task: Task, **more: Any) -> Grid:
-    """The material of a grid's page."""
+def gather(project: Project, task: Task, **more: Any) -> Grid | tunings.Tuned:
+    """The material of a grid's page, of adapters or of evals."""
+    if task.spec.of == "eval":
+        return tunings.gather(project, task, **more)
     found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=Ranking)
     cells = [project.planned[label].task for label in task.needs]
     return Grid(task=task, ranking=found, links={cell.name: project.href(cell) for cell in cells}, **more)
@@ -116,4 +119,16 @@ def effects(m: Grid) -> Section | None:
     return Section("effects", "What each value makes", {"rows": rows}) if rows else None
 
 
-SECTIONS = (winner, common.gates, places, heat, effects, common.around, common.made)
+def trained(make: Callable[[Grid], Section | None]) -> Callable[[Material], Section | None]:
+    """A section of grids of adapters only."""
+    return lambda m: make(m) if isinstance(m, Grid) else None
+
+
+SECTIONS = (
+    trained(winner),
+    tunings.settings,
+    common.gates,
+    *map(trained, (places, heat, effects)),
+    common.around,
+    common.made,
+)
