@@ -2,7 +2,7 @@
 
     punie-build dataset download SOURCE --output DIR     sample, hand-authored, a file or folder, org/name@commit, https://...
     punie-build dataset validate PLACE                   can every row be read?
-    punie-build dataset stats PLACE                      rows, messages, tokens, categories
+    punie-build dataset stats PLACE                      rows, messages, calls, categories; with --base, tokens
     punie-build dataset filter PLACE --output DIR        --language en --min-python 3.10 --min-messages 2 --filter '{...}'
     punie-build dataset merge PLACE PLACE --output DIR   twins dropped, split anew
     punie-build dataset audit PLACE                      leaks, duplicates, odd rows
@@ -38,6 +38,7 @@ from punie_build.gathering import Unreadable, gather, readable
 from punie_build.loading import load
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
+from punie_build.rendering import counter
 from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local, as_chat
 from punie_build.sources import Sample as SampleSource
 from punie_build.splitting import Split
@@ -69,18 +70,22 @@ def validate(root: Path, options: Options) -> int:
 
 
 def stats(root: Path, options: Options) -> int:
-    """Count rows, messages, roles, calls and categories, split by split."""
+    """Count rows, messages, calls, characters, tokens of a base, and categories, split by split."""
     table: dict[str, Counter[str]] = {}
     categories: Counter[str] = Counter()
+    count = counter(base_folder(root, options.base)) if options.base else None
     for side, row in _rows(root, options):
         counts = table.setdefault(side or "(no side)", Counter())
         counts["rows"] += 1
         counts["messages"] += len(row.example.messages)
         counts["calls"] += sum(1 for _ in row.example.calls())
         counts["characters"] += len(row.example.text())
+        if count:
+            counts["tokens"] += (tokens := count(row.example))
+            counts["at most in a row"] = max(tokens, counts["at most in a row"])
         categories[row.example.category or "(none)"] += 1
     for side, counts in table.items():
-        facts = ", ".join(f"{counts[name]:,} {name}" for name in ("rows", "messages", "calls", "characters"))
+        facts = ", ".join(f"{counts[name]:,} {name}" for name in counts)
         print(f"{side:<10} {facts}")
     if set(categories) - {"(none)"}:
         print("categories " + ", ".join(f"{name} {count}" for name, count in categories.most_common()))
@@ -92,7 +97,9 @@ def filter_(root: Path, options: Options) -> int:
     chosen = _filters(options)
     with output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
-        found = data_steps.stage(Path(options.output).name, spec, source, out, Context(), spreading.cores())
+        found = data_steps.stage(
+            Path(options.output).name, spec, source, out, Context(), spreading.cores(), hollow=True
+        )
     for split, counts in found.splits.items():
         if counts.seen:
             print(f"{split:<6} {counts.kept} of {counts.seen} kept ({counts.retention:.0%})")
@@ -119,10 +126,15 @@ def merge(root: Path, options: Options) -> int:
             split=Split(valid=options.valid, test=options.test),
             seed=options.seed,
         )
-        found = data_steps.mix(Path(options.output).name, spec, folders, out)
+        found = data_steps.mix(Path(options.output).name, spec, folders, out, hollow=True)
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))
+    for split, share in (("valid", options.valid), ("test", options.test)):
+        if share and not found.splits[split].kept:
+            print(
+                f"{split} is empty: rows of one question stay together, and there are few - raise --{split}, or add data"
+            )
     return after(f"punie-build dataset audit {options.output}")
 
 
@@ -352,6 +364,11 @@ def _dialect(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _stats_options(command: argparse.ArgumentParser) -> None:
+    _place(command)
+    command.add_argument("--base", help="also count tokens, by the chat template of this base")
+
+
 def _audit_options(command: argparse.ArgumentParser) -> None:
     _place(command)
     command.add_argument(
@@ -405,7 +422,7 @@ def _head_options(command: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]] = {
     "dataset download": (download, _download_options),
     "dataset validate": (validate, _place),
-    "dataset stats": (stats, _place),
+    "dataset stats": (stats, _stats_options),
     "dataset filter": (filter_, _filter_options),
     "dataset merge": (merge, _merge_options),
     "dataset audit": (audit, _audit_options),

@@ -245,8 +245,17 @@ class Portion(NamedTuple):
     piece: Piece
 
 
-def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | None = None, cores: int = 1) -> Stats:
-    """Sift: the first filter to object is the reason. Raises DataError if a split that had rows has none left.
+def stage(
+    name: str,
+    spec: Stage,
+    source: Path,
+    out: Path,
+    context: Context | None = None,
+    cores: int = 1,
+    hollow: bool = False,
+) -> Stats:
+    """Sift: the first filter to object is the reason. Raises DataError if a split that had rows has none left, unless it may be
+    `hollow`.
 
     With `cores` rows are sifted by so many processes, where no filter needs to see them all; the result is the same.
     """
@@ -269,7 +278,7 @@ def stage(name: str, spec: Stage, source: Path, out: Path, context: Context | No
             ):
                 writer.append(folder)
         for split, counts in writer.stats.splits.items():
-            if counts.seen and not counts.kept:
+            if counts.seen and not (counts.kept or hollow):
                 worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
                 raise DataError(
                     f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} of {counts.seen} examples - loosen it, or give {split} more"
@@ -325,9 +334,11 @@ class Files:
         return Row(line, view(line))
 
 
-def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path, held: Path | None = None) -> Stats:
-    """Merge, drop twins, split anew, shuffle. Raises DataError if nothing is left to train or to validate on. `held` is the
-    file of sides given before."""
+def mix(
+    name: str, spec: Mix, sources: Sequence[Path], out: Path, held: Path | None = None, hollow: bool = False
+) -> Stats:
+    """Merge, drop twins, split anew, shuffle. Raises DataError if nothing is left to train or to validate on, unless it may be
+    `hollow`. `held` is the file of sides given before."""
     with ExitStack() as stack:
         taken: list[tuple[Part, Place]] = []
         paths = [source / f"{split}.jsonl" for source in sources for split in SPLITS]
@@ -347,7 +358,7 @@ def mix(name: str, spec: Mix, sources: Sequence[Path], out: Path, held: Path | N
                 if side == splitting.BETWEEN:
                     writer.drop("train", files.row(place), "between")
     for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
-        if share and not writer.stats.splits[split].kept:
+        if share and not (writer.stats.splits[split].kept or hollow):
             raise DataError(
                 f"mix.{name}: {split} is empty: {len(first)} rows are too few for this split, and those of one question are on one side - add data, or change split.{split} or split.group_by"
             )

@@ -6,6 +6,7 @@ The tokenizer is transformers' (no model, no mlx); its code is never taken from 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from punie_build.examples import Example
 @cache
 def tokenizer(folder: Path) -> Any:
     """The tokenizer of a base. Raises ModelError if there is none, or it has no chat template."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     from transformers import AutoTokenizer
 
     try:

@@ -231,12 +231,16 @@ OLD = [
     'print "x"', "print x,", "print >>log, x", 'exec "x"', "raise E, 'm'", "try:\n    f()\nexcept E, e:\n    pass", "a <> b", "x = 0777", "x = 1L", "`x`",
     'x = ur"a"', "for i in xrange(3):\n    pass", "name = raw_input()", "d.has_key(1)", "for k, v in d.iteritems():\n    pass", "import urllib2", "from ConfigParser import SafeConfigParser",
     "isinstance(x, basestring)", "unichr(3)", "print 'a' % b", "class A:\n    def f(self):\n        print self.x", "def f((a, b)):\n    print a",
+    "print 'x' if y else 'z'", "raise ValueError, 'no', tb", "exec code in scope", "0xFFL", "import Tkinter as tk", "assert isinstance(s, unicode)", "print >>sys.stderr",
+    "async = False\nf(async)", "s = '\\u'\nprint(s)", "def f():\n    from string import *", "f = lambda (a, b): a", "class A:\n    async = 1",
 ]  # fmt: skip
 NOT_OLD = [
     "print('x')", "class Foo:\n    pass", "from __future__ import annotations\nx = 1", "match x:\n    case 1:\n        pass", "def f(unicode):\n    return unicode", "x = 0o777",
     "try:\n    xrange\nexcept NameError:\n    xrange = range", "async def f():\n    await g()", "x: int = 3", "f'{x!r}'", "print", "dir/x.py: app.command()", "hello world, this is prose", "", "$ ls -la", "{",
     "with (open('a') as a, open('b') as b):\n    pass", "def f(a, /, b): ...", "x = (yield)", "import queue", "import commands_of_ours", "except* E:", "x = 00", "lambda x: x", "'\\d'", "print(file=x)", "@a.b[0]\ndef f(): ...",
     "import StringIO_like", "unicode = str\nunicode(3)", "for xrange in y:\n    xrange", "a if b else c", "d.items()", "b'\\x00'", "import configparser", "raise E('m') from None", "nonlocal_ = 3", "x if y", "def has_key(): ...", "1_000",
+    "type X = int", "def f[T](x: T) -> T: ...", "f'{f'{1}'}'", "if (n := 3) > 2: ...", "print (x)", "exec('x')", "class A(object): pass", "$ awk '{print $1}' f", ">>> print('x')\nx",
+    "open('C:\\Users\\x')", "from string import *", "class A:\n    def iterkeys(self): ...\n    def f(self): self.iterkeys()", "async def f(): await g()", "s = '\\N{BULLET}'", "await", "async", "'\\u'",
 ]  # fmt: skip
 
 

@@ -13,12 +13,16 @@ from punie_build.examples import Example, Role
 from punie_build.filters.base import ALONE, Context, Filter, Predicate, Scored
 
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"
+)  # Thai, Chinese, Japanese
 _NO_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # in a path, a web address, code, a number
 
 
 def prose(texts: Iterable[str]) -> str:
     """What is left of texts without their code, paths and numbers. Time is in proportion to length, whatever they are."""
-    words = _NOT_PROSE.sub(" ", " ".join(texts)).split()
+    text = _NOT_PROSE.sub(" ", " ".join(texts))
+    words = (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()  # a number would take its sentence along
     return " ".join(word for word in words if not _NO_WORD.search(word))
 
 

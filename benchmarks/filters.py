@@ -1,0 +1,126 @@
+"""How right two filters are: `python-version` beside real interpreters, `language` on sentences and on real sets.
+
+    ./run python benchmarks/filters.py --python2 PYTHON2.7 --python3 PYTHON3.12 --stdlib DIR DIR ...   # lib/python2.7, lib/python3.13 ...
+    ./run python benchmarks/filters.py --real FOLDER        # a folder of sets in English, each a folder
+
+Snippets are the top-level functions and classes of standard libraries. One is old if Python 2.7 compiles it and Python 3 does not.
+Beside punie-build: the regular expressions of the code it replaces. Names that are gone (`xrange`) are seen in snippets that do
+compile: right where they come from Python 2's own library, wrong elsewhere.
+
+Sentences are those of `tests/sentences.py`. All rows of the real sets are English, but for those of another script that are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from sentences import SENTENCES
+
+from punie_build.examples import Example, Message, Row
+from punie_build.filters import Language, PythonVersion
+from punie_build.gathering import gather
+from punie_build.python2 import only_python2
+from punie_build.sources import Local
+
+REGEXES = re.compile(r"^class\s+\w+:|from __future__ import|\bprint\s+['\"\w]|\bexcept\s+\w+\s*,|\.has_key\(|\bxrange\(|\braw_input\(|\bunicode\(|<>", re.MULTILINE)  # fmt: skip
+COMPILE = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+def compiles(code):
+    try:
+        compile(code, "x", "exec")
+        return True
+    except (SyntaxError, ValueError, TypeError):
+        return False
+print(json.dumps([compiles(code.encode("utf-8") if sys.version_info[0] == 2 else code) for code in json.load(sys.stdin)]))
+"""
+
+
+def snippets(library: Path) -> Iterator[str]:
+    """Top-level functions and classes: from a line that begins one to the next that is not indented."""
+    for path in sorted(library.rglob("*.py")):
+        if {"site-packages", "data"} & {*path.parts}:  # of others, and what lib2to3's tests are to change
+            continue
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        yield from re.findall(r"^(?:def|class) .*\n(?:[ \t].*\n|[ \t]*\n)+", text, re.MULTILINE)
+
+
+def labels(python: str, codes: Sequence[str]) -> list[bool]:
+    said = subprocess.run([python, "-c", COMPILE], input=json.dumps(codes), text=True, capture_output=True, check=True)
+    found: list[bool] = json.loads(said.stdout)
+    return found
+
+
+def versions(options: argparse.Namespace) -> None:
+    codes: list[tuple[str, str]] = []
+    for library in options.stdlib:
+        some = sorted(set(snippets(library)))
+        codes += [(library.name, code) for code in random.Random(0).sample(some, min(len(some), options.most))]
+    two, three = (labels(python, [code for _, code in codes]) for python in (options.python2, options.python3))
+    print(f"{len(codes)} snippets, {sum(a and not b for a, b in zip(two, three, strict=True))} of them old\n")
+    print("| detector | precision | recall | gone names in Python 2's library | false alarms in Python 3's | snippets per CPU second |\n|---|---|---|---|---|---|")  # fmt: skip
+    detectors: dict[str, Callable[[str], object]] = {"punie-build": only_python2, "regular expressions": REGEXES.search}
+    for name, detect in detectors.items():
+        started = time.process_time()
+        said = [bool(detect(code)) for _, code in codes]
+        speed = len(codes) / (time.process_time() - started)
+        rows = list(zip(codes, said, two, three, strict=True))
+        right = sum(flag and a and not b for _, flag, a, b in rows)
+        wrong = sum(flag and not a and not b for _, flag, a, b in rows)  # no Python of either age
+        missed = sum(not flag and a and not b for _, flag, a, b in rows)
+        alarms = sum(flag and b and "2" not in library[-4:-1] for (library, _), flag, _, b in rows)
+        names = sum(flag and b and "2" in library[-4:-1] for (library, _), flag, _, b in rows)
+        print(f"| {name} | {right / (right + wrong + alarms):.3f} | {right / (right + missed):.3f} | {names} | {alarms} | {speed:,.0f} |")  # fmt: skip
+
+
+def example(*texts: str) -> Example:
+    return Example(tuple(Message(role, text) for role, text in zip(("user", "assistant"), texts, strict=False)))
+
+
+def languages(real: Path | None) -> None:
+    keep, modern = Language(languages=("en",)).predicate(), PythonVersion().predicate()
+    foreign = [text for language, texts in SENTENCES.items() if language != "en" for text in texts]
+    leaked = sum(keep(example(text)) for text in foreign)
+    wrong = sum(not keep(example(text)) for text in SENTENCES["en"])
+    print(
+        f"sentences: {wrong} of {len(SENTENCES['en'])} English ones dropped; {leaked} of {len(foreign)} others leaked"
+    )
+    for folder in sorted(path for path in real.iterdir() if path.is_dir()) if real else ():
+        with tempfile.TemporaryDirectory() as scratch:
+            found = list(gather(folder.parent, Local(path=folder.name), "auto", Path(scratch)))
+        rows = [row.example for _, row in found if isinstance(row, Row)]
+        started = time.process_time()
+        lost = [row for row in rows if not keep(row)]
+        speed = sum(len(row.text()) for row in rows) / (time.process_time() - started) / 1e6
+        old = sum(not modern(row) for row in rows)
+        print(f"{folder.name}: {len(lost)} of {len(rows)} dropped by language ({speed:.1f} MB per CPU second), {old} by python-version", *(f"    {row.question()[:70]!r}" for row in lost), sep="\n")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--python2")
+    parser.add_argument("--python3", default=sys.executable)
+    parser.add_argument("--stdlib", nargs="*", type=Path, default=[], help="folders of standard libraries")
+    parser.add_argument("--most", type=int, default=4000, help="snippets of each (4000)")
+    parser.add_argument("--real", type=Path, help="a folder of sets in English")
+    options = parser.parse_args()
+    if options.stdlib and options.python2:
+        versions(options)
+    languages(options.real)
+
+
+if __name__ == "__main__":
+    main()
