@@ -10,6 +10,7 @@
     punie-build store gc           remove from the store what no lock names and nobody used for a while
     punie-build store verify       read every blob of the store
     punie-build store push         give the shared store all that the locks name
+    punie-build suite ...          check a suite, import one (`by_hand_suites`)
     punie-build dataset ...        the steps of recipes on any folder, without a recipe (`by_hand`)
     punie-build train, benchmark, metrics, search    the same of trainings (`by_hand_training`)
 
@@ -283,6 +284,7 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
 
 BESIDE = {  # first word of a command -> the module that has it, and what it is
     "dataset": ("by_hand", "by hand, on any folder: download, validate, stats, filter, merge, audit, head"),
+    "suite": ("by_hand_suites", "suites: check that one can judge, import what others wrote"),
     "train": ("by_hand_training", "an adapter from a folder of conversations, without a recipe"),
     "benchmark": ("by_hand_training", "how fast a base trains here, and in how much memory"),
     "metrics": ("by_hand_training", "what mlx-lm printed while it trained, as events"),

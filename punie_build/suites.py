@@ -165,7 +165,7 @@ def _wrong(suite: Suite, case: Case) -> Iterator[str]:
         if odd and told.get("additionalProperties", False) is False:
             yield f"expects {call.name} with {', '.join(odd)}, which the tool does not take"
         lacks = [name for name in told.get("required", ()) if name not in call.arguments]
-        if lacks:
+        if lacks and not call.more:
             yield f"expects {call.name} without {', '.join(lacks)}, which the tool needs"
 
 

@@ -213,6 +213,13 @@ def test_what_may_be_left_out_may_be_left_out():
     assert share({"match": "absent"}, x=3) == share({"match": "any"}) == 0.5
 
 
+def test_arguments_that_nobody_named_are_wrong_unless_more_may_be_given():
+    assert Expected(name="f", arguments={"x": 1}).share(Asked("f", {"x": 1, "y": 2})) == 0.75
+    assert Expected(name="f", arguments={"x": 1}, more=True).share(Asked("f", {"x": 1, "y": 2})) == 1.0
+    assert Expected(name="f", more=True).share(Asked("f", {"y": 2})) == 1.0
+    assert Expected(name="f", arguments={"x": 1}, more=True).share(Asked("f", {"y": 2})) == 0.5
+
+
 def test_a_matcher_with_mistakes_says_so():
     for wrong, said_ in [
         ({"match": "regexp"}, "regexp"),

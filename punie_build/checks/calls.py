@@ -17,10 +17,11 @@ from punie_build.spec import Spec
 
 class Expected(Spec, frozen=True, kw_only=True):
     """A call that should be made. An argument's value is meant as it stands; a list means one of these; `match` says more (`matching`).
-    Arguments that are not named must not be given."""
+    Arguments that are not named must not be given, unless `more` says that they may."""
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    more: bool = False
 
     def __post_init__(self) -> None:
         force_setattr(self, "arguments", {name: matcher(value) for name, value in self.arguments.items()})
@@ -30,7 +31,7 @@ class Expected(Spec, frozen=True, kw_only=True):
         if asked.name != self.name:
             return 0.0
         needed = {name for name, each in self.arguments.items() if not each.fits(NOTHING, loose)}
-        names = needed | asked.arguments.keys()
+        names = needed | (asked.arguments.keys() & self.arguments.keys() if self.more else asked.arguments.keys())
         right = sum(
             name in self.arguments and self.arguments[name].fits(asked.arguments.get(name, NOTHING), loose)
             for name in names

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from punie_build.spec import Kind
 
@@ -131,8 +132,11 @@ class Optional(Matcher, frozen=True, kw_only=True):
 
     value: Any
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "value", matcher(self.value))
+
     def fits(self, got: Any, loose: bool) -> bool:
-        return got is NOTHING or matcher(self.value).fits(got, loose)
+        return got is NOTHING or bool(self.value.fits(got, loose))
 
     def example(self) -> Any:
         return NOTHING

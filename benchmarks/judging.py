@@ -1,0 +1,67 @@
+"""How long judging takes: scoring answers again, a comparison, the self-test of a suite, the search for contamination.
+
+python benchmarks/judging.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from punie_build import comparing, contamination, samples, selftest, stats, suite_files
+from punie_build.checks import Answer
+from punie_build.evals import SuiteFile
+from punie_build.evaluating import Scores
+from punie_build.examples import Example
+from punie_build.scoring import score
+from punie_build.suites import Suite, oracle
+
+
+def timed(name: str, what: Callable[[], object]) -> None:
+    """The best of three, in CPU seconds of this process."""
+    best = 1e9
+    for _ in range(3):
+        start = time.process_time()
+        what()
+        best = min(best, time.process_time() - start)
+    print(f"{name:<60}{best:8.3f} s")
+
+
+def main() -> None:
+    suite, problems = suite_files.read(SuiteFile(embedded="tool-calling"), Path(), "")
+    assert suite is not None, problems
+    cases = [msgspec.structs.replace(each, id=f"{each.id}-{k}") for k in range(6) for each in suite.case][:1000]
+    many = msgspec.structs.replace(suite, case=tuple(cases))
+    r = Random(0)
+    right = {each.id: oracle(each) or Answer(case=each.id) for each in cases}
+    given = {each.id: right[r.choice(cases).id] if r.random() < 0.5 else right[each.id] for each in cases}
+    lines = b"".join(
+        msgspec.json.encode(msgspec.structs.replace(answer, case=name)) + b"\n" for name, answer in given.items()
+    )
+
+    def rescore() -> tuple[object, ...]:
+        answers = msgspec.json.Decoder(Answer).decode_lines(lines)
+        return score(many, {answer.case: answer for answer in answers})
+
+    timed("1,000 answers read and scored", rescore)
+    arms = [
+        Scores(arm=name, suite="s", cases=score(many, some), canary=name, base_canary="b")
+        for name, some in (("base", given), ("right", right))
+    ]
+    timed("two arms of 1,000 cases compared", lambda: (stats.detectable.cache_clear(), comparing.compared("c", arms)))
+    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: selftest.tested(suite))
+    rows = [("x", msgspec.json.decode(msgspec.json.encode(samples.sample(0, k)), type=Example)) for k in range(20_000)]
+    timed("contamination of that suite by 20,000 rows", lambda: contamination.leaks(suite, rows))
+    timed("the file of the suite read", lambda: read(suite))
+
+
+def read(_: Suite) -> object:
+    return suite_files.read(SuiteFile(embedded="tool-calling"), Path(), "")
+
+
+if __name__ == "__main__":
+    main()
