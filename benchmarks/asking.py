@@ -79,7 +79,7 @@ class Bench:
         )
         self.suite = Suite(case=cases, system=SYSTEM)
         self.served = Served(model=layout.nano())
-        self.runs = 0
+        self.runs, self.said = 0, dict[str, list[str]]()
         (scratch / "prompts.json").write_text(json.dumps(self.asked))
 
     def job(self, root: Path, concurrency: int, batch: bool = False) -> Job:
@@ -132,7 +132,9 @@ class Bench:
         if not lines:
             print(done.stderr.strip().splitlines()[-1:] or done.stdout[-300:], file=sys.stderr)
             return None
-        return float(json.loads(lines[0][7:])[0])
+        took, said = json.loads(lines[0][7:])
+        self.said[code] = said
+        return float(took)
 
 
 RESCORE = "import sys; from pathlib import Path; from punie_build.evaluating import evaluate; from punie_build.evals import Eval; import msgspec; from punie_build.suites import Suite; print(len(evaluate(Eval(arm='nano', suite='s'), msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2]), Path(sys.argv[2])).cases))"
@@ -182,6 +184,8 @@ def main() -> None:
         again = 0
         try:
             first = bench.job(bench.scratch, 8)
+            with bench.warm.lend(first.identity, bench.served, bench.scratch / "server.log", env):
+                pass  # it is started before anybody is timed
             for _ in range(options.runs):
                 for name, concurrency, batch in (
                     ("1 at a time", 1, False),
@@ -202,6 +206,10 @@ def main() -> None:
                                 best[label] = min(peer, best.get(label, peer))
             for label, took in best.items():
                 print(f"{label:<44} {options.prompts / took:7.1f} prompts/s")
+            ours = [json.loads(line)["content"].strip() for line in answers["8 at a time"].splitlines()]
+            for name, said in zip(("Inspect", "lm-evaluation-harness"), bench.said.values(), strict=False):
+                equal = sum(a == b.strip() for a, b in zip(ours, said, strict=True))
+                print(f"{name} got the same text in {equal} of {len(ours)}")
             same = len(set(answers.values())) == 1
             print(
                 f"greedy answers {'identical' if same else 'DIFFER'} at 1, at 8 and without a server; second runs asked {again}"
