@@ -130,10 +130,10 @@ def merge(root: Path, options: Options) -> int:
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))
-    for split, share in (("valid", options.valid), ("test", options.test)):
+    for split, share in (("train", 1.0), ("valid", options.valid), ("test", options.test)):
         if share and not found.splits[split].kept:
             print(
-                f"{split} is empty: rows of one question stay together, and there are few - raise --{split}, or add data"
+                f"{split} is empty: rows of one question stay together, and there are few - add data, or change --valid and --test"
             )
     return after(f"punie-build dataset audit {options.output}")
 

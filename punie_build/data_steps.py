@@ -180,10 +180,6 @@ class Writer:
         self.stack.close()
         if kind is None:
             self.stats.categories = dict(sorted(self.stats.categories.items()))
-            for counts in self.stats.splits.values():
-                left = counts.seen
-                for reason in self.stats.reasons:
-                    counts.filters[reason] = Asked(left, left := left - counts.dropped.get(reason, 0))
             (self.out / "stats.json").write_bytes(
                 msgspec.json.format(msgspec.json.encode(self.stats), indent=2) + b"\n"
             )
@@ -278,6 +274,9 @@ def stage(
             ):
                 writer.append(folder)
         for split, counts in writer.stats.splits.items():
+            left = counts.seen
+            for reason in chain.reasons:
+                counts.filters[reason] = Asked(left, left := left - counts.dropped.get(reason, 0))
             if counts.seen and not (counts.kept or hollow):
                 worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
                 raise DataError(

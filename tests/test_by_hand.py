@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,10 @@ def test_merge_drops_twins_and_leaks_nothing(place):
     assert "1 twins dropped" in said
     assert "20 rows from more.jsonl" in said
     assert "held-back" not in run(place, "audit", "all", code=1)
+    (place / "two.jsonl").write_text(line("x", "y") + line("x", "z"))
+    said = run(place, "merge", "two.jsonl", "-o", "two")
+    assert "2 rows: 2 valid" in said
+    assert "train is empty: rows of one question stay together, and there are few - add data, or" in said
 
 
 def test_validate_stats_head_and_download(place):
@@ -113,6 +118,7 @@ def test_validate_stats_head_and_download(place):
     (place / "bad.jsonl").write_text("oops\n")
     assert "bad.jsonl:1: not JSON" in run(place, "validate", "bad.jsonl", code=2)
     assert "train      4 rows, 7 messages, 0 calls" in run(place, "stats", "raw")
+    assert re.search(r"valid +1 rows, .* tokens, \d+ at most in a row", run(place, "stats", "raw", "--base", "nano"))
     assert "user What does the function do" in run(place, "head", "raw", "-n", "1")
     assert "30 rows: " in run(place, "download", "sample", "-o", "s", "--max", "30")
     assert "no such file or folder" in run(place, "download", "nothing", "-o", "x", code=2)

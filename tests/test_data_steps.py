@@ -8,7 +8,7 @@ import pytest
 from punie_build import data_steps
 from punie_build.data_steps import dataset, mix, stage
 from punie_build.errors import DataError
-from punie_build.filters import Language, MinMessages, PythonVersion
+from punie_build.filters import ExactDedup, Language, MinMessages, PythonVersion
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.sources import HandAuthored, Local, Sample
@@ -173,3 +173,21 @@ def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
         "multi-tool",
         "words",
     }
+
+
+def test_the_statistics_say_what_came_to_each_filter_and_went_on(tmp_path, out):
+    source = folder(tmp_path / "in", train=[line("a"), line("x", "y"), line("x", "y", "z"), line("q", "b")])
+    filters = (MinMessages(messages=2), ExactDedup(on="prompt"), MinMessages(messages=2))
+    stage("s", Stage(from_="d", filters=filters), source, out)
+    said = json.loads((out / "stats.json").read_text())["splits"]["train"]["filters"]
+    assert list(said.items()) == [
+        ("min-messages 1", {"in": 4, "out": 3}),
+        ("exact-dedup", {"in": 3, "out": 2}),
+        ("min-messages 2", {"in": 2, "out": 2}),
+    ]
+
+
+def test_by_hand_a_split_may_come_out_empty(tmp_path, out):
+    source = folder(tmp_path / "in", train=[line("a", "b")], valid=[line("a")])
+    stats = stage("s", Stage(from_="d", filters=(MinMessages(messages=2),)), source, out, hollow=True)
+    assert (stats.splits["train"].kept, stats.splits["valid"].kept, stats.splits["valid"].seen) == (1, 0, 1)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import re
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +34,17 @@ def test_any_bytes_are_a_row_or_a_reason(line):
     else:
         assert row.line == line
         assert row.example.messages
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        (b'{"messages":[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":1}}]}]}', "messages[1].tool_calls[0].function.name"),
+        (b'{"messages":[{"role":"user"}],"tools":[1]}', "tools[0]"),
+        (b'{"messages":[{"role":"user","content":3}]}', "messages[0].content"),
+        (b"[]", "line"),
+    ],
+)  # fmt: skip
+def test_a_reason_says_where_in_the_line(line, place):
+    with pytest.raises(ValueError, match=re.escape(f"{place}: expected")):
+        parse(line)

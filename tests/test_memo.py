@@ -10,7 +10,7 @@ import pytest
 from punie_build import memo
 from punie_build.data_steps import dataset, stage
 from punie_build.examples import Example, Message
-from punie_build.filters import Context, Language, PythonVersion, Scored
+from punie_build.filters import Context, Language, MaxTokens, PythonVersion, Scored
 from punie_build.recipe import Dataset, Stage
 from punie_build.sources import Sample
 
@@ -100,3 +100,13 @@ def test_a_stage_gives_the_same_with_and_without_and_after_growing(tmp_path):
     book.close()
     assert len(tables) == 2
     assert 60 < min(counts) <= max(counts) <= 120
+
+
+def test_tokens_are_remembered_by_the_tokenizer_not_by_its_name(tmp_path):
+    for name, more in (("a", ""), ("b", ""), ("c", "{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text("{}" + more)
+    context = Context(bases={name: tmp_path / name for name in "abc"})
+    a, b, c = (memo.scorer(MaxTokens(tokens=9, base=name), context) for name in "abc")
+    assert a == b != c
+    assert a == memo.scorer(MaxTokens(tokens=3, base="a"), context)

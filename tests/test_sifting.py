@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_build import sifting
+from punie_build.errors import DataError
 from punie_build.examples import SPLITS
 from punie_build.filters import (
     ContentQuality,
@@ -148,3 +150,19 @@ def test_any_chain_loses_nothing_and_equals_asking_one_filter_after_the_other(tm
     assert kept == one_by_one
     assert all(isinstance(filter_, Filter) for filter_ in chain)
     assert any(isinstance(filter_, Whole) for filter_ in CHOICES)
+
+
+def test_what_a_map_does_not_look_at_keeps_its_bytes(tmp_path):
+    marked = (
+        line("q", "done<|endoftext|>")[:-2]
+        + b', "x": [1e400, 1.00, 12345678901234567890123], "y" : {"a":  "\\u00e9"}}\n'
+    )
+    [kept], _, changed = sift(folder(tmp_path / "in", [marked]), (), (StripMarkers(), Redact()))
+    assert kept.endswith(b'"x":[1e400, 1.00, 12345678901234567890123],"y":{"a":  "\\u00e9"}}\n')
+    assert changed == 1
+
+
+def test_a_row_that_cannot_be_rewritten_is_told(tmp_path):
+    long = line("q", "a").replace(b'"role": "user"', b'"role": "user", "n": ' + b"9" * 5000)
+    with pytest.raises(DataError, match=r"the row that begins .*: cannot be rewritten: .* - mend it"):
+        sift(folder(tmp_path / "in", [long]), (), (SystemPrompt(prompt="P"),))
