@@ -175,10 +175,10 @@ def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
 
 def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
     edit(project, "num_layers = 2", "num_layers = 99")
-    assert "num_layers 99: the base has 4 layers" in doit(project, "adapter:tiny", code=1)
+    assert "num_layers: 99, and nano has 4 layers" in doit(project, "adapter:tiny", code=1)
     edit(project, "num_layers = 99", "num_layers = 2")
     edit(project, "dropout = 0.1 }", 'dropout = 0.1, keys = ["self_attn.x"] }')
-    assert "no such module" in doit(project, "adapter:tiny", code=1)
+    assert "no layer of nano has a module 'self_attn.x'" in doit(project, "adapter:tiny", code=1)
 
 
 def forget(project: Path) -> None:
@@ -191,7 +191,9 @@ def forget(project: Path) -> None:
 
 def made(project: Path) -> dict[Path, bytes]:
     """Every file of every target; locks hold how long it took, so they differ."""
-    places = (path for top in ("data", "adapters", "answers", "reports") for path in (project / top).glob("*/*"))
+    places = (
+        path for top in ("data", "preflight", "adapters", "answers", "reports") for path in (project / top).glob("*/*")
+    )
     return {path.relative_to(project): path.read_bytes() for path in places}
 
 
@@ -242,15 +244,15 @@ def test_check_says_what_is_current(project):
 
     assert check().returncode == 0
     assert check("--outputs", "--conformance").stdout.splitlines() == [
-        "recipes: 9 current",
-        "outputs: 9 current",
-        "conformance: 9 current",
+        "recipes: 12 current",
+        "outputs: 12 current",
+        "conformance: 12 current",
     ]
     for top in ("data", "adapters", "answers", "reports"):
         for folder in (project / top).iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
-    assert check().stdout == "recipes: 9 current\n"
+    assert check().stdout == "recipes: 12 current\n"
     edit(project, "iters = 8", "iters = 9")
     assert check().returncode == 1
     assert "recipe.iters: 8 -> 9" in check().stdout

@@ -24,6 +24,7 @@ from punie_build.preflight.finding import Finding, Level
 SHOWN = 3
 READ = 0.99  # of the training calls, the server's own parser must read so many
 FEW, HALF = 0.1, 0.5  # shares of calls with words before them: below the first is never, above the second often
+SOME = 0.01  # share of rows from which what is merely odd is worth a word
 ENOUGH = 10  # calls of a tool, to speak of what is usual in it
 
 
@@ -93,9 +94,9 @@ def audited(rows: Rows) -> Iterator[Finding]:
     """What is odd for whoever trains on it, whatever the base."""
     for found in rows.audited:
         look, level = AUDITED.get(found.what, ("", "warning"))
-        if look and not (
-            look == "duplicates" and rows.mixed
-        ):  # a mix repeats rows where its weights say so, and no others
+        few = level == "warning" and found.count <= SOME * found.of  # a command may well print nothing
+        repeated = look == "duplicates" and rows.mixed  # a mix repeats what its weights say, and no more
+        if look and not (few or repeated):
             yield rows.finding(look, level, found.what, found.advice, found.count, found.of, found.places)
 
 
