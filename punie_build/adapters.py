@@ -137,6 +137,12 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
         return coverage(self.order(), lengths, self.grad_accumulation_steps, enough)
 
+    def seen(self, lengths: Sequence[int], iters: int) -> Coverage:
+        """What was seen of them in so many batches."""
+        return coverage(
+            self.order(), lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
+        )
+
     @property
     def goes_on(self) -> bool:
         """Whether more iterations go on from what fewer gave: no step may depend on how many there are."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +18,46 @@ import msgspec
 from msgspec import Struct
 
 Arrays = dict[str, Any]  # name -> mlx array
+NEVER = 2**62
 
 
 class State(Struct, kw_only=True):
-    """Where training is. `iteration` batches are done, in `updates` of the weights; `learnt` tokens so far; `recent` are the
-    losses since the last report; `valid` (iteration, loss) of every regular validation; `metrics` is the text of
-    metrics.jsonl up to here."""
+    """Where training is. `iteration` batches are done, in `updates` of the weights, `booked` of them are in the books: `learnt`
+    tokens so far, and since the last report `recent` tokens with a `loss` of so many nats in all. `valid` has (iteration, loss)
+    of every regular validation, `metrics` the text of metrics.jsonl; `saved` is when a checkpoint was kept."""
 
     iteration: int = 0
     updates: int = 0
+    booked: int = 0
     learnt: int = 0
-    recent: list[float] = []
+    recent: int = 0
+    loss: float = 0.0
     valid: list[tuple[int, float]] = []
     metrics: str = ""
+    saved: int = 0
 
     @property
     def best(self) -> int:
         """The iteration of the lowest validation loss, the first of equals; the base itself does not count."""
         return min((pair for pair in self.valid if pair[0]), key=lambda pair: pair[1], default=(0, 0.0))[0]
 
-    def stale(self) -> int:
-        """How many validations found nothing better since the best."""
-        return sum(iteration > self.best for iteration, _ in self.valid)
+    def stopped(self, patience: int | None) -> int:
+        """The iteration after which `patience` validations in a row had found nothing better; `NEVER` if none was."""
+        lowest, found = float("inf"), 0
+        for iteration, loss in self.valid:
+            if not iteration:
+                continue
+            found = 0 if loss < lowest else found + 1
+            lowest = min(lowest, loss)
+            if patience and found >= patience:
+                return iteration
+        return NEVER
 
 
 def save(folder: Path, state: State, arrays: Arrays, write: Callable[[str, Arrays], None]) -> None:
     """Keep a checkpoint, and remove those before it. `write` is `mx.save_safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / f"{state.iteration:06}"
-    if done.exists():
-        return
     fresh = folder / f"{done.name}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
@@ -55,12 +65,13 @@ def save(folder: Path, state: State, arrays: Arrays, write: Callable[[str, Array
     (fresh / "state.json").write_bytes(msgspec.json.encode(state))
     for name in ("state.safetensors", "state.json"):
         _settle(fresh / name)
+    shutil.rmtree(done, ignore_errors=True)  # of the same course, or one that could not be read
     fresh.rename(done)
     _settle(folder)
-    for old in found(folder, state.iteration - 1):
+    for old in _found(folder, state.iteration - 1):
         shutil.rmtree(old, ignore_errors=True)
-    for file in folder.glob("best-*.safetensors"):  # those after it may be needed by a training that goes on from here
-        if file < best(folder, state.best):
+    for file in folder.glob("best-*.safetensors"):  # those after it may be needed by a longer training that stopped
+        if int(file.stem.partition("-")[2]) < state.best:
             file.unlink()
 
 
@@ -68,7 +79,7 @@ def keep(folder: Path, iteration: int, arrays: Arrays, write: Callable[[str, Arr
     """Keep the best weights so far."""
     folder.mkdir(parents=True, exist_ok=True)
     place = best(folder, iteration)
-    fresh = place.with_name("best.new.safetensors")
+    fresh = folder / "new.safetensors"
     write(str(fresh), arrays)
     _settle(fresh)
     fresh.replace(place)
@@ -79,21 +90,41 @@ def best(folder: Path, iteration: int) -> Path:
     return folder / f"best-{iteration:06}.safetensors"
 
 
-def found(folder: Path, most: int) -> list[Path]:
-    """The checkpoints of at most `most` iterations, the latest first."""
-    names = (path for path in folder.glob("*") if path.name.isdigit() and int(path.name) <= most)
-    return sorted(names, key=lambda path: int(path.name), reverse=True)
-
-
-def load(folder: Path, most: int, read: Callable[[str], Arrays]) -> tuple[State, Arrays] | None:
-    """The latest checkpoint of at most `most` iterations that can be read. `read` is `mx.load`."""
-    for place in found(folder, most):
+def held(folder: Path, fits: Callable[[State], bool]) -> Iterator[tuple[Path, State]]:
+    """The checkpoints that can be read and fit, the latest first. Only their positions are read."""
+    for place in _found(folder, NEVER):
         try:
             state = msgspec.json.decode((place / "state.json").read_bytes(), type=State)
+        except (OSError, ValueError):  # a disk that was full, or somebody's hands
+            continue
+        if fits(state):
+            yield place, state
+
+
+def load(folder: Path, fits: Callable[[State], bool], read: Callable[[str], Arrays]) -> tuple[State, Arrays] | None:
+    """The latest checkpoint that fits. `read` is `updating.arrays`."""
+    for place, state in held(folder, fits):
+        try:
             return state, read(str(place / "state.safetensors"))
-        except (OSError, ValueError, RuntimeError):  # a disk that was full, or somebody's hands
+        except (OSError, ValueError, RuntimeError):
             continue
     return None
+
+
+def fits(folder: Path, iters: int, patience: int | None, keeps_best: bool) -> Callable[[State], bool]:
+    """Whether a training of so many batches comes by a state: it is not past its end, and its best weights are here."""
+
+    def fit(state: State) -> bool:
+        if state.iteration > iters or state.stopped(patience) < state.iteration:
+            return False
+        return not (keeps_best and state.best) or best(folder, state.best).exists()
+
+    return fit
+
+
+def _found(folder: Path, most: int) -> list[Path]:
+    names = (path for path in folder.glob("*") if path.name.isdigit() and int(path.name) <= most)
+    return sorted(names, key=lambda path: int(path.name), reverse=True)
 
 
 def _settle(path: Path) -> None:

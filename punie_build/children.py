@@ -96,7 +96,7 @@ class Child:
         said = [line.removeprefix("punie: ") for line in self.text().splitlines() if line.startswith("punie: ")]
         code = self.process.returncode
         if said:
-            return "\n".join(said)
+            return "\n".join(dict.fromkeys(said))  # several ranks say the same
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
             return f"{what} was killed, most likely for want of memory - close other programs, or lower batch_size or max_seq_length"
         return f"{what} ended with exit code {code} - the end of its log, {self.log.name}:\n{self.tail()}"

@@ -77,6 +77,11 @@ def answered(identity: str) -> str:
     return f"{STATE}/answers/{identity}.jsonl"
 
 
+def board(name: str) -> str:
+    """Where the trackers that a training of this name reports to keep what they are told."""
+    return f"{STATE}/boards/{name}"
+
+
 def logs(target: str) -> str:
     """The folder of what was written while a target was made; one log for each program."""
     return f"{STATE}/logs/{target}"

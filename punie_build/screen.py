@@ -62,10 +62,12 @@ screen = Screen()
 
 
 class Bar:
-    """`with Bar("training v1", 300) as bar: bar(120, "loss 0.41")`: how far, what is known, how long still."""
+    """`with Bar("training v1", 300) as bar: bar(120, "loss 0.41")`: how far, what is known, how long still. `before` were done
+    when it began."""
 
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total, self.started, self.said = title, total, time.monotonic(), time.monotonic()
+    def __init__(self, title: str, total: int, before: int = 0) -> None:
+        self.title, self.total, self.before = title, total, before
+        self.started = self.said = time.monotonic()
 
     def __enter__(self) -> Bar:
         self.live = screen.live
@@ -78,7 +80,7 @@ class Bar:
             self.live.update(self.row, completed=done, facts=facts)
 
     def __call__(self, done: int, facts: str = "") -> None:
-        left = (time.monotonic() - self.started) / max(done, 1) * (self.total - done)
+        left = (time.monotonic() - self.started) / max(done - self.before, 1) * (self.total - done)
         if self.live:
             self.show(done, f"{facts}  {seconds(left)} left" if done else facts)
         elif time.monotonic() - self.said > QUIET_SECONDS:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 
-from punie_build import blas, checkpoints, children, conformance, tokenfiles
+from punie_build import blas, checkpoints, children, conformance, layout, ranks, tokenfiles
 from punie_build.adapters import Adapter, Tokenized
 from punie_build.children import Child
 from punie_build.errors import ModelError
@@ -20,9 +20,9 @@ from punie_build.locks import Facts
 from punie_build.screen import Bar
 from punie_build.spec import digest
 
-LAUNCHER = "mlx._distributed_utils.launch"
 FEWEST = 40  # training examples below this number teach little but the examples themselves
 POLL_SECONDS = 0.2
+TRACKERS = {"wandb": "wandb", "swanlab": "swanlab", "tensorboard": "tensorboardX"}  # name in a recipe -> package
 
 
 class Training(Struct, frozen=True, kw_only=True):
@@ -35,6 +35,18 @@ class Training(Struct, frozen=True, kw_only=True):
     out: Path
     kept: Path
     log: Path
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """The same for the trainer, and the file it shows its progress in, and the folder of its trackers (`board`)."""
+
+    base: str
+    tokens: str
+    out: str
+    kept: str
+    progress: str
+    board: str
+    spec: Adapter
 
 
 def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> dict[str, dict[str, int]]:
@@ -50,39 +62,38 @@ def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> 
 def train(work: Training, say: Callable[[str], object] = print) -> int:
     """Train into `out`: adapters.safetensors, adapter_config.json, metrics.jsonl. How many batches had been done before, by a
     training that was stopped or was shorter. Raises ModelError, with what to do."""
+    spec = work.spec
+    if missing := [name for name in spec.report_to if not find_spec(TRACKERS[name])]:
+        raise ModelError(
+            f"report_to: {', '.join(missing)} not installed - pip install {' '.join(map(TRACKERS.__getitem__, missing))}, or take it out"
+        )
+    coverage = spec.coverage([length - 1 for length in tokenfiles.load(work.tokens / "train.safetensors").lengths])
+    fits = checkpoints.fits(work.kept, coverage.iters, spec.early_stop, spec.keep == "best")
+    before = next((state.iteration for _, state in checkpoints.held(work.kept, fits)), 0)
+    say(f"{coverage}" + (f"; goes on after {before}" if before else ""))
     scratch = work.log.parent
     scratch.mkdir(parents=True, exist_ok=True)
-    progress, job = scratch / "progress.json", scratch / "job.json"
+    progress, place = scratch / "progress.json", scratch / "job.json"
     progress.unlink(missing_ok=True)
-    coverage = work.spec.coverage([length - 1 for length in tokenfiles.load(work.tokens / "train.safetensors").lengths])
-    before = next((int(place.name) for place in checkpoints.found(work.kept, coverage.iters)), 0)
-    say(f"{coverage}" + (f"; goes on after {before}" if before else ""))
     places = {name: str(getattr(work, name)) for name in ("base", "tokens", "out", "kept")}
-    job.write_text(json.dumps({**places, "progress": str(progress), "spec": msgspec.to_builtins(work.spec)}))
+    board = str(work.root / layout.board(work.out.name))
+    place.write_bytes(msgspec.json.encode(Job(**places, progress=str(progress), board=board, spec=spec)))
+    variables = blas.environment(work.root)
     with (
-        Child(*command(work.spec, job), work.log, blas.environment(work.root)) as child,
-        Bar(f"training {work.out.name}", coverage.iters) as bar,
+        Child(*ranks.command(spec, place, variables), work.log, variables) as child,
+        Bar(f"training {work.out.name}", coverage.iters, before) as bar,
     ):
         while child.running:
             time.sleep(POLL_SECONDS)
             if state := last(progress):
                 bar(state["iteration"], f"loss {state['loss']:.3f}  {state['tokens_per_second']:.0f} tokens/s")
-        if child.process.returncode != 0:
+        if child.process.returncode != 0 or not (work.out / "adapter_config.json").exists():
             raise ModelError(child.failure("training"))
-    if problems := list(conformance.adapter(work.out, work.spec, work.base)):
+    if problems := list(conformance.adapter(work.out, spec, work.base)):
         raise ModelError(
             "\n".join(f"the trained adapter is not what the recipe asks for: {problem}" for problem in problems)
         )
     return before
-
-
-def command(spec: Adapter, job: Path) -> tuple[str, list[str]]:
-    """(module, arguments) of the process that trains; with several ranks the launcher of mlx starts one on each."""
-    alone = ["punie_build.trainer", str(job)]
-    if spec.ranks == 1 and not spec.hosts:
-        return alone[0], alone[1:]
-    where = ["--hosts", ",".join(spec.hosts)] if spec.hosts else ["-n", str(spec.ranks)]
-    return LAUNCHER, [*where, "--backend", "ring", "--", sys.executable, "-m", *alone]
 
 
 def identity(facts: Facts, spec: Adapter) -> str:

@@ -63,6 +63,14 @@ def _after(spec: Adapter, updates: int) -> Any:
             return rate
 
 
+def arrays(path: str) -> dict[str, mx.array]:
+    """The arrays of a safetensors file, read whole. Raises RuntimeError where it is torn."""
+    found = mx.load(path)
+    assert isinstance(found, dict)
+    mx.eval(found)
+    return found
+
+
 def resume(model: nn.Module, opt: Any, arrays: dict[str, mx.array]) -> None:
     """Put weights and optimiser where a checkpoint has them."""
     weights = [(name.removeprefix("weights."), value) for name, value in arrays.items() if name.startswith("weights.")]

@@ -17,6 +17,7 @@ from running import doit
 
 from punie_build import digests, layout, locks, modelfiles, states
 from punie_build.adapters import Adapter, Lora
+from punie_build.adapting import adapt, parameters
 from punie_build.build import build
 from punie_build.errors import ModelError, RecipeError
 from punie_build.fusing import make
@@ -26,7 +27,6 @@ from punie_build.models import Model
 from punie_build.precision import computed
 from punie_build.steps import steps
 from punie_build.steps.models import room, warnings
-from punie_build.trainer import adapt, parameters
 
 NANO = layout.nano()
 RECIPE = """
