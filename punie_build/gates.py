@@ -34,6 +34,11 @@ LOOKS = (
 SHARES = "categories"  # the metrics of these are shares of rows, and a category that no row has is none of them
 EXACT = 1e-9  # 0.8 - 0.1 is not 0.7: decimals in a recipe are meant as they are written
 
+HINTS = {
+    "sound": " - the suite fails its own test, `punie-build suite check` says why",
+    "valid": " - nothing follows from these answers, comparison.json says why",
+}
+
 
 class Gate(Spec, frozen=True, kw_only=True):
     """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the metric's own unit."""
@@ -58,7 +63,7 @@ class Gate(Spec, frozen=True, kw_only=True):
         for word, bound, sign in (("below", self.min, 1), ("above", self.max, -1)):
             if bound is not None and sign * (bound - value) > self.tolerance + EXACT * abs(bound):
                 shown = f"{value:g}" if f"{value:g}" != f"{bound:g}" else repr(value)
-                return f"gate '{self.metric}': {shown} is {word} {bound:g}{give}"
+                return f"gate '{self.metric}': {shown} is {word} {bound:g}{give}{HINTS.get(self.metric, '')}"
         return None
 
 

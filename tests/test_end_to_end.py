@@ -56,7 +56,7 @@ checks = [{ type = "calls", calls = [{ name = "read_file", arguments = { path = 
 id = "hello"
 category = "words"
 prompt = "Hello"
-checks = [{ type = "no-call" }]
+checks = [{ type = "no-call" }, { type = "keywords", words = ["hello"] }]
 """
 
 
