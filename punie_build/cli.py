@@ -6,6 +6,8 @@
     punie-build report [TARGET]    draw the pages in reports/ anew, whatever was drawn before
     punie-build serve ARM          talk to a base, an adapter or a model with any OpenAI client
     punie-build eval               ask a model a suite and score it, without a recipe
+    punie-build show TARGET        what is known of an artifact, in a dozen lines
+    punie-build publish TARGET     make a folder of the Hub of an adapter or a model, and upload it
     punie-build provenance TARGET  how it was made, for those who ask for in-toto and SLSA
     punie-build store gc           remove from the store what no lock names and nobody used for a while
     punie-build store verify       read every blob of the store
@@ -29,11 +31,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from punie_build import digests, layout, locks
-from punie_build.errors import PunieError, RecipeError, UseError, did_you_mean
+from punie_build import digests, layout, locks, viewing
+from punie_build.errors import PunieError, RecipeError, UseError
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.locks import Lock
+from punie_build.planning import named
+from punie_build.screen import size
 
 Options = argparse.Namespace
 
@@ -114,20 +118,6 @@ MEANING = {
 }
 
 
-def report(root: Path, options: Options) -> int:
-    """Draw the pages of artifacts and the index anew. A build draws those of what it made."""
-    from punie_build.reporting import pages
-
-    digests.remember(root)
-    project = pages.project_of(root, load(root))
-    wanted = _named(project.tasks, options.targets) if options.targets else project.tasks
-    drawn = [task for task in wanted if project.current(task.label)]
-    lines = [*pages.refresh(project, drawn)]
-    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in wanted if task not in drawn]
-    print("\n".join([*lines, f"{len(drawn)} drawn: {layout.INDEX}"]))
-    return 1 if lines else 0
-
-
 def serve(root: Path, options: Options) -> int:
     """Serve a base, an adapter or a model to any OpenAI client, until Ctrl-C; its settings are printed."""
     from punie_build import arms
@@ -148,7 +138,7 @@ def provenance(root: Path, options: Options) -> int:
 
     from punie_build.provenance import statement
 
-    [task] = _named(list(tasks(load(root))), [options.target])
+    [task] = named(list(tasks(load(root))), [options.target])
     lock = locks.read(root / layout.lock(task.target))
     if lock is None:
         raise UseError(f"{layout.lock(task.target)}: no lock that can be read - `doit {task.label}`")
@@ -162,7 +152,7 @@ def store_gc(root: Path, options: Options) -> int:
 
     swept = store.gc(root, _all_locks(root, branches.locks(root)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
-    print(f"{verb} {swept.removed} files, {_size(swept.freed)}; kept {swept.kept}, {_size(swept.held)}")
+    print(f"{verb} {swept.removed} files, {size(swept.freed)}; kept {swept.kept}, {size(swept.held)}")
     return 0
 
 
@@ -193,25 +183,13 @@ def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:
     yield from more
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 def _chosen(root: Path, wanted: Sequence[str]) -> list[Task]:
     """The tasks of these labels and all they need; all tasks for none."""
     from punie_build.planning import needed
 
     found = list(tasks(load(root)))
     digests.remember(root)
-    return needed(found, [task.label for task in _named(found, wanted)]) if wanted else found
-
-
-def _named(found: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
-    known = {task.label: task for task in found}
-    for label in wanted:
-        if label not in known:
-            raise UseError(f"{label}: no such artifact{did_you_mean(label, known)}")
-    return [known[label] for label in wanted]
+    return needed(found, [task.label for task in named(found, wanted)]) if wanted else found
 
 
 EXITS = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
@@ -272,7 +250,9 @@ COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.Arg
     "check": (check, _check_options),
     "plan": (plan, _targets),
     "why": (why, _target),
-    "report": (report, _targets),
+    "report": (viewing.report, _targets),
+    "show": (viewing.show, _target),
+    "publish": (viewing.publish, viewing.publish_options),
     "serve": (serve, _serve_options),
     "eval": (eval_, _eval_options),
     "provenance": (provenance, _target),

@@ -82,6 +82,11 @@ def board(name: str) -> str:
     return f"{STATE}/boards/{name}"
 
 
+def published(target: str) -> str:
+    """The folder that a target becomes on a hub."""
+    return f"{STATE}/publish/{target}"
+
+
 def logs(target: str) -> str:
     """The folder of what was written while a target was made; one log for each program."""
     return f"{STATE}/logs/{target}"

@@ -1,6 +1,6 @@
 """Notes: what people write into a model card, between two lines that say so. They outlive all that is drawn around them.
 
-A card without these lines was written by a person, and is all notes.
+A card that punie-build did not draw was written by a person, and is all notes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from punie_build import layout
 
 BEGIN = "<!-- notes: what stands between these two lines is yours and is kept; the rest is drawn anew -->"
 END = "<!-- end of notes -->"
+DRAWN = "<!-- drawn by punie-build -->"
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
@@ -19,7 +20,7 @@ def of(text: str) -> str:
     """The notes in the text of a card; "" where there are none."""
     begin, end = text.find(BEGIN), text.rfind(END)
     if begin < 0:
-        return _FRONT.sub("", text).strip() if END not in text else ""
+        return "" if DRAWN in text else _FRONT.sub("", text).strip()
     return text[begin + len(BEGIN) : end if end > begin else None].strip()
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from punie_build import digests, layout, locks, states, store, tools
+from punie_build.errors import UseError, did_you_mean
 from punie_build.graph import Task
 from punie_build.locks import Lock
 from punie_build.screen import seconds
@@ -142,6 +143,15 @@ def needed(tasks: Sequence[Task], wanted: Iterable[str]) -> list[Task]:
     needs = {task.label: task.needs for task in tasks}
     found = reached(wanted, needs.__getitem__)
     return [task for task in tasks if task.label in found]
+
+
+def named(tasks: Sequence[Task], labels: Iterable[str]) -> list[Task]:
+    """The tasks of these labels. Raises UseError for one that is none."""
+    known = {task.label: task for task in tasks}
+    for label in labels:
+        if label not in known:
+            raise UseError(f"{label}: no such artifact{did_you_mean(label, known)}")
+    return [known[label] for label in labels]
 
 
 def reached(wanted: Iterable[str], needs: Callable[[str], Iterable[str]]) -> set[str]:

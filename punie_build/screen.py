@@ -94,6 +94,14 @@ class Bar:
             self.live.remove_task(self.row)
 
 
+def size(count: float) -> str:
+    """Bytes as people say them: `812 bytes`, `3.1 kB`, `14.9 MB`, `2.0 GB`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:.0f} bytes"
+
+
 def seconds(count: float) -> str:
     """A span as people say it: `0.2 s`, `42 s`, `6 min 3 s`, `2 h 5 min`."""
     if count < 10:

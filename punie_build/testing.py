@@ -9,6 +9,7 @@ Served(model=nano, program=("punie_build.testing", "echo"))       ... that says 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -25,13 +26,16 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_of_the_test"  # noqa: S105 - nobody's
+LARGE = 4096
 
 
 class FakeHub:
     """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, each at the one commit `COMMIT`.
 
     `asked` holds the path of every request, in order; `sent` how many bytes of files went out. A tree comes in pages of
-    `page` files.
+    `page` files. Whoever has the token `TOKEN` may make repositories and commit to them: `taken` maps each to its files, `commits`
+    are their messages. Files above `LARGE` bytes come by Git LFS.
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class FakeHub:
     ) -> None:
         self.kinds = {"models": repos or {}, "datasets": datasets or {}}
         self.asked, self.sent, self.page = list[str](), 0, page
+        self.taken: dict[str, dict[str, bytes]] = {}
+        self.private, self.commits, self.objects = set[str](), list[str](), dict[str, bytes]()
 
     def __enter__(self) -> FakeHub:
         hub = self
@@ -49,6 +55,12 @@ class FakeHub:
 
             def do_HEAD(self) -> None:
                 hub.answer(self, body=False)
+
+            def do_POST(self) -> None:
+                hub.write(self)
+
+            def do_PUT(self) -> None:
+                hub.write(self)
 
             def log_message(self, *_: Any) -> None:
                 """Nothing on stderr."""
@@ -87,6 +99,54 @@ class FakeHub:
         else:
             _head(request, 404, {"X-Error-Code": "RevisionNotFound", "Content-Length": "0"})
 
+    def write(self, request: BaseHTTPRequestHandler) -> None:
+        """What somebody gives: a repository, a card to look at, files, a commit."""
+        path = request.path.partition("?")[0]
+        self.asked.append(path)
+        content = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        repo = next(iter(re.findall(r"/(?:api/models/)?([^/]+/[^/]+?)(?:\.git)?/(?:preupload|commit|info)/", path)), "")
+        if path.startswith("/lfs/"):
+            self.objects[path.removeprefix("/lfs/")] = content
+            _json(request, {}, {}, body=True)
+        elif request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            _head(request, 401, {"X-Error-Message": "Invalid user token", "Content-Length": "0"})
+        elif path == "/api/validate-yaml":
+            _json(request, {"errors": [], "warnings": []}, {}, body=True)
+        elif path == "/api/repos/create":
+            self.create(request, json.loads(content))
+        elif repo in self.taken:
+            _json(request, self.given(repo, path, content), {}, body=True)
+        else:
+            _head(request, 404, {"X-Error-Code": "RepoNotFound", "Content-Length": "0"})
+
+    def create(self, request: BaseHTTPRequestHandler, asked: dict[str, Any]) -> None:
+        repo = f"{asked['organization'] or 'me'}/{asked['name']}"
+        there = repo in self.taken
+        self.taken.setdefault(repo, {})
+        if asked.get("visibility") == "private" or asked.get("private"):
+            self.private.add(repo)
+        _json(request, {"url": f"{self.url}/{repo}", "name": repo}, {}, body=True, status=409 if there else 200)
+
+    def given(self, repo: str, path: str, content: bytes) -> dict[str, Any]:
+        """The answer to a step of an upload."""
+        if "/preupload/" in path:
+            files = json.loads(content)["files"]
+            modes = [(each["path"], "lfs" if each["size"] > LARGE else "regular") for each in files]
+            return {"files": [{"path": name, "uploadMode": mode, "shouldIgnore": False} for name, mode in modes]}
+        if path.endswith("/info/lfs/objects/batch"):
+            wanted = json.loads(content)["objects"]
+            actions = {each["oid"]: {"upload": {"href": f"{self.url}/lfs/{each['oid']}"}} for each in wanted}
+            return {"transfer": "basic", "objects": [each | {"actions": actions[each["oid"]]} for each in wanted]}
+        for line in map(json.loads, content.splitlines()):
+            value = line["value"]
+            if line["key"] == "header":
+                self.commits.append(value["summary"])
+            elif line["key"] == "file":
+                self.taken[repo][value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.taken[repo][value["path"]] = self.objects[value["oid"]]
+        return {"commitUrl": f"{self.url}/{repo}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
+
     def place(self, kind: str, repo: str, name: str) -> Path | None:
         folder = self.kinds[kind].get(repo)
         return folder / name if folder and (folder / name).is_file() else None
@@ -104,9 +164,9 @@ def _entry(folder: Path, path: Path) -> dict[str, Any]:
     return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}  # noqa: S324 - git's own name
 
 
-def _json(request: BaseHTTPRequestHandler, value: Any, headers: dict[str, str], body: bool) -> None:
+def _json(request: BaseHTTPRequestHandler, value: Any, headers: dict[str, str], body: bool, status: int = 200) -> None:
     content = json.dumps(value).encode()
-    _head(request, 200, {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers})
+    _head(request, status, {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers})
     if body:
         request.wfile.write(content)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import msgspec
 
-from punie_build import build, digests, layout, locks, states, tokenfiles
+from punie_build import build, digests, layout, locks, states, tokenfiles, training
 from punie_build.answers import Proof
 from punie_build.build import Made, Work
 from punie_build.checks import Answer, Asked
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.locks import Lock
+from punie_build.preflight.finding import Finding
 from punie_build.steps import steps
 from punie_build.tokens import Tokens
 
@@ -52,6 +54,21 @@ gates = [{ metric = "tuned.low", min = 0.0 }, { metric = "tuned.share", min = 0.
 """
 
 
+GRID = """
+[adapter.sweep]
+base = "nano"
+data = "all"
+iters = 300
+learning_rate = [1e-4, 3e-4, 1e-3]
+lora = { rank = [8, 16] }
+seed = [0, 1]
+best = 1
+
+[model.small]
+adapter = "tuned"
+bits = 4
+group_size = 32
+"""
 CANARIES = {"nano": "198aad66099a", "gentle": "77f0c2d9e1b4", "tuned": "c403ab447463"}
 
 
@@ -79,40 +96,55 @@ def tokens(work: Work) -> Made:
     return Made("tokens", {name: float(value) for name, value in stats["train"].items()})
 
 
+def preflight(work: Work) -> Made:
+    """Rows with one thing odd about them."""
+    odd = Finding(
+        look="several-systems",
+        level="warning",
+        where=work.task.inputs[0],
+        what="2 system prompts in 315 rows",
+        advice="use the map `system-prompt`",
+        share=0.2,
+    )
+    facts = {"rows": 315, "calls": 400, "read": 400}
+    (work.out / "findings.json").write_bytes(msgspec.json.encode({"facts": facts, "findings": [odd]}))
+    return Made("preflight", facts | {"errors": 0, "warnings": 1})
+
+
 def adapter(work: Work) -> Made:
-    """A training that was best at 250 of 300 batches."""
-    gentle = work.task.name != "tuned"
-    loss = {
-        k: (1.2 if gentle else 0.45) + 2.1 / (1 + k / 25) + (0.0015 * (k - 250) if k > 250 else 0) for k in range(301)
-    }
-    events = [{"event": "start", "rows": {"train": 308, "valid": 34}, "layers": 4, "batching": "bucket"}]
+    """A training that was best at 250 of 300 batches; the further its learning rate is from 1e-3, the less it learns."""
+    spec = work.task.spec
+    floor = 0.45 + 0.7 * abs(math.log10(spec.learning_rate) + 3) - 0.03 * (spec.lora.rank > 8)
+    floor += 0.02 * spec.seed * (-1) ** spec.lora.rank
+    loss = [floor + 2.1 / (1 + k / 25) + max(0.0015 * (k - 250), 0) for k in range(301)]
+    events: list[dict] = [{"event": "start", "rows": {"train": 308, "valid": 34}, "layers": 4, "batching": "bucket"}]
     for k in range(0, 301, 10):
         if k:
-            rate = 1e-3 * min(k / 30, 1)
-            events.append(
-                {
-                    "event": "train",
-                    "iteration": k,
-                    "loss": loss[k] * (0.85 + 0.1 * (k % 3)),
-                    "learning_rate": rate,
-                    "tokens": k * 700,
-                }
-            )
+            rate = spec.learning_rate * min(k / 30, 1)
+            some = {"iteration": k, "loss": loss[k] * (0.85 + 0.1 * (k % 3)), "learning_rate": rate, "tokens": k * 700}
+            events.append({"event": "train", **some})
         if k % 50 == 0:
             events.append({"event": "valid", "iteration": k, "loss": loss[k], "accuracy": 1 - loss[k] / 3})
-    chosen = 300 if gentle else 250
     end = {
-        "published": "last" if gentle else "best",
-        "iteration": chosen,
+        "published": "best",
+        "iteration": 250,
         "iterations": 300,
-        "valid_loss": loss[chosen],
+        "valid_loss": loss[250],
         "valid_loss_last": loss[300],
     }
     events.append({"event": "end", **end, "updates": 300, "epochs": 3.9, "tokens": 210_000, "padding": 0.06})
     (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    (work.out / "adapters.safetensors").write_bytes(work.task.name.encode())
+    (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
-    return Made("adapter", {"valid_loss": loss[chosen], "valid_loss_start": loss[0], "rows": 308.0, "epochs": 3.9})
+    return Made("adapter", training.summary(work.out)[1])
+
+
+def model(work: Work) -> Made:
+    """A model that keeps most of its adapter."""
+    (work.out / "model.safetensors").write_bytes(b"weights")
+    (work.out / "config.json").write_text("{}")
+    told = {"bytes": 2_300_000.0, "bits_per_weight": 5.0, "gain_retained": 0.976, "agreement": 0.861, "tokens": 8_120.0}
+    return Made("model", told | {"unquantised": 2.0})
 
 
 def rightly(case) -> Answer:
@@ -159,7 +191,14 @@ def played(recipe, says: str = ""):
         (work.out / "proof.json").write_bytes(msgspec.json.encode(proof))
         return Made("answers", {"answers": len(given), "errors": 0})
 
-    return {**steps(recipe), "tokens": tokens, "adapter": adapter, "answers": answers}
+    return {
+        **steps(recipe),
+        "tokens": tokens,
+        "preflight": preflight,
+        "adapter": adapter,
+        "model": model,
+        "answers": answers,
+    }
 
 
 def project(root: Path, text: str = RECIPE, says: str = "") -> Path:
@@ -176,7 +215,13 @@ def project(root: Path, text: str = RECIPE, says: str = "") -> Path:
     return root
 
 
-PLAYED = {"tokens": 2.1, "adapter": 337.2, "answers": 14.3}  # kind -> the seconds its lock says
+PLAYED = {
+    "tokens": 2.1,
+    "preflight": 3.4,
+    "adapter": 337.2,
+    "model": 8.4,
+    "answers": 14.3,
+}  # kind -> the seconds its lock says
 
 
 def play(root: Path, task: Task, step: build.Step) -> None:

@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import drawing
+import msgspec
 import pytest
 
-from punie_build import layout, locks, states
-from punie_build.comparing import compared, sentence
+from punie_build import evaluating, layout, locks, states
+from punie_build.comparing import Compared, compared, sentence
 from punie_build.errors import IdentityError
 from punie_build.evaluating import Scores
 from punie_build.graph import tasks
@@ -73,22 +74,31 @@ def test_a_page_stands_alone_and_holds_nothing_that_acts(drawn, name):
     assert str(drawn) not in page
 
 
+def compared_of(root: Path) -> Compared:
+    return msgspec.json.decode((root / "reports/tuned/comparison.json").read_bytes(), type=Compared)
+
+
 def test_what_came_out_is_said_first_and_with_its_interval(drawn):
-    page = read(drawn, "comparison-tuned")
+    page, found = read(drawn, "comparison-tuned"), compared_of(drawn)
+    total, delta = found.totals[2], found.deltas[1]
+    low, high = total.interval
     assert (
-        page.index("Improved: tuned +65%")
-        < page.index("1 of 2 gates shut")
-        < page.index("92 of 115 cases, 95 % interval 72% to 86%")
+        page.index(f"Improved: tuned +{delta.difference:.0%}")
+        < page.index(f"Of the {found.n} cases on confirm")
+        < page.index("1 of 4 gates shut")
+        < page.index(f"{total.passed:g} of {found.n} cases, 95 % interval {low:.0%} to {high:.0%}")
+        < page.index("Against nano")
         < page.index("By category")
         < page.index("Every case")
+        < page.index("How they answer")
         < page.index("Training")
         < page.index("Who answered")
     )
-    assert page.count('<details class="case') == 194
+    cases = len(load(drawn).suites["tool-calling"].case)
+    assert page.count('<details class="case') == cases > found.n
     assert page.index("▼ worse</span>") < page.index("▲ better</span>") < page.index("✗ both fail</span>")
     assert "doit comparison:tuned" in page
-    facts = json.loads(re.search(r'id="facts">(.*?)</script>', page)[1])
-    assert facts["arms"] == ["nano", "gentle", "tuned"]
+    assert msgspec.json.decode(re.search(r'id="facts">(.*?)</script>', page)[1].encode(), type=Compared) == found
 
 
 def test_a_data_page_tells_what_went_and_shows_it(drawn):
@@ -108,10 +118,11 @@ def test_a_data_page_tells_what_went_and_shows_it(drawn):
 
 def test_an_adapter_page_marks_what_was_published(drawn):
     page = read(drawn, "adapter-tuned")
-    assert "published: 0.641" in page
-    assert "last: 0.687" in page
+    assert "published: 0.611" in page
+    assert "last: 0.657" in page
     assert "after 250 of 300 batches: the best" in page
-    assert '146</td><td class="number">194</td><td class="number">75%' in page
+    scores = evaluating.scores(drawn / "reports/tuned@tool-calling")
+    assert f'{scores.passed}</td><td class="number">{len(scores.cases)}</td><td class="number">' in page
     assert page.index("lora.rank") < page.index("fields the recipe leaves as they are") < page.index("grad_checkpoint")
 
 
@@ -160,7 +171,7 @@ def test_only_pages_of_what_was_made_since_and_of_what_shows_it_are_drawn_anew(d
     assert {name for name, time in times(drawn).items() if time != before[name]} == {
         "index.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
-        "eval-tuned@tool-calling.html", "comparison-tuned.html",
+        "eval-tuned@tool-calling.html", "comparison-tuned.html", "preflight-all@nano.html",
     }  # fmt: skip
 
 
@@ -301,6 +312,18 @@ def test_lineage_goes_from_left_to_right_and_no_two_boxes_touch():
         for two in of:
             if one < two and at[one][0] == at[two][0]:
                 assert abs(at[one][1] - at[two][1]) >= lineage.HEIGHT
+
+
+def test_many_boxes_that_are_all_alike_are_one():
+    cells = [Node(label=f"adapter:v@{k}", kind="adapter", name=f"v@{k}", of=("d",)) for k in range(9)]
+    first, last = (
+        Node(label="d", kind="mix", name="d"),
+        Node(label="grid:v", kind="grid", name="v", of=tuple(c.label for c in cells)),
+    )
+    picture = lineage.facts([first, *cells, last], "t")["picture"]
+    assert set(boxes(picture)) == {"d", "v × 9", "v"}
+    assert picture.count("<path") == 2
+    assert len(boxes(lineage.facts([first, *cells[:4], last], "t")["picture"])) == 6
 
 
 def test_what_is_around_an_artifact_is_all_before_and_after_it():

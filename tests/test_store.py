@@ -404,10 +404,10 @@ def test_what_another_branch_or_a_tag_or_the_stash_names_is_not_collected(reposi
 
 
 def test_a_project_in_a_folder_of_a_repository_finds_its_own_locks(repository):
-    place = repository / "models" / "small"
+    place = repository / "projects" / "small"
     place.mkdir(parents=True)
     theirs = commit(repository, "x", 1)
-    ours = commit(repository, "y", 2, "models/small")
+    ours = commit(repository, "y", 2, "projects/small")
     assert [lock.key for lock in branches.locks(place)] == [ours.key]
     assert [lock.key for lock in branches.locks(repository)] == [theirs.key]
 

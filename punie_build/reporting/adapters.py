@@ -21,13 +21,14 @@ Events = list[dict[str, Any]]
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What an eval found of an arm: cases passed of how many, with the 95 % interval of the share."""
+    """What an eval found of an arm: cases passed of how many, with the 95 % interval of the share. `digest` is the suite's."""
 
     name: str
     suite: str
     passed: int
     n: int
     canary: str = ""
+    digest: str = ""
     href: str = ""
 
     @property
@@ -71,6 +72,7 @@ def results(project: Project, arm: str) -> tuple[Result, ...]:
                     passed=scores.passed,
                     n=len(scores.cases),
                     canary=scores.canary,
+                    digest=str(project.lock(task).facts.recipe.get("cases", "")),
                     href=project.href(task),
                 )
             )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from punie_build.gates import demanded, expected
+from punie_build.graph import Task
 from punie_build.reporting import lineage
 from punie_build.reporting.material import Material, Section, asked
+from punie_build.reporting.project import Project
 
 
 def gates(m: Material) -> Section | None:
     """The numbers it must reach, and whether it does."""
-    some = getattr(m.task.spec, "gates", ())
+    some = (*demanded(m.task.spec), *expected(m.task.spec))
     rows = [
         {"gate": gate, "value": m.lock.metrics.get(gate.metric), "objection": gate.objection(m.lock.metrics)}
         for gate in some
@@ -56,6 +61,19 @@ def made(m: Material) -> Section:
             "seconds": lock.seconds,
         },
     )
+
+
+def gather(_project: Project, task: Task, **more: Any) -> Material:
+    """The material of a page that shows nothing special."""
+    return Material(task=task, **more)
+
+
+def numbers(m: Material) -> Section | None:
+    """The first of its metrics."""
+    cards = [
+        {"name": name.replace("_", " "), "value": f"{value:,.4g}", "soft": ""} for name, value in m.lock.metrics.items()
+    ]
+    return Section("numbers", "", {"cards": cards[:8]}) if cards else None
 
 
 ENDING = (recipe, around, made)

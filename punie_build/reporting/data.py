@@ -15,6 +15,8 @@ from punie_build import data_steps
 from punie_build.data_steps import Sifted, Stats
 from punie_build.examples import SPLITS
 from punie_build.graph import Task
+from punie_build.preflight import before
+from punie_build.preflight.finding import Finding
 from punie_build.recipe import DATA
 from punie_build.reporting import charts, common, looking
 from punie_build.reporting.looking import Lengths, Row
@@ -51,6 +53,7 @@ class Data(Material, frozen=True, kw_only=True):
     kept: tuple[Row, ...]
     dropped: dict[str, tuple[Row, ...]]
     lengths: tuple[Lengths, ...]
+    odd: tuple[Finding, ...] = ()
 
 
 def gather(project: Project, task: Task, **more: Any) -> Data:
@@ -67,8 +70,16 @@ def gather(project: Project, task: Task, **more: Any) -> Data:
         kept=looking.kept(folder),
         dropped=looking.dropped(folder),
         lengths=tuple(lengths[:1]),
+        odd=tuple(
+            each for other in project.of("preflight") if other.spec.data == task.name for each in odd_of(project, other)
+        ),
         **more,
     )
+
+
+def odd_of(project: Project, task: Task) -> list[Finding]:
+    """What a preflight found odd about the rows."""
+    return before.findings(project.folder(task) / "findings.json")
 
 
 def way(project: Project, label: str) -> tuple[Step, ...]:
@@ -179,7 +190,8 @@ def findings(m: Data) -> Section:
     rows = [{"what": what, "count": counts.kept, "of": counts.seen} for what, counts in found.items()]
     looked = {LOOKED[reason] for step in m.way for reason in step.stats.reasons if reason in LOOKED}
     missing = [what for what in dict.fromkeys(LOOKED.values()) if what not in looked]
-    return Section("findings", "What was looked for", {"rows": rows, "missing": missing, "target": m.task.target})
+    facts = {"rows": rows, "missing": missing, "target": m.task.target, "odd": m.odd}
+    return Section("findings", "What was looked for", facts)
 
 
 def samples(m: Data) -> Section:
@@ -226,4 +238,22 @@ def token_numbers(m: Tokens) -> Section:
     return Section("numbers", "", {"cards": cards})
 
 
+class Preflight(Material, frozen=True, kw_only=True):
+    """A preflight's page: what is odd about rows as a base reads them."""
+
+    odd: tuple[Finding, ...]
+
+
+def gather_preflight(project: Project, task: Task, **more: Any) -> Preflight:
+    """The material of a preflight's page."""
+    return Preflight(task=task, odd=tuple(odd_of(project, task)), **more)
+
+
+def odd(m: Preflight) -> Section:
+    """What was found, errors first."""
+    found = sorted(m.odd, key=lambda each: each.level != "error")
+    return Section("odd", "What is odd", {"rows": found})
+
+
+PREFLIGHT = (common.numbers, odd, *common.ENDING)
 TOKENS = (token_numbers, common.gates, lengths, funnel, *common.ENDING)

@@ -11,18 +11,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build import deltas, evaluating, training
+from punie_build import evaluating, training
 from punie_build.checks import Answer, Calls, Not, Python
 from punie_build.comparing import Compared, sentence
+from punie_build.deltas import share
 from punie_build.evaluating import Scores
 from punie_build.graph import Task
 from punie_build.recipe import ADAPTERS
 from punie_build.reporting import adapters, charts, common, data
+from punie_build.reporting.answers import latency
 from punie_build.reporting.data import Step
 from punie_build.reporting.material import Material, Section, plain
 from punie_build.reporting.page import Part
 from punie_build.reporting.project import Project
-from punie_build.scoring import Scored
+from punie_build.scoring import Scored, rates
 from punie_build.suites import Case, Suite
 
 
@@ -48,6 +50,21 @@ class Evals(Material, frozen=True, kw_only=True):
     def n(self) -> int:
         return len(self.suite.case)
 
+    @property
+    def last(self) -> int:
+        """The arm that is held against the first."""
+        return len(self.arms) - 1
+
+    @property
+    def learnt(self) -> set[str]:
+        """The cases that occur in training data."""
+        return set()
+
+    @property
+    def apart(self) -> bool:
+        """Whether some cases are to choose by, and others to report."""
+        return False
+
 
 class Comparison(Evals, frozen=True, kw_only=True):
     """A comparison's page: its result, the data its adapters were made from, and how they were trained."""
@@ -55,6 +72,18 @@ class Comparison(Evals, frozen=True, kw_only=True):
     result: Compared
     way: tuple[Step, ...] = ()
     curves: tuple[tuple[str, list[dict[str, Any]]], ...] = ()
+
+    @property
+    def last(self) -> int:
+        return self.result.arms.index(self.result.arm)
+
+    @property
+    def learnt(self) -> set[str]:
+        return {leak.case for leak in self.result.leaks}
+
+    @property
+    def apart(self) -> bool:
+        return self.result.side == "confirm"
 
 
 def _suite(project: Project, name: str) -> Suite:
@@ -87,10 +116,35 @@ def gather(project: Project, task: Task, **more: Any) -> Comparison:
     )
 
 
+WORDS = {
+    "improved": "▲ Improved",
+    "regressed": "▼ Regressed",
+    "equivalent": "= Equivalent",
+    "inconclusive": "= No difference found",
+    "invalid": "✗ Nothing follows",
+}
+
+
 def verdict(m: Comparison) -> Section:
-    """What a person came for: better or not, by how much, how sure."""
-    rows = [{"delta": delta, "sentence": sentence(delta, m.result.n, m.result.arms[0])} for delta in m.result.deltas]
-    return Section("verdict", "", {"rows": rows})
+    """What a person came for: better or not, by how much, how sure, and of which cases."""
+    found = m.result
+    notes = [f"Of the {found.n} cases on {found.side}" if found.side != "all" else f"Of {found.n} cases"]
+    notes[0] += (
+        ", none of which an arm was trained on."
+        if not found.leaks
+        else f"; {len(found.leaks)} more occur in what an arm was trained on, and are left out."
+    )
+    if chosen := found.chosen:
+        alike = f"; {', '.join(chosen.alike)} cannot be told from it there" if chosen.alike else ""
+        notes.append(f"{chosen.arm} was chosen from {len(found.arms) - 1} arms by {chosen.n} other cases{alike}.")
+    if not found.sound:
+        notes.append(
+            "The suite fails its own test: it cannot tell right answers from wrong ones (`punie-build suite check`)."
+        )
+    notes += [f"{each[:1].upper()}{each[1:]}." for each in found.objections]
+    [main] = [delta for delta in found.deltas if delta.arm == found.arm]
+    facts = {"main": main, "sentence": sentence(main, found.n, found.arms[0]), "notes": notes, "words": WORDS}
+    return Section("verdict", "", facts)
 
 
 def parity(m: Evals) -> Section | None:
@@ -100,28 +154,75 @@ def parity(m: Evals) -> Section | None:
     return Section("parity", "", {"rows": rows}) if rows else None
 
 
+def against(m: Comparison) -> Section | None:
+    """Every arm against the first, where there are several, or where the graded score says more."""
+    rows = [(delta, m.result.arms.index(delta.arm)) for delta in m.result.deltas]
+    facts = {"rows": rows, "words": WORDS, "base": m.result.arms[0], "n": m.result.n, "chosen": m.result.arm}
+    return Section("against", f"Against {m.result.arms[0]}", facts)
+
+
 def totals(m: Evals) -> Section:
-    """Each arm in total, with its interval, and what it did not do right."""
+    """Each arm in total, with its interval."""
     rows = []
-    reported = m.result.totals if isinstance(m, Comparison) else [deltas.share(arm.scores.cases) for arm in m.arms]
-    for arm, total in zip(m.arms, reported, strict=True):
-        unread = sum(case.malformed for case in arm.scores.cases)
-        rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "unread": unread})
+    for index, arm in enumerate(m.arms):
+        whole = share(arm.scores.cases)
+        shown = m.result.totals[index] if isinstance(m, Comparison) else whole
+        more = f"of all {whole.n} cases {whole.passed:g}" if whole.n != shown.n else ""
+        rows.append({"name": arm.scores.arm, "share": shown, "href": arm.href, "more": more})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
 
 
 def categories(m: Evals) -> Section:
-    """The same for each category."""
-    rows = []
-    for name in dict.fromkeys(case.category for case in m.suite.case):
-        cases = [[case for case in arm.scores.cases if case.category == name] for arm in m.arms]
-        shares: Any = [deltas.share(some) for some in cases]
-        if isinstance(m, Comparison):
-            if name not in m.result.categories:
-                continue
-            shares = m.result.categories[name]
-        rows.append({"name": name, "shares": shares, "gain": shares[-1].share - shares[0].share})
-    return Section("categories", "By category", {"arms": m.names, "rows": rows})
+    """The same for each category, with the difference of the arm that the verdict is of."""
+    if isinstance(m, Comparison):
+        place = m.result.arms.index(m.result.arm)
+        rows = [
+            {"name": name, "shares": shares, "delta": m.result.category_deltas[name][place - 1]}
+            for name, shares in m.result.categories.items()
+        ]
+        return Section("categories", "By category", {"arms": m.names, "rows": rows, "of": m.result.arm})
+    [arm] = m.arms
+    names = dict.fromkeys(case.category for case in arm.scores.cases)
+    parts = {name: [case for case in arm.scores.cases if case.category == name] for name in names}
+    rows = [{"name": name, "shares": [share(cases)], "delta": None} for name, cases in parts.items()]
+    return Section("categories", "By category", {"arms": m.names, "rows": rows, "of": ""})
+
+
+def behaviour(m: Evals) -> Section:
+    """What the arms do besides being right or wrong."""
+    some = [rates(arm.scores.cases) for arm in m.arms]
+    answers = [sum(case.epochs + case.errors for case in arm.scores.cases) for arm in m.arms]
+    asked = (
+        ("graded score", "score", "mean over the cases, from 0 to 1"),
+        ("calls where words are asked for", "irrelevant_calls", "of the answers to such cases"),
+        ("calls that can be read", "parse_rate", "of answers"),
+        ("cut off", "truncated", "of cases"),
+        ("never came, or cannot be judged", "errors", "of answers"),
+    )
+    rows = [{"name": name, "of": of, "values": [getattr(each, field) for each in some]} for name, field, of in asked]
+    if len(some[0].reliability) > 1:
+        rows.append(
+            {
+                "name": f"all of {len(some[0].reliability)} tries pass",
+                "of": "of cases",
+                "values": [each.reliability[-1] for each in some],
+            }
+        )
+    return Section("behaviour", "How they answer", {"arms": m.names, "rows": rows, "n": answers})
+
+
+def speed(m: Evals) -> Section | None:
+    """How long answers took, where that was measured."""
+    found = [
+        (arm.scores.arm, [each.seconds for some in arm.answers.values() for each in some if each.seconds is not None])
+        for arm in m.arms
+    ]
+    return latency(found)
+
+
+def leaks(m: Comparison) -> Section | None:
+    """The cases that occur in training data: they are left out."""
+    return Section("leaks", "Left out", {"rows": m.result.leaks, "n": m.n}) if m.result.leaks else None
 
 
 STATES = {
@@ -152,7 +253,7 @@ def cases(m: Evals) -> Section:
 def _case(m: Evals, index: int) -> dict[str, Any]:
     case = m.suite.case[index]
     scored = [arm.scores.cases[index] for arm in m.arms]
-    first, last = scored[0].passed, scored[-1].passed
+    first, last = scored[0].passed, scored[m.last].passed
     state = ("both pass" if first else "better") if last else ("worse" if first else "both fail")
     if len(m.arms) == 1:
         state = "passed" if last else "failed"
@@ -168,6 +269,11 @@ def _case(m: Evals, index: int) -> dict[str, Any]:
         "expected": "\n".join(_expected(case)),
         "said": said,
         "state": state,
+        "side": "in training data"
+        if case.id in m.learnt
+        else "to choose by"
+        if m.apart and scored[0].split == "select"
+        else "",
     }
 
 
@@ -294,18 +400,9 @@ def proof(m: Evals) -> Section:
     return Section("proof", "Who answered", {"arms": arms, "n": m.n})
 
 
-ALONE = (totals, categories, cases, failures, proof)  # of what no recipe asks for
-EVAL = (parity, common.gates, totals, categories, cases, failures, proof, *common.ENDING)
+ALONE = (totals, categories, cases, failures, behaviour, speed, proof)  # of what no recipe asks for
+EVAL = (parity, totals, common.gates, categories, cases, failures, behaviour, speed, proof, *common.ENDING)
 SECTIONS = (
-    parity,
-    verdict,
-    common.gates,
-    totals,
-    categories,
-    cases,
-    failures,
-    curves,
-    data.funnel,
-    proof,
+    parity, verdict, common.gates, totals, against, categories, cases, leaks, failures, behaviour, speed, curves, data.funnel, proof,
     *common.ENDING,
-)
+)  # fmt: skip

@@ -85,7 +85,7 @@ def said(kind: str, metrics: dict[str, float]) -> str:
 def states(m: Index) -> Section:
     """How the project is, in a line, and what to do about it."""
     counts = Counter(row.state for row in m.rows)
-    waiting = [row for row in m.rows if row.state != "current"]
+    waiting = [row for row in m.rows if row.state not in ("current", "spent")]
     return Section("states", "", {"counts": counts, "n": len(m.rows), "waiting": waiting})
 
 
@@ -108,6 +108,7 @@ TITLES = {
     "dataset": "Datasets",
     "tokens": "Data in tokens",
     "answers": "Answers",
+    "preflight": "Preflights",
 }
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 158, 40, 36, 12, 6
 SWEEPS = 8
+MANY = 4  # boxes that are all alike; more are one
 LETTERS = 20  # that fit into a box
 
 
@@ -39,7 +40,7 @@ class Place(Struct):
 
 def facts(nodes: Sequence[Node], title: str) -> dict[str, Any]:
     """The graph as an SVG in which every box is a link, and how many pixels wide it is. Nodes come after what they are made from."""
-    places, edges = _places(nodes)
+    places, edges = _places(folded(nodes))
     layers: list[list[str]] = [[] for _ in range(max(place.layer for place in places.values()) + 1)]
     for name, place in places.items():
         layers[place.layer].append(name)
@@ -56,6 +57,29 @@ def facts(nodes: Sequence[Node], title: str) -> dict[str, Any]:
         f'<g class="edges" aria-hidden="true">{"".join(lines)}</g>{"".join(boxes)}</svg>'
     )
     return {"picture": picture, "wide": wide}
+
+
+def folded(nodes: Sequence[Node]) -> list[Node]:
+    """The same graph with one box for many that are made from the same and into the same, such as the cells of a grid."""
+    into: dict[str, list[str]] = {node.label: [] for node in nodes}
+    for node in nodes:
+        for label in node.of:
+            into.setdefault(label, []).append(node.label)
+    alike: dict[Any, list[Node]] = {}
+    for node in nodes:
+        alike.setdefault((node.kind, node.of, tuple(into[node.label]), node.state, node.here), []).append(node)
+    named: dict[str, str] = {}  # label -> that of the box it is drawn in
+    boxes: dict[str, Node] = {}
+    for some in alike.values():
+        if len(some) <= MANY:
+            boxes |= {node.label: node for node in some}
+            continue
+        grids = {node.name.partition("@")[0] for node in some}
+        name = f"{grids.pop()} × {len(some)}" if len(grids) == 1 else f"{len(some)} of them"
+        boxes[some[0].label] = structs.replace(some[0], name=name, href="")
+        named |= {node.label: some[0].label for node in some}
+    shown = (boxes[node.label] for node in nodes if node.label in boxes)
+    return [structs.replace(node, of=tuple(dict.fromkeys(named.get(of, of) for of in node.of))) for node in shown]
 
 
 def _places(nodes: Sequence[Node]) -> tuple[dict[str, Place], list[tuple[str, str]]]:
@@ -128,7 +152,7 @@ def _curve(a: Place, b: Place) -> str:
 def _box(place: Place, node: Node) -> str:
     x = place.layer * (WIDTH + ACROSS) + EDGE
     name = node.name if len(node.name) <= LETTERS else f"{node.name[: LETTERS - 1]}…"
-    state = "" if node.state == "current" else f", {node.state}"
+    state = "" if node.state in ("current", "spent") else f", {node.state}"
     said = escape(f"{node.kind} {node.name}{state}")
     inside = (
         f'<rect x="{x}" y="{place.y:.1f}" width="{WIDTH}" height="{HEIGHT}" rx="9"/>'

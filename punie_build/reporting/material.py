@@ -63,7 +63,7 @@ def plain(value: Any) -> str:
         kind = value.get("type")
         rest = ", ".join(f"{key} = {plain(item)}" for key, item in value.items() if key != "type")
         return f"{kind}: {rest}" if kind and rest else str(kind or rest)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or "none"
     if isinstance(value, bool) or value is None:
         return {None: "–", True: "true", False: "false"}[value]

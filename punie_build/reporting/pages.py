@@ -12,15 +12,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build import layout
+from punie_build import layout, notes
 from punie_build.errors import PunieError
 from punie_build.graph import Task, tasks
 from punie_build.planning import plan
 from punie_build.publishing import put
 from punie_build.recipe import Recipe
-from punie_build.reporting import adapters, answers, data, evals, grids, index, lineage, models, written
+from punie_build.reporting import adapters, answers, cards, common, data, evals, grids, index, lineage, models, written
 from punie_build.reporting.material import Section
 from punie_build.reporting.project import Project
+from punie_build.sources import Hub
 
 Make = Callable[[Any], Section | None]
 
@@ -39,6 +40,7 @@ KINDS: dict[str, Kind] = {
     "stage": Kind(data.gather, data.SECTIONS, "stats.json"),
     "mix": Kind(data.gather, data.SECTIONS, "stats.json"),
     "tokens": Kind(data.gather_tokens, data.TOKENS, "stats.json"),
+    "preflight": Kind(data.gather_preflight, data.PREFLIGHT, "findings.json"),
     "adapter": Kind(adapters.gather, adapters.SECTIONS),
     "choice": Kind(adapters.gather, adapters.SECTIONS, "choice.json"),
     "grid": Kind(grids.gather, grids.SECTIONS, "ranking.json"),
@@ -47,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "eval": Kind(evals.gather_eval, evals.EVAL),
     "comparison": Kind(evals.gather, evals.SECTIONS, "comparison.json"),
 }
+
+PLAIN = Kind(common.gather, (common.numbers, common.gates, *common.ENDING))  # of kinds that have no pages of their own
 
 
 def project_of(root: Path, recipe: Recipe) -> Project:
@@ -65,15 +69,25 @@ def refresh(project: Project, wanted: Iterable[Task] | None = None) -> Iterator[
 
 
 def draw(project: Project, task: Task) -> None:
-    """Draw the page of a current artifact."""
+    """Draw the page of a current artifact, and the card in its folder, if its kind has one."""
     put(project.root, layout.page(task.kind, task.name), page(project, task).encode())
+    if task.kind in cards.KINDS:
+        put(project.root, f"{task.target}/{layout.CARD}", card(project, task).encode())
+
+
+def card(project: Project, task: Task) -> str:
+    """The model card of a current adapter or model, with what people wrote into the one that is there."""
+    material = KINDS[task.kind].gather(project, task, lock=project.lock(task))
+    sources = (each.spec.source for each in project.before(task.label, "dataset"))
+    datasets = tuple(dict.fromkeys(source.repo for source in sources if isinstance(source, Hub)))
+    return cards.card(material, notes.read(task.target, project.folder(task)), datasets)
 
 
 def page(project: Project, task: Task) -> str:
     """The page of a current artifact, as HTML."""
     from punie_build.reporting.page import Page, render
 
-    kind = KINDS[task.kind]
+    kind = KINDS.get(task.kind, PLAIN)
     near = tuple(lineage.around(project.nodes, task.label))
     material = kind.gather(project, task, lock=project.lock(task), around=near)
     facts = (project.folder(task) / kind.facts).read_bytes() if kind.facts else b""
@@ -103,7 +117,6 @@ def _old(project: Project) -> list[Task]:
     return [
         each.task
         for label, each in project.planned.items()
-        if each.how == "current"
-        and each.task.kind in KINDS
+        if project.current(label)
         and written(project.root, layout.page(each.task.kind, each.task.name)) < max(newest[label], after[label])
     ]

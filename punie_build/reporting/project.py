@@ -31,7 +31,9 @@ class Project:
         return [each.task for each in self.planned.values()]
 
     def current(self, label: str) -> bool:
-        return label in self.planned and self.planned[label].how == "current"
+        """Whether its files are here, and are what they should be: not stale, and not spent."""
+        planned = self.planned.get(label)
+        return planned is not None and planned.how == "current" and planned.state == "current"
 
     def of(self, *kinds: str) -> Iterator[Task]:
         """The current artifacts of these kinds."""
@@ -78,10 +80,10 @@ class Project:
                 yield f"{'base' if 'base' in kinds else kinds[0]}:{name}"
 
     def state(self, task: Task) -> str:
-        """In a word: current, stale, not built."""
+        """In a word: current, spent, stale, not built."""
         planned = self.planned[task.label]
         if planned.how == "current":
-            return "current"
+            return planned.state
         return "not built" if planned.state == "absent" else "stale"
 
     def href(self, task: Task) -> str:
