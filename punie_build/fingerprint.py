@@ -35,7 +35,7 @@ STEPS = {
     "comparison": ("steps.evals", "comparison"),
 }
 VERSIONS = {
-    "tokens": 1,
+    "tokens": 2,
     "preflight": 1,
     "adapter": 3,
     "model": 1,

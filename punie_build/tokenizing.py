@@ -28,7 +28,7 @@ class Side:
 
     def __init__(self, spec: Tokenized, name: str) -> None:
         self.spec, self.name = spec, name
-        self.kept, self.problems = tokenfiles.Writer(), list[str]()
+        self.kept, self.problems, self.long = tokenfiles.Writer(), list[str](), list[dict[str, Any]]()
         self.counts = dict.fromkeys(("rows", "tokens", "learnt", "cut", "dropped", "mute", "longest"), 0)
 
     def add(self, tokenizer: Any, number: int, line: bytes) -> None:
@@ -56,6 +56,7 @@ class Side:
         self.counts["longest"] = max(self.counts["longest"], len(row.ids))
         if len(row.ids) <= most:
             return row
+        self.long.append({"split": self.name, "line": number, "tokens": len(row.ids)})
         self.counts["cut" if policy == "truncate" else "dropped"] += 1
         if policy == "error":
             self.problems.append(
@@ -88,6 +89,8 @@ def main(job: dict[str, Any]) -> None:
         raise SystemExit("\n".join(f"punie: {problem}" for problem in problems[:SHOWN] + more))
     counts = {name: side.counts for name, side in sides.items()}
     (out / "stats.json").write_text(json.dumps(counts, indent=1) + "\n")
+    long = [json.dumps(row) + "\n" for side in sides.values() for row in side.long]
+    (out / "long.jsonl").write_text("".join(long))
 
 
 if __name__ == "__main__":

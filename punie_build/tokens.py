@@ -25,8 +25,12 @@ class Tokens(Struct, frozen=True):
         return Tokens(self.ids[:count], self.learnt[:count])
 
 
-def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tuple[int, int]]]:
-    """The whole text, and the character ranges to learn. Raises ValueError if the template rewrites earlier turns."""
+Span = tuple[int, int]  # of characters
+MARK = "\ue000"  # a character that nobody writes, and no template takes away
+
+
+def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[Span]]:
+    """The whole text, and the character ranges to learn. Raises ValueError if a turn cannot be found in it."""
     messages, tools = example["messages"], example.get("tools")
     text = render(messages, tools, False)
     if mask == "all":
@@ -35,12 +39,35 @@ def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[tupl
     found = []
     for index in turns[-1:] if mask == "last" else turns:
         before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
-        if not (text.startswith(after) and after.startswith(before)):
-            raise ValueError(
-                'the chat template of this base writes earlier turns differently later on - use mask = "all"'
-            )
-        found.append((len(before), len(after)))
+        if text.startswith(after) and after.startswith(before):
+            found.append((len(before), len(after)))
+        else:
+            found.append(_rewritten(render, example, text, index))
     return text, found
+
+
+def _rewritten(render: Any, example: Conversation, text: str, index: int) -> Span:
+    """A turn that the template writes otherwise when more follows, as where it thinks in the last turn alone: what is there in
+    place of a mark, when that is said instead, and what ends the turn."""
+    messages, tools = example["messages"], example.get("tools")
+    marked = {"role": "assistant", "content": MARK}
+    try:
+        other = render([*messages[:index], marked, *messages[index + 1 :]], tools, False)
+        alone = [render([*messages[:index], turn], tools, False) for turn in (messages[index], marked)]
+    except Exception:  # a template that counts turns and calls may fail in any way
+        other, alone = "", ["", ""]
+    start, end = _common(text, other), _common(text[::-1], other[::-1])
+    ending = alone[0][len(alone[0]) - _common(alone[0][::-1], alone[1][::-1]) :].rstrip()
+    if other[start : len(other) - end] != MARK or not text[len(text) - end :].startswith(ending):
+        raise ValueError(
+            'the chat template of this base writes earlier turns differently later on - use mask = "last" or "all"'
+        )
+    return start, len(text) - end + len(ending)
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters they begin with alike."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def tokenize(tokenizer: Any, example: Conversation, mask: str) -> Tokens:

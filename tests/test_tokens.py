@@ -9,10 +9,77 @@ from punie_build import layout
 from punie_build.authored import conversations
 from punie_build.tokens import tokenize
 
-CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-LLAMA = "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
-MISTRAL = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% elif m.role == 'assistant' %} {{ m.content }}</s>{% endif %}{% endfor %}"
-REWRITING = "{% for m in messages %}{{ m.role }}: {% if loop.last %}(last) {% endif %}{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+CHATML = """{% if tools %}<|im_start|>system
+{% if messages[0].role == 'system' %}{{ messages[0].content }}{% else %}You are a helpful assistant.{% endif %}
+
+# Tools
+<tools>{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+</tools><|im_end|>
+{% elif messages[0].role == 'system' %}<|im_start|>system
+{{ messages[0].content }}<|im_end|>
+{% endif %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls) %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% elif m.role == 'assistant' %}<|im_start|>assistant{% if m.content %}
+{{ m.content }}{% endif %}{% for c in m.tool_calls %}
+<tool_call>
+{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
+</tool_call>{% endfor %}<|im_end|>
+{% elif m.role == 'tool' %}{% if loop.index0 == 0 or messages[loop.index0 - 1].role != 'tool' %}<|im_start|>user{% endif %}
+<tool_response>
+{{ m.content }}
+</tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
+{% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""  # as Qwen2.5 writes it
+LLAMA = """{% if messages[0].role == 'system' %}{% set system = messages[0].content | trim %}{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}<|start_header_id|>system<|end_header_id|>
+
+{% if tools %}Environment: ipython
+{% endif %}{{ system }}<|eot_id|>{% if tools %}{% set first = messages[0].content | trim %}{% set messages = messages[1:] %}<|start_header_id|>user<|end_header_id|>
+
+Given the following functions, please respond with a JSON for a function call.
+
+{% for tool in tools %}{{ tool | tojson }}
+
+{% endfor %}{{ first }}<|eot_id|>{% endif %}{% for m in messages %}{% if not (m.role == 'ipython' or m.role == 'tool' or m.tool_calls) %}<|start_header_id|>{{ m.role }}<|end_header_id|>
+
+{{ m.content | trim }}<|eot_id|>{% elif m.tool_calls %}{% if m.tool_calls | length != 1 %}{{ raise_exception('This model only supports single tool-calls at once!') }}{% endif %}{% set call = m.tool_calls[0].function %}<|start_header_id|>assistant<|end_header_id|>
+
+{"name": "{{ call.name }}", "parameters": {{ call.arguments | tojson }}}<|eot_id|>{% else %}<|start_header_id|>ipython<|end_header_id|>
+
+{{ m.content | tojson }}<|eot_id|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
+
+{% endif %}"""  # as Llama 3.1 writes it
+MISTRAL = """{% if messages[0].role == 'system' %}{% set system = messages[0].content %}{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif %}{% set users = loop_messages | selectattr('role', 'equalto', 'user') | list %}{% set ns = namespace(index=0) %}{% for m in loop_messages %}{% if not (m.role == 'tool' or m.role == 'tool_results' or m.tool_calls) %}{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('After the optional system message, conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% endfor %}{% for m in loop_messages %}{% if m.role == 'user' %}{% if tools and m == users[-1] %}[AVAILABLE_TOOLS] {{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% if loop.last and system is defined %}[INST] {{ system }}
+
+{{ m.content }}[/INST]{% else %}[INST] {{ m.content }}[/INST]{% endif %}{% elif m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% elif m.role == 'assistant' %} {{ m.content }}</s>{% elif m.role == 'tool' %}[TOOL_RESULTS] {"content": {{ m.content }}}[/TOOL_RESULTS]{% endif %}{% endfor %}"""  # as Mistral 7B v0.3 writes it
+QWEN3 = """{% if tools %}<|im_start|>system
+{% if messages[0].role == 'system' %}{{ messages[0].content }}
+
+{% endif %}# Tools
+<tools>{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+</tools><|im_end|>
+{% elif messages[0].role == 'system' %}<|im_start|>system
+{{ messages[0].content }}<|im_end|>
+{% endif %}{% set ns = namespace(multi_step_tool=true, last_query_index=messages | length - 1) %}{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0 %}{% if ns.multi_step_tool and m.role == 'user' and not (m.content.startswith('<tool_response>') and m.content.endswith('</tool_response>')) %}{% set ns.multi_step_tool = false %}{% set ns.last_query_index = index %}{% endif %}{% endfor %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'system' and not loop.first) %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% elif m.role == 'assistant' %}{% set content = m.content %}{% set thought = '' %}{% if m.reasoning_content is defined and m.reasoning_content is not none %}{% set thought = m.reasoning_content %}{% elif '</think>' in m.content %}{% set content = m.content.split('</think>')[-1].lstrip('\\n') %}{% set thought = m.content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{% endif %}{% if loop.index0 > ns.last_query_index and (loop.last or thought) %}<|im_start|>assistant
+<think>
+{{ thought.strip('\\n') }}
+</think>
+
+{{ content.lstrip('\\n') }}{% else %}<|im_start|>assistant
+{{ content }}{% endif %}{% for c in m.tool_calls or [] %}{% if (loop.first and content) or not loop.first %}
+{% endif %}<tool_call>
+{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
+</tool_call>{% endfor %}<|im_end|>
+{% elif m.role == 'tool' %}{% if loop.first or messages[loop.index0 - 1].role != 'tool' %}<|im_start|>user{% endif %}
+<tool_response>
+{{ m.content }}
+</tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
+{% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""  # as Qwen3 writes it: it thinks in the last turn alone
+FORGETFUL = "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}(said){% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 TURNS = [("user", "Ask one"), ("assistant", "First answer"), ("user", "Ask two"), ("assistant", "Second answer")]
 EXAMPLE = {"messages": [{"role": role, "content": text} for role, text in TURNS]}
 
@@ -36,33 +103,114 @@ def learnt(tokenizer, example, mask: str) -> list[str]:
     return runs
 
 
-@pytest.mark.parametrize(
-    ("template", "mask", "expected"),
-    [
-        (CHATML, "assistant", ["First answer<|im_end|>", "Second answer<|im_end|>"]),
-        (CHATML, "last", ["Second answer<|im_end|>"]),
-        (LLAMA, "assistant", ["First answer<|eot_id|>", "Second answer<|eot_id|>"]),
-        (LLAMA, "last", ["Second answer<|eot_id|>"]),
-        (MISTRAL, "assistant", [" First answer</s>", " Second answer</s>"]),
-        (MISTRAL, "last", [" Second answer</s>"]),
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def call(path: str) -> dict:
+    return {
+        "id": "abcdefghi",
+        "type": "function",
+        "function": {"name": "look", "arguments": json.dumps({"path": path})},
+    }
+
+
+WITH_TOOLS = {
+    "tools": TOOLS,
+    "messages": [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "What is in a?"},
+        {"role": "assistant", "content": "", "tool_calls": [call("a")]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "content": "one"},
+        {"role": "assistant", "content": "It says one."},
     ],
-)
-def test_what_is_learnt_token_by_token(tokenizer, template, mask, expected):
-    kept, tokenizer.chat_template = tokenizer.chat_template, template
-    try:
-        assert learnt(tokenizer, EXAMPLE, mask) == expected
-        assert all(tokenize(tokenizer, EXAMPLE, "all").learnt)
-    finally:
-        tokenizer.chat_template = kept
+}
+LONGER = WITH_TOOLS | {
+    "messages": [
+        *WITH_TOOLS["messages"],
+        {"role": "user", "content": "And in b?"},
+        {"role": "assistant", "content": "", "tool_calls": [call("b")]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "content": "two"},
+        {"role": "assistant", "content": "It says two."},
+    ]
+}
+THOUGHT = {
+    "messages": [
+        {"role": "user", "content": "Ask one"},
+        {"role": "assistant", "content": "<think>\nhm\n</think>\n\nFirst answer"},
+        {"role": "user", "content": "Ask two"},
+        {"role": "assistant", "content": "<think>\nso\n</think>\n\nSecond answer"},
+    ]
+}
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer):
-    kept, tokenizer.chat_template = tokenizer.chat_template, REWRITING
-    try:
-        with pytest.raises(ValueError, match="writes earlier turns differently"):
-            tokenize(tokenizer, EXAMPLE, "assistant")
-    finally:
-        tokenizer.chat_template = kept
+def chatml(path: str) -> str:
+    return f'<tool_call>\n{{"name": "look", "arguments": {{"path": "{path}"}}}}\n</tool_call><|im_end|>'
+
+
+def llama(path: str) -> str:
+    return f'{{"name": "look", "parameters": {{"path": "{path}"}}}}<|eot_id|>'
+
+
+def mistral(path: str) -> str:
+    return f'[TOOL_CALLS] [{{"name": "look", "arguments": {{"path": "{path}"}}}}]</s>'
+
+
+EMPTY = "<think>\n\n</think>\n\n"
+TABLE = {  # (template, conversation) -> what is learnt of it, turn by turn
+    ("chatml", "plain"): ["First answer<|im_end|>", "Second answer<|im_end|>"],
+    ("chatml", "tools"): [chatml("a"), "It says one.<|im_end|>"],
+    ("chatml", "longer"): [chatml("a"), "It says one.<|im_end|>", chatml("b"), "It says two.<|im_end|>"],
+    ("llama", "plain"): ["First answer<|eot_id|>", "Second answer<|eot_id|>"],
+    ("llama", "tools"): [llama("a"), "It says one.<|eot_id|>"],
+    ("llama", "longer"): [llama("a"), "It says one.<|eot_id|>", llama("b"), "It says two.<|eot_id|>"],
+    ("mistral", "plain"): [" First answer</s>", " Second answer</s>"],
+    ("mistral", "without a system prompt"): [mistral("a"), " It says one.</s>"],
+    ("qwen3", "plain"): ["First answer<|im_end|>", f"{EMPTY}Second answer<|im_end|>"],
+    ("qwen3", "tools"): [chatml("a"), f"{EMPTY}It says one.<|im_end|>"],
+    ("qwen3", "longer"): [chatml("a"), "It says one.<|im_end|>", chatml("b"), f"{EMPTY}It says two.<|im_end|>"],
+    ("qwen3", "thought"): ["First answer<|im_end|>", "<think>\nso\n</think>\n\nSecond answer<|im_end|>"],
+}
+# transformers' Jinja drops the line break after a tag
+TEMPLATES = {
+    name: text.replace("%}\n", "%}{{ '\\n' }}")
+    for name, text in (("chatml", CHATML), ("llama", LLAMA), ("mistral", MISTRAL), ("qwen3", QWEN3))
+}
+NO_SYSTEM = WITH_TOOLS | {"messages": WITH_TOOLS["messages"][1:]}
+CONVERSATIONS = {
+    "without a system prompt": NO_SYSTEM,
+    "plain": EXAMPLE,
+    "tools": WITH_TOOLS,
+    "longer": LONGER,
+    "thought": THOUGHT,
+}
+
+
+@pytest.fixture
+def templated(tokenizer):
+    """The tokenizer, to be given another template."""
+    kept = tokenizer.chat_template
+    yield tokenizer
+    tokenizer.chat_template = kept
+
+
+@pytest.mark.parametrize(("name", "kind"), TABLE.keys())
+def test_what_is_learnt_token_by_token(templated, name, kind):
+    templated.chat_template = TEMPLATES[name]
+    expected, example = TABLE[name, kind], CONVERSATIONS[kind]
+    assert [run.removeprefix("\n") for run in learnt(templated, example, "assistant")] == expected
+    assert [run.removeprefix("\n") for run in learnt(templated, example, "last")] == expected[-1:]
+    everything = tokenize(templated, example, "all")
+    assert all(everything.learnt)
+    assert everything.ids == tokenize(templated, example, "assistant").ids
+
+
+@pytest.mark.parametrize(("template", "example"), [(FORGETFUL, EXAMPLE), (MISTRAL, LONGER), (MISTRAL, WITH_TOOLS)])
+def test_a_turn_that_cannot_be_found_in_the_whole_is_refused(templated, template, example):
+    """Mistral declares its tools before the last question, gives the system prompt with it alone, and counts turns."""
+    templated.chat_template = template
+    with pytest.raises(ValueError, match='writes earlier turns differently later on - use mask = "last" or "all"'):
+        tokenize(templated, example, "assistant")
+    assert learnt(templated, example, "last")
 
 
 @pytest.mark.parametrize("example", conversations())
