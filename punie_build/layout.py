@@ -42,6 +42,11 @@ def page(kind: str, name: str) -> str:
     return f"reports/{kind}-{name}.html"
 
 
+def twin(kind: str, name: str) -> str:
+    """The same in Markdown, for a pull request."""
+    return f"reports/{kind}-{name}.md"
+
+
 def lock(target: str) -> str:
     """The lock beside a target: its recipe, inputs and outputs by digest."""
     return f"{target}{LOCK}"

@@ -18,7 +18,7 @@ from punie_build.errors import IdentityError
 from punie_build.evaluating import Scores
 from punie_build.graph import tasks
 from punie_build.loading import load
-from punie_build.reporting import behind, charts, evals, lineage, pages
+from punie_build.reporting import behind, charts, evals, lineage, markdown, pages
 from punie_build.reporting import page as pages_page
 from punie_build.reporting.lineage import Node
 from punie_build.reporting.material import Section, asked, plain
@@ -203,6 +203,21 @@ def test_few_cases_are_not_sold_as_a_difference():
     assert compared("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).deltas[0].verdict == "regressed"
     with pytest.raises(IdentityError, match="answer from the same weights"):
         compared("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
+
+
+def test_a_comparison_has_a_twin_for_pull_requests(drawn):
+    text, found = (drawn / "reports/comparison-tuned.md").read_text(), compared_of(drawn)
+    assert text.startswith(f"## ▲ Improved: tuned {found.deltas[1].difference:+.0%}\n")
+    low, high = found.totals[2].interval
+    assert (
+        f"| tuned | {found.totals[2].passed:g} of {found.n} | {found.totals[2].share:.0%} ({low:.0%} to {high:.0%}) |"
+        in text
+    )
+    assert "| `tuned.share` | ✗" in text
+    assert "cases fail that passed before" in text
+    assert "<script" not in text
+    assert text.count("<details>") == text.count("</details>") == 2
+    assert markdown.cell("a|b\n<i> @me *x*") == "a\\|b \\<i\\> @\u200bme \\*x\\*"
 
 
 # what is said

@@ -18,7 +18,20 @@ from punie_build.graph import Task, tasks
 from punie_build.planning import plan
 from punie_build.publishing import put
 from punie_build.recipe import Recipe
-from punie_build.reporting import adapters, answers, cards, common, data, evals, grids, index, lineage, models, written
+from punie_build.reporting import (
+    adapters,
+    answers,
+    cards,
+    common,
+    data,
+    evals,
+    grids,
+    index,
+    lineage,
+    markdown,
+    models,
+    written,
+)
 from punie_build.reporting.material import Section
 from punie_build.reporting.project import Project
 from punie_build.sources import Hub
@@ -69,8 +82,11 @@ def refresh(project: Project, wanted: Iterable[Task] | None = None) -> Iterator[
 
 
 def draw(project: Project, task: Task) -> None:
-    """Draw the page of a current artifact, and the card in its folder, if its kind has one."""
+    """Draw the page of a current artifact, and its twin in Markdown or the card in its folder, if its kind has one."""
     put(project.root, layout.page(task.kind, task.name), page(project, task).encode())
+    if task.kind == "comparison":
+        material = evals.gather(project, task, lock=project.lock(task))
+        put(project.root, layout.twin(task.kind, task.name), markdown.comparison(material).encode())
     if task.kind in cards.KINDS:
         put(project.root, f"{task.target}/{layout.CARD}", card(project, task).encode())
 
