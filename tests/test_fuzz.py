@@ -39,6 +39,18 @@ FOUND = {
     "a megabyte of tags that are not closed": Case(
         "all.jsonl", chat("<tool_call> " * 80_000), "messages", filters=(Language(languages=("en",)),)
     ),
+    "a prompt that announces thousands of tools": Case(
+        "all.jsonl",
+        json.dumps(
+            {
+                "system": 'You, with access to the following functions. Use them if required -\n{"name": "f"}' * 3000,
+                "chat": "USER: a",
+            }
+        ).encode(),
+    ),
+    "a prompt of thousands of blocks of tools": Case(
+        "all.jsonl", json.dumps({"system": '<tools>{"name": "f"}</tools>' * 3000, "chat": "USER: a"}).encode()
+    ),
     "many beginnings of tokens": Case("all.jsonl", chat("eyJ-" * 2**16), filters=(Secrets(),)),
 }
 

@@ -47,47 +47,64 @@ def declaration(item: Any) -> dict[str, Any]:
     }
 
 
-def in_a_row(text: str) -> tuple[list[Any], str]:
-    """The JSON values at the start of a text, and what follows them."""
+def in_a_row(text: str, at: int = 0) -> tuple[list[Any], int]:
+    """The JSON values that stand one after another in a text, from `at`, and where they end."""
     found: list[Any] = []
-    at = 0
     while opening := _NEXT_VALUE.match(text, at):
         value, at = value_at(text, opening.end())
         found += value if isinstance(value, list) else [value]
-    return found, text[at:].strip()
+    return found, at
 
 
 def declared(prompt: str, markups: frozenset[str]) -> tuple[list[dict[str, Any]], str]:
     """The tools a system prompt declares, and the prompt without them and without the wording that announces them."""
-    found: list[dict[str, Any]] = []
-    while some := _taken_out(prompt, markups):
-        tools, prompt = some
-        found += map(declaration, tools)
-        if "glaive" in markups:
-            prompt = SYSTEM.sub("", prompt)  # a label that stood behind them begins the prompt now
-    return found, prompt
+    found: list[Any] = []
+    glaive, tagged = "glaive" in markups, markups & {"hermes", "qwen3-coder", "code-mode"}
+    while True:  # what is cut out may leave what is to be cut out: mostly once, and once more to see that there is none
+        tools, rest = _announced(prompt) if glaive else ([], prompt)
+        for pattern in _PROMPTS if tagged and "</tools>" in rest else ():
+            more, rest = _tagged(rest, pattern)
+            tools += more
+        if rest == prompt:
+            return [declaration(tool) for tool in found], prompt
+        found += tools
+        prompt = SYSTEM.sub("", rest) if glaive else rest  # a label that stood behind them begins the prompt now
 
 
-def _taken_out(prompt: str, markups: frozenset[str]) -> tuple[list[Any], str] | None:
-    """The next tools that are declared in a prompt, and the prompt without them; None where there are no more."""
-    if "glaive" in markups and (announced := ANNOUNCED.search(prompt)):
-        tools, after = in_a_row(prompt[announced.end() :])
-        return tools, "\n\n".join(filter(None, (prompt[: announced.start()], after)))
-    for pattern in _PROMPTS if "</tools>" in prompt and markups & {"hermes", "qwen3-coder", "code-mode"} else ():
-        if (block := pattern.search(prompt)) and block[1].strip()[0] in "{[<":
-            around = prompt[: block.start()].rstrip(), prompt[block.end() :].lstrip()
-            return _block(block[1].strip()), "\n\n".join(around).strip()
-    return None
+def _announced(prompt: str) -> tuple[list[Any], str]:
+    """The tools that follow glaive's announcement, and the prompt without both."""
+    tools: list[Any] = []
+    words, at = [], 0
+    while announced := ANNOUNCED.search(prompt, at):
+        words.append(prompt[at : announced.start()])
+        some, at = in_a_row(prompt, announced.end())
+        tools += some
+    if not words:
+        return [], prompt
+    first, *others = *words, prompt[at:]
+    return tools, "\n\n".join(filter(None, (first, *map(str.strip, others))))
+
+
+def _tagged(prompt: str, pattern: re.Pattern[str]) -> tuple[list[Any], str]:
+    """The tools in the blocks that match, and the prompt without them."""
+    tools: list[Any] = []
+    words, at = [], 0
+    for block in pattern.finditer(prompt):
+        if block[1].strip()[0] in "{[<":
+            tools += _block(block[1].strip())
+            words.append(prompt[at : block.start()].strip())
+            at = block.end()
+    return (tools, "\n\n".join(filter(None, (*words, prompt[at:].strip())))) if at else ([], prompt)
 
 
 def _block(text: str) -> list[Any]:
     if text.startswith("<"):
         return [_from_xml(body) for body in re.findall(r"<function>(.*?)</function>", text, re.DOTALL)]
     try:
-        tools, after = in_a_row(text)
+        tools, end = in_a_row(text)
     except ValueError:
-        tools, after = declarations(text), ""
-    if after:
+        return declarations(text)
+    if after := text[end:].strip():
         raise ValueError(f"more than tools within <tools>: {after[:40]!r}")
     return tools
 
