@@ -11,7 +11,6 @@ own free port on loopback, ready only when our own server's log says it has the 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import threading
@@ -128,6 +127,8 @@ def free_port() -> int:
 
 async def _ready(server: Server, port: int) -> None:
     """Wait until the server has its port, which its log says, and has then answered with a token."""
+    import asyncio  # 30 ms that a build which serves nothing need not pay
+
     import httpx
 
     deadline = time.monotonic() + START_SECONDS
@@ -175,6 +176,8 @@ class Warm:
     @contextmanager
     def lend(self, name: str, served: Served, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
         """A server that answers; `name` says what all its answers depend on. Raises ServerError."""
+        import asyncio  # 30 ms that a build which serves nothing need not pay
+
         with self._guard:
             found, self._idle = self._idle, None
         if found and (found[0] != name or not found[1].child.running):

@@ -7,7 +7,6 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec import Struct
 
 from punie_build.tokens import Tokens
@@ -30,6 +29,8 @@ class Rows(Struct, frozen=True):
     @property
     def lengths(self) -> list[int]:
         """Of each row, in tokens."""
+        import numpy as np
+
         found: list[int] = np.diff(self.ends, prepend=0).tolist()
         return found
 
@@ -53,6 +54,7 @@ class Writer:
         self.lines.append(line)
 
     def save(self, path: Path) -> None:
+        import numpy as np
         from safetensors.numpy import save_file
 
         parts = {"ids": np.int32, "learnt": np.uint8, "ends": np.int64, "lines": np.int32}

@@ -72,6 +72,12 @@ def test_reading_recipes_and_checking_imports_nothing_heavy():
     assert not set(done.stdout.split()) & HEAVY
 
 
+def test_a_build_with_nothing_to_do_imports_nothing_heavy():
+    code = "import sys, punie_build.doit_tasks; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {*HEAVY, "asyncio"} - {"doit"}
+
+
 def test_only_the_doit_modules_know_doit():
     users = {
         path.name
