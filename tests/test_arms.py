@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from punie_build import layout
-from punie_build.arms import find
+from punie_build.commands.arms import find
 from punie_build.errors import UseError
 
 COMMAND = [sys.executable, "-c", "from punie_build.cli import main; main()"]

@@ -15,7 +15,7 @@ LAYERS = (
     {"layout", "suite_files", "recipe", "loading", "settings"},
     {"digests", "jsonl", "spreading", "assignments", "fingerprint", "tools", "locks", "shared", "store", "branches", "events", "screen", "turns", "workers", "publishing", "notes", "tether", "children", "blas", "readers", "downloads", "gathering", "memo", "bases", "headers", "modelfiles", "conformance", "answered", "serving", "asking", "witness", "answering", "tokenfiles", "tokenizing", "checkpoints", "updating", "packing", "precision", "picking", "feeding", "adapting", "course", "following", "ranks", "trainer", "training", "measuring", "fusing", "printed"},
     {"graph", "sifting", "data_steps", "auditing", "roundtrip", "preflight", "evaluating", "comparing", "reporting", "explaining", "states", "planning", "build", "checking", "formats", "provenance", "uploading", "showing"},
-    {"steps", "cli", "by_hand", "viewing", "by_hand_suites", "doit_tasks", "doit_reporter", "doit_backend", "testing", "making", "benchmarking", "searching", "by_hand_training", "arms"},
+    {"steps", "commands", "cli", "doit_tasks", "doit_reporter", "doit_backend", "testing", "making", "benchmarking", "searching"},
 )  # fmt: skip
 HEAVY = {
     "mlx",

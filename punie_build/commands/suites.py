@@ -7,18 +7,16 @@ punie-build suite import FILE --output suites/x.toml     a suite that others wro
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from punie_build import importers, selftest, suite_files, suites
+from punie_build.commands.base import Command, Options
 from punie_build.errors import RecipeError, UseError
 from punie_build.evals import SuiteFile
 from punie_build.loading import escapes, load
 from punie_build.suites import Suite
-
-Options = argparse.Namespace
 
 
 def check(root: Path, options: Options) -> int:
@@ -95,7 +93,7 @@ def _import_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
-COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]] = {
+COMMANDS: dict[str, Command] = {
     "suite check": (check, _check_options),
     "suite import": (import_, _import_options),
 }

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from punie_build import digests, layout
+from punie_build.commands.base import Command, Options, target, targets
 from punie_build.loading import load
 from punie_build.planning import named
 from punie_build.screen import size
 
 if TYPE_CHECKING:
     from punie_build.reporting.project import Project
-
-Options = argparse.Namespace
 
 
 def report(root: Path, options: Options) -> int:
@@ -58,7 +57,7 @@ def publish(root: Path, options: Options) -> int:
     return 0
 
 
-def publish_options(command: argparse.ArgumentParser) -> None:
+def _publish_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", metavar="TARGET", help="an adapter or a model, such as adapter:quickstart")
     command.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository; it is made if need be")
     command.add_argument("--private", action="store_true", help="a repository that is made is private")
@@ -70,3 +69,10 @@ def _project(root: Path) -> Project:
 
     digests.remember(root)
     return pages.project_of(root, load(root))
+
+
+COMMANDS: dict[str, Command] = {
+    "report": (report, targets),
+    "show": (show, target),
+    "publish": (publish, _publish_options),
+}

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from punie_build import answering, bases, blas, digests, evaluating, fingerprint, layout, serving, suite_files, tools
 from punie_build.adapters import Base
+from punie_build.commands.base import Command, Options
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.evals import Eval, Sampling, SuiteFile, asking
 from punie_build.evaluating import Scores
@@ -27,7 +28,6 @@ from punie_build.serving import Served, Warm
 from punie_build.spec import digest
 from punie_build.suites import Suite
 
-Options = argparse.Namespace
 USUAL = ("baseline", "tool-calling")  # the suites that are asked where none is named: the first there is
 
 
@@ -193,3 +193,27 @@ def _suite(root: Path, wanted: str | None) -> tuple[str, Suite]:
     if suite is None or problems:
         raise UseError("\n".join(problems))
     return name, suite
+
+
+def _serve_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("arm", metavar="ARM", help="a base, adapter or model of the recipes, or a model's folder")
+    command.add_argument("--port", type=int, help="default: any free one")
+    command.add_argument("--max-tokens", type=int, default=512, help="of an answer, where a client does not say (512)")
+
+
+def _eval_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="nano", help="a name of the recipes, or a model's folder (nano)")
+    command.add_argument("--adapter", help="on the model: a name of the recipes, or a folder")
+    command.add_argument("--suite", help="a name of the recipes or a file; default: the built-in baseline")
+    command.add_argument("--output", metavar="DIR", required=True, help="where answers.jsonl and scores.json go")
+    command.add_argument("--port", type=int, help="of the server; default: any free one")
+    command.add_argument("--no-server", action="store_true", help="load the weights in a process, without a server")
+    command.add_argument("--max-tokens", type=int, default=256, help="of an answer (256)")
+    command.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    command.add_argument("--concurrency", type=int, default=4, help="questions at a time (4)")
+
+
+COMMANDS: dict[str, Command] = {
+    "serve": (serve, _serve_options),
+    "eval": (eval_, _eval_options),
+}

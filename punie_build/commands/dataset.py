@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ import msgspec
 from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers, spreading
 from punie_build.adapters import Base
 from punie_build.children import Child
+from punie_build.commands.base import Command, Options
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.examples import SPLITS, Row, view
 from punie_build.filters import AnyFilter, Context, Language, MinMessages, PythonVersion, Sample
@@ -43,8 +44,6 @@ from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local, as_ch
 from punie_build.sources import Sample as SampleSource
 from punie_build.splitting import Split
 from punie_build.validation import mistakes
-
-Options = argparse.Namespace
 
 
 def download(root: Path, options: Options) -> int:
@@ -419,7 +418,7 @@ def _head_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dropped", action="store_true", help="those that were dropped, with the reason")
 
 
-COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]] = {
+COMMANDS: dict[str, Command] = {
     "dataset download": (download, _download_options),
     "dataset validate": (validate, _place),
     "dataset stats": (stats, _stats_options),

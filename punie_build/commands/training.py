@@ -15,7 +15,7 @@ import argparse
 import json
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ from punie_build import (
 )
 from punie_build.adapters import Adapter, tokenized
 from punie_build.axes import over
-from punie_build.by_hand import after, base_folder, output
+from punie_build.commands.base import Command, Options
+from punie_build.commands.dataset import after, base_folder, output
 from punie_build.errors import UseError
 from punie_build.locks import Facts
 from punie_build.recipe import Dataset
@@ -48,7 +49,6 @@ from punie_build.steps.training import tokens_said
 from punie_build.training import Training
 from punie_build.validation import mistakes
 
-Options = argparse.Namespace
 LOGS = f"{layout.STATE}/logs/by-hand"
 
 
@@ -209,7 +209,7 @@ def _search_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--trials", type=int, default=10, metavar="N", help="how many more settings to try (10)")
 
 
-COMMANDS: dict[str, tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]] = {
+COMMANDS: dict[str, Command] = {
     "train": (train, _train_options),
     "benchmark": (benchmark, _benchmark_options),
     "metrics": (metrics, _metrics_options),
