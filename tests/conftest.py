@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # one training at a time holds for a machine, by a lock in its temporary folder; two tests are two machines
+    os.environ["TMPDIR"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-{worker}"))
+    Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = None
 
 Write = Callable[[str], Path]
 
