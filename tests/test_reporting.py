@@ -18,7 +18,7 @@ from punie_build.errors import IdentityError
 from punie_build.evaluating import Scores
 from punie_build.graph import tasks
 from punie_build.loading import load
-from punie_build.reporting import behind, charts, evals, lineage, markdown, pages
+from punie_build.reporting import behind, cases, charts, lineage, markdown, pages
 from punie_build.reporting import page as pages_page
 from punie_build.reporting.lineage import Node
 from punie_build.reporting.material import Section, asked, plain
@@ -265,11 +265,11 @@ def test_control_characters_are_shown():
 
 
 def test_words_are_held_against_words():
-    assert evals.words('read(path="a.py")', 'read(path="b.py")') == (
+    assert cases.words('read(path="a.py")', 'read(path="b.py")') == (
         ("", 'read(path="'), ("del", "a"), ("ins", "b"), ("", '.py")'),
     )  # fmt: skip
-    assert evals.words("same", "same") == (("", "same"),)
-    assert evals.words("x", "y " * 1000) == (("", "y " * 1000),)
+    assert cases.words("same", "same") == (("", "same"),)
+    assert cases.words("x", "y " * 1000) == (("", "y " * 1000),)
 
 
 def test_a_recipe_is_shown_field_by_field(drawn):

@@ -109,13 +109,13 @@ def eval_(root: Path, options: Options) -> int:
 
 def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:
     """The page of an eval that no recipe asked for: without how it was made."""
-    from punie_build.reporting import evals, page
+    from punie_build.reporting import evals, page, sides
 
     task = Task(kind="eval", name=spec.name, doc="", target=out.name, spec=spec, config={})
     facts = Facts(kind="eval", recipe={}, code="", inputs={}, tools={})
     lock = Lock(key=facts.key, facts=facts, outputs={}, seconds=0.0)
-    arms = (evals.Arm(scores, evaluating.given(out)),)
-    shown = evals.Evals(task=task, lock=lock, suite=suite, arms=arms)
+    arms = (sides.Arm(scores, evaluating.given(out)),)
+    shown = sides.Evals(task=task, lock=lock, suite=suite, arms=arms)
     sections = tuple(section for make in evals.ALONE if (section := make(shown)))
     numbers = (out / "scores.json").read_bytes()
     return page.render(page.Page(title=spec.name, kicker="eval", sections=sections, facts=numbers, up=False))

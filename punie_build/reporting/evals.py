@@ -5,85 +5,23 @@ To add a section: a function, its template, and its place in `SECTIONS` (or `EVA
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from punie_build import evaluating, training
-from punie_build.checks import Answer, Calls, Not, Python
 from punie_build.comparing import Compared, sentence
 from punie_build.deltas import share
-from punie_build.evaluating import Scores
 from punie_build.graph import Task
 from punie_build.recipe import ADAPTERS
 from punie_build.reporting import adapters, charts, common, data
 from punie_build.reporting.answers import latency
-from punie_build.reporting.data import Step
-from punie_build.reporting.material import Material, Section, plain
-from punie_build.reporting.page import Part
+from punie_build.reporting.cases import cases
+from punie_build.reporting.material import Section
 from punie_build.reporting.project import Project
-from punie_build.scoring import Scored, rates
-from punie_build.suites import Case, Suite
-
-
-class Arm(Struct, frozen=True):
-    """One arm: its scores, its answers to each case by id, one for each epoch, and the place of its page."""
-
-    scores: Scores
-    answers: dict[str, list[Answer]]
-    href: str = ""
-
-
-class Evals(Material, frozen=True, kw_only=True):
-    """What an eval's page and a comparison's page share: the suite, and its arms."""
-
-    suite: Suite
-    arms: tuple[Arm, ...]
-
-    @property
-    def names(self) -> list[str]:
-        return [arm.scores.arm for arm in self.arms]
-
-    @property
-    def n(self) -> int:
-        return len(self.suite.case)
-
-    @property
-    def last(self) -> int:
-        """The arm that is held against the first."""
-        return len(self.arms) - 1
-
-    @property
-    def learnt(self) -> set[str]:
-        """The cases that occur in training data."""
-        return set()
-
-    @property
-    def apart(self) -> bool:
-        """Whether some cases are to choose by, and others to report."""
-        return False
-
-
-class Comparison(Evals, frozen=True, kw_only=True):
-    """A comparison's page: its result, the data its adapters were made from, and how they were trained."""
-
-    result: Compared
-    way: tuple[Step, ...] = ()
-    curves: tuple[tuple[str, list[dict[str, Any]]], ...] = ()
-
-    @property
-    def last(self) -> int:
-        return self.result.arms.index(self.result.arm)
-
-    @property
-    def learnt(self) -> set[str]:
-        return {leak.case for leak in self.result.leaks}
-
-    @property
-    def apart(self) -> bool:
-        return self.result.side == "confirm"
+from punie_build.reporting.sides import Arm, Comparison, Evals
+from punie_build.scoring import rates
+from punie_build.suites import Suite
 
 
 def _suite(project: Project, name: str) -> Suite:
@@ -223,145 +161,6 @@ def speed(m: Evals) -> Section | None:
 def leaks(m: Comparison) -> Section | None:
     """The cases that occur in training data: they are left out."""
     return Section("leaks", "Left out", {"rows": m.result.leaks, "n": m.n}) if m.result.leaks else None
-
-
-STATES = {
-    "worse": ("▼ worse", 0),
-    "better": ("▲ better", 1),
-    "both fail": ("✗ both fail", 2),
-    "both pass": ("✓ both pass", 3),
-    "failed": ("✗ failed", 0),
-    "passed": ("✓ passed", 3),
-}
-
-
-def cases(m: Evals) -> Section:
-    """Every case: what was asked, expected and said. Regressions first, then gains, then what both fail."""
-    rows = sorted((_case(m, index) for index in range(m.n)), key=lambda row: STATES[row["state"]][1])
-    counts = {
-        state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
-    }
-    kinds = list(dict.fromkeys(row["category"] for row in rows))
-    kinds.sort(key=[case.category for case in m.suite.case].index)
-    return Section(
-        "cases",
-        "Every case",
-        {"rows": rows, "states": counts, "words": STATES, "categories": kinds, "alone": len(m.arms) == 1},
-    )
-
-
-def _case(m: Evals, index: int) -> dict[str, Any]:
-    case = m.suite.case[index]
-    scored = [arm.scores.cases[index] for arm in m.arms]
-    first, last = scored[0].passed, scored[m.last].passed
-    state = ("both pass" if first else "better") if last else ("worse" if first else "both fail")
-    if len(m.arms) == 1:
-        state = "passed" if last else "failed"
-    said = [
-        _said(case, score, arm.answers[case.id]) | {"arm": arm.scores.arm}
-        for score, arm in zip(scored, m.arms, strict=True)
-    ]
-    return {
-        "id": case.id,
-        "category": case.category,
-        "asked": case.asks,
-        "turns": [(each.role, each.content or _called(each)) for each in case.messages or ()],
-        "expected": "\n".join(_expected(case)),
-        "said": said,
-        "state": state,
-        "side": "in training data"
-        if case.id in m.learnt
-        else "to choose by"
-        if m.apart and scored[0].split == "select"
-        else "",
-    }
-
-
-def _called(message: Any) -> str:
-    return "\n".join(call(each.function.name, each.function.arguments) for each in message.tool_calls or ())
-
-
-def call(name: str, arguments: Any) -> str:
-    """A call in one line, as people write it."""
-    if isinstance(arguments, str):
-        return f"{name}({arguments})"
-    shown = ", ".join(f"{key}={_shown(value)}" for key, value in arguments.items())
-    return f"{name}({shown})"
-
-
-def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8", "replace")
-
-
-def _expected(case: Case) -> list[str]:
-    """What the checks ask for, a line each."""
-    lines: list[str] = []
-    for check in case.checks:
-        if isinstance(check, Calls):
-            lines += [each.shown() for each in check.calls]
-        else:
-            lines.append(plain(check))
-    return lines
-
-
-def _said(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
-    """What an arm said to a case: its calls against those that were wanted, its words as they came, what each check says. Of several
-    epochs the first that failed."""
-    verdicts = [[check.judge(answer) for check in case.checks if _tells(check)] for answer in answers]
-    failed = (k for k, some in enumerate(verdicts) if not all(verdict.passed for verdict in some))
-    shown = next(failed, 0)
-    answer = answers[shown]
-    made = [call(each.name, each.arguments) for each in answer.calls]
-    asked = [
-        call(each.name, each.arguments) for check in case.checks if isinstance(check, Calls) for each in wanted(check)
-    ]
-    return {
-        "passed": score.passed,
-        "failure": score.failure,
-        "reason": score.reason,
-        "epochs": f"passed {score.passes} of {score.epochs} times" if score.epochs > 1 else "",
-        "difference": words("\n".join(asked), "\n".join(made)) if made and asked and not score.passed else (),
-        "raw": answer.error or answer.raw or answer.content,
-        "checks": [
-            {"name": str(check.__struct_config__.tag), "verdict": verdict}
-            for check, verdict in zip((c for c in case.checks if _tells(c)), verdicts[shown], strict=True)
-        ],
-    }
-
-
-def wanted(check: Calls) -> tuple[Any, ...]:
-    """Calls that would pass."""
-    right = check.right()
-    return right.calls if right else ()
-
-
-def _tells(check: Any) -> bool:
-    """Whether a check may be asked again: a hook of the project is not run to draw a page."""
-    return not isinstance(check, Python) and not (isinstance(check, Not) and not _tells(check.check))
-
-
-MOST_WORDS = 400
-
-
-def words(before: str, after: str) -> tuple[Part, ...]:
-    """A text word by word against another: what went and what came. Long texts are not compared."""
-    a, b = _split(before), _split(after)
-    if max(len(a), len(b)) > MOST_WORDS:
-        return (("", after),)
-    found: list[Part] = []
-    for what, start, end, other, until in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if what == "equal":
-            found.append(("", "".join(a[start:end])))
-        else:
-            found += [("del", "".join(a[start:end])), ("ins", "".join(b[other:until]))]
-    return tuple(part for part in found if part[1])
-
-
-def _split(text: str) -> list[str]:
-    """Words, and what is between them."""
-    import re
-
-    return re.findall(r"\w+|\s+|[^\w\s]", text)
 
 
 def failures(m: Evals) -> Section | None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from punie_build.comparing import told
 from punie_build.gates import demanded
-from punie_build.reporting.evals import WORDS, Comparison
+from punie_build.reporting.evals import WORDS
 from punie_build.reporting.page import visible
+from punie_build.reporting.sides import Comparison
 
 MOST = 20  # regressions that are listed
 
