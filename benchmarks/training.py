@@ -1,0 +1,309 @@
+"""Training: useful tokens a second and memory, beside `mlx_lm.lora`; what a mask leaves unlearnt, what a checkpoint and a BLAS cost.
+
+    ./run python benchmarks/training.py                   # --quick: one round; --data FOLDER: a set of your own beside the sample
+
+Both train one epoch of the same rows in batches of four, LoRA of rank 8 on all layers, each in a process of its own, in turns. mlx-lm runs as
+its users run it, with --mask-prompt, and with the same BLAS. Useful tokens are those of the rows, without padding; time and CPU time
+begin after the first validation. `mixed`: rows of the sample, every sixth as long as several; `uniform`: rows of nearly one length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from punie_build import blas, layout, tokenfiles
+from punie_build.adapters import Adapter, Tokenized
+from punie_build.samples import sample
+from punie_build.training import tokenize
+
+ROWS, BATCH = 96, 4
+LLAMA = {
+    "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 688, "num_attention_heads": 8,
+    "num_key_value_heads": 8, "rms_norm_eps": 1e-6, "vocab_size": 8192, "tie_word_embeddings": True, "eos_token_id": 2,
+}  # fmt: skip
+Row = dict[str, Any]
+
+
+def made(place: Path) -> dict[str, Path]:
+    """The bases: nano, and a llama of random weights with nano's tokenizer."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.models import llama
+
+    folder = place / "llama"
+    folder.mkdir()
+    mx.random.seed(0)
+    model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"})
+    (folder / "config.json").write_text(json.dumps(LLAMA))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(layout.nano() / name, folder)
+    return {"llama": folder, "nano": layout.nano()}
+
+
+def conversations() -> list[Row]:
+    """Sample rows that end with the assistant, every sixth with several conversations in it."""
+    found = [row for row in (sample(7, index) for index in range(4000)) if row["messages"][-1]["role"] == "assistant"]
+    chance, rows = random.Random(1), []
+    while len(rows) < 4 * ROWS:
+        parts = [found.pop() for _ in range(chance.randint(3, 6) if len(rows) % 6 == 0 else 1)]
+        turns = [turn for part in parts for turn in part["messages"] if turn["role"] != "system"]
+        rows.append({"messages": turns, "tools": parts[0].get("tools")})
+    return rows
+
+
+def own(folder: Path) -> list[Row]:
+    """The rows of a set of chat JSONL."""
+    return [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+
+
+def sets(place: Path, base: Path, more: Path | None) -> dict[str, Path]:
+    """Data folders of so many rows, as both read them, with their tokens in `tokens`."""
+    rows = conversations()
+    lengths = dict(zip(range(len(rows)), _lengths(place / "all", base, rows), strict=True))
+    middle = sorted(lengths, key=lengths.__getitem__)[len(rows) // 2 - ROWS // 2 :][:ROWS]
+    chosen = {"mixed": rows[:ROWS], "uniform": [rows[index] for index in random.Random(2).sample(middle, ROWS)]}
+    if more:
+        chosen[more.name] = random.Random(3).sample(own(more), ROWS)
+    for name, some in chosen.items():
+        _lengths(place / name, base, some)
+    return {name: place / name for name in chosen}
+
+
+def _lengths(folder: Path, base: Path, rows: list[Row]) -> list[int]:
+    folder.mkdir()
+    for side, some in (("train", rows), ("valid", rows[:BATCH]), ("test", rows[:BATCH])):
+        (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    (folder / "tokens").mkdir()
+    tokenize(base, folder, Tokenized(base="b", data="d"), folder / "tokens", folder / "logs")
+    return tokenfiles.load(folder / "tokens/train.safetensors").lengths
+
+
+def ours(base: Path, data: Path, how: str) -> dict[str, float]:
+    """One epoch of punie-build's course, and what a checkpoint takes then."""
+    from punie_build.adapting import adapted
+    from punie_build.course import Course
+    from punie_build.trainer import resident
+
+    spec = Adapter(
+        base="b",
+        data="d",
+        epochs=1.0,
+        batch_size=BATCH,
+        learning_rate=1e-5,
+        batching=how,
+        steps_per_eval=10**6,
+        save_every=10**6,
+    )  # type: ignore[arg-type]
+    rows = {side: tokenfiles.load(data / f"tokens/{side}.safetensors") for side in ("train", "valid")}
+    model, _ = adapted(spec, str(base), len(rows["train"]))
+    marks: dict[str, tuple[float, float]] = {}
+    course = Course(
+        model,
+        rows,
+        spec,
+        data / "kept",
+        lambda kind, _: marks.__setitem__(kind, (time.perf_counter(), time.process_time())),
+    )
+    course.train()
+    (a, c), (b, d) = marks["begin"], marks["batch"]
+    before = time.perf_counter()
+    for _ in range(5):
+        course.save()
+    each = (time.perf_counter() - before) / 5
+    share = each / (100 * (b - a) / course.coverage.iters)
+    return {
+        "seconds": b - a,
+        "cpu": d - c,
+        "resident": resident() / 2**20,
+        "checkpoint": share,
+        "padding": course.coverage.padding,
+    }
+
+
+def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
+    """One epoch of `mlx_lm.lora --mask-prompt --batch-size 4`, by the function that its command calls."""
+    from types import SimpleNamespace
+
+    from mlx_lm import load
+    from mlx_lm.lora import CONFIG_DEFAULTS, train_model
+    from mlx_lm.tuner.callbacks import TrainingCallback
+    from mlx_lm.tuner.datasets import load_dataset
+
+    from punie_build.trainer import resident
+
+    iters = ROWS // BATCH
+    more = {
+        "data": str(data),
+        "batch_size": BATCH,
+        "iters": iters,
+        "num_layers": -1,
+        "mask_prompt": True,
+        "val_batches": 1,
+    }
+    arguments = SimpleNamespace(
+        **CONFIG_DEFAULTS
+        | more
+        | {"steps_per_report": iters, "steps_per_eval": 10**6, "train": True, "adapter_path": str(data / "out")}
+    )
+    marks: list[tuple[float, float, float]] = []
+
+    class Marks(TrainingCallback):  # type: ignore[misc]
+        def on_val_loss_report(self, told: dict[str, float]) -> None:
+            marks.append((time.perf_counter(), time.process_time(), told["val_time"]))
+
+        def on_train_loss_report(self, _told: dict[str, float]) -> None:
+            marks.append((time.perf_counter(), time.process_time(), 0.0))
+
+    model, tokenizer = load(str(base))
+    train, valid, _ = load_dataset(arguments, tokenizer)
+    train_model(arguments, model, train, valid, Marks())
+    (a, c, _), (b, d, _) = marks[0], marks[-1]
+    rest = sum(seconds for _, _, seconds in marks[1:])
+    return {"seconds": b - a - rest, "cpu": d - c - rest, "resident": resident() / 2**20}
+
+
+def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
+    """The loss of tool calls that are not in the last turn, after so many equal updates with a mask, all weights trained."""
+    import mlx.core as mx
+    import msgspec
+    import numpy as np
+    from mlx import nn
+
+    from punie_build.adapting import adapted
+    from punie_build.course import Course
+
+    rows = {side: tokenfiles.load(data / f"{mask}/{side}.safetensors") for side in ("train", "valid")}
+    spec = Adapter(
+        base="b",
+        data="d",
+        iters=STEPS,
+        batch_size=8,
+        learning_rate=2e-3,
+        warmup=10,
+        fine_tune_type="full",
+        steps_per_eval=10**6,
+        save_every=10**6,
+    )
+    model, _ = adapted(spec, str(base), len(rows["train"]))
+    model.unfreeze()
+    course = Course(model, rows, msgspec.structs.replace(spec, keep="last"), data / f"kept-{mask}", lambda *_: None)
+    course.train()
+    model.eval()
+    course.picked.places = mx.arange(1)
+    every, last = (tokenfiles.load(data / f"{name}/valid.safetensors") for name in ("assistant", "last"))
+    nats = {"earlier": [0.0, 0.0], "last": [0.0, 0.0]}
+    for index in range(len(every)):
+        (ids, all_of), (_, some) = every.row(index), last.row(index)
+        inputs = mx.array(ids[:-1])[None]
+        losses = np.array(nn.losses.cross_entropy(course.picked(inputs, mx.arange(len(ids) - 1)), mx.array(ids[1:])))
+        for name, marked in (("earlier", (all_of > some)[1:]), ("last", some[1:] > 0)):
+            nats[name][0] += float(losses[marked].sum())
+            nats[name][1] += int(marked.sum())
+    return {name: total / count for name, (total, count) in nats.items()}
+
+
+STEPS = 300
+ARMS = {"ours": ours, "theirs": theirs, "tools": tools}
+
+
+def child(arm: str, base: Path, data: Path, how: str, env: dict[str, str]) -> dict[str, float]:
+    """What one run of an arm measured, in a process of its own."""
+    out = data / "measured.json"
+    command = [sys.executable, __file__, "--child", arm, str(base), str(data), how, str(out)]
+    done = subprocess.run(command, check=False, env={**os.environ, **env}, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return json.loads(out.read_text())  # type: ignore[no-any-return]
+
+
+def speed(bases: dict[str, Path], data: dict[str, Path], fast: dict[str, str], rounds: int) -> None:
+    compiled = {name: value for name, value in fast.items() if name != "MLX_DISABLE_COMPILE"}
+    arms = {
+        "mlx_lm.lora": ("theirs", "", compiled),
+        "bucket": ("ours", "bucket", fast),
+        "tokens": ("ours", "tokens", fast),
+        "pack": ("ours", "pack", fast),
+    }
+    print(
+        "| base, data | arm | useful tokens/s | per CPU second | ratio: wall, CPU | MB | checkpoints |\n|---|---|---|---|---|---|---|"
+    )
+    for (name, base), (kind, folder) in ((b, d) for b in bases.items() for d in data.items()):
+        useful = sum(tokenfiles.load(folder / "tokens/train.safetensors").lengths)
+        child("theirs", base, folder, "", compiled)  # what it compiles is kept by mlx
+        runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+        for _ in range(rounds):
+            for arm, (which, how, env) in arms.items():
+                runs[arm].append(child(which, base, folder, how, env))
+        ref = {key: median(useful / run[key] for run in runs["mlx_lm.lora"]) for key in ("seconds", "cpu")}
+        for arm, some in runs.items():
+            wall, cpu = (median(useful / run[key] for run in some) for key in ("seconds", "cpu"))
+            held = f"{max(run['checkpoint'] for run in some):.2%}" if "checkpoint" in some[0] else ""
+            memory = max(run["resident"] for run in some)
+            print(
+                f"| {name}, {kind} | {arm} | {wall:.0f} | {cpu:.0f} | {wall / ref['seconds']:.2f}, {cpu / ref['cpu']:.2f} | {memory:.0f} | {held} |",
+                flush=True,
+            )
+
+
+def masks(base: Path, place: Path, fast: dict[str, str]) -> None:
+    folder = place / "masks"
+    folder.mkdir()
+    rows = [row for row in conversations() if len(row["messages"]) > 3]
+    cut = len(rows) * 9 // 10
+    for side, some in (("train", rows[:cut]), ("valid", rows[cut:]), ("test", rows[cut:])):
+        (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    print("\n| mask | earlier turns, nats | last turn, nats |\n|---|---|---|")
+    for mask in ("assistant", "last"):
+        (folder / mask).mkdir()
+        tokenize(
+            base, folder, Tokenized(base="b", data="d", mask=mask, max_seq_length=512), folder / mask, folder / "logs"
+        )  # type: ignore[arg-type]
+    for mask in ("assistant", "last"):
+        told = child("tools", base, folder, mask, fast)
+        print(f"| {mask} | {told['earlier']:.2f} | {told['last']:.2f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--only", choices=("speed", "masks", "blas"))
+    options = parser.parse_args()
+    fast = blas.environment(Path.cwd())
+    slow = {name: value for name, value in fast.items() if name != "LD_PRELOAD"}
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        bases = made(place)
+        data = sets(place, bases["llama"], options.data)
+        if options.only in (None, "speed"):
+            speed(bases, data, fast, 1 if options.quick else 3)
+        if options.only in (None, "masks"):
+            masks(bases["llama"], place, fast)
+        if options.only in (None, "blas"):
+            seconds = {
+                name: child("ours", bases["nano"], data["uniform"], "bucket", env)["seconds"]
+                for name, env in (("wheel alone", slow), ("preloaded", fast))
+            }
+            print(
+                f"\nnano in float32, one epoch: {seconds['wheel alone']:.0f} s with the wheel alone, {seconds['preloaded']:.1f} s preloaded: {seconds['wheel alone'] / seconds['preloaded']:.0f} times"
+            )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        which, base_, data_, how_, out_ = sys.argv[2:]
+        Path(out_).write_text(json.dumps(ARMS[which](Path(base_), Path(data_), how_)))
+    else:
+        main()
