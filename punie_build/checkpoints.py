@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,16 @@ def load(folder: Path, fits: Callable[[State], bool], read: Callable[[str], Arra
         except (OSError, ValueError, RuntimeError):
             continue
     return None
+
+
+def sweep(place: Path, days: float, dry: bool = False) -> tuple[int, int]:
+    """Remove the checkpoints of trainings that nobody went on with for `days` days; (trainings, bytes). `place` holds a folder
+    for each."""
+    old = [folder for folder in place.glob("*") if time.time() - folder.stat().st_mtime > days * 86400]
+    freed = sum(path.stat().st_size for folder in old for path in folder.rglob("*") if path.is_file())
+    for folder in () if dry else old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old), freed
 
 
 def fits(folder: Path, iters: int, patience: int | None, keeps_best: bool) -> Callable[[State], bool]:

@@ -37,7 +37,7 @@ STEPS = {
 VERSIONS = {
     "tokens": 2,
     "preflight": 1,
-    "adapter": 3,
+    "adapter": 4,
     "model": 1,
     "answers": 1,
 }  # raise when the same recipe would rightly give another result

@@ -492,6 +492,20 @@ def test_only_the_latest_checkpoint_and_the_best_weights_are_kept(place, tmp_pat
     assert names == ["000012", f"best-{state.best:06}.safetensors"]
 
 
+def test_checkpoints_that_nobody_went_on_with_are_swept(place, tmp_path):
+    for name in ("old", "new"):
+        made(place, tmp_path / name, spec(iters=3))
+        (tmp_path / name / "kept").rename(tmp_path / f"kept-{name}")
+        (tmp_path / "all").mkdir(exist_ok=True)
+        (tmp_path / f"kept-{name}").rename(tmp_path / "all" / name)
+    os.utime(tmp_path / "all/old", (0, 0))
+    assert checkpoints.sweep(tmp_path / "all", 30, dry=True)[0] == 1
+    count, freed = checkpoints.sweep(tmp_path / "all", 30)
+    assert count == 1
+    assert freed > 1000
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["new"]
+
+
 # who follows
 
 

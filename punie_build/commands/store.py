@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from punie_build import branches, locks, shared, store
+from punie_build import branches, checkpoints, layout, locks, shared, store
 from punie_build.commands.base import Command, Options, nothing
 from punie_build.errors import UseError
 from punie_build.locks import Lock
@@ -14,10 +14,13 @@ from punie_build.screen import size
 
 
 def gc(root: Path, options: Options) -> int:
-    """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days."""
+    """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days; old checkpoints too."""
     swept = store.gc(root, _all_locks(root, branches.locks(root)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
     print(f"{verb} {swept.removed} files, {size(swept.freed)}; kept {swept.kept}, {size(swept.held)}")
+    trainings, freed = checkpoints.sweep(root / layout.checkpoints(""), options.days, options.dry_run)
+    if trainings:
+        print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {size(freed)}")
     return 0
 
 
