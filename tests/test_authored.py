@@ -50,7 +50,7 @@ def plain(text: str) -> str:
 def suite(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     (root / "recipes").mkdir()
-    (root / "recipes" / "r.toml").write_text("[dataset.d]\nsource = { type = 'sample' }\n")
+    (root / "recipes" / "r.toml").write_text("[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n")
     return load(root).suites["tool-calling"]
 
 
