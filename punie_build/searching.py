@@ -71,7 +71,7 @@ class Trials:
     def finish(self, some: Table) -> float | None:
         """The validation loss of a setting that is recorded, trained if it is not; None where that fails. What fails before it, such as
         its data, fails for all settings, and is raised."""
-        cell = making.named(self.root, self.label(some))
+        cell = making.task(self.root, self.label(some))
         for need in cell.needs:
             making.make(self.root, need)
         try:

@@ -6,10 +6,15 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from punie_build import digests
+import msgspec
+
+from punie_build import bases, digests, layout
+from punie_build.adapters import Base
+from punie_build.errors import UseError, did_you_mean
 from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.planning import named
+from punie_build.validation import mistakes
 
 Options = argparse.Namespace
 Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]
@@ -35,3 +40,34 @@ def targets(command: argparse.ArgumentParser) -> None:
 
 def nothing(_command: argparse.ArgumentParser) -> None:
     """A command without options."""
+
+
+def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
+    """The folder of a base: a model's folder, `nano`, a base of the recipes, or `org/name@commit` of the Hub."""
+    if (root / name / "tokenizer.json").exists():
+        return root / name
+    if name == "nano":
+        return layout.nano()
+    if "@" in name:
+        repo, _, commit = name.partition("@")
+        table = {"hub": repo, "revision": commit}
+        if problems := list(mistakes(table, Base, f"{flag} {name}")):
+            raise UseError("\n".join(problems))
+        return bases.locate(root, msgspec.convert(table, Base))
+    known = {described.name: described.spec for described in load(root).of("base")}
+    if name not in known:
+        raise UseError(f"{flag} {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
+    return bases.locate(root, known[name])
+
+
+def place_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("place", help="a file or folder")
+    dialect_option(command)
+
+
+def dialect_option(command: argparse.ArgumentParser) -> None:
+    from punie_build import dialects  # for those who read data
+
+    command.add_argument(
+        "--dialect", choices=("auto", *dialects.NAMES), default="auto", help="how conversations are written"
+    )

@@ -21,29 +21,24 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from punie_build import auditing, bases, data_steps, dialects, jsonl, layout, publishing, readers, spreading
-from punie_build.adapters import Base
-from punie_build.children import Child
-from punie_build.commands.base import Command, Options
-from punie_build.errors import ModelError, UseError, did_you_mean
+from punie_build import data_steps, jsonl, layout, publishing, spreading
+from punie_build.commands.audit import audit, audit_options
+from punie_build.commands.base import Command, Options, base_folder, dialect_option, place_option
+from punie_build.errors import UseError
 from punie_build.examples import SPLITS, Row, view
 from punie_build.filters import AnyFilter, Context, Language, MinMessages, PythonVersion, Sample
-from punie_build.gathering import Unreadable, gather, readable
-from punie_build.loading import load
+from punie_build.gathering import gather, readable
 from punie_build.mixing import Part
 from punie_build.recipe import Dataset, Mix, Stage
 from punie_build.rendering import counter
-from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local, as_chat
+from punie_build.sources import AnySource, HandAuthored, Http, Hub, Local
 from punie_build.sources import Sample as SampleSource
 from punie_build.splitting import Split
-from punie_build.validation import mistakes
 
 
 def download(root: Path, options: Options) -> int:
@@ -135,102 +130,6 @@ def merge(root: Path, options: Options) -> int:
                 f"{split} is empty: rows of one question stay together, and there are few - add data, or change --valid and --test"
             )
     return after(f"punie-build dataset audit {options.output}")
-
-
-def audit(root: Path, options: Options) -> int:
-    """Look for leaks, duplicates, templates, stray markers, calls that do not fit: counted, with the first places."""
-    with tempfile.TemporaryDirectory() as scratch:
-        bad = _audited(root, options.place, options.dialect, Path(scratch))
-        found = list(auditing.audit(lambda: _seen(Path(scratch))))
-        if options.base:
-            found += auditing.rendered(_round_trip(root, options.base, Path(scratch)), options.base)
-    if bad:
-        advice = 'mend them, or give the dataset unreadable = "drop"'
-        found.insert(
-            0,
-            auditing.Finding(
-                what="rows that cannot be read", count=len(bad), of=0, advice=advice, places=tuple(bad[:3])
-            ),
-        )
-    print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
-    return 1 if found else 0
-
-
-def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
-    """What `roundtrip` says of the rows and a base of the recipes, or `nano`, or a model's folder."""
-    told = folder / "roundtrip.json"
-    log = root / layout.STATE / "logs" / "by-hand" / "roundtrip.log"
-    with Child("punie_build.roundtrip", [str(base_folder(root, name)), str(folder), str(told)], log) as child:
-        if child.process.wait() != 0:
-            raise ModelError(child.failure("rendering the rows"))
-    found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
-    for some in found["odd"].values():
-        some["places"] = [_read_from(folder, place) for place in some["places"]]
-    return found
-
-
-def _read_from(folder: Path, place: str) -> str:
-    """Where the row was read from that is number N of a side here, for `side:N`."""
-    split, _, number = place.partition(":")
-    with (folder / f"{split}.jsonl").open("rb") as file:
-        before, _, _ = next(islice(file, int(number) - 1, None)).partition(b" ")
-    return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
-
-
-def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
-    """The folder of a base: a model's folder, `nano`, a base of the recipes, or `org/name@commit` of the Hub."""
-    if (root / name / "tokenizer.json").exists():
-        return root / name
-    if name == "nano":
-        return layout.nano()
-    if "@" in name:
-        repo, _, commit = name.partition("@")
-        table = {"hub": repo, "revision": commit}
-        if problems := list(mistakes(table, Base, f"{flag} {name}")):
-            raise UseError("\n".join(problems))
-        return bases.locate(root, msgspec.convert(table, Base))
-    known = {described.name: described.spec for described in load(root).of("base")}
-    if name not in known:
-        raise UseError(f"{flag} {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
-    return bases.locate(root, known[name])
-
-
-def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
-    """Write the rows of a place, each after a word on what it was before it was read; what could not be read."""
-    bad = []
-    rows = gather(root, Local(path=place), dialect, folder)
-    with ExitStack() as stack:
-        files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
-            if isinstance(row, Unreadable):
-                bad.append(f"{row.where}: {row.reason}")
-            else:
-                files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
-    return bad
-
-
-def _records(place: Path) -> Iterator[tuple[str, readers.Record]]:
-    """Every record as it stands there, with its file and number: what `gather` makes a row of, one for one."""
-    for _, path in readers.files(place):
-        for number, record in readers.records(path):
-            yield f"{path.name}:{number}", record
-
-
-def _before(where: str, record: readers.Record, row: Row) -> bytes:
-    """A word without spaces: the row's place, its dialect, and what reading it took away."""
-    table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
-    kept = isinstance(record, bytes) and row.line == record
-    taken = "" if kept else auditing.taken(table, msgspec.json.decode(row.line))
-    return quote(msgspec.json.encode((where, dialects.detect(as_chat(table)), taken))).encode()
-
-
-def _seen(folder: Path) -> Iterator[auditing.Seen]:
-    for split in SPLITS:
-        for lines in jsonl.blocks(folder / f"{split}.jsonl"):
-            for line in lines:
-                before, _, row = line.partition(b" ")
-                where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
-                yield auditing.Seen(split, where, view(row), dialect, taken)
 
 
 def head(root: Path, options: Options) -> int:
@@ -352,27 +251,9 @@ def after(*commands: str) -> int:
     return 0
 
 
-def _place(command: argparse.ArgumentParser) -> None:
-    command.add_argument("place", help="a file or folder")
-    _dialect(command)
-
-
-def _dialect(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--dialect", choices=("auto", *dialects.NAMES), default="auto", help="how conversations are written"
-    )
-
-
 def _stats_options(command: argparse.ArgumentParser) -> None:
-    _place(command)
+    place_option(command)
     command.add_argument("--base", help="also count tokens, by the chat template of this base")
-
-
-def _audit_options(command: argparse.ArgumentParser) -> None:
-    _place(command)
-    command.add_argument(
-        "--base", help="also render every row with the chat template of this base, and read its calls back"
-    )
 
 
 def _output_option(command: argparse.ArgumentParser) -> None:
@@ -389,13 +270,13 @@ def _download_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max", type=int, help="at most so many rows")
     command.add_argument("--sha256", help="the digest of a file of the web")
     command.add_argument("--files", nargs="*", help="files of a Hub dataset, patterns allowed")
-    _dialect(command)
+    dialect_option(command)
     _output_option(command)
     _shares(command)
 
 
 def _filter_options(command: argparse.ArgumentParser) -> None:
-    _place(command)
+    place_option(command)
     _output_option(command)
     command.add_argument("--language", action="append", metavar="en", help="keep this language (may be given again)")
     command.add_argument("--min-python", metavar="3.10", help="drop code that only Python 2 runs")
@@ -406,24 +287,24 @@ def _filter_options(command: argparse.ArgumentParser) -> None:
 
 def _merge_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("places", nargs="+", help="files or folders")
-    _dialect(command)
+    dialect_option(command)
     _output_option(command)
     _shares(command)
     command.add_argument("--seed", type=int, default=0)
 
 
 def _head_options(command: argparse.ArgumentParser) -> None:
-    _place(command)
+    place_option(command)
     command.add_argument("-n", type=int, default=3, help="how many (3)")
     command.add_argument("--dropped", action="store_true", help="those that were dropped, with the reason")
 
 
 COMMANDS: dict[str, Command] = {
     "dataset download": (download, _download_options),
-    "dataset validate": (validate, _place),
+    "dataset validate": (validate, place_option),
     "dataset stats": (stats, _stats_options),
     "dataset filter": (filter_, _filter_options),
     "dataset merge": (merge, _merge_options),
-    "dataset audit": (audit, _audit_options),
+    "dataset audit": (audit, audit_options),
     "dataset head": (head, _head_options),
 }

@@ -37,8 +37,8 @@ from punie_build import (
 )
 from punie_build.adapters import Adapter, tokenized
 from punie_build.axes import over
-from punie_build.commands.base import Command, Options
-from punie_build.commands.dataset import after, base_folder, output
+from punie_build.commands.base import Command, Options, base_folder
+from punie_build.commands.dataset import after, output
 from punie_build.errors import UseError
 from punie_build.locks import Facts
 from punie_build.recipe import Dataset
@@ -72,7 +72,7 @@ def train(root: Path, options: Options) -> int:
 def benchmark(root: Path, options: Options) -> int:
     """Train a few batches, and tell how long one takes, how much memory, and how long a recipe would take."""
     model = base_folder(root, options.base, "BASE")
-    wanted = making.named(root, options.recipe) if options.recipe else None
+    wanted = making.task(root, options.recipe) if options.recipe else None
     if wanted and wanted.kind != "adapter":
         raise UseError(f"--recipe {options.recipe}: not an adapter - such as adapter:v1")
     spec = wanted.spec if wanted else _spec(options, options.base, options.data or "sample")
@@ -123,7 +123,7 @@ def _benchmarked(root: Path, options: Options, wanted: Any) -> Iterator[Path]:
     """The data of a recipe, of a place, or conversations of our own."""
     if wanted:
         [tokens] = [need for need in wanted.needs if need.startswith("tokens:")]
-        task = making.named(root, tokens)
+        task = making.task(root, tokens)
         making.make(root, task.needs[0])
         yield root / task.inputs[0]
     else:
