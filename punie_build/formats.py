@@ -13,6 +13,7 @@ import msgspec
 from punie_build import layout
 from punie_build.checking import Finding, worst
 from punie_build.junit import Result, xml
+from punie_build.recipe import ADAPTERS, DATA
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
 NAME = r"""[\w-]+|"[^"\n]*"|'[^'\n]*'"""
@@ -74,9 +75,18 @@ def _place(root: Path, finding: Finding) -> tuple[str, int]:
         source = (root / finding.file).read_text(encoding="utf-8")
     except OSError:
         return (layout.lock(layout.target(kind, name)) if kind in layout.FOLDERS else finding.label), 1
-    if "@" in name:  # no recipe has such a name: an eval that a comparison makes
-        kind, name = "comparison", _comparison(tomllib.loads(source), *name.split("@", 1))
+    if "@" in name:
+        kind, name = _asks(tomllib.loads(source), kind, name)
     return finding.file, _line(source, kind, name)
+
+
+def _asks(tables: dict[str, Any], kind: str, name: str) -> tuple[str, str]:
+    """The table that asks for an artifact no table has the name of: evals of a comparison, cells of a grid, tokens of data."""
+    first, last = name.split("@", 1)[0], name.rsplit("@", 1)
+    if kind in ("answers", "eval"):
+        return "comparison", _comparison(tables, *last)
+    kinds = ("adapter",) if kind in (*ADAPTERS, "grid") else DATA
+    return next(((other, first) for other in kinds if first in tables.get(other, {})), (kind, name))
 
 
 def _comparison(tables: dict[str, Any], arm: str, suite: str) -> str:

@@ -62,6 +62,7 @@ num_layers = 1
 max_seq_length = 256
 lora = { rank = 2 }
 steps_per_eval = 6
+allow = ["turns"]
 [suite.few]
 file = "few.toml"
 [comparison.tiny]

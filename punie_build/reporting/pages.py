@@ -78,7 +78,10 @@ def refresh(project: Project, wanted: Iterable[Task] | None = None) -> Iterator[
             draw(project, task)
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a build
             yield f"{layout.page(task.kind, task.name)}: not drawn: {error or type(error).__name__}"
-    put(project.root, layout.INDEX, _index(project).encode())
+    try:
+        put(project.root, layout.INDEX, _index(project).encode())
+    except OSError as error:
+        yield f"{layout.INDEX}: not drawn: {error}"
 
 
 def draw(project: Project, task: Task) -> None:
