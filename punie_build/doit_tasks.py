@@ -19,7 +19,6 @@ from punie_build.graph import Task, tasks
 from punie_build.loading import load
 from punie_build.planning import Planned, free, plan
 from punie_build.recipe import Recipe
-from punie_build.steps import steps
 
 DOIT_CONFIG = {
     "backend": "punie",  # the locks know what is built; doit's own database would only go stale
@@ -40,7 +39,7 @@ def artifacts(root: Path = Path()) -> Iterator[dict[str, Any]]:
         raise InvalidDodoFile(
             f"{len(error.problems)} mistakes in the recipes\n{error}" if len(error.problems) > 1 else str(error)
         ) from None
-    yield from described(root, tasks(recipe), steps(recipe), recipe)
+    yield from described(root, tasks(recipe), _Steps(recipe), recipe)
 
 
 def described(
@@ -66,6 +65,20 @@ def described(
             "io": {"capture": False},
             "meta": {"recipe": task.config, "target": target},
         }
+
+
+class _Steps(dict[str, build.Step]):
+    """The steps of a recipe, imported when the first is asked for: most runs of doit have nothing to do."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+
+    def __missing__(self, kind: str) -> build.Step:
+        from punie_build.steps import steps
+
+        self.update(steps(self.recipe))
+        return self[kind]
 
 
 def _all_current(targets: list[Target]) -> bool:

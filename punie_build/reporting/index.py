@@ -73,10 +73,11 @@ def gather(project: Project) -> Index:
 def said(kind: str, metrics: dict[str, float]) -> str:
     """The numbers of an artifact in a few words."""
     if kind == "comparison":
-        found = [name.removesuffix(".difference") for name in metrics if name.endswith(".difference")]
+        arms = [name.removesuffix(".difference") for name in metrics if name.endswith(".difference")]
         return "; ".join(
             f"{arm} {metrics[f'{arm}.difference']:+.0%} ({metrics[f'{arm}.low']:+.0%} to {metrics[f'{arm}.high']:+.0%})"
-            for arm in found
+            for arm in arms
+            if arm != "chosen"  # one of the others once more, for gates
         )
     words = [form.format(metrics[name]) for name, form in NUMBERS.get(kind, ()) if name in metrics]
     return " ".join(words) if kind == "eval" else ", ".join(words)
