@@ -204,8 +204,10 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
     course.picked.places = mx.arange(1)
     every, last = (tokenfiles.load(data / f"{name}/valid.safetensors") for name in ("assistant", "last"))
     nats = {"earlier": [0.0, 0.0], "last": [0.0, 0.0]}
-    for index in range(len(every)):
-        (ids, all_of), (_, some) = every.row(index), last.row(index)
+    ends = {int(line): last.row(index)[1] for index, line in enumerate(last.lines)}  # not of rows whose end was cut off
+    for index, line in enumerate(every.lines):
+        ids, all_of = every.row(index)
+        some = ends.get(int(line), np.zeros_like(all_of))
         inputs = mx.array(ids[:-1])[None]
         losses = np.array(nn.losses.cross_entropy(course.picked(inputs, mx.arange(len(ids) - 1)), mx.array(ids[1:])))
         for name, marked in (("earlier", (all_of > some)[1:]), ("last", some[1:] > 0)):
