@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from punie_build import digests, gates, layout, locks, notes, states, store, tools, turns
+from punie_build import bases, digests, gates, layout, locks, notes, states, store, tools, turns
 from punie_build.errors import PunieError
 from punie_build.graph import Task
 from punie_build.locks import Facts, Lock
@@ -35,6 +35,11 @@ class Work(Struct, frozen=True, kw_only=True):
     logs: Path
     facts: Facts | None = None
     again: bool = False
+
+    def base(self) -> Path:
+        """The folder of the base that the task starts from."""
+        assert self.task.base is not None, "graph gives every task that needs one its base"
+        return bases.locate(self.root, self.task.base)
 
     def say(self, text: str) -> None:
         """A line for people: on the screen, and in the task's own log."""

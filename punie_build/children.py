@@ -15,6 +15,9 @@ from typing import IO, Self
 from punie_build.errors import ModelError
 
 KILL_SECONDS = 5.0
+EXECUTE = (  # a program for `python -c` that replaces itself by a command which ends with its parent
+    "import os, sys; from punie_build.tether import hold; hold(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
+)
 
 
 class Child:

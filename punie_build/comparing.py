@@ -19,6 +19,7 @@ from punie_build.errors import IdentityError
 from punie_build.evaluating import Scores
 from punie_build.junit import Result
 from punie_build.scoring import Rates, Scored, rates
+from punie_build.screen import message
 from punie_build.selftest import FEW
 
 LOST = 0.02  # the share of answers that may be missing before nothing follows from the rest
@@ -169,6 +170,7 @@ def choose(names: Sequence[str], cases: Sequence[Sequence[Scored]]) -> Chosen | 
     return Chosen(arm=names[best], n=len(cases[0]), totals=tuple(totals), alike=tuple(alike))
 
 
+@message
 def sentence(delta: Delta, n: int, base: str) -> str:
     """The verdict in words."""
     numbers = f"{delta.difference:+.0%} of {n} cases (95 % interval {delta.low:+.0%} to {delta.high:+.0%})"
@@ -180,6 +182,7 @@ def sentence(delta: Delta, n: int, base: str) -> str:
     return f"{delta.arm} {delta.verdict} on {base}: {numbers}"
 
 
+@message
 def told(result: Compared) -> str:
     """A line for the build: the verdict of each arm, and what a reader must know before he believes it."""
     parts = [sentence(each, result.n, result.arms[0]) for each in result.deltas]

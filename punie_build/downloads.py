@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from filelock import FileLock
 
 from punie_build import layout, readers
-from punie_build.children import Child
+from punie_build.children import EXECUTE, Child
 from punie_build.errors import DataError
 from punie_build.screen import Bar
 from punie_build.spec import digest
@@ -34,9 +34,6 @@ T = TypeVar("T")
 MIB = 2**20
 PLACE = f"{layout.STATE}/downloads"
 PATIENCE = 30.0  # seconds a server may be silent
-LAUNCH = (
-    "import os, sys; from punie_build.tether import hold; hold(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
-)
 
 
 def http(root: Path, url: str, sha256: str, form: str, max_mb: int = 20_000) -> Path:
@@ -144,7 +141,7 @@ class _Program(Child):
         self.folder, self.output = root, output
 
     def words(self, rope: int) -> list[str]:
-        return [sys.executable, "-P", "-c", LAUNCH, str(rope), self.module, *self.arguments]
+        return [sys.executable, "-P", "-c", EXECUTE, str(rope), self.module, *self.arguments]
 
     def stop(self) -> int:
         """End it, and whatever it started and left behind: nothing more is printed after this."""

@@ -1,8 +1,9 @@
-"""Fingerprint: which code made an artifact, as far as it matters.
+"""Fingerprint of the code that makes an artifact, as far as that code decides the artifact's bytes.
 
-Cheap steps are known by the meaning of their code: the definitions that a step and the kinds its recipe names can reach,
-without comments, docstrings, layout and the wording of errors. Another filter's logic, or another Python, changes nothing.
-Expensive steps have a version that is raised by hand, so that a refactoring never costs an hour of training.
+A cheap step is identified by the meaning of its code: the definitions that the step and the classes named in its recipe can
+reach. Comments, docstrings, formatting, messages, progress bars, imports and the names and places of modules mean nothing, so
+moving code to another file rebuilds no artifact. Packages that change no bytes (`OUTSIDE`) are not followed.
+An expensive step has a version that is raised by hand, so that a refactoring never costs an hour of training.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -25,10 +26,10 @@ from punie_build.spec import structs
 
 HERE = Path(__file__).parent
 PACKAGE = "punie_build"
-STEPS = {
-    "dataset": ("data_steps", "dataset"),
-    "stage": ("data_steps", "stage"),
-    "mix": ("data_steps", "mix"),
+STEPS = {  # kind -> the function that the build runs
+    "dataset": ("steps.data", "dataset"),
+    "stage": ("steps.data", "stage"),
+    "mix": ("steps.data", "mix"),
     "grid": ("steps.grids", "grid"),
     "choice": ("steps.grids", "choice"),
     "eval": ("steps.evals", "eval_"),
@@ -42,7 +43,12 @@ VERSIONS = {
     "answers": 1,
 }  # raise when the same recipe would rightly give another result
 
-BESIDE = ("gates", "memo")  # modules that change no artifact: what is demanded of it, what was looked at before
+OUTSIDE = (  # modules, with what is below them, that change no bytes of an artifact: storage, runtime, engine, caches
+    "blas", "branches", "build", "checking", "children", "digests", "events", "explaining", "fingerprint", "gates",
+    "graph.task", "layout", "locks", "memo", "notes", "planning", "provenance", "publishing", "screen", "settings", "shared",
+    "spreading", "states", "store", "tether", "tools", "turns", "workers",
+)  # fmt: skip
+MUTE = ("say",)  # methods that only tell people something
 
 Symbol = tuple[str, str]  # module below punie_build with `.` between names, name in it
 
@@ -95,14 +101,24 @@ def _classes(spec: Any) -> Iterator[Symbol]:
     """The classes of all values a recipe holds: which filters it names, which source."""
     for value in structs(spec):
         symbol = type(value).__module__.removeprefix(f"{PACKAGE}."), type(value).__name__
-        if symbol[0] not in BESIDE:
+        if not _outside(symbol):
             yield symbol
 
 
 @cache
 def _code(kind: str, named: frozenset[Symbol]) -> str:
-    parts = [f"{module}.{name} {text}" for (module, name), text in reached([STEPS[kind], *named]).items()]
-    return hashlib.sha256("\0".join(sorted(parts)).encode()).hexdigest()[:16]
+    return of_symbols([STEPS[kind], *named])
+
+
+def of_symbols(roots: list[Symbol]) -> str:
+    """16 hex digits over the meaning of all definitions that the roots can reach, wherever they are defined."""
+    parts = sorted(f"{name} {text}" for (_, name), text in reached(roots).items())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _outside(symbol: Symbol) -> bool:
+    """Whether a definition belongs to a module that changes no artifact's bytes."""
+    return any(symbol[0] == module or symbol[0].startswith(f"{module}.") for module in OUTSIDE)
 
 
 def reached(roots: list[Symbol]) -> dict[Symbol, str]:
@@ -112,9 +128,10 @@ def reached(roots: list[Symbol]) -> dict[Symbol, str]:
     waiting = list(roots)
     while waiting:
         symbol = waiting.pop()
-        if symbol in found or symbol[0] in BESIDE or not (definition := _module(symbol[0]).get(symbol[1])):
+        if symbol in found or _outside(symbol) or not (definition := _module(symbol[0]).get(symbol[1])):
             continue
-        found[symbol] = definition.meaning
+        if definition.meaning:
+            found[symbol] = definition.meaning
         waiting += definition.uses
     return found
 
@@ -150,7 +167,7 @@ def definitions(module: str, source: str) -> dict[str, Definition]:
     passed_on = {name: Definition("", (symbol,)) for name, symbol in bound.items() if symbol[1] and name not in known}
     return passed_on | {
         name: Definition(
-            "".join(meaning(statement) for statement in body),
+            "".join(meaning(statement, bound) for statement in body),
             tuple(
                 sorted({use for statement in body for use in _uses(statement, module, known, bound)} - {(module, name)})
             ),
@@ -160,25 +177,40 @@ def definitions(module: str, source: str) -> dict[str, Definition]:
     }
 
 
+Bound = Mapping[
+    str, Symbol
+]  # local name -> the definition of ours that it stands for; ("module", "") for a whole module
+
+
 def _imports(tree: ast.Module) -> Iterator[tuple[str, Symbol]]:
-    """What a module calls something of ours, wherever it imports it; a whole module has no name in it."""
+    """The local names of everything that a module imports from this package, at its top or inside a function."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+        if isinstance(node, ast.ImportFrom) and _ours(node):
             inner = (node.module or "").removeprefix(PACKAGE).removeprefix(".")
             for alias in node.names:
                 whole = f"{inner}.{alias.name}".removeprefix(".")
                 yield alias.asname or alias.name, ((whole, "") if _path(whole) else (inner, alias.name))
 
 
+def _ours(node: ast.ImportFrom) -> bool:
+    return (node.module or "").split(".")[0] == PACKAGE
+
+
 def _names(statement: ast.stmt) -> list[str]:
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return [statement.name]
+            return [] if _is_message(statement) else [statement.name]
         case ast.Assign():
             return [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
         case ast.AnnAssign() | ast.AugAssign():
             return [statement.target.id] if isinstance(statement.target, ast.Name) else []
     return []
+
+
+def _is_message(statement: ast.AST) -> bool:
+    """Whether it is a function that the decorator `message` marks: its result is only shown to people."""
+    decorators = getattr(statement, "decorator_list", ())
+    return any(isinstance(decorator, ast.Name) and decorator.id == "message" for decorator in decorators)
 
 
 def _is_union(statement: ast.stmt) -> bool:
@@ -189,41 +221,60 @@ def _is_union(statement: ast.stmt) -> bool:
     )
 
 
-def _uses(statement: ast.stmt, module: str, known: set[str], bound: dict[str, Symbol]) -> Iterator[Symbol]:
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            other, name = bound.get(node.value.id, ("", "?"))
-            if not name:
-                yield other, node.attr
-        elif isinstance(node, ast.Name):
-            if node.id in known:
-                yield module, node.id
-            elif node.id in bound and bound[node.id][1]:
-                yield bound[node.id]
+def _uses(node: ast.AST, module: str, known: set[str], bound: Bound) -> Iterator[Symbol]:
+    """The definitions of ours that a statement names; what only tells people something names none."""
+    if isinstance(node, ast.Raise) or _is_mute(node) or _is_message(node):
+        return
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        other, name = bound.get(node.value.id, ("", "?"))
+        if not name:
+            yield other, node.attr
+            return
+    if isinstance(node, ast.Name):
+        if node.id in known:
+            yield module, node.id
+        elif node.id in bound and bound[node.id][1]:
+            yield bound[node.id]
+    for child in ast.iter_child_nodes(node):
+        yield from _uses(child, module, known, bound)
 
 
-def meaning(node: Any) -> str:
-    """Syntax without comments, docstrings and layout, the same text from every Python that can read it."""
+def meaning(node: Any, bound: Bound | None = None) -> str:
+    """Write the syntax without comments, docstrings, layout, messages and own imports; the same text from every Python.
+
+    `bound` maps the local names of a module to definitions of ours: `module.name` and an alias both read as `name`.
+    """
+    bound = bound or {}
     if isinstance(node, list):
-        return f"[{','.join(map(meaning, node))}]"
+        return f"[{','.join(meaning(part, bound) for part in node if not _is_silent(part))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and bound.get(node.value.id, "..")[1] == "":
+        return meaning(ast.Name(id=node.attr))
+    if isinstance(node, ast.Name) and node.id in bound:
+        node = ast.Name(id=bound[node.id][1] or node.id)
     fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        fields["body"] = [part for part in node.body if not _says_nothing(part)]
-    elif isinstance(node, ast.Raise):
+    if isinstance(node, ast.Raise):
         fields = {"exc": node.exc.func if isinstance(node.exc, ast.Call) else node.exc}
     elif isinstance(node, ast.JoinedStr):  # 3.12 splits what lies between two values otherwise
         fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
     said = ",".join(
-        f"{name}={meaning(value)}"
+        f"{name}={meaning(value, bound)}"
         for name, value in fields.items()
         if value is not None and value != [] and name not in ("ctx", "type_comment", "kind")
     )
     return f"{type(node).__name__}({said})"
 
 
-def _says_nothing(statement: ast.stmt) -> bool:
-    return (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)) or isinstance(
-        statement, ast.Pass
-    )
+def _is_mute(node: Any) -> bool:
+    """Whether it is a call such as `work.say(...)`."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTE
+
+
+def _is_silent(part: Any) -> bool:
+    """Whether part of a list decides nothing: a docstring, `pass`, a message to people, an import of ours."""
+    if isinstance(part, ast.Expr):
+        return isinstance(part.value, ast.Constant) or _is_mute(part.value)
+    if isinstance(part, ast.ImportFrom):
+        return _ours(part)
+    return isinstance(part, ast.Pass) or _is_message(part)

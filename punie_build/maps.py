@@ -45,7 +45,7 @@ def rewritten(line: bytes, maps: Iterable[Map]) -> bytes:
     return line
 
 
-class StripMarkers(Map, frozen=True, kw_only=True):
+class StripMarkers(Map, frozen=True, kw_only=True, tag="strip-markers"):
     """Remove `markers` that a data set left in its texts: end-of-text tokens of another model, which would be learnt as words."""
 
     markers: Annotated[tuple[str, ...], Meta(min_length=1)] = (
@@ -74,7 +74,7 @@ class StripMarkers(Map, frozen=True, kw_only=True):
         return changed
 
 
-class SystemPrompt(Map, frozen=True, kw_only=True):
+class SystemPrompt(Map, frozen=True, kw_only=True, tag="system-prompt"):
     """Give every conversation the system prompt `prompt`, in place of its own; `when = "missing"` only where it has none.
 
     A model that is served under one prompt should be trained under it.
@@ -95,7 +95,7 @@ class SystemPrompt(Map, frozen=True, kw_only=True):
         return True
 
 
-class Redact(Map, frozen=True, kw_only=True):
+class Redact(Map, frozen=True, kw_only=True, tag="redact"):
     """Blank what must not be learnt: each find of `kinds` becomes `[private-key]`, `[token]`, `[email]` or `[ip]`."""
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token", "email", "ip")

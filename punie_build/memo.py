@@ -67,7 +67,7 @@ def scorer(filter_: Scored, context: Context) -> str:
     """16 hex digits that change when the filter would score otherwise; what only decides is left out."""
     symbol = type(filter_).__module__.removeprefix(f"{fingerprint.PACKAGE}."), type(filter_).__name__
     given = {name: getattr(filter_, name) for name in filter_.SCORED_BY}
-    code = sorted(f"{module}.{name} {text}" for (module, name), text in fingerprint.reached([symbol]).items())
+    code = fingerprint.of_symbols([symbol])
     asked = {name: tools.version(name) for name in filter_.TOOLS}
     return hashlib.blake2b(
         msgspec.json.encode([given, code, asked, filter_.reads(context)], order="deterministic"), digest_size=8

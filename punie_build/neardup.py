@@ -3,7 +3,7 @@
 Two texts are as near as the Jaccard index of their sets of word shingles (every `shingle` words in a row). MinHash with
 bands proposes pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and every proposed pair is
 verified by its exact index: what is found is right, and the hashing decides only how much is missed (see `bands`).
-The hashes are specified here and depend on no version and no machine; a change of them raises `ALGORITHM_VERSION`.
+The hashes are specified here and depend on no version and no machine.
 
 A word is what ASCII whitespace separates (as `bytes.split`); `normal` makes a space of all other whitespace and agrees on
 spellings, so texts go through it first. Importing this module imports numpy.
@@ -20,8 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-ALGORITHM_VERSION = 1  # goes into the keys of what is built from these results
 
 PERMUTATIONS = 128  # hash functions of a signature
 BLOCK = 1 << 18  # characters hashed at once: the arrays of a block fit into a core's cache

@@ -21,7 +21,7 @@ class Optimizer(Kind, frozen=True, kw_only=True):
     """What turns gradients into changes. The learning rate is the adapter's."""
 
 
-class Adam(Optimizer, frozen=True, kw_only=True):
+class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
     """Adam (Kingma and Ba 2015)."""
 
     betas: tuple[Below1, Below1] = (0.9, 0.999)
@@ -29,7 +29,7 @@ class Adam(Optimizer, frozen=True, kw_only=True):
     bias_correction: bool = True
 
 
-class Adamw(Optimizer, frozen=True, kw_only=True):
+class Adamw(Optimizer, frozen=True, kw_only=True, tag="adamw"):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     betas: tuple[Below1, Below1] = (0.9, 0.999)
@@ -38,7 +38,7 @@ class Adamw(Optimizer, frozen=True, kw_only=True):
     bias_correction: bool = True
 
 
-class Muon(Optimizer, frozen=True, kw_only=True):
+class Muon(Optimizer, frozen=True, kw_only=True, tag="muon"):
     """Momentum made orthogonal by Newton-Schulz (Jordan 2024)."""
 
     momentum: Below1 = 0.95
@@ -47,7 +47,7 @@ class Muon(Optimizer, frozen=True, kw_only=True):
     ns_steps: Count = 5
 
 
-class Sgd(Optimizer, frozen=True, kw_only=True):
+class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
     """Stochastic gradient descent."""
 
     momentum: Below1 = 0.0
@@ -56,7 +56,7 @@ class Sgd(Optimizer, frozen=True, kw_only=True):
     nesterov: bool = False
 
 
-class Adafactor(Optimizer, frozen=True, kw_only=True):
+class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
     """Adafactor (Shazeer and Stern 2018). With `relative_step` it makes its own learning rate."""
 
     eps: tuple[Above0, Above0] = (1e-30, 1e-3)
@@ -76,31 +76,31 @@ class Schedule(Kind, frozen=True, kw_only=True):
     """How the learning rate goes on after the warm-up. Steps are updates."""
 
 
-class Constant(Schedule, frozen=True, kw_only=True):
+class Constant(Schedule, frozen=True, kw_only=True, tag="constant"):
     """It stays. More iterations then go on from the adapter that is there."""
 
 
-class CosineDecay(Schedule, frozen=True, kw_only=True):
+class CosineDecay(Schedule, frozen=True, kw_only=True, tag="cosine-decay"):
     """Half a cosine down to `end`, in `steps` updates; by default all there are."""
 
     end: From0 = 0.0
     steps: Count | None = None
 
 
-class Linear(Schedule, frozen=True, kw_only=True):
+class Linear(Schedule, frozen=True, kw_only=True, tag="linear"):
     """A line down to `end`, in `steps` updates; by default all there are."""
 
     end: From0 = 0.0
     steps: Count | None = None
 
 
-class ExponentialDecay(Schedule, frozen=True, kw_only=True):
+class ExponentialDecay(Schedule, frozen=True, kw_only=True, tag="exponential-decay"):
     """Times `rate` at every update."""
 
     rate: Annotated[float, Meta(gt=0, le=1)]
 
 
-class StepDecay(Schedule, frozen=True, kw_only=True):
+class StepDecay(Schedule, frozen=True, kw_only=True, tag="step-decay"):
     """Times `rate` every `every` updates."""
 
     rate: Annotated[float, Meta(gt=0, le=1)]

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from punie_build.screen import message
 from punie_build.suites import Suite
 
 ENOUGH = 0.5  # the share of training rows that must look as the suite asks, before nobody needs to be told
@@ -25,6 +26,7 @@ class Parity(Struct, frozen=True, kw_only=True):
     tools_in_training: float
     rows: int
 
+    @message
     def objections(self) -> list[str]:
         """What a reader must know before any number."""
         found = (

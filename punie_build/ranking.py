@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from punie_build import stats
 from punie_build.axes import Table
+from punie_build.screen import message
 from punie_build.spec import canonical
 
 DOUBT = 0.05
@@ -142,6 +143,7 @@ def _effect(axis: str, value: Any, found: Sequence[tuple[Table, float]]) -> Effe
     return Effect(value=value, mean=fmean(some), low=min(some), high=max(some), settings=len(some))
 
 
+@message
 def sentence(found: Ranking) -> str:
     """Which setting is the best, and how sure that is."""
     best = found.places[0]

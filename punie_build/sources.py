@@ -36,7 +36,7 @@ class Source(Kind, frozen=True, kw_only=True):
         return ()
 
 
-class Sample(Source, frozen=True, kw_only=True):
+class Sample(Source, frozen=True, kw_only=True, tag="sample"):
     """Synthetic editor conversations: `max_examples` of them, one in six meant to be sifted out."""
 
     max_examples: Annotated[int, Meta(ge=1)] = 100
@@ -48,7 +48,7 @@ class Sample(Source, frozen=True, kw_only=True):
         return (sample(self.seed, index) for index in range(self.max_examples))
 
 
-class HandAuthored(Source, frozen=True, kw_only=True):
+class HandAuthored(Source, frozen=True, kw_only=True, tag="hand-authored"):
     """The conversations shipped with punie-build: seven editor tools, written one by one."""
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -57,7 +57,7 @@ class HandAuthored(Source, frozen=True, kw_only=True):
         return iter(conversations())
 
 
-class Local(Source, frozen=True, kw_only=True):
+class Local(Source, frozen=True, kw_only=True, tag="local"):
     """Chat rows in the project: a file, or a folder. A folder's train, valid and test files keep their sides.
 
     The name's end says the format; `format` says it for a file that is called otherwise.
@@ -71,7 +71,7 @@ class Local(Source, frozen=True, kw_only=True):
         return (self.path,)
 
 
-class Http(Source, frozen=True, kw_only=True):
+class Http(Source, frozen=True, kw_only=True, tag="http"):
     """One file at an address of the web, known by its digest: what has another one is not taken. Its rows have no sides.
 
     The name's end says the format; `format` says it for an address that ends otherwise. `max_mb`: a larger file is not
@@ -97,7 +97,7 @@ class Http(Source, frozen=True, kw_only=True):
         return self.format or next((form for form in get_args(Format) if name.endswith(f".{form}")), None)
 
 
-class Hub(Source, frozen=True, kw_only=True):
+class Hub(Source, frozen=True, kw_only=True, tag="hub"):
     """Files of a dataset on the Hugging Face Hub, at a commit: a branch's name would change the data behind your back.
 
     `files` are names or patterns (`data/train-*.parquet`); or `split` and `config` say which by the words in their names;
@@ -118,7 +118,7 @@ class Hub(Source, frozen=True, kw_only=True):
             raise ValueError("`files` names the files already - remove `split` and `config`, or `files`")
 
 
-class Command(Source, frozen=True, kw_only=True):
+class Command(Source, frozen=True, kw_only=True, tag="command"):
     """A program of yours that writes chat JSONL on its standard output. It runs in the project's folder, without a shell.
 
     `argv`: the program and its arguments; `python` is the Python that builds. `reads`: the files and folders of the project

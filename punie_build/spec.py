@@ -16,19 +16,13 @@ import msgspec
 from msgspec import Struct
 
 
-def kebab(name: str) -> str:
-    """`PythonVersion` -> `python-version`: how a kind is named in a recipe."""
-    return "".join("-" + letter.lower() if letter.isupper() else letter for letter in name.rpartition(".")[2]).lstrip(
-        "-"
-    )
-
-
 class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something a recipe says. Subclasses repeat `frozen=True, kw_only=True`: type checkers do not inherit it."""
 
 
-class Kind(Spec, frozen=True, kw_only=True, tag_field="type", tag=kebab):
-    """A spec chosen by `type = "..."`: one of a union of filters, sources or checks."""
+class Kind(Spec, frozen=True, kw_only=True, tag_field="type"):
+    """A spec chosen by `type = "..."`: one of a union of filters, sources or checks. Each class of a union writes its `tag` out:
+    the tag enters keys, the name of the class does not."""
 
 
 def canonical(value: Any) -> bytes:

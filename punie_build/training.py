@@ -17,7 +17,7 @@ from punie_build.adapters import Adapter, Tokenized
 from punie_build.children import Child
 from punie_build.errors import ModelError
 from punie_build.locks import Facts
-from punie_build.screen import Bar
+from punie_build.screen import Bar, message
 from punie_build.spec import digest
 
 FEWEST = 40  # training examples below this number teach little but the examples themselves
@@ -121,29 +121,33 @@ def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def summary(folder: Path) -> tuple[str, dict[str, float]]:
-    """One line of what came out, and what gates may ask of it: losses in nats, accuracy as a share of tokens."""
+@message
+def summary(folder: Path) -> str:
+    """One line of what came out."""
+    events = metrics(folder)
+    start, end = (next(event for event in events if event["event"] == kind) for kind in ("start", "end"))
+    first = next(event["loss"] for event in events if event["event"] == "valid" and event["iteration"] == 0)
+    line = f"{start['rows']['train']} rows, {end['epochs']:.1f} epochs, validation loss {first:.3f} -> {end['valid_loss']:.3f}"
+    if end["published"] == "last":
+        return line
+    return (
+        f"{line} after {end['iteration']} (the best, of {end['iterations']} batches; last {end['valid_loss_last']:.3f})"
+    )
+
+
+def numbers(folder: Path) -> dict[str, float]:
+    """What gates may ask of a training: losses in nats, accuracy as a share of tokens."""
     events = metrics(folder)
     valid = {event["iteration"]: event for event in events if event["event"] == "valid"}
     start, end = (next(event for event in events if event["event"] == kind) for kind in ("start", "end"))
-    first, rows, chosen = valid[0]["loss"], start["rows"]["train"], end["iteration"]
-    which = (
-        ""
-        if end["published"] == "last"
-        else f" (the best, of {end['iterations']} batches; last {end['valid_loss_last']:.3f})"
-    )
-    return (
-        f"{rows} rows, {end['epochs']:.1f} epochs, validation loss {first:.3f} -> {end['valid_loss']:.3f}"
-        + (f" after {chosen}{which}" if which else ""),
-        {
-            "rows": rows,
-            "epochs": end["epochs"],
-            "updates": end["updates"],
-            "iterations": end["iterations"],
-            "best_at": chosen,
-            "valid_loss_start": first,
-            "valid_loss": end["valid_loss"],
-            "valid_loss_last": end["valid_loss_last"],
-            "valid_accuracy": valid[chosen]["accuracy"],
-        },
-    )
+    return {
+        "rows": start["rows"]["train"],
+        "epochs": end["epochs"],
+        "updates": end["updates"],
+        "iterations": end["iterations"],
+        "best_at": end["iteration"],
+        "valid_loss_start": valid[0]["loss"],
+        "valid_loss": end["valid_loss"],
+        "valid_loss_last": end["valid_loss_last"],
+        "valid_accuracy": valid[end["iteration"]]["accuracy"],
+    }

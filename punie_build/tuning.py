@@ -15,6 +15,7 @@ from punie_build import stats
 from punie_build.axes import Table
 from punie_build.ranking import DOUBT, Effect, effects, values
 from punie_build.scoring import Scored
+from punie_build.screen import message
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -89,6 +90,7 @@ def _doubt(best: Sequence[Scored], other: Sequence[Scored]) -> float:
     return stats.sign_flip([a.share - b.share for a, b in zip(best, other, strict=True)])
 
 
+@message
 def sentence(found: Tuning) -> str:
     """Which setting is the best, and how it does on cases that had no say."""
     best = found.places[0]

@@ -136,7 +136,7 @@ def adapter(work: Work) -> Made:
     (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
-    return Made("adapter", training.summary(work.out)[1])
+    return Made("adapter", training.numbers(work.out))
 
 
 def model(work: Work) -> Made:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie_build.neardup import (
-    ALGORITHM_VERSION,
     BLOCK,
     Match,
     Near,
@@ -168,11 +167,10 @@ SKETCHES = [
 
 
 def test_the_algorithm_is_the_one_its_version_names():
-    """Fails when results change: raise ALGORITHM_VERSION, then write the new numbers here."""
+    """Fails when results change: the code fingerprint of `near-dedup` changes with them; write the new numbers here."""
     texts = ["", "one", "a b c d e f", "Größe 雨 \ud800 🙂 naïve"]
     hashes, starts = shingles(texts, 5)
     table = signatures(hashes, starts)
-    assert ALGORITHM_VERSION == 1
     assert hashes.tolist() == HASHES
     assert starts.tolist() == [0, 1, 2, 4]
     assert table[:, [0, 1, 127]].tolist() == SIGNATURES

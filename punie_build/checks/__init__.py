@@ -44,7 +44,7 @@ __all__ = [
 UNJUDGED = ("error", "cannot judge")  # nobody knows whether such an answer is right: it counts neither way
 
 
-class Not(Check, frozen=True, kw_only=True):
+class Not(Check, frozen=True, kw_only=True, tag="not"):
     """Pass answers that say or call something and that `check` does not pass. What cannot be judged stays so, and passes nothing."""
 
     check: AnyCheck

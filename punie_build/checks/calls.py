@@ -55,7 +55,7 @@ def kind(value: Matcher) -> str:
     return str(value.__struct_config__.tag)
 
 
-class Calls(Check, frozen=True, kw_only=True):
+class Calls(Check, frozen=True, kw_only=True, tag="calls"):
     """Pass answers that make these calls: `mode` says how exactly.
 
     `exact`: these, in this order, and nothing else. `ordered`: in this order; `unordered`: in any; others only of the tools in `allow`
@@ -130,7 +130,7 @@ def _within(wanted: list[str], got: list[str]) -> bool:
     return all(name in rest for name in wanted)
 
 
-class NoCall(Check, frozen=True, kw_only=True):
+class NoCall(Check, frozen=True, kw_only=True, tag="no-call"):
     """Pass answers that call nothing: the question needs words."""
 
     def judge(self, answer: Answer) -> Verdict:
@@ -140,7 +140,7 @@ class NoCall(Check, frozen=True, kw_only=True):
         return PASS if answer.content.strip() else Verdict(0.0, "empty", "said nothing")
 
 
-class Recall(Check, frozen=True, kw_only=True):
+class Recall(Check, frozen=True, kw_only=True, tag="recall"):
     """The score of an older evaluator, to compare with its numbers: the share of `tools` whose names were called, whatever else was, and
     the share of `words` that occur somewhere, whatever the case; the mean of both where there are both. It sees neither arguments nor
     order nor extra calls: for anything else use `calls`."""

@@ -10,7 +10,7 @@ from punie_build.checks.answer import PASS, Answer, Asked, Verdict
 from punie_build.checks.base import Check, Right
 
 
-class Code(Check, frozen=True, kw_only=True):
+class Code(Check, frozen=True, kw_only=True, tag="code"):
     """Pass answers that call `tool` with Python that parses, makes these `calls` and none of `forbid`, reads these `fields` of results and
     contains these `constants`. With `order` the calls come one after another in the text. A call is known by its name, or the end of
     it: `files.read` is made by `tools.files.read(...)`. The score is the share of demands that are met."""

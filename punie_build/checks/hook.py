@@ -24,7 +24,7 @@ from punie_build.checks.base import Check
 Hook = Callable[[dict[str, Any]], Any]
 
 
-class Python(Check, frozen=True, kw_only=True):
+class Python(Check, frozen=True, kw_only=True, tag="python"):
     """Pass answers that a function of the project passes. `source` is the text of its file, filled in when the suite is read."""
 
     function: str

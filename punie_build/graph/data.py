@@ -48,6 +48,7 @@ def data(recipe: Recipe, described: Described) -> Task:
         remembers=splits,
         on=start(recipe, based.pop()) if based else None,
         config={"cases": {name: recipe.suite_digest(name) for name in suites}} if suites else {},
+        uses=tuple(recipe.suites[name] for name in suites),
     )
 
 

@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from punie_build import data_steps, layout, spreading, workers
 from punie_build.build import Made, Work
 from punie_build.data_steps import Stats
-from punie_build.filters import Context, MaxTokens, MinTokens
-from punie_build.steps.base import Suites, base
+from punie_build.filters import Context
+from punie_build.screen import message
 
 
 def dataset(work: Work) -> Made:
-    return _counts(data_steps.dataset(work.task.name, work.task.spec, work.root, work.out, work.logs, _held(work)))
+    stats = data_steps.dataset(work.task.name, work.task.spec, work.root, work.out, work.logs, _held(work))
+    return Made(_counts(stats), stats.metrics())
 
 
-def stage(suites: Suites, work: Work) -> Made:
+def stage(suites: Mapping[str, Any], work: Work) -> Made:
+    """Filter a dataset. `suites` has what `graph` puts among the task's `uses`: only such a stage depends on their code."""
     named = {name: suites[name].prompts() for name in work.task.config.get("cases", {})}
     source = work.root / work.task.inputs[0]
-    bases_ = {f.base: base(work) for f in work.task.spec.filters if isinstance(f, MinTokens | MaxTokens)}
+    bases_ = {name: work.base() for f in work.task.spec.filters if (name := getattr(f, "base", None))}
     context = Context(named, bases_, work.root / layout.STATE / "memo.db")
     cores = 1 if workers.within() else spreading.cores()
     stats = data_steps.stage(work.task.name, work.task.spec, source, work.out, context, cores)
+    return Made(_kept(stats), stats.metrics())
+
+
+@message
+def _kept(stats: Stats) -> str:
     lost = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
     kept = f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})"
     changed = f"; {stats.changed} rewritten" if stats.changed else ""
-    return Made(kept + (f"; dropped {lost}" if lost else "") + changed, stats.metrics())
+    return kept + (f"; dropped {lost}" if lost else "") + changed
 
 
 def mix(work: Work) -> Made:
     sources = [work.root / place for place in work.task.inputs if place != work.task.remembers]
-    return _counts(data_steps.mix(work.task.name, work.task.spec, sources, work.out, _held(work)))
+    stats = data_steps.mix(work.task.name, work.task.spec, sources, work.out, _held(work))
+    return Made(_counts(stats), stats.metrics())
 
 
 def _held(work: Work) -> Path | None:
     return work.root / work.task.remembers if work.task.remembers else None
 
 
-def _counts(stats: Stats) -> Made:
+@message
+def _counts(stats: Stats) -> str:
     sides = ", ".join(f"{counts.kept} {split}" for split, counts in stats.splits.items() if counts.kept)
     twins, between = (stats.total.dropped.get(reason, 0) for reason in ("twin", "between"))
     said = f"{stats.total.kept} examples: {sides}" + (f"; {twins} twins dropped" if twins else "")
     if between:
         said += f"; {between} left out: near to what trains and to what is held back (dropped.jsonl)"
-    return Made(said, stats.metrics())
+    return said

@@ -11,9 +11,10 @@ from punie_build import bases, comparing, contamination, evaluating, junit, layo
 from punie_build.build import Made, Work
 from punie_build.examples import Example, view
 from punie_build.graph.evals import LEARNT
+from punie_build.screen import message
 from punie_build.serving import Served, Warm
 from punie_build.spec import digest
-from punie_build.steps.base import Suites, base
+from punie_build.steps.base import Suites
 
 
 def answers(suites: Suites, warm: Warm, work: Work) -> Made:
@@ -24,7 +25,7 @@ def answers(suites: Suites, warm: Warm, work: Work) -> Made:
     assert task.base is not None, "graph gives all answers their base"
     made = [work.root / place for place in task.inputs if place != task.base.path]  # an adapter, or nothing
     served = Served(
-        model=base(work),
+        model=work.base(),
         adapter=next(iter(made), None),
         draft=bases.locate(work.root, task.draft) if task.draft else None,
         serving=spec.serving,
@@ -56,10 +57,12 @@ def eval_(suites: Suites, work: Work) -> Made:
     for line in scores.parity.objections() if scores.parity else ():
         work.say(line)
     found = scoring.metrics(suite, scores.cases, selftest.tested(suite).sound)
-    return Made(
-        f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})",
-        found | {"parse_failures": scores.parse_failures, "errors": scores.errors},
-    )
+    return Made(_passed(scores), found | {"parse_failures": scores.parse_failures, "errors": scores.errors})
+
+
+@message
+def _passed(scores: evaluating.Scores) -> str:
+    return f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})"
 
 
 def comparison(suites: Suites, work: Work) -> Made:

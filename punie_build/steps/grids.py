@@ -8,6 +8,7 @@ from punie_build import evaluating, layout, ranking, store, training, tuning
 from punie_build.build import Made, Work
 from punie_build.grids import Choice, Grid
 from punie_build.ranking import Ranking, Run
+from punie_build.screen import message
 
 COPIED = ("adapters.safetensors", "adapter_config.json", "metrics.jsonl")
 
@@ -33,7 +34,7 @@ def trained(work: Work) -> Made:
     spec: Grid = work.task.spec
     runs = []
     for cell, place in zip(spec.cells, work.task.inputs, strict=True):
-        _, found = training.summary(work.root / place)
+        found = training.numbers(work.root / place)
         run = Run(
             cell=cell.name,
             seed=cell.seed,
@@ -60,8 +61,12 @@ def choice(work: Work) -> Made:
         store.copy(work.root / layout.target("adapter", run.cell) / name, work.out / name)
     said = {"grid": spec.grid, "place": spec.place, "cell": run.cell, "setting": place.setting, "seed": run.seed}
     (work.out / "choice.json").write_bytes(_text(said))
-    became, found = training.summary(work.out)
-    return Made(f"{run.cell}: {became}", found)
+    return Made(_chosen(run, training.summary(work.out)), training.numbers(work.out))
+
+
+@message
+def _chosen(run: Run, became: str) -> str:
+    return f"{run.cell}: {became}"
 
 
 def _text(value: object) -> bytes:

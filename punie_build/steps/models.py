@@ -11,7 +11,6 @@ from punie_build import blas, children, modelfiles
 from punie_build.build import Made, Work
 from punie_build.errors import ModelError
 from punie_build.models import Model, unwritable
-from punie_build.steps.base import base
 
 RETAINED, AGREEMENT = 0.95, 0.8  # below these a model is told to be a poor likeness of its adapter
 SAME = 0.95  # agreement of a fused model that is not quantised, at least: rounding moves a few tokens in a hundred
@@ -19,7 +18,7 @@ SAME = 0.95  # agreement of a fused model that is not quantised, at least: round
 
 def model(work: Work) -> Made:
     spec: Model = work.task.spec
-    folder = base(work)
+    folder = work.base()
     if why := unwritable(spec, modelfiles.model_type(folder)):
         raise ModelError(f"{work.task.label}.{why}")
     copies = 1 if spec.temporary else 2  # the store keeps one

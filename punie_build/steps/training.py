@@ -7,13 +7,13 @@ import msgspec
 from punie_build import blas, children, layout, training
 from punie_build.build import Made, Work
 from punie_build.preflight import before
-from punie_build.steps.base import Suites, base
+from punie_build.steps.base import Suites
 
 
 def tokens(work: Work) -> Made:
     """Rendering and tokenising, in a process of its own: mlx-lm's tokenizers import mlx."""
     data = work.root / work.task.inputs[0]
-    return Made(*tokens_said(training.tokenize(base(work), data, work.task.spec, work.out, work.logs)))
+    return Made(*tokens_said(training.tokenize(work.base(), data, work.task.spec, work.out, work.logs)))
 
 
 def tokens_said(stats: dict[str, dict[str, int]]) -> tuple[str, dict[str, float]]:
@@ -32,7 +32,7 @@ def preflight(suites: Suites, work: Work) -> Made:
         name: {"system": suites[name].system, "prompts": suites[name].prompts()} for name in work.task.config["suites"]
     }
     job = {
-        "base": str(base(work)),
+        "base": str(work.base()),
         "name": work.task.spec.base,
         "data": str(work.root / work.task.inputs[0]),
         "where": work.task.inputs[0],
@@ -57,7 +57,7 @@ def preflight(suites: Suites, work: Work) -> Made:
 
 def ready(work: Work) -> None:
     """Raise what would go wrong with an adapter's training."""
-    before.check(work.root, work.task, base(work), work.say)
+    before.check(work.root, work.task, work.base(), work.say)
 
 
 def adapter(work: Work) -> Made:
@@ -71,7 +71,7 @@ def adapter(work: Work) -> Made:
     done = training.train(
         training.Training(
             root=work.root,
-            base=base(work),
+            base=work.base(),
             tokens=tokens,
             spec=spec,
             out=work.out,
@@ -80,5 +80,5 @@ def adapter(work: Work) -> Made:
         ),
         work.say,
     )
-    said, metrics = training.summary(work.out)
-    return Made(said + (f"; went on after {done}" if done else ""), metrics | {"went_on_after": done})
+    resumed = f"; went on after {done}" if done else ""
+    return Made(training.summary(work.out) + resumed, training.numbers(work.out) | {"went_on_after": done})
