@@ -17,13 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from punie_build import answering, blas, evaluating, layout
-from punie_build.answered import Answered
-from punie_build.answering import Job
-from punie_build.checks import Keywords
-from punie_build.evals import Asking, Eval
-from punie_build.serving import Served, Warm
-from punie_build.suites import Case, Suite
+from punie_build.evaluation import runner, scores
+from punie_build.evaluation.checks.union import Keywords
+from punie_build.evaluation.response_cache import Answered
+from punie_build.evaluation.runner import Job
+from punie_build.evaluation.server import Served, Warm
+from punie_build.evaluation.spec import Asking, Eval
+from punie_build.evaluation.suite import Case, Suite
+from punie_build.runtime import blas
+from punie_build.storage import paths
 
 TOKENS = 32
 TOPICS = "rivers lists bread loops clouds trains tuples maps lamps trees dicts rain books files stones birds".split()
@@ -78,7 +80,7 @@ class Bench:
             for n, text in enumerate(self.asked)
         )
         self.suite = Suite(case=cases, system=SYSTEM)
-        self.served = Served(model=layout.nano())
+        self.served = Served(model=paths.nano())
         self.runs, self.said = 0, dict[str, list[str]]()
         (scratch / "prompts.json").write_text(json.dumps(self.asked))
 
@@ -104,17 +106,17 @@ class Bench:
         out.mkdir(parents=True)
         job = self.job(root, concurrency, batch)
         if not batch:  # who the weights are is proven once, not in each run
-            book = Answered(root / layout.answered(job.identity))
+            book = Answered(root / paths.answered(job.identity))
             if not hasattr(self, "canaries"):
-                answering._witness(job, book, {})
+                runner._witness(job, book, {})
                 self.canaries = book.canaries
             else:
                 book.prove(*self.canaries)
         started = time.perf_counter()
-        _, put = answering.answer(job, self.warm, out)
+        _, put = runner.answer(job, self.warm, out)
         took = time.perf_counter() - started
         assert put == self.count
-        return took, out, answering.answer(job, self.warm, out)[1]
+        return took, out, runner.answer(job, self.warm, out)[1]
 
     def peer(self, python: str, code: str, url: str, concurrency: int) -> float | None:
         text = code.replace("SYSTEM", repr(SYSTEM)).replace("TOKENS", str(TOKENS))
@@ -137,7 +139,7 @@ class Bench:
         return float(took)
 
 
-RESCORE = "import sys; from pathlib import Path; from punie_build.evaluating import evaluate; from punie_build.evals import Eval; import msgspec; from punie_build.suites import Suite; print(len(evaluate(Eval(arm='nano', suite='s'), msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2]), Path(sys.argv[2])).cases))"
+RESCORE = "import sys; from pathlib import Path; from punie_build.evaluation.scores import evaluate; from punie_build.evaluation.spec import Eval; import msgspec; from punie_build.evaluation.suite import Suite; print(len(evaluate(Eval(arm='nano', suite='s'), msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2]), Path(sys.argv[2])).cases))"
 
 
 def rescore(bench: Bench, out: Path) -> float:
@@ -161,7 +163,7 @@ def rescore(bench: Bench, out: Path) -> float:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.process_time()
-    evaluating.evaluate(
+    scores.evaluate(
         Eval(arm="nano", suite="s"), msgspec.structs.replace(bench.suite, case=tuple(cases)), folder, folder
     )
     print(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from punie_build import blas
+from punie_build.runtime import blas
 
 MEASURE = """
 import sys, time

@@ -23,7 +23,7 @@ FOREIGN = "[\u0400-\u052f\u0600-\u06ff\u0750-\u077f\u3040-\u30ff\u3400-\u4dbf\u4
 WORDS = "parser buffer socket thread module import class function value index tokens model adapter weight gradient branch commit rebase merge folder editor window cursor line error warning".split()
 
 OURS = """
-import sys; from pathlib import Path; from punie_build import data_steps; from punie_build.filters import *; from punie_build.recipe import Stage
+import sys; from pathlib import Path; from punie_build.data import pipeline as data_steps; from punie_build.data.filters.union import *; from punie_build.recipes.recipe import Stage
 filters = (MinMessages(messages=3), EndsWithAssistant(), NoScript(scripts=("han", "kana", "cyrillic", "arabic")), ContentQuality(min_chars=10))
 print(data_steps.stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
 """
@@ -57,8 +57,8 @@ def generate(path: Path, size: int) -> None:
     """`size` bytes of our own conversations with random words added, one text in a hundred in Japanese."""
     import msgspec
 
-    from punie_build.authored import conversations
-    from punie_build.samples import sample
+    from punie_build.data.synthetic.generator import sample
+    from punie_build.data.synthetic.hand_authored import conversations
 
     chance = random.Random(42)
     base = [*map(msgspec.to_builtins, conversations()), *(sample(0, index) for index in range(400))]

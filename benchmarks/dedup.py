@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from random import Random
 
-from punie_build.neardup import Near, key, normal
-from punie_build.samples import sample
+from punie_build.data.minhash import Near, key, normal
+from punie_build.data.synthetic.generator import sample
 
 THRESHOLD, SHINGLE, PERMUTATIONS = 0.8, 5, 128
 Pairs = set[tuple[int, int]]

@@ -119,13 +119,13 @@ class Ours(Engine):
         '{{ type = "python-version", min = "3.{}" }}, {{ type = "ends-with-assistant" }}',
     )
     PER_FILE = 10  # stages in one recipe file
-    RECIPES = "from punie_build.doit_tasks import DOIT_CONFIG, artifacts\ndef task_all():\n    yield from artifacts()\n"
+    RECIPES = "from punie_build.doit_plugin.tasks import DOIT_CONFIG, artifacts\ndef task_all():\n    yield from artifacts()\n"
     DODO = """
 import random
 from pathlib import Path
-from punie_build.build import Made
-from punie_build.doit_tasks import DOIT_CONFIG, described
-from punie_build.graph import Task
+from punie_build.engine.build import Made
+from punie_build.doit_plugin.tasks import DOIT_CONFIG, described
+from punie_build.artifacts.graph import Task
 def step(work):
     {step}
     with open("ran", "a") as log:

@@ -26,11 +26,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from sentences import SENTENCES
 
-from punie_build.examples import Example, Message, Row
-from punie_build.filters import Language, PythonVersion
-from punie_build.gathering import gather
-from punie_build.python2 import only_python2
-from punie_build.sources import Local
+from punie_build.data.example import Example, Message, Row
+from punie_build.data.filters.python2 import only_python2
+from punie_build.data.filters.union import Language, PythonVersion
+from punie_build.data.ingest import gather
+from punie_build.data.sources import Local
 
 REGEXES = re.compile(r"^class\s+\w+:|from __future__ import|\bprint\s+['\"\w]|\bexcept\s+\w+\s*,|\.has_key\(|\bxrange\(|\braw_input\(|\bunicode\(|<>", re.MULTILINE)  # fmt: skip
 COMPILE = """

@@ -12,13 +12,14 @@ from random import Random
 
 import msgspec
 
-from punie_build import comparing, contamination, samples, selftest, stats, suite_files
-from punie_build.checks import Answer
-from punie_build.evals import SuiteFile
-from punie_build.evaluating import Scores
-from punie_build.examples import Example
-from punie_build.scoring import score
-from punie_build.suites import Suite, oracle
+from punie_build.data.example import Example
+from punie_build.data.synthetic import generator
+from punie_build.evaluation import comparison, contamination, statistics, suite_file, suite_validation
+from punie_build.evaluation.checks.union import Answer
+from punie_build.evaluation.scores import Scores
+from punie_build.evaluation.scoring import score
+from punie_build.evaluation.spec import SuiteFile
+from punie_build.evaluation.suite import Suite, oracle
 
 
 def timed(name: str, what: Callable[[], object]) -> None:
@@ -32,7 +33,7 @@ def timed(name: str, what: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    suite, problems = suite_files.read(SuiteFile(embedded="tool-calling"), Path(), "")
+    suite, problems = suite_file.read(SuiteFile(embedded="tool-calling"), Path(), "")
     assert suite is not None, problems
     cases = [msgspec.structs.replace(each, id=f"{each.id}-{k}") for k in range(6) for each in suite.case][:1000]
     many = msgspec.structs.replace(suite, case=tuple(cases))
@@ -52,15 +53,20 @@ def main() -> None:
         Scores(arm=name, suite="s", cases=score(many, some), canary=name, base_canary="b")
         for name, some in (("base", given), ("right", right))
     ]
-    timed("two arms of 1,000 cases compared", lambda: (stats.detectable.cache_clear(), comparing.compared("c", arms)))
-    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: selftest.tested(suite))
-    rows = [("x", msgspec.json.decode(msgspec.json.encode(samples.sample(0, k)), type=Example)) for k in range(20_000)]
+    timed(
+        "two arms of 1,000 cases compared",
+        lambda: (statistics.detectable.cache_clear(), comparison.compared("c", arms)),
+    )
+    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: suite_validation.tested(suite))
+    rows = [
+        ("x", msgspec.json.decode(msgspec.json.encode(generator.sample(0, k)), type=Example)) for k in range(20_000)
+    ]
     timed("contamination of that suite by 20,000 rows", lambda: contamination.leaks(suite, rows))
     timed("the file of the suite read", lambda: read(suite))
 
 
 def read(_: Suite) -> object:
-    return suite_files.read(SuiteFile(embedded="tool-calling"), Path(), "")
+    return suite_file.read(SuiteFile(embedded="tool-calling"), Path(), "")
 
 
 if __name__ == "__main__":

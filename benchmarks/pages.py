@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import drawing
 
-from punie_build.loading import load
-from punie_build.reporting import pages
+from punie_build.recipes.loader import load
+from punie_build.reports import draw
 
 CASES = 200
 WORDS = " ".join(f"word{k * k % 97}" for k in range(80))
@@ -40,8 +40,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         project(root)
-        found = pages.project_of(root, load(root))
-        pages.page(found, found.tasks[0])  # imports and templates
+        found = draw.project_of(root, load(root))
+        draw.page(found, found.tasks[0])  # imports and templates
         print("| page | kB | ms to draw |\n|---|---|---|")
         for label in (
             "dataset:sample",
@@ -52,11 +52,11 @@ def main() -> None:
             "comparison:tuned",
         ):
             started = time.perf_counter()
-            text = pages.page(found, found.planned[label].task)
+            text = draw.page(found, found.planned[label].task)
             took = time.perf_counter() - started
             print(f"| {label} | {len(text.encode()) / 1000:.0f} | {took * 1000:.0f} |")
         started = time.perf_counter()
-        drawn = [*pages.refresh(found, found.tasks)]
+        drawn = [*draw.refresh(found, found.tasks)]
         took = time.perf_counter() - started
         assert not drawn
         count = sum(1 for each in os.scandir(root / "reports") if each.name.endswith(".html"))

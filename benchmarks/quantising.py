@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from punie_build import layout, locks
+from punie_build.storage import locks, paths
 
 ROOT = Path(__file__).parent.parent
 QUICKSTART = (ROOT / "recipes" / "quickstart.toml").read_text(encoding="utf-8").split("[adapter.")[0]
@@ -78,7 +78,7 @@ def table(folder: Path, adapter: str) -> None:
     shown = ("bits_per_weight", ".2f"), ("loss", ".3f"), ("gain_retained", ".1%"), ("agreement", ".1%")
     found: dict[str, float] = {}
     for name, (model, _) in models(adapter).items():
-        lock = locks.read(folder / layout.lock(f"models/{model}"))
+        lock = locks.read(folder / paths.lock(f"models/{model}"))
         found = lock.metrics if lock else {}
         numbers = (f"{found[key]:{form}}" if key in found else "-" for key, form in shown)
         print(f"| {name} | {' | '.join(numbers)} |")

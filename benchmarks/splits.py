@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from punie_build import splitting
-from punie_build.examples import Example, Row
-from punie_build.gathering import gather
-from punie_build.mixing import fraction
-from punie_build.sources import Local
-from punie_build.splitting import BETWEEN, Split
+from punie_build.data import split as splitting
+from punie_build.data.example import Example, Row
+from punie_build.data.ingest import gather
+from punie_build.data.mix import fraction
+from punie_build.data.sources import Local
+from punie_build.data.split import BETWEEN, Split
 
 SPLIT = Split(valid=0.1)
 Rows = Sequence[Example]

@@ -22,10 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from punie_build import blas, layout, tokenfiles
-from punie_build.adapters import Adapter, Tokenized
-from punie_build.samples import sample
-from punie_build.training import tokenize
+from punie_build.data.synthetic.generator import sample
+from punie_build.runtime import blas
+from punie_build.storage import paths
+from punie_build.training import token_file
+from punie_build.training.launch import tokenize
+from punie_build.training.spec import Adapter, Tokenized
 
 ROWS, BATCH = 96, 4
 LLAMA = {
@@ -48,8 +50,8 @@ def made(place: Path) -> dict[str, Path]:
     mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(LLAMA))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(layout.nano() / name, folder)
-    return {"llama": folder, "nano": layout.nano()}
+        shutil.copy(paths.nano() / name, folder)
+    return {"llama": folder, "nano": paths.nano()}
 
 
 def conversations() -> list[Row]:
@@ -87,14 +89,14 @@ def _lengths(folder: Path, base: Path, rows: list[Row]) -> list[int]:
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
     (folder / "tokens").mkdir()
     tokenize(base, folder, Tokenized(base="b", data="d"), folder / "tokens", folder / "logs")
-    return tokenfiles.load(folder / "tokens/train.safetensors").lengths
+    return token_file.load(folder / "tokens/train.safetensors").lengths
 
 
 def ours(base: Path, data: Path, how: str) -> dict[str, float]:
     """One epoch of punie-build's course, and what a checkpoint takes then."""
-    from punie_build.adapting import adapted
-    from punie_build.course import Course
-    from punie_build.trainer import resident
+    from punie_build.training.loop.lora import adapted
+    from punie_build.training.loop.process import resident
+    from punie_build.training.loop.trainer import Course
 
     spec = Adapter(
         base="b",
@@ -106,7 +108,7 @@ def ours(base: Path, data: Path, how: str) -> dict[str, float]:
         steps_per_eval=10**6,
         save_every=10**6,
     )  # type: ignore[arg-type]
-    rows = {side: tokenfiles.load(data / f"tokens/{side}.safetensors") for side in ("train", "valid")}
+    rows = {side: token_file.load(data / f"tokens/{side}.safetensors") for side in ("train", "valid")}
     model, _ = adapted(spec, str(base), len(rows["train"]))
     marks: dict[str, tuple[float, float]] = {}
     course = Course(
@@ -141,7 +143,7 @@ def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
     from mlx_lm.tuner.callbacks import TrainingCallback
     from mlx_lm.tuner.datasets import load_dataset
 
-    from punie_build.trainer import resident
+    from punie_build.training.loop.process import resident
 
     iters = ROWS // BATCH
     more = {
@@ -181,10 +183,10 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
     import numpy as np
     from mlx import nn
 
-    from punie_build.adapting import adapted
-    from punie_build.course import Course
+    from punie_build.training.loop.lora import adapted
+    from punie_build.training.loop.trainer import Course
 
-    rows = {side: tokenfiles.load(data / f"{mask}/{side}.safetensors") for side in ("train", "valid")}
+    rows = {side: token_file.load(data / f"{mask}/{side}.safetensors") for side in ("train", "valid")}
     spec = Adapter(
         base="b",
         data="d",
@@ -202,7 +204,7 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
     course.train()
     model.eval()
     course.picked.places = mx.arange(1)
-    every, last = (tokenfiles.load(data / f"{name}/valid.safetensors") for name in ("assistant", "last"))
+    every, last = (token_file.load(data / f"{name}/valid.safetensors") for name in ("assistant", "last"))
     nats = {"earlier": [0.0, 0.0], "last": [0.0, 0.0]}
     ends = {int(line): last.row(index)[1] for index, line in enumerate(last.lines)}  # not of rows whose end was cut off
     for index, line in enumerate(every.lines):
@@ -242,7 +244,7 @@ def speed(bases: dict[str, Path], data: dict[str, Path], fast: dict[str, str], r
         "| base, data | arm | useful tokens/s | per CPU second | ratio: wall, CPU | MB | checkpoints |\n|---|---|---|---|---|---|---|"
     )
     for (name, base), (kind, folder) in ((b, d) for b in bases.items() for d in data.items()):
-        useful = sum(tokenfiles.load(folder / "tokens/train.safetensors").lengths)
+        useful = sum(token_file.load(folder / "tokens/train.safetensors").lengths)
         child("theirs", base, folder, "", compiled)  # what it compiles is kept by mlx
         runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
         for _ in range(rounds):

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build import build, digests, layout, locks, states, tokenfiles, training
-from punie_build.answers import Proof
-from punie_build.build import Made, Work
-from punie_build.checks import Answer, Asked
-from punie_build.graph import Task, tasks
-from punie_build.loading import load
-from punie_build.locks import Lock
+from punie_build.artifacts.graph import Task, tasks
+from punie_build.artifacts.steps import steps
+from punie_build.engine import build, state
+from punie_build.engine.build import Made, Work
+from punie_build.evaluation.checks.union import Answer, Asked
+from punie_build.evaluation.conversation import Proof
 from punie_build.preflight.finding import Finding
-from punie_build.steps import steps
-from punie_build.tokens import Tokens
+from punie_build.recipes.loader import load
+from punie_build.storage import digests, locks, paths
+from punie_build.storage.locks import Lock
+from punie_build.training import launch, token_file
+from punie_build.training.tokenization import Tokens
 
 RECIPE = """
 [dataset.sample]
@@ -77,7 +79,7 @@ def tokens(work: Work) -> Made:
     stats = {}
     for side in ("train", "valid"):
         lines = (work.root / work.task.inputs[0] / f"{side}.jsonl").read_bytes().splitlines()
-        writer = tokenfiles.Writer()
+        writer = token_file.Writer()
         for number, line in enumerate(lines, 1):
             size = len(line) // 5
             writer.add(number, Tokens(tuple(range(size)), tuple(k % 3 == 0 for k in range(size))))
@@ -136,7 +138,7 @@ def adapter(work: Work) -> Made:
     (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
-    return Made("adapter", training.numbers(work.out))
+    return Made("adapter", launch.numbers(work.out))
 
 
 def model(work: Work) -> Made:
@@ -226,9 +228,9 @@ PLAYED = {
 
 def play(root: Path, task: Task, step: build.Step) -> None:
     """Make a target without the stage layer, which would wait until nobody else on this machine trains."""
-    out, facts = root / task.target, states.facts(root, task)
+    out, facts = root / task.target, state.facts(root, task)
     out.mkdir(parents=True, exist_ok=True)
-    metrics = step(Work(root=root, task=task, out=out, logs=root / layout.logs(task.target))).metrics
+    metrics = step(Work(root=root, task=task, out=out, logs=root / paths.logs(task.target))).metrics
     outputs = digests.of_target(out, task.target)
     lock = Lock(key=facts.key, facts=facts, outputs=outputs, metrics=metrics, seconds=PLAYED[task.kind])
-    locks.write(root / layout.lock(task.target), lock)
+    locks.write(root / paths.lock(task.target), lock)

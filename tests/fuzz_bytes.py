@@ -16,17 +16,18 @@ from fuzz_cases import FILTERS, MAPS
 from fuzz_laws import explained, forwarded, must, readable, told
 from fuzz_rows import PIECES
 
-from punie_build import dialects, readers
-from punie_build.calls_in_text import Around, read
+from punie_build.data.dialects import normalize
+from punie_build.data.example import parse
+from punie_build.data.filters.union import MaxTokens, MinTokens, Scored, Whole
+from punie_build.data.ingest import chat
+from punie_build.data.readers import records
+from punie_build.data.readers.compression import DamagedError
+from punie_build.data.tool_call_markup import Around, read
 from punie_build.errors import PunieError
-from punie_build.examples import parse
-from punie_build.filters import MaxTokens, MinTokens, Scored, Whole
-from punie_build.gathering import chat
-from punie_build.readers.packing import DamagedError
 
 UNPACKED = ("jsonl", "json", "csv", "tsv")
 WAYS = (*UNPACKED, "gz", "zst", "row", "row", "row", "text", "text", "text")  # twice and thrice: more goes there
-DIALECTS = ("auto", *dialects.NAMES)
+DIALECTS = ("auto", *normalize.NAMES)
 GLAIVE = '<functioncall> {"name": "f", "arguments": \'{}\'}'
 QUICK = [kind.predicate() for kind in FILTERS if not isinstance(kind, Whole | Scored | MaxTokens | MinTokens)]
 TOOLS = {"f": {"a": {"type": "string"}, "n": {"type": ["integer", "null"]}}}
@@ -53,7 +54,7 @@ def _row(record: bytes | dict[str, object], dialect: str) -> str:
     if isinstance(record, bytes):
         forwarded(record, row, dialect)
     with suppress(ValueError):  # what parses may be of no dialect
-        dialects.detect(msgspec.json.decode(row.line))
+        normalize.detect(msgspec.json.decode(row.line))
     for keep in QUICK:
         must(keep(row.example) is keep(row.example), "a filter says the same each time", row.line)
     for rewrite in (kind for kind in MAPS if kind.concerns(row.line)):
@@ -80,13 +81,13 @@ def _file(form: str, content: bytes, dialect: str) -> str:
     """A file, in pieces of 7 bytes: how it is cut must not matter."""
     try:
         if form in ("gz", "zst"):
-            whole = b"".join(readers.unpacked(iter([content]), form))
+            whole = b"".join(records.unpacked(iter([content]), form))
             must(form != "gz" or gzip.decompress(content) == whole, "gzip is what the standard library says", content)
-            must(b"".join(readers.unpacked(_cut(content), form)) == whole, "how a file is cut does not matter", content)
+            must(b"".join(records.unpacked(_cut(content), form)) == whole, "how a file is cut does not matter", content)
             return "rows"
-        found = list(readers.FORMATS[form](Path(f"a.{form}"), iter([content])))
+        found = list(records.FORMATS[form](Path(f"a.{form}"), iter([content])))
         must(
-            found == list(readers.FORMATS[form](Path(f"a.{form}"), _cut(content))),
+            found == list(records.FORMATS[form](Path(f"a.{form}"), _cut(content))),
             "how a file is cut does not matter",
             content,
         )

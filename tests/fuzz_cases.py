@@ -15,13 +15,15 @@ from fuzz_laws import Case
 from fuzz_rows import CHAT, KEYS, TOOL, junk, rows, words
 from hypothesis import strategies as st
 
-from punie_build import filters, maps, readers
-from punie_build.dialects import NAMES
+from punie_build.data import transforms
+from punie_build.data.dialects.normalize import NAMES
+from punie_build.data.filters import union as filters
+from punie_build.data.readers import records
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
 FORMATS = [
     form
-    for form in readers.FORMATS
+    for form in records.FORMATS
     if (HAS["pyarrow"] or form != "parquet") and (HAS["zstandard"] or not form.endswith(".zst"))
 ]
 
@@ -154,7 +156,7 @@ def kinds(union: Any) -> list[Any]:
     return [msgspec.convert({"type": tag, **said}, kind) for tag, kind in tags for said in SETTINGS.get(tag, [{}])]
 
 
-FILTERS, MAPS = kinds(filters.AnyFilter), kinds(maps.AnyMap)
+FILTERS, MAPS = kinds(filters.AnyFilter), kinds(transforms.AnyMap)
 
 
 @st.composite

@@ -19,15 +19,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build import data_steps, dialects, layout
+from punie_build.data import pipeline
+from punie_build.data.dialects import normalize
+from punie_build.data.example import SPLITS, Row, parse
+from punie_build.data.filters.union import AnyFilter, Context
+from punie_build.data.ingest import Unreadable, chat, gather
+from punie_build.data.sources import Local, as_chat
+from punie_build.data.split import Split
+from punie_build.data.transforms import AnyMap
 from punie_build.errors import PunieError
-from punie_build.examples import SPLITS, Row, parse
-from punie_build.filters import AnyFilter, Context
-from punie_build.gathering import Unreadable, chat, gather
-from punie_build.maps import AnyMap
-from punie_build.recipe import Dataset, Stage
-from punie_build.sources import Local, as_chat
-from punie_build.splitting import Split
+from punie_build.recipes.recipe import Dataset, Stage
+from punie_build.storage import paths
 
 SECONDS = 5  # for one case: more is a hang
 TOLD = re.compile(r"[^\n]+?: [^\n]+ - [^\n]+")  # where: what - what to do
@@ -35,7 +37,7 @@ MORE = re.compile(r"\.\.\. and \d+ more such lines")
 SIDES = tuple(f"{split}.jsonl" for split in SPLITS)
 LINES = ("jsonl", "ndjson")
 SUITES = {"fuzz": ("Look at a", "what does the function of this file return when nothing is found")}
-CONTEXT = Context(suites=SUITES, bases={"nano": layout.nano()})
+CONTEXT = Context(suites=SUITES, bases={"nano": paths.nano()})
 
 
 class Case(Struct, frozen=True):
@@ -135,14 +137,14 @@ def forwarded(line: bytes, row: Row, dialect: str) -> None:
     """A row has the bytes of its line, unless its dialect had to be normalised."""
     if row.line != line:
         record = msgspec.json.decode(line)
-        must(dialects.normalise(as_chat(record), dialect) != record, "what is chat keeps its bytes", (line, row.line))
+        must(normalize.normalise(as_chat(record), dialect) != record, "what is chat keeps its bytes", (line, row.line))
 
 
 def readable(row: Row, dialect: str) -> None:
     """A row is strict JSON on one line, and what is normalised once is normal."""
     must(b"\n" not in row.line, "a row is one line", row.line)
     strict(row.line)
-    again = dialect if dialect in ("auto", *dialects.MARKUPS) else "messages"
+    again = dialect if dialect in ("auto", *normalize.MARKUPS) else "messages"
     must(parse(row.line) == row, "a row parses again", row.line)
     must(chat(row.line, again).line == row.line, "normalising twice is normalising once", (again, row.line))
 
@@ -172,7 +174,7 @@ def _made(folder: Path, case: Case, rows: list[Row], seen: int) -> Path | None:
     split = Split(valid=0.2, test=0.2, group_by=("prompt",))
     spec = Dataset(source=Local(path=f"raw/{case.name}"), dialect=case.dialect, unreadable="drop", split=split)
     try:
-        made = data_steps.dataset("fuzz", spec, folder, out).total
+        made = pipeline.dataset("fuzz", spec, folder, out).total
     except PunieError as error:
         told(error)
         must(not rows, "a dataset is refused only where no row is left", str(error))
@@ -211,7 +213,7 @@ def _stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
     """The files of a stage, or what it is refused for."""
     out.mkdir()
     try:
-        data_steps.stage("fuzz", spec, source, out, CONTEXT)
+        pipeline.stage("fuzz", spec, source, out, CONTEXT)
     except PunieError as error:
         told(error)
         return str(error)
@@ -220,7 +222,7 @@ def _stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
 
 def _forwarded(case: Case, split: str, came: list[bytes], out: Path) -> None:
     """The laws for one split of a stage, whose files are in `out`; `came` are the rows of its source."""
-    stats = data_steps.stats(out)
+    stats = pipeline.stats(out)
     counts, kept = stats.splits[split], _lines(out / f"{split}.jsonl")
     dropped = [strict(line) for line in _lines(out / "dropped.jsonl")]
     lost = Counter(record["reason"] for record in dropped if record["split"] == split)

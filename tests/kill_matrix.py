@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from punie_build import digests, layout, locks
+from punie_build.storage import digests, locks, paths
 
 ROOT = Path(__file__).parent.parent
 SUITE = """
@@ -89,7 +89,7 @@ def build(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def made(place: Path) -> dict[str, bytes]:
     """Every file of every target; locks hold how long it took, so they are left out."""
-    tops = dict.fromkeys(layout.FOLDERS.values())
+    tops = dict.fromkeys(paths.FOLDERS.values())
     found = (path for top in tops for path in (place / top).glob("*/*"))
     return {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
 
@@ -99,7 +99,7 @@ def wrong(place: Path, right: dict[str, bytes]) -> list[str]:
     found = []
     for path in locks.present(place):
         lock = locks.read(path)
-        target = path.relative_to(place).as_posix().removesuffix(layout.LOCK)
+        target = path.relative_to(place).as_posix().removesuffix(paths.LOCK)
         if lock is None:
             found.append(f"{target}: torn lock")
         elif (place / target).is_dir() and digests.of_target(place / target, target) == lock.outputs:
@@ -135,16 +135,14 @@ def orphans(place: Path, patience: float = 10.0) -> list[str]:
 
 def again(place: Path) -> None:
     """Nothing was ever built here."""
-    for top in dict.fromkeys(layout.FOLDERS.values()):
+    for top in dict.fromkeys(paths.FOLDERS.values()):
         shutil.rmtree(place / top, ignore_errors=True)
-    shutil.rmtree(place / layout.STATE / "store", ignore_errors=True)
+    shutil.rmtree(place / paths.STATE / "store", ignore_errors=True)
 
 
 def phase(place: Path) -> str:
     """What the build was doing, by what it left in the staging folder."""
-    left = [
-        path.relative_to(place / layout.STATE / "staging") for path in (place / layout.STATE / "staging").glob("*/*")
-    ]
+    left = [path.relative_to(place / paths.STATE / "staging") for path in (place / paths.STATE / "staging").glob("*/*")]
     kinds = {"data": "data", "adapters": "training", "reports": "serving or reporting"}
     return kinds.get(left[0].parts[0], "other") if left else "between tasks, publishing or deciding"
 

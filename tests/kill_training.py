@@ -23,7 +23,7 @@ from pathlib import Path
 
 from kill_matrix import build, orphans, project
 
-from punie_build import layout
+from punie_build.storage import paths
 
 DATA = '[dataset.sample]\nsource = { type = "sample", max_examples = 60 }\n'
 COMMON = '\n[adapter.a]\nbase = "nano"\ndata = "sample"\nbatch_size = 2\nmax_seq_length = 256\nsave_every = 2\n'
@@ -42,15 +42,15 @@ def adapter(place: Path) -> dict[str, bytes]:
 
 def forget(place: Path) -> None:
     """No adapter was ever trained here; the data and its tokens stay."""
-    for folder in ("adapters", f"{layout.STATE}/store", f"{layout.STATE}/training", f"{layout.STATE}/staging"):
+    for folder in ("adapters", f"{paths.STATE}/store", f"{paths.STATE}/training", f"{paths.STATE}/staging"):
         shutil.rmtree(place / folder, ignore_errors=True)
 
 
 def where(place: Path) -> str:
     """What was killed."""
-    (place / layout.logs("adapters/a")).mkdir(parents=True, exist_ok=True)
+    (place / paths.logs("adapters/a")).mkdir(parents=True, exist_ok=True)
     with suppress(OSError, ValueError):
-        at = json.loads((place / layout.logs("adapters/a") / "progress.json").read_text())["iteration"]
+        at = json.loads((place / paths.logs("adapters/a") / "progress.json").read_text())["iteration"]
         return "while it trained" if at else "before its first batch"
     return "before its first batch"
 

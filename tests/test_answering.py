@@ -8,17 +8,18 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from punie_build import answering, evaluating, layout, suite_files
-from punie_build.answered import Answered
-from punie_build.answering import Job
-from punie_build.answers import Said, Talk
-from punie_build.asking import MOST
-from punie_build.checks import Answer, Latency, NoCall
 from punie_build.errors import IdentityError, ServerError
-from punie_build.evals import Asking, Eval, Sampling, SuiteFile
-from punie_build.serving import Served, Warm
-from punie_build.suites import TURNS, Case, Suite
-from punie_build.testing import ODD, PROSE
+from punie_build.evaluation import runner, scores, suite_file
+from punie_build.evaluation.checks.union import Answer, Latency, NoCall
+from punie_build.evaluation.client import MOST
+from punie_build.evaluation.conversation import Said, Talk
+from punie_build.evaluation.response_cache import Answered
+from punie_build.evaluation.runner import Job
+from punie_build.evaluation.server import Served, Warm
+from punie_build.evaluation.spec import Asking, Eval, Sampling, SuiteFile
+from punie_build.evaluation.suite import TURNS, Case, Suite
+from punie_build.storage import paths
+from punie_build.testing.fakes import ODD, PROSE
 
 SPEC = Asking(arm="fake", suite="s", max_tokens=20, timeout=1.0, concurrency=4)
 
@@ -33,7 +34,7 @@ class Project:
 
     def __init__(self, root: Path, voice: str = "echo") -> None:
         self.root, self.warm, self.said = root, Warm(), []
-        self.served = Served(model=layout.nano(), program=("punie_build.testing", voice))
+        self.served = Served(model=paths.nano(), program=("punie_build.testing.fakes", voice))
         self.out = root / "out"
         self.out.mkdir(exist_ok=True)
 
@@ -45,13 +46,13 @@ class Project:
 
     @property
     def book(self) -> Answered:
-        return Answered(self.root / layout.answered(self.job(suite("x")).identity))
+        return Answered(self.root / paths.answered(self.job(suite("x")).identity))
 
     def ask(self, *prompts: str, **more) -> tuple[list[Answer], int]:
         job = self.job(suite(*prompts), **more)
         if self.book.canaries is None:
             self.book.prove(HELLO, HELLO)
-        _, put = answering.answer(job, self.warm, self.out)
+        _, put = runner.answer(job, self.warm, self.out)
         lines = (self.out / "answers.jsonl").read_bytes()
         return msgspec.json.Decoder(Answer).decode_lines(lines), put
 
@@ -59,7 +60,7 @@ class Project:
 def hello() -> list[list[tuple[int, float]]]:
     from tokenizers import Tokenizer
 
-    ids = Tokenizer.from_file(str(layout.nano() / "tokenizer.json")).encode("hello").ids
+    ids = Tokenizer.from_file(str(paths.nano() / "tokenizer.json")).encode("hello").ids
     return [[(token, -0.5) for token in ids]] * 3
 
 
@@ -80,10 +81,10 @@ def test_a_second_run_asks_nothing_and_a_new_case_asks_one(project):
     assert put == 2
     first = (project.out / "answers.jsonl").read_bytes()
     project.warm.rest()
-    project.served = Served(model=layout.nano(), program=("punie_build.nobody",))  # nobody to ask
+    project.served = Served(model=paths.nano(), program=("punie_build.nobody",))  # nobody to ask
     assert project.ask("a", "b") == (answers, 0)
     assert (project.out / "answers.jsonl").read_bytes() == first
-    project.served = Served(model=layout.nano(), program=("punie_build.testing", "echo"))
+    project.served = Served(model=paths.nano(), program=("punie_build.testing.fakes", "echo"))
     assert project.ask("a", "b", "c")[1] == 1
     with pytest.raises(
         IdentityError, match="other weights answered"
@@ -206,10 +207,10 @@ def test_how_long_it_took_is_told_only_where_a_check_asks_for_it(project):
     assert project.ask("a")[0][0].seconds is None
     slow = suite("a")
     slow = structs.replace(slow, case=(structs.replace(slow.case[0], checks=(Latency(max=60.0),)),))
-    _, put = answering.answer(project.job(slow), project.warm, project.out)
+    _, put = runner.answer(project.job(slow), project.warm, project.out)
     assert put == 0, "it was measured when it was asked"
-    assert 0 < evaluating.answers(project.out)["c0"].seconds < 60
-    assert evaluating.evaluate(Eval(arm="fake", suite="s"), slow, project.out, project.out).passed == 1
+    assert 0 < scores.answers(project.out)["c0"].seconds < 60
+    assert scores.evaluate(Eval(arm="fake", suite="s"), slow, project.out, project.out).passed == 1
 
 
 def test_a_torn_line_is_passed_over_and_the_next_one_is_whole(tmp_path):
@@ -229,17 +230,17 @@ def test_a_torn_line_is_passed_over_and_the_next_one_is_whole(tmp_path):
 
 @pytest.mark.parametrize("voice", ["empty", "prose"])
 def test_who_says_nothing_or_only_talks_passes_next_to_nothing_where_calls_are_asked_for(tmp_path, voice):
-    whole, _ = suite_files.read(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
+    whole, _ = suite_file.read(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
     asked = msgspec.structs.replace(
         whole, case=tuple(case for case in whole.case if not isinstance(case.checks[0], NoCall))
     )
     project = Project(tmp_path, voice)
     project.book.prove(HELLO, HELLO)
     try:
-        answering.answer(project.job(asked), project.warm, project.out)
+        runner.answer(project.job(asked), project.warm, project.out)
     finally:
         project.warm.rest()
-    found = evaluating.evaluate(Eval(arm="fake", suite="s"), asked, project.out, project.out)
+    found = scores.evaluate(Eval(arm="fake", suite="s"), asked, project.out, project.out)
     assert found.passed <= 0.02 * len(found.cases)
-    given = evaluating.answers(project.out)
+    given = scores.answers(project.out)
     assert {answer.content for answer in given.values()} == {PROSE if voice == "prose" else ""}

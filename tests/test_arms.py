@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from punie_build import layout
-from punie_build.commands.arms import find
+from punie_build.cli.evaluate import find
 from punie_build.errors import UseError
+from punie_build.storage import paths
 
 COMMAND = [sys.executable, "-c", "from punie_build.cli import main; main()"]
 SUITE = """
@@ -68,6 +68,6 @@ def test_who_is_not_there_is_told_with_who_is(tmp_path, recipes):
         find(root, "nanno", None)
     with pytest.raises(UseError, match=r"x: no adapter there, adapters.safetensors, adapter_config.json missing"):
         find(root, "nano", "x")
-    assert find(root, "nano", None).model == layout.nano()
-    os.symlink(layout.nano(), root / "copy")
+    assert find(root, "nano", None).model == paths.nano()
+    os.symlink(paths.nano(), root / "copy")
     assert find(root, "copy", None).model == root / "copy"

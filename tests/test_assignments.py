@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import assignments, build, data_steps, states
+from punie_build.artifacts.graph import tasks
+from punie_build.artifacts.steps import steps
+from punie_build.data import pipeline, split_lock
+from punie_build.data.example import Example, Message
+from punie_build.data.split import BETWEEN, Split, assigned, leaks, sides
+from punie_build.engine import build, state
 from punie_build.errors import DataError
-from punie_build.examples import Example, Message
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.splitting import BETWEEN, Split, assigned, leaks, sides
-from punie_build.steps import steps
+from punie_build.recipes.loader import load
 
 SPLIT = Split(valid=0.3, test=0.1)
 
@@ -83,22 +84,22 @@ def test_a_row_that_joins_two_sides_is_between():
 
 def test_it_is_read_as_it_was_written_and_for_other_shares_not_at_all(tmp_path):
     path = tmp_path / "x.splits.lock"
-    assert assignments.read(path, SPLIT) == {}
-    assignments.write(path, SPLIT, {"bb": "valid", "aa": "train"})
+    assert split_lock.read(path, SPLIT) == {}
+    split_lock.write(path, SPLIT, {"bb": "valid", "aa": "train"})
     assert path.read_text().splitlines()[1:] == ["aa train", "bb valid"]
-    assert assignments.read(path, SPLIT) == {"aa": "train", "bb": "valid"}
-    assert assignments.read(path, Split(valid=0.2)) == {}
+    assert split_lock.read(path, SPLIT) == {"aa": "train", "bb": "valid"}
+    assert split_lock.read(path, Split(valid=0.2)) == {}
 
 
 def test_lines_that_say_nothing_are_named(tmp_path):
     path = tmp_path / "x.splits.lock"
-    assignments.write(path, SPLIT, {"aa": "train"})
+    split_lock.write(path, SPLIT, {"aa": "train"})
     path.write_text(path.read_text() + "<<<<<<< HEAD\nbb nowhere\n")
     with pytest.raises(DataError, match=r"x\.splits\.lock:3: .* - restore it from git(.|\n)*lock:4: "):
-        assignments.read(path, SPLIT)
+        split_lock.read(path, SPLIT)
     path.write_bytes(b"\xff")
     with pytest.raises(DataError, match="not what was written"):
-        assignments.read(path, SPLIT)
+        split_lock.read(path, SPLIT)
 
 
 RECIPE = '[dataset.d]\nsource = { type = "local", path = "raw" }\nsplit = { valid = 0.3 }\n'
@@ -123,7 +124,7 @@ def test_a_build_keeps_it_beside_the_target_and_is_current_afterwards(tmp_path):
 
     place = tmp_path / "data" / "d.splits.lock"
     assert made().how == "ran"
-    assert states.state(tmp_path, task) == "current"
+    assert state.state(tmp_path, task) == "current"
     assert made().how == "current"
     before = place.read_text()
     assert len(before.splitlines()) == 41
@@ -132,12 +133,12 @@ def test_a_build_keeps_it_beside_the_target_and_is_current_afterwards(tmp_path):
     assert set(before.splitlines()) < set(place.read_text().splitlines())
     # an edited line is a wish: the group moves, and stays there
     group = next(line for line in place.read_text().splitlines() if line.endswith(" train"))
-    valid = data_steps.stats(tmp_path / "data/d").splits["valid"].kept
+    valid = pipeline.stats(tmp_path / "data/d").splits["valid"].kept
     place.write_text(place.read_text().replace(group, group.replace("train", "valid")))
-    assert states.state(tmp_path, task) == "stale"
+    assert state.state(tmp_path, task) == "stale"
     assert made().how == "ran"
-    assert data_steps.stats(tmp_path / "data/d").splits["valid"].kept == valid + 1
-    assert states.state(tmp_path, task) == "current"
+    assert pipeline.stats(tmp_path / "data/d").splits["valid"].kept == valid + 1
+    assert state.state(tmp_path, task) == "current"
 
 
 def test_a_split_may_do_without(tmp_path):

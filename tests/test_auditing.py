@@ -3,9 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from punie_build import dialects
-from punie_build.auditing import LOOKS, Finding, Seen, audit, taken
-from punie_build.examples import Example, Function, Message, ToolCall
+from punie_build.data.audit import LOOKS, Finding, Seen, audit, taken
+from punie_build.data.dialects import normalize
+from punie_build.data.example import Example, Function, Message, ToolCall
 
 
 def chat(*texts: str, roles: str = "user assistant") -> Example:
@@ -93,7 +93,7 @@ RECORDS = [
 @pytest.mark.parametrize(("record", "said"), RECORDS)
 def test_markers_that_reading_takes_away_are_known_by_the_record(record: dict, said: str):
     """Those a row still has are in its text; those of a key that is nobody's text are none."""
-    row = dialects.normalise(record)
+    row = normalize.normalise(record)
     words = taken(record, row)
     assert words.startswith(said)
     assert bool(words) == bool(said)

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from punie_build.authored import conversations
-from punie_build.checks import Answer, judge
-from punie_build.editor_tools import TOOLS
-from punie_build.loading import load
-from punie_build.samples import sample
-from punie_build.suites import oracle
+from punie_build.data.synthetic.editor_tools import TOOLS
+from punie_build.data.synthetic.generator import sample
+from punie_build.data.synthetic.hand_authored import conversations
+from punie_build.evaluation.checks.union import Answer, judge
+from punie_build.evaluation.suite import oracle
+from punie_build.recipes.loader import load
 
 PYTHON_TYPES = {"string": str, "integer": int}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from punie_build import bases, layout
-from punie_build.adapters import Base
-from punie_build.testing import COMMIT, FakeHub
+from punie_build.models import locate as bases
+from punie_build.storage import paths
+from punie_build.testing.fakes import COMMIT, FakeHub
+from punie_build.training.spec import Base
 
-LOCATE = "import sys; from pathlib import Path; from punie_build.adapters import Base; from punie_build.bases import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
+LOCATE = "import sys; from pathlib import Path; from punie_build.training.spec import Base; from punie_build.models.locate import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
 
 
 def locate(hub: str, home: Path, revision: str = COMMIT) -> str:
@@ -31,7 +32,7 @@ def locate(hub: str, home: Path, revision: str = COMMIT) -> str:
 
 @pytest.fixture
 def repo(tmp_path) -> Path:
-    return Path(shutil.copytree(layout.nano(), tmp_path / "repo", ignore=shutil.ignore_patterns("__pycache__")))
+    return Path(shutil.copytree(paths.nano(), tmp_path / "repo", ignore=shutil.ignore_patterns("__pycache__")))
 
 
 def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.batching import Order, coverage, padded
+from punie_build.training.batch_sampler import Order, coverage, padded
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=300)
 WAYS = ("bucket", "tokens", "pack", "file")

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import build, layout, locks, states
-from punie_build.build import ChangedError, Made, Work
-from punie_build.graph import Task
-from punie_build.spec import Spec
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, state
+from punie_build.engine.build import ChangedError, Made, Work
+from punie_build.schema.spec import Spec
+from punie_build.storage import locks, paths
 
 
 def task(**config: object) -> Task:
@@ -38,13 +39,13 @@ class Step:
 
 def test_a_target_is_made_once_and_only_again_when_something_it_is_made_from_changes(root):
     step = Step()
-    assert states.state(root, task(a=1)) == "absent"
+    assert state.state(root, task(a=1)) == "absent"
     assert build.build(root, task(a=1), step).said == "made"
-    assert states.state(root, task(a=1)) == "current"
+    assert state.state(root, task(a=1)) == "current"
     assert build.build(root, task(a=1), step).how == "current"
-    assert states.state(root, task(a=2)) == "stale"
+    assert state.state(root, task(a=2)) == "stale"
     (root / "data/in/train.jsonl").write_text("two\n")
-    assert states.state(root, task(a=1)) == "stale"
+    assert state.state(root, task(a=1)) == "stale"
     assert build.build(root, task(a=1), step).said == "made"
     assert step.runs == 2
     assert (root / "data/s/train.jsonl").read_text() == "TWO\n"
@@ -53,7 +54,7 @@ def test_a_target_is_made_once_and_only_again_when_something_it_is_made_from_cha
 def test_an_edited_target_is_noticed_and_made_again(root):
     build.build(root, task(), Step())
     (root / "data/s/train.jsonl").write_text("mine")
-    assert states.state(root, task()) == "edited"
+    assert state.state(root, task()) == "edited"
     build.build(root, task(), Step())
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
@@ -61,24 +62,24 @@ def test_an_edited_target_is_noticed_and_made_again(root):
 def test_touching_an_input_changes_nothing(root):
     build.build(root, task(), Step())
     (root / "data/in/train.jsonl").write_text("one\n")
-    assert states.state(root, task()) == "current"
+    assert state.state(root, task()) == "current"
 
 
 def test_going_back_to_an_earlier_recipe_restores_it(root):
     step = Step()
     build.build(root, task(a=1), step)
-    first = (root / layout.lock("data/s")).read_bytes()
+    first = (root / paths.lock("data/s")).read_bytes()
     build.build(root, task(a=2), step)
     assert build.build(root, task(a=1), step).how == "restored"
     assert step.runs == 2
-    assert states.state(root, task(a=1)) == "current"
-    assert (root / layout.lock("data/s")).read_bytes() == first
+    assert state.state(root, task(a=1)) == "current"
+    assert (root / paths.lock("data/s")).read_bytes() == first
 
 
 def test_a_rotten_blob_is_found_and_made_again(root):
     step = Step()
     build.build(root, task(a=1), step)
-    for blob in (root / layout.STATE / "store" / "blobs").glob("*/*"):
+    for blob in (root / paths.STATE / "store" / "blobs").glob("*/*"):
         blob.write_text("rot")
     (root / "data/s/train.jsonl").write_text("edited")
     assert build.build(root, task(a=1), step).said == "made"
@@ -129,8 +130,8 @@ def test_a_failed_step_leaves_the_old_target(root):
     with pytest.raises(OSError, match="disk full"):
         build.build(root, task(a=2), fails)
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
-    assert states.state(root, task(a=1)) == "current"
-    assert states.state(root, task(a=2)) == "stale"
+    assert state.state(root, task(a=1)) == "current"
+    assert state.state(root, task(a=2)) == "stale"
 
 
 def test_an_input_that_changes_while_the_step_runs_is_not_recorded(root):
@@ -141,7 +142,7 @@ def test_an_input_that_changes_while_the_step_runs_is_not_recorded(root):
 
     with pytest.raises(ChangedError, match="an input changed"):
         build.build(root, task(), slow)
-    assert states.state(root, task()) == "absent"
+    assert state.state(root, task()) == "absent"
 
 
 def test_of_two_builds_at_once_one_runs_and_the_other_finds_it_done(root):
@@ -162,26 +163,26 @@ def test_of_two_builds_at_once_one_runs_and_the_other_finds_it_done(root):
 
 def test_the_lock_holds_no_path_of_this_machine(root):
     build.build(root, task(a=1), Step())
-    text = (root / layout.lock("data/s")).read_text()
+    text = (root / paths.lock("data/s")).read_text()
     assert str(root) not in text
-    lock = locks.read(root / layout.lock("data/s"))
+    lock = locks.read(root / paths.lock("data/s"))
     assert lock.key == lock.facts.key
     assert lock.facts.recipe == {"a": 1}
 
 
 def test_a_torn_lock_counts_as_never_made(root):
     build.build(root, task(), Step())
-    path = root / layout.lock("data/s")
+    path = root / paths.lock("data/s")
     path.write_text(path.read_text()[:50])
-    assert states.state(root, task()) == "absent"
+    assert state.state(root, task()) == "absent"
 
 
 def test_clean_removes_the_target_and_the_next_build_restores_it(root):
     step = Step()
     build.build(root, task(), step)
-    states.clean(root, task())
+    state.clean(root, task())
     assert not (root / "data/s").exists()
-    assert states.state(root, task()) == "absent"
+    assert state.state(root, task()) == "absent"
     assert build.build(root, task(), step).how == "restored"
     assert step.runs == 1
 
@@ -189,11 +190,11 @@ def test_clean_removes_the_target_and_the_next_build_restores_it(root):
 def test_what_is_forgotten_is_made_again_and_not_restored(root):
     step = Step()
     build.build(root, task(), step)
-    states.forget(root, task())
-    assert states.state(root, task()) == "forgotten"
+    state.forget(root, task())
+    assert state.state(root, task()) == "forgotten"
     outcome = build.build(root, task(), step)
     assert (outcome.how, outcome.reasons) == ("ran", ("it was forgotten",))
-    assert states.state(root, task()) == "current"
+    assert state.state(root, task()) == "current"
     assert build.build(root, task(), step, again=True).how == "ran"
     assert step.runs == 3
 
@@ -205,7 +206,7 @@ def test_a_failed_step_leaves_no_staging_behind(root):
 
     with pytest.raises(OSError, match="no space"):
         build.build(root, task(), fails)
-    assert not list((root / layout.STATE / "staging").rglob("big"))
+    assert not list((root / paths.STATE / "staging").rglob("big"))
 
 
 def test_an_input_is_what_the_step_reads_of_it(root):
@@ -213,20 +214,20 @@ def test_an_input_is_what_the_step_reads_of_it(root):
     reader = msgspec.structs.replace(task(), reads=("train.jsonl",))
     build.build(root, reader, Step())
     (root / "data/in/stats.json").write_text("{}")
-    assert states.state(root, reader) == "current"
-    assert states.state(root, task()) == "stale"
+    assert state.state(root, reader) == "current"
+    assert state.state(root, task()) == "stale"
 
 
 def test_the_reasons_of_a_build_are_told_value_by_value_and_logged(root):
     build.build(root, task(a=1), Step())
     outcome = build.build(root, task(a=2), Step())
     assert outcome.reasons == ("recipe.a: 1 -> 2",)
-    assert "because recipe.a: 1 -> 2" in (root / layout.logs("data/s") / "build.log").read_text()
+    assert "because recipe.a: 1 -> 2" in (root / paths.logs("data/s") / "build.log").read_text()
 
 
 def test_a_lock_holds_the_metrics_and_a_lock_that_lies_is_none(root):
     build.build(root, task(a=1), Step())
-    path = root / layout.lock("data/s")
+    path = root / paths.lock("data/s")
     assert locks.read(path).metrics == {"rows": 1}
     honest = path.read_text()
     path.write_text(honest.replace('"a": 1', '"a": 2'))
@@ -258,12 +259,12 @@ def test_a_field_that_recipes_did_not_have_yet_changes_nothing_while_it_has_its_
 
     before = {"knobs": {"old": 1}, "some": [{"old": 1}]}
     build.build(root, msgspec.structs.replace(task(**before), spec=Nested()), Step())
-    lock = locks.read(root / layout.lock("data/s"))
+    lock = locks.read(root / paths.lock("data/s"))
     assert lock.facts.recipe["knobs"] == {"old": 1}
-    assert states.state(root, nested()) == "current"
+    assert state.state(root, nested()) == "current"
     step = Step()
     assert build.build(root, nested(), step).how == "current"
-    states.clean(root, nested())
+    state.clean(root, nested())
     assert build.build(root, nested(), step).how == "restored"
     assert build.build(root, nested(new=6), step).reasons == ("recipe.knobs.new: (none) -> 6",)
     assert step.runs == 1

@@ -12,12 +12,14 @@ import drawing
 import pytest
 from huggingface_hub import ModelCard
 
-from punie_build import build, digests, layout, notes, states, stats, store
-from punie_build.build import Made, Work
-from punie_build.graph import Task
-from punie_build.loading import load
-from punie_build.reporting import cards, pages
-from punie_build.testing import TOKEN, FakeHub
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, card_notes, state
+from punie_build.engine.build import Made, Work
+from punie_build.evaluation import statistics
+from punie_build.recipes.loader import load
+from punie_build.reports import draw, model_card
+from punie_build.storage import digests, paths, store
+from punie_build.testing.fakes import TOKEN, FakeHub
 
 MINE = "It is meant for editors.\n\n- not for poems"
 
@@ -26,8 +28,8 @@ MINE = "It is meant for editors.\n\n- not for poems"
 def root(tmp_path_factory) -> Path:
     text = drawing.RECIPE + drawing.GRID + HUB
     root = drawing.project(tmp_path_factory.mktemp("drawn"), text)
-    project = pages.project_of(root, load(root))
-    assert [*pages.refresh(project, project.tasks)] == []
+    project = draw.project_of(root, load(root))
+    assert [*draw.refresh(project, project.tasks)] == []
     return root
 
 
@@ -55,7 +57,7 @@ def test_a_card_says_what_the_hub_asks_and_what_people_ask(root):
     passed, n = sum(case["passes"] for case in scores["cases"]), len(scores["cases"])
     assert result.metric_value == round(passed / n, 4)
     assert len(result.dataset_revision) == 64
-    low, high = stats.wilson(passed, n)
+    low, high = statistics.wilson(passed, n)
     assert f"| tool-calling | {passed} | {n} | {passed / n:.1%} | {low:.1%} to {high:.1%} |" in found.text
     assert "mlx_lm.generate --model PATH/TO/BASE --adapter-path ." in found.text
     assert "| `lora.rank` | 16 |" in found.text
@@ -69,33 +71,33 @@ def test_a_card_says_what_the_hub_asks_and_what_people_ask(root):
 
 
 def test_cards_are_in_no_digest(root):
-    project = pages.project_of(root, load(root))
-    for task in project.of(*cards.KINDS):
+    project = draw.project_of(root, load(root))
+    for task in project.of(*model_card.KINDS):
         assert (root / task.target / "README.md").exists()
         assert "README.md" not in project.lock(task).outputs
-        assert states.state(root, task) == "current"
+        assert state.state(root, task) == "current"
     with_card = digests.of_input(root, "models/small")
     (root / "models/small/README.md").unlink()
     assert digests.of_input(root, "models/small") == with_card
-    assert [*pages.refresh(project, [project.planned["model:small"].task])] == []
+    assert [*draw.refresh(project, [project.planned["model:small"].task])] == []
 
 
 def write(place: Path, words: str) -> None:
-    place.write_text(place.read_text().replace(notes.BEGIN, f"{notes.BEGIN}\n{words}"))
+    place.write_text(place.read_text().replace(card_notes.BEGIN, f"{card_notes.BEGIN}\n{words}"))
 
 
 def test_what_people_write_stays_when_a_card_is_drawn_anew(root):
     place = root / "adapters/gentle/README.md"
     write(place, MINE)
-    project = pages.project_of(root, load(root))
-    pages.draw(project, project.planned["adapter:gentle"].task)
+    project = draw.project_of(root, load(root))
+    draw.draw(project, project.planned["adapter:gentle"].task)
     once = place.read_text()
-    assert notes.of(once) == MINE
-    pages.draw(project, project.planned["adapter:gentle"].task)
+    assert card_notes.of(once) == MINE
+    draw.draw(project, project.planned["adapter:gentle"].task)
     assert place.read_text() == once
     place.write_text("---\nlicense: mit\n---\n# All my own\n")
-    pages.draw(project, project.planned["adapter:gentle"].task)
-    assert notes.of(place.read_text()) == "# All my own"
+    draw.draw(project, project.planned["adapter:gentle"].task)
+    assert card_notes.of(place.read_text()) == "# All my own"
     place.write_text(once)
 
 
@@ -113,19 +115,19 @@ def test_notes_outlive_another_adapter_a_restored_one_and_clean(tmp_path):
     build.build(tmp_path, task(1), step)
     place = tmp_path / "adapters/a/README.md"
     assert not place.exists(), "what the step wrote there is not the card"
-    place.write_text(f"{notes.DRAWN}\nvalidation loss 0.1\n{notes.framed(MINE)}")
-    assert states.state(tmp_path, task(1)) == "current"
+    place.write_text(f"{card_notes.DRAWN}\nvalidation loss 0.1\n{card_notes.framed(MINE)}")
+    assert state.state(tmp_path, task(1)) == "current"
     assert build.build(tmp_path, task(2), step).how == "ran"
-    assert place.read_text() == notes.framed(MINE), "what was said of other weights is gone"
+    assert place.read_text() == card_notes.framed(MINE), "what was said of other weights is gone"
     assert build.build(tmp_path, task(1), step).how == "restored"
-    assert notes.of(place.read_text()) == MINE
-    states.clean(tmp_path, task(1))
+    assert card_notes.of(place.read_text()) == MINE
+    state.clean(tmp_path, task(1))
     assert [path.name for path in place.parent.iterdir()] == ["README.md"]
-    assert states.state(tmp_path, task(1)) == "absent"
+    assert state.state(tmp_path, task(1)) == "absent"
     assert build.build(tmp_path, task(1), step).how == "restored"
-    assert notes.of(place.read_text()) == MINE
+    assert card_notes.of(place.read_text()) == MINE
     place.unlink()
-    states.clean(tmp_path, task(1))
+    state.clean(tmp_path, task(1))
     assert not place.parent.exists()
     assert not list(store.blob(tmp_path, "0" * 64).parent.parent.rglob("README*"))
 
@@ -153,7 +155,7 @@ def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str
 
 
 def test_publish_makes_a_folder_and_uploads_it_in_one_commit(root):
-    project = pages.project_of(root, load(root))
+    project = draw.project_of(root, load(root))
     lock = project.lock(project.planned["adapter:tuned"].task)
     with FakeHub() as hub:
         said = publish(root, "adapter:tuned", "--repo", "me/tuned", "--private", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
@@ -193,7 +195,7 @@ def test_publish_prepares_without_a_token_and_says_what_is_missing(root):
 
 def test_publish_refuses_what_is_not_what_its_recipe_gives(root):
     assert "mix is not published" in publish(root, "mix:all", "--repo", "me/x", "--dry-run", code=2)
-    mark = root / layout.forgotten("adapters/tuned")
+    mark = root / paths.forgotten("adapters/tuned")
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
     try:

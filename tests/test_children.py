@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.children import Child
+from punie_build.runtime.child import Child
 
 
 def alive(pid: int) -> bool:
@@ -67,7 +67,7 @@ def test_a_child_and_its_children_die_when_the_parent_is_killed(tmp_path, module
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "print(os.getpid(), p.pid, flush=True)\ntime.sleep(60)\n"
     )
-    parent = "import sys, time; from pathlib import Path; from punie_build.children import Child\nwith Child('grandchild_module', [], Path(sys.argv[1])): time.sleep(60)"
+    parent = "import sys, time; from pathlib import Path; from punie_build.runtime.child import Child\nwith Child('grandchild_module', [], Path(sys.argv[1])): time.sleep(60)"
     log = tmp_path / "a.log"
     process = subprocess.Popen([sys.executable, "-c", parent, str(log)])
     assert until(lambda: log.exists() and len(log.read_text().split()) == 2)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from punie_build import build, commands, states
-from punie_build.commands import building
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.steps import steps
+from punie_build.artifacts.graph import tasks
+from punie_build.artifacts.steps import steps
+from punie_build.cli import build as building
+from punie_build.cli import registry
+from punie_build.engine import build, state
+from punie_build.recipes.loader import load
 
 RECIPE = """
 [dataset.sample]
@@ -77,8 +78,8 @@ def edit(project: Path, old: str, new: str) -> None:
 
 COMMANDS = {
     name: command
-    for module in dict.fromkeys(module for module, _ in commands.MODULES.values())
-    for name, command in import_module(f"punie_build.commands.{module}").COMMANDS.items()
+    for module in dict.fromkeys(module for module, _ in registry.MODULES.values())
+    for name, command in import_module(f"punie_build.cli.{module}").COMMANDS.items()
 }
 
 
@@ -102,10 +103,10 @@ def test_every_command_says_what_it_does(tmp_path, name):
 def test_every_command_is_found_by_its_first_word_and_every_word_has_one():
     words = {
         name.split()[0]: module
-        for module in dict.fromkeys(m for m, _ in commands.MODULES.values())
-        for name in import_module(f"punie_build.commands.{module}").COMMANDS
+        for module in dict.fromkeys(m for m, _ in registry.MODULES.values())
+        for name in import_module(f"punie_build.cli.{module}").COMMANDS
     }
-    assert words == {word: module for word, (module, _) in commands.MODULES.items()}
+    assert words == {word: module for word, (module, _) in registry.MODULES.items()}
 
 
 @pytest.mark.parametrize(
@@ -184,14 +185,14 @@ def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
         "stage:clean: not there - RESTORE",
         "stage:long: its files are not those that were made - RESTORE",
     ]
-    states.forget(project, next(task for task in tasks(load(project)) if task.label == "dataset:sample"))
+    state.forget(project, next(task for task in tasks(load(project)) if task.label == "dataset:sample"))
     assert run(project, "why", "dataset:sample", code=1).startswith("dataset:sample: forgotten - RUN, ")
     edit(project, "[stage.long]", "[stage.longer]")
     assert "stage:longer: not there - RUN\n" in run(project, "why", "stage:longer", code=1)
 
 
 def test_every_state_a_plan_may_have_is_said_in_words():
-    said = {line.split()[0] for line in str(states.__doc__).splitlines() if line.startswith("    ")}
+    said = {line.split()[0] for line in str(state.__doc__).splitlines() if line.startswith("    ")}
     assert said - {"current"} <= set(building.MEANING)
 
 

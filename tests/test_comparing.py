@@ -6,17 +6,25 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from punie_build import comparing, contamination, deltas, gates, junit, scoring
-from punie_build.checks import Answer, Asked, Calls, Expected, Latency, NoCall
-from punie_build.comparing import Compared, compared
-from punie_build.contamination import Leak
+from punie_build.data.example import Example
+from punie_build.engine import gates
 from punie_build.errors import IdentityError
-from punie_build.evals import Comparison, Eval
-from punie_build.evaluating import Scores
-from punie_build.examples import Example
-from punie_build.requires import Require
-from punie_build.scoring import Scored
-from punie_build.suites import Case, Suite
+from punie_build.evaluation import comparison, contamination, junit, paired_difference, scoring
+from punie_build.evaluation.checks.union import (
+    Answer,
+    Asked,
+    Calls,
+    Expected,
+    Latency,
+    NoCall,
+)
+from punie_build.evaluation.comparison import Compared, compared
+from punie_build.evaluation.contamination import Leak
+from punie_build.evaluation.requirements import Require
+from punie_build.evaluation.scores import Scores
+from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.spec import Comparison, Eval
+from punie_build.evaluation.suite import Case, Suite
 
 
 def arm(name: str, passes: list[bool], canary: str = "", **more: object) -> Scores:
@@ -57,11 +65,11 @@ def test_a_better_arm_improved_and_the_same_one_shows_no_difference():
     assert compared("c", [better, base]).verdict == "regressed"
     same = compared("c", [base, arm("again", some(0.2))], parity=True)
     assert same.verdict == "equivalent"
-    assert "no difference beyond 5% found" in comparing.told(same)
+    assert "no difference beyond 5% found" in comparison.told(same)
     assert same.deltas[0].alike == 1.0
     few = compared("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
     assert few.verdict == "inconclusive"
-    assert f"12 cases find differences from {few.deltas[0].detectable:.0%}" in comparing.told(few)
+    assert f"12 cases find differences from {few.deltas[0].detectable:.0%}" in comparison.told(few)
 
 
 def test_two_equal_arms_are_seldom_told_apart():
@@ -126,7 +134,7 @@ def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
     bad = compared("c", [base, msgspec.structs.replace(one, cases=many)])
     assert bad.verdict == "invalid"
     assert "10 of 200 answers of b never came" in bad.objections[0]
-    assert comparing.metrics(bad)["valid"] == 0.0
+    assert comparison.metrics(bad)["valid"] == 0.0
 
 
 def test_cases_that_an_arm_may_have_learnt_are_told_and_left_out():
@@ -137,7 +145,7 @@ def test_cases_that_an_arm_may_have_learnt_are_told_and_left_out():
     assert found.n == 101
     assert found.verdict == "equivalent"
     assert found.whole[1].passed == 19
-    assert "19 cases left out" in comparing.told(found)
+    assert "19 cases left out" in comparison.told(found)
     everything = [msgspec.structs.replace(learnt[0], case=f"c{k}") for k in range(200)]
     assert compared("c", [base, better], leaks=everything).verdict == "invalid"
 
@@ -183,7 +191,7 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
     assert scored.failure == "wrong arguments"
     assert not scored.passed
     assert scoring.rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
-    assert deltas.share([scored]).share == 0.75
+    assert paired_difference.share([scored]).share == 0.75
     assert scoring.metrics(suite, [scored], True)["error_rate"] == 0.2
 
 
@@ -226,14 +234,14 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
     )
     spec = Comparison(arms=("base", "better"), suite="s", require=required)
     found = compared("c", [arm("base", some(0.2)), arm("better", some(0.7))])
-    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparing.metrics(found)))]
+    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparison.metrics(found)))]
     assert len(told) == 1
     assert "better.category.a.share" in told[0]
     worse = compared("c", [arm("base", some(0.7)), arm("better", some(0.2))])
-    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparing.metrics(worse)))]
+    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparison.metrics(worse)))]
     assert any("better.low" in line for line in told)
     assert any("better.worst" in line for line in told)
-    unsound = comparing.metrics(msgspec.structs.replace(found, sound=False))
+    unsound = comparison.metrics(msgspec.structs.replace(found, sound=False))
     told = [line for gate in gates.demanded(spec) if (line := gate.objection(unsound))]
     assert any("'sound'" in line for line in told)
     assert gates.demanded(Comparison(arms=("a", "b"), suite="s")) == ()
@@ -244,8 +252,8 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
 def test_parity_needs_the_whole_interval_inside():
     spec = Comparison(arms=("a", "b"), suite="s", parity=True, require=Require(parity=0.05))
     n = 200
-    same = comparing.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
-    other = comparing.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
+    same = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
+    other = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
     assert not [line for gate in gates.demanded(spec) if (line := gate.objection(same))]
     assert [line for gate in gates.demanded(spec) if (line := gate.objection(other))]
 
@@ -253,7 +261,7 @@ def test_parity_needs_the_whole_interval_inside():
 def test_what_is_written_is_read_back_and_names_every_metric_a_gate_may_ask():
     found = compared("c", [arm("base", some(0.2)), arm("x", some(0.7)), arm("y", some(0.6))])
     assert msgspec.json.decode(msgspec.json.encode(found), type=Compared) == found
-    told = comparing.metrics(found)
+    told = comparison.metrics(found)
     assert told["chosen.low"] == told[f"{found.arm}.low"]
     assert {
         "base.share",
@@ -276,7 +284,7 @@ def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
     )
     learnt = [Leak(case="c0", place="data/x/train.jsonl:3", near=1.0, text="t")]
     found = compared("c", [base, after], leaks=learnt)
-    root = ET.fromstring(junit.xml("c", comparing.tests(found, [base, after])))
+    root = ET.fromstring(junit.xml("c", comparison.tests(found, [base, after])))
     [suite] = root
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "skipped")} == {
         "name": "b",

@@ -7,9 +7,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build.adapters import Adapter, Lora
-from punie_build.conformance import adapter, answers, base, bits, data, header, pointers, scores
-from punie_build.evals import Eval, Sampling
+from punie_build.artifacts.verify import (
+    adapter,
+    answers,
+    base,
+    bits,
+    data,
+    header,
+    pointers,
+    scores,
+)
+from punie_build.evaluation.spec import Eval, Sampling
+from punie_build.training.spec import Adapter, Lora
 
 SPEC = Adapter(base="nano", data="d", lora=Lora(rank=4, scale=10.0), num_layers=2)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from punie_build import data_steps
-from punie_build.data_steps import dataset, mix, stage
+from punie_build.data import pipeline
+from punie_build.data.filters.union import ExactDedup, Language, MinMessages, PythonVersion
+from punie_build.data.mix import Part
+from punie_build.data.pipeline import dataset, mix, stage
+from punie_build.data.sources import HandAuthored, Local, Sample
+from punie_build.data.split import Split
 from punie_build.errors import DataError
-from punie_build.filters import ExactDedup, Language, MinMessages, PythonVersion
-from punie_build.mixing import Part
-from punie_build.recipe import Dataset, Mix, Stage
-from punie_build.sources import HandAuthored, Local, Sample
-from punie_build.splitting import Split
+from punie_build.recipes.recipe import Dataset, Mix, Stage
 
 
 def line(*texts: str, **more: object) -> str:
@@ -47,7 +47,7 @@ def test_the_sample_is_the_same_everywhere_and_grows_at_its_end(tmp_path, out):
     dataset("s", Dataset(source=Sample(max_examples=30), split=Split(valid=0.0)), tmp_path, out)
     dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, more)
     assert (more / "train.jsonl").read_bytes().startswith((out / "train.jsonl").read_bytes())
-    assert data_steps.stats(out).total.kept == 30
+    assert pipeline.stats(out).total.kept == 30
 
 
 def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
@@ -99,7 +99,7 @@ def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
         ("python-version", "train"),
     ]
     assert dropped[0]["example"] == json.loads(line("only a question"))
-    assert data_steps.stats(out) == stats
+    assert pipeline.stats(out) == stats
 
 
 def test_sifting_twice_changes_nothing(tmp_path, out):

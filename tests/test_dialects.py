@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.dialects import NAMES, detect, normalise
-from punie_build.examples import parse
+from punie_build.data.dialects.normalize import NAMES, detect, normalise
+from punie_build.data.example import parse
 
 Record = dict[str, Any]
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from punie_build import build, digests, layout, states
-from punie_build.build import Made, Work
-from punie_build.graph import Task
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, state
+from punie_build.engine.build import Made, Work
+from punie_build.storage import digests
+from punie_build.storage import paths as layout
 
 BOOK = f"{layout.STATE}/digests.db"
 LIE = "f" * 64  # a digest that only a book can have said
@@ -63,7 +65,7 @@ def lie(root: Path) -> None:
 def elsewhere(root: Path, *paths: Path) -> list[str]:
     """What another process says of these files; it keeps the project's book."""
     code = (
-        "import sys; from pathlib import Path; from punie_build import digests; digests.remember(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from punie_build.storage import digests; digests.remember(Path(sys.argv[1]))\n"
         "for path in sys.argv[2:]: print(digests.of_file(path))"
     )
     done = subprocess.run(
@@ -267,7 +269,7 @@ def built(root: Path, recipe: int = 0) -> str:
 
     digests.remember(root)
     how = build.build(root, task, step).how
-    assert states.state(root, task) == "current"
+    assert state.state(root, task) == "current"
     return how
 
 

@@ -12,17 +12,20 @@ from typing import get_args
 import msgspec
 import pytest
 
-from punie_build import dialects, formats, locks, provenance
-from punie_build.adapters import ITERS, Adapter, Lora
-from punie_build.checks import AnyCheck
-from punie_build.examples import parse
-from punie_build.filters import AnyFilter
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.maps import AnyMap
-from punie_build.optimizers import AnyOptimizer, AnySchedule
-from punie_build.recipe import KINDS, Dialect
-from punie_build.sources import AnySource
+from punie_build.artifacts.graph import tasks
+from punie_build.cli import check_formats
+from punie_build.data.dialects import normalize
+from punie_build.data.example import parse
+from punie_build.data.filters.union import AnyFilter
+from punie_build.data.sources import AnySource
+from punie_build.data.transforms import AnyMap
+from punie_build.engine import provenance
+from punie_build.evaluation.checks.union import AnyCheck
+from punie_build.recipes.loader import load
+from punie_build.recipes.recipe import KINDS, Dialect
+from punie_build.storage import locks
+from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
+from punie_build.training.spec import ITERS, Adapter, Lora
 
 ROOT = Path(__file__).parent.parent
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
@@ -73,8 +76,8 @@ def test_the_reference_names_every_kind_and_every_parameter():
 
 
 def test_the_reference_names_every_dialect():
-    assert all(f"| `{name}` |" in RECIPES for name in dialects.NAMES)
-    assert get_args(Dialect) == ("auto", *dialects.NAMES)
+    assert all(f"| `{name}` |" in RECIPES for name in normalize.NAMES)
+    assert get_args(Dialect) == ("auto", *normalize.NAMES)
 
 
 def test_the_readme_has_its_two_commands_on_the_first_screen():
@@ -130,7 +133,7 @@ def test_the_ci_document_names_every_option_exit_code_and_format_of_check(tmp_pa
     assert options == {"--outputs", "--conformance", "--gate", "--format", "--into"}
     assert all(f"`{option}" in CI for option in options)
     assert all(f"| {code} | " in CI for code in range(4))
-    assert all(f"`{name}`" in CI or f"--format {name}" in CI for name in formats.FORMATS)
+    assert all(f"`{name}`" in CI or f"--format {name}" in CI for name in check_formats.FORMATS)
 
 
 def test_the_metrics_the_ci_document_names_are_in_the_locks_of_our_own_recipes():

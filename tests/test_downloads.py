@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from punie_build import downloads
-from punie_build.downloads import choose, command, http
+from punie_build.data import downloads
+from punie_build.data.downloads import choose, command, http
+from punie_build.data.example import parse
+from punie_build.data.readers.records import records
+from punie_build.data.sources import Command, Http, Hub, Local, as_chat
 from punie_build.errors import DataError
-from punie_build.examples import parse
-from punie_build.readers import records
-from punie_build.sources import Command, Http, Hub, Local, as_chat
-from punie_build.testing import COMMIT, FakeHub
+from punie_build.testing.fakes import COMMIT, FakeHub
 
 CONTENT = b'{"a": 1}\n' * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -148,7 +148,7 @@ HUB = """
 import sys
 from ast import literal_eval
 from pathlib import Path
-from punie_build.downloads import hub
+from punie_build.data.downloads import hub
 from punie_build.errors import DataError
 try:
     print([(side, str(path)) for side, path in hub(Path(sys.argv[1]), **literal_eval(sys.argv[2]))])
@@ -360,7 +360,7 @@ def test_nothing_is_printed_once_a_program_has_ended(tmp_path):
 
 def test_a_program_dies_with_the_build(tmp_path):
     argv = script(tmp_path, FAMILY + "time.sleep(60)")
-    build = "import sys; from pathlib import Path; from punie_build.downloads import command; command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
+    build = "import sys; from pathlib import Path; from punie_build.data.downloads import command; command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
     process = subprocess.Popen([sys.executable, "-c", build, str(tmp_path), *argv])
     rows = tmp_path / "out" / "rows.jsonl"
     deadline = time.monotonic() + 20

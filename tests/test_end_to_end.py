@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from running import doit, ran
 
-from punie_build.conformance import header
+from punie_build.artifacts.verify import header
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -219,7 +219,7 @@ def until(condition, seconds: float = 90.0) -> None:
 def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_the_same(project):
     kept = made(project)
     forget(project)
-    for child in (f"punie_build.trainer {project}", f"mlx_lm server .*{project}"):
+    for child in (f"punie_build.training.loop.process {project}", f"mlx_lm server .*{project}"):
         build = subprocess.Popen(
             [sys.executable, "-m", "doit"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

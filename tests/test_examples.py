@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.examples import parse
+from punie_build.data.example import parse
 
 
 @given(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from running import doit, ran
 
+from punie_build.data.filters.union import ContentQuality
+from punie_build.engine.gates import Gate, expected, objections
 from punie_build.errors import RecipeError
-from punie_build.filters import ContentQuality
-from punie_build.gates import Gate, expected, objections
-from punie_build.loading import load
-from punie_build.recipe import Stage
+from punie_build.recipes.loader import load
+from punie_build.recipes.recipe import Stage
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build.explaining import differences
-from punie_build.locks import Facts
+from punie_build.engine.explain import differences
+from punie_build.storage.locks import Facts
 
 
 def facts(recipe: dict, code: str = "c", **inputs: str) -> Facts:

@@ -5,9 +5,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from punie_build import filters, layout
-from punie_build.examples import Example, Message, parse, view
-from punie_build.filters import (
+from punie_build.data.example import Example, Message, parse, view
+from punie_build.data.filters import union
+from punie_build.data.filters.python2 import only_python2
+from punie_build.data.filters.union import (
     AnyFilter,
     Balance,
     ContentQuality,
@@ -32,7 +33,7 @@ from punie_build.filters import (
     ValidTools,
     Whole,
 )
-from punie_build.python2 import only_python2
+from punie_build.storage import paths
 
 
 def chat(user: str, assistant: str | None = None) -> Example:
@@ -206,12 +207,12 @@ def test_filters_that_make_no_sense_are_refused(table, says):
 
 @pytest.mark.parametrize(("filter_", "example", "kept"), KEEPS_DROPS)
 def test_what_each_filter_keeps_and_drops(filter_: Filter, example: Example, kept: bool):
-    assert filter_.predicate(Context(bases={"nano": layout.nano()}))(example) is kept
+    assert filter_.predicate(Context(bases={"nano": paths.nano()}))(example) is kept
 
 
 def test_every_filter_is_in_the_union_in_a_table_and_says_what_it_keeps():
     bases = {Filter, Scored, Whole}
-    classes = {cls for cls in vars(filters).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
+    classes = {cls for cls in vars(union).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
     for cls in classes:
         assert cls.__doc__.startswith(("Keep ", "Drop ", "`drop`: "))

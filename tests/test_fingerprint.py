@@ -8,19 +8,20 @@ import subprocess
 import sys
 from typing import get_args
 
-from punie_build import fingerprint, layout
-from punie_build.checks import AnyCheck
-from punie_build.checks.matching import AnyMatcher
-from punie_build.filters import AnyFilter, Language, MinMessages
-from punie_build.maps import AnyMap
-from punie_build.optimizers import AnyOptimizer, AnySchedule
-from punie_build.recipe import Stage
-from punie_build.sources import AnySource
+from punie_build.data.filters.union import AnyFilter, Language, MinMessages
+from punie_build.data.sources import AnySource
+from punie_build.data.transforms import AnyMap
+from punie_build.engine import fingerprint
+from punie_build.evaluation.checks.matchers import AnyMatcher
+from punie_build.evaluation.checks.union import AnyCheck
+from punie_build.recipes.recipe import Stage
+from punie_build.storage import paths
+from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
 MODULE = """
 import re
-from punie_build import jsonl
-from punie_build.examples import Row
+from punie_build.data import jsonl
+from punie_build.data.example import Row
 LIMIT = 3
 Other = int
 AnyThing = First | Second
@@ -58,27 +59,27 @@ def test_messages_and_progress_mean_nothing():
 def test_names_and_places_of_modules_mean_nothing():
     """The same code that calls a function by its module, by its name, by an alias, or imports it late."""
     texts = (
-        "from punie_build import jsonl\ndef step(): return jsonl.pieces(1)",
-        "from punie_build.jsonl import pieces\ndef step(): return pieces(1)",
-        "from punie_build.jsonl import pieces as cut\ndef step(): return cut(1)",
-        "def step():\n    from punie_build import jsonl as lines\n    return lines.pieces(1)",
+        "from punie_build.data import jsonl\ndef step(): return jsonl.pieces(1)",
+        "from punie_build.data.jsonl import pieces\ndef step(): return pieces(1)",
+        "from punie_build.data.jsonl import pieces as cut\ndef step(): return cut(1)",
+        "def step():\n    from punie_build.data import jsonl as lines\n    return lines.pieces(1)",
     )
     assert len({told(text, "step") for text in texts}) == 1
-    assert {fingerprint.definitions("steps", text)["step"].uses for text in texts} == {(("jsonl", "pieces"),)}
+    assert {fingerprint.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "pieces"),)}
 
 
 EDITS = {  # file, old, new -> which stages are built anew
-    ("suites.py", "return tuple(", "return () and tuple("): {"decontaminate"},
-    ("screen.py", "bar_width=24", "bar_width=30"): set(),
-    ("steps/data.py", " kept (", " stayed ("): set(),
-    ("filters/rows.py", "len(example.messages) >= self", "len(example.messages) > self"): {"min-messages"},
-    ("sifting.py", "if not keep(example)", "if keep(example) is False"): {"decontaminate", "min-messages"},
+    ("evaluation/suite.py", "return tuple(", "return () and tuple("): {"decontaminate"},
+    ("runtime/console.py", "bar_width=24", "bar_width=30"): set(),
+    ("data/steps.py", " kept (", " stayed ("): set(),
+    ("data/filters/structure.py", "len(example.messages) >= self", "len(example.messages) > self"): {"min-messages"},
+    ("data/filter_chain.py", "if not keep(example)", "if keep(example) is False"): {"decontaminate", "min-messages"},
 }
 CODES = """
-from punie_build import fingerprint
-from punie_build.filters import Decontaminate, MinMessages
-from punie_build.recipe import Stage
-from punie_build.suites import Case, Suite
+from punie_build.engine import fingerprint
+from punie_build.data.filters.union import Decontaminate, MinMessages
+from punie_build.recipes.recipe import Stage
+from punie_build.evaluation.suite import Case, Suite
 suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=()),))
 for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), ())):
     print(fingerprint.code("stage", (Stage(from_="a", filters=(filter_,)), *uses)))
@@ -125,18 +126,18 @@ def test_logic_means_something():
 
 def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unions():
     found = fingerprint.definitions("filters", MODULE)
-    assert found["First"].uses == (("examples", "Row"), ("filters", "used"), ("jsonl", "read"))
+    assert found["First"].uses == (("data.example", "Row"), ("data.jsonl", "read"), ("filters", "used"))
     assert found["used"].uses == (("filters", "LIMIT"),)
     assert "AnyThing" not in found
 
 
 def test_another_filter_does_not_change_a_stage_and_its_own_does():
     """What a stage with one filter reaches holds no other filter."""
-    reached = fingerprint.reached([fingerprint.STEPS["stage"], ("filters", "MinMessages")])
-    assert ("filters.rows", "MinMessages") in reached
-    assert ("filters.base", "Filter") in reached
-    assert ("examples", "Row") in reached
-    assert not {module for module, _ in reached} & {"gates", "memo", "fingerprint"}
+    reached = fingerprint.reached([fingerprint.STEPS["stage"], ("data.filters.union", "MinMessages")])
+    assert ("data.filters.structure", "MinMessages") in reached
+    assert ("data.filters.filter", "Filter") in reached
+    assert ("data.example", "Row") in reached
+    assert not {module for module, _ in reached} & {"engine.gates", "data.filters.score_cache", "engine.fingerprint"}
     assert not {"Language", "MaxTokens", "AnyFilter", "mix", "Suite"} & {name for _, name in reached}
     one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
     assert fingerprint.code("stage", one) != fingerprint.code("stage", two)
@@ -146,7 +147,7 @@ def test_another_filter_does_not_change_a_stage_and_its_own_does():
 
 
 def test_every_kind_has_a_fingerprint():
-    assert all(fingerprint.code(kind, None) for kind in layout.FOLDERS)
+    assert all(fingerprint.code(kind, None) for kind in paths.FOLDERS)
 
 
 def test_every_step_of_ours_is_found():
@@ -157,8 +158,8 @@ def test_every_step_of_ours_is_found():
 def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
     """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
     program = (
-        "import sys; from pathlib import Path; from punie_build import fingerprint; fingerprint.remember(Path(sys.argv[1]));"
-        "from punie_build.recipe import Stage; from punie_build.filters import MinMessages;"
+        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; fingerprint.remember(Path(sys.argv[1]));"
+        "from punie_build.recipes.recipe import Stage; from punie_build.data.filters.union import MinMessages;"
         "print(fingerprint.code('stage', Stage(from_='a', filters=(MinMessages(),))))"
     )
 
@@ -182,16 +183,24 @@ def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path)
 
 def test_scores_are_made_by_the_checks_a_suite_names():
     """A check that judges otherwise is another eval; one that the suite does not use changes nothing."""
-    from punie_build.checks import Calls, Expected, NoCall
-    from punie_build.evals import Eval
-    from punie_build.fingerprint import _classes
-    from punie_build.suites import Case, Suite
+    from punie_build.engine.fingerprint import _classes
+    from punie_build.evaluation.checks.union import Calls, Expected, NoCall
+    from punie_build.evaluation.spec import Eval
+    from punie_build.evaluation.suite import Case, Suite
 
     call = Calls(calls=(Expected(name="read_file", arguments={"path": ["a", "b"]}),))
     suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=(call,)),))
     named = set(_classes((Eval(arm="a", suite="s"), suite)))
-    assert {("checks.calls", "Calls"), ("checks.calls", "Expected"), ("checks.matching", "OneOf")} <= named
-    assert ("checks.calls", NoCall.__name__) not in named
-    code = fingerprint.reached([("steps.evals", "eval_"), *named])
-    assert {("checks", "judge"), ("checks.calls", "Calls"), ("checks.matching", "assigned")} <= set(code)
-    assert ("checks.code", "Code") not in code
+    assert {
+        ("evaluation.checks.tool_calls", "Calls"),
+        ("evaluation.checks.tool_calls", "Expected"),
+        ("evaluation.checks.matchers", "OneOf"),
+    } <= named
+    assert ("evaluation.checks.tool_calls", NoCall.__name__) not in named
+    code = fingerprint.reached([("evaluation.steps", "eval_"), *named])
+    assert {
+        ("evaluation.checks.union", "judge"),
+        ("evaluation.checks.tool_calls", "Calls"),
+        ("evaluation.checks.matchers", "assigned"),
+    } <= set(code)
+    assert ("evaluation.checks.python_code", "Code") not in code

@@ -11,11 +11,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from punie_build import checking, formats, locks
-from punie_build.checking import Finding
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.locks import Facts, Lock
+from punie_build.artifacts.graph import tasks
+from punie_build.cli import check_formats
+from punie_build.engine import check as checking
+from punie_build.engine.check import Finding
+from punie_build.recipes.loader import load
+from punie_build.storage import locks
+from punie_build.storage.locks import Facts, Lock
 
 FOUND = [
     Finding(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
@@ -38,7 +40,7 @@ def odd(level: str = "outputs") -> Finding:
 
 
 def test_text_tells_what_is_wrong_and_counts_the_rest(tmp_path):
-    assert formats.text(tmp_path, FOUND).splitlines() == [
+    assert check_formats.text(tmp_path, FOUND).splitlines() == [
         "STALE   stage:s  (recipes)",
         "          a: 1 -> 2",
         "          b: 3 -> 4",
@@ -47,14 +49,14 @@ def test_text_tells_what_is_wrong_and_counts_the_rest(tmp_path):
         "recipes: 1 current, 1 stale",
         "outputs: 1 not here or nothing to check, 1 broken",
     ]
-    assert formats.text(tmp_path, []) == "no artifacts"
+    assert check_formats.text(tmp_path, []) == "no artifacts"
 
 
 # json
 
 
 def test_json_holds_the_worst_state_and_every_finding(tmp_path):
-    said = json.loads(formats.json(tmp_path, FOUND))
+    said = json.loads(check_formats.json(tmp_path, FOUND))
     assert said["state"] == "broken"
     assert said["findings"][1] == {
         "label": "stage:s",
@@ -64,14 +66,14 @@ def test_json_holds_the_worst_state_and_every_finding(tmp_path):
         "file": "recipes/test.toml",
     }
     assert len(said["findings"]) == 4
-    assert json.loads(formats.json(tmp_path, [])) == {"state": "current", "findings": []}
+    assert json.loads(check_formats.json(tmp_path, [])) == {"state": "current", "findings": []}
 
 
 # junit
 
 
 def test_junit_counts_failures_and_what_was_skipped(tmp_path):
-    suites = ET.fromstring(formats.junit(tmp_path, FOUND))
+    suites = ET.fromstring(check_formats.junit(tmp_path, FOUND))
     assert [
         (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites
     ] == [
@@ -87,7 +89,7 @@ def test_junit_counts_failures_and_what_was_skipped(tmp_path):
 
 
 def test_odd_signs_are_inert_in_junit(tmp_path):
-    text = formats.junit(tmp_path, [odd()])
+    text = check_formats.junit(tmp_path, [odd()])
     text.encode()
     [failure] = ET.fromstring(text).iter("failure")
     assert 'nul ? bell ? escape ?[31m line\nreturn? half ? ends ]]> <tag> & "quoted"' in str(failure.text)
@@ -152,7 +154,7 @@ LINES = {
 def test_an_annotation_is_on_the_line_of_its_table(recipes):
     root = recipes(RECIPE)
     found = checking.check(root, list(tasks(load(root))), ["recipes"])
-    marks = dict(zip((each.label for each in found), formats.github(root, found).splitlines(), strict=False))
+    marks = dict(zip((each.label for each in found), check_formats.github(root, found).splitlines(), strict=False))
     assert set(marks) == set(LINES)
     for label, line in LINES.items():
         shown = label.replace(":", "%3A")
@@ -165,7 +167,7 @@ def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
     root = recipes("dataset.top.source = { type = 'sample' }\n[mix.m]\nfrom = ['hand-authored', 'top']\n")
     (root / "data").mkdir()
     (root / "data" / "old.lock.json").write_text("{}")
-    said = formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"])).splitlines()
+    said = check_formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"])).splitlines()
     assert [line.partition(",title")[0] for line in said if line.startswith("::")] == [
         "::error file=recipes/test.toml,line=1",
         "::error file=data/hand-authored.lock.json,line=1",
@@ -179,9 +181,9 @@ def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
         label="stage:a,b%c", level="outputs", state="broken", lines=("50%", "a::b, c"), file="re,ci:pe.toml"
     )
     (tmp_path / "re,ci:pe.toml").write_text("")
-    mark, *text = formats.github(tmp_path, [finding]).splitlines()
+    mark, *text = check_formats.github(tmp_path, [finding]).splitlines()
     assert mark == "::error file=re%2Cci%3Ape.toml,line=1,title=stage%3Aa%2Cb%25c is broken::50%25%0Aa::b, c"
-    assert "\n".join(text) == formats.text(tmp_path, [finding])
+    assert "\n".join(text) == check_formats.text(tmp_path, [finding])
 
 
 def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
@@ -190,7 +192,7 @@ def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
     facts = Facts(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
     (root / "data").mkdir()
     locks.write(root / "data/d.lock.json", Lock(key=facts.key, facts=facts, outputs={}, metrics={}, seconds=1.0))
-    said = formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"]))
+    said = check_formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"]))
     commands = [line for line in said.splitlines() if line.strip().startswith("::")]
     assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]
     assert r"recipe.a\n::error::b: c\n::error::d -> (none)" in said
@@ -198,7 +200,7 @@ def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
 
 
 def test_text_without_anything_wrong_is_all_github_is_told(tmp_path):
-    assert formats.github(tmp_path, FOUND[:1]) == "recipes: 1 current"
+    assert check_formats.github(tmp_path, FOUND[:1]) == "recipes: 1 current"
 
 
 # the command

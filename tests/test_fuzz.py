@@ -13,8 +13,8 @@ import pytest
 from fuzz_laws import Case
 from hypothesis import HealthCheck, given, settings
 
-from punie_build.filters import Language, PythonVersion, Secrets
-from punie_build.maps import Redact, StripMarkers
+from punie_build.data.filters.union import Language, PythonVersion, Secrets
+from punie_build.data.transforms import Redact, StripMarkers
 
 
 def chat(answer: str, **more: object) -> bytes:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build.data_steps import dataset
+from punie_build.data.example import SPLITS, Row
+from punie_build.data.ingest import Unreadable, gather, readable
+from punie_build.data.pipeline import dataset
+from punie_build.data.sources import Command, Local
+from punie_build.data.split import Split
 from punie_build.errors import DataError
-from punie_build.examples import SPLITS, Row
-from punie_build.gathering import Unreadable, gather, readable
-from punie_build.recipe import Dataset
-from punie_build.sources import Command, Local
-from punie_build.splitting import Split
+from punie_build.recipes.recipe import Dataset
 
 CHAT = '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
 ALPACA = '{"instruction": "add", "input": "1 2", "output": "3", "source": "x"}'

@@ -9,20 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import doit, ran
 
-from punie_build import conformance, grids
+from punie_build.artifacts import verify
+from punie_build.artifacts.graph import tasks
 from punie_build.errors import RecipeError
-from punie_build.evals import Eval, Sampling
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.ranking import Run, metrics, ranking, sentence
-from punie_build.reporting.material import Material
-from punie_build.reporting.page import Page, render
-from punie_build.reporting.tunings import Tuned
-from punie_build.reporting.tunings import settings as settings_of
-from punie_build.scoring import Scored
-from punie_build.stats import student
-from punie_build.tuning import sentence as tuning_sentence
-from punie_build.tuning import tuning
+from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.spec import Eval, Sampling
+from punie_build.evaluation.statistics import student
+from punie_build.recipes.loader import load
+from punie_build.reports.html import Page, render
+from punie_build.reports.pages.eval_grid import Tuned
+from punie_build.reports.pages.eval_grid import settings as settings_of
+from punie_build.reports.section import Material
+from punie_build.sweeps import grid
+from punie_build.sweeps.adapter_ranking import Run, metrics, ranking, sentence
+from punie_build.sweeps.eval_ranking import sentence as tuning_sentence
+from punie_build.sweeps.eval_ranking import tuning
 
 ROOT = Path(__file__).parent.parent
 TABLE = {
@@ -36,19 +37,19 @@ DATA = '[dataset.d]\nsource = { type = "sample" }\n'
 
 
 def cells(table: dict, kind: str = "adapter") -> list[str]:
-    made, problems = grids.cells(kind, "v1", table, "x: adapter.v1")
+    made, problems = grid.cells(kind, "v1", table, "x: adapter.v1")
     assert not problems
     return [cell.name for cell in made.grid.cells]
 
 
 def mistakes(**table: object) -> list[str]:
-    made, problems = grids.cells("adapter", "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
+    made, problems = grid.cells("adapter", "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
     assert made is None
     return problems
 
 
 def test_lists_of_values_make_every_cell_and_what_they_share_stays():
-    made, _ = grids.cells("adapter", "v1", TABLE, "x: adapter.v1")
+    made, _ = grid.cells("adapter", "v1", TABLE, "x: adapter.v1")
     assert made.grid.cells[0].name == "v1@learning_rate-0.001,rank-4,seed-0"
     assert made.grid.cells[-1].setting == {"learning_rate": 2e-3, "lora.rank": 8}
     assert (len(made.specs), made.grid.axes) == (8, ("learning_rate", "lora.rank")), "a seed repeats, it is no axis"
@@ -60,8 +61,8 @@ def test_lists_of_values_make_every_cell_and_what_they_share_stays():
 
 def test_one_value_in_a_list_is_a_grid_of_one_cell_and_no_list_is_none():
     assert cells(TABLE | {"learning_rate": [1e-3], "lora": {}, "seed": 0}) == ["v1@learning_rate-0.001"]
-    assert not grids.is_grid("adapter", {"base": "nano", "data": "d", "hosts": ["a", "b"], "lora": {"keys": ["x.y"]}})
-    assert not grids.is_grid("stage", {"from": "d", "filters": [{}]})
+    assert not grid.is_grid("adapter", {"base": "nano", "data": "d", "hosts": ["a", "b"], "lora": {"keys": ["x.y"]}})
+    assert not grid.is_grid("stage", {"from": "d", "filters": [{}]})
 
 
 def test_a_field_that_holds_a_list_varies_where_it_holds_lists():
@@ -110,7 +111,7 @@ def test_cells_that_say_the_same_are_one(table, names):
 
 def test_what_does_not_matter_to_a_cell_is_no_part_of_its_setting():
     table = {"base": "nano", "data": "d", "fine_tune_type": ["lora", "full"], "lora": {"rank": [4, 8]}}
-    made, _ = grids.cells("adapter", "v1", table, "")
+    made, _ = grid.cells("adapter", "v1", table, "")
     assert made.grid.cells[-1].setting == {"fine_tune_type": "full"}
     assert made.specs[-1].lora.rank == 8, "the default: equal settings have equal keys"
 
@@ -179,13 +180,13 @@ RATES, RANKS = (
 @settings(deadline=None, max_examples=30)
 @given(RATES, RANKS)
 def test_the_cells_are_the_distinct_products_and_more_values_only_add(rates, ranks):
-    made, _ = grids.cells(
+    made, _ = grid.cells(
         "adapter", "v", {"base": "b", "data": "d", "learning_rate": rates, "lora": {"rank": ranks}}, ""
     )
     assert [(s.learning_rate, s.lora.rank) for s in made.specs] == list(
         dict.fromkeys((rate, rank) for rate in rates for rank in ranks)
     )
-    more, _ = grids.cells(
+    more, _ = grid.cells(
         "adapter", "v", {"base": "b", "data": "d", "learning_rate": [*rates, 0.5], "lora": {"rank": ranks}}, ""
     )
     specs = dict(zip([cell.name for cell in more.grid.cells], more.specs, strict=True))
@@ -336,7 +337,7 @@ SAMPLED = {
 
 
 def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_once():
-    made, problems = grids.cells("eval", "t", SAMPLED, "")
+    made, problems = grid.cells("eval", "t", SAMPLED, "")
     assert not problems
     assert [cell.name for cell in made.grid.cells] == [
         "t@temperature-0,top_p-0.9",
@@ -353,7 +354,7 @@ def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_
         }
         assert len(cells(table, "eval")) == (1 if "draft_tokens" in serving else 2)
     assert len(cells({"arm": "nano", "suite": "s", "sampling": {"stop": [["a"], ["a", "b"]]}}, "eval")) == 2
-    _, told = grids.cells("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
+    _, told = grid.cells("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
     assert told == [
         "x: eval.t.arm: the same in all cells: an eval asks one arm one suite - describe a comparison of arms"
     ]
@@ -371,7 +372,7 @@ def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_
     )
 )
 def test_what_does_not_matter_to_an_eval_is_what_has_no_effect(sampling):
-    assert grids.settled("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
+    assert grid.settled("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
 
 
 def test_an_evals_grid_is_in_the_graph(recipes):
@@ -472,10 +473,10 @@ def test_a_grid_of_eight_is_trained_ranked_and_its_best_is_chosen(project):
         assert (root / "adapters/v1@1" / name).read_bytes() == (root / "adapters" / best["cell"] / name).read_bytes()
     assert best["seed"] == 0, "the first, not the better one"
     chosen = root / "adapters/v1@1/choice.json"
-    assert not list(conformance.OF["choice"](root / "adapters/v1@1", None, None))
+    assert not list(verify.OF["choice"](root / "adapters/v1@1", None, None))
     text = chosen.read_text()
     chosen.write_text(text.replace('"learning_rate": ', '"learning_rate": 9'))
-    [told] = conformance.OF["choice"](root / "adapters/v1@1", None, None)
+    [told] = verify.OF["choice"](root / "adapters/v1@1", None, None)
     chosen.write_text(text)
     assert told.startswith("learning_rate: choice.json 9")
     assert ran(doit(root)) == set()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from punie_build.errors import IdentityError
-from punie_build.identity import distance, fingerprint, prove
+from punie_build.evaluation.canary import distance, fingerprint, prove
 
 BASE = [[(5, -0.1), (7, -0.4)], [(2, -1.0)]]
 ARM = [[(5, -0.9), (7, -0.2)], [(2, -0.3)]]

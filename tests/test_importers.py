@@ -7,13 +7,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import importers, suite_files
-from punie_build.checks import Answer, Asked, Calls, Contains, Finish, NoCall, Not, Recall, judge
-from punie_build.cli import main
+from punie_build.cli.main import main
 from punie_build.errors import DataError
-from punie_build.evals import SuiteFile
-from punie_build.importers import FORMS, Source
-from punie_build.suites import Suite
+from punie_build.evaluation import suite_file
+from punie_build.evaluation.checks.union import (
+    Answer,
+    Asked,
+    Calls,
+    Contains,
+    Finish,
+    NoCall,
+    Not,
+    Recall,
+    judge,
+)
+from punie_build.evaluation.importers import registry
+from punie_build.evaluation.importers.registry import FORMS, Source
+from punie_build.evaluation.spec import SuiteFile
+from punie_build.evaluation.suite import Suite
 
 OLDER = [
     {"id": "tool-01", "category": "tool_calling", "prompt_text": "Read the file", "expected_tool_calls": ["read_file"], "expected_keywords": ["localhost"]},
@@ -83,7 +94,7 @@ def put(folder: Path, name: str, rows: object) -> Path:
 
 def again(made: Suite, folder: Path) -> Suite:
     """The suite as its own TOML is read."""
-    (folder / "again.toml").write_text(importers.text(made, "about"), encoding="utf-8")
+    (folder / "again.toml").write_text(registry.text(made, "about"), encoding="utf-8")
     table = tomllib.loads((folder / "again.toml").read_text(encoding="utf-8"))
     return msgspec.convert(table, Suite)
 
@@ -194,7 +205,7 @@ def test_a_suite_is_imported_and_checked_by_hand(tmp_path, monkeypatch, capsys):
     assert code == 0
     assert "3 cases written to suites/x.toml" in told
     assert "note: simple_9: no possible answer" in told
-    assert suite_files.read(SuiteFile(file="suites/x.toml"), tmp_path, "")[1] == []
+    assert suite_file.read(SuiteFile(file="suites/x.toml"), tmp_path, "")[1] == []
     assert run("import", "q.jsonl", "--output", "suites/x.toml")[0] == 2
     assert run("import", "none.jsonl", "--output", "y.toml")[0] == 2
     code, told = run("check", "suites/x.toml")

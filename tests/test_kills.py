@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from kill_matrix import DATA, TRAINING, again, build, kills, made, project
 
-from punie_build import layout
+from punie_build.storage import paths
 
 linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for orphans in /proc")
 
@@ -88,12 +88,12 @@ def test_a_rotten_store_costs_only_time(reference, tmp_path):
     shutil.copytree(place, copy)
     if not made(copy):
         assert build(copy).returncode == 0
-    for index, blob in enumerate(sorted((copy / layout.STATE / "store" / "blobs").glob("*/*"))):
+    for index, blob in enumerate(sorted((copy / paths.STATE / "store" / "blobs").glob("*/*"))):
         if index % 3 == 0:
             blob.write_bytes(b"rot")
         elif index % 3 == 1 and blob.stat().st_size:
             os.truncate(blob, blob.stat().st_size // 2)
-    for top in dict.fromkeys(layout.FOLDERS.values()):
+    for top in dict.fromkeys(paths.FOLDERS.values()):
         for folder in (copy / top).glob("*"):
             if folder.is_dir():
                 shutil.rmtree(folder)

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from sentences import SENTENCES
 
-from punie_build.examples import Example, Message
-from punie_build.filters import Language
+from punie_build.data.example import Example, Message
+from punie_build.data.filters.union import Language
 
 FOREIGN = [(language, text) for language in SENTENCES if language != "en" for text in SENTENCES[language]]
 

@@ -13,10 +13,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import build, layout, states, store
-from punie_build.build import Made, Work
-from punie_build.graph import Task
-from punie_build.planning import plan
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, state
+from punie_build.engine.build import Made, Work
+from punie_build.engine.plan import plan
+from punie_build.storage import paths, store
 
 SOURCES = ("raw/a.txt", "raw/b.txt")
 MOST = 6
@@ -98,7 +99,7 @@ class World:
     def build(self) -> None:
         """Build as doit does: in order, and nothing after a failure. What was made before is never made again."""
         self.ran.clear()
-        forgotten = {task.target for task in self.tasks if states.state(self.root, task) == "forgotten"}
+        forgotten = {task.target for task in self.tasks if state.state(self.root, task) == "forgotten"}
         with suppress(OSError):
             for task in self.tasks:
                 build.build(self.root, task, self.step)
@@ -114,15 +115,15 @@ class World:
         elif what == "source":
             (self.root / SOURCES[which]).write_text(str(value))
         elif what == "forget":
-            states.forget(self.root, task)
+            state.forget(self.root, task)
         elif what == "drop blobs":
-            shutil.rmtree(self.root / layout.STATE / "store", ignore_errors=True)
+            shutil.rmtree(self.root / paths.STATE / "store", ignore_errors=True)
             self.met.clear()
             self.dropped = True
         elif what == "fail":
             self.fails.add(task.target)
         else:
-            self.spoil(what, self.root / task.target, self.root / layout.lock(task.target))
+            self.spoil(what, self.root / task.target, self.root / paths.lock(task.target))
 
     def spoil(self, what: str, folder: Path, lock: Path) -> None:
         if what == "damage" and folder.exists():
@@ -146,7 +147,7 @@ class World:
         for task in self.tasks:
             assert {path.name for path in (self.root / task.target).iterdir()} == {"text"}
             assert (self.root / task.target / "text").read_text() == clean[task.target]
-            assert states.state(self.root, task) == "current"
+            assert state.state(self.root, task) == "current"
             if task.target in ran:
                 assert planned[task.target] in ("run", "maybe"), "the plan said that it does not run"
             elif planned[task.target] == "run":  # a task just like it ran before it, or one that gave the same bytes
@@ -184,11 +185,11 @@ def test_the_collector_never_takes_what_a_lock_names(tasks, some):
             if what in ("salt", "width", "source"):
                 world.edit(what, which, value)
                 world.check()
-        named = [lock for task in world.tasks if (lock := build.locks.read(world.root / layout.lock(task.target)))]
+        named = [lock for task in world.tasks if (lock := build.locks.read(world.root / paths.lock(task.target)))]
         store.gc(world.root, named, days=0)
         shutil.rmtree(world.root / "data", ignore_errors=False)
         for task, lock in zip(world.tasks, named, strict=True):
-            (world.root / layout.lock(task.target)).parent.mkdir(exist_ok=True)
-            build.locks.write(world.root / layout.lock(task.target), lock)
+            (world.root / paths.lock(task.target)).parent.mkdir(exist_ok=True)
+            build.locks.write(world.root / paths.lock(task.target), lock)
         world.build()
         assert not world.ran, "everything a lock names is restored"

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from punie_build import memo
-from punie_build.data_steps import dataset, stage
-from punie_build.examples import Example, Message
-from punie_build.filters import Context, Language, MaxTokens, PythonVersion, Scored
-from punie_build.recipe import Dataset, Stage
-from punie_build.sources import Sample
+from punie_build.data.example import Example, Message
+from punie_build.data.filters import score_cache
+from punie_build.data.filters.union import Context, Language, MaxTokens, PythonVersion, Scored
+from punie_build.data.pipeline import dataset, stage
+from punie_build.data.sources import Sample
+from punie_build.recipes.recipe import Dataset, Stage
 
 ASKED: list[str] = []
 
@@ -46,7 +46,7 @@ def asked() -> list[str]:
 
 
 def judge(path: Path, filter_: Length, *texts: str) -> list[bool]:
-    keep, finish = memo.remembering(filter_, Context(), path)
+    keep, finish = score_cache.remembering(filter_, Context(), path)
     found = [keep(chat(text)) for text in texts]
     finish()
     return found
@@ -65,13 +65,13 @@ def test_another_scoring_parameter_scores_anew(tmp_path, asked):
     judge(tmp_path / "memo.db", Length(), "abcd")
     assert judge(tmp_path / "memo.db", Length(unit=2), "abcd") == [True]
     assert len(asked) == 2
-    assert memo.scorer(Language(languages=("en",)), Context()) == memo.scorer(
+    assert score_cache.scorer(Language(languages=("en",)), Context()) == score_cache.scorer(
         Language(languages=("de",), min_score=0.1), Context()
     )
-    assert memo.scorer(Language(languages=("en",)), Context()) != memo.scorer(
+    assert score_cache.scorer(Language(languages=("en",)), Context()) != score_cache.scorer(
         Language(languages=("en",), min_chars=9), Context()
     )
-    assert memo.scorer(Language(languages=("en",)), Context()) != memo.scorer(PythonVersion(), Context())
+    assert score_cache.scorer(Language(languages=("en",)), Context()) != score_cache.scorer(PythonVersion(), Context())
 
 
 def test_a_memo_that_cannot_be_kept_costs_only_time(tmp_path, asked):
@@ -107,6 +107,6 @@ def test_tokens_are_remembered_by_the_tokenizer_not_by_its_name(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer.json").write_text("{}" + more)
     context = Context(bases={name: tmp_path / name for name in "abc"})
-    a, b, c = (memo.scorer(MaxTokens(tokens=9, base=name), context) for name in "abc")
+    a, b, c = (score_cache.scorer(MaxTokens(tokens=9, base=name), context) for name in "abc")
     assert a == b != c
-    assert a == memo.scorer(MaxTokens(tokens=3, base="a"), context)
+    assert a == score_cache.scorer(MaxTokens(tokens=3, base="a"), context)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.examples import Row, parse
-from punie_build.mixing import Part, choose, repeated, shuffled, unique
+from punie_build.data.example import Row, parse
+from punie_build.data.mix import Part, choose, repeated, shuffled, unique
 
 
 def row(question: str, answer: str = "a") -> Row:

@@ -15,20 +15,22 @@ from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 from running import doit
 
-from punie_build import digests, layout, locks, modelfiles, states
-from punie_build.adapters import Adapter, Lora
-from punie_build.adapting import adapt, parameters
-from punie_build.build import build
+from punie_build.artifacts.graph import tasks
+from punie_build.artifacts.steps import steps
+from punie_build.engine import state
+from punie_build.engine.build import build
 from punie_build.errors import ModelError, RecipeError
-from punie_build.fusing import make
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.models import Model
-from punie_build.precision import computed
-from punie_build.steps import steps
-from punie_build.steps.models import room, warnings
+from punie_build.export import model_folder
+from punie_build.export.process import make
+from punie_build.export.spec import Model
+from punie_build.export.steps import room, warnings
+from punie_build.models.precision import computed
+from punie_build.recipes.loader import load
+from punie_build.storage import digests, locks, paths
+from punie_build.training.loop.lora import adapt, parameters
+from punie_build.training.spec import Adapter, Lora
 
-NANO = layout.nano()
+NANO = paths.nano()
 RECIPE = """
 [dataset.sample]
 source = { type = "sample", max_examples = 45 }
@@ -77,7 +79,7 @@ def lock(root: Path, place: str) -> locks.Lock:
 
 
 def quantisation(folder: Path) -> dict:
-    return modelfiles.config(folder).get("quantization", {})
+    return model_folder.config(folder).get("quantization", {})
 
 
 def test_a_fused_model_says_what_its_adapter_says(built):
@@ -87,7 +89,7 @@ def test_a_fused_model_says_what_its_adapter_says(built):
     assert measured["gain_retained"] == pytest.approx(1.0, abs=1e-3)
     assert measured["loss"] < measured["loss_base"]
     assert "agreement 100.0%" in said
-    assert "quantization" not in modelfiles.config(root / "models" / "whole")
+    assert "quantization" not in model_folder.config(root / "models" / "whole")
 
 
 def test_few_bits_cost_what_was_learnt_and_the_lock_says_how_much(built):
@@ -114,7 +116,7 @@ def test_the_same_recipe_gives_the_same_bytes_wherever_the_base_lies(built, adap
     before = lock(root, "models/q2").outputs
     assert build(root, task, steps(recipe)["model"], again=True).how == "ran"
     assert lock(root, "models/q2").outputs == before
-    assert set(before) == {*modelfiles.kept(NANO), "config.json", "model.safetensors", modelfiles.INDEX}
+    assert set(before) == {*model_folder.kept(NANO), "config.json", "model.safetensors", model_folder.INDEX}
 
 
 @pytest.mark.parametrize(
@@ -132,10 +134,10 @@ def test_the_same_recipe_gives_the_same_bytes_wherever_the_base_lies(built, adap
 def test_a_model_has_what_its_recipe_asks_for(adapter, tmp_path, more, bits, group, mode):
     spec = Model(adapter="tiny", **more)
     make(spec, NANO, adapter, tmp_path)
-    assert list(modelfiles.model(tmp_path, spec, NANO)) == []
+    assert list(model_folder.model(tmp_path, spec, NANO)) == []
     told = quantisation(tmp_path)
     assert (told.get("bits"), told.get("group_size"), told.get("mode")) == (bits, group, mode)
-    assert modelfiles.size(NANO, spec) == pytest.approx((tmp_path / "model.safetensors").stat().st_size, rel=0.05)
+    assert model_folder.size(NANO, spec) == pytest.approx((tmp_path / "model.safetensors").stat().st_size, rel=0.05)
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".md", ".py")]
     load_model(tmp_path)
 
@@ -190,7 +192,7 @@ def small(folder: Path, hidden: int = 64, inner: int = 96, bits: int | None = No
         model, config = quantize_model(model, config, 32, bits)
     save_model(folder, model)
     save_config(config, folder / "config.json")
-    for name in modelfiles.kept(NANO):
+    for name in model_folder.kept(NANO):
         shutil.copy(NANO / name, folder / name)
     return folder
 
@@ -200,7 +202,7 @@ def test_layers_that_no_group_fits_are_named(tmp_path):
     left = ["model.layers.0.mlp.down_proj"]
     assert make(spec, base, None, tmp_path / "out")["unquantised"] == left
     assert quantisation(tmp_path / "out")[left[0]] is False
-    assert list(modelfiles.model(tmp_path / "out", spec, base)) == []
+    assert list(model_folder.model(tmp_path / "out", spec, base)) == []
     load_model(tmp_path / "out")
     assert "down_proj" in warnings(spec, {"unquantised": left})[0]
     fits = Model(base="b", bits=4, group_size=32)
@@ -224,7 +226,7 @@ def test_a_quantised_base_stays_so_or_is_brought_back(tmp_path):
     kept, whole, eight = Model(adapter="a"), Model(adapter="a", bits=16), Model(adapter="a", bits=8, group_size=32)
     for name, spec in (("kept", kept), ("whole", whole), ("eight", eight)):
         make(spec, base, adapter, tmp_path / name)
-        assert list(modelfiles.model(tmp_path / name, spec, base)) == []
+        assert list(model_folder.model(tmp_path / name, spec, base)) == []
     assert quantisation(tmp_path / "kept")["bits"] == 4
     live = logits(base, adapter)
     assert np.allclose(logits(tmp_path / "whole"), live, atol=1e-3)
@@ -247,17 +249,17 @@ def test_gguf_is_written_beside_the_model(tmp_path):
     base, spec = small(tmp_path / "base"), Model(base="b", gguf=True)
     for name in ("out", "again"):
         make(spec, base, None, tmp_path / name)
-    assert list(modelfiles.model(tmp_path / "out", spec, base)) == []
+    assert list(model_folder.model(tmp_path / "out", spec, base)) == []
     assert digests.of_folder(tmp_path / "out") == digests.of_folder(tmp_path / "again")
     assert b"/somewhere" not in (tmp_path / "out" / "model.gguf").read_bytes()
     found = mx.load(str(tmp_path / "out" / "model.gguf"))
     assert found["blk.0.ffn_down.weight"].shape == (64, 96)
     (tmp_path / "out" / "model.gguf").write_bytes(b"GGUF" + bytes(12))
-    assert list(modelfiles.model(tmp_path / "out", spec, base)) == ["model.gguf: 0 tensors, the model has 12"]
+    assert list(model_folder.model(tmp_path / "out", spec, base)) == ["model.gguf: 0 tensors, the model has 12"]
     (tmp_path / "out" / "model.gguf").write_bytes(b"no")
-    assert list(modelfiles.model(tmp_path / "out", spec, base)) == ["model.gguf: not a GGUF file"]
+    assert list(model_folder.model(tmp_path / "out", spec, base)) == ["model.gguf: not a GGUF file"]
     (tmp_path / "out" / "model.gguf").unlink()
-    assert list(modelfiles.model(tmp_path / "out", spec, base)) == ["model.gguf: No such file or directory"]
+    assert list(model_folder.model(tmp_path / "out", spec, base)) == ["model.gguf: No such file or directory"]
 
 
 def rewrite(name: str, **changes: object):
@@ -305,31 +307,31 @@ def longer(folder: Path) -> None:
         (longer, "model.layers.0.input_layernorm.weight: its bytes are not those of its shape"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "x"), "model.safetensors: the index names it"),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json: Expected `object`"),
-        (lambda folder: (folder / modelfiles.INDEX).unlink(), f"{modelfiles.INDEX}: No such file or directory"),
+        (lambda folder: (folder / model_folder.INDEX).unlink(), f"{model_folder.INDEX}: No such file or directory"),
         (
-            rewrite(modelfiles.INDEX, weight_map={"a.weight": "model.safetensors"}),
+            rewrite(model_folder.INDEX, weight_map={"a.weight": "model.safetensors"}),
             "a.weight: the index names it, no file has it",
         ),
-        (rewrite(modelfiles.INDEX, weight_map={}), "model.embed_tokens.biases, "),
-        (rewrite(modelfiles.INDEX, metadata={"total_size": 1}), "total_size: the index says 1 bytes"),
+        (rewrite(model_folder.INDEX, weight_map={}), "model.embed_tokens.biases, "),
+        (rewrite(model_folder.INDEX, metadata={"total_size": 1}), "total_size: the index says 1 bytes"),
     ],
 )
 def test_a_folder_that_is_not_what_the_recipe_says_is_told(built, tmp_path, spoil, line):
     folder, spec = tmp_path / "q2", Model(adapter="tiny", bits=2)
     shutil.copytree(built[0] / "models" / "q2", folder)
-    assert list(modelfiles.model(folder, spec, NANO)) == []
+    assert list(model_folder.model(folder, spec, NANO)) == []
     spoil(folder)
-    lines = list(modelfiles.model(folder, spec, NANO))
+    lines = list(model_folder.model(folder, spec, NANO))
     assert any(line in each for each in lines), lines
 
 
 def test_a_model_of_other_bits_or_none_is_not_what_was_asked_for(built):
     whole, three = built[0] / "models" / "whole", built[0] / "models" / "q2"
-    assert "bits: recipe 8, no layer is quantised" in list(modelfiles.model(whole, Model(adapter="a", bits=8)))
-    [line] = modelfiles.model(three, Model(adapter="a", bits=16))
+    assert "bits: recipe 8, no layer is quantised" in list(model_folder.model(whole, Model(adapter="a", bits=8)))
+    [line] = model_folder.model(three, Model(adapter="a", bits=16))
     assert line.startswith("bits: recipe 16, 29 layers are quantised")
-    assert next(modelfiles.model(three, Model(adapter="a"), NANO)).startswith("quantization: base none, model {")
-    assert list(modelfiles.model(whole, Model(adapter="a", dtype="float16"))) == ["dtype: recipe float16, file F32"]
+    assert next(model_folder.model(three, Model(adapter="a"), NANO)).startswith("quantization: base none, model {")
+    assert list(model_folder.model(whole, Model(adapter="a", dtype="float16"))) == ["dtype: recipe float16, file F32"]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +403,7 @@ def test_an_adapter_may_start_from_a_model(recipes):
     told = []
     for text in ("one", "other"):
         (root / "models" / "b4" / "model.safetensors").write_text(text)
-        told.append(states.facts(root, found["adapter:a"]).inputs)
+        told.append(state.facts(root, found["adapter:a"]).inputs)
     assert set(told[0]) == {"data/d@b4-assistant-2048", "models/b4"}
     assert told[0]["models/b4"] != told[1]["models/b4"]
 

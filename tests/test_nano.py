@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from punie_build import layout
-from punie_build.conformance import header
-from punie_build.editor_tools import TOOLS
+from punie_build.artifacts.verify import header
+from punie_build.data.synthetic.editor_tools import TOOLS
+from punie_build.storage import paths
 
 FOLDER = Path(__file__).parent.parent / "models" / "nano"
 
@@ -31,7 +31,7 @@ def tokenizer():
 
 
 def test_nano_is_small_and_where_the_package_looks_for_it():
-    assert layout.nano() == FOLDER
+    assert paths.nano() == FOLDER
     tensors = header(FOLDER / "model.safetensors")
     sizes = [1] * len(tensors)
     for index, tensor in enumerate(tensors.values()):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build.neardup import (
+from punie_build.data.minhash import (
     BLOCK,
     Match,
     Near,
@@ -178,7 +178,7 @@ def test_the_algorithm_is_the_one_its_version_names():
 
 
 def test_another_process_hashes_alike():
-    code = "from punie_build.neardup import shingles; print(shingles(['a b c d e f'], 5)[0].tolist())"
+    code = "from punie_build.data.minhash import shingles; print(shingles(['a b c d e f'], 5)[0].tolist())"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == str(shingles(["a b c d e f"], 5)[0].tolist())
 

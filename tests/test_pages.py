@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from browser import THERE, Browser, browser
 
-from punie_build.checks import Answer
-from punie_build.loading import load
-from punie_build.reporting import pages
+from punie_build.evaluation.checks.union import Answer
+from punie_build.recipes.loader import load
+from punie_build.reports import draw
 
 pytestmark = [
     pytest.mark.skipif(not THERE, reason="no Chromium on this machine"),
@@ -34,8 +34,8 @@ NAMES = (
 def root(tmp_path_factory) -> Path:
     """A project with every kind of page, whose models say all that could do harm; one of them 5 MB on one line."""
     place = drawing.project(tmp_path_factory.mktemp("drawn"), drawing.RECIPE + drawing.GRID, says=EVIL)
-    project = pages.project_of(place, load(place))
-    assert [*pages.refresh(project, project.tasks)] == []
+    project = draw.project_of(place, load(place))
+    assert [*draw.refresh(project, project.tasks)] == []
     return place
 
 
@@ -159,7 +159,7 @@ def test_print_opens_what_is_folded(root, chromium):
 def many(root: Path, arms: tuple[str, ...], n: int, says: str) -> Path:
     """The comparison's page with `n` cases, each answer as long as real ones are."""
     recipe = load(root)
-    project = pages.project_of(root, recipe)
+    project = draw.project_of(root, recipe)
     suite = recipe.suites["tool-calling"]
     cases = tuple(msgspec.structs.replace(suite.case[k % len(suite.case)], id=f"case-{k}") for k in range(n))
     project.suites = {"tool-calling": msgspec.structs.replace(suite, case=cases)}
@@ -177,7 +177,7 @@ def many(root: Path, arms: tuple[str, ...], n: int, says: str) -> Path:
         scores["cases"] = [scores["cases"][k % len(suite.case)] | {"case": f"case-{k}"} for k in range(n)]
         (root / f"reports/{arm}@tool-calling/scores.json").write_text(json.dumps(scores))
     path = place(root, "comparison-many")
-    path.write_text(pages.page(project, project.planned["comparison:tuned"].task), encoding="utf-8")
+    path.write_text(draw.page(project, project.planned["comparison:tuned"].task), encoding="utf-8")
     return path
 
 
@@ -204,9 +204,9 @@ def test_five_megabytes_on_one_line_can_be_read(root, chromium, tmp_path):
     first, *rest = place_.read_bytes().splitlines(keepends=True)
     long = msgspec.structs.replace(msgspec.json.decode(first, type=Answer), raw="x" * 5_000_000)
     place_.write_bytes(msgspec.json.encode(long) + b"\n" + b"".join(rest))
-    project = pages.project_of(copy, load(copy))
+    project = draw.project_of(copy, load(copy))
     path = place(copy, "eval-long")
-    path.write_text(pages.page(project, project.planned["eval:tuned@tool-calling"].task), encoding="utf-8")
+    path.write_text(draw.page(project, project.planned["eval:tuned@tool-calling"].task), encoding="utf-8")
     assert path.stat().st_size < 500_000
     chromium.width(390)
     chromium.open(path)

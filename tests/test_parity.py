@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from punie_build.checks import NoCall
-from punie_build.parity import parity
-from punie_build.reporting import evals, page
-from punie_build.reporting.material import Section
-from punie_build.suites import Case, Suite
+from punie_build.evaluation.checks.union import NoCall
+from punie_build.evaluation.prompt_match import parity
+from punie_build.evaluation.suite import Case, Suite
+from punie_build.reports import html
+from punie_build.reports.pages import evaluation
+from punie_build.reports.section import Section
 
 CASE = Case(id="a", category="c", prompt="hello", checks=(NoCall(),))
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
@@ -47,7 +48,7 @@ def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
 def test_a_report_says_it_before_any_number():
     found = parity(Suite(case=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
     first = Section("parity", "", {"rows": [{"arm": "v<1>", "lines": found.objections()}]})
-    shown = page.render(page.Page(title="t", kicker="eval", sections=(first,)))
+    shown = html.render(html.Page(title="t", kicker="eval", sections=(first,)))
     assert "v&lt;1&gt; was not trained on what it was asked in" in shown
     assert "only 0% of training rows have the system prompt" in shown
-    assert evals.EVAL[0] is evals.SECTIONS[0] is evals.parity
+    assert evaluation.EVAL[0] is evaluation.SECTIONS[0] is evaluation.parity

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import build, digests, layout, locks, states
-from punie_build.build import Made, Work
-from punie_build.graph import Task
-from punie_build.planning import Planned, needed, plan, total
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, state
+from punie_build.engine.build import Made, Work
+from punie_build.engine.plan import Planned, needed, plan, total
+from punie_build.storage import digests, locks, paths
 
 
 def task(name: str, *needs: str, salt: int = 0, width: int = 64, reads: tuple[str, ...] = ()) -> Task:
@@ -68,7 +69,7 @@ class Project:
 
     def took(self, seconds: float) -> None:
         """As if every task had taken so long: the recorded time enters no key."""
-        for path in [*locks.present(self.root), *(self.root / layout.STATE / "store" / "actions").glob("*/*")]:
+        for path in [*locks.present(self.root), *(self.root / paths.STATE / "store" / "actions").glob("*/*")]:
             lock = locks.read(path)
             assert lock
             locks.write(path, msgspec.structs.replace(lock, seconds=seconds))
@@ -182,7 +183,7 @@ def test_a_removed_or_edited_target_is_restored_and_what_is_behind_it_stays(chai
 
 def test_without_a_store_they_run(chain):
     chain.build()
-    shutil.rmtree(chain.root / layout.STATE / "store")
+    shutil.rmtree(chain.root / paths.STATE / "store")
     shutil.rmtree(chain.root / "data/b")
     (chain.root / "data/d/text").write_text("mine")
     assert chain.hows() == {"a": "current", "b": "run", "c": "maybe", "d": "run"}
@@ -191,8 +192,8 @@ def test_without_a_store_they_run(chain):
 
 def test_what_was_forgotten_runs_whatever_comes_before_it_and_whatever_the_store_has(chain):
     chain.build()
-    states.forget(chain.root, chain.tasks["b"])
-    states.forget(chain.root, chain.tasks["d"])
+    state.forget(chain.root, chain.tasks["b"])
+    state.forget(chain.root, chain.tasks["d"])
     planned = chain.plan()
     assert {name: (each.state, each.how) for name, each in planned.items()} == {
         "a": ("current", "current"),
@@ -207,7 +208,7 @@ def test_what_was_forgotten_runs_whatever_comes_before_it_and_whatever_the_store
 def test_behind_a_run_a_target_that_is_gone_runs_or_is_restored(chain):
     chain.build()
     chain.took(3.0)
-    states.forget(chain.root, chain.tasks["a"])
+    state.forget(chain.root, chain.tasks["a"])
     shutil.rmtree(chain.root / "data/b")
     (chain.root / "data/c/text").write_text("mine")
     planned = chain.plan()
@@ -225,7 +226,7 @@ def test_behind_a_run_an_edited_task_runs_unless_the_store_has_what_it_would_be(
     chain.build()
     chain.salt("b", 1)
     chain.build()
-    states.forget(chain.root, chain.tasks["a"])
+    state.forget(chain.root, chain.tasks["a"])
     chain.salt("b", 0)
     assert (chain.plan()["b"].state, chain.hows()["b"]) == ("stale", "maybe")
     assert chain.plan()["b"].reasons == ("recipe.salt: 1 -> 0", "data/a is made anew first")
@@ -271,7 +272,7 @@ def files(root: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_size)
         for path in root.rglob("*")
-        if not path.name.startswith("digests.db") and path != root / layout.STATE
+        if not path.name.startswith("digests.db") and path != root / paths.STATE
     }
 
 
@@ -282,7 +283,7 @@ def test_a_plan_changes_no_file(chain):
     chain.salt("a", 0)
     shutil.rmtree(chain.root / "data/b")
     (chain.root / "data/c/text").write_text("mine")
-    states.forget(chain.root, chain.tasks["d"])
+    state.forget(chain.root, chain.tasks["d"])
     before = files(chain.root)
     digests.remember(chain.root)
     assert set(chain.hows().values()) == {"restore", "run"}
@@ -305,14 +306,14 @@ def apply(project: Project, what: str, name: str, value: int) -> None:
         case "raw":
             (project.root / "raw.txt").write_text(str(value))
         case "remove":
-            states.clean(project.root, each)
+            state.clean(project.root, each)
         case "damage":
             (project.root / each.target).mkdir(parents=True, exist_ok=True)
             (project.root / each.target / "text").write_text("mine")
         case "forget":
-            states.forget(project.root, each)
+            state.forget(project.root, each)
         case "drop":
-            shutil.rmtree(project.root / layout.STATE / "store", ignore_errors=True)
+            shutil.rmtree(project.root / paths.STATE / "store", ignore_errors=True)
 
 
 @settings(max_examples=40, deadline=None)

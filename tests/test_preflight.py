@@ -14,16 +14,18 @@ import pytest
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 from running import doit, ran
 
-from punie_build import auditing, gates, layout
-from punie_build.adapters import Adapter, Lora
-from punie_build.batching import Coverage
+from punie_build.data import audit
+from punie_build.engine import gates
 from punie_build.errors import RecipeError
-from punie_build.loading import load
-from punie_build.models import Model
-from punie_build.preflight import Finding, adapters, models, refused, room, rows
-from punie_build.preflight.adapters import Subject
-from punie_build.preflight.anatomy import anatomy
-from punie_build.preflight.room import Room
+from punie_build.export.spec import Model
+from punie_build.models.architecture import anatomy
+from punie_build.preflight import Finding, config_checks, model_checks, refused, resources, row_checks
+from punie_build.preflight.config_checks import Subject
+from punie_build.preflight.resources import Room
+from punie_build.recipes.loader import load
+from punie_build.storage import paths
+from punie_build.training.batch_sampler import Coverage
+from punie_build.training.spec import Adapter, Lora
 
 ROOT = Path(__file__).parent.parent
 SYSTEM = "You are a coding agent."
@@ -63,7 +65,7 @@ def good(count: int, start: int = 0, **changed: object) -> list[dict]:
 class Base:
     """nano's tokenizer, with a template of the case's own where it wants one."""
 
-    tokenizer = load_tokenizer(layout.nano())
+    tokenizer = load_tokenizer(paths.nano())
 
 
 SUITES = {"asked": {"system": SYSTEM, "prompts": ["Please read the file called settings.toml and tell me its port"]}}
@@ -76,8 +78,8 @@ def found(
     for split, some in (("train", train), ("valid", valid or good(4, 900)), ("test", test or [])):
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some))
     suites = more.get("suites", SUITES)
-    looked = rows.Rows(folder, "data/x", more.get("tokenizer", Base.tokenizer), suites, mixed=False)
-    return {finding.look: finding for finding in refused(rows.look(looked), ())[::-1]}  # the worst of each look
+    looked = row_checks.Rows(folder, "data/x", more.get("tokenizer", Base.tokenizer), suites, mixed=False)
+    return {finding.look: finding for finding in refused(row_checks.look(looked), ())[::-1]}  # the worst of each look
 
 
 XML = "<tool_call><function=read_file><parameter=path>a.py</parameter></function></tool_call>"
@@ -128,13 +130,13 @@ def test_calls_that_are_text_in_the_base_s_own_form_are_read(tmp_path):
 )  # fmt: skip
 def test_a_template_that_lacks_tools_is_no_base_for_rows_with_tools(tmp_path, template, look):
     base = tmp_path / "base"
-    shutil.copytree(layout.nano(), base, ignore=shutil.ignore_patterns("*.py", "*.safetensors"))
+    shutil.copytree(paths.nano(), base, ignore=shutil.ignore_patterns("*.py", "*.safetensors"))
     (base / "chat_template.jinja").write_text(template)
     seen = found(tmp_path, train=good(12), tokenizer=load_tokenizer(base))
     assert seen[look].level == "error"
 
 
-NANO = anatomy(layout.nano())
+NANO = anatomy(paths.nano())
 STATS = dict.fromkeys(("rows", "tokens", "learnt", "cut", "dropped", "mute", "longest"), 0)
 
 
@@ -179,14 +181,14 @@ OF_RECIPES = {  # what is asked -> (the training, look, level, what the line say
 @pytest.mark.parametrize("case", OF_RECIPES)
 def test_a_failure_that_recipes_bases_and_locks_show_is_found(case):
     asked, look, level, words = OF_RECIPES[case]
-    seen = {finding.look: finding for finding in adapters.look(subject(**asked))}
+    seen = {finding.look: finding for finding in config_checks.look(subject(**asked))}
     assert seen[look].level == level
     assert words in str(seen[look])
 
 
 def test_a_good_training_and_one_of_which_nothing_is_known_have_no_findings():
-    assert adapters.look(subject()) == []
-    assert adapters.look(Subject(where="r", spec=Adapter(base="b", data="d", num_layers=99))) == []
+    assert config_checks.look(subject()) == []
+    assert config_checks.look(Subject(where="r", spec=Adapter(base="b", data="d", num_layers=99))) == []
 
 
 @pytest.mark.parametrize(
@@ -198,9 +200,9 @@ def test_a_good_training_and_one_of_which_nothing_is_known_have_no_findings():
     ],
 )
 def test_what_a_model_cannot_be_is_found(spec, look, level):
-    seen = models.look("recipes/a.toml: model.m", spec, layout.nano(), Room(disk=10**12, memory=0, cpu=True))
+    seen = model_checks.look("recipes/a.toml: model.m", spec, paths.nano(), Room(disk=10**12, memory=0, cpu=True))
     assert [(each.look, each.level) for each in seen] == ([(look, level)] if look else [])
-    [full] = models.look("r", Model(base="nano", bits=4), layout.nano(), Room(disk=10, memory=0, cpu=True))
+    [full] = model_checks.look("r", Model(base="nano", bits=4), paths.nano(), Room(disk=10, memory=0, cpu=True))
     assert (full.look, full.level) == ("disk", "error")
 
 
@@ -208,10 +210,10 @@ def test_what_a_model_cannot_be_is_found(spec, look, level):
 def test_weights_that_a_group_does_not_divide_are_found(widths, level):
     base = like(modules={"a": (64, widths[0]), "b": (64, widths[1])})
     room_ = Room(disk=10**12, memory=0, cpu=True)
-    it = models.Subject(
-        where="r", spec=Model(base="b", bits=4, group_size=64), folder=layout.nano(), base=base, room=room_
+    it = model_checks.Subject(
+        where="r", spec=Model(base="b", bits=4, group_size=64), folder=paths.nano(), base=base, room=room_
     )
-    assert [each.level for each in models.groups(it)] == ([level] if level else [])
+    assert [each.level for each in model_checks.groups(it)] == ([level] if level else [])
 
 
 def test_a_recipe_allows_a_look_or_bounds_it():
@@ -232,19 +234,19 @@ def test_a_look_that_is_not_one_is_a_mistake_of_the_recipe(recipes):
 
 
 def test_every_look_has_its_name_and_every_finding_of_an_audit_its_look():
-    known = {what for what, _, _ in auditing.LOOKS}
-    assert {what for what in rows.AUDITED if what != "rows that say what another says"} <= known
+    known = {what for what, _, _ in audit.LOOKS}
+    assert {what for what in row_checks.AUDITED if what != "rows that say what another says"} <= known
     named = {look for _, look, _ in OF_ROWS.values()} | {look for _, look, _, _ in OF_RECIPES.values()}
     assert named | {"tools", "template", "bits", "expect"} == set(gates.LOOKS)
 
 
 def test_the_estimate_of_memory_grows_with_what_takes_it():
     spec = Adapter(base="nano", data="x")
-    base = room.training(spec, NANO, 512)
+    base = resources.training(spec, NANO, 512)
     for change in ({"batch_size": 8}, {"lora": Lora(rank=64)}, {"fine_tune_type": "full"}):
-        assert room.training(msgspec.structs.replace(spec, **change), NANO, 512) > base
-    assert room.training(msgspec.structs.replace(spec, grad_checkpoint=True), NANO, 512) < base
-    assert room.training(spec, NANO, 4096) == room.training(spec, NANO, 2048)
+        assert resources.training(msgspec.structs.replace(spec, **change), NANO, 512) > base
+    assert resources.training(msgspec.structs.replace(spec, grad_checkpoint=True), NANO, 512) < base
+    assert resources.training(spec, NANO, 4096) == resources.training(spec, NANO, 2048)
 
 
 RECIPE = """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.printed import events
+from punie_build.training.mlx_log import events
 
 OLD = """\
 Loading configuration file c.yaml

@@ -11,13 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import bases, build, layout, locks, states
-from punie_build.adapters import Base
-from punie_build.graph import Task, tasks
-from punie_build.loading import load
-from punie_build.locks import Lock
-from punie_build.provenance import MODEL, statement
-from punie_build.steps import steps
+from punie_build.artifacts.graph import Task, tasks
+from punie_build.artifacts.steps import steps
+from punie_build.engine import build, state
+from punie_build.engine.provenance import MODEL, statement
+from punie_build.models import locate
+from punie_build.recipes.loader import load
+from punie_build.storage import locks, paths
+from punie_build.storage.locks import Lock
+from punie_build.training.spec import Base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RECIPE = f"""
@@ -71,7 +73,7 @@ def named(root: Path, label: str) -> Task:
 def made(root: Path, label: str) -> dict:
     """The statement of what was built, through JSON as it is published."""
     task = named(root, label)
-    lock = locks.read(root / layout.lock(task.target))
+    lock = locks.read(root / paths.lock(task.target))
     assert lock
     return json.loads(json.dumps(statement(task, lock)))
 
@@ -79,7 +81,7 @@ def made(root: Path, label: str) -> dict:
 def trained(root: Path, label: str) -> dict:
     """The statement of an adapter whose lock says that it was trained."""
     task = named(root, label)
-    facts = msgspec.structs.replace(states.facts(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
+    facts = msgspec.structs.replace(state.facts(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
     inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.base.hub else {"base": "5" * 64})
     facts = msgspec.structs.replace(facts, inputs=facts.inputs | inputs)
     lock = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
@@ -116,7 +118,7 @@ def valid(said: dict) -> None:
 def test_what_was_built_has_a_statement_whose_subjects_are_its_files(root, label):
     said = made(root, label)
     valid(said)
-    folder = root / layout.target(*label.split(":"))
+    folder = root / paths.target(*label.split(":"))
     assert {each["name"] for each in said["subject"]} == {
         path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()
     }
@@ -174,7 +176,7 @@ def test_the_files_it_names_of_a_base_are_those_that_identify_it(tmp_path):
         (tmp_path / name).write_text(name)
     named = sorted(path for pattern in MODEL for path in tmp_path.glob(pattern))
     listing = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in named)
-    assert bases.identity(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
+    assert locate.identity(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
 
 
 def test_it_names_no_machine_no_folder_of_it_and_no_time(root):

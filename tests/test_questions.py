@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from punie_build import questions
-from punie_build.evals import Asking, Sampling
+from punie_build.evaluation import request
+from punie_build.evaluation.spec import Asking, Sampling
 
 HELLO = [{"role": "user", "content": "hello"}]
-GOOD = questions.body(HELLO, max_tokens=5)
+GOOD = request.body(HELLO, max_tokens=5)
 VOCABULARY = 100
 
 
@@ -24,11 +24,11 @@ def test_a_question_says_everything_and_names_the_one_model_that_has_the_adapter
         "logprobs": True,
     }
     warm = Sampling(temperature=0.5, top_k=9, repetition_penalty=1.1, stop=("END",))
-    full = questions.body(HELLO, max_tokens=5, sampling=warm, tools=[{"x": 1}], template={"think": False}, seed=3)
+    full = request.body(HELLO, max_tokens=5, sampling=warm, tools=[{"x": 1}], template={"think": False}, seed=3)
     assert (
         full | {"seed": 3, "stop": ["END"], "repetition_penalty": 1.1, "chat_template_kwargs": {"think": False}} == full
     )
-    assert questions.objections(GOOD, VOCABULARY) == questions.objections(full, VOCABULARY) == []
+    assert request.objections(GOOD, VOCABULARY) == request.objections(full, VOCABULARY) == []
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,21 @@ def test_a_question_says_everything_and_names_the_one_model_that_has_the_adapter
     ],
 )
 def test_what_a_server_dies_of_is_held_back(change, word):
-    [line] = questions.objections(GOOD | change, VOCABULARY)
+    [line] = request.objections(GOOD | change, VOCABULARY)
     assert line.startswith(f"{word}: ")
-    assert questions.objections(GOOD | {"logit_bias": {"99": 1.0}, "top_k": 99}, VOCABULARY) == []
+    assert request.objections(GOOD | {"logit_bias": {"99": 1.0}, "top_k": 99}, VOCABULARY) == []
 
 
 def test_seeds_come_from_case_and_epoch_and_go_with_sampling_only():
     warm = Asking(arm="a", suite="s", epochs=2, sampling=Sampling(temperature=1.0))
     cold = Asking(arm="a", suite="s")
-    seeds = [questions.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
+    seeds = [request.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
     assert len(set(seeds)) == 4
-    assert seeds == [questions.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
-    assert "seed" not in questions.of(cold, "a", 0, HELLO, [])
+    assert seeds == [request.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
+    assert "seed" not in request.of(cold, "a", 0, HELLO, [])
 
 
 def test_a_question_is_known_by_all_it_says_and_by_its_epoch():
-    keys = {questions.key(body, 0) for body in (GOOD, GOOD | {"max_tokens": 6}, GOOD | {"tools": [{}]})}
-    assert len(keys | {questions.key(GOOD, 1)}) == 4
-    assert questions.key(dict(reversed(GOOD.items())), 0) == questions.key(GOOD, 0)
+    keys = {request.key(body, 0) for body in (GOOD, GOOD | {"max_tokens": 6}, GOOD | {"tools": [{}]})}
+    assert len(keys | {request.key(GOOD, 1)}) == 4
+    assert request.key(dict(reversed(GOOD.items())), 0) == request.key(GOOD, 0)

@@ -15,11 +15,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from punie_build import readers
+from punie_build.data.jsonl import LONGEST_LINE
+from punie_build.data.readers import records as readers
+from punie_build.data.readers.records import (
+    blocks,
+    files,
+    records,
+    side,
+    split,
+    stem,
+)
+from punie_build.data.sources import Format
 from punie_build.errors import DataError
-from punie_build.jsonl import LONGEST_LINE
-from punie_build.readers import blocks, files, records, side, split, stem
-from punie_build.sources import Format
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
 HERE = [
@@ -190,7 +197,7 @@ def test_several_members_are_one_content(tmp_path, form):
 PEAK = """
 import resource, sys
 from pathlib import Path
-from punie_build.readers import blocks, records
+from punie_build.data.readers.records import blocks, records
 read = {"records": records, "blocks": blocks}[sys.argv[2]]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(sum(1 for _ in read(Path(sys.argv[1]))))

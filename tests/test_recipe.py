@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from punie_build.artifacts.graph import tasks
 from punie_build.errors import RecipeError
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.recipe import KINDS
+from punie_build.recipes.loader import load
+from punie_build.recipes.recipe import KINDS
 
 
 def mistakes(recipes, text: str) -> tuple[str, ...]:

@@ -12,18 +12,21 @@ import drawing
 import msgspec
 import pytest
 
-from punie_build import evaluating, layout, locks, states
-from punie_build.comparing import Compared, compared, sentence
+from punie_build.artifacts.graph import tasks
+from punie_build.engine import state
 from punie_build.errors import IdentityError
-from punie_build.evaluating import Scores
-from punie_build.graph import tasks
-from punie_build.loading import load
-from punie_build.reporting import behind, cases, charts, lineage, markdown, pages
-from punie_build.reporting import page as pages_page
-from punie_build.reporting.lineage import Node
-from punie_build.reporting.material import Section, asked, plain
-from punie_build.reporting.page import Page, Texts, cut, render, visible
-from punie_build.scoring import Scored
+from punie_build.evaluation import scores as evaluating
+from punie_build.evaluation.comparison import Compared, compared, sentence
+from punie_build.evaluation.scores import Scores
+from punie_build.evaluation.scoring import Scored
+from punie_build.recipes.loader import load
+from punie_build.reports import charts, draw, html, lineage, markdown
+from punie_build.reports.freshness import behind
+from punie_build.reports.html import Page, Texts, cut, render, visible
+from punie_build.reports.lineage import Node
+from punie_build.reports.pages import cases
+from punie_build.reports.section import Section, asked, plain
+from punie_build.storage import locks, paths
 
 EVIL = "<script>document.title='owned'</script></pre></textarea></details><img src=x onerror=alert(1)>\x1b[31m\u202eevil\x00 & \"quotes\"\n"
 
@@ -32,7 +35,7 @@ EVIL = "<script>document.title='owned'</script></pre></textarea></details><img s
 def drawn(tmp_path_factory) -> Path:
     """A project whose models say evil things, with all its pages."""
     root = drawing.project(tmp_path_factory.mktemp("drawn"), says=EVIL)
-    assert [*pages.refresh(project := pages.project_of(root, load(root)), project.tasks)] == []
+    assert [*draw.refresh(project := draw.project_of(root, load(root)), project.tasks)] == []
     return root
 
 
@@ -127,20 +130,20 @@ def test_an_adapter_page_marks_what_was_published(drawn):
 
 
 def test_the_index_names_every_artifact_with_its_state(drawn, tmp_path):
-    project = pages.project_of(drawn, load(drawn))
+    project = draw.project_of(drawn, load(drawn))
     page = read(drawn, "index")
     assert f"All {len(project.tasks)} artifacts are current" in page
     for task in project.tasks:
         assert f'href="{project.href(task)}"' in page
-    states.forget(drawn, project.planned["adapter:tuned"].task)
+    state.forget(drawn, project.planned["adapter:tuned"].task)
     try:
-        assert [*pages.refresh(pages.project_of(drawn, load(drawn)))] == []
+        assert [*draw.refresh(draw.project_of(drawn, load(drawn)))] == []
         page = read(drawn, "index")
         assert "artifacts are not current" in page
         assert "adapter, stale" in page
     finally:
-        (drawn / layout.forgotten("adapters/tuned")).unlink()
-        [*pages.refresh(pages.project_of(drawn, load(drawn)))]
+        (drawn / paths.forgotten("adapters/tuned")).unlink()
+        [*draw.refresh(draw.project_of(drawn, load(drawn)))]
 
 
 def test_what_is_not_current_is_not_shown_with_what_is(drawn):
@@ -149,8 +152,8 @@ def test_what_is_not_current_is_not_shown_with_what_is(drawn):
     kept = place.read_bytes()
     place.write_bytes(kept.replace(b"look into", b"look onto", 1))
     try:
-        project = pages.project_of(drawn, load(drawn))
-        assert "No current eval has asked tuned" in pages.page(project, project.planned["adapter:tuned"].task)
+        project = draw.project_of(drawn, load(drawn))
+        assert "No current eval has asked tuned" in draw.page(project, project.planned["adapter:tuned"].task)
     finally:
         place.write_bytes(kept)
 
@@ -163,11 +166,11 @@ def test_only_pages_of_what_was_made_since_and_of_what_shows_it_are_drawn_anew(d
     targets = [task.target for task in tasks(load(drawn))]
     assert not behind(drawn, targets)
     before = times(drawn)
-    path = drawn / layout.lock("adapters/tuned")
+    path = drawn / paths.lock("adapters/tuned")
     newest = max(before.values()) + 10**9
     os.utime(path, ns=(newest, newest))
     assert behind(drawn, targets)
-    [*pages.refresh(pages.project_of(drawn, load(drawn)))]
+    [*draw.refresh(draw.project_of(drawn, load(drawn)))]
     assert {name for name, time in times(drawn).items() if time != before[name]} == {
         "index.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
@@ -177,8 +180,8 @@ def test_only_pages_of_what_was_made_since_and_of_what_shows_it_are_drawn_anew(d
 
 def test_pages_are_no_part_of_anything(drawn):
     for task in tasks(load(drawn)):
-        assert states.state(drawn, task) == "current"
-        lock = locks.read(drawn / layout.lock(task.target))
+        assert state.state(drawn, task) == "current"
+        lock = locks.read(drawn / paths.lock(task.target))
         assert not any(name.endswith((".html", "README.md")) for name in lock.outputs)
 
 
@@ -349,7 +352,7 @@ def test_what_is_around_an_artifact_is_all_before_and_after_it():
 
 
 def test_every_template_is_drawn_by_a_section():
-    folder = Path(pages_page.__file__).parent
+    folder = Path(html.__file__).parent
     sources = "".join(path.read_text() for path in folder.glob("*.py"))
     named = set(re.findall(r'Section\(\s*"([a-z]+)"', sources))
     assert {path.name.removesuffix(".html.j2") for path in folder.glob("templates/*.j2")} == named | {"page", "parts"}

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from running import doit
 
-from punie_build import layout, locks
-from punie_build.adapters import Adapter
-from punie_build.cli import main
+from punie_build.cli.main import main
 from punie_build.errors import RecipeError
-from punie_build.loading import load
-from punie_build.searches import Range, Search, entry, problems
-from punie_build.spec import toml
+from punie_build.recipes.loader import load
+from punie_build.schema.spec import toml
+from punie_build.storage import locks, paths
+from punie_build.sweeps.search_spec import Range, Search, entry, problems
+from punie_build.training.spec import Adapter
 
 ROOT = Path(__file__).parent.parent
 ADAPTER = Adapter(base="nano", data="d", iters=2)
@@ -121,7 +121,7 @@ def test_an_interrupted_trial_is_finished_and_nothing_is_trained_twice(root, cap
     code, said = told(["search", "depth", "--trials", "0"], capsys)
     assert code == 0, said
     assert [line for line in said.splitlines() if line.startswith(".  adapter")] == [".  adapter:depth@num_layers-3"]
-    assert locks.read(root / layout.lock("adapters/depth@num_layers-3")).metrics["iterations"] == 2
+    assert locks.read(root / paths.lock("adapters/depth@num_layers-3")).metrics["iterations"] == 2
     assert "best of 3 settings" in said
 
 

@@ -13,19 +13,28 @@ import httpx
 import msgspec
 import pytest
 
-from punie_build import answering, asking, blas, identity, layout, questions, suite_files
-from punie_build.adapters import Base
-from punie_build.answered import Answered
-from punie_build.answering import Job
-from punie_build.answers import read, reply
-from punie_build.bases import locate
-from punie_build.checks import Answer, judge
 from punie_build.errors import IdentityError, ModelError, ServerError
-from punie_build.evals import Asking, Sampling, Serving, SuiteFile
-from punie_build.serving import HOST, Served, Server, Warm, refuse, serve
-from punie_build.suites import Suite
+from punie_build.evaluation import canary, client, request, runner, suite_file
+from punie_build.evaluation.checks.union import Answer, judge
+from punie_build.evaluation.conversation import read, reply
+from punie_build.evaluation.response_cache import Answered
+from punie_build.evaluation.runner import Job
+from punie_build.evaluation.server import (
+    HOST,
+    Served,
+    Server,
+    Warm,
+    refuse,
+    serve,
+)
+from punie_build.evaluation.spec import Asking, Sampling, Serving, SuiteFile
+from punie_build.evaluation.suite import Suite
+from punie_build.models.locate import locate
+from punie_build.runtime import blas
+from punie_build.storage import paths
+from punie_build.training.spec import Base
 
-NANO = Served(model=layout.nano())
+NANO = Served(model=paths.nano())
 SPEC = Asking(arm="other", suite="s", max_tokens=40)
 
 
@@ -41,7 +50,7 @@ def env(root):
 
 @pytest.fixture(scope="module")
 def suite(root) -> Suite:
-    whole, _ = suite_files.read(SuiteFile(embedded="tool-calling"), root, "suite")
+    whole, _ = suite_file.read(SuiteFile(embedded="tool-calling"), root, "suite")
     return msgspec.structs.replace(whole, case=whole.case[:96:8])
 
 
@@ -50,9 +59,9 @@ def other(root) -> Served:
     """nano with an adapter that nobody trained: it says other things, which is all that is asked of it here."""
     folder = root / "adapters" / "other"
     folder.mkdir(parents=True)
-    width = json.loads((layout.nano() / "config.json").read_text())["hidden_size"]
+    width = json.loads((paths.nano() / "config.json").read_text())["hidden_size"]
     name, rank = "model.layers.3.mlp.gate_proj", 2
-    wide = json.loads((layout.nano() / "config.json").read_text())["intermediate_size"]
+    wide = json.loads((paths.nano() / "config.json").read_text())["intermediate_size"]
     tensors = {f"{name}.lora_a": (width, rank), f"{name}.lora_b": (rank, wide)}
     head, body = {}, b""
     for index, (key, shape) in enumerate(tensors.items()):
@@ -65,7 +74,7 @@ def other(root) -> Served:
     (folder / "adapter_config.json").write_text(
         json.dumps({"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": lora})
     )
-    return Served(model=layout.nano(), adapter=folder)
+    return Served(model=paths.nano(), adapter=folder)
 
 
 @pytest.fixture(scope="module")
@@ -98,43 +107,43 @@ def answers(folder: Path) -> list[Answer]:
 
 def ask(work: Job, warm: Warm, out: Path) -> list[Answer]:
     out.mkdir()
-    answering.answer(work, warm, out)
+    runner.answer(work, warm, out)
     return answers(out)
 
 
 def test_the_first_trap_the_adapter_answers_to_one_name_only(server, other, root, suite):
-    hello = questions.body([{"role": "user", "content": identity.CANARIES[0]}], max_tokens=8)
+    hello = request.body([{"role": "user", "content": canary.CANARIES[0]}], max_tokens=8)
     right = post(server, hello)["logprobs"]["content"]
     wrong = post(server, hello | {"model": str(other.model)})["logprobs"]["content"]
     assert right != wrong
     assert post(server, hello)["logprobs"]["content"] == right
-    book = Answered(root / layout.answered("trap"))
-    answering._witness(job(root, other, suite), book, {})
+    book = Answered(root / paths.answered("trap"))
+    runner._witness(job(root, other, suite), book, {})
     arm, base = book.canaries
     said = [[(token["id"], token["logprob"]) for token in tokens] for tokens in (right, wrong)]
-    assert identity.distance([said[0]], arm[:1]) < identity.ROUNDING
-    assert identity.distance([said[1]], base[:1]) < identity.ROUNDING
-    assert questions.objections(hello | {"model": str(other.model)}) != []
+    assert canary.distance([said[0]], arm[:1]) < canary.ROUNDING
+    assert canary.distance([said[1]], base[:1]) < canary.ROUNDING
+    assert request.objections(hello | {"model": str(other.model)}) != []
 
 
 def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite):
     torn = Sampling(stop=("arguments",))  # ends the call in its middle, without a mark of its end
-    body = questions.body(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
+    body = request.body(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
     before = server.dropped()
     said = reply(post(server, body))
     assert (said.content, said.calls, said.finish) == ("", [], "tool_calls")
     assert server.dropped() == before + 1
-    answer = read("x", asking.decoder(layout.nano())(said.ids), said)
+    answer = read("x", client.decoder(paths.nano())(said.ids), said)
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
     assert judge(suite.case[0].checks, answer).failure == "malformed"
 
 
 def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
-    body = questions.body(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
+    body = request.body(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
     said = reply(post(server, body))
     assert (said.content, said.calls, said.finish) == ("", [], "length")
-    answer = read("x", asking.decoder(layout.nano())(said.ids), said)
+    answer = read("x", client.decoder(paths.nano())(said.ids), said)
     assert answer.raw.startswith("<tool_call>")
     assert judge(suite.case[0].checks, answer).failure in ("truncated", "malformed")
 
@@ -167,15 +176,15 @@ def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_pa
     async def go() -> Server:
         async with serve(NANO, tmp_path / "server.log", env) as server:
             assert server.url.startswith(f"http://{HOST}:")
-            first, again = await asking.canaries(server), await asking.canaries(server)
-            assert identity.distance(first, again) < identity.ROUNDING
-            broken = {"a": questions.body([], max_tokens=5)}  # refused by the template, and the server goes on
+            first, again = await client.canaries(server), await client.canaries(server)
+            assert canary.distance(first, again) < canary.ROUNDING
+            broken = {"a": request.body([], max_tokens=5)}  # refused by the template, and the server goes on
             kept: dict = {}
-            found = await asking.ask(server, broken, kept.__setitem__, concurrency=1, patience=30)
+            found = await client.ask(server, broken, kept.__setitem__, concurrency=1, patience=30)
             assert found.lost["a"].error.startswith("the server answered 404")
             assert not found.suspects
-            good = {"b": questions.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
-            assert await asking.ask(server, good, kept.__setitem__, concurrency=1, patience=30) == asking.Round({})
+            good = {"b": request.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+            assert await client.ask(server, good, kept.__setitem__, concurrency=1, patience=30) == client.Round({})
             assert list(kept) == ["b"]
             return server
 
@@ -185,8 +194,8 @@ def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_pa
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health")
     kept: dict = {}
-    asked = {"c": questions.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
-    assert asyncio.run(asking.ask(server, asked, kept.__setitem__, concurrency=2, patience=5)) == asking.Round({})
+    asked = {"c": request.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+    assert asyncio.run(client.ask(server, asked, kept.__setitem__, concurrency=2, patience=5)) == client.Round({})
     assert kept == {}
 
 
@@ -209,7 +218,7 @@ def test_a_folder_that_is_no_model_is_said(tmp_path, env):
     ):
         locate(tmp_path, Base(path="models/x"))
     broken = tmp_path / "broken"
-    shutil.copytree(layout.nano(), broken, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(paths.nano(), broken, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (broken / "model.safetensors").write_bytes(b"not weights")
 
     async def go() -> None:

@@ -14,10 +14,12 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from punie_build import build, digests, layout, locks, settings, shared, states, store
-from punie_build.build import Made, Work
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build, state
+from punie_build.engine.build import Made, Work
 from punie_build.errors import RecipeError
-from punie_build.graph import Task
+from punie_build.storage import digests, locks, paths, settings, store
+from punie_build.storage import remote as shared
 
 BUCKET = "punie"
 WORDS = ("one", "two", "three")
@@ -115,7 +117,7 @@ def built(root: Path) -> list[str]:
     """How each task of the chain was built. Whatever way, it is current then and says what it must."""
     step = Step()
     how = [build.build(root, task, step).how for task in chain()]
-    assert all(states.state(root, task) == "current" for task in chain())
+    assert all(state.state(root, task) == "current" for task in chain())
     assert (root / "data/three/train.jsonl").read_text() == "zero\none\ntwo\nthree\n"
     return how
 
@@ -140,11 +142,11 @@ def test_a_second_checkout_restores_everything_and_runs_nothing(bucket, tmp_path
     assert built(one) == ["ran"] * 3
     assert built(two) == ["restored"] * 3
     for task in chain():
-        assert (one / layout.lock(task.target)).read_bytes() == (two / layout.lock(task.target)).read_bytes()
+        assert (one / paths.lock(task.target)).read_bytes() == (two / paths.lock(task.target)).read_bytes()
     assert built(two) == ["current"] * 3
     assert [name.split("/")[:2] for name in bucket.names()] == [["team", "actions"]] * 3 + [["team", "blobs"]] * 4
     assert warnings(capsys) == []
-    assert not list((two / layout.STATE / "store").rglob("*.*")), "no half-written file is left"
+    assert not list((two / paths.STATE / "store").rglob("*.*")), "no half-written file is left"
 
 
 def test_what_was_restored_from_far_is_restored_from_here_the_next_time(bucket, tmp_path):
@@ -168,7 +170,7 @@ def test_a_committed_lock_finds_its_files_far_away_though_a_newer_build_gave_oth
         return Made("made")
 
     build.build(one, task, random)
-    shutil.copy(one / layout.lock(task.target), two / layout.lock(task.target))
+    shutil.copy(one / paths.lock(task.target), two / paths.lock(task.target))
     agreed = (one / "data/one/weights").read_bytes()
     build.build(one, task, random, again=True)
     assert build.build(two, task, random).how == "restored"
@@ -189,7 +191,7 @@ def test_bytes_that_were_changed_on_the_server_are_not_believed_and_are_replaced
 def test_a_blob_that_rotted_here_is_fetched_again(bucket, tmp_path):
     root = project(tmp_path / "one", "s3://punie", bucket.address)
     built(root)
-    for path in (root / layout.STATE / "store/blobs").glob("*/*"):
+    for path in (root / paths.STATE / "store/blobs").glob("*/*"):
         path.write_text("rot")
     shutil.rmtree(root / "data/two")
     assert built(root) == ["current", "restored", "current"]
@@ -338,7 +340,7 @@ def test_a_kind_of_store_whose_package_is_missing_is_named_and_the_build_goes_on
 def test_without_the_extra_a_build_says_what_to_install_and_goes_on(tmp_path):
     root = project(tmp_path / "one", f"file://{tmp_path}/shelf")
     code = (
-        "import sys; sys.modules['fsspec'] = None; from pathlib import Path; from punie_build import store\n"
+        "import sys; sys.modules['fsspec'] = None; from pathlib import Path; from punie_build.storage import store\n"
         "print([store.find(Path.cwd(), n * 64) for n in '012'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
@@ -447,9 +449,9 @@ def test_push_sends_the_record_of_the_lock_also_where_the_store_has_another_or_n
     root = project(tmp_path / "one", f"file://{tmp_path}/shelf")
     built(root)
     shutil.rmtree(tmp_path / "shelf")
-    shutil.rmtree(root / layout.STATE / "store/actions")
+    shutil.rmtree(root / paths.STATE / "store/actions")
     for task in chain():
-        lock = locks.read(root / layout.lock(task.target))
+        lock = locks.read(root / paths.lock(task.target))
         assert store.push(root, lock) == (2 if task.name == "one" else 1)
     assert built(project(tmp_path / "two", f"file://{tmp_path}/shelf")) == ["restored"] * 3
 
@@ -458,7 +460,7 @@ def test_push_does_not_record_what_it_could_not_send_whole(tmp_path):
     root = project(tmp_path / "one", f"file://{tmp_path}/shelf")
     built(root)
     shutil.rmtree(tmp_path / "shelf")
-    lock = locks.read(root / layout.lock("data/one"))
+    lock = locks.read(root / paths.lock("data/one"))
     store.blob(root, lock.outputs["train.jsonl"]).unlink()
     assert store.push(root, lock) == 1
     assert not list((tmp_path / "shelf").rglob("actions"))

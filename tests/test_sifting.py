@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import sifting
-from punie_build.errors import DataError
-from punie_build.examples import SPLITS
-from punie_build.filters import (
+from punie_build.data import filter_chain
+from punie_build.data.example import SPLITS
+from punie_build.data.filter_chain import Chain
+from punie_build.data.filters.union import (
     ContentQuality,
     Context,
     ExactDedup,
@@ -25,8 +25,8 @@ from punie_build.filters import (
     Sample,
     Whole,
 )
-from punie_build.maps import Redact, StripMarkers, SystemPrompt
-from punie_build.sifting import Chain
+from punie_build.data.transforms import Redact, StripMarkers, SystemPrompt
+from punie_build.errors import DataError
 
 
 def line(*texts: str, **more: object) -> bytes:
@@ -51,7 +51,7 @@ def sift(source: Path, filters: tuple = (), maps: tuple = ()) -> tuple[list[byte
 
 def test_a_filter_used_twice_has_two_reasons():
     some = (MinMessages(messages=2), Language(languages=("en",)), MinMessages(messages=3))
-    assert sifting.names(some) == ["min-messages 1", "language", "min-messages 2"]
+    assert filter_chain.names(some) == ["min-messages 1", "language", "min-messages 2"]
 
 
 def test_a_filter_that_sees_everything_sees_what_those_before_it_keep(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build.examples import Example, Message
-from punie_build.splitting import Leak, Split, leaks, sides
+from punie_build.data.example import Example, Message
+from punie_build.data.split import Leak, Split, leaks, sides
 
 
 def chat(question: str, answer: str = "a") -> Example:

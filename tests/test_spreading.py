@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build import data_steps, jsonl, spreading
-from punie_build.filters import Language, MaxMessages, Regex
-from punie_build.maps import Redact
-from punie_build.recipe import Stage
+from punie_build.data import jsonl, pipeline
+from punie_build.data.filters.union import Language, MaxMessages, Regex
+from punie_build.data.transforms import Redact
+from punie_build.recipes.recipe import Stage
+from punie_build.runtime import parallel
 
 
 def test_pieces_are_done_once_and_come_back_in_order():
@@ -24,12 +25,12 @@ def test_pieces_are_done_once_and_come_back_in_order():
         here.append(number)
         return number
 
-    away = spreading.spread(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
+    away = parallel.spread(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
     assert here == sorted(here)
     assert away == sorted(away)
     assert sorted(here + away) == list(range(50))
     assert len(away) > 5
-    assert spreading.spread([1, 2], slowly, slowly, 0) == []
+    assert parallel.spread([1, 2], slowly, slowly, 0) == []
 
 
 @pytest.mark.parametrize("place", ["here", "elsewhere"])
@@ -44,7 +45,7 @@ def test_the_first_error_ends_it(place):
 
     done: list[int] = []
     with pytest.raises(ValueError, match="no"):
-        spreading.spread(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
+        parallel.spread(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
     assert len(done) < 1000
 
 
@@ -71,7 +72,7 @@ def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
         "mail me at me@mine.org",
         "DROP",
     ]
-    assert data_steps.SLOW < 2_000_000  # so that there are pieces
+    assert pipeline.SLOW < 2_000_000  # so that there are pieces
     for split, count in (("train", 3000), ("valid", 50), ("test", 0)):
         rows = (
             {
@@ -88,12 +89,12 @@ def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
     spec = Stage(from_="in", filters=filters, maps=(Redact(kinds=("email",)),))
     for name, cores in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
-        data_steps.stage("x", spec, source, tmp_path / name, cores=cores)
+        pipeline.stage("x", spec, source, tmp_path / name, cores=cores)
     assert [path.name for path in sorted((tmp_path / "two").iterdir())] == [
         "dropped.jsonl", "stats.json", "test.jsonl", "train.jsonl", "valid.jsonl",
     ]  # fmt: skip
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
-    total = data_steps.stats(tmp_path / "two").total
+    total = pipeline.stats(tmp_path / "two").total
     assert total.seen == 3050
     assert set(total.dropped) == {"language", "regex"}

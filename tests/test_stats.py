@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.stats import (
+from punie_build.evaluation.statistics import (
     clustered,
     detectable,
     holm,

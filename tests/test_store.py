@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import branches, build, digests, layout, locks, store
-from punie_build.build import Made, Work
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build
+from punie_build.engine.build import Made, Work
 from punie_build.errors import UseError
-from punie_build.graph import Task
-from punie_build.locks import Facts, Lock
+from punie_build.storage import digests, git_refs, locks, store
+from punie_build.storage import paths as layout
+from punie_build.storage.locks import Facts, Lock
 
 DAY = 86400
 TARGET = "data/s"
@@ -396,8 +398,8 @@ def test_what_another_branch_or_a_tag_or_the_stash_names_is_not_collected(reposi
     assert not list(locks.present(repository))
     lost = made(repository, {"a": "lost"}, "lost")
     aged(repository, 1000)
-    assert sorted(lock.key for lock in branches.locks(repository)) == sorted(lock.key for lock in kept.values())
-    assert store.gc(repository, branches.locks(repository), days=0).removed == 1
+    assert sorted(lock.key for lock in git_refs.locks(repository)) == sorted(lock.key for lock in kept.values())
+    assert store.gc(repository, git_refs.locks(repository), days=0).removed == 1
     for lock in kept.values():
         assert store.restore(repository, lock.key, out(repository)) == lock
     assert store.find(repository, lost.key) is None
@@ -408,8 +410,8 @@ def test_a_project_in_a_folder_of_a_repository_finds_its_own_locks(repository):
     place.mkdir(parents=True)
     theirs = commit(repository, "x", 1)
     ours = commit(repository, "y", 2, "projects/small")
-    assert [lock.key for lock in branches.locks(place)] == [ours.key]
-    assert [lock.key for lock in branches.locks(repository)] == [theirs.key]
+    assert [lock.key for lock in git_refs.locks(place)] == [ours.key]
+    assert [lock.key for lock in git_refs.locks(repository)] == [theirs.key]
 
 
 def test_tags_of_what_is_no_commit_and_locks_that_cannot_be_read_are_passed_over(repository):
@@ -419,11 +421,11 @@ def test_tags_of_what_is_no_commit_and_locks_that_cannot_be_read_are_passed_over
     git(repository, "commit", "-q", "-m", "torn")
     git(repository, "tag", "a-blob", git(repository, "rev-parse", "HEAD:.gitignore").strip())
     git(repository, "tag", "-a", "-m", "a tree", "a-tree", git(repository, "rev-parse", "HEAD^{tree}").strip())
-    assert list(branches.locks(repository)) == [lock]
+    assert list(git_refs.locks(repository)) == [lock]
 
 
 def test_without_git_there_are_no_branches(root):
-    assert list(branches.locks(root)) == []
+    assert list(git_refs.locks(root)) == []
 
 
 def test_nothing_is_collected_where_git_cannot_say_what_its_branches_name(repository, monkeypatch):
@@ -432,11 +434,11 @@ def test_nothing_is_collected_where_git_cannot_say_what_its_branches_name(reposi
     head = (repository / ".git/HEAD").read_text()
     (repository / ".git/HEAD").write_text("torn")
     with pytest.raises(UseError, match=r"^git for-each-ref: .* - mend that first"):
-        store.gc(repository, branches.locks(repository), days=0)
+        store.gc(repository, git_refs.locks(repository), days=0)
     (repository / ".git/HEAD").write_text(head)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UseError, match=r"^git for-each-ref: .* - mend that first"):
-        store.gc(repository, branches.locks(repository), days=0)
+        store.gc(repository, git_refs.locks(repository), days=0)
     assert store.find(repository, lock.key) == lock
 
 

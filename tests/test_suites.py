@@ -7,12 +7,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build import authored, contamination, samples, selftest, suite_files, suites
-from punie_build.checks import Calls, Contains, Expected, Keywords, Latency, NoCall, Not, Python, Regex
-from punie_build.evals import SuiteFile
-from punie_build.examples import Example
-from punie_build.scoring import score
-from punie_build.suites import Case, Oracle, Suite, oracle
+from punie_build.data.example import Example
+from punie_build.data.synthetic import generator, hand_authored
+from punie_build.evaluation import contamination, suite_file, suite_validation
+from punie_build.evaluation import suite as suites
+from punie_build.evaluation.checks.union import (
+    Calls,
+    Contains,
+    Expected,
+    Keywords,
+    Latency,
+    NoCall,
+    Not,
+    Python,
+    Regex,
+)
+from punie_build.evaluation.scoring import score
+from punie_build.evaluation.spec import SuiteFile
+from punie_build.evaluation.suite import Case, Oracle, Suite, oracle
 
 READ = Calls(calls=(Expected(name="read_file", arguments={"path": "a.py"}),))
 
@@ -27,7 +39,7 @@ def of(*cases: Case, **more: object) -> Suite:
 
 def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, list[str]]:
     (root / name).write_text(text, encoding="utf-8")
-    return suite_files.read(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
+    return suite_file.read(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
 
 
 def test_every_mistake_of_a_suite_is_told_at_once():
@@ -142,8 +154,8 @@ def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
 
 def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
     good = [case(f"g{k}", Calls(calls=(Expected(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)]
-    assert selftest.tested(of(*good)).sound
-    assert selftest.tested(of(*good, case("x", Not(check=Regex(pattern="z"))))).sound is not None
+    assert suite_validation.tested(of(*good)).sound
+    assert suite_validation.tested(of(*good, case("x", Not(check=Regex(pattern="z"))))).sound is not None
     for bad, said in [
         (case("x", Latency(max=3)), "an empty answer passes"),
         (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own right answer fails"),
@@ -151,13 +163,14 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
         (case("x", Regex(pattern="."), oracle=Oracle(content="well")), "only talks"),
     ]:
         cases = [bad] if said == "only talks" else [*good, bad]
-        assert any(said in problem for problem in selftest.tested(of(*cases)).problems), said
+        assert any(said in problem for problem in suite_validation.tested(of(*cases)).problems), said
     talk = [case(f"t{k}", NoCall()) for k in range(8)]
-    assert any("only talks" in problem for problem in selftest.tested(of(*good, *talk)).problems)
+    assert any("only talks" in problem for problem in suite_validation.tested(of(*good, *talk)).problems)
     anything = case("x", Calls(calls=(Expected(name="read_file", arguments={"path": {"match": "any"}}),)))
-    assert any("right answers to other cases" in line for line in selftest.tested(of(*good, anything)).problems)
+    assert any("right answers to other cases" in line for line in suite_validation.tested(of(*good, anything)).problems)
     assert any(
-        "give it an `oracle`" in line for line in selftest.tested(of(*good, case("x", Regex(pattern="y")))).warnings
+        "give it an `oracle`" in line
+        for line in suite_validation.tested(of(*good, case("x", Regex(pattern="y")))).warnings
     )
 
 
@@ -166,27 +179,29 @@ def test_the_answers_of_a_sound_suite_score_what_they_should():
     scored = score(suite, {each.id: oracle(each) for each in suite.case})
     assert [each.passed for each in scored] == [True, True]
     assert [each.quiet for each in scored] == [False, True]
-    assert not any(each.passed for each in score(suite, {each.id: selftest.empty(each, suite) for each in suite.case}))
+    assert not any(
+        each.passed for each in score(suite, {each.id: suite_validation.empty(each, suite) for each in suite.case})
+    )
 
 
 def built_in(name: str) -> Suite:
-    suite, wrong = suite_files.read(SuiteFile(embedded=name), Path(), "")
+    suite, wrong = suite_file.read(SuiteFile(embedded=name), Path(), "")
     assert not wrong
     assert suite is not None
     return suite
 
 
-@pytest.mark.parametrize("name", list(suite_files.known()))
+@pytest.mark.parametrize("name", list(suite_file.known()))
 def test_the_suites_that_are_built_in_pass_their_own_test(name):
-    found = selftest.tested(built_in(name))
+    found = suite_validation.tested(built_in(name))
     assert not found.problems
     assert not [warning for warning in found.warnings if "case '" in warning]
 
 
-@pytest.mark.parametrize("name", list(suite_files.known()))
+@pytest.mark.parametrize("name", list(suite_file.known()))
 def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
-    rows = [("sample", samples.sample(0, index)) for index in range(1000)]
-    rows += [("authored", row) for row in authored.conversations()]
+    rows = [("sample", generator.sample(0, index)) for index in range(1000)]
+    rows += [("authored", row) for row in hand_authored.conversations()]
     read = [(place, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for place, row in rows]
     assert contamination.leaks(built_in(name), read) == ()
 

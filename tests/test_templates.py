@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie_build import layout, templates
-from punie_build.editor_tools import SYSTEM, TOOLS
-from punie_build.examples import parse
-from punie_build.filters import EndsWithAssistant, ValidTools
-from punie_build.gathering import chat, gather
-from punie_build.sources import Command
-from punie_build.templates import (
+from punie_build.data.example import parse
+from punie_build.data.filters.union import EndsWithAssistant, ValidTools
+from punie_build.data.ingest import chat, gather
+from punie_build.data.sources import Command
+from punie_build.data.synthetic import conversations
+from punie_build.data.synthetic.conversations import (
     call,
     conversation,
     declare,
@@ -34,6 +33,8 @@ from punie_build.templates import (
     write,
     write_file,
 )
+from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
+from punie_build.storage import paths
 
 RECIPES = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
 
@@ -114,7 +115,7 @@ def test_a_base_writes_them_down_and_its_server_reads_them_back(tmp_path):
         rows = ROWS if split == "train" else []
         (tmp_path / f"{split}.jsonl").write_text("".join(f"messages {json.dumps(row)}\n" for row in rows))
     out = tmp_path / "told.json"
-    command = [sys.executable, "-m", "punie_build.roundtrip", str(layout.nano()), str(tmp_path), str(out)]
+    command = [sys.executable, "-m", "punie_build.data.template_roundtrip", str(paths.nano()), str(tmp_path), str(out)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     told = json.loads(out.read_text())
     assert (told["rows"], told["odd"]) == (len(ROWS), {})
@@ -295,7 +296,11 @@ def test_the_script_of_the_reference_is_a_source(tmp_path):
 
 
 def test_the_reference_names_every_function_and_shows_what_mistakes_say():
-    public = {name for name, value in vars(templates).items() if getattr(value, "__module__", "") == templates.__name__}
+    public = {
+        name
+        for name, value in vars(conversations).items()
+        if getattr(value, "__module__", "") == conversations.__name__
+    }
     functions = {name for name in public if not name.startswith("_") and name.islower()}
     assert len(functions) == 14
     assert all(re.search(rf"[|,] `{name}[`(]", RECIPES) for name in functions)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from running import doit, ran
 from test_laws import World, edits, graphs
 
-from punie_build import build, layout, locks, states
-from punie_build.planning import free, plan
+from punie_build.engine import build, state
+from punie_build.engine.plan import free, plan
+from punie_build.storage import locks, paths
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,11 +44,11 @@ class Sparing(World):
         waiting = [task.label for task in self.tasks]
         with suppress(OSError):
             for task in self.tasks:
-                if planned[task.target].how != "current" and states.state(self.root, task) != "current":
+                if planned[task.target].how != "current" and state.state(self.root, task) != "current":
                     build.build(self.root, task, self.step)
                 waiting.remove(task.label)
                 for gone in free(self.root, self.tasks, task, waiting):
-                    states.clean(self.root, gone)
+                    state.clean(self.root, gone)
                     self.removed.append(gone.target)
 
     def users(self, task):
@@ -64,7 +65,7 @@ class Sparing(World):
                 assert not text.parent.exists(), "nothing needs it any more"
             else:
                 assert text.read_text() == clean[task.target]
-            lock = locks.read(self.root / layout.lock(task.target))
+            lock = locks.read(self.root / paths.lock(task.target))
             assert lock.outputs == {"text": hashlib.sha256(clean[task.target].encode()).hexdigest()}
             if task.target in ran and before[task.target].state == "spent" and self.users(task):
                 needed = {before[user.target].how for user in self.users(task)}
@@ -148,7 +149,7 @@ def test_what_is_spent_can_be_asked_for_by_name(project):
 
 def test_a_temporary_target_is_not_kept_in_the_store(project):
     doit(project)
-    digest = locks.read(project / layout.lock("data/long")).outputs["dropped.jsonl"]
+    digest = locks.read(project / paths.lock("data/long")).outputs["dropped.jsonl"]
     kept = {path.name for path in (project / ".punie" / "store" / "blobs").glob("*/*")}
     assert digest not in kept
-    assert locks.read(project / layout.lock("data/good")).outputs["dropped.jsonl"] in kept
+    assert locks.read(project / paths.lock("data/good")).outputs["dropped.jsonl"] in kept

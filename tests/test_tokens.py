@@ -5,9 +5,9 @@ import json
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from punie_build import layout
-from punie_build.authored import conversations
-from punie_build.tokens import tokenize
+from punie_build.data.synthetic.hand_authored import conversations
+from punie_build.storage import paths
+from punie_build.training.tokenization import tokenize
 
 CHATML = """{% if tools %}<|im_start|>system
 {% if messages[0].role == 'system' %}{{ messages[0].content }}{% else %}You are a helpful assistant.{% endif %}
@@ -86,7 +86,7 @@ EXAMPLE = {"messages": [{"role": role, "content": text} for role, text in TURNS]
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    folder = layout.nano()
+    folder = paths.nano()
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 

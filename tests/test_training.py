@@ -28,19 +28,29 @@ from mlx.utils import tree_flatten
 from mlx_lm.lora import CONFIG_DEFAULTS
 from mlx_lm.models import gemma3_text, llama, mamba2
 
-from punie_build import checkpoints, conformance, packing, tokenfiles, trainer, training
-from punie_build.adapters import Adapter, Lora
-from punie_build.adapting import adapted, known
-from punie_build.batching import Order
+from punie_build.artifacts import verify
 from punie_build.errors import ModelError
-from punie_build.feeding import feed
-from punie_build.following import Followers
-from punie_build.optimizers import Adafactor, Adam, Adamw, CosineDecay, Muon, Sgd, StepDecay
-from punie_build.picking import Picked
-from punie_build.refusals import Known, refusals
-from punie_build.tokens import Tokens
-from punie_build.training import Job, identity
-from punie_build.updating import CLASSES, arrays, schedule
+from punie_build.training import checkpoints, launch, token_file
+from punie_build.training.batch_sampler import Order
+from punie_build.training.compatibility import Known, refusals
+from punie_build.training.launch import Job, identity
+from punie_build.training.loop import process, sequence_packing
+from punie_build.training.loop.collate import feed
+from punie_build.training.loop.lora import adapted, known
+from punie_build.training.loop.optimizer import CLASSES, arrays, schedule
+from punie_build.training.loop.sparse_logits import Picked
+from punie_build.training.loop.trackers import Followers
+from punie_build.training.optimizer_spec import (
+    Adafactor,
+    Adam,
+    Adamw,
+    CosineDecay,
+    Muon,
+    Sgd,
+    StepDecay,
+)
+from punie_build.training.spec import Adapter, Lora
+from punie_build.training.tokenization import Tokens
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 2, "vocab_size": 64}
 LLAMA = SIZES | {"model_type": "llama", "rms_norm_eps": 1e-6, "num_key_value_heads": 2, "tie_word_embeddings": True}
@@ -62,7 +72,7 @@ def place(tmp_path_factory) -> Path:
         shutil.copy(Path(__file__).parent.parent / "models/nano" / name, place / "base")
     chance = random.Random(2)
     for side, count in (("train", 21), ("valid", 5)):
-        written = tokenfiles.Writer()
+        written = token_file.Writer()
         for line in range(1, count + 1):
             ids = [chance.randrange(64) for _ in range(chance.choice((6, 11, 30, 60)))]
             written.add(line, Tokens(ids, [at % 3 == 0 for at in range(len(ids))]))
@@ -110,8 +120,8 @@ def made(place: Path, folder: Path, wanted: Adapter, *kills: int) -> dict[str, b
         shutil.rmtree(asked.out)
         Path(asked.out).mkdir()
         with suppress(Killed):  # or it comes to its end before
-            trainer.run(asked, dies(after))
-    trainer.run(asked, quiet)
+            process.run(asked, dies(after))
+    process.run(asked, quiet)
     return {path.name: path.read_bytes() for path in Path(asked.out).iterdir()}
 
 
@@ -156,7 +166,7 @@ def test_a_training_that_was_killed_ends_with_the_bytes_of_one_that_was_not(plac
     chance = random.Random(str(more))
     assert made(place, tmp_path / "killed", spec(**more), 1, *(chance.randint(2, 14) for _ in range(4))) == whole
     asked = job(place, tmp_path / "killed", spec(**more))
-    assert list(conformance.adapter(Path(asked.out), asked.spec, place / "base")) == []
+    assert list(verify.adapter(Path(asked.out), asked.spec, place / "base")) == []
 
 
 def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
@@ -177,7 +187,7 @@ def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
     ):
         shutil.rmtree(folder, ignore_errors=True)
         with pytest.raises(Killed):
-            trainer.run(job(place, folder, wanted), dies(11))
+            process.run(job(place, folder, wanted), dies(11))
         hurt()
         assert made(place, folder, wanted) == whole
 
@@ -185,7 +195,7 @@ def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
 def test_more_iterations_go_on_from_the_end_and_give_what_they_give_at_once(place, tmp_path):
     made(place, tmp_path / "grown", spec(iters=7))
     seen: list[int] = []
-    trainer.run(
+    process.run(
         job(place, tmp_path / "grown", spec(iters=12)),
         lambda kind, facts: seen.append(facts["iteration"]) if kind == "batch" else None,
     )
@@ -208,7 +218,7 @@ def test_fewer_iterations_or_less_patience_do_not_take_what_lies_behind_their_en
 
 
 def test_trainings_of_one_identity_differ_in_how_long_they_are_alone():
-    from punie_build.locks import Facts
+    from punie_build.storage.locks import Facts
 
     def of(wanted: Adapter, **inputs: str) -> str:
         recipe = msgspec.to_builtins(wanted)
@@ -279,7 +289,7 @@ def test_a_loss_that_is_no_number_ends_it_with_step_rows_and_what_to_try(place, 
 def test_losses_are_those_of_the_model_over_all_rows(place, tmp_path):
     files = made(place, tmp_path, spec(iters=1, batch_size=2))
     model, _ = adapted(spec(), str(place / "base"), 21)
-    rows, total, count = tokenfiles.load(place / "tokens/valid.safetensors"), 0.0, 0
+    rows, total, count = token_file.load(place / "tokens/valid.safetensors"), 0.0, 0
     for index in range(len(rows)):
         ids, learnt = rows.row(index)
         losses = nn.losses.cross_entropy(model(mx.array(ids[:-1])[None])[0], mx.array(ids[1:]))
@@ -305,7 +315,7 @@ def test_losses_are_those_of_the_model_over_all_rows(place, tmp_path):
 )
 def test_what_a_base_or_its_data_cannot_give_is_said_before_training(place, tmp_path, more, told):
     with pytest.raises(SystemExit) as ended:
-        trainer.run(job(place, tmp_path, spec(**more)), quiet)
+        process.run(job(place, tmp_path, spec(**more)), quiet)
     assert str(ended.value) == f"punie: {told}"
 
 
@@ -434,17 +444,17 @@ def test_a_model_that_cannot_be_asked_for_some_places_is_asked_for_all():
 
 
 @pytest.fixture
-def rows(place) -> tokenfiles.Rows:
-    return tokenfiles.load(place / "tokens/train.safetensors")
+def rows(place) -> token_file.Rows:
+    return token_file.load(place / "tokens/train.safetensors")
 
 
 def test_rows_in_one_sequence_have_the_losses_that_they_have_alone(rows):
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
     model.eval()
-    assert packing.exact(model, rows)
+    assert sequence_packing.exact(model, rows)
     batch = next(batch for batch in Order(how="pack", tokens=128).epoch(rows.lengths, 0) if len(batch[0]) > 2)
     fed = feed(rows, batch)
-    together = model(fed.inputs, cache=packing.blind(model, fed.segments))[0]
+    together = model(fed.inputs, cache=sequence_packing.blind(model, fed.segments))[0]
     at = 0
     for row in batch[0]:
         ids = rows.row(row)[0]
@@ -474,15 +484,15 @@ def test_a_model_with_a_memory_of_its_own_is_not_packed(rows):
     )  # fmt: skip
     model = mamba2.Model(ssm)
     model.eval()
-    rows = tokenfiles.Rows(ids=rows.ids[:24], learnt=rows.learnt[:24], ends=np.array([6, 12, 24]), lines=rows.lines[:3])
-    assert not packing.exact(model, rows)
+    rows = token_file.Rows(ids=rows.ids[:24], learnt=rows.learnt[:24], ends=np.array([6, 12, 24]), lines=rows.lines[:3])
+    assert not sequence_packing.exact(model, rows)
 
 
 def test_of_a_model_with_windows_the_mask_keeps_them(rows):
     window = {"model_type": "gemma3_text", "head_dim": 16, "num_key_value_heads": 1, "sliding_window": 8}
     model = gemma3_text.Model(gemma3_text.ModelArgs.from_dict(SIZES | window | {"sliding_window_pattern": 2}))
     model.eval()
-    assert packing.exact(model, rows)
+    assert sequence_packing.exact(model, rows)
 
 
 def test_only_the_latest_checkpoint_and_the_best_weights_are_kept(place, tmp_path):
@@ -513,7 +523,7 @@ def test_a_tracker_is_told_what_metrics_say_and_changes_nothing(place, tmp_path)
     pytest.importorskip("tensorboardX")
     wanted = spec(report_to=("tensorboard",))
     asked = job(place, tmp_path / "told", wanted)
-    trainer.main(asked)
+    process.main(asked)
     [file] = (tmp_path / "told/board").iterdir()
     assert all(name in file.read_bytes() for name in (b"train/loss", b"valid/loss", b"train/learning_rate"))
     made(place, tmp_path / "untold", spec())
@@ -539,7 +549,7 @@ def test_a_tracker_that_is_not_installed_is_said_before_training(place, tmp_path
         name: tmp_path / name for name in ("out", "kept", "log")
     }
     with pytest.raises(ModelError, match="report_to: swanlab not installed - pip install swanlab, or take it out"):
-        training.train(training.Training(root=tmp_path, spec=spec(report_to=("swanlab",)), **places))
+        launch.train(launch.Training(root=tmp_path, spec=spec(report_to=("swanlab",)), **places))
 
 
 # several processes
@@ -551,7 +561,7 @@ def test_two_ranks_learn_what_one_learns(place, tmp_path):
     places = {"base": place / "base", "tokens": place / "tokens", "out": tmp_path / "out", "kept": tmp_path / "kept"}
     for name in ("out", "kept"):
         places[name].mkdir()
-    training.train(training.Training(root=tmp_path, spec=wanted, log=tmp_path / "training.log", **places))
+    launch.train(launch.Training(root=tmp_path, spec=wanted, log=tmp_path / "training.log", **places))
     both = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     alone = made(place, tmp_path / "alone", spec(iters=6, grad_accumulation_steps=2))
     losses = [[event["loss"] for event in events(each, "valid")] for each in (both, alone)]
@@ -563,7 +573,7 @@ def test_a_rank_that_is_killed_ends_the_training_in_a_sentence(place, tmp_path):
     folders = {each: tmp_path / each for each in ("out", "kept")}
     for folder in folders.values():
         folder.mkdir()
-    endless = training.Training(
+    endless = launch.Training(
         root=tmp_path,
         base=place / "base",
         tokens=place / "tokens",
@@ -575,14 +585,18 @@ def test_a_rank_that_is_killed_ends_the_training_in_a_sentence(place, tmp_path):
     def kill() -> None:
         while not (tmp_path / "progress.json").exists():
             time.sleep(0.05)
-        found = subprocess.run(["pgrep", "-f", f"punie_build.trainer {tmp_path}"], capture_output=True, text=True)
+        found = subprocess.run(
+            ["pgrep", "-f", f"punie_build.training.loop.process {tmp_path}"], capture_output=True, text=True
+        )
         os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(ModelError, match="training"):
-        training.train(endless)
+        launch.train(endless)
     killer.join()
     assert not (tmp_path / "out/adapter_config.json").exists()
-    left = subprocess.run(["pgrep", "-f", f"punie_build.trainer {tmp_path}"], capture_output=True, text=True)
+    left = subprocess.run(
+        ["pgrep", "-f", f"punie_build.training.loop.process {tmp_path}"], capture_output=True, text=True
+    )
     assert left.stdout == ""

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from punie_build import build, turns, workers
-from punie_build.build import Made, Work
+from punie_build.artifacts.graph import Task
+from punie_build.engine import build
+from punie_build.engine.build import Made, Work
 from punie_build.errors import DataError, PunieError, RecipeError
-from punie_build.graph import Task
-from punie_build.workers import WorkerError
+from punie_build.runtime import device_lock, worker_pool
+from punie_build.runtime.worker_pool import WorkerError
 
 HERE = Path(__file__).parent
 
@@ -120,7 +121,7 @@ def at_once(asked: list[tuple[Callable[[Any], Any], Any]]) -> list[Any]:
 
     def one(index: int) -> None:
         try:
-            answers[index] = workers.run(*asked[index])
+            answers[index] = worker_pool.run(*asked[index])
         except BaseException as error:
             answers[index] = error
 
@@ -164,7 +165,7 @@ Script = Callable[..., subprocess.Popen[str]]
 def script() -> Iterator[Script]:
     """Start other processes that know the functions above; none is left when the test ends."""
     started = []
-    head = "import sys, threading, time\nimport test_workers\nfrom punie_build import turns, workers\n"
+    head = "import sys, threading, time\nimport test_workers\nfrom punie_build.runtime import device_lock as turns; from punie_build.runtime import worker_pool as workers\n"
     path = os.pathsep.join([str(HERE), *sys.path])
 
     def start(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -198,9 +199,9 @@ def place(tmp_path) -> Iterator[Path]:
 
 
 def test_the_main_thread_computes_itself():
-    assert workers.run(pid, None) == os.getpid()
+    assert worker_pool.run(pid, None) == os.getpid()
     value = object()
-    assert workers.run(lambda work: work, value) is value, "nothing is sent"
+    assert worker_pool.run(lambda work: work, value) is value, "nothing is sent"
 
 
 def test_a_thread_has_a_worker_compute_which_is_used_again():
@@ -214,15 +215,15 @@ def test_a_thread_has_a_worker_compute_which_is_used_again():
 def test_steps_that_run_at_once_run_in_processes_of_their_own():
     answers = at_once([(time.sleep, 0.3)] * 4 + [(pid, None)])
     assert answers[:4] == [None] * 4
-    assert len(workers._idle) >= 2
-    assert len({worker.process.pid for worker in workers._idle}) == len(workers._idle)
+    assert len(worker_pool._idle) >= 2
+    assert len({worker.process.pid for worker in worker_pool._idle}) == len(worker_pool._idle)
 
 
 def test_a_build_from_a_thread_runs_its_step_in_a_worker_and_logs_what_it_says(tmp_path, capsys):
     (tmp_path / "data/in").mkdir(parents=True)
     task = Task(kind="stage", name="s", doc="", target="data/s", spec=None, config={}, inputs=("data/in",))
     said: list[build.Outcome] = []
-    step = partial(workers.run, shouts)
+    step = partial(worker_pool.run, shouts)
     thread = threading.Thread(target=lambda: said.append(build.build(tmp_path, task, step)))
     thread.start()
     thread.join()
@@ -299,7 +300,7 @@ def test_a_worker_that_ends_says_how():
 
 def test_a_worker_that_was_killed_while_it_waited_is_replaced():
     worker = in_a_thread(pid)
-    for idle in workers._idle:
+    for idle in worker_pool._idle:
         os.kill(idle.process.pid, signal.SIGKILL)
         idle.process.join()
     assert in_a_thread(pid) not in (worker, os.getpid())
@@ -408,7 +409,7 @@ def test_two_threads_never_train_on_one_device_at_once(machine):
 
     def train() -> None:
         for _ in range(5):
-            with turns.turn("adapter", "gpu", lambda _text: None):
+            with device_lock.turn("adapter", "gpu", lambda _text: None):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 time.sleep(0.005)
@@ -432,10 +433,10 @@ def test_who_waits_says_so_once_and_goes_on_when_the_holder_is_killed(machine, s
 
 
 def test_an_error_under_a_turn_ends_it(machine):
-    with pytest.raises(DataError), turns.turn("adapter", "gpu", print):
+    with pytest.raises(DataError), device_lock.turn("adapter", "gpu", print):
         raise DataError("x")
     said: list[str] = []
-    with turns.turn("adapter", "gpu", said.append):
+    with device_lock.turn("adapter", "gpu", said.append):
         pass
     assert said == []
 
@@ -444,6 +445,6 @@ def test_other_devices_and_what_needs_none_for_itself_do_not_wait(machine, scrip
     assert script(HOLD, "adapter", "gpu").stdout.readline() == "holds\n"
     said: list[str] = []
     for kind, device in (("adapter", "cpu"), ("stage", "gpu"), ("eval", "gpu"), ("mix", "gpu")):
-        with turns.turn(kind, device, said.append):
+        with device_lock.turn(kind, device, said.append):
             pass
     assert said == []

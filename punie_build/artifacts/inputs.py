@@ -1,0 +1,7 @@
+"""What steps share."""
+
+from __future__ import annotations
+
+from punie_build.evaluation.suite import Suite
+
+Suites = dict[str, Suite]

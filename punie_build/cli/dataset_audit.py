@@ -1,0 +1,113 @@
+"""Audit: what is odd about a dataset. One of the commands of `dataset`."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
+
+from punie_build.cli.options import Options, base_folder, place_option
+from punie_build.data import audit as auditing
+from punie_build.data import jsonl
+from punie_build.data.dialects import normalize
+from punie_build.data.example import SPLITS, Row, view
+from punie_build.data.ingest import Unreadable, gather
+from punie_build.data.readers import records
+from punie_build.data.sources import Local, as_chat
+from punie_build.errors import ModelError
+from punie_build.runtime.child import Child
+from punie_build.storage import paths
+
+
+def audit(root: Path, options: Options) -> int:
+    """Look for leaks, duplicates, templates, stray markers, calls that do not fit: counted, with the first places."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bad = _audited(root, options.place, options.dialect, Path(scratch))
+        found = list(auditing.audit(lambda: _seen(Path(scratch))))
+        if options.base:
+            found += auditing.rendered(_round_trip(root, options.base, Path(scratch)), options.base)
+    if bad:
+        advice = 'mend them, or give the dataset unreadable = "drop"'
+        found.insert(
+            0,
+            auditing.Finding(
+                what="rows that cannot be read", count=len(bad), of=0, advice=advice, places=tuple(bad[:3])
+            ),
+        )
+    print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
+    return 1 if found else 0
+
+
+def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
+    """What `roundtrip` says of the rows and a base of the recipes, or `nano`, or a model's folder."""
+    told = folder / "roundtrip.json"
+    log = root / paths.STATE / "logs" / "by-hand" / "roundtrip.log"
+    with Child(
+        "punie_build.data.template_roundtrip", [str(base_folder(root, name)), str(folder), str(told)], log
+    ) as child:
+        if child.process.wait() != 0:
+            raise ModelError(child.failure("rendering the rows"))
+    found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
+    for some in found["odd"].values():
+        some["places"] = [_read_from(folder, place) for place in some["places"]]
+    return found
+
+
+def _read_from(folder: Path, place: str) -> str:
+    """Where the row was read from that is number N of a side here, for `side:N`."""
+    split, _, number = place.partition(":")
+    with (folder / f"{split}.jsonl").open("rb") as file:
+        before, _, _ = next(islice(file, int(number) - 1, None)).partition(b" ")
+    return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
+
+
+def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
+    """Write the rows of a place, each after a word on what it was before it was read; what could not be read."""
+    bad = []
+    rows = gather(root, Local(path=place), dialect, folder)
+    with ExitStack() as stack:
+        files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
+        for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
+            if isinstance(row, Unreadable):
+                bad.append(f"{row.where}: {row.reason}")
+            else:
+                files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
+    return bad
+
+
+def _records(place: Path) -> Iterator[tuple[str, records.Record]]:
+    """Every record as it stands there, with its file and number: what `gather` makes a row of, one for one."""
+    for _, path in records.files(place):
+        for number, record in records.records(path):
+            yield f"{path.name}:{number}", record
+
+
+def _before(where: str, record: records.Record, row: Row) -> bytes:
+    """A word without spaces: the row's place, its dialect, and what reading it took away."""
+    table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
+    kept = isinstance(record, bytes) and row.line == record
+    taken = "" if kept else auditing.taken(table, msgspec.json.decode(row.line))
+    return quote(msgspec.json.encode((where, normalize.detect(as_chat(table)), taken))).encode()
+
+
+def _seen(folder: Path) -> Iterator[auditing.Seen]:
+    for split in SPLITS:
+        for lines in jsonl.blocks(folder / f"{split}.jsonl"):
+            for line in lines:
+                before, _, row = line.partition(b" ")
+                where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
+                yield auditing.Seen(split, where, view(row), dialect, taken)
+
+
+def audit_options(command: argparse.ArgumentParser) -> None:
+    place_option(command)
+    command.add_argument(
+        "--base", help="also render every row with the chat template of this base, and read its calls back"
+    )

@@ -1,0 +1,74 @@
+"""What commands share: the shape of one, its usual options, the tasks it names."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from punie_build.artifacts.graph import Task, tasks
+from punie_build.engine.plan import named
+from punie_build.errors import UseError, did_you_mean
+from punie_build.models import locate
+from punie_build.recipes.loader import load
+from punie_build.schema.validation import mistakes
+from punie_build.storage import digests, paths
+from punie_build.training.spec import Base
+
+Options = argparse.Namespace
+Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]
+TARGET = "a name as `doit list` shows it, such as adapter:quickstart"
+
+
+def chosen(root: Path, wanted: Sequence[str]) -> list[Task]:
+    """The tasks of these labels and all they need; all tasks for none."""
+    from punie_build.engine.plan import needed
+
+    found = list(tasks(load(root)))
+    digests.remember(root)
+    return needed(found, [task.label for task in named(found, wanted)]) if wanted else found
+
+
+def target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", metavar="TARGET", help=TARGET)
+
+
+def targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("targets", nargs="*", metavar="TARGET", help=f"{TARGET}; none: everything")
+
+
+def nothing(_command: argparse.ArgumentParser) -> None:
+    """A command without options."""
+
+
+def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
+    """The folder of a base: a model's folder, `nano`, a base of the recipes, or `org/name@commit` of the Hub."""
+    if (root / name / "tokenizer.json").exists():
+        return root / name
+    if name == "nano":
+        return paths.nano()
+    if "@" in name:
+        repo, _, commit = name.partition("@")
+        table = {"hub": repo, "revision": commit}
+        if problems := list(mistakes(table, Base, f"{flag} {name}")):
+            raise UseError("\n".join(problems))
+        return locate.locate(root, msgspec.convert(table, Base))
+    known = {described.name: described.spec for described in load(root).of("base")}
+    if name not in known:
+        raise UseError(f"{flag} {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
+    return locate.locate(root, known[name])
+
+
+def place_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument("place", help="a file or folder")
+    dialect_option(command)
+
+
+def dialect_option(command: argparse.ArgumentParser) -> None:
+    from punie_build.data.dialects import normalize
+
+    command.add_argument(
+        "--dialect", choices=("auto", *normalize.NAMES), default="auto", help="how conversations are written"
+    )

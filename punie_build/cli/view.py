@@ -1,0 +1,78 @@
+"""Viewing: the commands that show artifacts to people, here and elsewhere. What they need is imported when they run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from punie_build.cli.options import Command, Options, target, targets
+from punie_build.engine.plan import named
+from punie_build.recipes.loader import load
+from punie_build.runtime.console import size
+from punie_build.storage import digests, paths
+
+if TYPE_CHECKING:
+    from punie_build.reports.project import Project
+
+
+def report(root: Path, options: Options) -> int:
+    """Draw the pages of artifacts and the index anew. A build draws those of what it made."""
+    from punie_build.reports import draw
+
+    project = _project(root)
+    wanted = named(project.tasks, options.targets) if options.targets else project.tasks
+    drawn = [task for task in wanted if project.current(task.label)]
+    lines = [*draw.refresh(project, drawn)]
+    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in wanted if task not in drawn]
+    print("\n".join([*lines, f"{len(drawn)} drawn: {paths.INDEX}"]))
+    return 1 if lines else 0
+
+
+def show(root: Path, options: Options) -> int:
+    """What is known of an artifact: recipe, what it is made from, what came out. Its page says more."""
+    from punie_build.reports import terminal
+
+    project = _project(root)
+    [task] = named(project.tasks, [options.target])
+    terminal.show(project, task)
+    return 0
+
+
+def publish(root: Path, options: Options) -> int:
+    """Make a folder of the Hugging Face Hub of an adapter or a model, with card and provenance, and upload it in one commit."""
+    from punie_build.reports import hub_upload
+
+    project = _project(root)
+    [task] = named(project.tasks, [options.target])
+    folder = hub_upload.prepare(project, task)
+    print(f"{paths.published(task.target)}/")
+    for name, count in hub_upload.files(folder).items():
+        print(f"    {name:<32} {size(count)}")
+    if options.dry_run:
+        print(f"not uploaded; without --dry-run it would be {options.repo}")
+    else:
+        message = f"{task.label}, key {project.lock(task).key[:12]}"
+        print(f"uploaded: {hub_upload.upload(folder, options.repo, message, options.private)}")
+    return 0
+
+
+def _publish_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("target", metavar="TARGET", help="an adapter or a model, such as adapter:quickstart")
+    command.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository; it is made if need be")
+    command.add_argument("--private", action="store_true", help="a repository that is made is private")
+    command.add_argument("--dry-run", action="store_true", help="make the folder, and upload nothing")
+
+
+def _project(root: Path) -> Project:
+    from punie_build.reports import draw
+
+    digests.remember(root)
+    return draw.project_of(root, load(root))
+
+
+COMMANDS: dict[str, Command] = {
+    "report": (report, targets),
+    "show": (show, target),
+    "publish": (publish, _publish_options),
+}

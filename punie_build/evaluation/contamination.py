@@ -1,0 +1,78 @@
+"""Contamination: cases that an arm may have learnt. What the users of a case say is held against what users say in training rows.
+
+Exact matches are those equal once normal (spaces, case, Unicode form); near ones share at least half of the three-word sequences that any
+of the two has. Every pair is looked at: an index of the suite's shingles makes that one pass over the rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from punie_build.data.example import Example
+from punie_build.evaluation.suite import Suite
+
+NEAR = 0.5  # Jaccard index of three-word shingles
+WORDS = 3
+BLOCK = 4096  # texts hashed at once
+
+
+class Leak(Struct, frozen=True, kw_only=True):
+    """A case that occurs in training data: where it is nearest, and how near (1: the same words)."""
+
+    case: str
+    place: str
+    near: float
+    text: str
+
+
+def leaks(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[Leak, ...]:
+    """The cases that are in the rows, each with its nearest row; in the suite's order. `rows`: where each is, and what it says."""
+    from punie_build.data import minhash
+
+    asked = [(case.id, minhash.normal(said)) for case in suite.case if (said := "\n".join(case.users()))]
+    hashes, starts = minhash.shingles([text for _, text in asked], WORDS)
+    index: dict[int, set[int]] = {}
+    sizes = []
+    ends = [*starts[1:].tolist(), len(hashes)]
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
+        mine = set(hashes[start:end].tolist())
+        sizes.append(len(mine))
+        for each in mine:
+            index.setdefault(each, set()).add(number)
+    best: dict[int, Leak] = {}
+    for block in _blocks(_said(rows)):
+        found, begins = minhash.shingles([minhash.normal(text) for _, text in block], WORDS)
+        lasts = [*begins[1:].tolist(), len(found)]
+        for (place, text), begin, last in zip(block, begins.tolist(), lasts, strict=True):
+            theirs = set(found[begin:last].tolist())
+            shared = Counter(number for each in theirs & index.keys() for number in index[each])
+            for number, both in shared.items():
+                near = both / (sizes[number] + len(theirs) - both)
+                if near >= NEAR and (number not in best or near > best[number].near):
+                    best[number] = Leak(case=asked[number][0], place=place, near=round(near, 3), text=text[:200])
+    return tuple(best[number] for number in sorted(best))
+
+
+def _said(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
+    """What the users say in each turn, and up to it: a case may be one question of a conversation, or the beginning of it."""
+    for place, example in rows:
+        said: list[str] = []
+        for text in example.said("user"):
+            said.append(text)
+            yield place, text
+            if len(said) > 1:
+                yield place, "\n".join(said)
+
+
+def _blocks(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    block: list[tuple[str, str]] = []
+    for each in texts:
+        block.append(each)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block

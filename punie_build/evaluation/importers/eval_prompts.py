@@ -1,0 +1,71 @@
+"""The older form: a prompt, names of tools and keywords. Judged by `recall`, its numbers come out as they did; `strict` asks for those
+calls and no others, and finds a keyword as a word only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from punie_build.errors import DataError
+from punie_build.evaluation.checks.union import (
+    AnyCheck,
+    Calls,
+    Contains,
+    Expected,
+    NoCall,
+    Recall,
+)
+from punie_build.evaluation.importers.imported import Imported, Source, lines, suite
+from punie_build.evaluation.suite import Case
+
+FIELDS = ("id", "category", "prompt_text", "expected_tool_calls", "expected_keywords")
+
+
+def read(source: Source) -> Imported:
+    """Raises DataError for a row that is no prompt."""
+    rows = list(_python(source.path)) if source.path.suffix == ".py" else lines(source.path)
+    cases = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("prompt_text"), str):
+            raise DataError(f"{source.path.name}: prompt {number} has no `prompt_text` - is this another form?")
+        tools = tuple(map(str, row.get("expected_tool_calls") or ()))
+        words = tuple(map(str, row.get("expected_keywords") or ()))
+        cases.append(
+            Case(
+                id=str(row.get("id") or f"case-{number}"),
+                category=str(row.get("category") or "all"),
+                prompt=row["prompt_text"],
+                checks=tuple(_strict(tools, words)) if source.strict else (Recall(tools=tools, words=words),),
+            )
+        )
+    names = sorted({name for row in rows for name in row.get("expected_tool_calls") or ()})
+    notes = [f"declare the tools in the suite's `tools`: {', '.join(names)}"] if names else []
+    return suite(source.path, cases, notes)
+
+
+def _strict(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:
+    if tools:
+        yield Calls(calls=tuple(Expected(name=name, more=True) for name in tools), mode="unordered")
+        return  # what is said after a call depends on what the tool gives back
+    yield NoCall()
+    if words:
+        yield Contains(words=words, whole=all(word[0].isalnum() and word[-1].isalnum() for word in words))
+
+
+def _python(path: Path) -> Iterator[dict[str, Any]]:
+    """The EvalPrompt(...) values of a Python file. It is read, never run."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name}: not Python: {error}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "EvalPrompt":
+            try:
+                by_place = dict(zip(FIELDS, map(ast.literal_eval, node.args), strict=False))
+                yield by_place | {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg}
+            except ValueError:
+                raise DataError(
+                    f"{path.name}:{node.lineno}: an EvalPrompt that is not written out - give JSON"
+                ) from None

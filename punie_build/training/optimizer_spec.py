@@ -1,0 +1,110 @@
+"""Optimisers and schedules: how an adapter's numbers are changed. Names and defaults are those of `mlx.optimizers`.
+
+One default is ours: Adam's bias correction is on. Without it the first update is three times the learning rate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from punie_build.schema.spec import Kind
+
+Above0 = Annotated[float, Meta(gt=0)]
+From0 = Annotated[float, Meta(ge=0)]
+Below1 = Annotated[float, Meta(ge=0, lt=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Optimizer(Kind, frozen=True, kw_only=True):
+    """What turns gradients into changes. The learning rate is the adapter's."""
+
+
+class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
+    """Adam (Kingma and Ba 2015)."""
+
+    betas: tuple[Below1, Below1] = (0.9, 0.999)
+    eps: Above0 = 1e-8
+    bias_correction: bool = True
+
+
+class Adamw(Optimizer, frozen=True, kw_only=True, tag="adamw"):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    betas: tuple[Below1, Below1] = (0.9, 0.999)
+    eps: Above0 = 1e-8
+    weight_decay: From0 = 0.01
+    bias_correction: bool = True
+
+
+class Muon(Optimizer, frozen=True, kw_only=True, tag="muon"):
+    """Momentum made orthogonal by Newton-Schulz (Jordan 2024)."""
+
+    momentum: Below1 = 0.95
+    weight_decay: From0 = 0.01
+    nesterov: bool = True
+    ns_steps: Count = 5
+
+
+class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
+    """Stochastic gradient descent."""
+
+    momentum: Below1 = 0.0
+    weight_decay: From0 = 0.0
+    dampening: From0 = 0.0
+    nesterov: bool = False
+
+
+class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
+    """Adafactor (Shazeer and Stern 2018). With `relative_step` it makes its own learning rate."""
+
+    eps: tuple[Above0, Above0] = (1e-30, 1e-3)
+    clip_threshold: Above0 = 1.0
+    decay_rate: float = -0.8
+    beta_1: Below1 | None = None
+    weight_decay: From0 = 0.0
+    scale_parameter: bool = True
+    relative_step: bool = False
+    warmup_init: bool = False
+
+
+AnyOptimizer = Adam | Adamw | Muon | Sgd | Adafactor
+
+
+class Schedule(Kind, frozen=True, kw_only=True):
+    """How the learning rate goes on after the warm-up. Steps are updates."""
+
+
+class Constant(Schedule, frozen=True, kw_only=True, tag="constant"):
+    """It stays. More iterations then go on from the adapter that is there."""
+
+
+class CosineDecay(Schedule, frozen=True, kw_only=True, tag="cosine-decay"):
+    """Half a cosine down to `end`, in `steps` updates; by default all there are."""
+
+    end: From0 = 0.0
+    steps: Count | None = None
+
+
+class Linear(Schedule, frozen=True, kw_only=True, tag="linear"):
+    """A line down to `end`, in `steps` updates; by default all there are."""
+
+    end: From0 = 0.0
+    steps: Count | None = None
+
+
+class ExponentialDecay(Schedule, frozen=True, kw_only=True, tag="exponential-decay"):
+    """Times `rate` at every update."""
+
+    rate: Annotated[float, Meta(gt=0, le=1)]
+
+
+class StepDecay(Schedule, frozen=True, kw_only=True, tag="step-decay"):
+    """Times `rate` every `every` updates."""
+
+    rate: Annotated[float, Meta(gt=0, le=1)]
+    every: Count
+
+
+AnySchedule = Constant | CosineDecay | Linear | ExponentialDecay | StepDecay
