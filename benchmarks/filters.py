@@ -7,7 +7,7 @@ Snippets are the top-level functions and classes of standard libraries. One is o
 Beside punie-build: the regular expressions of the code it replaces. Names that are gone (`xrange`) are seen in snippets that do
 compile: right where they come from Python 2's own library, wrong elsewhere.
 
-Sentences are those of `tests/sentences.py`. All rows of the real sets are English, but for those of another script that are shown.
+Sentences are those of `tests/support/sentences.py`. All rows of the real sets are English, but for those of another script that are shown.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from sentences import SENTENCES
-
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from punie_build.data.example import Example, Message, Row
 from punie_build.data.filters.python2 import only_python2
 from punie_build.data.filters.union import Language, PythonVersion
 from punie_build.data.ingest import gather
 from punie_build.data.sources import Local
+from tests.support.sentences import SENTENCES
 
 REGEXES = re.compile(r"^class\s+\w+:|from __future__ import|\bprint\s+['\"\w]|\bexcept\s+\w+\s*,|\.has_key\(|\bxrange\(|\braw_input\(|\bunicode\(|<>", re.MULTILINE)  # fmt: skip
 COMPILE = """

@@ -2,7 +2,7 @@
 
     ./run python benchmarks/pages.py
 
-Training and asking are played (`tests/drawing.py`); answers are as long as real ones, about 600 letters each.
+Training and asking are played (`tests/support/sample_project.py`); answers are as long as real ones, about 600 letters each.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-import drawing
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from punie_build.recipes.loader import load
 from punie_build.reports import draw
+from tests.support import sample_project as drawing
 
 CASES = 200
 WORDS = " ".join(f"word{k * k % 97}" for k in range(80))

@@ -1,7 +1,7 @@
 """Filters: one class, one reason to drop an example. A filter never changes what it keeps; `maps` rewrite.
 
 To add one: a class with `keep` in `rows` (what a conversation is made of) or `texts` (what it says), or one with `drops` in `wholes`
-(what only all examples together can tell); its name in `AnyFilter` below; a row in the table of `tests/test_filters.py`.
+(what only all examples together can tell); its name in `AnyFilter` below; a row in the table of `tests/unit/data/test_filters.py`.
 The tag is the reason written beside each dropped example.
 """
 

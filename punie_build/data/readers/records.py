@@ -5,7 +5,7 @@ written on. Tables (Parquet, CSV, TSV) give a dict. A str in a record's place sa
 file and number before it and tells all problems at once. What cannot be read on from is a DataError.
 
 To add a format: a function from a path and the file's pieces to numbered records, its name in `FORMATS`, a row in the table
-of `test_readers.py`, and the name in `sources.Format`.
+of `tests/unit/data/test_readers.py`, and the name in `sources.Format`.
 """
 
 from __future__ import annotations

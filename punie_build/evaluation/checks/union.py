@@ -1,7 +1,7 @@
 """Checks: one class, one way to judge an answer. A check gives a score in [0, 1], and passes or does not.
 
 To add one: a class with `judge` and `right` in the file of its family (`calls`, `texts`, `code`), its name in `AnyCheck`, a row in the
-table of `tests/test_checks.py`.
+table of `tests/unit/evaluation/test_checks.py`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,303 @@
+"""A whole project, built by doit: real training and a real server of the real nano, on a handful of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from punie_build.artifacts.verify import header
+from tests.support.doit_runner import doit, ran
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 120 }
+
+[stage.en]
+from = "sample"
+filters = [{ type = "language", languages = ["en"] }, { type = "min-messages", messages = 2 }]
+
+[mix.all]
+from = ["en", "hand-authored"]
+
+[adapter.tiny]
+base = "nano"
+data = "all"
+iters = 8
+batch_size = 4
+learning_rate = 1e-3
+num_layers = 2
+lora = { rank = 4, scale = 5.0, dropout = 0.1 }
+steps_per_report = 4
+steps_per_eval = 4
+
+[suite.few]
+file = "few.toml"
+
+[comparison.tiny]
+arms = ["nano", "tiny"]
+suite = "few"
+"""
+SUITE = """
+tools = "editor"
+[[case]]
+id = "read"
+category = "read_file"
+prompt = "Show me notes.txt"
+checks = [{ type = "calls", calls = [{ name = "read_file", arguments = { path = "notes.txt" } }] }]
+[[case]]
+id = "hello"
+category = "words"
+prompt = "Hello"
+checks = [{ type = "no-call" }, { type = "keywords", words = ["hello"] }]
+"""
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / "recipes" / "tiny.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[Path, str]:
+    project = tmp_path_factory.mktemp("project")
+    (project / "recipes").mkdir()
+    shutil.copy(ROOT / "dodo.py", project)
+    (project / "recipes" / "tiny.toml").write_text(RECIPE)
+    (project / "few.toml").write_text(SUITE)
+    return project, doit(project)
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Path:
+    """A copy of the built project, to be changed."""
+    shutil.copytree(built[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+ALL = {
+    "dataset:sample",
+    "stage:en",
+    "dataset:hand-authored",
+    "mix:all",
+    "tokens:all@nano-assistant-2048",
+    "preflight:all@nano",
+    "adapter:tiny",
+    "answers:nano@few",
+    "answers:tiny@few",
+    "eval:nano@few",
+    "eval:tiny@few",
+    "comparison:tiny",
+}
+
+
+def test_doit_builds_everything_from_recipe_to_report(built):
+    project, output = built
+    assert ran(output) == ALL
+    page = (project / "reports/comparison-tiny.html").read_text()
+    assert "By category" in page
+    assert "Where the data went" in page
+    assert "<polyline" in page
+    scores = [json.loads((project / f"reports/{arm}@few/scores.json").read_text()) for arm in ("nano", "tiny")]
+    assert scores[0]["canary"] == scores[1]["base_canary"] != scores[1]["canary"]
+    lines = (project / "adapters/tiny/metrics.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["iteration"] for e in events if e["event"] == "valid"] == [0, 4, 8]
+    assert events[-1]["event"] == "end"
+    assert events[-1]["valid_loss"] < next(e for e in events if e["event"] == "valid")["loss"]
+
+
+def test_the_adapter_is_what_the_recipe_says(built):
+    tensors = header(built[0] / "adapters/tiny/adapters.safetensors")
+    assert {t["shape"][-1] for name, t in tensors.items() if name.endswith("lora_a")} == {4}
+    assert {name.split(".layers.")[1].split(".")[0] for name in tensors} == {"2", "3"}
+    config = json.loads((built[0] / "adapters/tiny/adapter_config.json").read_text())
+    assert config["lora_parameters"] == {"rank": 4, "scale": 5.0, "dropout": 0.1}
+
+
+def test_again_nothing_runs_and_neither_after_a_comment(project):
+    assert ran(doit(project)) == set()
+    edit(project, "[adapter.tiny]", "# a remark\n[adapter.tiny]\ndescription = 'a remark too'")
+    assert ran(doit(project)) == set()
+
+
+def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_and_back_restores(project):
+    before = (project / "adapters/tiny/adapters.safetensors").read_bytes()
+    edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
+    assert ran(doit(project)) == {"adapter:tiny", "answers:tiny@few", "eval:tiny@few", "comparison:tiny"}
+    assert (project / "adapters/tiny/adapters.safetensors").read_bytes() != before
+    edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
+    assert "restored from the store" in doit(project, "adapter:tiny")
+    assert (project / "adapters/tiny/adapters.safetensors").read_bytes() == before
+
+
+def test_a_filter_that_changes_no_row_stops_at_its_stage(project):
+    edit(
+        project,
+        'type = "min-messages", messages = 2',
+        'type = "min-messages", messages = 1 }, { type = "ends-with-assistant"',
+    )
+    rerun = ran(doit(project))
+    assert "stage:en" in rerun
+    assert rerun <= {"stage:en", "mix:all", "comparison:tiny"}
+
+
+def test_list_shows_every_artifact_with_its_line(project):
+    output = doit(project, "list")
+    assert all(label in output for label in ALL)
+    assert "sample sifted by language, min-messages" in output
+    assert "LoRA of nano on all, rank 4, 8 iterations" in output
+
+
+def test_recipe_mistakes_end_with_three_and_no_traceback(project):
+    edit(project, 'type = "language"', 'type = "langauge"')
+    output = doit(project, code=3)
+    assert "recipes/tiny.toml: stage.en.filters[0].type: unknown filter 'langauge' - did you mean 'language'?" in output
+
+
+def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
+    (project / "mine.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\noops\n')
+    edit(project, "[stage.en]", '[dataset.mine]\nsource = { type = "local", path = "mine.jsonl" }\n\n[stage.en]')
+    output = doit(project, code=1)
+    assert "mine.jsonl:2: not JSON" in output
+    assert (project / "reports/comparison-tiny.html").exists()
+    assert not (project / "data/mine").exists()
+
+
+def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
+    edit(project, "num_layers = 2", "num_layers = 99")
+    assert "num_layers: 99, and nano has 4 layers" in doit(project, "adapter:tiny", code=1)
+    edit(project, "num_layers = 99", "num_layers = 2")
+    edit(project, "dropout = 0.1 }", 'dropout = 0.1, keys = ["self_attn.x"] }')
+    assert "no layer of nano has a module 'self_attn.x'" in doit(project, "adapter:tiny", code=1)
+
+
+def forget(project: Path) -> None:
+    """Remove every target, the store and what was ever answered: the next build makes all of it."""
+    doit(project, "clean", "-a")
+    for kept in ("store", "answers"):
+        shutil.rmtree(project / ".punie" / kept)
+    assert made(project) == {}
+
+
+def made(project: Path) -> dict[Path, bytes]:
+    """Every file of every target; locks hold how long it took, so they differ."""
+    places = (
+        path for top in ("data", "preflight", "adapters", "answers", "reports") for path in (project / top).glob("*/*")
+    )
+    return {path.relative_to(project): path.read_bytes() for path in places}
+
+
+def test_two_at_a_time_gives_the_same_bytes(project):
+    kept = made(project)
+    forget(project)
+    doit(project, "-n", "2")
+    assert made(project) == kept
+
+
+def alive(pattern: str) -> list[str]:
+    return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+
+
+def until(condition, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
+def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_the_same(project):
+    kept = made(project)
+    forget(project)
+    for child in (f"punie_build.training.loop.process {project}", f"mlx_lm server .*{project}"):
+        build = subprocess.Popen(
+            [sys.executable, "-m", "doit"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        until(lambda child=child: alive(child))
+        time.sleep(1.5)
+        build.kill()
+        build.wait()
+        until(lambda: not alive(str(project)), 10)
+    doit(project)
+    assert made(project) == kept
+    assert ran(doit(project)) == set()
+
+
+def test_check_says_what_is_current(project):
+    def check(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from punie_build.cli import main; main()", "check", *options],
+            cwd=project,
+            capture_output=True,
+            text=True,
+        )
+
+    assert check().returncode == 0
+    assert check("--outputs", "--conformance").stdout.splitlines() == [
+        "recipes: 12 current",
+        "outputs: 12 current",
+        "conformance: 12 current",
+    ]
+    for top in ("data", "adapters", "answers", "reports"):
+        for folder in (project / top).iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder)
+    assert check().stdout == "recipes: 12 current\n"
+    edit(project, "iters = 8", "iters = 9")
+    assert check().returncode == 1
+    assert "recipe.iters: 8 -> 9" in check().stdout
+    edit(project, "iters = 9", "itres = 9")
+    assert check().returncode == 3
+    assert "did you mean 'iters'?" in check().stderr
+
+
+def test_why_tells_what_would_be_built_and_what_changed(project):
+    def why(target: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from punie_build.cli import main; main()", "why", target],
+            cwd=project,
+            capture_output=True,
+            text=True,
+        )
+
+    assert why("comparison:tiny").stdout == "comparison:tiny and all it needs are current\n"
+    edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
+    told = why("adapter:tiny")
+    assert told.returncode == 1
+    assert "adapter:tiny: made from something else - RUN," in told.stdout
+    assert "    recipe.learning_rate: 0.001 -> 0.002\n" in told.stdout
+    edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
+    shutil.rmtree(project / "adapters/tiny")
+    assert "adapter:tiny: not there - RESTORE" in why("comparison:tiny").stdout
+    assert "did you mean 'adapter:tiny'?" in why("adapter:tinny").stderr
+
+
+def test_other_counts_or_another_reason_beside_the_rows_retrain_nothing(project):
+    """An adapter is made from the rows it learns, not from the statistics beside them."""
+    path = project / "data/all/stats.json"
+    lock = json.loads((project / "data/all.lock.json").read_text())
+    path.write_text(path.read_text().replace('"messages"', '"messages_"'))
+    lock["outputs"]["stats.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (project / "data/all.lock.json").write_text(json.dumps(lock))
+    assert not ran(doit(project, "adapter:tiny"))
+
+
+def test_a_gate_holds_what_was_measured_to_what_was_asked(project):
+    edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
+    command = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", "--gate"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "gate 'tiny.share':" in done.stdout
+    edit(project, "min = 1.1", "min = 0.0")
+    assert subprocess.run(command, cwd=project, capture_output=True).returncode == 0
+    assert ran(doit(project)) == set(), "a gate changes no artifact"

@@ -1,0 +1,145 @@
+"""What the documents show is run, and what they list is complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from punie_build.artifacts.graph import tasks
+from punie_build.cli import check_formats
+from punie_build.data.dialects import normalize
+from punie_build.data.example import parse
+from punie_build.data.filters.union import AnyFilter
+from punie_build.data.sources import AnySource
+from punie_build.data.transforms import AnyMap
+from punie_build.engine import provenance
+from punie_build.evaluation.checks.union import AnyCheck
+from punie_build.recipes.loader import load
+from punie_build.recipes.recipe import KINDS, Dialect
+from punie_build.storage import locks
+from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
+from punie_build.training.spec import ITERS, Adapter, Lora
+
+ROOT = Path(__file__).parents[2]
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_recipes_of_the_reference_are_a_project(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "suites").mkdir()
+    for index, block in enumerate(blocks(RECIPES, "toml")):
+        name = "suites/mine.toml" if "[[case]]" in block else f"recipes/{index}.toml"
+        (tmp_path / name).write_text(block)
+    labels = {task.label for task in tasks(load(tmp_path))}
+    assert {
+        "adapter:v1",
+        "mix:combined",
+        "stage:clean",
+        "comparison:v1",
+        "eval:v1-alone",
+        "eval:nano@tool-calling",
+    } <= labels
+
+
+def test_the_defaults_the_reference_shows_are_the_defaults():
+    [shown] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
+    assert msgspec.convert(shown, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
+    fields = {field.name for field in msgspec.structs.fields(Adapter)} - {"description", "gates"}
+    assert fields - set(shown) == {"epochs", "tokens", "early_stop"}, "these have no default that could be shown"
+    told = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
+    lora = {field.name for field in msgspec.structs.fields(Lora)}
+    assert all(f"`{name}`" in told for name in (fields - set(shown)) | lora)
+
+
+@pytest.mark.parametrize("line", [line for block in blocks(RECIPES, "json") for line in block.splitlines()])
+def test_the_chat_lines_of_the_reference_are_read(line):
+    assert parse(line.encode()).example.messages
+
+
+def test_the_reference_names_every_kind_and_every_parameter():
+    assert all(f"[{kind}." in RECIPES for kind in KINDS)
+    for union in (AnyFilter, AnyMap, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
+        for member in get_args(union):
+            assert f"`{member.__struct_config__.tag}`" in RECIPES
+            assert all(f"`{field.name}`" in RECIPES for field in msgspec.structs.fields(member))
+
+
+def test_the_reference_names_every_dialect():
+    assert all(f"| `{name}` |" in RECIPES for name in normalize.NAMES)
+    assert get_args(Dialect) == ("auto", *normalize.NAMES)
+
+
+def test_the_readme_has_its_two_commands_on_the_first_screen():
+    first = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+    assert "./run doit" in first
+    assert "./run pytest" in first
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "models").rglob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+    ):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_no_committed_file_names_a_host_of_packages():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "--hash=sha256:" in lock
+    assert "://" not in lock
+    assert "--index-url" not in lock
+
+
+CI = (ROOT / "docs" / "ci.md").read_text()
+
+
+def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from punie_build.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_workflow_of_the_ci_document_runs_what_there_is(tmp_path):
+    whole, step = blocks(CI, "yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [needed] = [need for need in project["dependencies"] if need.startswith("msgspec")]
+    assert f"pip install --no-deps punie-build=={project['version']} {needed} " in whole
+    assert f'"punie-build[shared]=={project["version"]}"' in whole
+    assert "run: punie-build check --gate --format github\n" in whole
+    for line in re.findall(r"run: punie-build (.*)", whole):
+        assert punie_build(tmp_path, *line.split()).returncode == 3, "understood, and no recipes there"
+    yaml = pytest.importorskip("yaml")
+    jobs = yaml.safe_load(whole)["jobs"]
+    assert set(jobs) == {"check", "build"}
+    assert all(("run" in each) != ("uses" in each) for job in jobs.values() for each in job["steps"])
+    assert yaml.safe_load(step)[0]["with"]["predicate-type"] == provenance.PREDICATE
+
+
+def test_the_ci_document_names_every_option_exit_code_and_format_of_check(tmp_path):
+    options = set(re.findall(r"--[a-z]+", punie_build(tmp_path, "check", "--help").stdout)) - {"--help"}
+    assert options == {"--outputs", "--conformance", "--gate", "--format", "--into"}
+    assert all(f"`{option}" in CI for option in options)
+    assert all(f"| {code} | " in CI for code in range(4))
+    assert all(f"`{name}`" in CI or f"--format {name}" in CI for name in check_formats.FORMATS)
+
+
+def test_the_metrics_the_ci_document_names_are_in_the_locks_of_our_own_recipes():
+    [table] = [tomllib.loads(block) for block in blocks(CI, "toml") if "gates" in block]
+    asked = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"]).gates]
+    known = {name for path in locks.present(ROOT) for name in locks.read(path).metrics}
+    named = ["examples", "dropped", "retention", "valid_loss", "valid_accuracy", "share", "passed", "parse_failures"]
+    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in asked)} <= known
+    assert all(f"`{name}`" in CI for name in named)

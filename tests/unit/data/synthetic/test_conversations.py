@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from punie_build.data.example import parse
+from punie_build.data.filters.union import EndsWithAssistant, ValidTools
+from punie_build.data.ingest import chat, gather
+from punie_build.data.sources import Command
+from punie_build.data.synthetic import conversations
+from punie_build.data.synthetic.conversations import (
+    call,
+    conversation,
+    declare,
+    decline,
+    get_terminal_output,
+    kill_terminal,
+    read_file,
+    release_terminal,
+    run_command,
+    single,
+    steps,
+    wait_for_terminal_exit,
+    write,
+    write_file,
+)
+from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
+from punie_build.storage import paths
+
+RECIPES = (Path(__file__).parents[4] / "docs" / "recipes.md").read_text()
+
+
+def weather(
+    city: Annotated[str, "Where."], days: int = 1, unit: Literal["C", "F"] = "C", exact: bool | None = None
+) -> str:
+    """The weather
+    of a city.
+
+    And more that no model needs.
+    """
+    return f"{city} {days} {unit} {exact}"
+
+
+WEATHER = declare(weather)
+EDITOR = {
+    "read_file": read_file("a.py", 3, 20, result="x"),
+    "write_file": write_file("a.py", 'print("ü")\n', result="ok"),
+    "run_command": run_command("pytest", "src", result="t1"),
+    "get_terminal_output": get_terminal_output("t1", result=""),
+    "release_terminal": release_terminal("t1", result="ok"),
+    "wait_for_terminal_exit": wait_for_terminal_exit("t1", result="exit code 0"),
+    "kill_terminal": kill_terminal("t1", result="ok"),
+}
+ROWS = [
+    *(steps(f"Use {name}", each, answer="Done.") for name, each in EDITOR.items()),
+    steps("Run it", run_command("make")),
+    steps("Both", [read_file("a"), read_file("b")]),
+    steps("Both, and say", (read_file("a", result="1"), read_file("b", result="2")), run_command("x"), system=None),
+    single("Rain?", WEATHER, {"city": "Rome", "days": 2, "unit": "F"}, {"rain": False, "°C": [1, 2.5]}, "No."),
+    single("Rain?", WEATHER, {"city": "Rome"}),
+    single("Show a", "read_file", {"path": "a"}, "1", "It says 1.", tools=["read_file"], category="reading"),
+    decline("Hello", "Hi, `<function=` is a word"),
+    decline("And outside?", "Where are you?", tools=[WEATHER, "read_file"]),
+    conversation("a?", read_file("a", result="1"), "1.", "b?", read_file("b", result="2"), "2.", "Thanks", "Bye."),
+]
+
+
+def held(row: dict) -> None:
+    """What every row keeps: filters, bytes, the order of ids."""
+    line = json.dumps(row, ensure_ascii=False).encode()
+    example = parse(line).example
+    assert ValidTools().keep(example)
+    assert EndsWithAssistant().keep(example)
+    assert chat(line, "auto").line == line, "a dataset reads it as it is"
+    ids = [each["id"] for message in row["messages"] for each in message.get("tool_calls", ())]
+    assert ids == [f"call_{number}" for number in range(1, len(ids) + 1)]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_written_can_be_learnt(row: dict):
+    held(row)
+
+
+text = st.text("ab {}[]\"'`<>|\\\n\tü💡=/", max_size=12)
+words = text.filter(str.strip)
+answered = st.one_of(
+    st.builds(read_file, text, st.none() | st.integers(), st.none() | st.integers(), result=text),
+    st.builds(write_file, text, text, result=text),
+    st.builds(
+        lambda city, days, result: call(WEATHER, {"city": city, "days": days}, result), text, st.integers(), text
+    ),
+)
+turns = st.lists(st.tuples(words, st.lists(answered | st.lists(answered, min_size=1, max_size=3), max_size=3), words))
+
+
+@settings(deadline=None)
+@given(turns.filter(bool))
+def test_any_conversation_can_be_learnt(said: list):
+    made = [turn for asked, calls, answer in said for turn in (asked, *calls, answer)]
+    held(conversation(*made, tools=[*TOOLS, WEATHER]))
+
+
+def test_a_base_writes_them_down_and_its_server_reads_them_back(tmp_path):
+    """nano's own template and parser; the rows with a system prompt and those without."""
+    for split in ("train", "valid", "test"):
+        rows = ROWS if split == "train" else []
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"messages {json.dumps(row)}\n" for row in rows))
+    out = tmp_path / "told.json"
+    command = [sys.executable, "-m", "punie_build.data.template_roundtrip", str(paths.nano()), str(tmp_path), str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    told = json.loads(out.read_text())
+    assert (told["rows"], told["odd"]) == (len(ROWS), {})
+
+
+def test_a_row_is_openai_chat():
+    row = steps("Both", (read_file("a", result="1"), read_file("b", 2, result="2")), answer="1 and 2.")
+    assert list(row) == ["messages", "tools", "category"]
+    system, user, calls, first, second, answer = row["messages"]
+    assert (system, user) == ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Both"})
+    assert [json.loads(each["function"]["arguments"]) for each in calls["tool_calls"]] == [
+        {"path": "a"},
+        {"path": "b", "line": 2},
+    ]
+    assert first == {"role": "tool", "tool_call_id": "call_1", "content": "1"}
+    assert second == {"role": "tool", "tool_call_id": "call_2", "content": "2"}
+    assert answer == {"role": "assistant", "content": "1 and 2."}
+    assert row["tools"] == list(TOOLS.values())
+
+
+def test_tools_and_category_are_what_the_calls_say_or_what_is_said():
+    assert [row["category"] for row in ROWS[:9]] == [*EDITOR, "run_command", "multi-tool"]
+    assert [row["category"] for row in ROWS[-5:]] == ["weather", "reading", "words", "words", "multi-tool"]
+    both = steps("q", call(WEATHER, {"city": "x"}, "1"), read_file("a"))
+    assert [tool["function"]["name"] for tool in both["tools"]] == ["weather", "read_file"]
+    assert "tools" not in decline("q", "a", tools=())
+
+
+def test_a_function_declares_itself():
+    assert WEATHER["function"] == {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "Where."},
+                "days": {"type": "integer"},
+                "unit": {"enum": ["C", "F"]},
+                "exact": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+            },
+            "required": ["city"],
+        },
+    }
+    with pytest.raises(ValueError, match=r"<lambda>\.x: no parameter with a type - annotate it"):
+        declare(lambda x: x)
+
+    def picture(of: io.BytesIO) -> None: ...
+
+    with pytest.raises(ValueError, match=r"picture\.of: JSON has no word for"):
+        declare(picture)
+
+
+ORDER = {
+    "type": "function",
+    "function": {
+        "name": "order",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "items": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+                "price": {"type": ["number", "null"]},
+                "fast": {"type": "boolean"},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("read_file", {}, "read_file.path: missing - the declaration requires it"),
+        ("read_file", {"path": 3}, "read_file.path: 3 is no string - give one"),
+        ("read_file", {"path": "a", "line": "3"}, 'read_file.line: "3" is no integer - give one'),
+        ("read_file", {"path": "a", "line": True}, "read_file.line: true is no integer - give one"),
+        ("read_file", {"path": "a", "lines": 3}, "read_file.lines: unknown - did you mean 'line'?"),
+        ("read_fil", {"path": "a"}, "read_fil: no editor tool is called so - did you mean 'read_file'?"),
+        (WEATHER, {"city": "x", "unit": "K"}, 'weather.unit: "K" is not allowed - give one of "C", "F"'),
+        (ORDER, {"items": [{"n": 1}, {"n": "2"}]}, 'order.items[1].n: "2" is no integer - give one'),
+        (ORDER, {"items": [{"m": 1}]}, "order.items[0].m: unknown - known: n"),
+        (ORDER, {"price": "9"}, 'order.price: "9" is no number or null - give one'),
+        (ORDER, {"fast": 1}, "order.fast: 1 is no boolean - give one"),
+        (ORDER, {"price": float("nan")}, "order: arguments: Out of range float values are not JSON compliant"),
+        (ORDER, {"items": {1, 2}}, "order: arguments: Object of type set is not JSON serializable"),
+        (ORDER, {"fast": "\ud800"}, "order: arguments: 'utf-8' codec can't encode"),
+        ({"parameters": {}}, {}, "{'parameters': {}}: a declaration without a name"),
+        ({"name": "now", "parameters": {"properties": {}}}, {"x": 1}, "now.x: unknown - the tool takes no arguments"),
+    ],
+)
+def test_arguments_are_held_against_the_declaration(tool, arguments: dict, said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        call(tool, arguments)
+
+
+def test_all_that_is_wrong_with_a_call_is_told_at_once_and_what_fits_is_taken():
+    with pytest.raises(ValueError, match=r"missing.*\n.*unknown"):
+        call("read_file", {"file": "a"})
+    assert call(ORDER, {"items": ({"n": 1},), "price": None}).arguments == {"items": [{"n": 1}], "price": None}
+    assert call({"name": "any"}, {"x": 1}, result={"a": 1}).result == '{"a": 1}'
+
+
+DONE = read_file("a", result="x")
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ((), "conversation '': nothing is said - begin with the user's words"),
+        (("q",), "conversation 'q': turn 1: the user has the last word - add the assistant's answer, or a call"),
+        (("q", " "), "turn 2: no words - write some"),
+        ((DONE, "a"), "turn 1: read_file is called before the user speaks - put the user's words before it"),
+        (("q", DONE), "turn 2: a result has the last word - add the assistant's answer"),
+        (("q", read_file("a"), "a"), "turn 2: read_file has no result - give it result=..."),
+        (("q", (DONE, run_command("x"))), "turn 2: run_command has no result - give it result=..."),
+        (("q", (), "a"), "turn 2: no text and no calls - use read_file(...)"),
+        (("q", None, "a"), "turn 2: no text and no calls"),
+        (("q", {"role": "assistant"}, "a"), "turn 2: no text and no calls"),
+        (("q", "a<|endoftext|>"), "turn 2: <|endoftext|> is markup of chat templates - word it otherwise"),
+        (("q", write_file("a", "</tool_call>")), "turn 2: </tool_call> is markup of chat templates"),
+        (("q", '```json\n{"name": "read_file", "arguments": {}}\n```'), "words would be read as a call or as tools"),
+        (("q", "<functioncall> {"), "conversation 'q': message 3 (assistant): <functioncall> cannot be read"),
+    ],
+)
+def test_the_order_of_turns_is_looked_at(turns: tuple, said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        conversation(*turns)
+
+
+def test_what_is_called_must_be_offered_and_steps_have_calls():
+    with pytest.raises(ValueError, match="'q': read_file is called but not offered so - add its declaration to tools"):
+        steps("q", read_file("a"), tools=["write_file"])
+    with pytest.raises(ValueError, match="'q': no calls - add some, or use decline"):
+        steps("q", answer="a")
+    with pytest.raises(ValueError, match=re.escape("system: <|im_end|> is markup")):
+        decline("q", "a", system="s<|im_end|>")
+
+
+def test_rows_are_written_to_a_path_an_open_file_or_standard_output(tmp_path, capfdbinary):
+    row = decline("ü", "a", tools=())
+    assert write([row, row], tmp_path / "new" / "a.jsonl") == 2
+    line, again = (tmp_path / "new" / "a.jsonl").read_bytes().splitlines()
+    assert line == again
+    assert json.loads(line) == row
+    assert "ü".encode() in line
+    out = io.BytesIO()
+    assert write(iter([row]), out) == 1
+    assert out.getvalue() == line + b"\n"
+    with (tmp_path / "text").open("w", encoding="latin-1") as file:
+        file.write("first\n")
+        write([row], file)
+    assert (tmp_path / "text").read_bytes() == b"first\n" + line + b"\n"
+    write([row])
+    assert capfdbinary.readouterr().out == line + b"\n"
+
+
+def test_a_path_keeps_what_it_held_until_all_rows_are_there(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("mine")
+    for bad, said in (({"messages": []}, "row 2: no messages"), ({"messages": {1}}, "row 2: Object of type set")):
+        with pytest.raises(ValueError, match=said):
+            write([ROWS[0], bad], path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
+    assert path.read_text() == "mine"
+
+
+# --- the reference
+
+
+def test_the_script_of_the_reference_is_a_source(tmp_path):
+    [script] = re.findall(r"```python\n(# make_rows.py\n.*?)```", RECIPES, re.DOTALL)
+    (tmp_path / "make_rows.py").write_text(script)
+    found = [row for _, row in gather(tmp_path, Command(argv=("python", "make_rows.py")), "auto", tmp_path)]
+    assert [row.example.category for row in found] == [
+        "read_file", "run_command", "multi-tool", "weather", "words", "words", "multi-tool",
+    ]  # fmt: skip
+    for row in found:
+        held(json.loads(row.line))
+
+
+def test_the_reference_names_every_function_and_shows_what_mistakes_say():
+    public = {
+        name
+        for name, value in vars(conversations).items()
+        if getattr(value, "__module__", "") == conversations.__name__
+    }
+    functions = {name for name in public if not name.startswith("_") and name.islower()}
+    assert len(functions) == 14
+    assert all(re.search(rf"[|,] `{name}[`(]", RECIPES) for name in functions)
+    shown = re.findall(r"^ValueError: (.*)$", RECIPES, re.MULTILINE)
+    with pytest.raises(ValueError, match=re.escape(shown[0])):
+        call("read_file", {"path": "a", "lines": 3})
+    with pytest.raises(ValueError, match=re.escape(shown[1])):
+        steps("Run the tests", run_command("pytest", result="t1"))

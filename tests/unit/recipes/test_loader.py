@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from punie_build.artifacts.graph import tasks
+from punie_build.errors import RecipeError
+from punie_build.recipes.loader import load
+from punie_build.recipes.recipe import KINDS
+
+
+def mistakes(recipes, text: str) -> tuple[str, ...]:
+    with pytest.raises(RecipeError) as caught:
+        load(recipes(text))
+    return caught.value.problems
+
+
+def test_all_mistakes_of_all_files_are_told_at_once(recipes):
+    root = recipes(
+        "[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolour = 1\n[adaptor.x]\nbase = 'nano'"
+    )
+    (root / "recipes" / "other.toml").write_text(
+        "[adapter.v]\nbase = 'nano'\nlearning_rate = 'fast'\nlora = { rnak = 4, scale = -1 }"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load(root)
+    text = str(caught.value)
+    for expected in (
+        "recipes/test.toml: dataset.a.source.type: unknown source 'sampel' - did you mean 'sample'?",
+        "recipes/test.toml: dataset.a.colour: unknown key",
+        "recipes/test.toml: adaptor: unknown kind of artifact - did you mean 'adapter'?",
+        "recipes/other.toml: adapter.v.data: missing",
+        "recipes/other.toml: adapter.v.learning_rate: expected 'float', got 'str'",
+        "recipes/other.toml: adapter.v.lora.rnak: unknown key - did you mean 'rank'?",
+        "recipes/other.toml: adapter.v.lora.scale: expected 'float' > 0.0",
+    ):
+        assert expected in text
+    assert len(caught.value.problems) == 7
+
+
+def test_a_wrong_filter_is_named_by_its_place(recipes):
+    problems = mistakes(
+        recipes,
+        "[dataset.a]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'a'\nfilters = [{ type = 'min-messages' }, { type = 'langauge' }]",
+    )
+    assert problems == (
+        "recipes/test.toml: stage.s.filters[1].type: unknown filter 'langauge' - did you mean 'language'?",
+    )
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "", "a/b", ".hidden", "a..b", "x" * 65, "sp ace", "nul\\u0000"])
+def test_names_that_would_leave_the_project_are_refused(recipes, name: str):
+    problems = mistakes(recipes, f'[dataset."{name}"]\nsource = {{ type = "sample" }}')
+    assert "not a name" in problems[0]
+
+
+@pytest.mark.parametrize("path", ["../data", "/etc/passwd", "", "a/../../b", "~/x", "C:\\\\x", "."])
+def test_paths_that_would_leave_the_project_are_refused(recipes, path: str):
+    for text in (
+        f'[dataset.d]\nsource = {{ type = "local", path = "{path}" }}',
+        f'[base.b]\npath = "{path}"',
+        f'[suite.s]\nfile = "{path}"',
+    ):
+        assert "leaves the project" in (problem := mistakes(recipes, text)[0]) or "empty path" in problem
+
+
+def test_dangling_names_say_what_is_near(recipes):
+    problems = mistakes(
+        recipes,
+        "[dataset.sample]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'sampel'\nfilters = [{ type = 'min-messages' }]\n[adapter.a]\nbase = 'nanoo'\ndata = 's'",
+    )
+    assert "stage.s.from: no dataset or stage or mix is called 'sampel' - did you mean 'sample'?" in problems[0]
+    assert "adapter.a.base: no base or model is called 'nanoo' - did you mean 'nano'?" in problems[1]
+
+
+def test_a_mistake_in_one_table_hides_none_in_others_and_invents_none(recipes):
+    text = "[dataset.d]\nsource = { type = 'sampel' }\n[stage.s]\nfrom = 'd'\nfilters = []\n[adapter.a]\nbase = 'nano'\ndata = 'ss'\nrank = 3\n"
+    problems = mistakes(recipes, text)
+    assert len(problems) == 4
+    assert "unknown source 'sampel'" in problems[0]
+    assert "stage.s: a stage without" in problems[1]
+    assert "adapter.a.rank: unknown key" in problems[2]
+    assert "adapter.a.data: no dataset or stage or mix is called 'ss'" in problems[3]
+
+
+def test_a_circle_is_shown(recipes):
+    problems = mistakes(recipes, "[stage.a]\nfrom = 'b'\nfilters = [{ type = 'min-messages' }]\n[mix.b]\nfrom = ['a']")
+    assert any("a -> b -> a" in problem or "b -> a -> b" in problem for problem in problems)
+
+
+def test_two_artifacts_of_one_folder_may_not_share_a_name(recipes):
+    problems = mistakes(
+        recipes,
+        "[dataset.a]\nsource = { type = 'sample' }\n[stage.A]\nfrom = 'a'\nfilters = [{ type = 'min-messages' }]\n[base.nano]\npath = 'm'",
+    )
+    assert any("the name is taken by dataset.a" in problem for problem in problems)
+    assert any("the name is taken by base.nano (built in)" in problem for problem in problems)
+
+
+def test_what_is_not_toml_is_named(recipes):
+    assert "recipes/test.toml: not TOML" in mistakes(recipes, "[dataset.a\n")[0]
+
+
+def test_a_hub_base_needs_a_commit(recipes):
+    assert "needs `revision`" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'")[0].replace("'", "`")
+    assert "revision" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'\nrevision = 'main'")[0]
+    good = load(recipes(f"[base.q]\nhub = 'mlx-community/Qwen2.5-Coder-1.5B-Instruct-4bit'\nrevision = '{'a' * 40}'"))
+    assert good.artifacts["base", "q"].spec.hub
+
+
+def test_a_project_without_recipes_is_told_so(tmp_path: Path):
+    with pytest.raises(RecipeError, match="no recipes"):
+        load(tmp_path)
+
+
+def test_suite_mistakes_are_told_with_the_recipe_ones(recipes):
+    root = recipes("[suite.s]\nfile = 'suite.toml'\n[suite.gone]\nfile = 'none.toml'")
+    (root / "suite.toml").write_text(
+        "[[case]]\nid = 'a'\ncategory = 'c'\nprompt = 'p'\nchecks = [{ type = 'cals' }]\n"
+        "[[case]]\nid = 'b'\ncategory = 'c'\nchecks = [{ type = 'no-call' }]\nmax_token = 3\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load(root)
+    text = str(caught.value)
+    assert "suite.toml: case[a].checks[0].type: unknown check 'cals' - did you mean 'calls'?" in text
+    assert "suite.toml: case[b].max_token: unknown key" in text
+    assert "suite.gone.file: no file 'none.toml'" in text
+
+
+def test_ids_are_unique_and_expected_tools_declared(recipes):
+    root = recipes("[suite.s]\nfile = 'suite.toml'")
+    case = (
+        "[[case]]\nid = 'a'\ncategory = 'c'\nprompt = 'p'\nchecks = [{ type = 'calls', calls = [{ name = 'fly' }] }]\n"
+    )
+    (root / "suite.toml").write_text("tools = 'editor'\n" + case + case)
+    with pytest.raises(RecipeError) as caught:
+        load(root)
+    assert "occurs twice" in str(caught.value)
+    assert "expects the tool 'fly'" in str(caught.value)
+
+
+def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
+    text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
+    labels = [task.label for task in tasks(load(recipes(text)))]
+    both = [f"{kind}:{arm}@tool-calling" for arm in ("nano", "v") for kind in ("answers", "eval")]
+    assert labels == [
+        "dataset:d",
+        "tokens:d@nano-assistant-2048",
+        "preflight:d@nano",
+        "adapter:v",
+        *both,
+        "comparison:c",
+    ]
+    labels = [task.label for task in tasks(load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")))]
+    assert "eval:mine" in labels
+    assert "eval:v@tool-calling" not in labels
+
+
+def test_key_order_comments_and_descriptions_change_no_task(recipes):
+    one = list(tasks(load(recipes("[dataset.d]\nsource = { type = 'sample', max_examples = 9, seed = 1 }"))))
+    two = list(
+        tasks(
+            load(
+                recipes(
+                    "# hello\n[dataset.d]\ndescription = 'x'\nsource = { seed = 1, type = 'sample', max_examples = 9 } # why"
+                )
+            )
+        )
+    )
+    assert one[0].config == two[0].config
+
+
+def test_the_projects_own_recipes_are_right():
+    recipe = load(Path(__file__).parents[3])
+    assert {task.label for task in tasks(recipe)} >= {"comparison:quickstart", "adapter:quickstart", "mix:quickstart"}
+
+
+def test_every_kind_says_what_it_is():
+    assert all(spec.__doc__ for spec in KINDS.values())
+
+
+def test_two_comparisons_may_ask_one_arm_in_two_ways(recipes):
+    text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nconcurrency = 1\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
+    usual = {f"{kind}:{arm}@tool-calling" for kind in ("answers", "eval") for arm in ("nano", "x")}
+    odd = {f"{label}@max_tokens-9" for label in usual}
+    assert {task.label for task in tasks(load(recipes(text)))} == usual | odd | {"comparison:a", "comparison:b"}
+    own = "".join(f"[eval.{arm}9]\narm = '{arm}'\nsuite = 'tool-calling'\nmax_tokens = 9\n" for arm in ("nano", "x"))
+    labels = {task.label for task in tasks(load(recipes(text + own)))}
+    assert {"eval:nano9", "eval:x9"} <= labels
+    assert not {label for label in odd if label.startswith("eval")} & labels
+
+
+def test_cells_that_ask_the_same_share_their_answers(recipes):
+    cells = [(0.0, 1.0, 0), (0.0, 0.5, 0), (0.0, 0.5, 7), (0.5, 1.0, 0), (0.5, 0.5, 0)]
+    text = "".join(
+        f"[eval.c{index}]\narm = 'nano'\nsuite = 'tool-calling'\nsampling = {{ temperature = {t}, top_p = {p}, top_k = {k} }}\n"
+        for index, (t, p, k) in enumerate(cells)
+    )
+    found = [task for task in tasks(load(recipes(text))) if task.kind == "answers"]
+    assert [task.name for task in found] == [
+        "nano@tool-calling",
+        "nano@tool-calling@temperature-0.5",
+        "nano@tool-calling@temperature-0.5,top_p-0.5",
+    ]
+
+
+def test_what_no_server_could_answer_is_said_before_anything_runs(recipes):
+    def told(line):
+        return mistakes(recipes, f"[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n{line}\n")
+
+    assert "epochs of greedy answers are all alike" in told("epochs = 3")[0]
+    assert 'use engine = "batch"' in told("serving = { max_kv_size = 64 }")[0]
+    assert 'use engine = "server"' in told("engine = 'batch'\nserving = { kv_bits = 4 }")[0]
+    assert "no base is called 'nanno' - did you mean 'nano'?" in told("serving = { draft = 'nanno' }")[0]
