@@ -43,9 +43,9 @@ from punie_build.data.ingest import gather, readable
 from punie_build.data.mix import Part
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local
 from punie_build.data.sources import Sample as SampleSource
+from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.errors import UseError
-from punie_build.recipes.recipe import Dataset, Mix, Stage
 from punie_build.runtime import parallel
 from punie_build.storage import atomic, paths
 

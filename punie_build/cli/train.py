@@ -27,10 +27,10 @@ from punie_build.cli.dataset import after, output
 from punie_build.cli.options import Command, Options, base_folder
 from punie_build.data import pipeline
 from punie_build.data.sources import AnySource, Local, Sample
+from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from punie_build.engine import fingerprint
 from punie_build.errors import UseError
-from punie_build.recipes.recipe import Dataset
 from punie_build.runtime import blas, device_lock, versions
 from punie_build.schema.spec import toml
 from punie_build.schema.validation import mistakes

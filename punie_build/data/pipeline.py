@@ -28,10 +28,10 @@ from punie_build.data.filters.union import Context, Scored
 from punie_build.data.ingest import Unreadable, gather, readable
 from punie_build.data.jsonl import Piece
 from punie_build.data.mix import Part
+from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.engine.gates import SHARES
 from punie_build.errors import DataError
-from punie_build.recipes.recipe import Dataset, Mix, Stage
 from punie_build.runtime import parallel, worker_pool
 from punie_build.storage import paths as layout
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from punie_build.data.sources import Local
+from punie_build.data.spec import Dataset
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.evaluation import suite_file
 from punie_build.evaluation.suite import Suite
@@ -26,7 +27,6 @@ from punie_build.recipes.recipe import (
     KINDS,
     REFERS,
     SUITES,
-    Dataset,
     Described,
     Recipe,
     references,

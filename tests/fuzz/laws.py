@@ -25,10 +25,10 @@ from punie_build.data.example import SPLITS, Row, parse
 from punie_build.data.filters.union import AnyFilter, Context
 from punie_build.data.ingest import Unreadable, chat, gather
 from punie_build.data.sources import Local, as_chat
+from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import Split
 from punie_build.data.transforms import AnyMap
 from punie_build.errors import PunieError
-from punie_build.recipes.recipe import Dataset, Stage
 from punie_build.storage import paths
 
 SECONDS = 5  # for one case: more is a hang

@@ -18,11 +18,12 @@ from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.sources import AnySource
+from punie_build.data.spec import Dialect
 from punie_build.data.transforms import AnyMap
 from punie_build.engine import provenance
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.recipes.loader import load
-from punie_build.recipes.recipe import KINDS, Dialect
+from punie_build.recipes.recipe import KINDS
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from punie_build.data.filters.union import ContentQuality
+from punie_build.data.spec import Stage
 from punie_build.engine.gates import Gate, expected, objections
 from punie_build.errors import RecipeError
 from punie_build.recipes.loader import load
-from punie_build.recipes.recipe import Stage
 from tests.support.doit_runner import doit, ran
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ from punie_build.data.example import SPLITS, Row
 from punie_build.data.ingest import Unreadable, gather, readable
 from punie_build.data.pipeline import dataset
 from punie_build.data.sources import Command, Local
+from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from punie_build.errors import DataError
-from punie_build.recipes.recipe import Dataset
 
 CHAT = '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
 ALPACA = '{"instruction": "add", "input": "1 2", "output": "3", "source": "x"}'

@@ -10,9 +10,9 @@ from punie_build.data.filters.union import ExactDedup, Language, MinMessages, Py
 from punie_build.data.mix import Part
 from punie_build.data.pipeline import dataset, mix, stage
 from punie_build.data.sources import HandAuthored, Local, Sample
+from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.errors import DataError
-from punie_build.recipes.recipe import Dataset, Mix, Stage
 
 
 def line(*texts: str, **more: object) -> str:

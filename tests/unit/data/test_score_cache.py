@@ -12,7 +12,7 @@ from punie_build.data.filters import score_cache
 from punie_build.data.filters.union import Context, Language, MaxTokens, PythonVersion, Scored
 from punie_build.data.pipeline import dataset, stage
 from punie_build.data.sources import Sample
-from punie_build.recipes.recipe import Dataset, Stage
+from punie_build.data.spec import Dataset, Stage
 
 ASKED: list[str] = []
 

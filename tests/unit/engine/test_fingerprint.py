@@ -10,11 +10,11 @@ from typing import get_args
 
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
 from punie_build.data.sources import AnySource
+from punie_build.data.spec import Stage
 from punie_build.data.transforms import AnyMap
 from punie_build.engine import fingerprint
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
-from punie_build.recipes.recipe import Stage
 from punie_build.storage import paths
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
@@ -78,7 +78,7 @@ EDITS = {  # file, old, new -> which stages are built anew
 CODES = """
 from punie_build.engine import fingerprint
 from punie_build.data.filters.union import Decontaminate, MinMessages
-from punie_build.recipes.recipe import Stage
+from punie_build.data.spec import Stage
 from punie_build.evaluation.suite import Case, Suite
 suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=()),))
 for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), ())):
@@ -159,7 +159,7 @@ def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path)
     """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
     program = (
         "import sys; from pathlib import Path; from punie_build.engine import fingerprint; fingerprint.remember(Path(sys.argv[1]));"
-        "from punie_build.recipes.recipe import Stage; from punie_build.data.filters.union import MinMessages;"
+        "from punie_build.data.spec import Stage; from punie_build.data.filters.union import MinMessages;"
         "print(fingerprint.code('stage', Stage(from_='a', filters=(MinMessages(),))))"
     )
 

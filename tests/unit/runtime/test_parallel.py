@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from punie_build.data import jsonl, pipeline
 from punie_build.data.filters.union import Language, MaxMessages, Regex
+from punie_build.data.spec import Stage
 from punie_build.data.transforms import Redact
-from punie_build.recipes.recipe import Stage
 from punie_build.runtime import parallel
 
 
