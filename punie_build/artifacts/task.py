@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.data.example import SPLITS
+from punie_build.models.spec import Base
 from punie_build.recipes.recipe import BASES, DATA, Described, Recipe
 from punie_build.storage import paths
 from punie_build.sweeps.grid import REMARKS
-from punie_build.training.spec import Base
 
 ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
 

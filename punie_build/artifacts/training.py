@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from punie_build.artifacts.task import ROWS, Task, label, start, task
+from punie_build.preflight.spec import Preflight
 from punie_build.recipes.recipe import ADAPTERS, DATA, Described, Recipe
 from punie_build.storage import paths
-from punie_build.training.spec import Adapter, Preflight, Tokenized, tokenized
+from punie_build.training.spec import Adapter, Tokenized, tokenized
 
 NAMES = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 

@@ -26,13 +26,13 @@ from punie_build.evaluation.server import Served, Warm
 from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, asking
 from punie_build.evaluation.suite import Suite
 from punie_build.models import locate
+from punie_build.models.spec import Base
 from punie_build.recipes.loader import load
 from punie_build.recipes.recipe import ADAPTERS, ARMS, BASES, Described, Recipe
 from punie_build.runtime import blas, versions
 from punie_build.schema.spec import digest
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import Facts, Lock
-from punie_build.training.spec import Base
 
 USUAL = ("baseline", "tool-calling")  # the suites that are asked where none is named: the first there is
 

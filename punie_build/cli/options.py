@@ -12,10 +12,10 @@ from punie_build.artifacts.graph import Task, tasks
 from punie_build.engine.plan import named
 from punie_build.errors import UseError, did_you_mean
 from punie_build.models import locate
+from punie_build.models.spec import Base
 from punie_build.recipes.loader import load
 from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
-from punie_build.training.spec import Base
 
 Options = argparse.Namespace
 Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]

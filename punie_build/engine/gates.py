@@ -23,14 +23,6 @@ Range = float | tuple[float, float]  # exactly, or from and to
 Expected = dict[
     str, Range | dict[str, Range]
 ]  # metric -> what it must be; a table in it has metrics with a `.` in their name
-Allow = (
-    tuple[str, ...] | dict[str, float]
-)  # looks of `preflight` that a recipe takes as they are, or up to a share of the rows
-LOOKS = (
-    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect", "formats", "keys",
-    "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank", "systems", "template", "too-long",
-    "tools", "turns",
-)  # fmt: skip
 SHARES = "categories"  # the metrics of these are shares of rows, and a category that no row has is none of them
 EXACT = 1e-9  # 0.8 - 0.1 is not 0.7: decimals in a recipe are meant as they are written
 
@@ -111,8 +103,3 @@ def misnamed(expect: Expected, known: Iterable[str]) -> list[str]:
         elif isinstance(value, tuple) and not value[0] <= value[1]:
             wrong.append(f"expect.{metric}: from {value[0]:g} to {value[1]:g} lets nothing pass - exchange them")
     return wrong
-
-
-def unknown(allow: Allow) -> list[str]:
-    """What is wrong with what a recipe allows."""
-    return [f"allow: no look is called '{name}'{did_you_mean(name, LOOKS)}" for name in allow if name not in LOOKS]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from punie_build.artifacts import verify
 from punie_build.errors import ModelError
+from punie_build.models.spec import Base
 from punie_build.storage import digests, paths
-from punie_build.training.spec import Base
 
 OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base that decide what it says
 

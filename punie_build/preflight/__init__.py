@@ -8,7 +8,7 @@ An error stops the training, a warning is said. A recipe may allow a look, whate
 
     allow = ["leakage"]         allow = { leakage = 0.01, markers = 0.02 }
 
-To add a look: a function that yields findings in the file of its subject, its row in the `LOOKS` there, its name in `gates.LOOKS`.
+To add a look: a function that yields findings in the file of its subject, its row in the `LOOKS` there, its name in `training.spec.LOOKS`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from punie_build.engine.gates import Allow
+from punie_build.training.spec import Allow
 
 Level = Literal["error", "warning"]
 

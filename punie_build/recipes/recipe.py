@@ -21,9 +21,10 @@ from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.evaluation.spec import Comparison, Eval, SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.export.spec import Model
+from punie_build.models.spec import Base
 from punie_build.schema.spec import Spec, digest
 from punie_build.sweeps.search_spec import Search
-from punie_build.training.spec import Adapter, Base
+from punie_build.training.spec import Adapter
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

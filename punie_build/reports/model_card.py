@@ -7,12 +7,12 @@ To say more: a function from the material to Markdown in `PARTS`.
 from __future__ import annotations
 
 from punie_build.engine import card_notes
+from punie_build.models.spec import Base
 from punie_build.recipes.recipe import ADAPTERS
 from punie_build.reports.html import visible
 from punie_build.reports.pages.adapter import Adapter, only
 from punie_build.reports.pages.model import Model
 from punie_build.reports.section import asked
-from punie_build.training.spec import Base
 
 KINDS = (*ADAPTERS, "model")
 Material = Adapter | Model

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from punie_build.engine.gates import Allow, Gate, unknown
+from punie_build.engine.gates import Gate
+from punie_build.errors import did_you_mean
 from punie_build.schema.spec import Spec
 from punie_build.training.batch_sampler import Batching, Coverage, Order, coverage
 from punie_build.training.optimizer_spec import (
@@ -23,36 +24,14 @@ ITERS = 300  # batches, where a recipe says nothing of how long
 Mask = Literal["assistant", "last", "all"]
 TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
-
-
-class Base(Spec, frozen=True, kw_only=True):
-    """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
-
-    `nano` is built in. A revision is a commit, 40 hex digits: a branch name would change the model behind your back.
-    `bits`: what its config.json must say of its quantisation; 16 says that it has none. Left out, it is not looked at.
-    """
-
-    hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
-    revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")] | None = None
-    path: str | None = None
-    embedded: Literal["nano"] | None = None
-    bits: Annotated[int, Meta(ge=2, le=16)] | None = None
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if sum(place is not None for place in (self.hub, self.path, self.embedded)) != 1:
-            raise ValueError("a base is either `hub` with `revision`, or `path` - give one of them")
-        if self.hub and not self.revision:
-            raise ValueError(
-                "`hub` needs `revision`, the commit's 40 hex digits - copy it from the model's page, under Files"
-            )
-        if self.revision and not self.hub:
-            raise ValueError("`revision` goes with `hub` - remove it")
-
-    @property
-    def name(self) -> str:
-        """What to call it in a message."""
-        return str(self.hub or self.path or self.embedded)
+Allow = (
+    tuple[str, ...] | dict[str, float]
+)  # looks of `preflight` that a recipe takes as they are, or up to a share of the rows
+LOOKS = (
+    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect", "formats", "keys",
+    "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank", "systems", "template", "too-long",
+    "tools", "turns",
+)  # fmt: skip
 
 
 class Lora(Spec, frozen=True, kw_only=True):
@@ -180,20 +159,13 @@ class Tokenized(Spec, frozen=True, kw_only=True):
         return "-".join(parts + ([] if self.too_long == "truncate" else [self.too_long]))
 
 
-class Preflight(Spec, frozen=True, kw_only=True):
-    """What the rows of a dataset tell of a training on this base, before it: what all adapters of both share."""
-
-    base: str
-    data: str
-    description: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.data}@{self.base}"
-
-
 def tokenized(spec: Adapter) -> Tokenized:
     """The tokens an adapter is trained on."""
     return Tokenized(
         base=spec.base, data=spec.data, mask=spec.mask, max_seq_length=spec.max_seq_length, too_long=spec.too_long
     )
+
+
+def unknown(allow: Allow) -> list[str]:
+    """What is wrong with what a recipe allows."""
+    return [f"allow: no look is called '{name}'{did_you_mean(name, LOOKS)}" for name in allow if name not in LOOKS]

@@ -30,9 +30,9 @@ from punie_build.evaluation.server import (
 from punie_build.evaluation.spec import Asking, Sampling, Serving, SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.models.locate import locate
+from punie_build.models.spec import Base
 from punie_build.runtime import blas
 from punie_build.storage import paths
-from punie_build.training.spec import Base
 
 NANO = Served(model=paths.nano())
 SPEC = Asking(arm="other", suite="s", max_tokens=40)

@@ -16,10 +16,10 @@ from punie_build.artifacts.steps import steps
 from punie_build.engine import build, state
 from punie_build.engine.provenance import MODEL, statement
 from punie_build.models import locate
+from punie_build.models.spec import Base
 from punie_build.recipes.loader import load
 from punie_build.storage import locks, paths
 from punie_build.storage.locks import Lock
-from punie_build.training.spec import Base
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RECIPE = f"""

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from punie_build.models import locate as bases
+from punie_build.models.spec import Base
 from punie_build.storage import paths
 from punie_build.testing.fakes import COMMIT, FakeHub
-from punie_build.training.spec import Base
 
-LOCATE = "import sys; from pathlib import Path; from punie_build.training.spec import Base; from punie_build.models.locate import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
+LOCATE = "import sys; from pathlib import Path; from punie_build.models.spec import Base; from punie_build.models.locate import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
 
 
 def locate(hub: str, home: Path, revision: str = COMMIT) -> str:

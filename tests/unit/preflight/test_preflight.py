@@ -14,7 +14,6 @@ import pytest
 from mlx_lm.tokenizer_utils import load as load_tokenizer
 
 from punie_build.data import audit
-from punie_build.engine import gates
 from punie_build.errors import RecipeError
 from punie_build.export.spec import Model
 from punie_build.models.architecture import anatomy
@@ -24,7 +23,7 @@ from punie_build.preflight.resources import Room
 from punie_build.recipes.loader import load
 from punie_build.storage import paths
 from punie_build.training.batch_sampler import Coverage
-from punie_build.training.spec import Adapter, Lora
+from punie_build.training.spec import LOOKS, Adapter, Lora
 from tests.support.doit_runner import doit, ran
 
 ROOT = Path(__file__).parents[3]
@@ -237,7 +236,7 @@ def test_every_look_has_its_name_and_every_finding_of_an_audit_its_look():
     known = {what for what, _, _ in audit.LOOKS}
     assert {what for what in row_checks.AUDITED if what != "rows that say what another says"} <= known
     named = {look for _, look, _ in OF_ROWS.values()} | {look for _, look, _, _ in OF_RECIPES.values()}
-    assert named | {"tools", "template", "bits", "expect"} == set(gates.LOOKS)
+    assert named | {"tools", "template", "bits", "expect"} == set(LOOKS)
 
 
 def test_the_estimate_of_memory_grows_with_what_takes_it():

@@ -1,0 +1,17 @@
+"""The checks of one dataset with one base, as a target of the build."""
+
+from __future__ import annotations
+
+from punie_build.schema.spec import Spec
+
+
+class Preflight(Spec, frozen=True, kw_only=True):
+    """What the rows of a dataset tell of a training on this base, before it: what all adapters of both share."""
+
+    base: str
+    data: str
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}@{self.base}"
