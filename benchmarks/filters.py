@@ -105,7 +105,7 @@ def languages(real: Path | None) -> None:
         lost = [row for row in rows if not keep(row)]
         speed = sum(len(row.text()) for row in rows) / (time.process_time() - started) / 1e6
         old = sum(not modern(row) for row in rows)
-        print(f"{folder.name}: {len(lost)} of {len(rows)} dropped by language ({speed:.1f} MB per CPU second), {old} by python-version", *(f"    {row.question()[:70]!r}" for row in lost), sep="\n")  # fmt: skip
+        print(f"{folder.name}: {len(lost)} of {len(rows)} dropped by language ({speed:.1f} MB per CPU second), {old} by python-version", *(f"    {row.group_key()[:70]!r}" for row in lost), sep="\n")  # fmt: skip
 
 
 def main() -> None:

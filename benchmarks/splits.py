@@ -49,7 +49,7 @@ def shuffle(rows: Rows) -> Sides:
 
 
 def row_hash(rows: Rows) -> Sides:
-    return ["valid" if fraction(0, row.identity()) < SPLIT.valid else "train" for row in rows]
+    return ["valid" if fraction(0, row.content_hash()) < SPLIT.valid else "train" for row in rows]
 
 
 def ours(rows: Rows) -> Sides:
@@ -71,9 +71,11 @@ def moved(rows: Rows, sides: Sides, more: Rows, later: Sides) -> Counter[tuple[s
     """How many rows went from one side to another; the n-th copy of a row is held against its n-th copy."""
     after: dict[str, list[str]] = {}
     for row, side in zip(more, later, strict=True):
-        after.setdefault(row.identity(), []).append(side)
+        after.setdefault(row.content_hash(), []).append(side)
     pairs = [
-        (side, after[name].pop(0)) for row, side in zip(rows, sides, strict=True) if after.get(name := row.identity())
+        (side, after[name].pop(0))
+        for row, side in zip(rows, sides, strict=True)
+        if after.get(name := row.content_hash())
     ]
     return Counter(pair for pair in pairs if pair[0] != pair[1])
 
@@ -97,7 +99,7 @@ def growth(name: str, rows: Rows, more: Rows) -> tuple[int, int]:
     then, _ = splitting.assigned(lambda: more, SPLIT, names)
     went = moved(rows, first, more, then)
     count, _, said = leaked(more, then)
-    both = sum((Counter(row.identity() for row in rows) & Counter(row.identity() for row in more)).values())
+    both = sum((Counter(row.content_hash() for row in rows) & Counter(row.content_hash() for row in more)).values())
     line(name, f"{len(rows):,} -> {len(more):,}, {both:,} in both", *cells, _told(went), then.count(BETWEEN), said)
     return _count(went), count
 

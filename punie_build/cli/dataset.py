@@ -30,7 +30,7 @@ from punie_build.cli.dataset_audit import audit, audit_options
 from punie_build.cli.options import Command, Options, base_folder, dialect_option, place_option
 from punie_build.data import jsonl, pipeline
 from punie_build.data.chat_template import counter
-from punie_build.data.example import SPLITS, Row, view
+from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
     AnyFilter,
     Context,
@@ -148,7 +148,10 @@ def head(root: Path, options: Options) -> int:
             raise UseError(f"{options.place}: it has no dropped.jsonl - only what was filtered has one")
         for line in [line for lines in jsonl.blocks(path) for line in lines][: options.n]:
             record = msgspec.json.decode(line)
-            _show(view(msgspec.json.encode(record["example"])), f"{record['split']}, dropped by {record['reason']}")
+            _show(
+                decode_example(msgspec.json.encode(record["example"])),
+                f"{record['split']}, dropped by {record['reason']}",
+            )
         return 0
     for number, (side, row) in enumerate(_rows(root, options)):
         if number == options.n:

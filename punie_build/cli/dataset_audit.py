@@ -17,7 +17,7 @@ from punie_build.cli.options import Options, base_folder, place_option
 from punie_build.data import audit as auditing
 from punie_build.data import jsonl
 from punie_build.data.dialects import normalize
-from punie_build.data.example import SPLITS, Row, view
+from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.ingest import Unreadable, gather
 from punie_build.data.readers import records
 from punie_build.data.sources import Local, as_chat
@@ -103,7 +103,7 @@ def _seen(folder: Path) -> Iterator[auditing.Seen]:
             for line in lines:
                 before, _, row = line.partition(b" ")
                 where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
-                yield auditing.Seen(split, where, view(row), dialect, taken)
+                yield auditing.Seen(split, where, decode_example(row), dialect, taken)
 
 
 def audit_options(command: argparse.ArgumentParser) -> None:

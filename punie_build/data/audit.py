@@ -53,7 +53,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 def _markers(row: Seen) -> str | None:
-    return _marked(row.example.said("system", "user", "assistant", "tool"), StripMarkers().markers)
+    return _marked(row.example.texts("system", "user", "assistant", "tool"), StripMarkers().markers)
 
 
 def _taken(row: Seen) -> str | None:

@@ -1,8 +1,8 @@
-"""Example: one training conversation as every stage sees it.
+"""Chat rows: the conversation, the message and the tool call, as every stage reads them from a line of JSONL.
 
-The format is OpenAI chat, as mlx-lm reads it: `messages` with roles system, user, assistant and tool, `tool_calls` on
-assistant messages, `tools` beside the messages. An example is a view: the line it came from is what gets written on,
-byte for byte, so keys nobody here knows survive every stage.
+The format is OpenAI chat, as mlx-lm reads it: `messages` with the roles system, user, assistant and tool, `tool_calls` on
+assistant messages, and `tools` beside the messages. A `Row` keeps the bytes of its line, and stages write those bytes on, so
+keys that no stage reads survive every stage.
 """
 
 from __future__ import annotations
@@ -16,135 +16,145 @@ from msgspec import Struct, field
 
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
+_NULL = msgspec.Raw(b"null")
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """A tool call with decoded arguments, as read from a completion or from the text of a message.
+
+    `turn` counts the assistant's turns from 0: calls with the same turn are parallel.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    turn: int = 0
 
 
 class Function(Struct, frozen=True, gc=False):
-    """What is called, with the arguments as JSON text (OpenAI) or as an object (what templates like)."""
+    """The `function` of a call in a row: `arguments` are JSON text (OpenAI) or an object (as chat templates expect)."""
 
     name: str
     arguments: str | dict[str, Any] = "{}"
 
 
-class ToolCall(Struct, frozen=True, gc=False):
+class ToolCallEntry(Struct, frozen=True, gc=False):
+    """An item of a message's `tool_calls`, as OpenAI chat writes it."""
+
     function: Function
     id: str | None = None
 
 
-NONE = msgspec.Raw(b"null")
-
-
 class Message(Struct, frozen=True, gc=False):
-    """`tool_call_id`, in a tool's message, names the call it answers."""
+    """A chat message. In a tool's message, `tool_call_id` is the id of the call that it answers."""
 
     role: Role
     content: str | None = None
-    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_calls: tuple[ToolCallEntry, ...] | None = None
     tool_call_id: str | None = None
 
 
 class RowMessage(Struct, frozen=True, gc=False):
-    """A message as rows have it: calls are long, and few ask for them, so they stay JSON until then."""
+    """A message of a row. Its calls stay JSON until they are read: they are long, and few stages read them."""
 
     role: Role
     content: str | None = None
-    called: msgspec.Raw = field(default=NONE, name="tool_calls")
+    tool_calls_json: msgspec.Raw = field(default=_NULL, name="tool_calls")
     tool_call_id: str | None = None
 
     @property
-    def tool_calls(self) -> tuple[ToolCall, ...] | None:
-        """The calls of this turn. Raises msgspec.ValidationError if they are none."""
-        return None if self.called is NONE else _calls.decode(self.called)
+    def tool_calls(self) -> tuple[ToolCallEntry, ...] | None:
+        """Decode the calls of this message. Raises msgspec.ValidationError if they have another shape."""
+        return None if self.tool_calls_json is _NULL else _decode_tool_calls(self.tool_calls_json)
 
 
 class Example(Struct, frozen=True, gc=False):
-    """A conversation: at least one message. What it declares of tools is long, and few ask for it: it stays JSON until then."""
+    """A conversation of at least one message. Its tools stay JSON until they are read: they are long, and few stages read them."""
 
     messages: tuple[RowMessage, ...]
     category: str | None = None
-    declared: msgspec.Raw = field(default=NONE, name="tools")
+    tools_json: msgspec.Raw = field(default=_NULL, name="tools")
 
     @property
     def tools(self) -> tuple[dict[str, Any], ...] | None:
-        """The declarations the assistant could see. Raises msgspec.ValidationError if they are none."""
-        return None if self.declared is NONE else _declarations.decode(self.declared)
+        """Decode the declarations of the tools. Raises msgspec.ValidationError if they have another shape."""
+        return None if self.tools_json is _NULL else _decode_tools(self.tools_json)
 
-    def said(self, *roles: Role) -> Iterator[str]:
-        """The texts of the messages with these roles, in order, without empty ones."""
+    def texts(self, *roles: Role) -> Iterator[str]:
+        """Yield the content of the messages with these roles, in order, without empty ones."""
         return (message.content for message in self.messages if message.content and message.role in roles)
 
     def calls(self) -> Iterator[Function]:
-        """Every tool call of the conversation, in order."""
+        """Yield every tool call of the conversation, in order."""
         return (call.function for message in self.messages for call in message.tool_calls or ())
 
     def text(self) -> str:
-        """All that is said and called, a line each: what makes two conversations alike."""
+        """Return all content but the system prompt, and all calls, a line each: the text that is compared for similarity."""
         return "\n".join(
-            [*self.said("user", "assistant", "tool"), *(f"{call.name} {call.arguments}" for call in self.calls())]
+            [*self.texts("user", "assistant", "tool"), *(f"{call.name} {call.arguments}" for call in self.calls())]
         )
 
-    def identity(self) -> str:
-        """A name for what the example teaches: equal for equal messages, calls and tools, whatever the spelling of the JSON
-        and the ids of the calls."""
+    def content_hash(self) -> str:
+        """Return a digest of messages, calls and tools. JSON formatting and the ids of calls do not change it."""
         messages = [(m.role, m.content or "", [call.function for call in m.tool_calls or ()]) for m in self.messages]
         return hashlib.sha256(msgspec.json.encode([messages, self.tools], order="deterministic")).hexdigest()
 
-    def question(self) -> str:
-        """What groups examples that must stay on one side of a split: the first thing the user says."""
-        return next(self.said("user"), "") or self.identity()
+    def group_key(self) -> str:
+        """Return the first user text, or the content hash without one. Examples with equal keys belong to one split."""
+        return next(self.texts("user"), "") or self.content_hash()
 
 
 class Row(Struct, frozen=True):
-    """A line as it was read, without its line end, and what it says."""
+    """A line as it was read, without its line end, and its decoded conversation."""
 
     line: bytes
     example: Example
 
-    def identity(self) -> str:
-        return self.example.identity()
+    def content_hash(self) -> str:
+        """Return the content hash of the example."""
+        return self.example.content_hash()
 
-    def question(self) -> str:
-        return self.example.question()
+    def group_key(self) -> str:
+        """Return the group key of the example."""
+        return self.example.group_key()
 
 
-view = msgspec.json.Decoder(Example).decode  # a line that is known to be good -> what it says
-_calls: msgspec.json.Decoder[tuple[ToolCall, ...] | None] = msgspec.json.Decoder(tuple[ToolCall, ...] | None)
-_declarations: msgspec.json.Decoder[tuple[dict[str, Any], ...] | None] = msgspec.json.Decoder(
-    tuple[dict[str, Any], ...] | None
-)
+decode_example = msgspec.json.Decoder(Example).decode  # for lines that `parse` has accepted
+_decode_tool_calls = msgspec.json.Decoder(tuple[ToolCallEntry, ...] | None).decode
+_decode_tools = msgspec.json.Decoder(tuple[dict[str, Any], ...] | None).decode
 
 
 def parse(line: bytes) -> Row:
-    """One JSONL line -> a row. Raises ValueError with a reason a person can act on."""
+    """Parse one line of JSONL. Raises ValueError with the reason and a fix."""
     if not line.strip():
         raise ValueError("empty line - delete it")
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
-    place = ""
+    path = ""
     try:
-        example, place = view(line), "tools"
+        example, path = decode_example(line), "tools"
         _ = example.tools
         for number, message in enumerate(example.messages):
-            place = f"messages[{number}].tool_calls"
+            path = f"messages[{number}].tool_calls"
             _ = message.tool_calls
     except msgspec.ValidationError as error:
-        raise ValueError(_explain(str(error), place)) from None
+        raise ValueError(_explain(str(error), path)) from None
     except RecursionError:
-        raise ValueError("nested too deep - is this a conversation?") from None
+        raise ValueError("nested too deeply - each line must be one conversation") from None
     except msgspec.DecodeError as error:
-        raise ValueError(f"not JSON: {error} - one JSON object a line") from None
+        raise ValueError(f"not JSON: {error} - write one JSON object per line") from None
     if not example.messages:
         raise ValueError("no messages - a conversation needs at least one")
     return Row(line, example)
 
 
-def _explain(problem: str, place: str) -> str:
-    """The reason for a person; `place` is where what was decoded stands in the line."""
+def _explain(problem: str, path: str) -> str:
+    """Reword a message of msgspec for the user. `path` is the JSON path of the decoded part."""
     if "missing required field `messages`" in problem:
         return "lacks 'messages' - each line is {\"messages\": [...]}"
     if "role" in problem and "enum value" in problem:
         return f"wrong role: {problem} - use system, user, assistant or tool"
-    what, _, where = problem.replace("`", "'").partition(" - at '$")
-    where = (place + where.rstrip("'")).lstrip(".") or "line"
-    return f"{where}: {what[:1].lower()}{what[1:]} - docs/recipes.md shows a line"
+    reason, _, rest = problem.replace("`", "'").partition(" - at '$")
+    location = (path + rest.rstrip("'")).lstrip(".") or "line"
+    return f"{location}: {reason[:1].lower()}{reason[1:]} - docs/recipes.md shows a line"

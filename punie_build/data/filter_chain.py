@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from punie_build.data import jsonl
-from punie_build.data.example import SPLITS, Example, view
+from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.filters import score_cache
 from punie_build.data.filters.union import (
     AnyFilter,
@@ -108,7 +108,7 @@ class Chain:
                 for line in self._mapped(lines)[0]:
                     at += 1
                     if verdicts[at] == KEPT:
-                        example = view(line)
+                        example = decode_example(line)
                         objects = next((place for place, keep in tests if not keep(example)), KEPT)
                         verdicts[at] = objects
                         if objects == KEPT:
@@ -136,7 +136,7 @@ def _asked(lines: list[bytes], tests: Tests) -> Sifted:
     categories: dict[str, int] = {}
     messages = 0
     for line in lines:
-        example = view(line)
+        example = decode_example(line)
         for place, keep in tests:
             if not keep(example):
                 dropped.append((place, line))

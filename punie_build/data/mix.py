@@ -13,7 +13,7 @@ from punie_build.schema.spec import Spec
 
 
 class Named(Protocol):
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         """Equal for what teaches the same."""
         ...
 
@@ -37,16 +37,16 @@ def fraction(*parts: object) -> float:
 
 def choose(rows: Sequence[N], part: Part, seed: int) -> list[N]:
     """The rows of a part after weight (below 1) and cap: those of smallest hash, so a larger cap only adds."""
-    kept = [row for row in rows if part.weight >= 1 or fraction(seed, "weight", row.identity()) < part.weight]
+    kept = [row for row in rows if part.weight >= 1 or fraction(seed, "weight", row.content_hash()) < part.weight]
     if part.cap is not None and len(kept) > part.cap:
-        kept = sorted(kept, key=lambda row: fraction(seed, "cap", row.identity()))[: part.cap]
+        kept = sorted(kept, key=lambda row: fraction(seed, "cap", row.content_hash()))[: part.cap]
     return kept
 
 
 def repeated(row: Named, part: Part, seed: int) -> int:
     """How often a training row occurs: weight 2.5 is twice, and once more for half of the rows."""
     whole, rest = divmod(max(part.weight, 1.0), 1)
-    return int(whole) + (fraction(seed, "again", row.identity()) < rest)
+    return int(whole) + (fraction(seed, "again", row.content_hash()) < rest)
 
 
 def unique(rows: Iterable[tuple[Part, N]]) -> tuple[list[tuple[Part, N]], list[tuple[Part, N]]]:
@@ -55,7 +55,7 @@ def unique(rows: Iterable[tuple[Part, N]]) -> tuple[list[tuple[Part, N]], list[t
     first: list[tuple[Part, N]] = []
     twins: list[tuple[Part, N]] = []
     for part, row in rows:
-        name = row.identity()
+        name = row.content_hash()
         (twins if name in seen else first).append((part, row))
         seen.add(name)
     return first, twins
@@ -66,7 +66,7 @@ def shuffled(rows: Iterable[N], seed: int) -> list[N]:
     numbered: dict[str, int] = {}
     keyed = []
     for row in rows:
-        name = row.identity()
+        name = row.content_hash()
         numbered[name] = copy = numbered.get(name, -1) + 1
         keyed.append((fraction(seed, "order", name, copy), row))
     return [row for _, row in sorted(keyed, key=lambda pair: pair[0])]

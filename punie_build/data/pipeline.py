@@ -21,7 +21,7 @@ from msgspec import Struct
 from punie_build.data import jsonl, split_lock
 from punie_build.data import mix as mixing
 from punie_build.data import split as splitting
-from punie_build.data.example import SPLITS, Row, parse, view
+from punie_build.data.example import SPLITS, Row, decode_example, parse
 from punie_build.data.filter_chain import Chain
 from punie_build.data.filter_chain import Sifted as Sift
 from punie_build.data.filters.union import Context, Scored
@@ -310,7 +310,7 @@ class Place(NamedTuple):
     length: int
     name: str
 
-    def identity(self) -> str:
+    def content_hash(self) -> str:
         return self.name
 
 
@@ -326,7 +326,7 @@ class Files:
             offset = 0
             for lines in jsonl.blocks(path):
                 for line in lines:
-                    yield Place(number, offset, len(line), view(line).identity())
+                    yield Place(number, offset, len(line), decode_example(line).content_hash())
                     offset += len(line)
 
     def line(self, place: Place) -> bytes:
@@ -334,7 +334,7 @@ class Files:
 
     def row(self, place: Place) -> Row:
         line = self.line(place).rstrip(b"\r\n")
-        return Row(line, view(line))
+        return Row(line, decode_example(line))
 
 
 def mix(

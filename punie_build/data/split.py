@@ -63,7 +63,7 @@ def assigned(stream: Stream, split: Split, held: Mapping[str, str]) -> tuple[lis
     keys: list[bytes] = []
     names: list[str] = []
     for example in stream():
-        keys.append(minhash.key(example.question(), digits=True))
+        keys.append(minhash.key(example.group_key(), digits=True))
         names.append((keys[-1] if prompts else minhash.key(example.text())).hex()[:16])
         if near:
             near.add(minhash.normal(example.text()))
@@ -120,7 +120,7 @@ def leaks(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[Leak]:
         counts[side] += 1
         rows.append((side, counts[side]))
         text = example.text()
-        for keys, said, digits in zip(names, (text, text, example.question()), (False, True, True), strict=True):
+        for keys, said, digits in zip(names, (text, text, example.group_key()), (False, True, True), strict=True):
             keys.append(minhash.key(said, digits))
         near.add(minhash.normal(text))
     found: dict[int, Leak] = {}

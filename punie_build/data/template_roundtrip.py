@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.data import chat_template, jsonl
-from punie_build.data.example import SPLITS, Example, view
+from punie_build.data.example import SPLITS, Example, decode_example
 
 SHOWN = 3
 FORMLESS = "calls, which the base's chat template has no form for"
@@ -122,7 +122,7 @@ def main(base: str, folder: Path, out: Path) -> None:
         for lines in jsonl.blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 number += 1
-                look(tokenizer, render, view(line.partition(b" ")[2]), f"{split}:{number}", counts)
+                look(tokenizer, render, decode_example(line.partition(b" ")[2]), f"{split}:{number}", counts)
     out.write_text(json.dumps(counts.told()))
 
 

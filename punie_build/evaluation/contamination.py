@@ -60,7 +60,7 @@ def _said(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
     """What the users say in each turn, and up to it: a case may be one question of a conversation, or the beginning of it."""
     for place, example in rows:
         said: list[str] = []
-        for text in example.said("user"):
+        for text in example.texts("user"):
             said.append(text)
             yield place, text
             if len(said) > 1:

@@ -9,7 +9,7 @@ import msgspec
 
 from punie_build.artifacts.evaluation import LEARNT
 from punie_build.artifacts.inputs import Suites
-from punie_build.data.example import Example, view
+from punie_build.data.example import Example, decode_example
 from punie_build.engine.build import Made, Work
 from punie_build.evaluation import comparison as comparing
 from punie_build.evaluation import contamination, junit, scoring, suite_validation
@@ -92,4 +92,4 @@ def _learnt(root: Path, places: list[str]) -> Iterator[tuple[str, Example]]:
         for file in LEARNT:
             with (root / place / file).open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    yield f"{place}/{file}:{number}", view(line)
+                    yield f"{place}/{file}:{number}", decode_example(line)

@@ -18,7 +18,7 @@ from punie_build.data import audit, chat_template, jsonl, template_roundtrip
 from punie_build.data import split as splitting
 from punie_build.data.audit import Seen
 from punie_build.data.dialects import normalize
-from punie_build.data.example import SPLITS, Example, view
+from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.filters.union import Context, Decontaminate
 from punie_build.data.tool_call_markup import MARKUPS
 from punie_build.preflight.finding import Finding, Level
@@ -65,7 +65,7 @@ class Rows:
             for lines in jsonl.blocks(self.folder / f"{split}.jsonl"):
                 for line in lines:
                     number += 1
-                    example = view(line)
+                    example = decode_example(line)
                     talks = b"<function" in line or b"<tool_call>" in line or b"```" in line or b"\\u003c" in line
                     dialect = normalize.detect(msgspec.json.decode(line)) if talks else "messages"
                     yield Seen(split, f"{split}.jsonl:{number}", example, dialect)
@@ -159,9 +159,9 @@ def markers(rows: Rows) -> Iterator[Finding]:
     found: Counter[str] = Counter()
     places: list[str] = []
     for row in rows.stream():
-        texts = [*row.example.said("system", "user", "tool")]
+        texts = [*row.example.texts("system", "user", "tool")]
         some = {token for text in texts for token in special if token in text}
-        some |= {token for text in row.example.said("assistant") for token in kept if token in text}
+        some |= {token for text in row.example.texts("assistant") for token in kept if token in text}
         found.update(some)
         places += [row.place] if some else []
     if places:
@@ -250,4 +250,4 @@ def look(rows: Rows) -> list[Finding]:
 
 
 def _system(example: Example) -> str:
-    return next(example.said("system"), "").strip()
+    return next(example.texts("system"), "").strip()

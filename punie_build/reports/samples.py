@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build.data.example import SPLITS, Example, view
+from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.models.safetensors import header
 
 MOST = 16 * 2**20  # bytes read of a file
@@ -60,7 +60,7 @@ def kept(folder: Path) -> tuple[Row, ...]:
         for number, line in enumerate(lines(folder / f"{side}.jsonl")):
             if number == (SHOWN if side == "train" else 1):
                 break
-            found.append(Row(side, turns(view(line))))
+            found.append(Row(side, turns(decode_example(line))))
     return tuple(found)
 
 
@@ -80,14 +80,14 @@ def dropped(folder: Path) -> dict[str, tuple[Row, ...]]:
         row = decode(line)
         some = found.setdefault(row.reason, [])
         if len(some) < SHOWN:
-            shown = turns(view(row.example)) if row.line == "" else ((row.why, row.line),)
+            shown = turns(decode_example(row.example)) if row.line == "" else ((row.why, row.line),)
             some.append(Row(row.split, shown))
     return {reason: tuple(rows) for reason, rows in found.items()}
 
 
 def letters(folder: Path, rows: int) -> Lengths:
     """The letters said and called in each training row."""
-    found = tuple(sum(len(text) for _, text in turns(view(line))) for line in lines(folder / "train.jsonl"))
+    found = tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in lines(folder / "train.jsonl"))
     return Lengths("letters", found, rows)
 
 

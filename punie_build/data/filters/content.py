@@ -44,7 +44,7 @@ class Language(Scored, frozen=True, kw_only=True, tag="language"):
 
         def score(example: Example) -> tuple[str, float] | None:
             """(language, how sure), or None where there is too little to tell."""
-            text = prose(example.said("user", "assistant"))
+            text = prose(example.texts("user", "assistant"))
             if len(text) < self.min_chars and text.isascii():
                 return None
             best: Any = detect(text[:2000], model="lite", k=1)
@@ -128,7 +128,7 @@ class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
     def predicate(self, context: Context = ALONE) -> Predicate:
         search = re.compile(self.drop or self.keep_only or "").search
         wanted, roles = self.keep_only is not None, self.roles
-        return lambda example: any(search(text) for text in example.said(*roles)) is wanted
+        return lambda example: any(search(text) for text in example.texts(*roles)) is wanted
 
 
 class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
@@ -145,7 +145,7 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
     def keep(self, example: Example) -> bool:
         return all(
             _repeats(text.split(), self.n) <= self.max_share
-            for text in example.said("assistant")
+            for text in example.texts("assistant")
             if text.count(" ") >= self.min_words - 1
         )
 
@@ -191,5 +191,5 @@ class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
 
 def _texts(example: Example) -> Iterator[str]:
     """All a conversation says, with the arguments of its calls."""
-    yield from example.said("system", "user", "assistant", "tool")
+    yield from example.texts("system", "user", "assistant", "tool")
     yield from (str(call.arguments) for call in example.calls())

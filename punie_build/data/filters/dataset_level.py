@@ -19,9 +19,9 @@ On = Literal["conversation", "prompt", "answer"]
 def said(example: Example, on: On) -> str:
     """The text that makes two examples the same: all of it, what the user first asks, or what the assistant says last."""
     if on == "prompt":
-        return next(example.said("user"), "")
+        return next(example.texts("user"), "")
     if on == "answer":
-        return next(iter(list(example.said("assistant"))[::-1]), "")
+        return next(iter(list(example.texts("assistant"))[::-1]), "")
     return example.text()
 
 
@@ -90,7 +90,7 @@ class Decontaminate(Whole, frozen=True, kw_only=True, tag="decontaminate"):
 
         def texts() -> Iterator[str]:
             for index, example in enumerate(examples):
-                if whole.intersection(minhash.normal(text) for text in example.said("user")):
+                if whole.intersection(minhash.normal(text) for text in example.texts("user")):
                     found.add(index)
                 yield minhash.normal(example.text())
 
@@ -110,7 +110,7 @@ class Balance(Whole, frozen=True, kw_only=True, tag="balance"):
         for index, example in enumerate(examples):
             category = example.category or ""
             if not self.categories or category in self.categories:
-                met.setdefault(category, []).append((fraction(self.seed, "balance", example.identity()), index))
+                met.setdefault(category, []).append((fraction(self.seed, "balance", example.content_hash()), index))
         for some in met.values():
             yield from (index for _, index in sorted(some)[self.most :])
 
@@ -127,7 +127,9 @@ class Sample(Whole, frozen=True, kw_only=True, tag="sample"):
             raise ValueError("a sample has either `most` or `share` - give one of them")
 
     def drops(self, examples: Iterable[Example], context: Context) -> Iterator[int]:
-        places = [(fraction(self.seed, "sample", example.identity()), index) for index, example in enumerate(examples)]
+        places = [
+            (fraction(self.seed, "sample", example.content_hash()), index) for index, example in enumerate(examples)
+        ]
         if self.share is not None:
             return (index for place, index in places if place >= self.share)
         return (index for _, index in sorted(places)[self.most :])

@@ -30,8 +30,8 @@ GONE_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tki
 
 def blocks(example: Example) -> Iterator[str]:
     """The Python code the assistant writes: fenced blocks, else spans, sayings of `print 'x'`, or all that reads like code."""
-    about_python = any("python" in text.lower() for text in example.said("system", "user", "assistant"))
-    for text in example.said("assistant"):
+    about_python = any("python" in text.lower() for text in example.texts("system", "user", "assistant"))
+    for text in example.texts("assistant"):
         if fenced := _FENCE.findall(text):
             yield from fenced
         elif about_python:

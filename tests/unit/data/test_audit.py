@@ -5,7 +5,7 @@ import pytest
 
 from punie_build.data.audit import LOOKS, Finding, Seen, audit, taken
 from punie_build.data.dialects import normalize
-from punie_build.data.example import Example, Function, Message, ToolCall
+from punie_build.data.example import Example, Function, Message, ToolCallEntry
 
 
 def chat(*texts: str, roles: str = "user assistant") -> Example:
@@ -26,7 +26,7 @@ def found(*examples: Example, dialect: str = "messages", gone: str = "") -> dict
 
 
 GOOD = chat("hello", "hi")
-CALL = Message("assistant", None, (ToolCall(Function("f", "{}"), "1"),))
+CALL = Message("assistant", None, (ToolCallEntry(Function("f", "{}"), "1"),))
 ODD = {
     "calls and results written as text": (GOOD, "hermes"),
     "end-of-text markers that a dataset leaves out": (GOOD, "messages", "b<|endoftext|>"),

@@ -17,16 +17,16 @@ from punie_build.data.example import parse
         max_size=5,
     )
 )
-def test_identity_is_what_is_said_not_how_it_is_spelt(turns):
+def test_content_hash_ignores_the_formatting_of_the_json(turns):
     messages = [{"role": role, "content": content} for role, content in turns]
     one = parse(msgspec.json.encode({"messages": messages, "id": 7}))
     two = parse(msgspec.json.format(msgspec.json.encode({"other": 1, "messages": messages}), indent=0))
-    assert one.identity() == two.identity()
+    assert one.content_hash() == two.content_hash()
     assert one.line != two.line
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_row_or_a_reason(line):
+def test_any_bytes_give_a_row_or_a_reason(line):
     try:
         row = parse(line)
     except ValueError as reason:
@@ -37,7 +37,7 @@ def test_any_bytes_are_a_row_or_a_reason(line):
 
 
 @pytest.mark.parametrize(
-    ("line", "place"),
+    ("line", "path"),
     [
         (b'{"messages":[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":1}}]}]}', "messages[1].tool_calls[0].function.name"),
         (b'{"messages":[{"role":"user"}],"tools":[1]}', "tools[0]"),
@@ -45,6 +45,6 @@ def test_any_bytes_are_a_row_or_a_reason(line):
         (b"[]", "line"),
     ],
 )  # fmt: skip
-def test_a_reason_says_where_in_the_line(line, place):
-    with pytest.raises(ValueError, match=re.escape(f"{place}: expected")):
+def test_a_reason_names_the_path_in_the_line(line, path):
+    with pytest.raises(ValueError, match=re.escape(f"{path}: expected")):
         parse(line)

@@ -5,7 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
-from punie_build.data.example import Example, Message, parse, view
+from punie_build.data.example import Example, Message, decode_example, parse
 from punie_build.data.filters import union
 from punie_build.data.filters.python2 import only_python2
 from punie_build.data.filters.union import (
@@ -69,7 +69,7 @@ def call(arguments: object, name: str = "f", tools: tuple = (TOOL,), answer: str
         {"role": "assistant", "tool_calls": [{"id": "1", "function": function}]},
         {"role": "tool", "tool_call_id": answer, "content": "done"},
     ]
-    return view(msgspec.json.encode({"messages": messages, "tools": list(tools)}))
+    return decode_example(msgspec.json.encode({"messages": messages, "tools": list(tools)}))
 
 
 KEEPS_DROPS = [

@@ -26,8 +26,8 @@ class Length(Scored, frozen=True, kw_only=True):
 
     def scorer(self, context: Context) -> Callable[[Example], Any]:
         def score(example: Example) -> int:
-            ASKED.append(example.question())
-            return len(example.question()) // self.unit
+            ASKED.append(example.group_key())
+            return len(example.group_key()) // self.unit
 
         return score
 

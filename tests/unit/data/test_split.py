@@ -43,7 +43,7 @@ def test_a_question_is_on_one_side_only_and_nothing_leaks(given: list[Example]):
     found = sides(lambda: given, split)
     by_question: dict[str, set[str]] = {}
     for example, side in zip(given, found, strict=True):
-        by_question.setdefault(example.question(), set()).add(side)
+        by_question.setdefault(example.group_key(), set()).add(side)
     assert all(len(some) == 1 for some in by_question.values())
     order = sorted(zip(found, given, strict=True), key=lambda pair: pair[0])
     assert leaks(lambda: order) == []
