@@ -20,6 +20,7 @@ from punie_build.artifacts.graph import Task
 from punie_build.engine import explain, gates
 from punie_build.engine import state as states
 from punie_build.models import locate
+from punie_build.models import verify as models_verify
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 
@@ -114,7 +115,7 @@ def _conformance(root: Path, task: Task, held: Held) -> Verdict:
         return "unseen", []
     if task.kind not in verify.OF:
         return "current", []
-    if pointers := verify.pointers(folder):
+    if pointers := models_verify.pointers(folder):
         return "unseen", [f"{task.target}/{name}: a Git LFS pointer - `git lfs pull`" for name in pointers]
     model = locate.present(root, task.base) if task.base else None
     lines = list(verify.OF[task.kind](folder, task.spec, model))

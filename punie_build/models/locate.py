@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from punie_build.artifacts import verify
 from punie_build.errors import ModelError
+from punie_build.models import verify
 from punie_build.models.spec import Base
 from punie_build.storage import digests, paths
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.artifacts import verify
 from punie_build.export import model_folder
 from punie_build.export.spec import Model, unwritable
+from punie_build.models import verify
 from punie_build.models.architecture import Anatomy, anatomy
 from punie_build.preflight.finding import Finding, Level
 from punie_build.preflight.resources import Room, size

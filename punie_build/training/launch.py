@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from punie_build.artifacts import verify
 from punie_build.errors import ModelError
 from punie_build.runtime import blas
 from punie_build.runtime import child as children
@@ -21,7 +20,7 @@ from punie_build.runtime.console import Bar, message
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.locks import Facts
-from punie_build.training import checkpoints, distributed, token_file
+from punie_build.training import checkpoints, distributed, token_file, verify
 from punie_build.training.spec import Adapter, Tokenized
 
 FEWEST = 40  # training examples below this number teach little but the examples themselves

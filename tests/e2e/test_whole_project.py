@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.artifacts.verify import header
+from punie_build.models.safetensors import header
 from tests.support.doit_runner import doit, ran
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 
-from punie_build.artifacts import verify
+from punie_build.models import verify
 from punie_build.training import token_file
 from punie_build.training.launch import Job
 from punie_build.training.loop import sequence_packing

@@ -7,18 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build.artifacts.verify import (
-    adapter,
-    answers,
-    base,
-    bits,
-    data,
-    header,
-    pointers,
-    scores,
-)
+from punie_build.data.verify import data
 from punie_build.evaluation.spec import Eval, Sampling
+from punie_build.evaluation.verify import answers, scores
+from punie_build.models.safetensors import header
+from punie_build.models.verify import base, bits, pointers
 from punie_build.training.spec import Adapter, Lora
+from punie_build.training.verify import adapter
 
 SPEC = Adapter(base="nano", data="d", lora=Lora(rank=4, scale=10.0), num_layers=2)
 

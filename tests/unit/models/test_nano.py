@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.artifacts.verify import header
 from punie_build.data.synthetic.editor_tools import TOOLS
+from punie_build.models.safetensors import header
 from punie_build.storage import paths
 
 FOLDER = Path(__file__).parents[3] / "models" / "nano"

@@ -28,9 +28,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.lora import CONFIG_DEFAULTS
 from mlx_lm.models import gemma3_text, llama, mamba2
 
-from punie_build.artifacts import verify
 from punie_build.errors import ModelError
-from punie_build.training import checkpoints, launch, token_file
+from punie_build.training import checkpoints, launch, token_file, verify
 from punie_build.training.batch_sampler import Order
 from punie_build.training.compatibility import Known, refusals
 from punie_build.training.launch import Job, identity
