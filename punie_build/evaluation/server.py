@@ -201,3 +201,11 @@ class Warm:
             found, self._idle = self._idle, None
         if found:
             found[1].stop()
+
+
+WARM = Warm()  # the one that all evals of a build share
+
+
+def release() -> None:
+    """Stop the shared server, so that another process can use the memory of its model."""
+    WARM.rest()
