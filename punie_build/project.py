@@ -9,7 +9,7 @@ from punie_build.artifacts.steps import steps
 from punie_build.engine import build
 from punie_build.engine.plan import named, needed, plan
 from punie_build.recipes.loader import load
-from punie_build.runtime.console import screen, seconds
+from punie_build.runtime.console import console, format_seconds
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 
@@ -28,9 +28,9 @@ def make(root: Path, label: str) -> Lock:
     for planned in plan(root, needed(found, [label])):
         task = planned.task
         if planned.how != "current":
-            screen.say(f".  {task.label}")
+            console.print_line(f".  {task.label}")
             outcome = build.build(root, task, work[task.kind])
-            screen.say(f"   {outcome.said or outcome.how}  ({seconds(outcome.seconds)})")
+            console.print_line(f"   {outcome.said or outcome.how}  ({format_seconds(outcome.seconds)})")
     [wanted] = named(found, [label])
     lock = locks.read(root / paths.lock(wanted.target))
     assert lock is not None, "it was built"

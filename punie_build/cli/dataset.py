@@ -100,7 +100,9 @@ def filter_(root: Path, options: Options) -> int:
     chosen = _filters(options)
     with output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
-        found = pipeline.stage(Path(options.output).name, spec, source, out, Context(), parallel.cores(), hollow=True)
+        found = pipeline.stage(
+            Path(options.output).name, spec, source, out, Context(), parallel.cpu_count(), hollow=True
+        )
     for split, counts in found.splits.items():
         if counts.seen:
             print(f"{split:<6} {counts.kept} of {counts.seen} kept ({counts.retention:.0%})")

@@ -98,7 +98,7 @@ def eval_(root: Path, options: Options) -> int:
         served=Served(model=arm.model, adapter=arm.adapter, port=options.port),
         spec=asked,
         suite=suite,
-        weights=digest([fingerprint.code("answers", asked), sorted(arm.identity), versions.of("answers", asked)]),
+        weights=digest([fingerprint.code("answers", asked), sorted(arm.identity), versions.for_kind("answers", asked)]),
         logs=root / paths.STATE / "logs" / "by-hand" / "eval",
     )
     try:

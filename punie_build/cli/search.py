@@ -20,7 +20,7 @@ from punie_build import project
 from punie_build.errors import PunieError, UseError, did_you_mean
 from punie_build.recipes.loader import load
 from punie_build.recipes.recipe import ARMS, Recipe
-from punie_build.runtime.console import screen
+from punie_build.runtime.console import console
 from punie_build.schema.spec import canonical, toml
 from punie_build.sweeps import grid
 from punie_build.sweeps.axes import Table, leaves, over
@@ -78,7 +78,7 @@ class Trials:
         try:
             return project.make(self.root, cell.label).metrics["valid_loss"]
         except PunieError as error:
-            screen.say(f"!  {_shown(some)}\n   {error}")
+            console.print_line(f"!  {_shown(some)}\n   {error}")
         self.done.remove(some)
         self.failed.append(some)
         if self.done:
@@ -120,13 +120,13 @@ def search(root: Path, name: str, trials: int) -> int:
         some = entry({field: _round(value, spec.space[field]) for field, value in trial.params.items()})
         new = canonical(some) not in known
         if new:
-            screen.say(f"trial {len(tried.done) + len(tried.failed) + 1}: {_shown(some)}")
+            console.print_line(f"trial {len(tried.done) + len(tried.failed) + 1}: {_shown(some)}")
             known[canonical(some)] = tried.attempt(some)
         loss = known[canonical(some)]
         study.tell(trial, loss, state=None if loss is not None else optuna.trial.TrialState.FAIL)
         left, repeats = (left - 1, 0) if new else (left, repeats + 1)
     if left:
-        screen.say(
+        console.print_line(
             f"search.{name}: nothing new after {REPEATS} proposals - its space is small; widen it, or take the best"
         )
     if tried.done:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from punie_build.cli.options import Command, Options, nothing
 from punie_build.errors import UseError
-from punie_build.runtime.console import size
+from punie_build.runtime.console import format_bytes
 from punie_build.storage import git_refs, locks, paths, store
 from punie_build.storage import remote as shared
 from punie_build.storage.locks import Lock
@@ -19,10 +19,10 @@ def gc(root: Path, options: Options) -> int:
     """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days; old checkpoints too."""
     swept = store.gc(root, _all_locks(root, git_refs.locks(root)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
-    print(f"{verb} {swept.removed} files, {size(swept.freed)}; kept {swept.kept}, {size(swept.held)}")
+    print(f"{verb} {swept.removed} files, {format_bytes(swept.freed)}; kept {swept.kept}, {format_bytes(swept.held)}")
     trainings, freed = checkpoints.sweep(root / paths.checkpoints(""), options.days, options.dry_run)
     if trainings:
-        print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {size(freed)}")
+        print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {format_bytes(freed)}")
     return 0
 
 

@@ -49,7 +49,7 @@ def train(root: Path, options: Options) -> int:
     """Train an adapter on a folder of conversations, without a recipe."""
     spec, model = _spec(options, options.model, options.data), base_folder(root, options.model, "--model")
     with output(root, options.output, "adapter_config.json") as out, _data(root, Local(path=options.data)) as data:
-        with _tokens(root, model, data, spec) as tokens, device_lock.turn("adapter", versions.device(), print):
+        with _tokens(root, model, data, spec) as tokens, device_lock.hold("adapter", versions.device(), print):
             if advice := blas.advice():
                 print(advice)
             launch.train(_work(root, model, tokens, spec, out))
@@ -74,7 +74,7 @@ def benchmark(root: Path, options: Options) -> int:
         _benchmarked(root, options, wanted) as data,
         _tokens(root, model, data, spec) as tokens,
         tempfile.TemporaryDirectory() as scratch,
-        device_lock.turn("adapter", versions.device(), print),
+        device_lock.hold("adapter", versions.device(), print),
     ):
         out = Path(scratch, "out")
         out.mkdir()
@@ -137,7 +137,7 @@ def _work(root: Path, model: Path, tokens: Path, spec: Adapter, out: Path) -> Tr
     inputs = {"tokens": digests.of_tree(tokens), "base": digests.of_tree(model)}
     recipe = msgspec.to_builtins(spec) | {"base": "", "data": ""}
     code = fingerprint.code("adapter", spec)
-    facts = Facts(kind="adapter", recipe=recipe, code=code, inputs=inputs, tools=versions.of("adapter", spec))
+    facts = Facts(kind="adapter", recipe=recipe, code=code, inputs=inputs, tools=versions.for_kind("adapter", spec))
     kept = root / paths.checkpoints(launch.identity(facts, spec))
     log = root / LOGS / "training.log"
     return Training(root=root, base=model, tokens=tokens, spec=spec, out=out, kept=kept, log=log)

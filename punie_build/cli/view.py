@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from punie_build.cli.options import Command, Options, target, targets
 from punie_build.engine.plan import named
 from punie_build.recipes.loader import load
-from punie_build.runtime.console import size
+from punie_build.runtime.console import format_bytes
 from punie_build.storage import digests, paths
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def publish(root: Path, options: Options) -> int:
     folder = hub_upload.prepare(project, task)
     print(f"{paths.published(task.target)}/")
     for name, count in hub_upload.files(folder).items():
-        print(f"    {name:<32} {size(count)}")
+        print(f"    {name:<32} {format_bytes(count)}")
     if options.dry_run:
         print(f"not uploaded; without --dry-run it would be {options.repo}")
     else:

@@ -23,8 +23,8 @@ from filelock import FileLock
 
 from punie_build.data.readers import records
 from punie_build.errors import DataError
-from punie_build.runtime.child import EXECUTE, Child
-from punie_build.runtime.console import Bar
+from punie_build.runtime.child import EXEC_PROGRAM, Child
+from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
@@ -87,7 +87,7 @@ def hub(
         pairs = [(None, name) for _, name in pairs]
     found: list[tuple[str | None, Path]] = []
     left = {side: limit for side, _ in pairs}
-    with Bar(f"downloading {repo}", len(pairs)) as bar:
+    with ProgressBar(f"downloading {repo}", len(pairs)) as bar:
         for done, (side, name) in enumerate(pairs):
             bar(done, name)
             rows = left[side]
@@ -139,10 +139,10 @@ class _Program(Child):
 
     def __init__(self, argv: tuple[str, ...], root: Path, output: IO[bytes], log: Path) -> None:
         super().__init__(argv[0], list(argv[1:]), log, {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")})
-        self.folder, self.output = root, output
+        self.working_directory, self.output = root, output
 
-    def words(self, rope: int) -> list[str]:
-        return [sys.executable, "-P", "-c", EXECUTE, str(rope), self.module, *self.arguments]
+    def command(self, parent_pipe: int) -> list[str]:
+        return [sys.executable, "-P", "-c", EXEC_PROGRAM, str(parent_pipe), self.module, *self.arguments]
 
     def stop(self) -> int:
         """End it, and whatever it started and left behind: nothing more is printed after this."""
@@ -287,7 +287,7 @@ def _save(answer: httpx.Response, file: IO[bytes], url: str, max_mb: int) -> str
     too_large = DataError(f"{_bare(url)}: larger than {max_mb} MiB - raise `max_mb`, if it is the right file")
     if size > most:
         raise too_large
-    with Bar(f"downloading {PurePosixPath(_bare(url)).name[:40]} (MiB)", size // MIB) as bar:
+    with ProgressBar(f"downloading {PurePosixPath(_bare(url)).name[:40]} (MiB)", size // MIB) as bar:
         for piece in answer.iter_raw(MIB):
             sha.update(piece)
             if answer.num_bytes_downloaded > most:

@@ -270,7 +270,7 @@ def stage(
             portions = [
                 Portion(spec, source, Path(parts, str(n)), chain.context, piece) for n, piece in enumerate(pieces)
             ]
-            for folder in parallel.spread(
+            for folder in parallel.map_items(
                 portions,
                 lambda portion: _sift(chain, source, writer, [portion.piece]),
                 lambda portion: worker_pool.run(_portion, portion),

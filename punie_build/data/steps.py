@@ -26,7 +26,7 @@ def stage(suites: Mapping[str, Any], work: Work) -> Made:
     source = work.root / work.task.inputs[0]
     bases_ = {name: work.base() for f in work.task.spec.filters if (name := getattr(f, "base", None))}
     context = Context(named, bases_, work.root / paths.STATE / "memo.db")
-    cores = 1 if worker_pool.within() else parallel.cores()
+    cores = 1 if worker_pool.in_worker() else parallel.cpu_count()
     stats = pipeline.stage(work.task.name, work.task.spec, source, work.out, context, cores)
     return Made(_kept(stats), stats.metrics())
 

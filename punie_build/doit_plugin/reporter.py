@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from punie_build.engine import events
 from punie_build.engine.plan import reached
-from punie_build.runtime.console import Bar, screen, seconds
+from punie_build.runtime.console import ProgressBar, console, format_seconds
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,12 +34,12 @@ class Reporter:
     running = False  # a build runs in this process
 
     def __init__(self, outstream: TextIO, _options: object) -> None:
-        screen.out = outstream
+        console.stream = outstream
         self.counts: Counter[str] = Counter()
         self.active: dict[str, float] = {}  # label -> when it started
         self.last = ""  # the task whose line was written last
         self.problems: list[str] = []
-        self.bar: Bar | None = None
+        self.bar: ProgressBar | None = None
 
     def initialize(self, tasks: dict[str, Any], selected: list[str]) -> None:
         Reporter.running = True
@@ -77,8 +77,8 @@ class Reporter:
             self._ended(task.name, "current", f"   {self._name(task.name)}made by another build")
             self._let_go(target)
             return
-        saved = f", {seconds(outcome.saved)} saved" if outcome.how == "restored" else ""
-        text = f"   {self._name(task.name)}{outcome.said}{saved}  ({seconds(outcome.seconds)})"
+        saved = f", {format_seconds(outcome.saved)} saved" if outcome.how == "restored" else ""
+        text = f"   {self._name(task.name)}{outcome.said}{saved}  ({format_seconds(outcome.seconds)})"
         facts = {"seconds": round(outcome.seconds, 3), "key": outcome.key, "reasons": outcome.reasons}
         self._ended(task.name, outcome.how, text, **facts)
         self._let_go(target)
@@ -103,7 +103,7 @@ class Reporter:
             self._ended(task.name, "not tried", f"!  {task.name}  not tried: {fail.message} failed")
 
     def cleanup_error(self, exception: Any) -> None:
-        screen.say(exception.get_msg())
+        console.print_line(exception.get_msg())
 
     def runtime_error(self, msg: str) -> None:
         self.problems.append(msg)
@@ -114,16 +114,16 @@ class Reporter:
     def complete_run(self) -> None:
         if self.bar:
             self.bar.__exit__(None, None, None)
-        screen.hide()
+        console.hide_bars()
         for problem in self.problems:
-            screen.say(problem)
+            console.print_line(problem)
         words = ("ran", "restored", "cut-off", "current", "failed", "not tried", "ignored")
         said = [f"{self.counts[word]} {word.replace('-', ' ')}" for word in words if self.counts[word]]
         took = time.monotonic() - self.started
         if said:
-            screen.say(f"{self.counts.total()} artifacts: {', '.join(said)}  ({seconds(took)})")
+            console.print_line(f"{self.counts.total()} artifacts: {', '.join(said)}  ({format_seconds(took)})")
         for line in self.project.draw() if self.project else ():
-            screen.say(line)
+            console.print_line(line)
         self._tell("end", seconds=round(took, 3), **self.counts)
         Reporter.running = False
 
@@ -143,7 +143,7 @@ class Reporter:
 
     def _line(self, label: str, text: str) -> None:
         self.last = label
-        screen.say(text)
+        console.print_line(text)
 
     def _name(self, label: str) -> str:
         """The label, where other tasks have spoken since its own line."""
@@ -151,18 +151,18 @@ class Reporter:
 
     def _show(self) -> None:
         if self.bar is None:
-            screen.show()
+            console.show_bars()
             todo = sum(self.targets[label].planned.how != "current" for label in self.waiting)
-            self.bar = Bar("build", todo).__enter__()
+            self.bar = ProgressBar("build", todo).__enter__()
             self.todo = todo
             self._move()
 
     def _move(self) -> None:
-        if self.bar and self.bar.live:
+        if self.bar and self.bar.progress:
             left = [self.targets[label].planned for label in self.waiting]
             todo = [planned for planned in left if planned.how != "current"]
             known = sum(planned.last or 0 for planned in todo if planned.how != "restore")
-            self.bar.show(self.todo - len(todo), f"about {seconds(known)} left" if known else "")
+            self.bar.update(self.todo - len(todo), f"about {format_seconds(known)} left" if known else "")
 
     def _tell(self, event: str, **facts: Any) -> None:
         if self.root:
@@ -175,6 +175,6 @@ def _target(task: Any) -> Any:
 
 def _interrupted(sign: int, _frame: FrameType | None) -> None:
     """End at once: the children end with this process, and every target is whole whenever that is."""
-    screen.hide()
+    console.hide_bars()
     print("\ninterrupted: what was finished is kept - build again to go on", file=sys.stderr, flush=True)
     os._exit(128 + sign)

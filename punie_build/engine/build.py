@@ -23,7 +23,7 @@ from punie_build.engine import state as states
 from punie_build.errors import PunieError
 from punie_build.models import locate
 from punie_build.runtime import device_lock, versions
-from punie_build.runtime.console import screen
+from punie_build.runtime.console import console
 from punie_build.storage import digests, locks, paths, store
 from punie_build.storage.atomic import publish
 from punie_build.storage.locks import Facts, Lock
@@ -52,7 +52,7 @@ class Work(Struct, frozen=True, kw_only=True):
             log.write(f"{text}\n")
         alone = threading.current_thread() is threading.main_thread()
         for line in text.splitlines():
-            screen.say(f"   {line}" if alone else f"   {self.task.label}: {line}")
+            console.print_line(f"   {line}" if alone else f"   {self.task.label}: {line}")
 
 
 class Made(Struct, frozen=True):
@@ -197,7 +197,7 @@ def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[st
     _empty(work.out)
     if isinstance(step, Careful):
         step.ready(work)
-    with device_lock.turn(work.task.kind, versions.device(), work.say):
+    with device_lock.hold(work.task.kind, versions.device(), work.say):
         started = time.monotonic()
         made = step(structs.replace(work, facts=now))
         seconds = round(time.monotonic() - started, 2)

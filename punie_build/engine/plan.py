@@ -17,7 +17,7 @@ from punie_build.artifacts.graph import Task
 from punie_build.engine import state as states
 from punie_build.errors import UseError, did_you_mean
 from punie_build.runtime import versions
-from punie_build.runtime.console import seconds
+from punie_build.runtime.console import format_seconds
 from punie_build.storage import digests, locks, paths, store
 from punie_build.storage.locks import Lock
 
@@ -35,10 +35,10 @@ class Planned(Struct, frozen=True, kw_only=True):
 
     @property
     def forecast(self) -> str:
-        took = f", {seconds(self.last)} last time" if self.last is not None else ""
+        took = f", {format_seconds(self.last)} last time" if self.last is not None else ""
         match self.how:
             case "restore":
-                return f"RESTORE{f', {seconds(self.last)} saved' if self.last else ''}"
+                return f"RESTORE{f', {format_seconds(self.last)} saved' if self.last else ''}"
             case "maybe":
                 other = "nothing" if self.state == "waits" else "RESTORE"
                 return f"RUN{took}, or {other} if what it is made from comes out the same"
@@ -81,7 +81,7 @@ def _planned(root: Path, task: Task, coming: Coming, wanted: Collection[str] = (
     unknown = [place for place, digest in inputs.items() if digest == UNKNOWN]
     # taken to come out as they were, if they were there
     inputs |= {place: lock.facts.inputs[place] for place in unknown if lock and place in lock.facts.inputs}
-    now = states.given(task, inputs | states.base(root, task), versions.of(task.kind, task.spec), lock)
+    now = states.given(task, inputs | states.base(root, task), versions.for_kind(task.kind, task.spec), lock)
     state = states.compared(root, task, lock, now)
     spared = state == "spent" and task.target not in wanted
     found = lock if spared else _found(root, state, now.key, lock)
@@ -125,7 +125,7 @@ def total(planned: Iterable[Planned]) -> str:
         words.append(f"{len(some['restore'])} to restore")
     if some["maybe"]:
         most = sum(each.last or 0 for each in some["maybe"])
-        words.append(f"{len(some['maybe'])} to run unless cut off (at most {seconds(most)})")
+        words.append(f"{len(some['maybe'])} to run unless cut off (at most {format_seconds(most)})")
     if some["current"]:
         words.append(f"{len(some['current'])} current")
     return ", ".join(words)
@@ -137,7 +137,7 @@ def _time(running: Sequence[Planned]) -> str:
     new = sum(each.last is None for each in running)
     if not known:
         return ""
-    return f" (about {seconds(known)}{f', and {new} for the first time' if new else ''})"
+    return f" (about {format_seconds(known)}{f', and {new} for the first time' if new else ''})"
 
 
 def needed(tasks: Sequence[Task], wanted: Iterable[str]) -> list[Task]:

@@ -30,7 +30,7 @@ from punie_build.storage.locks import Facts, Lock
 def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
     """Everything that decides the target as it is now."""
     inputs = {place: read(root, task, place) for place in task.inputs}
-    return given(task, inputs | base(root, task), versions.of(task.kind, task.spec), lock)
+    return given(task, inputs | base(root, task), versions.for_kind(task.kind, task.spec), lock)
 
 
 def read(root: Path, task: Task, place: str) -> str:

@@ -27,7 +27,7 @@ from punie_build.evaluation.spec import Asking
 from punie_build.evaluation.suite import Suite
 from punie_build.runtime import blas
 from punie_build.runtime.child import Child
-from punie_build.runtime.console import Bar
+from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
@@ -131,7 +131,7 @@ class _Serve:
         """Put them all; what never came. Those in flight when the server died are put again, last and alone."""
         lost: Losses = {}
         suspects: set[str] = set()
-        with Bar(f"asking {self.job.spec.arm}", len(asked)) as bar:
+        with ProgressBar(f"asking {self.job.spec.arm}", len(asked)) as bar:
             for _ in range(STARTS):
                 with self.warm.lend(
                     self.job.identity, self.job.served, self.job.logs / "server.log", self.env
@@ -154,7 +154,7 @@ class _Serve:
 
         return {key: Lost(f"{DEAD}, {STARTS} times") for key in asked if key not in self.book.said} | lost
 
-    def round(self, server: Server, some: Asked, bar: Bar, left: int) -> tuple[Losses, Losses]:
+    def round(self, server: Server, some: Asked, bar: ProgressBar, left: int) -> tuple[Losses, Losses]:
         """(what got no answer though the server goes on, what was in flight when it did not)."""
         from punie_build.evaluation import client
 
@@ -218,7 +218,7 @@ def _witness(job: Job, book: Answered, asked: Asked) -> str:
         Child(
             "punie_build.evaluation.in_process", [str(place)], job.logs / "witness.log", blas.environment(job.root)
         ) as child,
-        Bar(f"asking {job.spec.arm}", max(len(asked), 1)) as bar,
+        ProgressBar(f"asking {job.spec.arm}", max(len(asked), 1)) as bar,
     ):
         while child.running:
             time.sleep(0.05)

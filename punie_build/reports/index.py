@@ -10,7 +10,7 @@ from punie_build.reports import lineage
 from punie_build.reports.lineage import Node
 from punie_build.reports.project import Project
 from punie_build.reports.section import Section
-from punie_build.runtime.console import seconds
+from punie_build.runtime.console import format_seconds
 from punie_build.storage import locks, paths
 
 NUMBERS = {  # kind -> what to say of its metrics, first that is there
@@ -63,7 +63,7 @@ def gather(project: Project) -> Index:
                 state=project.state(task),
                 forecast=planned.forecast,
                 said=said(task.kind, lock.metrics) if lock else "",
-                took=seconds(lock.seconds) if lock else "",
+                took=format_seconds(lock.seconds) if lock else "",
                 file=task.file,
             )
         )

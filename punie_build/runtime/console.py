@@ -1,7 +1,7 @@
-"""Screen: where people look while something is made. Lines for what happened, bars for what is happening.
+"""Console output: lines and progress bars; plain lines where stdout is not a terminal.
 
-On a terminal the bars live below the lines, one for each work that runs and one for the whole build. Anywhere else (CI, a
-file) there are only lines, and of a long work one now and then. Threads may share it.
+On a terminal the bars stay below the lines: one for each running task, and one for the build. Anywhere else (CI, a file) a long
+task prints a line every `QUIET_SECONDS`. Threads may share the console.
 """
 
 from __future__ import annotations
@@ -18,103 +18,108 @@ F = TypeVar("F")
 
 
 def message(function: F) -> F:
-    """Mark a function whose result is only shown to people: rewording it changes no fingerprint and rebuilds no artifact."""
+    """Mark a function that only makes text for users: rewording it changes no fingerprint and rebuilds no artifact."""
     return function
 
 
-class Screen:
-    """`say` writes a line; `show` and `hide` open and close the place where bars live."""
+class Console:
+    """Standard output, shared by lines and progress bars. `progress` is rich's display of the bars, None if there is none."""
 
     def __init__(self) -> None:
-        self.guard = threading.RLock()
-        self.live: Any = None
-        self.out: TextIO | None = None  # None: stdout, whatever that is by then
+        self.lock = threading.RLock()
+        self.progress: Any = None
+        self.stream: TextIO | None = None  # None: sys.stdout at the time of printing
         self.muted = False
 
-    def say(self, text: str) -> None:
-        with self.guard:
+    def print_line(self, text: str) -> None:
+        """Print a line, above the bars."""
+        with self.lock:
             if self.muted:
                 return
-            if self.live:
-                self.live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            if self.progress:
+                self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
             else:
-                print(text, file=self.out, flush=True)
+                print(text, file=self.stream, flush=True)
 
-    def show(self) -> None:
-        """Bars from here on, if this is a terminal."""
-        with self.guard:
-            if self.live or os.environ.get("CI") or not (self.out or sys.stdout).isatty():
+    def show_bars(self) -> None:
+        """Start to display progress bars if this is a terminal."""
+        with self.lock:
+            if self.progress or os.environ.get("CI") or not (self.stream or sys.stdout).isatty():
                 return
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich import console, progress
 
             columns = (
-                TextColumn("   {task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[facts]}"),
+                progress.TextColumn("   {task.description}"),
+                progress.BarColumn(bar_width=24),
+                progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                progress.TextColumn("{task.fields[facts]}"),
             )
-            self.live = Progress(*columns, console=Console(), transient=True)
-            self.live.start()
+            self.progress = progress.Progress(*columns, console=console.Console(), transient=True)
+            self.progress.start()
 
-    def hide(self) -> None:
-        with self.guard:
-            if self.live:
-                self.live.stop()
-                self.live = None
-
-
-screen = Screen()
+    def hide_bars(self) -> None:
+        """Stop to display progress bars."""
+        with self.lock:
+            if self.progress:
+                self.progress.stop()
+                self.progress = None
 
 
-class Bar:
-    """`with Bar("training v1", 300) as bar: bar(120, "loss 0.41")`: how far, what is known, how long still. `before` were done
-    when it began."""
+console = Console()
 
-    def __init__(self, title: str, total: int, before: int = 0) -> None:
-        self.title, self.total, self.before = title, total, before
-        self.started = self.said = time.monotonic()
 
-    def __enter__(self) -> Bar:
-        self.live = screen.live
-        self.row = self.live.add_task(self.title, total=self.total, facts="") if self.live else None
+class ProgressBar:
+    """A progress bar with an estimate of the remaining time: `with ProgressBar("training v1", 300) as bar: bar(120, "loss 0.41")`.
+
+    `initial` of the `total` units were done before it started.
+    """
+
+    def __init__(self, title: str, total: int, initial: int = 0) -> None:
+        self.title, self.total, self.initial = title, total, initial
+        self.started = self.printed = time.monotonic()
+
+    def __enter__(self) -> ProgressBar:
+        self.progress = console.progress
+        self.task = self.progress.add_task(self.title, total=self.total, facts="") if self.progress else None
         return self
 
-    def show(self, done: int, facts: str) -> None:
-        """Move the bar, on a terminal."""
-        if self.live:
-            self.live.update(self.row, completed=done, facts=facts)
+    def update(self, done: int, facts: str) -> None:
+        """Move the bar if it is displayed."""
+        if self.progress:
+            self.progress.update(self.task, completed=done, facts=facts)
 
     def __call__(self, done: int, facts: str = "") -> None:
-        left = (time.monotonic() - self.started) / max(done - self.before, 1) * (self.total - done)
-        if self.live:
-            self.show(done, f"{facts}  {seconds(left)} left" if done else facts)
-        elif time.monotonic() - self.said > QUIET_SECONDS:
-            self.said = time.monotonic()
-            screen.say(f"   {self.title} {done}/{self.total}  {facts}  {seconds(left)} left")
+        """Show that `done` units are done: move the bar, or print a line if the last one is old enough."""
+        elapsed = time.monotonic() - self.started
+        remaining = format_seconds(elapsed / max(done - self.initial, 1) * (self.total - done))
+        if self.progress:
+            self.update(done, f"{facts}  {remaining} left" if done else facts)
+        elif time.monotonic() - self.printed > QUIET_SECONDS:
+            self.printed = time.monotonic()
+            console.print_line(f"   {self.title} {done}/{self.total}  {facts}  {remaining} left")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live:
-            self.live.remove_task(self.row)
+        if self.progress:
+            self.progress.remove_task(self.task)
 
 
-def size(count: float) -> str:
-    """Bytes as people say them: `812 bytes`, `3.1 kB`, `14.9 MB`, `2.0 GB`."""
+def format_bytes(count: float) -> str:
+    """Return a number of bytes in decimal units: `812 bytes`, `3.1 kB`, `14.9 MB`, `2.0 GB`."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
     return f"{count:.0f} bytes"
 
 
-def seconds(count: float) -> str:
-    """A span as people say it: `0.2 s`, `42 s`, `6 min 3 s`, `2 h 5 min`."""
+def format_seconds(count: float) -> str:
+    """Return a duration as text: `0.2 s`, `42 s`, `6 min 3 s`, `2 h 5 min`."""
     if count < 10:
         return f"{count:.1f} s"
-    whole = round(count)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    seconds = round(count)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

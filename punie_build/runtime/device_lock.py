@@ -1,4 +1,4 @@
-"""Turns: what only one build on this machine may use at a time. One training per device; servers and data beside it."""
+"""Locks on devices: one training per device and machine. Servers and data steps run beside it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ALONE = {"adapter": "training", "model": "training"}  # kind of artifact -> what it needs for itself
+EXCLUSIVE = {"adapter": "training", "model": "training"}  # kind of artifact -> name of the lock that it needs
 
 
 @contextmanager
-def turn(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
-    """Hold the device while a task of this kind runs; wait, and say so, while another build holds it. Ends with the process."""
-    if kind not in ALONE:
+def hold(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock of the device while a task of this kind runs; report and wait while another build holds it.
+
+    The lock ends with the process.
+    """
+    if kind not in EXCLUSIVE:
         yield
         return
     from filelock import FileLock, Timeout
 
-    place = Path(tempfile.gettempdir(), f"punie-build-{os.getuid()}")  # a container may have no name for its user
-    place.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(place / f"{device}.{ALONE[kind]}")
+    folder = Path(tempfile.gettempdir(), f"punie-build-{os.getuid()}")  # in a container the user may have no name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(folder / f"{device}.{EXCLUSIVE[kind]}")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"waits: another {ALONE[kind]} has the {device}")
+        say(f"waiting: another {EXCLUSIVE[kind]} uses the {device}")
         lock.acquire()
     try:
         yield

@@ -1,6 +1,7 @@
-"""Spreading: pieces of one job over the cores. This process takes them from the front, each worker from the back.
+"""Parallel map over CPU cores.
 
-So what this process makes is in order already, and only the end has to be put together.
+The calling process takes items from the front of the list, workers take them from the back: so the results of the calling
+process are already in order, and only the end has to be appended.
 """
 
 from __future__ import annotations
@@ -14,39 +15,41 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-def cores() -> int:
-    """How many this process may use."""
+def cpu_count() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spread(pieces: Sequence[P], here: Callable[[P], object], elsewhere: Callable[[P], R], helpers: int) -> list[R]:
-    """Do every piece: some `here`, one after another from the front; the rest by `elsewhere`, which `helpers` threads call.
-    What those gave, in the order of the pieces. The first error ends it."""
-    waiting, given = list(enumerate(pieces)), dict[int, R]()
+def map_items(items: Sequence[P], local: Callable[[P], object], remote: Callable[[P], R], workers: int) -> list[R]:
+    """Process every item: some by `local` in this thread, from the front; the rest by `remote`, called in `workers` threads.
 
-    def help_out() -> None:
-        while waiting:
+    Return the results of `remote` in the order of the items. The first error ends the map and is raised.
+    """
+    pending, results = list(enumerate(items)), dict[int, R]()
+
+    def process_from_back() -> None:
+        while pending:
             try:
-                number, piece = waiting.pop()
-            except IndexError:  # the last one went to somebody else
+                index, item = pending.pop()
+            except IndexError:  # another thread took the last item
                 return
             try:
-                given[number] = elsewhere(piece)
+                results[index] = remote(item)
             except BaseException:
-                waiting.clear()  # what nobody has begun is not begun any more
+                pending.clear()  # no thread starts another item
                 raise
 
-    with ThreadPoolExecutor(max(1, helpers)) as pool:
-        busy = [pool.submit(help_out) for _ in range(helpers)]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = [pool.submit(process_from_back) for _ in range(workers)]
         try:
-            while waiting:
+            while pending:
                 try:
-                    _, piece = waiting.pop(0)
+                    _, item = pending.pop(0)
                 except IndexError:
                     break
-                here(piece)
+                local(item)
         finally:
-            waiting.clear()
-        for helper in busy:
-            helper.result()
-    return [given[number] for number in sorted(given)]
+            pending.clear()
+        for future in futures:
+            future.result()
+    return [results[index] for index in sorted(results)]

@@ -1,10 +1,10 @@
-"""Tether: run a module in a process group that does not outlive its parent, however the parent ends.
+"""Run a module in a process group that ends with its parent, however the parent ends.
 
     python -m punie_build.runtime.parent_watch FD MODULE ARGUMENT ...
 
-FD is the read end of a pipe whose other end only the parent holds. A small watcher process reads it: when the parent is
-gone, kill -9 included, reading ends, and the watcher kills the whole group. A thread could not: it would wait its turn
-behind whatever the module computes. (Linux's PDEATHSIG would kill the module alone and orphan what it started.)
+FD is the read end of a pipe whose write end only the parent has. A small watcher process reads it: when the parent ends, even
+by kill -9, the read returns, and the watcher kills the group. A thread would have to wait until the module's computation
+releases the GIL. (Linux's PDEATHSIG would kill the module only and orphan the processes that it started.)
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import sys
 from contextlib import suppress
 
 
-def hold(fd: int) -> None:
-    """Tie this process group to whoever holds the other end of `fd`. Called before anything else is imported."""
+def watch_parent(fd: int) -> None:
+    """Fork a watcher that kills this process group when the write end of the pipe `fd` closes. Call it before other imports."""
     group = os.getpgid(0)
     if os.fork():
         os.close(fd)
@@ -31,6 +31,6 @@ def hold(fd: int) -> None:
 
 
 if __name__ == "__main__":
-    hold(int(sys.argv[1]))
+    watch_parent(int(sys.argv[1]))
     sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

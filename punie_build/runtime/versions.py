@@ -1,4 +1,7 @@
-"""Tools: what an artifact's bytes depend on besides its recipe, its code and its inputs. Nothing is imported to say it."""
+"""Versions of packages and the device that an artifact's bytes depend on, beside recipe, code and inputs.
+
+The packages themselves are not imported.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,28 @@ from typing import Any
 from punie_build.runtime import blas
 from punie_build.schema.spec import structs
 
-COMPUTES = ("adapter", "model", "answers")  # kinds whose numbers depend on mlx and on what it runs on
+MLX_KINDS = ("adapter", "model", "answers")  # kinds whose numbers depend on mlx and on its backend
 
 
-def of(kind: str, spec: Any) -> dict[str, str]:
-    """Name -> version. A filter names the packages it asks in `TOOLS`; what computes with mlx names its device too."""
-    asked = {name for value in structs(spec) for name in getattr(type(value), "TOOLS", ())}
-    found = {name: version(name) for name in sorted(asked)}
+def for_kind(kind: str, spec: Any) -> dict[str, str]:
+    """Return name -> version. A filter names its packages in `TOOLS`; kinds computed by mlx name the device too."""
+    packages = {name for value in structs(spec) for name in getattr(type(value), "TOOLS", ())}
+    result = {name: version(name) for name in sorted(packages)}
     if kind == "tokens":
-        found |= {name: version(name) for name in ("mlx-lm", "tokenizers", "transformers")}
-    if kind in COMPUTES:
-        found |= {"mlx": version("mlx"), "mlx-lm": version("mlx-lm"), "device": device(), "blas": blas.identity()}
-    return found
+        result |= {name: version(name) for name in ("mlx-lm", "tokenizers", "transformers")}
+    if kind in MLX_KINDS:
+        result |= {"mlx": version("mlx"), "mlx-lm": version("mlx-lm"), "device": device(), "blas": blas.name()}
+    return result
 
 
 def device() -> str:
+    """Return the device that mlx computes on here."""
     return "metal" if sys.platform == "darwin" else "cpu"
 
 
 @cache
 def version(package: str) -> str:
+    """Return the version of an installed package, or "absent"; of "python" its minor version."""
     if package == "python":  # its grammar decides what parses
         return f"{sys.version_info.major}.{sys.version_info.minor}"
     from importlib import metadata

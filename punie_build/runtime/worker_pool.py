@@ -1,7 +1,7 @@
-"""Workers: processes for steps that compute in Python, when several tasks run at a time.
+"""Worker processes for steps that compute in Python while several tasks run.
 
-`doit -n 4` runs tasks in threads, and Python computes in one thread at a time: so a step is sent to a process. A worker ends
-with the build, also when the build is killed. Training and serving have processes of their own (`children`).
+`doit -n 4` runs tasks in threads, and only one thread at a time computes in Python: so a step is sent to a process. A worker
+ends with the build, even if the build is killed. Training and serving use processes of their own (`child`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from punie_build.errors import PunieError
-from punie_build.runtime.console import screen
+from punie_build.runtime.console import console
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 
 class WorkerError(PunieError):
-    """A worker died under its step, or what went wrong there could only be told in words."""
+    """A worker ended during its step, or its error could only be sent as text."""
 
 
 def run(step: Callable[[A], T], work: A) -> T:
-    """The step's result: computed here if this is the only thread of the build, else by a worker."""
+    """Return the step's result: computed in this process by the main thread, in a worker by any other thread."""
     if threading.current_thread() is threading.main_thread():
         return step(work)
-    worker = _free()
+    worker = _idle_worker()
     try:
         return worker.compute(step, work)
     finally:
@@ -39,48 +39,49 @@ def run(step: Callable[[A], T], work: A) -> T:
             _idle.append(worker)
 
 
-def within() -> bool:
-    """Whether this process is a worker: then others compute beside it, and it has none of its own."""
+def in_worker() -> bool:
+    """Return whether this process is a worker. A worker starts none, for the other cores are busy."""
     from multiprocessing import current_process
 
     return bool(current_process().daemon)
 
 
 class Worker:
-    """A process that takes one step after another. It is a daemon: a build that is interrupted does not wait for it."""
+    """A process that computes one step after another. It is a daemon: an interrupted build does not wait for it."""
 
     def __init__(self) -> None:
         from multiprocessing import get_context
 
         context = get_context("spawn")
-        self.ours, theirs = context.Pipe()
+        self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
 
     def compute(self, step: Callable[[A], T], work: A) -> T:
+        """Return `step(work)`, or raise its error. Raise WorkerError if the process ends before."""
         try:
-            self.ours.send((step, work))
-            done, answer = self.ours.recv()
+            self.connection.send((step, work))
+            done, answer = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            raise WorkerError(self._ended()) from None
+            raise WorkerError(self._exit_message()) from None
         if not done:
             raise answer
         result: T = answer
         return result
 
-    def _ended(self) -> str:
+    def _exit_message(self) -> str:
         if self.process.exitcode == -signal.SIGKILL:
-            return "a worker process was killed, most likely for want of memory - build again with a smaller -n"
-        return f"a worker process ended with exit code {self.process.exitcode} - build without -n to see what it says"
+            return "a worker process was killed, most likely for lack of memory - build again with a smaller -n"
+        return f"a worker process ended with exit code {self.process.exitcode} - build without -n to see its output"
 
 
-_idle: list[Worker] = []  # appending to a list and popping from it are one step each, for threads too
+_idle: list[Worker] = []  # append and pop are atomic, for threads too
 
 
-def _free() -> Worker:
-    """A worker that waits for a step, or a new one: there are as many as ever computed at a time."""
+def _idle_worker() -> Worker:
+    """Return an idle worker, or a new one: there are as many as ever computed at the same time."""
     with suppress(IndexError):
         while True:
             if (worker := _idle.pop()).process.is_alive():
@@ -88,40 +89,40 @@ def _free() -> Worker:
     return Worker()
 
 
-def _serve(ours: Any) -> None:
-    """In a worker: answer each step with `(True, result)` or `(False, error)` until the build closes the line."""
-    _follow_parent()
+def _serve(connection: Any) -> None:
+    """Answer each step with `(True, result)` or `(False, error)` until the build closes the connection. Runs in a worker."""
+    _end_with_parent()
     with suppress(EOFError, OSError):
         while True:
-            ours.send_bytes(_answer(ours.recv_bytes()))
+            connection.send_bytes(_answer(connection.recv_bytes()))
 
 
-def _answer(question: bytes) -> bytes:
+def _answer(request: bytes) -> bytes:
     try:
-        step, work = pickle.loads(question)  # noqa: S301 - what the build has just written
+        step, work = pickle.loads(request)  # noqa: S301 - written by the build
         return pickle.dumps((True, step(work)))
     except Exception as error:
-        return pickle.dumps((False, _portable(error)))
+        return pickle.dumps((False, _picklable(error)))
 
 
-def _portable(error: Exception) -> Exception:
-    """The error if it reads the same after being sent, else its words. What is no PunieError brings its trace along."""
+def _picklable(error: Exception) -> Exception:
+    """Return the error if pickle keeps its text, else an error of the same text. Errors that are bugs get their traceback."""
     trace = "".join(traceback.format_exception(error))
     if not isinstance(error, PunieError):
         error.add_note(trace)
     with suppress(Exception):
-        if str(pickle.loads(pickle.dumps(error))) == str(error):  # noqa: S301 - what we have just written
+        if str(pickle.loads(pickle.dumps(error))) == str(error):  # noqa: S301 - written in this expression
             return error
     return WorkerError(str(error)) if isinstance(error, PunieError) else RuntimeError(trace)
 
 
-def _follow_parent() -> None:
-    """In a worker: end when the build ends, whatever this process is doing. Ctrl-C is the build's to answer."""
+def _end_with_parent() -> None:
+    """End this process when the build ends, even during a computation. The build handles Ctrl-C. Runs in a worker."""
     from multiprocessing import parent_process
     from multiprocessing.connection import wait
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    screen.muted = True  # a worker's lines go to its task's log: several would write over one another
+    console.muted = True  # the lines of a worker go to its task's log: several would overwrite each other
     parent = parent_process()
     if parent is None:
         return
@@ -130,7 +131,7 @@ def _follow_parent() -> None:
         wait([parent.sentinel])
         os._exit(1)
 
-    if sys.platform == "linux":  # the kernel ends it, also where no thread gets its turn: in a regular expression
+    if sys.platform == "linux":  # the kernel ends it even where no thread can run, as during a regular expression
         import fcntl
 
         signal.signal(signal.SIGIO, signal.SIG_DFL)

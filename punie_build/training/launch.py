@@ -16,7 +16,7 @@ from punie_build.errors import ModelError
 from punie_build.runtime import blas
 from punie_build.runtime import child as children
 from punie_build.runtime.child import Child
-from punie_build.runtime.console import Bar, message
+from punie_build.runtime.console import ProgressBar, message
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.locks import Facts
@@ -84,7 +84,7 @@ def train(work: Training, say: Callable[[str], object] = print) -> int:
     variables = blas.environment(work.root)
     with (
         Child(*distributed.command(spec, place, variables), work.log, variables) as child,
-        Bar(f"training {work.out.name}", coverage.iters, before) as bar,
+        ProgressBar(f"training {work.out.name}", coverage.iters, before) as bar,
     ):
         while child.running:
             time.sleep(POLL_SECONDS)

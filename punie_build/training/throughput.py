@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from punie_build.runtime.console import seconds
+from punie_build.runtime.console import format_seconds
 from punie_build.training import launch, token_file
 from punie_build.training.launch import Training
 from punie_build.training.spec import Adapter
@@ -80,7 +80,7 @@ def forecast(speed: Speed, spec: Adapter, tokens: Path) -> str:
     trained = speed.seconds * _computed(coverage.tokens, coverage.padding) / speed.computed
     times = 1 + math.ceil(coverage.iters / spec.steps_per_eval)
     asked = times * validated(spec, tokens) * speed.validation
-    return f"{coverage}: about {seconds(trained + asked)}, {seconds(asked)} of it for {times} validations"
+    return f"{coverage}: about {format_seconds(trained + asked)}, {format_seconds(asked)} of it for {times} validations"
 
 
 def validated(spec: Adapter, tokens: Path) -> int:

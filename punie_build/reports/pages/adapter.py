@@ -17,7 +17,7 @@ from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.data import Step
 from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section
-from punie_build.runtime.console import seconds
+from punie_build.runtime.console import format_seconds
 from punie_build.training import launch
 
 Events = list[dict[str, Any]]
@@ -110,7 +110,7 @@ def numbers(m: Adapter) -> Section:
             "value": f"{end['epochs']:.1f}",
             "soft": f"over {start['rows']['train']:,} rows in {end['updates']:,} updates",
         },
-        {"name": "took", "value": seconds(m.lock.seconds), "soft": _speed(m, end)},
+        {"name": "took", "value": format_seconds(m.lock.seconds), "soft": _speed(m, end)},
     ]
     return Section("numbers", "", {"cards": cards})
 

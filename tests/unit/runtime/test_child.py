@@ -56,7 +56,7 @@ def test_a_childs_own_sentence_is_the_reason(tmp_path, module):
 
 def test_leaving_the_block_ends_a_child_that_will_not_listen(tmp_path, module):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    with Child(module(code), [], tmp_path / "a.log", patience=0.5) as child:
+    with Child(module(code), [], tmp_path / "a.log", grace_seconds=0.5) as child:
         assert until(lambda: "up" in child.tail())
     assert child.process.returncode == -signal.SIGKILL
 

@@ -25,12 +25,12 @@ def test_pieces_are_done_once_and_come_back_in_order():
         here.append(number)
         return number
 
-    away = parallel.spread(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
+    away = parallel.map_items(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
     assert here == sorted(here)
     assert away == sorted(away)
     assert sorted(here + away) == list(range(50))
     assert len(away) > 5
-    assert parallel.spread([1, 2], slowly, slowly, 0) == []
+    assert parallel.map_items([1, 2], slowly, slowly, 0) == []
 
 
 @pytest.mark.parametrize("place", ["here", "elsewhere"])
@@ -45,7 +45,7 @@ def test_the_first_error_ends_it(place):
 
     done: list[int] = []
     with pytest.raises(ValueError, match="no"):
-        parallel.spread(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
+        parallel.map_items(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
     assert len(done) < 1000
 
 

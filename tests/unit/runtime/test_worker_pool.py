@@ -287,7 +287,7 @@ def test_a_worker_that_is_killed_fails_its_own_step_and_no_other():
     answers = at_once([(killed, None), (time.sleep, 0.5), (killed, None), (doubled, 4)])
     assert [type(answer) for answer in answers] == [WorkerError, type(None), WorkerError, int]
     assert str(answers[0]) == (
-        "a worker process was killed, most likely for want of memory - build again with a smaller -n"
+        "a worker process was killed, most likely for lack of memory - build again with a smaller -n"
     )
     assert isinstance(answers[0], PunieError)
     assert in_a_thread(doubled, 5) == 10
@@ -385,13 +385,13 @@ TAKE_TURNS = """
 import os
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 for _ in range(15):
-    with turns.turn("adapter", "gpu", print):
+    with turns.hold("adapter", "gpu", print):
         os.write(log, b"in\\n")
         time.sleep(0.005)
         os.write(log, b"out\\n")
 """
 HOLD = """
-with turns.turn(sys.argv[1], sys.argv[2], lambda text: print(text, flush=True)):
+with turns.hold(sys.argv[1], sys.argv[2], lambda text: print(text, flush=True)):
     print("holds", flush=True)
     time.sleep(60)
 """
@@ -409,7 +409,7 @@ def test_two_threads_never_train_on_one_device_at_once(machine):
 
     def train() -> None:
         for _ in range(5):
-            with device_lock.turn("adapter", "gpu", lambda _text: None):
+            with device_lock.hold("adapter", "gpu", lambda _text: None):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
                 time.sleep(0.005)
@@ -427,16 +427,16 @@ def test_who_waits_says_so_once_and_goes_on_when_the_holder_is_killed(machine, s
     holder = script(HOLD, "adapter", "gpu")
     assert holder.stdout.readline() == "holds\n"
     waiter = script(HOLD, "adapter", "gpu")
-    assert waiter.stdout.readline() == "waits: another training has the gpu\n"
+    assert waiter.stdout.readline() == "waiting: another training uses the gpu\n"
     holder.kill()
     assert waiter.stdout.readline() == "holds\n"
 
 
 def test_an_error_under_a_turn_ends_it(machine):
-    with pytest.raises(DataError), device_lock.turn("adapter", "gpu", print):
+    with pytest.raises(DataError), device_lock.hold("adapter", "gpu", print):
         raise DataError("x")
     said: list[str] = []
-    with device_lock.turn("adapter", "gpu", said.append):
+    with device_lock.hold("adapter", "gpu", said.append):
         pass
     assert said == []
 
@@ -445,6 +445,6 @@ def test_other_devices_and_what_needs_none_for_itself_do_not_wait(machine, scrip
     assert script(HOLD, "adapter", "gpu").stdout.readline() == "holds\n"
     said: list[str] = []
     for kind, device in (("adapter", "cpu"), ("stage", "gpu"), ("eval", "gpu"), ("mix", "gpu")):
-        with device_lock.turn(kind, device, said.append):
+        with device_lock.hold(kind, device, said.append):
             pass
     assert said == []
