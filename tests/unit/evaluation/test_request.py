@@ -1,19 +1,48 @@
-"""What is sent to a server, and what never is."""
+"""The request of a case: its content, its digest in the cache, and the problems that keep it from being sent."""
 
 from __future__ import annotations
 
 import pytest
 
 from punie_build.evaluation import request
-from punie_build.evaluation.spec import Asking, Sampling
+from punie_build.evaluation.spec import Asking, Sampling, Serving
+from punie_build.schema.spec import canonical
 
 HELLO = [{"role": "user", "content": "hello"}]
-GOOD = request.body(HELLO, max_tokens=5)
+MINIMAL = request.body(HELLO, max_tokens=5)
 VOCABULARY = 100
+GREEDY = Asking(arm="a", suite="s")
+SAMPLED = Asking(
+    arm="a",
+    suite="s",
+    max_tokens=9,
+    epochs=2,
+    sampling=Sampling(temperature=0.5, top_k=9, repetition_penalty=1.1, stop=("END",)),
+    serving=Serving(chat_template_args={"think": False}),
+)
+LOOK = {"type": "function", "function": {"name": "look", "parameters": {}}}
 
 
-def test_a_question_says_everything_and_names_the_one_model_that_has_the_adapter():
-    assert GOOD == {
+def test_request_bodies_and_cache_keys_keep_their_bytes():
+    """A changed byte would make every cached response useless: raise `request.PROTOCOL` if that is the intention."""
+    body = request.of(GREEDY, "c1", 0, HELLO, [])
+    assert canonical(body) == (
+        b'{"logprobs":true,"max_tokens":256,"messages":[{"content":"hello","role":"user"}],"min_p":0.0,'
+        b'"model":"default_model","temperature":0.0,"top_k":0,"top_p":1.0}'
+    )
+    assert request.key(body, 0) == "02815bf9a350c0bd28d54ee10713a882da62ac79e7951138971ab3eb94c0c9ee"
+    body = request.of(SAMPLED, "c2", 1, HELLO, [LOOK])
+    assert canonical(body) == (
+        b'{"chat_template_kwargs":{"think":false},"logprobs":true,"max_tokens":9,'
+        b'"messages":[{"content":"hello","role":"user"}],"min_p":0.0,"model":"default_model",'
+        b'"repetition_context_size":20,"repetition_penalty":1.1,"seed":799912146,"stop":["END"],"temperature":0.5,'
+        b'"tools":[{"function":{"name":"look","parameters":{}},"type":"function"}],"top_k":9,"top_p":1.0}'
+    )
+    assert request.key(body, 1) == "cbd12c3a05dfaa1e6f3505f8364156a85c5ab0cf43851090753caecb83f15f88"
+
+
+def test_a_request_states_every_setting_and_names_the_served_model():
+    assert MINIMAL == {
         "model": "default_model",
         "messages": HELLO,
         "max_tokens": 5,
@@ -23,16 +52,15 @@ def test_a_question_says_everything_and_names_the_one_model_that_has_the_adapter
         "min_p": 0.0,
         "logprobs": True,
     }
-    warm = Sampling(temperature=0.5, top_k=9, repetition_penalty=1.1, stop=("END",))
-    full = request.body(HELLO, max_tokens=5, sampling=warm, tools=[{"x": 1}], template={"think": False}, seed=3)
-    assert (
-        full | {"seed": 3, "stop": ["END"], "repetition_penalty": 1.1, "chat_template_kwargs": {"think": False}} == full
-    )
-    assert request.objections(GOOD, VOCABULARY) == request.objections(full, VOCABULARY) == []
+    sampling = Sampling(temperature=0.5, top_k=9, repetition_penalty=1.1, stop=("END",))
+    full = request.body(HELLO, max_tokens=5, sampling=sampling, tools=[{"x": 1}], template={"think": False}, seed=3)
+    expected = {"seed": 3, "stop": ["END"], "repetition_penalty": 1.1, "chat_template_kwargs": {"think": False}}
+    assert full | expected == full
+    assert request.objections(MINIMAL, VOCABULARY) == request.objections(full, VOCABULARY) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "field"),
     [
         ({"stop": 5}, "stop"),
         ({"stop": [5]}, "stop"),
@@ -55,22 +83,20 @@ def test_a_question_says_everything_and_names_the_one_model_that_has_the_adapter
         ({"top_p": 1.5}, "top_p"),
     ],
 )
-def test_what_a_server_dies_of_is_held_back(change, word):
-    [line] = request.objections(GOOD | change, VOCABULARY)
-    assert line.startswith(f"{word}: ")
-    assert request.objections(GOOD | {"logit_bias": {"99": 1.0}, "top_k": 99}, VOCABULARY) == []
+def test_a_request_that_would_end_the_server_has_a_problem(change, field):
+    [problem] = request.objections(MINIMAL | change, VOCABULARY)
+    assert problem.startswith(f"{field}: ")
+    assert request.objections(MINIMAL | {"logit_bias": {"99": 1.0}, "top_k": 99}, VOCABULARY) == []
 
 
-def test_seeds_come_from_case_and_epoch_and_go_with_sampling_only():
-    warm = Asking(arm="a", suite="s", epochs=2, sampling=Sampling(temperature=1.0))
-    cold = Asking(arm="a", suite="s")
-    seeds = [request.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
+def test_a_seed_depends_on_case_and_epoch_and_is_sent_with_sampling_only():
+    seeds = [request.of(SAMPLED, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
     assert len(set(seeds)) == 4
-    assert seeds == [request.of(warm, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
-    assert "seed" not in request.of(cold, "a", 0, HELLO, [])
+    assert seeds == [request.of(SAMPLED, case, epoch, HELLO, [])["seed"] for case in "ab" for epoch in range(2)]
+    assert "seed" not in request.of(GREEDY, "a", 0, HELLO, [])
 
 
-def test_a_question_is_known_by_all_it_says_and_by_its_epoch():
-    keys = {request.key(body, 0) for body in (GOOD, GOOD | {"max_tokens": 6}, GOOD | {"tools": [{}]})}
-    assert len(keys | {request.key(GOOD, 1)}) == 4
-    assert request.key(dict(reversed(GOOD.items())), 0) == request.key(GOOD, 0)
+def test_a_cache_key_depends_on_all_settings_and_on_the_epoch():
+    keys = {request.key(body, 0) for body in (MINIMAL, MINIMAL | {"max_tokens": 6}, MINIMAL | {"tools": [{}]})}
+    assert len(keys | {request.key(MINIMAL, 1)}) == 4
+    assert request.key(dict(reversed(MINIMAL.items())), 0) == request.key(MINIMAL, 0)
