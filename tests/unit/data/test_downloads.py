@@ -25,7 +25,7 @@ from punie_build.data.example import parse
 from punie_build.data.readers.records import records
 from punie_build.data.sources import Command, Http, Hub, Local, as_chat
 from punie_build.errors import DataError
-from punie_build.testing.fakes import COMMIT, FakeHub
+from punie_build.testing.fake_hub import COMMIT, FakeHub
 
 CONTENT = b'{"a": 1}\n' * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -201,7 +201,7 @@ def rows(tmp_path) -> Path:
 
 
 def test_a_dataset_of_the_hub_is_downloaded_once_and_keeps_its_sides(rows, asked):
-    with FakeHub(datasets={"me/rows": rows}, page=2) as hub:
+    with FakeHub(datasets={"me/rows": rows}, page_size=2) as hub:
         found = asked(hub, config="python")
         assert [(side, path.name) for side, path in found] == [
             ("train", "train-00000-of-00002.jsonl"),
@@ -209,10 +209,10 @@ def test_a_dataset_of_the_hub_is_downloaded_once_and_keeps_its_sides(rows, asked
             ("valid", "validation-00000-of-00001.jsonl"),
         ]
         assert sum(1 for _, path in found for _ in records(path)) == 30
-        assert not [path for path in hub.asked if "/go/" in path]
-        before = len(hub.asked)
+        assert not [path for path in hub.requests if "/go/" in path]
+        before = len(hub.requests)
         assert asked(hub, config="python") == found
-        assert len(hub.asked) == before
+        assert len(hub.requests) == before
         assert [(side, path.parent.name) for side, path in asked(hub, split="train", config="go")] == [(None, "go")]
     assert asked(hub, config="python") == found  # the hub is gone
     assert asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["python/train-*"]) == [(None, path) for _, path in found[:2]]
@@ -243,10 +243,10 @@ def test_a_limit_reads_the_beginning_of_a_large_file_and_no_more(rows, asked, tm
         assert side is None
         assert path.name == "train.jsonl"
         assert [line for _, line in records(path)] == lines[:100]
-        assert hub.sent < size * 0.7  # what was on its way when we hung up, megabytes on a loopback
-        before = len(hub.asked)
+        assert hub.bytes_sent < size * 0.7  # what was on its way when we hung up, megabytes on a loopback
+        before = len(hub.requests)
         assert asked(hub, files=["train.*"], limit=100) == [(None, path)]
-        assert len(hub.asked) == before
+        assert len(hub.requests) == before
     assert asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100) == [(None, path)]
     path.write_bytes(path.read_bytes()[:-9])  # torn by somebody: not taken
     told = asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100)

@@ -19,7 +19,7 @@ from punie_build.evaluation.server import Served, Warm
 from punie_build.evaluation.spec import Asking, Eval, Sampling, SuiteFile
 from punie_build.evaluation.suite import TURNS, Case, Suite
 from punie_build.storage import paths
-from punie_build.testing.fakes import ODD, PROSE
+from punie_build.testing.fake_server import PROSE, UNUSUAL_TEXT
 
 SPEC = Asking(arm="fake", suite="s", max_tokens=20, timeout=1.0, concurrency=4)
 
@@ -34,7 +34,7 @@ class Project:
 
     def __init__(self, root: Path, voice: str = "echo") -> None:
         self.root, self.warm, self.said = root, Warm(), []
-        self.served = Served(model=paths.nano(), program=("punie_build.testing.fakes", voice))
+        self.served = Served(model=paths.nano(), program=("punie_build.testing.fake_server", voice))
         self.out = root / "out"
         self.out.mkdir(exist_ok=True)
 
@@ -84,7 +84,7 @@ def test_a_second_run_asks_nothing_and_a_new_case_asks_one(project):
     project.served = Served(model=paths.nano(), program=("punie_build.nobody",))  # nobody to ask
     assert project.ask("a", "b") == (answers, 0)
     assert (project.out / "answers.jsonl").read_bytes() == first
-    project.served = Served(model=paths.nano(), program=("punie_build.testing.fakes", "echo"))
+    project.served = Served(model=paths.nano(), program=("punie_build.testing.fake_server", "echo"))
     assert project.ask("a", "b", "c")[1] == 1
     with pytest.raises(
         IdentityError, match="other weights answered"
@@ -106,14 +106,14 @@ def test_the_same_question_twice_is_asked_once_and_epochs_are_questions_of_their
 FAULTS = {
     "!500": "the server answered 500: Internal Server Error",
     "!garbage": "not an answer: JSONDecodeError",
-    "!nothing": "not an answer: JSONDecodeError",
-    "!nonsense": "not an answer: ",
+    "!empty": "not an answer: JSONDecodeError",
+    "!no-choice": "not an answer: ",
     "!huge": f"the server answered more than {MOST >> 20} MB",
     "!half": "peer closed connection",
     "!flaky": None,
     "!loop": None,
     "!call": None,
-    "!odd": None,
+    "!unusual": None,
     "!die": "the server had died",
     "!hang": "no answer in 1 s",
     "!stop": "the server no longer generates: the server answered 404",
@@ -135,11 +135,11 @@ def test_a_fault_is_one_lost_answer_and_all_others_come(project, faults):
 
 
 def test_what_a_strange_answer_says_is_kept(project):
-    loop, torn, odd, flaky = project.ask("!loop", "!call", "!odd", "!flaky")[0]
+    loop, torn, odd, flaky = project.ask("!loop", "!call", "!unusual", "!flaky")[0]
     assert (loop.finish, loop.content) == ("length", "again " * 20)
     assert torn.malformed
     assert not torn.calls
-    assert odd.content == ODD.replace("\ud800", "\ufffd")
+    assert odd.content == UNUSUAL_TEXT.replace("\ud800", "\ufffd")
     assert flaky.content == "at last"
 
 

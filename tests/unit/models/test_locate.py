@@ -11,7 +11,7 @@ import pytest
 from punie_build.models import locate as bases
 from punie_build.models.spec import Base
 from punie_build.storage import paths
-from punie_build.testing.fakes import COMMIT, FakeHub
+from punie_build.testing.fake_hub import COMMIT, FakeHub
 
 LOCATE = "import sys; from pathlib import Path; from punie_build.models.spec import Base; from punie_build.models.locate import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
 
@@ -42,10 +42,10 @@ def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_
         assert (folder / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
         assert {"config.json", "tokenizer.json", "chat_template.jinja"} <= {path.name for path in folder.iterdir()}
         assert not list(folder.glob("*.py"))  # what a repo would run is not even fetched
-        asked = len(hub.asked)
+        asked = len(hub.requests)
         assert asked > 3
         assert Path(locate(hub.url, tmp_path / "home")) == folder
-        assert len(hub.asked) == asked
+        assert len(hub.requests) == asked
 
 
 def test_a_commit_that_is_not_there_is_said(repo, tmp_path):

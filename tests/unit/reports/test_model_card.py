@@ -18,7 +18,7 @@ from punie_build.evaluation import statistics
 from punie_build.recipes.loader import load
 from punie_build.reports import draw, model_card
 from punie_build.storage import digests, paths, store
-from punie_build.testing.fakes import TOKEN, FakeHub
+from punie_build.testing.fake_hub import TOKEN, FakeHub
 from tests.support import sample_project as drawing
 
 MINE = "It is meant for editors.\n\n- not for poems"
@@ -162,10 +162,10 @@ def test_publish_makes_a_folder_and_uploads_it_in_one_commit(root):
         assert f"uploaded: {hub.url}/me/tuned/commit/" in said
         assert hub.commits == [f"adapter:tuned, key {lock.key[:12]}"]
         assert hub.private == {"me/tuned"}
-        taken = hub.taken["me/tuned"]
+        taken = hub.uploads["me/tuned"]
         assert set(taken) == {*lock.outputs, "README.md", "provenance.json"}
         assert taken["adapters.safetensors"] == (root / "adapters/tuned/adapters.safetensors").read_bytes()
-        assert any(path.startswith("/lfs/") for path in hub.asked), "large files go by Git LFS"
+        assert any(path.startswith("/lfs/") for path in hub.requests), "large files go by Git LFS"
         assert ModelCard(taken["README.md"].decode()).data.library_name == "mlx"
         assert json.loads(taken["provenance.json"])["subject"][0]["digest"]["sha256"] in lock.outputs.values()
         publish(root, "adapter:tuned", "--repo", "me/tuned", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
@@ -188,7 +188,7 @@ def test_publish_prepares_without_a_token_and_says_what_is_missing(root):
     with FakeHub() as hub:
         said = publish(root, "model:small", "--repo", "me/small", code=2, HF_ENDPOINT=hub.url, HF_TOKEN="wrong")
         assert "me/small: the Hub did not take it" in said
-        assert hub.taken == {}
+        assert hub.uploads == {}
         said = publish(root, "model:small", "--repo", "a/b/c", code=2, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
         assert "write owner/name" in said
 
