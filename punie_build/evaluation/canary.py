@@ -1,7 +1,7 @@
-"""Identity: which weights answered, proven by what they say to fixed questions.
+"""Canary completions: a check of which weights answered, by their greedy completions of fixed prompts.
 
-A canary is, for each question, the tokens said and their log-probabilities. Two arms of different weights never agree to
-the last digit; the same weights agree to rounding.
+A canary holds, for each prompt, the generated tokens and their log-probabilities. Different weights never agree to the
+last digit; the same weights agree to rounding.
 """
 
 from __future__ import annotations
@@ -11,47 +11,56 @@ from collections.abc import Sequence
 from punie_build.errors import IdentityError
 from punie_build.schema.spec import digest
 
-Canary = Sequence[Sequence[tuple[int, float]]]
-CANARIES = ("What are you?", "Name three things that are blue.", "Write one line of Python.")
-TOKENS = 8  # of each answer
-ROUNDING = 0.05  # nats: what batching and kernels may move a log-probability; other weights move it further
+Canary = Sequence[Sequence[tuple[int, float]]]  # for each prompt, (token id, log-probability in nats) of each token
+CANARY_PROMPTS = ("What are you?", "Name three things that are blue.", "Write one line of Python.")
+CANARY_TOKENS = 8  # generated for each prompt
+TOLERANCE = 0.05  # nats: batching and kernels move a log-probability by less, other weights move it by more
 
 
 def fingerprint(canary: Canary) -> str:
-    """A short name for what was said, 12 hex digits."""
-    return digest([[(token, round(logprob, 2)) for token, logprob in said] for said in canary])[:12]
+    """Return a short digest of a canary: 12 hex digits, of log-probabilities rounded to 0.01 nats."""
+    return digest([[(token, round(logprob, 2)) for token, logprob in completion] for completion in canary])[:12]
 
 
 def distance(a: Canary, b: Canary) -> float:
-    """The largest gap in nats between log-probabilities while both say the same; infinite if a first word differs."""
+    """Return the largest gap in nats between log-probabilities of common prefixes; infinite if a first token differs."""
     gaps = []
-    for said, other in zip(a, b, strict=True):
-        same = 0
-        for (token, p), (other_token, q) in zip(said, other, strict=False):
+    for completion, other in zip(a, b, strict=True):
+        common = 0
+        for (token, logprob), (other_token, other_logprob) in zip(completion, other, strict=False):
             if token != other_token:
                 break
-            gaps.append(abs(p - q))
-            same += 1
-        if not same:
+            gaps.append(abs(logprob - other_logprob))
+            common += 1
+        if not common:
             return float("inf")
     return max(gaps, default=float("inf"))
 
 
-def prove(name: str, served: Canary, again: Canary, arm: Canary, base: Canary, adapted: bool) -> None:
-    """Raise IdentityError unless the server says what these weights say, twice, and an adapter changes anything at all."""
-    if distance(served, again) > ROUNDING:
+def verify_identity(
+    name: str, served: Canary, repeated: Canary, expected: Canary, base: Canary, has_adapter: bool
+) -> None:
+    """Raise IdentityError unless the served canary equals the expected one, is repeatable, and an adapter has an effect.
+
+    `served` and `repeated` come from the server; `expected` and `base` come from the weights with and without the adapter.
+    """
+    if distance(served, repeated) > TOLERANCE:
         raise IdentityError(
-            f"{name}: the server answers the same question differently each time - is another program using its port?"
+            f"{name}: the server gives a different response to the same request each time - "
+            "check whether another program uses its port"
         )
-    if adapted and distance(arm, base) == 0:
+    if has_adapter and distance(expected, base) == 0:
         raise IdentityError(
-            f"{name}: the adapter changes nothing, base and adapter give equal probabilities - train longer, or with a larger learning_rate"
+            f"{name}: the adapter changes nothing, base and adapter give equal probabilities - "
+            "train longer, or with a larger learning_rate"
         )
-    if adapted and distance(served, base) < distance(served, arm):
+    if has_adapter and distance(served, base) < distance(served, expected):
         raise IdentityError(
-            f"{name}: the base answered, not the adapter - this version of mlx-lm does not serve adapters as punie-build asks"
+            f"{name}: the base answered, not the adapter - "
+            "this version of mlx-lm does not serve adapters, install another version"
         )
-    if (gap := distance(served, arm)) > ROUNDING:
+    if (gap := distance(served, expected)) > TOLERANCE:
         raise IdentityError(
-            f"{name}: other weights answered (log-probabilities differ by {gap:.2f} nats) - is another server on this machine's port?"
+            f"{name}: other weights answered (log-probabilities differ by {gap:.2f} nats) - "
+            "check whether another server on this machine uses the port"
         )

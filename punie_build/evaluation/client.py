@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from punie_build.errors import ModelError, ServerError
 from punie_build.evaluation import request as questions
-from punie_build.evaluation.canary import CANARIES, TOKENS, Canary
+from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary
 from punie_build.evaluation.conversation import Decode, Lost, Said, reply
 from punie_build.evaluation.server import Server
 
@@ -120,9 +120,9 @@ async def _healthy(client: httpx.AsyncClient, server: Server) -> bool:
         return False
 
 
-async def canaries(server: Server, tokens: int = TOKENS) -> Canary:
+async def canaries(server: Server, tokens: int = CANARY_TOKENS) -> Canary:
     """What the server says to three fixed questions: (token id, its log-probability) for each token. Raises ServerError."""
-    asked = [questions.body([{"role": "user", "content": text}], max_tokens=tokens) for text in CANARIES]
+    asked = [questions.build([{"role": "user", "content": text}], max_tokens=tokens) for text in CANARY_PROMPTS]
     said: dict[str, Said] = {}
     found = await ask(
         server,

@@ -121,7 +121,7 @@ class Talk:
     def request(self) -> dict[str, Any] | None:
         if self.answer is not None:
             return None
-        return questions.of(self.spec, self.case.id, self.epoch, self.messages, self.tools)
+        return questions.for_turn(self.spec, self.case.id, self.epoch, self.messages, self.tools)
 
     def hear(self, said: Said | Lost) -> None:
         if isinstance(said, Lost):

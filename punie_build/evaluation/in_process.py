@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build.evaluation.canary import CANARIES, TOKENS, Canary
+from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary
 from punie_build.evaluation.conversation import Said, reply
 from punie_build.evaluation.response_cache import Answered
 
@@ -40,12 +40,12 @@ def says(model: Any, tokenizer: Any) -> Canary:
     from mlx_lm.generate import generate_step
 
     out = []
-    for question in CANARIES:
+    for question in CANARY_PROMPTS:
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
         )
         said = []
-        for token, logprobs in generate_step(mx.array(prompt), model, max_tokens=TOKENS):
+        for token, logprobs in generate_step(mx.array(prompt), model, max_tokens=CANARY_TOKENS):
             said.append((int(token), float(logprobs[int(token)])))
             if int(token) in tokenizer.eos_token_ids:
                 break

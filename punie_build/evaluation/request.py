@@ -1,7 +1,7 @@
-"""Questions: a case of a suite as the request that is sent, and what no request may say.
+"""Chat requests: build the request of a case, name it in the cache, and find the problems that keep it from being sent.
 
-A request the server dies of is never sent (`objections`); `model` is always `default_model`, because any other name is
-answered without the adapter; a `seed` goes with sampling only, because it ends batching.
+`model` is always `default_model`, because a server answers any other name without the adapter. A `seed` is sent with
+sampling only, because it ends batching.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from punie_build.evaluation.spec import Asking, Sampling
 from punie_build.schema.spec import digest
 
-MODEL = "default_model"  # any other name is served without the adapter
-PROTOCOL = 1  # raise when what is kept of an answer means something else
+MODEL_NAME = "default_model"  # the server answers any other name without the adapter
+CACHE_VERSION = 1  # raise it when the cached parts of a response change their meaning
 
 
-def body(
+def build(
     messages: Sequence[Mapping[str, Any]],
     *,
     max_tokens: int,
@@ -25,9 +25,9 @@ def body(
     template: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """The request: the ids of all tokens written are asked for with it, and nothing is left to a server's defaults."""
-    said: dict[str, Any] = {
-        "model": MODEL,
+    """Return the body of a chat request. It asks for all token ids, and states every setting that has a server default."""
+    request: dict[str, Any] = {
+        "model": MODEL_NAME,
         "messages": list(messages),
         "max_tokens": max_tokens,
         "temperature": sampling.temperature,
@@ -37,92 +37,92 @@ def body(
         "logprobs": True,
     }
     if sampling.repetition_penalty != 1:
-        said["repetition_penalty"] = sampling.repetition_penalty
-        said["repetition_context_size"] = sampling.repetition_context_size
+        request["repetition_penalty"] = sampling.repetition_penalty
+        request["repetition_context_size"] = sampling.repetition_context_size
     if sampling.stop:
-        said["stop"] = list(sampling.stop)
+        request["stop"] = list(sampling.stop)
     if tools:
-        said["tools"] = list(tools)
+        request["tools"] = list(tools)
     if template:
-        said["chat_template_kwargs"] = dict(template)
+        request["chat_template_kwargs"] = dict(template)
     if seed is not None and not sampling.greedy:
-        said["seed"] = seed
-    return said
+        request["seed"] = seed
+    return request
 
 
-def of(spec: Asking, case: str, epoch: int, messages: Sequence[Any], tools: Sequence[Any]) -> dict[str, Any]:
-    """The request of one turn of a case."""
-    return body(
+def for_turn(spec: Asking, case: str, epoch: int, messages: Sequence[Any], tools: Sequence[Any]) -> dict[str, Any]:
+    """Return the request of one turn of a case; `case` is its id."""
+    return build(
         messages,
         max_tokens=spec.max_tokens,
         tools=tools,
         sampling=spec.sampling.effective(),
         template=spec.serving.chat_template_args,
-        seed=seed(case, epoch),
+        seed=sampling_seed(case, epoch),
     )
 
 
-def seed(case: str, epoch: int) -> int:
-    """Another one for every case and epoch, the same in every run."""
+def sampling_seed(case: str, epoch: int) -> int:
+    """Return a seed that differs between cases and epochs and is the same in every run."""
     return int(digest([case, epoch])[:8], 16)
 
 
-def key(request: Mapping[str, Any], epoch: int) -> str:
-    """The name of a question among those put to the same weights."""
-    return digest([PROTOCOL, request, epoch])
+def cache_key(request: Mapping[str, Any], epoch: int) -> str:
+    """Return the digest that names a request among all requests to the same weights."""
+    return digest([CACHE_VERSION, request, epoch])
 
 
-def objections(request: Mapping[str, Any], vocabulary: int | None = None) -> list[str]:
-    """Why a request must not be sent: most of these end the server's generation, one of them the process.
+def problems(request: Mapping[str, Any], vocabulary_size: int | None = None) -> list[str]:
+    """Return the reasons not to send a request: most of them would end the server's generation, one of them its process.
 
-    `vocabulary`: how many tokens the model has, where that is known.
+    Without `vocabulary_size`, which counts the tokens of the model, token ids are not limited.
     """
     return [
-        *_form(request),
-        *_limits(request, vocabulary or 2**31),
-        *_bias(request.get("logit_bias"), vocabulary or 2**31),
+        *_structure_problems(request),
+        *_range_problems(request, vocabulary_size or 2**31),
+        *_logit_bias_problems(request.get("logit_bias"), vocabulary_size or 2**31),
     ]
 
 
-def _form(request: Mapping[str, Any]) -> list[str]:
-    found = []
-    if request.get("model") != MODEL:
-        found.append(f"model: {request.get('model')!r} is answered without the adapter - use {MODEL!r}")
+def _structure_problems(request: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if request.get("model") != MODEL_NAME:
+        problems.append(f"model: the server answers {request.get('model')!r} without the adapter - use {MODEL_NAME!r}")
     if "prompt" in request:
-        found.append("prompt: only conversations are asked - use messages; a list of prompts ends the server")
+        problems.append("prompt: a list of prompts ends the server - send messages")
     messages = request.get("messages")
-    if not (isinstance(messages, list) and messages and all(isinstance(each, dict) for each in messages)):
-        found.append("messages: not a list of messages, or an empty one")
+    if not (isinstance(messages, list) and messages and all(isinstance(message, dict) for message in messages)):
+        problems.append("messages: not a list of messages, or an empty one")
     stop = request.get("stop", [])
-    if not (isinstance(stop, list) and all(isinstance(each, str) and each for each in stop)):
-        found.append("stop: not a list of strings")
+    if not (isinstance(stop, list) and all(isinstance(text, str) and text for text in stop)):
+        problems.append("stop: not a list of strings")
     if "seed" in request and not request.get("temperature"):
-        found.append("seed: greedy answers need none, and it ends batching")
-    return found
+        problems.append("seed: greedy decoding needs none, and it ends batching - remove it")
+    return problems
 
 
-def _limits(request: Mapping[str, Any], vocabulary: int) -> list[str]:
-    found = []
-    top_k, most = request.get("top_k", 0), request.get("max_tokens", 0)
-    if not _whole(top_k) or not 0 <= top_k < vocabulary:
-        found.append(f"top_k: {top_k!r} is not a number below the {vocabulary} tokens of the model")
-    if not _whole(most) or most < 1:
-        found.append(f"max_tokens: {most!r} is not a number of tokens")
-    for name, high in (("temperature", 100.0), ("top_p", 1.0), ("min_p", 1.0)):
+def _range_problems(request: Mapping[str, Any], vocabulary_size: int) -> list[str]:
+    problems = []
+    top_k, max_tokens = request.get("top_k", 0), request.get("max_tokens", 0)
+    if not _is_integer(top_k) or not 0 <= top_k < vocabulary_size:
+        problems.append(f"top_k: {top_k!r} is not a number below the {vocabulary_size} tokens of the model")
+    if not _is_integer(max_tokens) or max_tokens < 1:
+        problems.append(f"max_tokens: {max_tokens!r} is not a number of tokens")
+    for name, maximum in (("temperature", 100.0), ("top_p", 1.0), ("min_p", 1.0)):
         value = request.get(name, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
-            found.append(f"{name}: {value!r} is not a number from 0 to {high:g}")
-    return found
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
+            problems.append(f"{name}: {value!r} is not a number from 0 to {maximum:g}")
+    return problems
 
 
-def _bias(bias: Any, vocabulary: int) -> list[str]:
+def _logit_bias_problems(bias: Any, vocabulary_size: int) -> list[str]:
     if bias is None:
         return []
     if not isinstance(bias, dict):
         return ["logit_bias: not a table of token ids"]
-    ids = [name for name in bias if not (str(name).isdecimal() and int(name) < vocabulary)]
-    return [f"logit_bias: {', '.join(map(str, ids))}: no token of the model's {vocabulary}"] if ids else []
+    unknown = [str(name) for name in bias if not (str(name).isdecimal() and int(name) < vocabulary_size)]
+    return [f"logit_bias: {', '.join(unknown)}: not among the model's {vocabulary_size} tokens"] if unknown else []
 
 
-def _whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -74,7 +74,7 @@ def answer(job: Job, warm: Warm, out: Path) -> tuple[Proof, int]:
     ]
     put = 0
     while waiting := [(talk, request) for talk in talks if (request := talk.request()) is not None]:
-        keys = [questions.key(request, talk.epoch) for talk, request in waiting]
+        keys = [questions.cache_key(request, talk.epoch) for talk, request in waiting]
         new = {key: request for key, (_, request) in zip(keys, waiting, strict=True) if key not in book.said}
         _hold(job, new)
         lost = engine.put(new) if new or book.canaries is None else {}
@@ -94,7 +94,7 @@ def _hold(job: Job, new: Asked) -> None:
     from punie_build.evaluation import client
 
     tokens = client.vocabulary(job.served.model)
-    found = dict.fromkeys(line for request in new.values() for line in questions.objections(request, tokens))
+    found = dict.fromkeys(line for request in new.values() for line in questions.problems(request, tokens))
     if found:
         raise ServerError("\n".join(f"{job.spec.name}: not asked, {line}" for line in found))
 
@@ -181,7 +181,7 @@ class _Serve:
                 raise ModelError(why)
         arm, base = self.book.canaries
         first, again = (asyncio.run(client.canaries(server)) for _ in range(2))
-        identity.prove(self.job.spec.arm, first, again, arm, base, self.job.served.adapter is not None)
+        identity.verify_identity(self.job.spec.arm, first, again, arm, base, self.job.served.adapter is not None)
 
 
 class _Batch:
@@ -195,7 +195,7 @@ class _Batch:
         if self.book.canaries is None:
             raise ModelError(why)
         arm, base = self.book.canaries
-        identity.prove(self.job.spec.arm, arm, arm, arm, base, self.job.served.adapter is not None)
+        identity.verify_identity(self.job.spec.arm, arm, arm, arm, base, self.job.served.adapter is not None)
         return {key: Lost(why) for key in asked if key not in self.book.said}
 
 

@@ -140,7 +140,7 @@ async def _ready(server: Server, port: int) -> None:
                 f"the model server did not start in {START_SECONDS:.0f} s - its log:\n{server.child.tail()}"
             )
         await asyncio.sleep(0.05)
-    hello = request.body([{"role": "user", "content": "hi"}], max_tokens=1)
+    hello = request.build([{"role": "user", "content": "hi"}], max_tokens=1)
     try:
         async with httpx.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
             answer = await client.post(f"{server.url}/v1/chat/completions", json=hello)

@@ -112,7 +112,7 @@ def ask(work: Job, warm: Warm, out: Path) -> list[Answer]:
 
 
 def test_the_first_trap_the_adapter_answers_to_one_name_only(server, other, root, suite):
-    hello = request.body([{"role": "user", "content": canary.CANARIES[0]}], max_tokens=8)
+    hello = request.build([{"role": "user", "content": canary.CANARY_PROMPTS[0]}], max_tokens=8)
     right = post(server, hello)["logprobs"]["content"]
     wrong = post(server, hello | {"model": str(other.model)})["logprobs"]["content"]
     assert right != wrong
@@ -121,14 +121,14 @@ def test_the_first_trap_the_adapter_answers_to_one_name_only(server, other, root
     runner._witness(job(root, other, suite), book, {})
     arm, base = book.canaries
     said = [[(token["id"], token["logprob"]) for token in tokens] for tokens in (right, wrong)]
-    assert canary.distance([said[0]], arm[:1]) < canary.ROUNDING
-    assert canary.distance([said[1]], base[:1]) < canary.ROUNDING
-    assert request.objections(hello | {"model": str(other.model)}) != []
+    assert canary.distance([said[0]], arm[:1]) < canary.TOLERANCE
+    assert canary.distance([said[1]], base[:1]) < canary.TOLERANCE
+    assert request.problems(hello | {"model": str(other.model)}) != []
 
 
 def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite):
     torn = Sampling(stop=("arguments",))  # ends the call in its middle, without a mark of its end
-    body = request.body(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
+    body = request.build(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
     before = server.dropped()
     said = reply(post(server, body))
     assert (said.content, said.calls, said.finish) == ("", [], "tool_calls")
@@ -140,7 +140,7 @@ def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite)
 
 
 def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
-    body = request.body(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
+    body = request.build(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
     said = reply(post(server, body))
     assert (said.content, said.calls, said.finish) == ("", [], "length")
     answer = read("x", client.decoder(paths.nano())(said.ids), said)
@@ -177,13 +177,13 @@ def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_pa
         async with serve(NANO, tmp_path / "server.log", env) as server:
             assert server.url.startswith(f"http://{HOST}:")
             first, again = await client.canaries(server), await client.canaries(server)
-            assert canary.distance(first, again) < canary.ROUNDING
-            broken = {"a": request.body([], max_tokens=5)}  # refused by the template, and the server goes on
+            assert canary.distance(first, again) < canary.TOLERANCE
+            broken = {"a": request.build([], max_tokens=5)}  # refused by the template, and the server goes on
             kept: dict = {}
             found = await client.ask(server, broken, kept.__setitem__, concurrency=1, patience=30)
             assert found.lost["a"].error.startswith("the server answered 404")
             assert not found.suspects
-            good = {"b": request.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+            good = {"b": request.build([{"role": "user", "content": "Hello"}], max_tokens=5)}
             assert await client.ask(server, good, kept.__setitem__, concurrency=1, patience=30) == client.Round({})
             assert list(kept) == ["b"]
             return server
@@ -194,7 +194,7 @@ def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_pa
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health")
     kept: dict = {}
-    asked = {"c": request.body([{"role": "user", "content": "Hello"}], max_tokens=5)}
+    asked = {"c": request.build([{"role": "user", "content": "Hello"}], max_tokens=5)}
     assert asyncio.run(client.ask(server, asked, kept.__setitem__, concurrency=2, patience=5)) == client.Round({})
     assert kept == {}
 
