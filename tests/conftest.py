@@ -1,26 +1,43 @@
-"""What tests share: a project in a temporary folder, and nano where it is installed."""
+"""Fixtures and settings of all tests: temporary folders of workers, hypothesis profiles, marks by folder, projects."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support import profiles
+
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # one training at a time holds for a machine, by a lock in its temporary folder; two tests are two machines
+    # a lock in the temporary folder allows one training at a time on a machine; two test workers are two machines
     os.environ["TMPDIR"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-{worker}"))
     Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = None
 
+E2E = Path(__file__).parent / "e2e"
 Write = Callable[[str], Path]
+
+
+def pytest_report_header() -> str:
+    return f"hypothesis profile: {profiles.PROFILE}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `e2e/`; every `e2e` test is `slow` too."""
+    for item in items:
+        if E2E in item.path.parents:
+            item.add_marker("e2e")
+        if item.get_closest_marker("e2e"):
+            item.add_marker("slow")
 
 
 @pytest.fixture
 def recipes(tmp_path: Path) -> Write:
-    """Write the text of one recipe file; gives the project's root."""
+    """Return a function that writes the text of one recipe file and returns the project's root."""
 
     def write(text: str) -> Path:
         folder = tmp_path / "recipes"
@@ -29,3 +46,18 @@ def recipes(tmp_path: Path) -> Write:
         return tmp_path
 
     return write
+
+
+@pytest.fixture
+def project(built: Path, tmp_path: Path) -> Path:
+    """Copy the project that the module's `built` fixture built once, so that the test may change it."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of a store that all projects of this test session may share, over all workers: PUNIE_BUILD_STORE."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if worker else folder) / "shared-store"
+    folder.mkdir(exist_ok=True)
+    return folder.as_uri()

@@ -29,17 +29,19 @@ from punie_build.storage import digests, locks, paths
 from punie_build.training.loop.lora import adapt, parameters
 from punie_build.training.spec import Adapter, Lora
 from tests.support.doit_runner import doit
+from tests.support.project import SAMPLE, create
 
 NANO = paths.nano()
-RECIPE = """
-[dataset.sample]
-source = { type = "sample", max_examples = 45 }
+RECIPE = (
+    SAMPLE
+    + """
 [adapter.tiny]
 base = "nano"
 data = "sample"
 iters = 8
 batch_size = 2
 learning_rate = 2e-3
+max_seq_length = 512
 lora = { rank = 4, scale = 5.0 }
 [model.whole]
 adapter = "tiny"
@@ -53,18 +55,15 @@ arm = "q2"
 suite = "one"
 max_tokens = 4
 """
+)
 SUITE = '[[case]]\nid = "a"\ncategory = "c"\nprompt = "Hello"\nchecks = [{ type = "no-call" }]\n'
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> tuple[Path, str]:
-    """A project with everything made, and what was said."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "recipes").mkdir()
-    (root / "recipes" / "tiny.toml").write_text(RECIPE)
-    (root / "one.toml").write_text(SUITE)
-    shutil.copy(NANO.parent.parent / "dodo.py", root)
-    return root, doit(root)
+def built(tmp_path_factory, shared_store) -> tuple[Path, str]:
+    """The built project, and the output of its build."""
+    root = create(tmp_path_factory.mktemp("project"), RECIPE, {"one.toml": SUITE})
+    return root, doit(root, PUNIE_BUILD_STORE=shared_store)
 
 
 @pytest.fixture(scope="module")

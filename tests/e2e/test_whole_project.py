@@ -14,8 +14,8 @@ import pytest
 
 from punie_build.models.safetensors import header
 from tests.support.doit_runner import doit, ran
+from tests.support.project import create, edit
 
-ROOT = Path(__file__).parents[2]
 RECIPE = """
 [dataset.sample]
 source = { type = "sample", max_examples = 120 }
@@ -60,28 +60,16 @@ checks = [{ type = "no-call" }, { type = "keywords", words = ["hello"] }]
 """
 
 
-def edit(project: Path, old: str, new: str) -> None:
-    path = project / "recipes" / "tiny.toml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> tuple[Path, str]:
-    project = tmp_path_factory.mktemp("project")
-    (project / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", project)
-    (project / "recipes" / "tiny.toml").write_text(RECIPE)
-    (project / "few.toml").write_text(SUITE)
+def first_build(tmp_path_factory) -> tuple[Path, str]:
+    """The built project, and the output of its first build."""
+    project = create(tmp_path_factory.mktemp("project"), RECIPE, {"few.toml": SUITE})
     return project, doit(project)
 
 
-@pytest.fixture
-def project(built, tmp_path) -> Path:
-    """A copy of the built project, to be changed."""
-    shutil.copytree(built[0], tmp_path / "copy")
-    return tmp_path / "copy"
+@pytest.fixture(scope="module")
+def built(first_build) -> Path:
+    return first_build[0]
 
 
 ALL = {
@@ -100,8 +88,8 @@ ALL = {
 }
 
 
-def test_doit_builds_everything_from_recipe_to_report(built):
-    project, output = built
+def test_doit_builds_everything_from_recipe_to_report(first_build):
+    project, output = first_build
     assert ran(output) == ALL
     page = (project / "reports/comparison-tiny.html").read_text()
     assert "By category" in page
@@ -117,10 +105,10 @@ def test_doit_builds_everything_from_recipe_to_report(built):
 
 
 def test_the_adapter_is_what_the_recipe_says(built):
-    tensors = header(built[0] / "adapters/tiny/adapters.safetensors")
+    tensors = header(built / "adapters/tiny/adapters.safetensors")
     assert {t["shape"][-1] for name, t in tensors.items() if name.endswith("lora_a")} == {4}
     assert {name.split(".layers.")[1].split(".")[0] for name in tensors} == {"2", "3"}
-    config = json.loads((built[0] / "adapters/tiny/adapter_config.json").read_text())
+    config = json.loads((built / "adapters/tiny/adapter_config.json").read_text())
     assert config["lora_parameters"] == {"rank": 4, "scale": 5.0, "dropout": 0.1}
 
 
@@ -161,7 +149,9 @@ def test_list_shows_every_artifact_with_its_line(project):
 def test_recipe_mistakes_end_with_three_and_no_traceback(project):
     edit(project, 'type = "language"', 'type = "langauge"')
     output = doit(project, code=3)
-    assert "recipes/tiny.toml: stage.en.filters[0].type: unknown filter 'langauge' - did you mean 'language'?" in output
+    assert (
+        "recipes/project.toml: stage.en.filters[0].type: unknown filter 'langauge' - did you mean 'language'?" in output
+    )
 
 
 def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
@@ -236,7 +226,7 @@ def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_
 def test_check_says_what_is_current(project):
     def check(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from punie_build.cli import main; main()", "check", *options],
+            [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", *options],
             cwd=project,
             capture_output=True,
             text=True,
@@ -264,7 +254,7 @@ def test_check_says_what_is_current(project):
 def test_why_tells_what_would_be_built_and_what_changed(project):
     def why(target: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from punie_build.cli import main; main()", "why", target],
+            [sys.executable, "-c", "from punie_build.cli.main import main; main()", "why", target],
             cwd=project,
             capture_output=True,
             text=True,
@@ -294,7 +284,7 @@ def test_other_counts_or_another_reason_beside_the_rows_retrain_nothing(project)
 
 def test_a_gate_holds_what_was_measured_to_what_was_asked(project):
     edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
-    command = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", "--gate"]
+    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 2
     assert "gate 'tiny.share':" in done.stdout

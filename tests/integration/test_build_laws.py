@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.artifacts.graph import Task
@@ -18,6 +18,7 @@ from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
 from punie_build.engine.plan import plan
 from punie_build.storage import paths, store
+from tests.support.profiles import examples
 
 SOURCES = ("raw/a.txt", "raw/b.txt")
 MOST = 6
@@ -161,7 +162,7 @@ def identity(task: Task, texts: list[str]) -> tuple:
     return (task.config["salt"], task.config["width"], tuple(texts), tuple(sorted(task.inputs)))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(graphs(), st.lists(st.lists(edits, min_size=1, max_size=4), max_size=5))
 def test_after_any_edits_a_build_equals_a_clean_one_and_runs_only_what_it_must(tasks, rounds):
     with tempfile.TemporaryDirectory() as place:
@@ -175,7 +176,7 @@ def test_after_any_edits_a_build_equals_a_clean_one_and_runs_only_what_it_must(t
             world.check()
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(graphs(), st.lists(edits, max_size=4))
 def test_the_collector_never_takes_what_a_lock_names(tasks, some):
     with tempfile.TemporaryDirectory() as place:

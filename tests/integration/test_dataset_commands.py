@@ -15,7 +15,7 @@ def line(*texts: str, **more: object) -> str:
 
 
 def run(place: Path, *words: str, code: int = 0) -> str:
-    program = "from punie_build.cli import main; main()"
+    program = "from punie_build.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "dataset", *words], cwd=place, capture_output=True, text=True, timeout=60
     )

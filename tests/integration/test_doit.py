@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.doit_runner import doit, ran
+from tests.support.project import create, edit
 
-ROOT = Path(__file__).parents[2]
 RECIPE = """
 [dataset.sample]
 source = { type = "sample", max_examples = 40 }
@@ -50,26 +50,11 @@ def made(project: Path) -> dict[Path, bytes]:
     return {path.relative_to(project): path.read_bytes() for path in sorted((project / "data").glob("*/*"))}
 
 
-def edit(project: Path, old: str, new: str) -> None:
-    path = project / "recipes" / "data.toml"
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    project = tmp_path_factory.mktemp("project")
-    (project / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", project)
-    (project / "recipes" / "data.toml").write_text(RECIPE)
+    project = create(tmp_path_factory.mktemp("project"), RECIPE)
     assert ran(doit(project)) == ALL
     return project
-
-
-@pytest.fixture
-def project(built, tmp_path) -> Path:
-    shutil.copytree(built, tmp_path / "copy")
-    return tmp_path / "copy"
 
 
 def test_what_is_current_is_counted_and_nothing_is_left_at_the_root(project):

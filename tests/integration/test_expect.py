@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +14,8 @@ from punie_build.engine.gates import Gate, expected, objections
 from punie_build.errors import RecipeError
 from punie_build.recipes.loader import load
 from tests.support.doit_runner import doit, ran
+from tests.support.project import create
 
-ROOT = Path(__file__).parents[2]
 RECIPE = """
 [dataset.sample]
 source = { type = "sample", max_examples = 40 }
@@ -34,18 +33,15 @@ filters = [{ type = "content-quality" }]
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", tmp_path)
-    expect(tmp_path, "")
-    return tmp_path
+    return create(tmp_path, RECIPE)
 
 
 def expect(project: Path, text: str) -> None:
-    (project / "recipes" / "data.toml").write_text(RECIPE.replace("#expect", f"expect = {{ {text} }}" if text else ""))
+    create(project, RECIPE.replace("#expect", f"expect = {{ {text} }}"))
 
 
 def check(project: Path, code: int) -> str:
-    words = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", "--gate"]
+    words = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
     done = subprocess.run(words, cwd=project, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
@@ -55,7 +51,7 @@ def test_data_that_is_not_as_expected_is_not_published_and_waits_in_the_store(pr
     expect(project, "rows = [100, 200]")
     for _ in range(2):  # it does not count as made
         said = doit(project, code=1)
-        assert "recipes/data.toml: stage.long.expect.rows: 38, and the recipe expects 100 to 200" in said
+        assert "recipes/project.toml: stage.long.expect.rows: 38, and the recipe expects 100 to 200" in said
         assert "stage:good" not in ran(said)
         assert not (project / "data" / "long").exists()
     expect(project, "rows = 38, categories = { none = 0 }")

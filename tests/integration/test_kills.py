@@ -101,7 +101,7 @@ def test_a_rotten_store_costs_only_time(reference, tmp_path):
     assert done.returncode == 0, done.stdout
     assert "restored" in done.stdout
     assert made(copy) == right
-    verify = [sys.executable, "-c", "from punie_build.cli import main; main(['store', 'verify'])"]
+    verify = [sys.executable, "-c", "from punie_build.cli.main import main; main(['store', 'verify'])"]
     first = subprocess.run(verify, cwd=copy, capture_output=True, text=True)
     assert (first.returncode, "its bytes are others" in first.stdout) == (2, True)
     assert "its bytes are others" not in subprocess.run(verify, cwd=copy, capture_output=True, text=True).stdout

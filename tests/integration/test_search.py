@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import tomllib
 from pathlib import Path
 
@@ -13,17 +12,17 @@ from punie_build.schema.spec import toml
 from punie_build.storage import locks, paths
 from punie_build.sweeps.search_spec import Range, Search, entry, problems
 from punie_build.training.spec import Adapter
+from tests.support import project
 from tests.support.doit_runner import doit
+from tests.support.project import SAMPLE, create
 
-ROOT = Path(__file__).parents[2]
-ADAPTER = Adapter(base="nano", data="d", iters=2)
-RECIPE = """
-[dataset.d]
-source = { type = "sample", max_examples = 60 }
-
+ADAPTER = Adapter(base="nano", data="sample", iters=2)
+RECIPE = (
+    SAMPLE
+    + """
 [adapter.one]
 base = "nano"
-data = "d"
+data = "sample"
 iters = 2
 batch_size = 2
 max_seq_length = 512
@@ -34,6 +33,7 @@ lora = { rank = 2, scale = 5.0 }
 adapter = "one"
 space = { num_layers = [1, 2, 99] }
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -88,19 +88,16 @@ def told(arguments: list[str], capsys) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    project = tmp_path_factory.mktemp("search")
-    (project / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", project)
-    (project / "recipes" / "s.toml").write_text(RECIPE)
-    return project
+    return create(tmp_path_factory.mktemp("search"), RECIPE)
 
 
 def trials(root: Path) -> dict:
     return tomllib.loads((root / "recipes/depth.trials.toml").read_text())["adapter"]["depth"]
 
 
-def test_every_trial_is_an_adapter_and_one_that_fails_is_remembered(root, capsys, monkeypatch):
+def test_every_trial_is_an_adapter_and_one_that_fails_is_remembered(root, capsys, monkeypatch, shared_store):
     monkeypatch.chdir(root)
+    monkeypatch.setenv("PUNIE_BUILD_STORE", shared_store)
     code, said = told(["search", "depth", "--trials", "9"], capsys)
     assert code == 0, said
     assert "num_layers: 99, and nano has 4 layers" in said
@@ -128,7 +125,7 @@ def test_an_interrupted_trial_is_finished_and_nothing_is_trained_twice(root, cap
 def test_a_search_that_cannot_go_on_says_why(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     assert "no [search.dept] - did you mean 'depth'?" in told(["search", "dept"], capsys)[1]
-    recipe = root / "recipes/s.toml"
+    recipe = root / project.RECIPE
     try:
         recipe.write_text(RECIPE.replace("iters = 2", "iters = 3"))
         code, said = told(["search", "depth"], capsys)

@@ -17,7 +17,7 @@ from punie_build.cli.evaluate import find
 from punie_build.errors import UseError
 from punie_build.storage import paths
 
-COMMAND = [sys.executable, "-c", "from punie_build.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from punie_build.cli.main import main; main()"]
 SUITE = """
 [[case]]
 id = "hello"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.engine import build, state
@@ -18,8 +17,8 @@ from punie_build.engine.plan import free, plan
 from punie_build.storage import locks, paths
 from tests.integration.test_build_laws import World, edits, graphs
 from tests.support.doit_runner import doit, ran
-
-ROOT = Path(__file__).parents[2]
+from tests.support.profiles import examples
+from tests.support.project import create, edit
 
 
 @st.composite
@@ -76,7 +75,7 @@ class Sparing(World):
         assert {each.how for each in plan(self.root, self.tasks)} == {"current"}
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(sparing(), st.lists(st.lists(edits, min_size=1, max_size=4), max_size=4))
 def test_after_any_edits_what_stays_equals_a_clean_build_and_what_is_spent_comes_back_only_when_it_is_read(
     tasks, rounds
@@ -114,10 +113,7 @@ filters = [{ type = "ends-with-assistant" }]
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", tmp_path)
-    (tmp_path / "recipes" / "data.toml").write_text(RECIPE)
-    return tmp_path
+    return create(tmp_path, RECIPE)
 
 
 def here(project: Path) -> set[str]:
@@ -136,7 +132,7 @@ def test_doit_removes_what_is_temporary_when_all_that_reads_it_is_built_and_leav
 
 def test_what_is_spent_is_made_again_for_what_must_run_and_for_nothing_else(project):
     doit(project)
-    (project / "recipes" / "data.toml").write_text(RECIPE.replace("content-quality", "repetition"))
+    edit(project, "content-quality", "repetition")
     assert ran(doit(project)) == {"dataset:sample", "stage:long", "stage:good"}
     assert here(project) == {"good", "other"}
 

@@ -35,7 +35,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def punie_build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from punie_build.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", *arguments]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     return done

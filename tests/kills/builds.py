@@ -24,7 +24,10 @@ from pathlib import Path
 
 from punie_build.storage import digests, locks, paths
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.support.project import create
+
 SUITE = """
 tools = "editor"
 [[case]]
@@ -73,12 +76,8 @@ max_tokens = 8
 PROJECTS = {"data": DATA, "training": TRAINING}
 
 
-def project(place: Path, recipe: str) -> Path:
-    (place / "recipes").mkdir(parents=True)
-    (place / "recipes" / "project.toml").write_text(recipe)
-    (place / "few.toml").write_text(SUITE)
-    shutil.copy(ROOT / "dodo.py", place)
-    return place
+def project(root: Path, recipe: str) -> Path:
+    return create(root, recipe, {"few.toml": SUITE})
 
 
 def build(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

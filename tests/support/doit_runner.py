@@ -24,4 +24,5 @@ def doit(project: Path, *arguments: str, code: int = 0, **variables: str) -> str
 
 
 def ran(output: str) -> set[str]:
+    """Return the labels of the artifacts that a build made or restored."""
     return set(re.findall(r"^\.  (\S+)$", output, re.MULTILINE))

@@ -208,7 +208,7 @@ def test_text_without_anything_wrong_is_all_github_is_told(tmp_path):
 
 def check(root: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | environment
-    command = [sys.executable, "-c", "from punie_build.cli import main; main()", "check", *options]
+    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", *options]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)
 
 

@@ -19,6 +19,7 @@ from punie_build.cli import build as building
 from punie_build.cli import registry
 from punie_build.engine import build, state
 from punie_build.recipes.loader import load
+from tests.support.project import create, edit
 
 RECIPE = """
 [dataset.sample]
@@ -37,7 +38,7 @@ filters = [{ type = "content-quality" }]
 def run(root: Path, *arguments: str, code: int = 0) -> str:
     """What a command prints, on both streams."""
     done = subprocess.run(
-        [sys.executable, "-c", "from punie_build.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from punie_build.cli.main import main; main()", *arguments],
         cwd=root,
         capture_output=True,
         text=True,
@@ -53,25 +54,11 @@ def run(root: Path, *arguments: str, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("built")
-    (root / "recipes").mkdir()
-    (root / "recipes" / "all.toml").write_text(RECIPE)
+    root = create(tmp_path_factory.mktemp("built"), RECIPE)
     recipe = load(root)
     for task in tasks(recipe):
         build.build(root, task, steps(recipe)[task.kind])
     return root
-
-
-@pytest.fixture
-def project(built, tmp_path) -> Path:
-    """A copy of the built project, to be changed."""
-    return Path(shutil.copytree(built, tmp_path / "copy"))
-
-
-def edit(project: Path, old: str, new: str) -> None:
-    path = project / "recipes" / "all.toml"
-    assert path.read_text().count(old) == 1
-    path.write_text(path.read_text().replace(old, new))
 
 
 # help and slips
@@ -137,8 +124,8 @@ def test_mistakes_in_recipes_are_three_and_all_of_them_are_told(project, argumen
     edit(project, "max_examples", "max_exampels")
     edit(project, '"content-quality"', '"content-qualty"')
     assert run(project, *arguments, code=3).splitlines() == [
-        "recipes/all.toml: dataset.sample.source.max_exampels: unknown key - did you mean 'max_examples'?",
-        "recipes/all.toml: stage.long.filters[0].type: unknown filter 'content-qualty' - did you mean 'content-quality'?",
+        "recipes/project.toml: dataset.sample.source.max_exampels: unknown key - did you mean 'max_examples'?",
+        "recipes/project.toml: stage.long.filters[0].type: unknown filter 'content-qualty' - did you mean 'content-quality'?",
     ]
 
 
@@ -212,7 +199,9 @@ def test_what_was_never_built_has_no_provenance(project):
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project):
-    command = f'"{sys.executable}" -c "from punie_build.cli import main; main()" provenance stage:clean | head -n 1'
+    command = (
+        f'"{sys.executable}" -c "from punie_build.cli.main import main; main()" provenance stage:clean | head -n 1'
+    )
     done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
     assert done.stdout == "{\n"
     assert not done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data import filter_chain
@@ -27,6 +27,7 @@ from punie_build.data.filters.union import (
 )
 from punie_build.data.transforms import Redact, StripMarkers, SystemPrompt
 from punie_build.errors import DataError
+from tests.support.profiles import examples
 
 
 def line(*texts: str, **more: object) -> bytes:
@@ -136,7 +137,7 @@ CHOICES: tuple[Filter, ...] = (
 texts = st.lists(st.text("abc ", max_size=4), min_size=1, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(texts, max_size=20), st.lists(st.sampled_from(CHOICES), min_size=1, max_size=4))
 def test_any_chain_loses_nothing_and_equals_asking_one_filter_after_the_other(tmp_path_factory, rows, chain):
     """In = kept + dropped; and a chain is what its filters are as stages of their own."""

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import SPLITS, Row
@@ -17,6 +17,7 @@ from punie_build.data.sources import Command, Local
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from punie_build.errors import DataError
+from tests.support.profiles import examples
 
 CHAT = '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
 ALPACA = '{"instruction": "add", "input": "1 2", "output": "3", "source": "x"}'
@@ -91,7 +92,7 @@ def test_or_it_is_dropped_with_its_reason(tmp_path):
     assert "wrong role" in dropped[0]["why"]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(
         st.one_of(

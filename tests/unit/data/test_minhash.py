@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.minhash import (
@@ -23,6 +23,7 @@ from punie_build.data.minhash import (
     shingles,
     signatures,
 )
+from tests.support.profiles import examples
 
 WORDS = [f"{a}{b}" for a in ("green", "river", "stone", "wind", "paper") for b in range(200)]
 small = st.lists(st.lists(st.sampled_from("a b c d é 雨 🙂".split()), max_size=9).map(" ".join), max_size=12)
@@ -295,7 +296,7 @@ def test_contained_shows_what_is_shared(text: str, n: int, expected: tuple[int, 
     assert found == ([Match(1, *expected)] if expected else [])
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(small, small, st.integers(1, 4))
 def test_contained_is_what_brute_force_says(texts: list[str], against: list[str], n: int):
     def grams(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from punie_build.data.jsonl import LONGEST_LINE
@@ -27,6 +27,7 @@ from punie_build.data.readers.records import (
 )
 from punie_build.data.sources import Format
 from punie_build.errors import DataError
+from tests.support.profiles import examples
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
 HERE = [
@@ -138,7 +139,7 @@ def test_lines_and_blocks_are_the_bytes_of_the_file(tmp_path, form):
     assert 3 <= len(found) <= 8
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.binary(max_size=400), st.sampled_from([form for form in HERE if form != "parquet"]), st.booleans())
 @example(b'[{"a": ' + b"[" * 100_000, "json", False)
 @example(b"messages\n" + b"[" * 100_000, "csv", False)
@@ -156,7 +157,7 @@ def test_any_bytes_are_records_or_a_data_error(tmp_path_factory, content, form, 
 
 
 @tables
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 3000), st.binary(min_size=1, max_size=20))
 def test_a_parquet_file_with_other_bytes_in_it_is_records_or_a_data_error(tmp_path_factory, at, other):
     path = tmp_path_factory.getbasetemp() / "any.parquet"
@@ -243,7 +244,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(JSON, max_size=6), st.sampled_from([None, 0, 3]), st.integers(1, 60), st.booleans())
 @example([0.5, 1e30, -7], None, 1, True)
 def test_an_array_gives_its_items_whatever_its_spacing(items, indent, size, ascii_only):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import Example, Message
@@ -29,14 +29,12 @@ def long(seed: int, changed: int = 0) -> Example:
 examples = st.lists(st.builds(chat, st.text("ab1 ", max_size=4), st.text("xy", max_size=2)), max_size=40)
 
 
-@settings(deadline=None)
 @given(examples, examples)
 def test_adding_examples_moves_none_of_those_that_were_there(old: list[Example], new: list[Example]):
     split = Split(valid=0.2, test=0.1, group_by=("prompt",))
     assert sides(lambda: old + new, split)[: len(old)] == sides(lambda: old, split)
 
 
-@settings(deadline=None)
 @given(examples)
 def test_a_question_is_on_one_side_only_and_nothing_leaks(given: list[Example]):
     split = Split(valid=0.4, test=0.2)

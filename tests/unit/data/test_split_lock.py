@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.artifacts.graph import tasks
@@ -18,6 +18,7 @@ from punie_build.data.split import BETWEEN, Split, assigned, leaks, sides
 from punie_build.engine import build, state
 from punie_build.errors import DataError
 from punie_build.recipes.loader import load
+from tests.support.profiles import examples
 
 SPLIT = Split(valid=0.3, test=0.1)
 
@@ -45,7 +46,7 @@ def joined(pairs: list[tuple[int, int]]) -> list[Example]:
     ]
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(pieces, pieces)
 def test_nothing_moves_nothing_leaks_and_what_was_given_is_given_again(old, new):
     first, held = assigned(lambda: joined(old), SPLIT, {})

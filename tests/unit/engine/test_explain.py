@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.engine.explain import differences
 from punie_build.storage.locks import Facts
+from tests.support.profiles import examples
 
 
 def facts(recipe: dict, code: str = "c", **inputs: str) -> Facts:
@@ -65,7 +66,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(values, values)
 def test_something_is_told_exactly_if_the_key_is_another(old, new):
     """Stale without a word, or a word without being stale, would be a lie."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.artifacts.graph import Task
@@ -17,6 +17,7 @@ from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
 from punie_build.engine.plan import Planned, needed, plan, total
 from punie_build.storage import digests, locks, paths
+from tests.support.profiles import examples
 
 
 def task(name: str, *needs: str, salt: int = 0, width: int = 64, reads: tuple[str, ...] = ()) -> Task:
@@ -316,7 +317,7 @@ def apply(project: Project, what: str, name: str, value: int) -> None:
             shutil.rmtree(project.root / paths.STATE / "store", ignore_errors=True)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.lists(edits, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_build_does_what_the_plan_says(rounds):
     """Steps of other inputs give other bytes here: then what is said to run runs, and what is said not to run does not."""

@@ -5,7 +5,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.evaluation.checks import union
@@ -33,6 +33,7 @@ from punie_build.evaluation.checks.union import (
     judge,
 )
 from punie_build.evaluation.conversation import read, reply
+from tests.support.profiles import examples
 
 READ = Expected(name="read", arguments={"path": "a.py"})
 WRITE = Expected(name="write", arguments={"path": "b", "text": ["x", "y"]})
@@ -266,7 +267,7 @@ def test_what_cannot_be_judged_passes_nothing_and_hides_no_failure():
     assert judge((unmeasured, Contains(words=("x",))), said(content="y")).failure == "keyword missing"
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.text(max_size=40))
 def test_no_text_of_a_model_breaks_a_check(text: str):
     answer = Answer(

@@ -269,7 +269,7 @@ batch_size = 8
 
 
 def plan(project: Path, *targets: str, code: int) -> str:
-    words = [sys.executable, "-c", "from punie_build.cli import main; main()", "plan", *targets]
+    words = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "plan", *targets]
     done = subprocess.run(words, cwd=project, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

@@ -137,7 +137,7 @@ def test_notes_outlive_another_adapter_a_restored_one_and_clean(tmp_path):
 
 def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", "from punie_build.cli import main; main()", "publish", *arguments],
+        [sys.executable, "-c", "from punie_build.cli.main import main; main()", "publish", *arguments],
         cwd=root,
         capture_output=True,
         text=True,

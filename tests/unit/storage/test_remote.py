@@ -427,7 +427,7 @@ def test_an_upload_for_which_there_is_no_room_leaves_nothing_behind(tmp_path, ca
 # --- push
 
 
-PUSH = "from punie_build.cli import main; main(['store', 'push'])"
+PUSH = "from punie_build.cli.main import main; main(['store', 'push'])"
 
 
 def test_push_sends_what_was_made_while_the_store_was_away(bucket, tmp_path):

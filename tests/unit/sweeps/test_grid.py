@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.artifacts import verify
 from punie_build.artifacts.graph import tasks
 from punie_build.errors import RecipeError
 from punie_build.evaluation.scoring import Scored
@@ -23,7 +20,7 @@ from punie_build.sweeps import grid
 from punie_build.sweeps.adapter_ranking import Run, metrics, ranking, sentence
 from punie_build.sweeps.eval_ranking import sentence as tuning_sentence
 from punie_build.sweeps.eval_ranking import tuning
-from tests.support.doit_runner import doit, ran
+from tests.support.profiles import examples
 
 ROOT = Path(__file__).parents[3]
 TABLE = {
@@ -177,7 +174,7 @@ RATES, RANKS = (
 )
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(RATES, RANKS)
 def test_the_cells_are_the_distinct_products_and_more_values_only_add(rates, ranks):
     made, _ = grid.cells(
@@ -314,7 +311,6 @@ def test_effects_are_means_over_whatever_else_there_is():
     assert [(e.value, e.mean) for e in found.effects["y"]] == [(1, 2.0), (2, 4.0)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0.1, 9), min_size=2, max_size=2), min_size=1, max_size=5))
 def test_the_order_of_cells_changes_no_place(losses):
     some = runs(*map(tuple, losses))
@@ -432,65 +428,3 @@ def test_a_winner_on_the_cases_that_chose_it_is_said_to_look_too_good():
     found = tuning("t", [], [("a", {}, scored("110", "ccc"))])
     assert (found.confirmed, found.places[0].select.cases) == (None, 3)
     assert "it looks too good" in tuning_sentence(found)
-
-
-GRID = """
-[dataset.d]
-source = { type = "sample", max_examples = 60 }
-
-[adapter.v1]
-base = "nano"
-data = "d"
-iters = 2
-batch_size = 2
-num_layers = 1
-max_seq_length = 512
-val_batches = 2
-lora = { rank = 2 }
-learning_rate = [1e-4, 3e-4, 1e-3, 3e-3]
-seed = [0, 1]
-"""
-NEW = {"adapter:v1@learning_rate-0.01,seed-0", "adapter:v1@learning_rate-0.01,seed-1"}
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> tuple[Path, str]:
-    root = tmp_path_factory.mktemp("grid")
-    (root / "recipes").mkdir()
-    shutil.copy(ROOT / "dodo.py", root)
-    (root / "recipes" / "grid.toml").write_text(GRID)
-    return root, doit(root)
-
-
-def test_a_grid_of_eight_is_trained_ranked_and_its_best_is_chosen(project):
-    root, output = project
-    assert len(ran(output)) == 13
-    found = json.loads((root / "reports/v1@grid/ranking.json").read_text())
-    assert [place["place"] for place in found["places"]] == [1, 2, 3, 4]
-    best = found["places"][0]["runs"][0]
-    assert json.loads((root / "adapters/v1@1/choice.json").read_text())["cell"] == best["cell"]
-    for name in ("adapters.safetensors", "adapter_config.json", "metrics.jsonl"):
-        assert (root / "adapters/v1@1" / name).read_bytes() == (root / "adapters" / best["cell"] / name).read_bytes()
-    assert best["seed"] == 0, "the first, not the better one"
-    chosen = root / "adapters/v1@1/choice.json"
-    assert not list(verify.OF["choice"](root / "adapters/v1@1", None, None))
-    text = chosen.read_text()
-    chosen.write_text(text.replace('"learning_rate": ', '"learning_rate": 9'))
-    [told] = verify.OF["choice"](root / "adapters/v1@1", None, None)
-    chosen.write_text(text)
-    assert told.startswith("learning_rate: choice.json 9")
-    assert ran(doit(root)) == set()
-
-
-def test_one_more_value_trains_its_cells_alone_and_a_loser_changes_nothing_behind(project, tmp_path):
-    root = tmp_path / "copy"
-    shutil.copytree(project[0], root)
-    place = root / "recipes/grid.toml"
-    place.write_text(GRID.replace("3e-3]", "3e-3, 1e-2]"))
-    assert ran(doit(root)) == NEW | {"grid:v1", "choice:v1@1"}
-    place.write_text(
-        GRID.replace("[adapter.v1]", "[adapter.other]")
-        .replace("[1e-4, 3e-4, 1e-3, 3e-3]", "[1e-2]")
-        .replace("seed = [0, 1]", "seed = 1")
-    )
-    assert "restored from the store" in doit(root, "adapter:other@learning_rate-0.01"), "cells are shared by grids"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import parse
@@ -102,7 +102,6 @@ answered = st.one_of(
 turns = st.lists(st.tuples(words, st.lists(answered | st.lists(answered, min_size=1, max_size=3), max_size=3), words))
 
 
-@settings(deadline=None)
 @given(turns.filter(bool))
 def test_any_conversation_can_be_learnt(said: list):
     made = [turn for asked, calls, answer in said for turn in (asked, *calls, answer)]
