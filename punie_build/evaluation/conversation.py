@@ -14,8 +14,9 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from punie_build.data.example import ToolCall
 from punie_build.evaluation import request as questions
-from punie_build.evaluation.checks.union import Answer, Asked, Latency
+from punie_build.evaluation.checks.union import Answer, Latency
 from punie_build.evaluation.spec import Asking
 from punie_build.evaluation.suite import TURNS, Case, Suite
 from punie_build.schema.spec import structs as parts
@@ -86,7 +87,7 @@ def read(case: str, raw: str, said: Said, turn: int = 0) -> Answer:
         except ValueError:
             arguments = None
         if isinstance(arguments, dict):
-            calls.append(Asked(name, arguments, turn))
+            calls.append(ToolCall(name, arguments, turn))
         else:
             malformed = True
     lost = len(_CALL.findall(raw)) > len(said.calls) or (said.finish == "tool_calls" and not said.calls)

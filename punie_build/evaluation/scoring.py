@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from punie_build.evaluation import statistics
-from punie_build.evaluation.checks.union import UNJUDGED, Answer, Verdict, judge, quiet
+from punie_build.evaluation.checks.union import UNSCORABLE, Answer, CheckResult, expects_no_call, score_answer
 from punie_build.evaluation.suite import Case, Side, Suite
 
 
@@ -116,10 +116,10 @@ def score(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple
 
 def scored(case: Case, side: Side, answers: list[Answer]) -> Scored:
     """The answers to one case."""
-    verdicts = [judge(case.checks, answer) for answer in answers]
-    counted = [each for each in zip(answers, verdicts, strict=True) if each[1].failure not in UNJUDGED]
+    verdicts = [score_answer(case.checks, answer) for answer in answers]
+    counted = [each for each in zip(answers, verdicts, strict=True) if each[1].failure not in UNSCORABLE]
     failed = [verdict for _, verdict in counted if not verdict.passed] or [v for v in verdicts if not v.passed]
-    first = failed[0] if failed else Verdict(1.0)
+    first = failed[0] if failed else CheckResult(1.0)
     return Scored(
         case=case.id,
         category=case.category,
@@ -132,7 +132,7 @@ def scored(case: Case, side: Side, answers: list[Answer]) -> Scored:
         split=side,
         group=case.group or case.id,
         weight=case.weight,
-        quiet=quiet(case.checks),
+        quiet=expects_no_call(case.checks),
         called=sum(bool(answer.calls) or answer.malformed for answer, _ in counted),
         malformed=sum(answer.malformed for answer, _ in counted),
     )

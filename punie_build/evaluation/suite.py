@@ -18,10 +18,10 @@ from punie_build.evaluation.checks.union import (
     Answer,
     AnyCheck,
     Calls,
-    Expected,
+    ExpectedCall,
     Finish,
     Not,
-    quiet,
+    expects_no_call,
 )
 from punie_build.schema.spec import Spec
 
@@ -34,7 +34,7 @@ class Oracle(Spec, frozen=True, kw_only=True):
     """A right answer, for a case whose checks do not say one themselves: what the self-test of the suite gives."""
 
     content: str = ""
-    calls: tuple[Expected, ...] = ()
+    calls: tuple[ExpectedCall, ...] = ()
 
 
 class Case(Spec, frozen=True, kw_only=True):
@@ -162,7 +162,7 @@ def _wrong(suite: Suite, case: Case) -> Iterator[str]:
         if name not in tools:
             yield f"has a result of the tool '{name}', which the suite does not declare"
     expects = [call for check in named(case.checks) if isinstance(check, Calls) for call in check.calls]
-    if expects and quiet(case.checks):
+    if expects and expects_no_call(case.checks):
         yield "expects calls and no call - keep one of them"
     for call in [*expects, *(case.oracle.calls if case.oracle else ())]:
         if call.name not in tools:
@@ -184,9 +184,9 @@ def named(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
 
 def oracle(case: Case) -> Answer | None:
     """A right answer: the case's own, or what its checks ask for. None where neither says one."""
-    rights = [check.right() for check in case.checks]
+    rights = [check.reference() for check in case.checks]
     if case.oracle is not None:
-        calls = tuple(call.right() for call in case.oracle.calls)
+        calls = tuple(call.reference() for call in case.oracle.calls)
         content = case.oracle.content or ("" if calls else "Fine.")
     elif None in rights:
         return None

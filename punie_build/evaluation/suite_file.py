@@ -16,7 +16,7 @@ from msgspec import structs
 
 from punie_build.errors import did_you_mean
 from punie_build.evaluation import suite as suites
-from punie_build.evaluation.checks.union import AnyCheck, Not, Python
+from punie_build.evaluation.checks.union import AnyCheck, Not, PythonHook
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.validation import mistakes
@@ -80,7 +80,7 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
     def filled(check: AnyCheck, where: str) -> AnyCheck:
         if isinstance(check, Not):
             return structs.replace(check, check=filled(check.check, where))
-        if not isinstance(check, Python):
+        if not isinstance(check, PythonHook):
             return check
         try:
             return structs.replace(check, source=_source(check, root))
@@ -88,7 +88,7 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
             wrong.append(f"case '{where}': {error}")
             return check
 
-    if not any(isinstance(check, Python | Not) for case in suite.case for check in case.checks):
+    if not any(isinstance(check, PythonHook | Not) for case in suite.case for check in case.checks):
         return suite, wrong
     cases = [
         structs.replace(case, checks=tuple(filled(check, case.id) for check in case.checks)) for case in suite.case
@@ -96,23 +96,23 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
     return structs.replace(suite, case=tuple(cases)), wrong
 
 
-def _source(check: Python, root: Path) -> str:
+def _source(check: PythonHook, root: Path) -> str:
     """The text of a hook's file. Raises ValueError if that is not a file inside the project with this function."""
     if check.source:
         raise ValueError("`source` is filled in from the file - remove it")
-    path = (root / check.place).resolve()
+    path = (root / check.path).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ValueError(f"{check.place} leads out of the project - copy it into the project")
+        raise ValueError(f"{check.path} leads out of the project - copy it into the project")
     try:
         text = path.read_text(encoding="utf-8")
         functions = [each.name for each in ast.parse(text).body if isinstance(each, ast.FunctionDef)]
     except (OSError, UnicodeDecodeError):
-        raise ValueError(f"no file {check.place} that can be read - create it, or correct `function`") from None
+        raise ValueError(f"no file {check.path} that can be read - create it, or correct `function`") from None
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{check.place} is not Python: {error}") from None
+        raise ValueError(f"{check.path} is not Python: {error}") from None
     name = check.function.partition(":")[2]
     if name not in functions:
-        raise ValueError(f"{check.place} has no function '{name}'{did_you_mean(name, functions)}")
+        raise ValueError(f"{check.path} has no function '{name}'{did_you_mean(name, functions)}")
     return text
 
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from punie_build.data.example import ToolCall
 from punie_build.evaluation import statistics
 from punie_build.evaluation.checks.union import (
     Answer,
-    Asked,
     Latency,
     NoCall,
-    judge,
-    quiet,
+    expects_no_call,
+    score_answer,
 )
 from punie_build.evaluation.suite import Case, Suite, oracle
 
@@ -62,7 +62,7 @@ def prose(case: Case, _suite: Suite) -> Answer:
 
 def caller(case: Case, suite: Suite) -> Answer:
     names = [str(tool.get("function", tool).get("name")) for tool in suite.declarations(case)]
-    return Answer(case=case.id, raw="call", calls=tuple(Asked(name, {}) for name in names[:1]), seconds=0.0)
+    return Answer(case=case.id, raw="call", calls=tuple(ToolCall(name, {}) for name in names[:1]), seconds=0.0)
 
 
 CONTROLS: dict[str, Callable[[Case, Suite], Answer]] = {"empty": empty, "prose": prose, "caller": caller}
@@ -71,7 +71,7 @@ CONTROLS: dict[str, Callable[[Case, Suite], Answer]] = {"empty": empty, "prose":
 def tested(suite: Suite) -> Tested:
     """The whole test. Hooks of the project are run."""
     passes = {
-        name: [case for case in suite.case if judge(case.checks, make(case, suite)).passed]
+        name: [case for case in suite.case if score_answer(case.checks, make(case, suite)).passed]
         for name, make in CONTROLS.items()
     }
     problems = [*_oracles(suite), *_swaps(suite), *_controls(suite, passes)]
@@ -98,7 +98,7 @@ def tested(suite: Suite) -> Tested:
 def _oracles(suite: Suite) -> Iterator[str]:
     for case in suite.case:
         right = oracle(case)
-        verdict = judge(case.checks, right) if right else None
+        verdict = score_answer(case.checks, right) if right else None
         if verdict and not (verdict.passed and verdict.score == 1.0):
             yield f"case '{case.id}': its own right answer fails: {verdict.failure}, {verdict.reason}"
 
@@ -127,7 +127,9 @@ def _swaps(suite: Suite) -> Iterator[str]:
             if step < n and _differ(case, answers[index], suite.case[(index + step) % n], answers[(index + step) % n])
         ]
         wrong = [
-            suite.case[other].id for other in others if judge(case.checks, answers[other] or Answer(case="")).passed
+            suite.case[other].id
+            for other in others
+            if score_answer(case.checks, answers[other] or Answer(case="")).passed
         ]
         if len(wrong) > len(others) / 4:
             yield f"case '{case.id}' passes with the right answers to other cases: {', '.join(wrong[:3])}"
@@ -137,7 +139,7 @@ def _differ(case: Case, right: Answer | None, other: Case, another: Answer | Non
     """Whether the other's right answer must be wrong here. Words that ask for nothing in particular do for one another."""
     if another is None:
         return False
-    if quiet(case.checks) and quiet(other.checks):
+    if expects_no_call(case.checks) and expects_no_call(other.checks):
         says = any(not isinstance(check, NoCall | Latency) for check in case.checks)
         return says and right is not None and right.content != another.content
     return right is None or (right.calls, right.content) != (another.calls, another.content)

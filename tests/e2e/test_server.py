@@ -15,7 +15,7 @@ import pytest
 
 from punie_build.errors import IdentityError, ModelError, ServerError
 from punie_build.evaluation import canary, client, request, runner, suite_file
-from punie_build.evaluation.checks.union import Answer, judge
+from punie_build.evaluation.checks.union import Answer, score_answer
 from punie_build.evaluation.conversation import read, reply
 from punie_build.evaluation.response_cache import Answered
 from punie_build.evaluation.runner import Job
@@ -136,7 +136,7 @@ def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite)
     answer = read("x", client.decoder(paths.nano())(said.ids), said)
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
-    assert judge(suite.case[0].checks, answer).failure == "malformed"
+    assert score_answer(suite.case[0].checks, answer).failure == "malformed"
 
 
 def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
@@ -145,7 +145,7 @@ def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
     assert (said.content, said.calls, said.finish) == ("", [], "length")
     answer = read("x", client.decoder(paths.nano())(said.ids), said)
     assert answer.raw.startswith("<tool_call>")
-    assert judge(suite.case[0].checks, answer).failure in ("truncated", "malformed")
+    assert score_answer(suite.case[0].checks, answer).failure in ("truncated", "malformed")
 
 
 def test_a_batch_without_a_server_gives_the_same_answers_and_the_cells_of_a_grid_share_one_server(

@@ -10,9 +10,10 @@ import msgspec
 
 from punie_build.artifacts.graph import Task, tasks
 from punie_build.artifacts.steps import steps
+from punie_build.data.example import ToolCall
 from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
-from punie_build.evaluation.checks.union import Answer, Asked
+from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.conversation import Proof
 from punie_build.preflight.finding import Finding
 from punie_build.recipes.loader import load
@@ -151,7 +152,7 @@ def model(work: Work) -> Made:
 
 def rightly(case) -> Answer:
     """What every check of a case asks for."""
-    rights = [right for check in case.checks if (right := check.right())]
+    rights = [right for check in case.checks if (right := check.reference())]
     words = " ".join(["Fine.", *(word for right in rights for word in right.words)])
     return Answer(case=case.id, content=words, calls=tuple(call for right in rights for call in right.calls))
 
@@ -174,7 +175,7 @@ def answered(arm: str, suite, says: str = "") -> list[Answer]:
         elif number % 5 == 0:
             found.append(Answer(case=case.id, raw=f'{says}<tool_call>{{"name": "read', malformed=True, finish="length"))
         elif right.calls and number % 2:
-            wrong = tuple(Asked(each.name, each.arguments | {"path": "src/other.py"}) for each in right.calls)
+            wrong = tuple(ToolCall(each.name, each.arguments | {"path": "src/other.py"}) for each in right.calls)
             found.append(Answer(case=case.id, raw=says + written(wrong), calls=wrong))
         else:
             words = f"{says}I would look into that file first, and then tell you."

@@ -1,0 +1,1 @@
+"""Checks that score an answer. Import them from `union`; `matchers` has the matchers of argument values."""

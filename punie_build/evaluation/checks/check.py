@@ -1,25 +1,28 @@
-"""What checks share: a way to judge, and a right answer to be tested with."""
+"""The base class of checks, and the reference answer that a check can supply."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from punie_build.evaluation.checks.response import Answer, Asked, Verdict
+from punie_build.data.example import ToolCall
+from punie_build.evaluation.checks.response import Answer, CheckResult
 from punie_build.schema.spec import Kind
 
 
-class Right(Struct, frozen=True, kw_only=True):
-    """What a check asks of an answer: these calls, these words, or this whole text."""
+class Reference(Struct, frozen=True, kw_only=True):
+    """The parts of an answer that a check requires: tool calls, words, or the complete text."""
 
-    calls: tuple[Asked, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     words: tuple[str, ...] = ()
     text: str | None = None
 
 
 class Check(Kind, frozen=True, kw_only=True):
-    def judge(self, answer: Answer) -> Verdict:
+    """A rule that scores an answer."""
+
+    def score(self, answer: Answer) -> CheckResult:
         raise NotImplementedError
 
-    def right(self) -> Right | None:
-        """What would pass; None where the check does not say it: then the case needs an `oracle`."""
-        return Right()
+    def reference(self) -> Reference | None:
+        """Return parts of an answer that passes. None: the check defines no such answer, so the case needs an `oracle`."""
+        return Reference()

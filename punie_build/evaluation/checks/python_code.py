@@ -1,4 +1,4 @@
-"""Checks of Code Mode: the Python inside a call, read as a syntax tree. Nothing is run."""
+"""A check of the Python code in an argument of a tool call. The code is parsed, never executed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import ast
 import warnings
 from collections.abc import Iterator
 
-from punie_build.evaluation.checks.check import Check, Right
-from punie_build.evaluation.checks.response import PASS, Answer, Asked, Verdict
+from punie_build.data.example import ToolCall
+from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
 
-class Code(Check, frozen=True, kw_only=True, tag="code"):
-    """Pass answers that call `tool` with Python that parses, makes these `calls` and none of `forbid`, reads these `fields` of results and
-    contains these `constants`. With `order` the calls come one after another in the text. A call is known by its name, or the end of
-    it: `files.read` is made by `tools.files.read(...)`. The score is the share of demands that are met."""
+class PythonCode(Check, frozen=True, kw_only=True, tag="code"):
+    """Pass answers that call `tool` with valid Python code that meets all requirements.
+
+    The code must call all of `calls` and none of `forbid`, read all `fields` of results and contain all `constants`.
+    `order`: the calls must follow one another in the text. A name matches a dotted name that ends with it: `files.read`
+    matches `tools.files.read(...)`. The score is the fraction of the requirements that are met.
+    """
 
     calls: tuple[str, ...] = ()
     order: bool = False
@@ -23,52 +27,56 @@ class Code(Check, frozen=True, kw_only=True, tag="code"):
     tool: str = "execute_code"
     argument: str = "code"
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         blocks = [call.arguments.get(self.argument) for call in answer.calls if call.name == self.tool]
         if not blocks:
             called = ", ".join(call.name for call in answer.calls)
-            return Verdict(0.0, *(("wrong tool", f"called {called}") if called else ("no call", f"no {self.tool}")))
+            failure = ("wrong tool", f"called {called}") if called else ("no call", f"no {self.tool}")
+            return CheckResult(0.0, *failure)
         try:
-            trees = [parsed(text) for text in blocks if isinstance(text, str)]
+            trees = [parse(text) for text in blocks if isinstance(text, str)]
         except ValueError as error:
-            return Verdict(0.0, "wrong code", str(error))
+            return CheckResult(0.0, "wrong code", str(error))
         if len(trees) < len(blocks):
-            return Verdict(0.0, "wrong arguments", f"{self.tool} without `{self.argument}`")
-        lacks = self._lacks(trees)
-        demands = 1 + len(self.calls) + len(self.fields) + len(self.constants) + len(self.forbid)
-        return Verdict(1 - len(lacks) / demands, "wrong code", "; ".join(lacks)) if lacks else PASS
+            return CheckResult(0.0, "wrong arguments", f"{self.tool} without `{self.argument}`")
+        unmet = self._unmet(trees)
+        count = 1 + len(self.calls) + len(self.fields) + len(self.constants) + len(self.forbid)
+        return CheckResult(1 - len(unmet) / count, "wrong code", "; ".join(unmet)) if unmet else PASS
 
-    def _lacks(self, trees: list[ast.Module]) -> list[str]:
-        made = [name for tree in trees for name in calls(tree)]
-        read, said = {name for tree in trees for name in fields(tree)}, [c for tree in trees for c in constants(tree)]
-        lacks = [f"does not call {name}" for name in self.calls if not any(_is(name, each) for each in made)]
-        lacks += [f"calls {name}" for name in self.forbid if any(_is(name, each) for each in made)]
-        lacks += [f"does not read {name}" for name in self.fields if name not in read]
-        lacks += [
-            f"does not say {value!r}"
-            for value in self.constants
-            if not any(type(value) is type(each) and value == each for each in said)
+    def _unmet(self, trees: list[ast.Module]) -> list[str]:
+        """Return a line for each requirement that the code does not meet."""
+        called = [name for tree in trees for name in called_names(tree)]
+        fields = {name for tree in trees for name in read_names(tree)}
+        values = [value for tree in trees for value in constants(tree)]
+        unmet = [f"does not call {name}" for name in self.calls if not any(_ends_with(call, name) for call in called)]
+        unmet += [f"calls {name}" for name in self.forbid if any(_ends_with(call, name) for call in called)]
+        unmet += [f"does not read {name}" for name in self.fields if name not in fields]
+        unmet += [
+            f"does not contain {constant!r}"
+            for constant in self.constants
+            if not any(type(constant) is type(value) and constant == value for value in values)
         ]
-        if not lacks and self.order:
-            rest = iter(made)
-            if not all(any(_is(name, each) for each in rest) for name in self.calls):
-                lacks.append(f"calls {', '.join(made)} in this order")
-        return lacks
+        if not unmet and self.order:
+            remaining = iter(called)
+            if not all(any(_ends_with(call, name) for call in remaining) for name in self.calls):
+                unmet.append(f"calls {', '.join(called)} in this order")
+        return unmet
 
-    def right(self) -> Right:
+    def reference(self) -> Reference:
         lines = [f"{name}()" for name in self.calls] + [f"r.{name}" for name in self.fields]
-        return Right(calls=(Asked(self.tool, {self.argument: "\n".join([*lines, *map(repr, self.constants)])}),))
+        code = "\n".join([*lines, *map(repr, self.constants)])
+        return Reference(calls=(ToolCall(self.tool, {self.argument: code}),))
 
 
-def _is(name: str, made: str) -> bool:
-    return made == name or made.endswith(f".{name}")
+def _ends_with(dotted: str, name: str) -> bool:
+    return dotted == name or dotted.endswith(f".{name}")
 
 
-def parsed(text: str) -> ast.Module:
-    """Raises ValueError with what keeps the text from being Python."""
+def parse(text: str) -> ast.Module:
+    """Parse Python code. Raise ValueError with the syntax error."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in what a model wrote is not our user's concern
+            warnings.simplefilter("ignore")  # an invalid escape in generated code is no concern of the user
             return ast.parse(text)
     except SyntaxError as error:
         raise ValueError(f"does not parse: line {error.lineno}: {error.msg}") from None
@@ -76,14 +84,14 @@ def parsed(text: str) -> ast.Module:
         raise ValueError(f"does not parse: {error}") from None
 
 
-def calls(tree: ast.AST) -> list[str]:
-    """The dotted names of all calls, by where they end in the text: an argument's call before the call it is in."""
-    found = [
+def called_names(tree: ast.AST) -> list[str]:
+    """Return the dotted names of all calls, ordered by their end: a call in an argument precedes the call that takes it."""
+    calls = [
         (node.end_lineno or 0, node.end_col_offset or 0, name)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and (name := ".".join(_dotted(node.func)))
     ]
-    return [name for _, _, name in sorted(found)]
+    return [name for _, _, name in sorted(calls)]
 
 
 def _dotted(node: ast.expr) -> Iterator[str]:
@@ -94,8 +102,8 @@ def _dotted(node: ast.expr) -> Iterator[str]:
         yield node.id
 
 
-def fields(tree: ast.AST) -> Iterator[str]:
-    """What is read of values: attributes, and keys that are written as texts."""
+def read_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of values that the code reads: attributes, and keys that are literals."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             yield node.attr
@@ -106,4 +114,5 @@ def fields(tree: ast.AST) -> Iterator[str]:
 
 
 def constants(tree: ast.AST) -> Iterator[object]:
+    """Yield the values of all literals."""
     return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))

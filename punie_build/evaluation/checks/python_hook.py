@@ -1,13 +1,14 @@
-"""A check of the project's own: a Python function in a file of the project.
+"""A check that runs a Python function of the project.
 
     checks = [{ type = "python", function = "suites.judges:polite" }]        suites/judges.py, inside the project
 
     def polite(answer):                     # {"content": ..., "calls": [{"name": ..., "arguments": {...}}], "raw": ..., "finish": ...}
         return "please" in answer["content"], "no please"
 
-It returns true or false, a score in [0, 1] of which only 1 passes, or either of these and a reason. The file's text is part of the suite:
-another text is another suite, and answers are judged anew. It runs when answers are scored, never when recipes are read, and sees the
-standard library and installed packages, but no other file of the project: what that says would not be in the suite.
+The function returns a bool or a score in [0, 1], of which only 1 passes, or a tuple of either and a reason. The text of the file
+is part of the suite: if it changes, answers are scored again. The function runs when answers are scored, never when recipes are
+read. It can import the standard library and installed packages, but no other file of the project, because the suite does not
+contain the text of that file.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import Any
 import msgspec
 
 from punie_build.evaluation.checks.check import Check
-from punie_build.evaluation.checks.response import PASS, Answer, Verdict
+from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
 Hook = Callable[[dict[str, Any]], Any]
 
 
-class Python(Check, frozen=True, kw_only=True, tag="python"):
-    """Pass answers that a function of the project passes. `source` is the text of its file, filled in when the suite is read."""
+class PythonHook(Check, frozen=True, kw_only=True, tag="python"):
+    """Pass answers that a function of the project passes. `source` is the text of its file, set when the suite is read."""
 
     function: str
     source: str = ""
@@ -36,31 +37,32 @@ class Python(Check, frozen=True, kw_only=True, tag="python"):
             raise ValueError(f"function {self.function!r} - write module:function, such as suites.judges:polite")
 
     @property
-    def place(self) -> str:
-        """The file, relative to the project."""
+    def path(self) -> str:
+        """The path of the file relative to the project."""
         return self.function.partition(":")[0].replace(".", "/") + ".py"
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         try:
-            said = _hook(self.source, self.function)(msgspec.to_builtins(answer))
+            result = _hook(self.source, self.function)(msgspec.to_builtins(answer))
         except Exception as error:
-            return Verdict(0.0, "cannot judge", f"{self.function} raised {type(error).__name__}: {error}")
-        score, reason = said if isinstance(said, tuple) and len(said) == 2 else (said, "")
+            return CheckResult(0.0, "cannot judge", f"{self.function} raised {type(error).__name__}: {error}")
+        score, reason = result if isinstance(result, tuple) and len(result) == 2 else (result, "")
         if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
-            return Verdict(
-                0.0, "cannot judge", f"{self.function} returned {score!r} - true, false or a score in [0, 1]"
-            )
-        return PASS if score == 1 else Verdict(float(score), "wrong words", str(reason) or f"{self.function} says no")
+            message = f"{self.function} returned {score!r} - return true, false or a score in [0, 1]"
+            return CheckResult(0.0, "cannot judge", message)
+        if score == 1:
+            return PASS
+        return CheckResult(float(score), "wrong words", str(reason) or f"{self.function} does not pass")
 
-    def right(self) -> None:
+    def reference(self) -> None:
         return None
 
 
 @lru_cache(maxsize=64)
 def _hook(source: str, function: str) -> Hook:
-    """Raises whatever running the file raises; LookupError if it has no such function."""
+    """Execute the file and return its function. Raise any error of the file, and KeyError without that function."""
     module, _, name = function.partition(":")
     namespace: dict[str, Any] = {"__name__": module}
-    exec(compile(source, f"{module}.py", "exec"), namespace)  # noqa: S102 - the project's own code, as its dodo.py is
+    exec(compile(source, f"{module}.py", "exec"), namespace)  # noqa: S102 - the project's own code, like its dodo.py
     hook: Hook = namespace[name]
     return hook

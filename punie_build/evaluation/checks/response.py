@@ -1,10 +1,10 @@
-"""Answer: what one arm said to one case, and what a check says of it."""
+"""The answer of a model to a case, and the result of a check on it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
+
+from punie_build.data.example import ToolCall
 
 FAILURES = (
     "no call",
@@ -25,29 +25,21 @@ FAILURES = (
 )
 
 
-class Asked(Struct, frozen=True, omit_defaults=True):
-    """A tool call as the answer makes it: the arguments decoded. `turn` counts the arm's turns from 0: calls of one turn were
-    made at once."""
-
-    name: str
-    arguments: dict[str, Any]
-    turn: int = 0
-
-
 class Answer(Struct, frozen=True, kw_only=True):
-    """What one arm said to one case, in one turn or, where the case has canned results, in several.
+    """The answer of a model to a case: one turn, or several turns if the case has canned tool results.
 
-    `raw` is every token it wrote, markup included; of several turns one after another, a blank line between. `calls` are those of all
-    turns, in order; `content` is what the last turn says in words. `malformed`: markup that is no call, in any turn. `finish` of the
-    last turn: `stop`, `tool_calls`, `length`, or `turns` where it was still calling when no more turns were allowed. `error`: the answer
-    never came; then nothing else counts. `seconds`: how long it took, where that was measured. `epoch` counts the times the same case
-    was asked, from 0.
+    `raw`: the decoded text of all generated tokens with their markup; turns are joined by a blank line.
+    `calls`: the tool calls of all turns, in order. `content`: the text of the last turn without its calls.
+    `malformed`: whether any turn has tool-call markup that cannot be parsed.
+    `finish`: the finish reason of the last turn: `stop`, `tool_calls`, `length`, or `turns` if the limit of turns was reached.
+    `error`: why no answer was received; the other fields then have no meaning.
+    `epoch`: the repetition of the case, from 0. `seconds`: the response time, if it was measured.
     """
 
     case: str
     raw: str = ""
     content: str = ""
-    calls: tuple[Asked, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     malformed: bool = False
     finish: str = "stop"
     error: str | None = None
@@ -56,8 +48,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     seconds: float | None = None
 
 
-class Verdict(Struct, frozen=True):
-    """Judged by one check. `failure` is the class of what went wrong, empty when it passed."""
+class CheckResult(Struct, frozen=True):
+    """The result of a check: a score in [0, 1], and on failure its class (one of `FAILURES`) and the reason."""
 
     score: float
     failure: str = ""
@@ -68,4 +60,4 @@ class Verdict(Struct, frozen=True):
         return not self.failure
 
 
-PASS = Verdict(1.0)
+PASS = CheckResult(1.0)

@@ -1,4 +1,4 @@
-"""Checks of what an answer says in words, how it ended and how long it took."""
+"""Checks of the text of an answer, of its finish reason and of its response time."""
 
 from __future__ import annotations
 
@@ -8,171 +8,177 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from punie_build.evaluation.checks.check import Check, Right
-from punie_build.evaluation.checks.matchers import NOTHING, compiled, matcher, soft
-from punie_build.evaluation.checks.response import PASS, Answer, Verdict
+from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.matchers import MISSING, compile_pattern, loose_form, to_matcher
+from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
 Words = Annotated[tuple[str, ...], Meta(min_length=1)]
-EMPTY = Verdict(0.0, "empty", "said nothing")
+EMPTY = CheckResult(0.0, "empty", "the answer is empty")
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
 class Keywords(Check, frozen=True, kw_only=True, tag="keywords"):
-    """Pass answers whose words contain every keyword, whatever the case. The score is the share that occurs."""
+    """Pass answers that contain every keyword, ignoring case. The score is the fraction of keywords that occur."""
 
     words: Words
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         missing = [word for word in self.words if word.lower() not in answer.content.lower()]
         score = 1 - len(missing) / len(self.words)
-        return Verdict(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
+        return CheckResult(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
 
-    def right(self) -> Right:
-        return Right(words=self.words)
+    def reference(self) -> Reference:
+        return Reference(words=self.words)
 
 
 class Contains(Check, frozen=True, kw_only=True, tag="contains"):
-    """Pass answers that contain `all` or `any` of the words. `whole`: as words of their own, so that "ls" is not found in "tools";
-    `case`: capital letters count."""
+    """Pass answers that contain `all` or `any` of the words.
+
+    `whole`: only complete words match, so that "ls" does not match "tools". `case`: case matters.
+    """
 
     words: Words
     mode: Literal["all", "any"] = "all"
     case: bool = False
     whole: bool = False
 
-    def judge(self, answer: Answer) -> Verdict:
-        missing = [word for word in self.words if not found(word, answer.content, self.case, self.whole)]
+    def score(self, answer: Answer) -> CheckResult:
+        missing = [word for word in self.words if not contains_word(word, answer.content, self.case, self.whole)]
         if self.mode == "any" and len(missing) < len(self.words):
             return PASS
         score = 0.0 if self.mode == "any" else 1 - len(missing) / len(self.words)
-        return Verdict(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
+        return CheckResult(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
 
-    def right(self) -> Right:
-        return Right(words=self.words[:1] if self.mode == "any" else self.words)
+    def reference(self) -> Reference:
+        return Reference(words=self.words[:1] if self.mode == "any" else self.words)
 
 
 class NotContains(Check, frozen=True, kw_only=True, tag="not-contains"):
-    """Pass answers that say something, and none of the words. The score is the share that does not occur."""
+    """Pass answers that are not empty and contain none of the words. The score is the fraction of words that do not occur."""
 
     words: Words
     case: bool = False
     whole: bool = False
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         if not answer.content.strip() and not answer.calls:
             return EMPTY
-        said = [word for word in self.words if found(word, answer.content, self.case, self.whole)]
-        return Verdict(1 - len(said) / len(self.words), "wrong words", f"says {', '.join(said)}") if said else PASS
+        present = [word for word in self.words if contains_word(word, answer.content, self.case, self.whole)]
+        score = 1 - len(present) / len(self.words)
+        return CheckResult(score, "wrong words", f"contains {', '.join(present)}") if present else PASS
 
 
-def found(word: str, text: str, case: bool, whole: bool) -> bool:
+def contains_word(word: str, text: str, case: bool, whole: bool) -> bool:
+    """Return whether a text contains a word: with `case` case matters, with `whole` only complete words match."""
     if not case:
         word, text = word.casefold(), text.casefold()
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None if whole else word in text
 
 
-class Regex(Check, frozen=True, kw_only=True, tag="regex"):
-    """Pass answers in which the pattern occurs; with `whole` it describes them from end to end. `(?i)` in front: whatever the case."""
+class MatchesRegex(Check, frozen=True, kw_only=True, tag="regex"):
+    """Pass answers in which the pattern occurs. `whole`: it must match the complete text. Write `(?i)` first to ignore case."""
 
     pattern: str
     whole: bool = False
 
     def __post_init__(self) -> None:
-        compiled(self.pattern)
+        compile_pattern(self.pattern)
 
-    def judge(self, answer: Answer) -> Verdict:
-        pattern = compiled(self.pattern)
-        hit = pattern.fullmatch(answer.content.strip()) if self.whole else pattern.search(answer.content)
-        return PASS if hit else Verdict(0.0, "wrong words", f"nothing fits {self.pattern}")
+    def score(self, answer: Answer) -> CheckResult:
+        pattern = compile_pattern(self.pattern)
+        match = pattern.fullmatch(answer.content.strip()) if self.whole else pattern.search(answer.content)
+        return PASS if match else CheckResult(0.0, "wrong words", f"no match of {self.pattern}")
 
-    def right(self) -> None:
+    def reference(self) -> None:
         return None
 
 
 class Equals(Check, frozen=True, kw_only=True, tag="equals"):
-    """Pass answers that are this text, but for space around it. `loose`: without case, spaces and punctuation."""
+    """Pass answers that equal this text, ignoring space around it. `loose`: ignore case, spaces and punctuation too."""
 
     text: str
     loose: bool = False
 
-    def judge(self, answer: Answer) -> Verdict:
-        said, wanted = answer.content.strip(), self.text.strip()
-        equal = soft(said) == soft(wanted) if self.loose else said == wanted
-        return PASS if equal else Verdict(0.0, "wrong words", f"expected {wanted!r}")
+    def score(self, answer: Answer) -> CheckResult:
+        actual, expected = answer.content.strip(), self.text.strip()
+        equal = loose_form(actual) == loose_form(expected) if self.loose else actual == expected
+        return PASS if equal else CheckResult(0.0, "wrong words", f"expected {expected!r}")
 
-    def right(self) -> Right:
-        return Right(text=self.text)
+    def reference(self) -> Reference:
+        return Reference(text=self.text)
 
 
 class Json(Check, frozen=True, kw_only=True, tag="json"):
-    """Pass answers that are JSON, bare or in a fence, and hold all of `value`; objects may hold more. Values are matched as the arguments
-    of calls are. The score is the share of leaves that fit."""
+    """Pass answers that are JSON, bare or in a code fence, and contain all of `value`. Objects may have further keys.
+
+    Values are matched like the arguments of calls. The score is the fraction of leaves that match.
+    """
 
     value: Any
 
     def __post_init__(self) -> None:
-        _leaves(self.value, NOTHING)
+        _leaves(self.value, MISSING)  # raises ValueError for an invalid matcher
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         fence = _FENCE.search(answer.content)
         try:
-            said = json.loads(fence[1] if fence else answer.content)
+            actual = json.loads(fence[1] if fence else answer.content)
         except (ValueError, RecursionError):
-            return Verdict(0.0, "wrong words", "not JSON")
-        fits = _leaves(self.value, said)
-        wrong = [path for path, fit in fits if not fit]
-        score = 1 - len(wrong) / len(fits) if fits else 1.0
-        return Verdict(score, "wrong words", f"wrong at {', '.join(wrong)}") if wrong else PASS
+            return CheckResult(0.0, "wrong words", "not JSON")
+        leaves = _leaves(self.value, actual)
+        wrong = [path for path, matches in leaves if not matches]
+        score = 1 - len(wrong) / len(leaves) if leaves else 1.0
+        return CheckResult(score, "wrong words", f"wrong at {', '.join(wrong)}") if wrong else PASS
 
-    def right(self) -> Right:
-        return Right(text=json.dumps(_example(self.value)))
-
-
-def _leaves(wanted: Any, got: Any, path: str = "$") -> list[tuple[str, bool]]:
-    """(where, whether it fits) for every value in `wanted` that is no object of its own."""
-    if isinstance(wanted, dict) and "match" not in wanted:
-        inner = got if isinstance(got, dict) else {}
-        return [
-            leaf for key, each in wanted.items() for leaf in _leaves(each, inner.get(key, NOTHING), f"{path}.{key}")
-        ] or [(path, isinstance(got, dict))]
-    if isinstance(wanted, list | tuple):
-        inner_list = got if isinstance(got, list) else []
-        return [
-            (path, isinstance(got, list) and len(got) == len(wanted)),
-            *(
-                leaf
-                for index, each in enumerate(wanted)
-                for leaf in _leaves(each, inner_list[index] if index < len(inner_list) else NOTHING, f"{path}[{index}]")
-            ),
-        ]
-    return [(path, matcher(wanted).fits(got, False))]
+    def reference(self) -> Reference:
+        return Reference(text=json.dumps(_example(self.value)))
 
 
-def _example(wanted: Any) -> Any:
-    if isinstance(wanted, dict) and "match" not in wanted:
-        made = {key: _example(each) for key, each in wanted.items()}
-        return {key: value for key, value in made.items() if value is not NOTHING}
-    return [_example(each) for each in wanted] if isinstance(wanted, list | tuple) else matcher(wanted).example()
+def _leaves(expected: Any, actual: Any, path: str = "$") -> list[tuple[str, bool]]:
+    """Return (path, whether it matches) for every leaf of `expected`; a matcher is a leaf, and so is the length of a list."""
+    if isinstance(expected, dict) and "match" not in expected:
+        table = actual if isinstance(actual, dict) else {}
+        leaves = [_leaves(item, table.get(key, MISSING), f"{path}.{key}") for key, item in expected.items()]
+        return [leaf for group in leaves for leaf in group] or [(path, isinstance(actual, dict))]
+    if isinstance(expected, list | tuple):
+        items = actual if isinstance(actual, list) else []
+        padded = [*items, *[MISSING] * len(expected)]
+        leaves = [_leaves(item, padded[index], f"{path}[{index}]") for index, item in enumerate(expected)]
+        length = (path, isinstance(actual, list) and len(actual) == len(expected))
+        return [length, *(leaf for group in leaves for leaf in group)]
+    return [(path, to_matcher(expected).matches(actual, False))]
+
+
+def _example(expected: Any) -> Any:
+    """Return a value that matches `expected`."""
+    if isinstance(expected, dict) and "match" not in expected:
+        examples = {key: _example(item) for key, item in expected.items()}
+        return {key: value for key, value in examples.items() if value is not MISSING}
+    if isinstance(expected, list | tuple):
+        return [_example(item) for item in expected]
+    return to_matcher(expected).example()
 
 
 class Finish(Check, frozen=True, kw_only=True, tag="finish"):
-    """Pass answers that ended so: `stop`, `tool_calls`, `length` (cut off), or `turns` (still calling)."""
+    """Pass answers with this finish reason: `stop`, `tool_calls`, `length` (truncated), or `turns` (the limit of turns)."""
 
     reason: Literal["stop", "tool_calls", "length", "turns"]
 
-    def judge(self, answer: Answer) -> Verdict:
-        return PASS if answer.finish == self.reason else Verdict(0.0, "wrong finish", f"ended with {answer.finish}")
+    def score(self, answer: Answer) -> CheckResult:
+        if answer.finish == self.reason:
+            return PASS
+        return CheckResult(0.0, "wrong finish", f"finished with {answer.finish}")
 
-    def right(self) -> None:
+    def reference(self) -> None:
         return None
 
 
 class Latency(Check, frozen=True, kw_only=True, tag="latency"):
-    """Pass answers that took at most so many seconds. Where nobody measured, nobody can judge."""
+    """Pass answers that took at most `max` seconds. Answers without a measured time cannot be scored."""
 
     max: Annotated[float, Meta(gt=0)]
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         if answer.seconds is None:
-            return Verdict(0.0, "cannot judge", "its seconds were not measured")
-        return PASS if answer.seconds <= self.max else Verdict(0.0, "too slow", f"took {answer.seconds:.1f} s")
+            return CheckResult(0.0, "cannot judge", "its seconds were not measured")
+        return PASS if answer.seconds <= self.max else CheckResult(0.0, "too slow", f"took {answer.seconds:.1f} s")

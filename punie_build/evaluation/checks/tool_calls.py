@@ -1,4 +1,4 @@
-"""Checks of tool calls: these ones, none, or, as an older evaluator had it, some of these names."""
+"""Checks of tool calls: the expected calls, no call, or the recall of tool names."""
 
 from __future__ import annotations
 
@@ -9,61 +9,65 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 from msgspec.structs import force_setattr
 
-from punie_build.evaluation.checks.check import Check, Right
-from punie_build.evaluation.checks.matchers import NOTHING, Matcher, assigned, in_order, matcher
-from punie_build.evaluation.checks.response import PASS, Answer, Asked, Verdict
+from punie_build.data.example import ToolCall
+from punie_build.evaluation.checks.assignment import optimal_assignment, ordered_alignment
+from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.matchers import MISSING, ExactValue, OneOf, to_matcher
+from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
+from punie_build.evaluation.checks.text import EMPTY
 from punie_build.schema.spec import Spec
 
 
-class Expected(Spec, frozen=True, kw_only=True):
-    """A call that should be made. An argument's value is meant as it stands; a list means one of these; `match` says more (`matching`).
-    Arguments that are not named must not be given, unless `more` says that they may."""
+class ExpectedCall(Spec, frozen=True, kw_only=True):
+    """A tool call that an answer should contain.
+
+    An argument is a value, a list of allowed values, or a matcher (`{ match = ... }`). Other arguments are wrong unless `more`
+    allows them.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     more: bool = False
 
     def __post_init__(self) -> None:
-        force_setattr(self, "arguments", {name: matcher(value) for name, value in self.arguments.items()})
+        force_setattr(self, "arguments", {name: to_matcher(value) for name, value in self.arguments.items()})
 
-    def share(self, asked: Asked, loose: bool = False) -> float:
-        """How much of this call was made: half for the name, half for the arguments, extra arguments counting as wrong."""
-        if asked.name != self.name:
+    def match_score(self, call: ToolCall, loose: bool = False) -> float:
+        """Return how well a call matches, in [0, 1]: half for the name, half for the arguments; extra arguments are wrong."""
+        if call.name != self.name:
             return 0.0
-        needed = {name for name, each in self.arguments.items() if not each.fits(NOTHING, loose)}
-        names = needed | (asked.arguments.keys() & self.arguments.keys() if self.more else asked.arguments.keys())
-        right = sum(
-            name in self.arguments and self.arguments[name].fits(asked.arguments.get(name, NOTHING), loose)
+        required = {name for name, matcher in self.arguments.items() if not matcher.matches(MISSING, loose)}
+        names = required | (call.arguments.keys() & self.arguments.keys() if self.more else call.arguments.keys())
+        correct = sum(
+            name in self.arguments and self.arguments[name].matches(call.arguments.get(name, MISSING), loose)
             for name in names
         )
-        return 0.5 + 0.5 * (right / len(names) if names else 1.0)
+        return 0.5 + 0.5 * (correct / len(names) if names else 1.0)
 
-    def right(self) -> Asked:
-        """A call that is this one."""
-        examples = {name: each.example() for name, each in self.arguments.items()}
-        return Asked(self.name, {name: value for name, value in examples.items() if value is not NOTHING})
+    def reference(self) -> ToolCall:
+        """Return a call that matches."""
+        examples = {name: matcher.example() for name, matcher in self.arguments.items()}
+        return ToolCall(self.name, {name: value for name, value in examples.items() if value is not MISSING})
 
-    def shown(self) -> str:
+    def describe(self) -> str:
+        """Return the call as one line of text: examples of values, or the tags of matchers in angle brackets."""
         values = {
-            name: value.example() if type(value).__name__ in ("Value", "OneOf") else f"<{kind(value)}>"
-            for name, value in self.arguments.items()
+            name: matcher.example() if isinstance(matcher, ExactValue | OneOf) else f"<{matcher.__struct_config__.tag}>"
+            for name, matcher in self.arguments.items()
         }
         return f"{self.name}({json.dumps(values, ensure_ascii=False)})"
 
 
-def kind(value: Matcher) -> str:
-    return str(value.__struct_config__.tag)
-
-
 class Calls(Check, frozen=True, kw_only=True, tag="calls"):
-    """Pass answers that make these calls: `mode` says how exactly.
+    """Pass answers that contain these calls. `mode` sets the order and whether other calls are allowed.
 
-    `exact`: these, in this order, and nothing else. `ordered`: in this order; `unordered`: in any; others only of the tools in `allow`
-    ("*": of all). `superset`: in any order, others besides. `any`: at least one of them, others only as allowed. Calls that are not in
-    order are paired so that the score is greatest. `compare = "loose"`: texts without case, spaces and punctuation.
+    `exact`: these calls in this order and no others. `ordered`: in this order; `unordered`: in any order; both allow other calls
+    of the tools in `allow` ("*": any tool). `superset`: in any order, with any other calls. `any`: at least one of them, others
+    as in `allow`. Calls without a fixed order are paired so that the score is greatest. `compare = "loose"`: ignore case,
+    spaces and punctuation of texts.
     """
 
-    calls: Annotated[tuple[Expected, ...], Meta(min_length=1)]
+    calls: Annotated[tuple[ExpectedCall, ...], Meta(min_length=1)]
     mode: Literal["exact", "ordered", "unordered", "superset", "any"] = "exact"
     allow: tuple[str, ...] = ()
     compare: Literal["exact", "loose"] = "exact"
@@ -72,92 +76,95 @@ class Calls(Check, frozen=True, kw_only=True, tag="calls"):
         if self.allow and self.mode == "exact":
             raise ValueError("mode 'exact' allows no other calls - use 'ordered' or 'unordered', or remove `allow`")
 
-    def judge(self, answer: Answer) -> Verdict:
-        made = answer.calls
-        pairs = self._pairs(made)
-        taken = {j for _, j in pairs}
-        other = [call.name for j, call in enumerate(made) if j not in taken]
-        extra = [name for name in other if not self._may(name)]
-        worths = [self.calls[i].share(made[j], self.compare == "loose") for i, j in pairs]
+    def score(self, answer: Answer) -> CheckResult:
+        pairs = self._pairs(answer.calls)
+        paired = {j for _, j in pairs}
+        unmatched = [call.name for j, call in enumerate(answer.calls) if j not in paired]
+        extra = [name for name in unmatched if not self._allows(name)]
+        scores = [self._match_score(i, answer.calls[j]) for i, j in pairs]
         if self.mode == "any":
-            score = sum(worths) / (len(worths) or 1) / (1 + len(extra))
+            score = sum(scores) / (len(scores) or 1) / (1 + len(extra))
         else:
             unpaired = len(self.calls) - len(pairs)
-            score = sum(worths) / (len(self.calls) + max(0, len(extra) - unpaired))
-        return PASS if score == 1.0 else Verdict(score, *self._why(made, extra))
+            score = sum(scores) / (len(self.calls) + max(0, len(extra) - unpaired))
+        return PASS if score == 1.0 else CheckResult(score, *self._failure(answer.calls, extra))
 
-    def _pairs(self, made: tuple[Asked, ...]) -> list[tuple[int, int]]:
-        loose = self.compare == "loose"
+    def _match_score(self, index: int, call: ToolCall) -> float:
+        return self.calls[index].match_score(call, self.compare == "loose")
 
-        def worth(i: int, j: int) -> float:
-            return self.calls[i].share(made[j], loose)
+    def _pairs(self, calls: tuple[ToolCall, ...]) -> list[tuple[int, int]]:
+        """Return pairs (index of the expected call, index of the actual call)."""
+
+        def pair_score(i: int, j: int) -> float:
+            return self._match_score(i, calls[j])
 
         if self.mode == "exact":
-            return [(i, i) for i in range(min(len(self.calls), len(made)))]
+            return [(i, i) for i in range(min(len(self.calls), len(calls)))]
         if self.mode == "ordered":
-            return in_order(len(self.calls), len(made), worth)
-        if self.mode == "any":  # each call is one of them, or an extra
-            best = [max(range(len(self.calls)), key=lambda i: worth(i, j)) for j in range(len(made))]
-            return [(i, j) for j, i in enumerate(best) if worth(i, j)]
-        return assigned(len(self.calls), len(made), worth)
+            return ordered_alignment(len(self.calls), len(calls), pair_score)
+        if self.mode == "any":  # each call is one of the expected, or an extra call
+            best = [max(range(len(self.calls)), key=lambda i: pair_score(i, j)) for j in range(len(calls))]
+            return [(i, j) for j, i in enumerate(best) if pair_score(i, j)]
+        return optimal_assignment(len(self.calls), len(calls), pair_score)
 
-    def _may(self, name: str) -> bool:
+    def _allows(self, name: str) -> bool:
         return self.mode == "superset" or name in self.allow or "*" in self.allow
 
-    def _why(self, made: tuple[Asked, ...], extra: list[str]) -> tuple[str, str]:
-        wanted, got = [call.name for call in self.calls], [call.name for call in made]
-        expected = (" or " if self.mode == "any" else ", ").join(call.shown() for call in self.calls)
-        if not got:
-            return "no call", f"expected {expected}"
-        missing = Counter(wanted) - Counter(got) if self.mode != "any" else Counter[str]()
-        in_place = self.mode not in ("exact", "ordered") or _within(wanted, got)
-        if missing or not in_place or (self.mode == "any" and not set(wanted) & set(got)):
-            return "wrong tool", f"called {', '.join(got)}, expected {', '.join(wanted)}"
-        if more := Counter(got) - Counter(wanted) if self.mode != "any" else Counter(extra):
-            also = [name for name in more.elements() if not self._may(name)]
-            if also:
-                return "extra call", f"also called {', '.join(also)}"
-        return "wrong arguments", f"expected {expected}"
+    def _failure(self, calls: tuple[ToolCall, ...], extra: list[str]) -> tuple[str, str]:
+        """Return the class of the failure and its reason."""
+        expected, actual = [call.name for call in self.calls], [call.name for call in calls]
+        described = (" or " if self.mode == "any" else ", ").join(call.describe() for call in self.calls)
+        if not actual:
+            return "no call", f"expected {described}"
+        missing = Counter(expected) - Counter(actual) if self.mode != "any" else Counter[str]()
+        in_order = self.mode not in ("exact", "ordered") or _is_subsequence(expected, actual)
+        if missing or not in_order or (self.mode == "any" and not set(expected) & set(actual)):
+            return "wrong tool", f"called {', '.join(actual)}, expected {', '.join(expected)}"
+        surplus = Counter(actual) - Counter(expected) if self.mode != "any" else Counter(extra)
+        if forbidden := [name for name in surplus.elements() if not self._allows(name)]:
+            return "extra call", f"also called {', '.join(forbidden)}"
+        return "wrong arguments", f"expected {described}"
 
-    def right(self) -> Right:
-        wanted = self.calls[:1] if self.mode == "any" else self.calls
-        return Right(calls=tuple(call.right() for call in wanted))
+    def reference(self) -> Reference:
+        expected = self.calls[:1] if self.mode == "any" else self.calls
+        return Reference(calls=tuple(call.reference() for call in expected))
 
 
-def _within(wanted: list[str], got: list[str]) -> bool:
-    """Whether the names wanted occur in this order, others between."""
-    rest = iter(got)
-    return all(name in rest for name in wanted)
+def _is_subsequence(expected: list[str], actual: list[str]) -> bool:
+    remaining = iter(actual)
+    return all(name in remaining for name in expected)
 
 
 class NoCall(Check, frozen=True, kw_only=True, tag="no-call"):
-    """Pass answers that call nothing: the question needs words."""
+    """Pass answers that have text and no tool call."""
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         if answer.calls or answer.malformed:
-            called = ", ".join(call.name for call in answer.calls) or "something unreadable"
-            return Verdict(0.0, "called on irrelevant", f"called {called}")
-        return PASS if answer.content.strip() else Verdict(0.0, "empty", "said nothing")
+            called = ", ".join(call.name for call in answer.calls) or "a tool, with markup that cannot be parsed"
+            return CheckResult(0.0, "called on irrelevant", f"called {called}")
+        return PASS if answer.content.strip() else EMPTY
 
 
 class Recall(Check, frozen=True, kw_only=True, tag="recall"):
-    """The score of an older evaluator, to compare with its numbers: the share of `tools` whose names were called, whatever else was, and
-    the share of `words` that occur somewhere, whatever the case; the mean of both where there are both. It sees neither arguments nor
-    order nor extra calls: for anything else use `calls`."""
+    """Compute the score of an older evaluator, to compare with its numbers.
+
+    The score is the mean of two fractions: of `tools` that were called, and of `words` that occur, ignoring case. Arguments,
+    order and extra calls do not matter: for a strict check use `calls`.
+    """
 
     tools: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
-    def judge(self, answer: Answer) -> Verdict:
-        made, said = {call.name for call in answer.calls}, answer.content.lower()
-        uncalled = sorted(set(self.tools) - made)
-        missing = [word for word in self.words if word.lower() not in said]
-        shares = [1 - len(uncalled) / len(set(self.tools))] if self.tools else []
-        shares += [1 - len(missing) / len(self.words)] if self.words else []
-        score = sum(shares) / len(shares) if shares else 1.0
+    def score(self, answer: Answer) -> CheckResult:
+        called, text = {call.name for call in answer.calls}, answer.content.lower()
+        uncalled = sorted(set(self.tools) - called)
+        missing = [word for word in self.words if word.lower() not in text]
+        fractions = [1 - len(uncalled) / len(set(self.tools))] if self.tools else []
+        fractions += [1 - len(missing) / len(self.words)] if self.words else []
+        score = sum(fractions) / len(fractions) if fractions else 1.0
         if uncalled:
-            return Verdict(score, "wrong tool" if made else "no call", f"did not call {', '.join(uncalled)}")
-        return Verdict(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
+            return CheckResult(score, "wrong tool" if called else "no call", f"did not call {', '.join(uncalled)}")
+        return CheckResult(score, "keyword missing", f"no {', '.join(missing)}") if missing else PASS
 
-    def right(self) -> Right:
-        return Right(words=self.words, calls=tuple(Asked(name, {}) for name in self.tools))
+    def reference(self) -> Reference:
+        return Reference(words=self.words, calls=tuple(ToolCall(name, {}) for name in self.tools))

@@ -1,102 +1,109 @@
-"""Checks: one class, one way to judge an answer. A check gives a score in [0, 1], and passes or does not.
+"""All checks, and the score of an answer by several checks.
 
-To add one: a class with `judge` and `right` in the file of its family (`calls`, `texts`, `code`), its name in `AnyCheck`, a row in the
-table of `tests/unit/evaluation/test_checks.py`.
+To add a check, write a class with `score` and `reference` in the module of its family (`tool_calls`, `text`, `python_code`), and
+add it to `AnyCheck` and to the table of `tests/unit/evaluation/test_checks.py`.
 """
 
 from __future__ import annotations
 
-from punie_build.evaluation.checks.check import Check, Right
-from punie_build.evaluation.checks.python_code import Code
-from punie_build.evaluation.checks.python_hook import Python
-from punie_build.evaluation.checks.response import FAILURES, PASS, Answer, Asked, Verdict
+from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.python_code import PythonCode
+from punie_build.evaluation.checks.python_hook import PythonHook
+from punie_build.evaluation.checks.response import FAILURES, PASS, Answer, CheckResult
 from punie_build.evaluation.checks.text import (
+    EMPTY,
     Contains,
     Equals,
     Finish,
     Json,
     Keywords,
     Latency,
+    MatchesRegex,
     NotContains,
-    Regex,
 )
-from punie_build.evaluation.checks.tool_calls import Calls, Expected, NoCall, Recall
+from punie_build.evaluation.checks.tool_calls import Calls, ExpectedCall, NoCall, Recall
 
 __all__ = [
     "FAILURES",
-    "UNJUDGED",
+    "UNSCORABLE",
     "Answer",
     "AnyCheck",
-    "Asked",
     "Calls",
     "Check",
-    "Code",
+    "CheckResult",
     "Contains",
     "Equals",
-    "Expected",
+    "ExpectedCall",
     "Finish",
     "Json",
     "Keywords",
     "Latency",
+    "MatchesRegex",
     "NoCall",
     "Not",
     "NotContains",
-    "Python",
+    "PythonCode",
+    "PythonHook",
     "Recall",
-    "Regex",
-    "Right",
-    "Verdict",
-    "judge",
-    "quiet",
+    "Reference",
+    "expects_no_call",
+    "score_answer",
 ]
 
-UNJUDGED = ("error", "cannot judge")  # nobody knows whether such an answer is right: it counts neither way
+UNSCORABLE = (
+    "error",
+    "cannot judge",
+)  # failures that say nothing about the model: such answers are left out of all rates
 
 
 class Not(Check, frozen=True, kw_only=True, tag="not"):
-    """Pass answers that say or call something and that `check` does not pass. What cannot be judged stays so, and passes nothing."""
+    """Pass answers that are not empty and that `check` does not pass. An answer that `check` cannot score stays unscorable."""
 
     check: AnyCheck
 
-    def judge(self, answer: Answer) -> Verdict:
+    def score(self, answer: Answer) -> CheckResult:
         if not answer.content.strip() and not answer.calls:
-            return Verdict(0.0, "empty", "said nothing")
-        verdict = self.check.judge(answer)
-        if verdict.failure in UNJUDGED:
-            return verdict
-        return Verdict(0.0, "wrong words", f"passes {type(self.check).__name__.lower()}") if verdict.passed else PASS
+            return EMPTY
+        result = self.check.score(answer)
+        if result.failure in UNSCORABLE:
+            return result
+        return CheckResult(0.0, "wrong words", f"passes {self.check.__struct_config__.tag}") if result.passed else PASS
 
-    def right(self) -> Right | None:
-        return None if isinstance(self.check, Not) else Right()
+    def reference(self) -> Reference | None:
+        return None if isinstance(self.check, Not) else Reference()
 
 
 AnyCheck = (
-    Calls | NoCall | Keywords | Contains | NotContains | Regex | Equals | Json | Code | Finish | Latency | Recall | Python | Not
+    Calls | NoCall | Keywords | Contains | NotContains | MatchesRegex | Equals | Json | PythonCode | Finish | Latency | Recall
+    | PythonHook | Not
 )  # fmt: skip
 
 
-def judge(checks: tuple[AnyCheck, ...], answer: Answer) -> Verdict:
-    """All checks together: the mean score, and the first failure. What never came, broke or was cut off says so itself; where one check
-    cannot judge and no other objects, neither can all."""
+def score_answer(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
+    """Score an answer by all checks: the mean score and the first failure.
+
+    A missing, malformed or truncated answer fails with that class instead. If some check cannot score the answer and no other
+    check fails, the answer cannot be scored.
+    """
     if answer.error is not None:
-        return Verdict(0.0, "error", answer.error)
-    verdicts = [check.judge(answer) for check in checks]
-    told = [verdict for verdict in verdicts if verdict.failure not in UNJUDGED]
-    score = sum(verdict.score for verdict in told) / len(told) if told else 0.0
-    failed = next((verdict for verdict in told if not verdict.passed), None)
+        return CheckResult(0.0, "error", answer.error)
+    results = [check.score(answer) for check in checks]
+    scorable = [result for result in results if result.failure not in UNSCORABLE]
+    score = sum(result.score for result in scorable) / len(scorable) if scorable else 0.0
+    failed = next((result for result in scorable if not result.passed), None)
     if failed is None:
-        return next((verdict for verdict in verdicts if not verdict.passed), Verdict(score))
+        return next((result for result in results if not result.passed), CheckResult(score))
     if answer.malformed:
-        return Verdict(score, "malformed", "a tool call that cannot be read")
+        return CheckResult(score, "malformed", "a tool call that cannot be parsed")
     if answer.finish == "length":
-        return Verdict(score, "truncated", "cut off by max_tokens")
+        return CheckResult(score, "truncated", "truncated by max_tokens")
     if answer.finish == "turns":
-        return Verdict(score, "truncated", f"still calling after {answer.turns} turns")
+        return CheckResult(score, "truncated", f"still calling tools after {answer.turns} turns")
     if not answer.raw.strip():
-        return Verdict(score, "empty", "said nothing")
-    return Verdict(score, failed.failure, failed.reason)
+        return CheckResult(score, EMPTY.failure, EMPTY.reason)
+    return CheckResult(score, failed.failure, failed.reason)
 
 
-def quiet(checks: tuple[AnyCheck, ...]) -> bool:
-    """Whether the checks ask for words and no call."""
+def expects_no_call(checks: tuple[AnyCheck, ...]) -> bool:
+    """Return whether the checks require an answer without tool calls."""
     return any(isinstance(check, NoCall) for check in checks)

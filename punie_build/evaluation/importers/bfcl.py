@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from punie_build.data.example import Message
-from punie_build.evaluation.checks.matchers import Given, Matcher, OneOf, Optional
-from punie_build.evaluation.checks.union import AnyCheck, Calls, Expected, NoCall
+from punie_build.evaluation.checks.matchers import AnyValue, Matcher, OneOf, OptionalValue
+from punie_build.evaluation.checks.union import AnyCheck, Calls, ExpectedCall, NoCall
 from punie_build.evaluation.importers.imported import Imported, Source, lines, suite
 from punie_build.evaluation.suite import Case
 
@@ -51,11 +51,11 @@ def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:
         return NoCall()
     if truth is None and "relevance" in name:  # any call at all
         functions = [str(each.get("name")) for each in row.get("function") or ()]
-        return Calls(calls=tuple(Expected(name=each, more=True) for each in functions), mode="any", allow=("*",))
+        return Calls(calls=tuple(ExpectedCall(name=each, more=True) for each in functions), mode="any", allow=("*",))
     if not isinstance(truth, list) or not truth or not all(isinstance(each, dict) for each in truth):
         return None
     calls = [
-        Expected(name=function, arguments={key: _allowed(values) for key, values in parameters.items()})
+        ExpectedCall(name=function, arguments={key: _allowed(values) for key, values in parameters.items()})
         for each in truth
         for function, parameters in each.items()
     ]
@@ -67,9 +67,9 @@ def _allowed(values: Any) -> Matcher:
     listed = values if isinstance(values, list) else [values]
     said = [spelling for value in listed if value != "" for spelling in _spellings(value)]
     if len(said) > VARIANTS:
-        return Given()
+        return AnyValue()
     if "" in [value for value in listed if isinstance(value, str)]:
-        return Optional(value=OneOf(values=tuple(said)) if said else OneOf(values=("",)))
+        return OptionalValue(value=OneOf(values=tuple(said)) if said else OneOf(values=("",)))
     return OneOf(values=tuple(said))
 
 

@@ -13,7 +13,7 @@ from punie_build.evaluation.checks.union import (
     AnyCheck,
     Calls,
     Contains,
-    Expected,
+    ExpectedCall,
     NoCall,
     Recall,
 )
@@ -47,7 +47,7 @@ def read(source: Source) -> Imported:
 
 def _strict(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:
     if tools:
-        yield Calls(calls=tuple(Expected(name=name, more=True) for name in tools), mode="unordered")
+        yield Calls(calls=tuple(ExpectedCall(name=name, more=True) for name in tools), mode="unordered")
         return  # what is said after a call depends on what the tool gives back
     yield NoCall()
     if words:

@@ -12,13 +12,13 @@ from punie_build.evaluation.checks.union import (
     Calls,
     Contains,
     Equals,
-    Expected,
+    ExpectedCall,
     Finish,
     Json,
     Latency,
+    MatchesRegex,
     Not,
     Recall,
-    Regex,
 )
 from punie_build.evaluation.importers.imported import Imported, Source, suite
 from punie_build.evaluation.suite import Case
@@ -86,13 +86,15 @@ def _words(value: Any) -> tuple[str, ...]:
 def _sequence(value: Any, _: Any) -> AnyCheck:
     steps = value["steps"] if isinstance(value, dict) else value
     mode = value.get("mode", "in_order") if isinstance(value, dict) else "in_order"
-    calls = tuple(Expected(name=str(step.get("name") if isinstance(step, dict) else step), more=True) for step in steps)
+    calls = tuple(
+        ExpectedCall(name=str(step.get("name") if isinstance(step, dict) else step), more=True) for step in steps
+    )
     return Calls(calls=calls) if mode == "exact" else Calls(calls=calls, mode="ordered", allow=("*",))
 
 
 def _arguments(value: Any, _: Any) -> AnyCheck:
     partial = value.get("mode", "partial") == "partial"
-    call = Expected(name=str(value["name"]), arguments=dict(value.get("args") or {}), more=partial)
+    call = ExpectedCall(name=str(value["name"]), arguments=dict(value.get("args") or {}), more=partial)
     return Calls(calls=(call,), mode="superset")
 
 
@@ -104,14 +106,14 @@ KINDS: dict[str, Callable[[Any, Any], AnyCheck]] = {
     "contains-any": lambda value, _: Contains(words=_words(value), case=True, mode="any"),
     "icontains-all": lambda value, _: Contains(words=_words(value)),
     "icontains-any": lambda value, _: Contains(words=_words(value), mode="any"),
-    "starts-with": lambda value, _: Regex(pattern=rf"\A{re.escape(str(value))}"),
-    "regex": lambda value, _: Regex(pattern=str(value)),
+    "starts-with": lambda value, _: MatchesRegex(pattern=rf"\A{re.escape(str(value))}"),
+    "regex": lambda value, _: MatchesRegex(pattern=str(value)),
     "is-json": lambda _, __: Json(value={}),
     "contains-json": lambda _, __: Json(value={}),
     "latency": lambda _, said: Latency(max=float(said["threshold"]) / 1000),
     "finish-reason": lambda value, _: Finish(reason=value),
     "tool-call-f1": lambda value, _: Calls(
-        calls=tuple(Expected(name=name, more=True) for name in _words(value)), mode="unordered"
+        calls=tuple(ExpectedCall(name=name, more=True) for name in _words(value)), mode="unordered"
     ),
     "trajectory:tool-used": lambda value, _: Recall(
         tools=_words(value.get("name") if isinstance(value, dict) else value)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from punie_build.evaluation.checks.matchers import Matcher, OneOf, Value
+from punie_build.evaluation.checks.matchers import ExactValue, Matcher, OneOf
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.spec import toml
 
@@ -56,7 +56,7 @@ def said(value: Any) -> Any:
 
 def _matched(value: Matcher) -> Any:
     """A matcher in its shortest form."""
-    if isinstance(value, Value) and not isinstance(value.value, dict | list | tuple):
+    if isinstance(value, ExactValue) and not isinstance(value.value, dict | list | tuple):
         return value.value
     if isinstance(value, OneOf):
         return [said(each) for each in value.values]

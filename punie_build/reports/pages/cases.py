@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.evaluation.checks.union import Answer, Calls, Not, Python
+from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook
 from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.suite import Case
 from punie_build.reports.html import Part
@@ -88,7 +88,7 @@ def _expected(case: Case) -> list[str]:
     lines: list[str] = []
     for check in case.checks:
         if isinstance(check, Calls):
-            lines += [each.shown() for each in check.calls]
+            lines += [each.describe() for each in check.calls]
         else:
             lines.append(plain(check))
     return lines
@@ -97,7 +97,7 @@ def _expected(case: Case) -> list[str]:
 def _said(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
     """What an arm said to a case: its calls against those that were wanted, its words as they came, what each check says. Of several
     epochs the first that failed."""
-    verdicts = [[check.judge(answer) for check in case.checks if _tells(check)] for answer in answers]
+    verdicts = [[check.score(answer) for check in case.checks if _tells(check)] for answer in answers]
     failed = (k for k, some in enumerate(verdicts) if not all(verdict.passed for verdict in some))
     shown = next(failed, 0)
     answer = answers[shown]
@@ -121,13 +121,13 @@ def _said(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
 
 def wanted(check: Calls) -> tuple[Any, ...]:
     """Calls that would pass."""
-    right = check.right()
+    right = check.reference()
     return right.calls if right else ()
 
 
 def _tells(check: Any) -> bool:
     """Whether a check may be asked again: a hook of the project is not run to draw a page."""
-    return not isinstance(check, Python) and not (isinstance(check, Not) and not _tells(check.check))
+    return not isinstance(check, PythonHook) and not (isinstance(check, Not) and not _tells(check.check))
 
 
 MOST_WORDS = 400

@@ -184,23 +184,23 @@ def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path)
 def test_scores_are_made_by_the_checks_a_suite_names():
     """A check that judges otherwise is another eval; one that the suite does not use changes nothing."""
     from punie_build.engine.fingerprint import _classes
-    from punie_build.evaluation.checks.union import Calls, Expected, NoCall
+    from punie_build.evaluation.checks.union import Calls, ExpectedCall, NoCall
     from punie_build.evaluation.spec import Eval
     from punie_build.evaluation.suite import Case, Suite
 
-    call = Calls(calls=(Expected(name="read_file", arguments={"path": ["a", "b"]}),))
+    call = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": ["a", "b"]}),))
     suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=(call,)),))
     named = set(_classes((Eval(arm="a", suite="s"), suite)))
     assert {
         ("evaluation.checks.tool_calls", "Calls"),
-        ("evaluation.checks.tool_calls", "Expected"),
+        ("evaluation.checks.tool_calls", "ExpectedCall"),
         ("evaluation.checks.matchers", "OneOf"),
     } <= named
     assert ("evaluation.checks.tool_calls", NoCall.__name__) not in named
     code = fingerprint.reached([("evaluation.steps", "eval_"), *named])
     assert {
-        ("evaluation.checks.union", "judge"),
+        ("evaluation.checks.union", "score_answer"),
         ("evaluation.checks.tool_calls", "Calls"),
-        ("evaluation.checks.matchers", "assigned"),
+        ("evaluation.checks.assignment", "optimal_assignment"),
     } <= set(code)
-    assert ("evaluation.checks.python_code", "Code") not in code
+    assert ("evaluation.checks.python_code", "PythonCode") not in code

@@ -6,15 +6,14 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from punie_build.data.example import Example
+from punie_build.data.example import Example, ToolCall
 from punie_build.engine import gates
 from punie_build.errors import IdentityError
 from punie_build.evaluation import comparison, contamination, junit, paired_difference, scoring
 from punie_build.evaluation.checks.union import (
     Answer,
-    Asked,
     Calls,
-    Expected,
+    ExpectedCall,
     Latency,
     NoCall,
 )
@@ -179,11 +178,11 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
                 id="x",
                 category="c",
                 prompt="p",
-                checks=(Calls(calls=(Expected(name="read_file", arguments={"path": "a"}),)),),
+                checks=(Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a"}),)),),
             ),
         ),
     )
-    right, wrong = Asked("read_file", {"path": "a"}), Asked("read_file", {"path": "b"})
+    right, wrong = ToolCall("read_file", {"path": "a"}), ToolCall("read_file", {"path": "b"})
     given = [Answer(case="x", raw="r", calls=(call,), epoch=k) for k, call in enumerate([right, wrong, right, right])]
     lost = Answer(case="x", error="timeout", epoch=4)
     [scored] = scoring.score(suite, {"x": [*given, lost]})
@@ -211,13 +210,13 @@ def test_rates_count_what_is_done_besides_being_wrong():
                 id="m",
                 category="calls",
                 prompt="p",
-                checks=(Calls(calls=(Expected(name="read_file", arguments={"path": "a"}),)),),
+                checks=(Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a"}),)),),
             ),
         ),
     )
     given = {
         "q": Answer(case="q", raw="hm", content="hm"),
-        "r": Answer(case="r", raw="x", calls=(Asked("read_file", {}),)),
+        "r": Answer(case="r", raw="x", calls=(ToolCall("read_file", {}),)),
         "m": Answer(case="m", raw="<tool_call>", malformed=True, finish="length"),
     }
     found = scoring.rates(scoring.score(suite, given))

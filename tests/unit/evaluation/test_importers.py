@@ -8,18 +8,18 @@ import msgspec
 import pytest
 
 from punie_build.cli.main import main
+from punie_build.data.example import ToolCall
 from punie_build.errors import DataError
 from punie_build.evaluation import suite_file
 from punie_build.evaluation.checks.union import (
     Answer,
-    Asked,
     Calls,
     Contains,
     Finish,
     NoCall,
     Not,
     Recall,
-    judge,
+    score_answer,
 )
 from punie_build.evaluation.importers import registry
 from punie_build.evaluation.importers.registry import FORMS, Source
@@ -114,17 +114,17 @@ def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
     path = put(tmp_path, "a.jsonl", OLDER)
     free, strict = FORMS["older"](Source(path=path)).suite, FORMS["older"](Source(path=path, strict=True)).suite
     talk = Answer(case="text-01", raw="x", content="I have no tools for that.")
-    assert judge(free.case[2].checks, talk).passed
-    assert not judge(strict.case[2].checks, talk).passed
+    assert score_answer(free.case[2].checks, talk).passed
+    assert not score_answer(strict.case[2].checks, talk).passed
     both = Answer(
         case="tool-01",
         raw="x",
         content="localhost",
-        calls=(Asked("read_file", {"path": "/etc/hosts"}), Asked("kill", {})),
+        calls=(ToolCall("read_file", {"path": "/etc/hosts"}), ToolCall("kill", {})),
     )
-    assert judge(free.case[0].checks, both).passed
-    assert judge(strict.case[0].checks, both).failure == "extra call"
-    assert judge(strict.case[0].checks, msgspec.structs.replace(both, calls=both.calls[:1])).passed
+    assert score_answer(free.case[0].checks, both).passed
+    assert score_answer(strict.case[0].checks, both).failure == "extra call"
+    assert score_answer(strict.case[0].checks, msgspec.structs.replace(both, calls=both.calls[:1])).passed
     assert strict.case[1].checks == (NoCall(), Contains(words=("O(log n)", "binary search")))
 
 
@@ -139,7 +139,7 @@ def test_the_berkeley_form_keeps_its_meaning(tmp_path):
     assert tool["function"]["parameters"]["properties"]["base"]["type"] == "number"
 
     def passes(**arguments: object) -> bool:
-        return judge(simple.checks, Answer(case="s", raw="x", calls=(Asked("area", arguments),))).passed
+        return score_answer(simple.checks, Answer(case="s", raw="x", calls=(ToolCall("area", arguments),))).passed
 
     assert passes(base=10, height=5)
     assert passes(base=10.0, height=5, unit="Square-Units", opts={"deep": 2})
@@ -149,7 +149,9 @@ def test_the_berkeley_form_keeps_its_meaning(tmp_path):
     assert not passes(base=10, height=5, opts={"soft": "x"})
     assert not passes(base=10, height=5, color="red")
     assert made.suite.case[1].checks == (NoCall(),)
-    assert judge(made.suite.case[2].checks, Answer(case="r", raw="x", calls=(Asked("area", {"any": 1}),))).passed
+    assert score_answer(
+        made.suite.case[2].checks, Answer(case="r", raw="x", calls=(ToolCall("area", {"any": 1}),))
+    ).passed
     assert again(made.suite, tmp_path) == made.suite
 
 
@@ -163,8 +165,8 @@ def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
     assert made.suite.case[0].checks[2] == Not(check=Contains(words=("sorry",)))
     call = made.suite.case[2].checks[1]
     assert isinstance(call, Calls)
-    assert call.judge(
-        Answer(case="x", raw="x", calls=(Asked("read_file", {"path": "a.py", "line": 3}), Asked("z", {})))
+    assert call.score(
+        Answer(case="x", raw="x", calls=(ToolCall("read_file", {"path": "a.py", "line": 3}), ToolCall("z", {})))
     ).passed
     assert made.suite.case[2].checks[2] == Finish(reason="tool_calls")
     assert made.notes == ("test 1: llm-rubric is left out",)

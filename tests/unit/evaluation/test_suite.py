@@ -14,19 +14,19 @@ from punie_build.evaluation import suite as suites
 from punie_build.evaluation.checks.union import (
     Calls,
     Contains,
-    Expected,
+    ExpectedCall,
     Keywords,
     Latency,
+    MatchesRegex,
     NoCall,
     Not,
-    Python,
-    Regex,
+    PythonHook,
 )
 from punie_build.evaluation.scoring import score
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Case, Oracle, Suite, oracle
 
-READ = Calls(calls=(Expected(name="read_file", arguments={"path": "a.py"}),))
+READ = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a.py"}),))
 
 
 def case(name: str, *checks: object, **more: object) -> Case:
@@ -45,9 +45,9 @@ def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, lis
 def test_every_mistake_of_a_suite_is_told_at_once():
     wrong = of(
         case("a"),
-        case("a", Calls(calls=(Expected(name="fly"),))),
-        case("b", Calls(calls=(Expected(name="read_file", arguments={"path": "a", "mode": "r"}),))),
-        case("d", Calls(calls=(Expected(name="write_file", arguments={"path": "a"}),))),
+        case("a", Calls(calls=(ExpectedCall(name="fly"),))),
+        case("b", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a", "mode": "r"}),))),
+        case("d", Calls(calls=(ExpectedCall(name="write_file", arguments={"path": "a"}),))),
         case("e", READ, NoCall()),
         case("f", prompt=" "),
         case("g", prompt=None, messages=({"role": "assistant", "content": "hi"},)),
@@ -140,7 +140,7 @@ def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
     assert suite is not None
     [inner] = suite.case[0].checks
     assert isinstance(inner, Not)
-    assert isinstance(inner.check, Python)
+    assert isinstance(inner.check, PythonHook)
     assert "never while reading" in inner.check.source
     for check, said in [
         ('{ type = "python", function = "judges:rude" }', "no function 'rude'"),
@@ -153,24 +153,26 @@ def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
 
 
 def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
-    good = [case(f"g{k}", Calls(calls=(Expected(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)]
+    good = [
+        case(f"g{k}", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)
+    ]
     assert suite_validation.tested(of(*good)).sound
-    assert suite_validation.tested(of(*good, case("x", Not(check=Regex(pattern="z"))))).sound is not None
+    assert suite_validation.tested(of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound is not None
     for bad, said in [
         (case("x", Latency(max=3)), "an empty answer passes"),
         (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own right answer fails"),
         (case("x", Calls(calls=READ.calls, mode="superset"), oracle=Oracle(content="no")), "own right answer fails"),
-        (case("x", Regex(pattern="."), oracle=Oracle(content="well")), "only talks"),
+        (case("x", MatchesRegex(pattern="."), oracle=Oracle(content="well")), "only talks"),
     ]:
         cases = [bad] if said == "only talks" else [*good, bad]
         assert any(said in problem for problem in suite_validation.tested(of(*cases)).problems), said
     talk = [case(f"t{k}", NoCall()) for k in range(8)]
     assert any("only talks" in problem for problem in suite_validation.tested(of(*good, *talk)).problems)
-    anything = case("x", Calls(calls=(Expected(name="read_file", arguments={"path": {"match": "any"}}),)))
+    anything = case("x", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": {"match": "any"}}),)))
     assert any("right answers to other cases" in line for line in suite_validation.tested(of(*good, anything)).problems)
     assert any(
         "give it an `oracle`" in line
-        for line in suite_validation.tested(of(*good, case("x", Regex(pattern="y")))).warnings
+        for line in suite_validation.tested(of(*good, case("x", MatchesRegex(pattern="y")))).warnings
     )
 
 
