@@ -22,7 +22,7 @@ from punie_build.evaluation.checks.union import Keywords
 from punie_build.evaluation.response_cache import Answered
 from punie_build.evaluation.runner import Job
 from punie_build.evaluation.server import Served, Warm
-from punie_build.evaluation.spec import Asking, Eval
+from punie_build.evaluation.spec import Eval, GenerationSpec
 from punie_build.evaluation.suite import Case, Suite
 from punie_build.runtime import blas
 from punie_build.storage import paths
@@ -85,7 +85,7 @@ class Bench:
         (scratch / "prompts.json").write_text(json.dumps(self.asked))
 
     def job(self, root: Path, concurrency: int, batch: bool = False) -> Job:
-        spec = Asking(
+        spec = GenerationSpec(
             arm="nano", suite="s", max_tokens=TOKENS, concurrency=concurrency, engine="batch" if batch else "server"
         )
         return Job(

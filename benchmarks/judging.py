@@ -19,7 +19,7 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import score
 from punie_build.evaluation.spec import SuiteFile
-from punie_build.evaluation.suite import Suite, oracle
+from punie_build.evaluation.suite import Suite, reference_answer
 
 
 def timed(name: str, what: Callable[[], object]) -> None:
@@ -33,12 +33,12 @@ def timed(name: str, what: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    suite, problems = suite_file.read(SuiteFile(embedded="tool-calling"), Path(), "")
+    suite, problems = suite_file.read_suite(SuiteFile(embedded="tool-calling"), Path(), "")
     assert suite is not None, problems
     cases = [msgspec.structs.replace(each, id=f"{each.id}-{k}") for k in range(6) for each in suite.case][:1000]
     many = msgspec.structs.replace(suite, case=tuple(cases))
     r = Random(0)
-    right = {each.id: oracle(each) or Answer(case=each.id) for each in cases}
+    right = {each.id: reference_answer(each) or Answer(case=each.id) for each in cases}
     given = {each.id: right[r.choice(cases).id] if r.random() < 0.5 else right[each.id] for each in cases}
     lines = b"".join(
         msgspec.json.encode(msgspec.structs.replace(answer, case=name)) + b"\n" for name, answer in given.items()
@@ -57,7 +57,7 @@ def main() -> None:
         "two arms of 1,000 cases compared",
         lambda: (statistics.detectable.cache_clear(), comparison.compared("c", arms)),
     )
-    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: suite_validation.tested(suite))
+    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: suite_validation.validate_suite(suite))
     rows = [
         ("x", msgspec.json.decode(msgspec.json.encode(generator.sample(0, k)), type=Example)) for k in range(20_000)
     ]
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def read(_: Suite) -> object:
-    return suite_file.read(SuiteFile(embedded="tool-calling"), Path(), "")
+    return suite_file.read_suite(SuiteFile(embedded="tool-calling"), Path(), "")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ import msgspec
 
 from punie_build.artifacts.task import Task, start, task
 from punie_build.evaluation.conversation import timed
-from punie_build.evaluation.requirements import Require
+from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
-    HOW,
-    PATIENCE,
-    Asking,
+    EXECUTION_FIELDS,
+    GENERATION_FIELDS,
     Comparison,
     Eval,
-    asking,
+    GenerationSpec,
+    generation_spec,
 )
 from punie_build.recipes.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
 from punie_build.storage import paths
@@ -49,7 +49,7 @@ def comparison_needs(recipe: Recipe, described: Described) -> list[Described]:
 
 def answers_of(described: Described) -> Described:
     """The answers an eval judges; evals that ask the same share them."""
-    spec = asking(described.spec)
+    spec = generation_spec(described.spec)
     return Described("answers", spec.name, spec, described.file)
 
 
@@ -59,17 +59,20 @@ def _evals(recipe: Recipe, comparison: Described) -> list[Described]:
 
 def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
     """The eval of one arm of a comparison: one the recipe names, if it asks the same, else `arm@suite`."""
-    asked: Asking = comparison.spec.asks(arm)
-    wanted = Eval(arm=arm, **{name: getattr(asked, name) for name in HOW})
-    patience = {name: getattr(asked, name) for name in PATIENCE}
+    asked: GenerationSpec = comparison.spec.asks(arm)
+    wanted = Eval(arm=arm, **{name: getattr(asked, name) for name in GENERATION_FIELDS})
+    patience = {name: getattr(asked, name) for name in EXECUTION_FIELDS}
     for described in recipe.of("eval"):
-        if msgspec.structs.replace(described.spec, description="", gates=(), require=Require(), **patience) == wanted:
+        if (
+            msgspec.structs.replace(described.spec, description="", gates=(), require=Requirements(), **patience)
+            == wanted
+        ):
             return described
     return Described("eval", asked.name, wanted, comparison.file)
 
 
 def answers(recipe: Recipe, described: Described) -> Task:
-    spec: Asking = described.spec
+    spec: GenerationSpec = described.spec
     arm = recipe.find(ARMS, spec.arm)
     trained = arm.kind in ADAPTERS
     return task(

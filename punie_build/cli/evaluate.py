@@ -23,7 +23,7 @@ from punie_build.evaluation import server as serving
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.server import Served, Warm
-from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, asking
+from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, generation_spec
 from punie_build.evaluation.suite import Suite
 from punie_build.models import locate
 from punie_build.models.spec import Base
@@ -91,7 +91,7 @@ def eval_(root: Path, options: Options) -> int:
         sampling=Sampling(temperature=options.temperature),
         concurrency=options.concurrency,
     )
-    asked, out, warm = asking(spec), root / options.output, Warm()
+    asked, out, warm = generation_spec(spec), root / options.output, Warm()
     out.mkdir(parents=True, exist_ok=True)
     job = runner.Job(
         root=root,
@@ -187,7 +187,7 @@ def _over(base: Arm, name: str, place: Path) -> Arm:
 def _suite(root: Path, wanted: str | None) -> tuple[str, Suite]:
     """A suite of the recipes, one that is built in, or a file. Raises UseError."""
     recipe = load(root) if any((root / "recipes").glob("*.toml")) else None
-    there = [name for name in USUAL if suite_file.embedded(name).exists()]
+    there = [name for name in USUAL if suite_file.builtin_path(name).exists()]
     name = wanted or there[0]
     if recipe and ("suite", name) in recipe.artifacts:
         spec = recipe.artifacts["suite", name].spec
@@ -197,7 +197,7 @@ def _suite(root: Path, wanted: str | None) -> tuple[str, Suite]:
         spec = SuiteFile(embedded=name)  # type: ignore[arg-type]
     else:
         raise UseError(f"--suite {name}: no suite is called so, and no file{did_you_mean(name, there)}")
-    suite, problems = suite_file.read(spec, root, "--suite")
+    suite, problems = suite_file.read_suite(spec, root, "--suite")
     if suite is None or problems:
         raise UseError("\n".join(problems))
     return name, suite

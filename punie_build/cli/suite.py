@@ -24,7 +24,7 @@ from punie_build.recipes.loader import escapes, load
 def check(root: Path, options: Options) -> int:
     """Whether a suite can tell right answers from wrong ones, what it can see, and what it cannot."""
     suite = _suite(root, options.name)
-    found = suite_validation.tested(suite)
+    found = suite_validation.validate_suite(suite)
     print(f"{'category':<28}{'cases':>6}{'select':>8}{'confirm':>9}   finds gains from")
     for name, each in found.categories.items():
         print(f"{name:<28}{each.cases:>6}{each.select:>8}{each.confirm:>9}   {each.detectable:.0%}")
@@ -43,7 +43,7 @@ SAYS = {"empty": "says nothing", "prose": "only talks", "caller": "always calls"
 
 def _suite(root: Path, name: str) -> Suite:
     """Raises UseError if there is none, RecipeError if it has mistakes."""
-    if name in suite_file.known():
+    if name in suite_file.builtin_names():
         spec = msgspec.convert({"embedded": name}, SuiteFile)
     elif Path(root, name).is_file():
         if problem := escapes(name):
@@ -54,7 +54,7 @@ def _suite(root: Path, name: str) -> Suite:
         if ("suite", name) not in recipe.artifacts:
             raise UseError(f"{name}: no suite of a recipe, none that is built in, and no file")
         return recipe.suites[name]
-    suite, problems = suite_file.read(spec, root, name)
+    suite, problems = suite_file.read_suite(spec, root, name)
     if suite is None or problems:
         raise RecipeError(problems)
     return suite

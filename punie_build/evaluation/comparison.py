@@ -26,7 +26,7 @@ from punie_build.evaluation.paired_difference import (
 )
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import Rates, Scored, rates
-from punie_build.evaluation.suite_validation import FEW
+from punie_build.evaluation.suite_validation import MIN_CATEGORY_CASES
 from punie_build.runtime.console import message
 
 LOST = 0.02  # the share of answers that may be missing before nothing follows from the rest
@@ -241,7 +241,7 @@ def _of_delta(name: str, each: Delta) -> dict[str, float]:
 
 def few(categories: Mapping[str, Sequence[Share]]) -> list[str]:
     """The categories with too few cases for a gate to mean much."""
-    return [name for name, shares in categories.items() if shares[0].n < FEW]
+    return [name for name, shares in categories.items() if shares[0].n < MIN_CATEGORY_CASES]
 
 
 def tests(result: Compared, arms: Sequence[Scores]) -> dict[str, list[Result]]:

@@ -17,8 +17,8 @@ from msgspec import Struct, structs
 from punie_build.data.example import ToolCall
 from punie_build.evaluation import request as questions
 from punie_build.evaluation.checks.union import Answer, Latency
-from punie_build.evaluation.spec import Asking
-from punie_build.evaluation.suite import TURNS, Case, Suite
+from punie_build.evaluation.spec import GenerationSpec
+from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
 from punie_build.schema.spec import structs as parts
 
 _CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
@@ -109,7 +109,7 @@ def timed(suite: Suite) -> bool:
 class Talk:
     """One case in one epoch. `request` is what to send now, None when it is over; `hear` takes what came back."""
 
-    def __init__(self, spec: Asking, suite: Suite, case: Case, epoch: int, decode: Decode) -> None:
+    def __init__(self, spec: GenerationSpec, suite: Suite, case: Case, epoch: int, decode: Decode) -> None:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
         self.spec, self.case, self.epoch, self.decode = spec, case, epoch, decode
@@ -132,7 +132,7 @@ class Talk:
         self.turns.append(turn)
         self.seconds += [said.seconds] if said.seconds and timed(self.suite) else []
         results = None if turn.malformed else self.results(turn)
-        if results and len(self.turns) < TURNS:
+        if results and len(self.turns) < MAX_TURNS:
             self.go_on(said, results)
         else:
             self.answer = self.together("turns" if results else turn.finish)

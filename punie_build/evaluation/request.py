@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from punie_build.evaluation.spec import Asking, Sampling
+from punie_build.evaluation.spec import GenerationSpec, Sampling
 from punie_build.schema.spec import digest
 
 MODEL_NAME = "default_model"  # the server answers any other name without the adapter
@@ -50,7 +50,9 @@ def build(
     return request
 
 
-def for_turn(spec: Asking, case: str, epoch: int, messages: Sequence[Any], tools: Sequence[Any]) -> dict[str, Any]:
+def for_turn(
+    spec: GenerationSpec, case: str, epoch: int, messages: Sequence[Any], tools: Sequence[Any]
+) -> dict[str, Any]:
     """Return the request of one turn of a case; `case` is its id."""
     return build(
         messages,

@@ -15,20 +15,20 @@ from msgspec import Meta, field
 from punie_build.engine.gates import Gate
 from punie_build.schema.spec import Spec
 
-Share = Annotated[float, Meta(ge=0, le=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Require(Spec, frozen=True, kw_only=True):
+class Requirements(Spec, frozen=True, kw_only=True):
     """`min_strict`: the share of cases that pass, by category, "*" for all; categories of fewer than 20 cases say little.
     `max_irrelevant_calls`, `min_parse_rate`, `max_errors`: shares of answers. `no_regression`: the whole interval must be above minus this
     margin, and no category surely below it. `parity`: the interval must lie within this margin of 0."""
 
-    min_strict: dict[str, Share] = field(default_factory=dict)
-    max_irrelevant_calls: Share | None = None
-    min_parse_rate: Share | None = None
-    max_errors: Share | None = None
-    no_regression: Share | None = None
-    parity: Share | None = None
+    min_strict: dict[str, Fraction] = field(default_factory=dict)
+    max_irrelevant_calls: Fraction | None = None
+    min_parse_rate: Fraction | None = None
+    max_errors: Fraction | None = None
+    no_regression: Fraction | None = None
+    parity: Fraction | None = None
 
     @property
     def compares(self) -> bool:

@@ -23,7 +23,7 @@ from punie_build.evaluation.conversation import Lost, Proof, Talk
 from punie_build.evaluation.in_process import Witnessing
 from punie_build.evaluation.response_cache import Answered
 from punie_build.evaluation.server import Served, Server, Warm
-from punie_build.evaluation.spec import Asking
+from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import Suite
 from punie_build.runtime import blas
 from punie_build.runtime.child import Child
@@ -43,7 +43,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     root: Path
     served: Served
-    spec: Asking
+    spec: GenerationSpec
     suite: Suite
     weights: str
     logs: Path

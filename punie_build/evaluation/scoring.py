@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from punie_build.evaluation import statistics
 from punie_build.evaluation.checks.union import UNSCORABLE, Answer, CheckResult, expects_no_call, score_answer
-from punie_build.evaluation.suite import Case, Side, Suite
+from punie_build.evaluation.suite import Case, Suite, SuiteSplit
 
 
 class Scored(Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class Scored(Struct, frozen=True, kw_only=True):
     errors: int = 0
     failure: str = ""
     reason: str = ""
-    split: Side = "confirm"
+    split: SuiteSplit = "confirm"
     group: str = ""
     weight: float = 1.0
     quiet: bool = False
@@ -114,7 +114,7 @@ def score(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple
     )
 
 
-def scored(case: Case, side: Side, answers: list[Answer]) -> Scored:
+def scored(case: Case, side: SuiteSplit, answers: list[Answer]) -> Scored:
     """The answers to one case."""
     verdicts = [score_answer(case.checks, answer) for answer in answers]
     counted = [each for each in zip(answers, verdicts, strict=True) if each[1].failure not in UNSCORABLE]

@@ -12,11 +12,11 @@ from msgspec import Meta, field, structs
 
 from punie_build.engine.gates import Gate
 from punie_build.evaluation.paired_difference import MARGIN
-from punie_build.evaluation.requirements import Require
+from punie_build.evaluation.requirements import Requirements
 from punie_build.schema.spec import Spec, digest
 
-Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+PositiveInt = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 Engine = Literal["server", "batch"]
 
 
@@ -41,9 +41,9 @@ class Sampling(Spec, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=5)] = 0.0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     top_k: Annotated[int, Meta(ge=0)] = 0
-    min_p: Share = 0.0
+    min_p: Fraction = 0.0
     repetition_penalty: Annotated[float, Meta(gt=0, le=10)] = 1.0
-    repetition_context_size: Positive = 20
+    repetition_context_size: PositiveInt = 20
     stop: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
 
     @property
@@ -67,21 +67,21 @@ class Serving(Spec, frozen=True, kw_only=True):
 
     chat_template_args: dict[str, Any] = field(default_factory=dict)
     draft: str | None = None
-    draft_tokens: Positive = 3
+    draft_tokens: PositiveInt = 3
     kv_bits: Literal[2, 3, 4, 6, 8] | None = None
     kv_group_size: Literal[32, 64, 128] = 64
     quantized_kv_start: Annotated[int, Meta(ge=0)] = 5000
     max_kv_size: Annotated[int, Meta(ge=16)] | None = None
-    prompt_cache_size: Positive = 10
-    prompt_cache_bytes: Positive | None = None
+    prompt_cache_size: PositiveInt = 10
+    prompt_cache_bytes: PositiveInt | None = None
 
 
-class Asking(Spec, frozen=True, kw_only=True):
+class GenerationSpec(Spec, frozen=True, kw_only=True):
     """What an arm is asked, and how. Evals that differ only in checks, gates or patience share the answers."""
 
     arm: str
     suite: str
-    max_tokens: Positive = 256
+    max_tokens: PositiveInt = 256
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
     engine: Engine = "server"
     sampling: Sampling = Sampling()
@@ -106,13 +106,13 @@ class Asking(Spec, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """`arm@suite`, and what is not as usual: `v1@tool-calling@max_tokens-64,temperature-0.7`."""
-        return named(self)
+        return generation_name(self)
 
 
-class Eval(Asking, frozen=True, kw_only=True):
+class Eval(GenerationSpec, frozen=True, kw_only=True):
     """The answers of one arm (a base, an adapter or a model) to a suite, and their scores."""
 
-    require: Require = Require()
+    require: Requirements = Requirements()
     gates: tuple[Gate, ...] = ()
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ class Comparison(Spec, frozen=True, kw_only=True):
 
     arms: Annotated[tuple[str, ...], Meta(min_length=2)]
     suite: str
-    max_tokens: Positive = 256
+    max_tokens: PositiveInt = 256
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
     engine: Engine = "server"
     sampling: Sampling = Sampling()
@@ -145,7 +145,7 @@ class Comparison(Spec, frozen=True, kw_only=True):
     timeout: Annotated[float, Meta(gt=0)] = 300.0
     margin: Annotated[float, Meta(gt=0, lt=1)] = MARGIN
     parity: bool = False
-    require: Require = Require()
+    require: Requirements = Requirements()
     gates: tuple[Gate, ...] = ()
     description: str = ""
 
@@ -160,24 +160,24 @@ class Comparison(Spec, frozen=True, kw_only=True):
         more = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if found or self.gates else ()
         return (*found, *more)
 
-    def asks(self, arm: str) -> Asking:
+    def asks(self, arm: str) -> GenerationSpec:
         """What it asks of one of its arms."""
-        return Asking(arm=arm, **{name: getattr(self, name) for name in HOW})
+        return GenerationSpec(arm=arm, **{name: getattr(self, name) for name in GENERATION_FIELDS})
 
 
-HOW = tuple(name for name in Asking.__struct_fields__ if name not in ("arm", "description"))
-PATIENCE = ("concurrency", "timeout")  # how long and how many at once: no answer depends on it
+GENERATION_FIELDS = tuple(name for name in GenerationSpec.__struct_fields__ if name not in ("arm", "description"))
+EXECUTION_FIELDS = ("concurrency", "timeout")  # how long and how many at once: no answer depends on it
 
 
-def asking(spec: Eval) -> Asking:
+def generation_spec(spec: Eval) -> GenerationSpec:
     """What an eval asks, without what has no effect."""
-    how = {name: getattr(spec, name) for name in HOW} | {"sampling": spec.sampling.effective()}
-    return Asking(arm=spec.arm, **how)
+    how = {name: getattr(spec, name) for name in GENERATION_FIELDS} | {"sampling": spec.sampling.effective()}
+    return GenerationSpec(arm=spec.arm, **how)
 
 
-def named(spec: Asking, longest: int = 80) -> str:
+def generation_name(spec: GenerationSpec, longest: int = 80) -> str:
     """The name of what is asked: equal names ask the same. What would be too long for a file is a digest."""
-    usual = msgspec.to_builtins(Asking(arm=spec.arm, suite=spec.suite))
+    usual = msgspec.to_builtins(GenerationSpec(arm=spec.arm, suite=spec.suite))
     said = {name: value for name, value in msgspec.to_builtins(spec).items() if name in usual}
     odd = dict(_odd(said, usual))
     parts = ",".join(f"{name}-{value}" for name, value in odd.items())
@@ -190,7 +190,7 @@ def named(spec: Asking, longest: int = 80) -> str:
 def _odd(said: dict[str, Any], usual: dict[str, Any]) -> Any:
     """The values that are not as usual, those of inner tables by their own names, which no two tables share."""
     for name, value in said.items():
-        if name in ("description", *PATIENCE) or value == usual.get(name):
+        if name in ("description", *EXECUTION_FIELDS) or value == usual.get(name):
             continue
         if isinstance(value, dict) and usual.get(name):
             yield from _odd(value, usual[name])

@@ -60,7 +60,7 @@ def eval_(suites: Suites, work: Work) -> Made:
     scores = evaluating.evaluate(spec, suite, said, work.out, data[0] if data else None)
     for line in scores.parity.objections() if scores.parity else ():
         work.say(line)
-    found = scoring.metrics(suite, scores.cases, suite_validation.tested(suite).sound)
+    found = scoring.metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
     return Made(_passed(scores), found | {"parse_failures": scores.parse_failures, "errors": scores.errors})
 
 
@@ -79,7 +79,7 @@ def comparison(suites: Suites, work: Work) -> Made:
         margin=spec.margin,
         parity=spec.parity,
         leaks=contamination.leaks(suite, _learnt(work.root, task.config["learnt"])),
-        sound=suite_validation.tested(suite).sound,
+        sound=suite_validation.validate_suite(suite).sound,
     )
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (work.out / "junit.xml").write_text(junit.xml(task.name, comparing.tests(result, arms)) + "\n", encoding="utf-8")

@@ -25,12 +25,12 @@ from punie_build.evaluation.checks.union import (
 )
 from punie_build.schema.spec import Spec
 
-Side = Literal["select", "confirm"]
-CONFIRM = 0.6  # the share of groups that are drawn for confirm: a choice is cheap, a claim is not
-TURNS = 6  # how often an arm may call on before its conversation is over
+SuiteSplit = Literal["select", "confirm"]
+CONFIRM_FRACTION = 0.6  # the share of groups that are drawn for confirm: a choice is cheap, a claim is not
+MAX_TURNS = 6  # how often an arm may call on before its conversation is over
 
 
-class Oracle(Spec, frozen=True, kw_only=True):
+class ReferenceAnswer(Spec, frozen=True, kw_only=True):
     """A right answer, for a case whose checks do not say one themselves: what the self-test of the suite gives."""
 
     content: str = ""
@@ -56,21 +56,21 @@ class Case(Spec, frozen=True, kw_only=True):
     tools: Literal["editor"] | tuple[dict[str, Any], ...] | None = None
     results: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     group: str | None = None
-    split: Side | None = None
+    split: SuiteSplit | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     weight: Annotated[float, Meta(gt=0)] = 1.0
     tags: tuple[str, ...] = ()
-    oracle: Oracle | None = None
+    oracle: ReferenceAnswer | None = None
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("a case has either `prompt` or `messages` - give one of them")
 
     @property
-    def drawn(self) -> Side:
+    def drawn(self) -> SuiteSplit:
         """The side by the hash of the group, or of the id: the same whatever else the suite has."""
         number = int(hashlib.sha256((self.group or self.id).encode()).hexdigest()[:8], 16)
-        return "confirm" if number < CONFIRM * 2**32 else "select"
+        return "confirm" if number < CONFIRM_FRACTION * 2**32 else "select"
 
     @property
     def asks(self) -> str:
@@ -96,10 +96,10 @@ class Suite(Spec, frozen=True, kw_only=True):
     case: Annotated[tuple[Case, ...], Meta(min_length=1)]
     system: str = SYSTEM
     tools: Literal["editor"] | tuple[dict[str, Any], ...] = ()
-    split: Side | None = None
+    split: SuiteSplit | None = None
     description: str = ""
 
-    def side(self, case: Case) -> Side:
+    def side(self, case: Case) -> SuiteSplit:
         """`select` to choose by, `confirm` to report: what the case says, or the suite; else it is drawn."""
         return case.split or self.split or case.drawn
 
@@ -140,7 +140,7 @@ def problems(suite: Suite) -> list[str]:
     conversations that wait for nobody."""
     found = []
     seen: set[str] = set()
-    sides: dict[str, Side] = {}
+    sides: dict[str, SuiteSplit] = {}
     for case in suite.case:
         where = f"case '{case.id}'"
         if case.id in seen:
@@ -161,7 +161,7 @@ def _wrong(suite: Suite, case: Case) -> Iterator[str]:
     for name in case.results:
         if name not in tools:
             yield f"has a result of the tool '{name}', which the suite does not declare"
-    expects = [call for check in named(case.checks) if isinstance(check, Calls) for call in check.calls]
+    expects = [call for check in positive_checks(case.checks) if isinstance(check, Calls) for call in check.calls]
     if expects and expects_no_call(case.checks):
         yield "expects calls and no call - keep one of them"
     for call in [*expects, *(case.oracle.calls if case.oracle else ())]:
@@ -177,12 +177,12 @@ def _wrong(suite: Suite, case: Case) -> Iterator[str]:
             yield f"expects {call.name} without {', '.join(lacks)}, which the tool needs"
 
 
-def named(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
+def positive_checks(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
     """The checks that say what should be: those inside a `not` say what should not."""
     return (check for check in checks if not isinstance(check, Not))
 
 
-def oracle(case: Case) -> Answer | None:
+def reference_answer(case: Case) -> Answer | None:
     """A right answer: the case's own, or what its checks ask for. None where neither says one."""
     rights = [check.reference() for check in case.checks]
     if case.oracle is not None:

@@ -21,18 +21,18 @@ from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.validation import mistakes
 
-HERE = Path(__file__).parent / "suites_builtin"
+BUILTIN_FOLDER = Path(__file__).parent / "suites_builtin"
 
 
-def embedded(name: str) -> Path:
+def builtin_path(name: str) -> Path:
     """The file of a suite that is built in."""
-    return HERE / f"{name}.toml"
+    return BUILTIN_FOLDER / f"{name}.toml"
 
 
-def read(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:
+def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:
     """A suite of a project, or what is wrong with its file, a line each. `where` names who asks for it."""
     label = str(spec.file or spec.embedded)
-    path = embedded(spec.embedded) if spec.embedded else root / str(spec.file)
+    path = builtin_path(spec.embedded) if spec.embedded else root / str(spec.file)
     try:
         table = _table(path)
     except FileNotFoundError:
@@ -116,6 +116,6 @@ def _source(check: PythonHook, root: Path) -> str:
     return text
 
 
-def known() -> Iterator[str]:
+def builtin_names() -> Iterator[str]:
     """The names of the suites that are built in."""
-    return (path.stem for path in sorted(HERE.glob("*.toml")))
+    return (path.stem for path in sorted(BUILTIN_FOLDER.glob("*.toml")))

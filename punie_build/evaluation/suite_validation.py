@@ -21,15 +21,15 @@ from punie_build.evaluation.checks.union import (
     expects_no_call,
     score_answer,
 )
-from punie_build.evaluation.suite import Case, Suite, oracle
+from punie_build.evaluation.suite import Case, Suite, reference_answer
 
-FLOOR = 0.2  # what an arm that understands nothing may pass of a suite that gates
-FEW = 20  # cases of a category below which its share says little
+MAX_BASELINE_PASS_RATE = 0.2  # what an arm that understands nothing may pass of a suite that gates
+MIN_CATEGORY_CASES = 20  # cases of a category below which its share says little
 PROSE = "I am sorry, I am a language model and cannot help with that. Please consult the documentation of your project."
-OTHERS = 12  # how many other cases' answers each case is tried with
+SWAPS_PER_CASE = 12  # how many other cases' answers each case is tried with
 
 
-class Category(Struct, frozen=True, kw_only=True):
+class CategorySizes(Struct, frozen=True, kw_only=True):
     """How many cases there are, on each side, and the smallest gain that those on confirm would show."""
 
     cases: int
@@ -38,12 +38,12 @@ class Category(Struct, frozen=True, kw_only=True):
     detectable: float
 
 
-class Tested(Struct, frozen=True, kw_only=True):
+class SuiteValidation(Struct, frozen=True, kw_only=True):
     """`controls` are the shares that arms pass which understand nothing. With `problems` the suite may gate nothing; `warnings` say
     what it cannot see."""
 
     controls: dict[str, float]
-    categories: dict[str, Category]
+    categories: dict[str, CategorySizes]
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -52,42 +52,46 @@ class Tested(Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
-def empty(case: Case, _suite: Suite) -> Answer:
+def empty_answer(case: Case, _suite: Suite) -> Answer:
     return Answer(case=case.id, seconds=0.0)
 
 
-def prose(case: Case, _suite: Suite) -> Answer:
+def prose_answer(case: Case, _suite: Suite) -> Answer:
     return Answer(case=case.id, raw=PROSE, content=PROSE, seconds=0.0)
 
 
-def caller(case: Case, suite: Suite) -> Answer:
+def call_answer(case: Case, suite: Suite) -> Answer:
     names = [str(tool.get("function", tool).get("name")) for tool in suite.declarations(case)]
     return Answer(case=case.id, raw="call", calls=tuple(ToolCall(name, {}) for name in names[:1]), seconds=0.0)
 
 
-CONTROLS: dict[str, Callable[[Case, Suite], Answer]] = {"empty": empty, "prose": prose, "caller": caller}
+BASELINES: dict[str, Callable[[Case, Suite], Answer]] = {
+    "empty": empty_answer,
+    "prose": prose_answer,
+    "caller": call_answer,
+}
 
 
-def tested(suite: Suite) -> Tested:
+def validate_suite(suite: Suite) -> SuiteValidation:
     """The whole test. Hooks of the project are run."""
     passes = {
         name: [case for case in suite.case if score_answer(case.checks, make(case, suite)).passed]
-        for name, make in CONTROLS.items()
+        for name, make in BASELINES.items()
     }
     problems = [*_oracles(suite), *_swaps(suite), *_controls(suite, passes)]
     categories = dict(_categories(suite))
     warnings = [
-        f"category '{name}' has {each.confirm} cases on confirm, fewer than {FEW}: its share says little"
+        f"category '{name}' has {each.confirm} cases on confirm, fewer than {MIN_CATEGORY_CASES}: its share says little"
         for name, each in categories.items()
-        if each.confirm < FEW
+        if each.confirm < MIN_CATEGORY_CASES
     ]
     warnings += [f"case '{case.id}' passes whatever is said" for case in passes["prose"] if case in passes["caller"]]
     warnings += [
         f"case '{case.id}': its checks do not say a right answer - give it an `oracle`"
         for case in suite.case
-        if oracle(case) is None
+        if reference_answer(case) is None
     ]
-    return Tested(
+    return SuiteValidation(
         controls={name: round(len(some) / len(suite.case), 6) for name, some in passes.items()},
         categories=categories,
         problems=tuple(problems),
@@ -97,7 +101,7 @@ def tested(suite: Suite) -> Tested:
 
 def _oracles(suite: Suite) -> Iterator[str]:
     for case in suite.case:
-        right = oracle(case)
+        right = reference_answer(case)
         verdict = score_answer(case.checks, right) if right else None
         if verdict and not (verdict.passed and verdict.score == 1.0):
             yield f"case '{case.id}': its own right answer fails: {verdict.failure}, {verdict.reason}"
@@ -107,9 +111,9 @@ def _controls(suite: Suite, passes: dict[str, list[Case]]) -> Iterator[str]:
     yield from (f"case '{case.id}': an empty answer passes" for case in passes["empty"])
     for name in ("prose", "caller"):
         share = len(passes[name]) / len(suite.case)
-        if share > FLOOR:
+        if share > MAX_BASELINE_PASS_RATE:
             some = ", ".join(case.id for case in passes[name][:5])
-            yield f"an arm that {TELLS[name]} passes {share:.0%}, more than {FLOOR:.0%}: {some} ... - add checks of what is said"
+            yield f"an arm that {TELLS[name]} passes {share:.0%}, more than {MAX_BASELINE_PASS_RATE:.0%}: {some} ... - add checks of what is said"
 
 
 TELLS = {"prose": "only talks", "caller": "always calls"}
@@ -117,9 +121,9 @@ TELLS = {"prose": "only talks", "caller": "always calls"}
 
 def _swaps(suite: Suite) -> Iterator[str]:
     """Cases that pass with the right answers to others, if that is no wonder: two cases may ask for the same."""
-    answers = [oracle(case) for case in suite.case]
+    answers = [reference_answer(case) for case in suite.case]
     n = len(suite.case)
-    steps = sorted({1 + k * max(1, n // OTHERS) for k in range(OTHERS)})
+    steps = sorted({1 + k * max(1, n // SWAPS_PER_CASE) for k in range(SWAPS_PER_CASE)})
     for index, case in enumerate(suite.case):
         others = [
             (index + step) % n
@@ -145,13 +149,13 @@ def _differ(case: Case, right: Answer | None, other: Case, another: Answer | Non
     return right is None or (right.calls, right.content) != (another.calls, another.content)
 
 
-def _categories(suite: Suite) -> Iterator[tuple[str, Category]]:
+def _categories(suite: Suite) -> Iterator[tuple[str, CategorySizes]]:
     for name in dict.fromkeys(case.category for case in suite.case):
         sides = [suite.side(case) for case in suite.case if case.category == name]
         confirm = sides.count("confirm")
         yield (
             name,
-            Category(
+            CategorySizes(
                 cases=len(sides),
                 select=len(sides) - confirm,
                 confirm=confirm,

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from punie_build.evaluation.spec import Asking
+from punie_build.evaluation.spec import GenerationSpec
 from punie_build.models.safetensors import as_, read
 
 
@@ -27,7 +27,7 @@ class _Scores(Struct):
     cases: list[_Judged]
 
 
-def answers(folder: Path, spec: Asking, _model: Path | None = None) -> Iterator[str]:
+def answers(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> Iterator[str]:
     """Lines where the answers are not as many to each case as the recipe asks for."""
     try:
         given = read(folder / "answers.jsonl", _answers)
@@ -42,7 +42,7 @@ def answers(folder: Path, spec: Asking, _model: Path | None = None) -> Iterator[
         yield f"answers.jsonl: not {spec.epochs} to each case: {', '.join(odd[:3]) or 'none at all'}"
 
 
-def scores(folder: Path, spec: Asking, _model: Path | None = None) -> Iterator[str]:
+def scores(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> Iterator[str]:
     """Lines where a case of an eval was not judged as often as it was asked."""
     try:
         judged = read(folder / "scores.json", as_(_Scores)).cases

@@ -235,7 +235,7 @@ class _Loader:
         for described in [described for (kind, _), described in self.artifacts.items() if kind == "suite"]:
             if described.embedded and described.name not in asked:
                 continue
-            suite, problems = suite_file.read(described.spec, root, described.where)
+            suite, problems = suite_file.read_suite(described.spec, root, described.where)
             self.problems += problems
             if suite is not None:
                 yield described.name, suite

@@ -27,7 +27,7 @@ from punie_build.evaluation.server import (
     refuse,
     serve,
 )
-from punie_build.evaluation.spec import Asking, Sampling, Serving, SuiteFile
+from punie_build.evaluation.spec import GenerationSpec, Sampling, Serving, SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.models.locate import locate
 from punie_build.models.spec import Base
@@ -35,7 +35,7 @@ from punie_build.runtime import blas
 from punie_build.storage import paths
 
 NANO = Served(model=paths.nano())
-SPEC = Asking(arm="other", suite="s", max_tokens=40)
+SPEC = GenerationSpec(arm="other", suite="s", max_tokens=40)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def env(root):
 
 @pytest.fixture(scope="module")
 def suite(root) -> Suite:
-    whole, _ = suite_file.read(SuiteFile(embedded="tool-calling"), root, "suite")
+    whole, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), root, "suite")
     return msgspec.structs.replace(whole, case=whole.case[:96:8])
 
 

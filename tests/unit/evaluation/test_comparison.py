@@ -19,7 +19,7 @@ from punie_build.evaluation.checks.union import (
 )
 from punie_build.evaluation.comparison import Compared, compared
 from punie_build.evaluation.contamination import Leak
-from punie_build.evaluation.requirements import Require
+from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.spec import Comparison, Eval
@@ -224,7 +224,7 @@ def test_rates_count_what_is_done_besides_being_wrong():
 
 
 def test_what_is_required_becomes_gates_that_hold_or_do_not():
-    required = Require(
+    required = Requirements(
         min_strict={"*": 0.6, "a": 0.9},
         max_irrelevant_calls=0.1,
         no_regression=0.02,
@@ -245,11 +245,11 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
     assert any("'sound'" in line for line in told)
     assert gates.demanded(Comparison(arms=("a", "b"), suite="s")) == ()
     with pytest.raises(ValueError, match="require them of a comparison"):
-        Eval(arm="a", suite="s", require=Require(parity=0.02))
+        Eval(arm="a", suite="s", require=Requirements(parity=0.02))
 
 
 def test_parity_needs_the_whole_interval_inside():
-    spec = Comparison(arms=("a", "b"), suite="s", parity=True, require=Require(parity=0.05))
+    spec = Comparison(arms=("a", "b"), suite="s", parity=True, require=Requirements(parity=0.05))
     n = 200
     same = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
     other = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))

@@ -207,7 +207,7 @@ def test_a_suite_is_imported_and_checked_by_hand(tmp_path, monkeypatch, capsys):
     assert code == 0
     assert "3 cases written to suites/x.toml" in told
     assert "note: simple_9: no possible answer" in told
-    assert suite_file.read(SuiteFile(file="suites/x.toml"), tmp_path, "")[1] == []
+    assert suite_file.read_suite(SuiteFile(file="suites/x.toml"), tmp_path, "")[1] == []
     assert run("import", "q.jsonl", "--output", "suites/x.toml")[0] == 2
     assert run("import", "none.jsonl", "--output", "y.toml")[0] == 2
     code, told = run("check", "suites/x.toml")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from punie_build.evaluation import request
-from punie_build.evaluation.spec import Asking, Sampling, Serving
+from punie_build.evaluation.spec import GenerationSpec, Sampling, Serving
 from punie_build.schema.spec import canonical
 
 HELLO = [{"role": "user", "content": "hello"}]
 MINIMAL = request.build(HELLO, max_tokens=5)
 VOCABULARY = 100
-GREEDY = Asking(arm="a", suite="s")
-SAMPLED = Asking(
+GREEDY = GenerationSpec(arm="a", suite="s")
+SAMPLED = GenerationSpec(
     arm="a",
     suite="s",
     max_tokens=9,

@@ -16,12 +16,12 @@ from punie_build.evaluation.conversation import Said, Talk
 from punie_build.evaluation.response_cache import Answered
 from punie_build.evaluation.runner import Job
 from punie_build.evaluation.server import Served, Warm
-from punie_build.evaluation.spec import Asking, Eval, Sampling, SuiteFile
-from punie_build.evaluation.suite import TURNS, Case, Suite
+from punie_build.evaluation.spec import Eval, GenerationSpec, Sampling, SuiteFile
+from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
 from punie_build.storage import paths
 from punie_build.testing.fake_server import PROSE, UNUSUAL_TEXT
 
-SPEC = Asking(arm="fake", suite="s", max_tokens=20, timeout=1.0, concurrency=4)
+SPEC = GenerationSpec(arm="fake", suite="s", max_tokens=20, timeout=1.0, concurrency=4)
 
 
 def suite(*prompts: str) -> Suite:
@@ -38,7 +38,7 @@ class Project:
         self.out = root / "out"
         self.out.mkdir(exist_ok=True)
 
-    def job(self, asked: Suite, spec: Asking = SPEC, afresh: bool = False) -> Job:
+    def job(self, asked: Suite, spec: GenerationSpec = SPEC, afresh: bool = False) -> Job:
         return Job(
             root=self.root, served=self.served, spec=spec, suite=asked, weights="w", logs=self.root / "logs",
             afresh=afresh, say=self.said.append,
@@ -196,8 +196,8 @@ def test_a_conversation_goes_on_with_canned_results_as_long_as_there_are_any():
     assert [call.turn for call in answer.calls] == [0, 1]
     assert talk({}, LOOKS)[0].answer.finish == "tool_calls", "without results the first turn is the answer"
     assert talk({"other": "x"}, LOOKS)[0].answer.turns == 1
-    forever = talk({"look": "grey"}, *[LOOKS] * TURNS)[0].answer
-    assert (forever.turns, forever.finish) == (TURNS, "turns")
+    forever = talk({"look": "grey"}, *[LOOKS] * MAX_TURNS)[0].answer
+    assert (forever.turns, forever.finish) == (MAX_TURNS, "turns")
     torn = Said(ids=[], logprobs=[], calls=[("look", "{")], finish="tool_calls")
     assert talk({"look": "grey"}, torn)[0].answer.malformed
 
@@ -230,7 +230,7 @@ def test_a_torn_line_is_passed_over_and_the_next_one_is_whole(tmp_path):
 
 @pytest.mark.parametrize("voice", ["empty", "prose"])
 def test_who_says_nothing_or_only_talks_passes_next_to_nothing_where_calls_are_asked_for(tmp_path, voice):
-    whole, _ = suite_file.read(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
+    whole, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
     asked = msgspec.structs.replace(
         whole, case=tuple(case for case in whole.case if not isinstance(case.checks[0], NoCall))
     )

@@ -24,7 +24,7 @@ from punie_build.evaluation.checks.union import (
 )
 from punie_build.evaluation.scoring import score
 from punie_build.evaluation.spec import SuiteFile
-from punie_build.evaluation.suite import Case, Oracle, Suite, oracle
+from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, reference_answer
 
 READ = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a.py"}),))
 
@@ -39,7 +39,7 @@ def of(*cases: Case, **more: object) -> Suite:
 
 def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, list[str]]:
     (root / name).write_text(text, encoding="utf-8")
-    return suite_file.read(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
+    return suite_file.read_suite(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
 
 
 def test_every_mistake_of_a_suite_is_told_at_once():
@@ -156,51 +156,57 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
     good = [
         case(f"g{k}", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)
     ]
-    assert suite_validation.tested(of(*good)).sound
-    assert suite_validation.tested(of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound is not None
+    assert suite_validation.validate_suite(of(*good)).sound
+    assert suite_validation.validate_suite(of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound is not None
     for bad, said in [
         (case("x", Latency(max=3)), "an empty answer passes"),
         (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own right answer fails"),
-        (case("x", Calls(calls=READ.calls, mode="superset"), oracle=Oracle(content="no")), "own right answer fails"),
-        (case("x", MatchesRegex(pattern="."), oracle=Oracle(content="well")), "only talks"),
+        (
+            case("x", Calls(calls=READ.calls, mode="superset"), oracle=ReferenceAnswer(content="no")),
+            "own right answer fails",
+        ),
+        (case("x", MatchesRegex(pattern="."), oracle=ReferenceAnswer(content="well")), "only talks"),
     ]:
         cases = [bad] if said == "only talks" else [*good, bad]
-        assert any(said in problem for problem in suite_validation.tested(of(*cases)).problems), said
+        assert any(said in problem for problem in suite_validation.validate_suite(of(*cases)).problems), said
     talk = [case(f"t{k}", NoCall()) for k in range(8)]
-    assert any("only talks" in problem for problem in suite_validation.tested(of(*good, *talk)).problems)
+    assert any("only talks" in problem for problem in suite_validation.validate_suite(of(*good, *talk)).problems)
     anything = case("x", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": {"match": "any"}}),)))
-    assert any("right answers to other cases" in line for line in suite_validation.tested(of(*good, anything)).problems)
+    assert any(
+        "right answers to other cases" in line for line in suite_validation.validate_suite(of(*good, anything)).problems
+    )
     assert any(
         "give it an `oracle`" in line
-        for line in suite_validation.tested(of(*good, case("x", MatchesRegex(pattern="y")))).warnings
+        for line in suite_validation.validate_suite(of(*good, case("x", MatchesRegex(pattern="y")))).warnings
     )
 
 
 def test_the_answers_of_a_sound_suite_score_what_they_should():
     suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
-    scored = score(suite, {each.id: oracle(each) for each in suite.case})
+    scored = score(suite, {each.id: reference_answer(each) for each in suite.case})
     assert [each.passed for each in scored] == [True, True]
     assert [each.quiet for each in scored] == [False, True]
     assert not any(
-        each.passed for each in score(suite, {each.id: suite_validation.empty(each, suite) for each in suite.case})
+        each.passed
+        for each in score(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.case})
     )
 
 
 def built_in(name: str) -> Suite:
-    suite, wrong = suite_file.read(SuiteFile(embedded=name), Path(), "")
+    suite, wrong = suite_file.read_suite(SuiteFile(embedded=name), Path(), "")
     assert not wrong
     assert suite is not None
     return suite
 
 
-@pytest.mark.parametrize("name", list(suite_file.known()))
+@pytest.mark.parametrize("name", list(suite_file.builtin_names()))
 def test_the_suites_that_are_built_in_pass_their_own_test(name):
-    found = suite_validation.tested(built_in(name))
+    found = suite_validation.validate_suite(built_in(name))
     assert not found.problems
     assert not [warning for warning in found.warnings if "case '" in warning]
 
 
-@pytest.mark.parametrize("name", list(suite_file.known()))
+@pytest.mark.parametrize("name", list(suite_file.builtin_names()))
 def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
     rows = [("sample", generator.sample(0, index)) for index in range(1000)]
     rows += [("authored", row) for row in hand_authored.conversations()]

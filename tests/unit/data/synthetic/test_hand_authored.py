@@ -9,7 +9,7 @@ from punie_build.data.synthetic.editor_tools import TOOLS
 from punie_build.data.synthetic.generator import sample
 from punie_build.data.synthetic.hand_authored import conversations
 from punie_build.evaluation.checks.union import Answer, score_answer
-from punie_build.evaluation.suite import oracle
+from punie_build.evaluation.suite import reference_answer
 from punie_build.recipes.loader import load
 
 PYTHON_TYPES = {"string": str, "integer": int}
@@ -70,8 +70,8 @@ def test_the_suite_passes_its_oracle_and_fails_silence_and_other_cases_answers(s
     cases = suite.case
     assert len(cases) >= 60
     for index, case in enumerate(cases):
-        assert score_answer(case.checks, oracle(case)).passed, case.id
+        assert score_answer(case.checks, reference_answer(case)).passed, case.id
         assert not score_answer(case.checks, Answer(case=case.id)).passed, case.id
         other = cases[(index + len(cases) // 2) % len(cases)]
-        if oracle(other).calls != oracle(case).calls:
-            assert not score_answer(case.checks, oracle(other)).passed, case.id
+        if reference_answer(other).calls != reference_answer(case).calls:
+            assert not score_answer(case.checks, reference_answer(other)).passed, case.id
