@@ -1,0 +1,101 @@
+"""The repository itself: its workflow, the files that documents name, text files, and what the wheel holds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.text_files import problems
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+# bytes that training and tools wrote, and tables of words, whose lines end as they like
+GENERATED = re.compile(r".*(\.lock|\.lock\.json|\.safetensors|\.png|\.jinja)$|models/nano/.*\.json$")
+
+
+def tracked() -> list[str]:
+    """Return the files that git tracks, or would track, as they are in the work tree."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git work tree")
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
+
+
+def test_the_workflow_tests_linux_and_macos_on_every_python():
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    assert jobs["fast"]["strategy"]["matrix"] == {
+        "os": ["ubuntu-latest", "macos-latest"],
+        "python": ["3.11", "3.12", "3.13", "3.14"],
+    }
+    runs = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert './run pytest -m "not slow"' in runs["fast"]
+    assert ".ci/run" in runs["all"]
+    assert "./run pytest" in runs["nightly"]
+    named = {word for lines in runs.values() for line in lines for word in line.split() if word.endswith(".py")}
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_ci_runs_tests_lint_format_types_spelling_and_recipes():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    runs = [line.removeprefix("./run ") for line in lines if line.startswith("./run ")]
+    commands = ["pytest", "ruff check", "ruff format --check", "mypy", "codespell", "punie-build check"]
+    assert runs == commands
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"], "hooks need no network"
+    assert all(hook["entry"].startswith("./run ") for hook in hooks[0]["hooks"])
+
+
+@pytest.mark.parametrize("name", ["bug.yml", "config.yml"])
+def test_issue_templates_are_yaml(name):
+    template = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / name).read_text())
+    assert isinstance(template, dict)
+    identifiers = [field.get("id") for field in template.get("body", [])]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_citation_has_the_version_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/gates.md", "docs/why.md"])
+def test_files_that_a_document_names_exist(document):
+    text = (ROOT / document).read_text()
+    paths = set(re.findall(r"(?<![\w/.])((?:punie_build|tests|docs|benchmarks|models|\.github|\.ci)/[\w./-]*\w)", text))
+    assert paths or document != "CONTRIBUTING.md"
+    missing = sorted(path for path in paths if not (ROOT / path).exists())
+    assert missing == []
+
+
+def test_text_files_end_with_a_newline_and_lines_without_blanks():
+    names = [name for name in tracked() if not GENERATED.match(name)]
+    assert [line for name in names for line in problems(ROOT / name)] == []
+
+
+def test_a_text_file_with_problems_is_reported(tmp_path):
+    (tmp_path / "a.toml").write_text("a = 1 \nb =\n\n")
+    text = "\n".join(problems(tmp_path / "a.toml"))
+    assert "a.toml:1: blanks at the end of the line" in text
+    assert "blank lines at the end of the file" in text
+    assert "not TOML" in text
+
+
+@pytest.mark.slow
+def test_the_wheel_says_that_it_is_typed_and_holds_no_tests(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "punie_build/py.typed" in names
+    assert "punie_build/nano/model.safetensors" in names
+    assert not [name for name in names if name.startswith("tests/")]
