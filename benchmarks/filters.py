@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from punie_build.data.example import Example, Message, Row
 from punie_build.data.filters.python2 import only_python2
 from punie_build.data.filters.union import Language, PythonVersion
-from punie_build.data.ingest import gather
+from punie_build.data.ingest import ingest
 from punie_build.data.sources import Local
 from tests.support.sentences import SENTENCES
 
@@ -99,7 +99,7 @@ def languages(real: Path | None) -> None:
     )
     for folder in sorted(path for path in real.iterdir() if path.is_dir()) if real else ():
         with tempfile.TemporaryDirectory() as scratch:
-            found = list(gather(folder.parent, Local(path=folder.name), "auto", Path(scratch)))
+            found = list(ingest(folder.parent, Local(path=folder.name), "auto", Path(scratch)))
         rows = [row.example for _, row in found if isinstance(row, Row)]
         started = time.process_time()
         lost = [row for row in rows if not keep(row)]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from punie_build.data import split as splitting
 from punie_build.data.example import Example, Row
-from punie_build.data.ingest import gather
+from punie_build.data.ingest import ingest
 from punie_build.data.mix import fraction
 from punie_build.data.sources import Local
 from punie_build.data.split import BETWEEN, Split
@@ -35,7 +35,7 @@ Sides = list[str]
 def read(folder: Path) -> tuple[list[Example], Sides]:
     """(the rows of a set that can be read, the sides they came with, "" for none)."""
     with tempfile.TemporaryDirectory() as scratch:
-        found = list(gather(folder.parent, Local(path=folder.name), "auto", Path(scratch)))
+        found = list(ingest(folder.parent, Local(path=folder.name), "auto", Path(scratch)))
     rows = [(row.example, side or "") for side, row in found if isinstance(row, Row)]
     return [example for example, _ in rows], [side for _, side in rows]
 

@@ -39,7 +39,7 @@ from punie_build.data.filters.union import (
     PythonVersion,
     Sample,
 )
-from punie_build.data.ingest import gather, readable
+from punie_build.data.ingest import ingest, require_readable
 from punie_build.data.mix import Part
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local
 from punie_build.data.sources import Sample as SampleSource
@@ -148,7 +148,7 @@ def head(root: Path, options: Options) -> int:
         path = root / place / "dropped.jsonl"
         if not path.exists():
             raise UseError(f"{options.place}: it has no dropped.jsonl - only what was filtered has one")
-        for line in [line for lines in jsonl.blocks(path) for line in lines][: options.n]:
+        for line in [line for lines in jsonl.read_blocks(path) for line in lines][: options.n]:
             record = msgspec.json.decode(line)
             _show(
                 decode_example(msgspec.json.encode(record["example"])),
@@ -217,7 +217,7 @@ def _filters(options: Options) -> list[AnyFilter]:
 
 
 def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:
-    return readable(gather(root, Local(path=options.place), options.dialect, root / paths.STATE))
+    return require_readable(ingest(root, Local(path=options.place), options.dialect, root / paths.STATE))
 
 
 @contextmanager
@@ -247,7 +247,7 @@ def _chat(root: Path, place: str, dialect: str) -> Iterator[Path]:
 def _write_chat(root: Path, place: str, dialect: str, folder: Path) -> None:
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for side, row in readable(gather(root, Local(path=place), dialect, folder)):
+        for side, row in require_readable(ingest(root, Local(path=place), dialect, folder)):
             files[side or "train"].write(row.line + b"\n")
 
 

@@ -18,9 +18,11 @@ from punie_build.data import audit as auditing
 from punie_build.data import jsonl
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Row, decode_example
-from punie_build.data.ingest import Unreadable, gather
-from punie_build.data.readers import records
-from punie_build.data.sources import Local, as_chat
+from punie_build.data.ingest import UnreadableRow, ingest
+from punie_build.data.readers.discovery import data_files
+from punie_build.data.readers.record import Record
+from punie_build.data.readers.records import read_records
+from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.errors import ModelError
 from punie_build.runtime.child import Child
 from punie_build.storage import paths
@@ -71,35 +73,35 @@ def _read_from(folder: Path, place: str) -> str:
 def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
     """Write the rows of a place, each after a word on what it was before it was read; what could not be read."""
     bad = []
-    rows = gather(root, Local(path=place), dialect, folder)
+    rows = ingest(root, Local(path=place), dialect, folder)
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
         for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
-            if isinstance(row, Unreadable):
+            if isinstance(row, UnreadableRow):
                 bad.append(f"{row.where}: {row.reason}")
             else:
                 files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
     return bad
 
 
-def _records(place: Path) -> Iterator[tuple[str, records.Record]]:
+def _records(place: Path) -> Iterator[tuple[str, Record]]:
     """Every record as it stands there, with its file and number: what `gather` makes a row of, one for one."""
-    for _, path in records.files(place):
-        for number, record in records.records(path):
+    for _, path in data_files(place):
+        for number, record in read_records(path):
             yield f"{path.name}:{number}", record
 
 
-def _before(where: str, record: records.Record, row: Row) -> bytes:
+def _before(where: str, record: Record, row: Row) -> bytes:
     """A word without spaces: the row's place, its dialect, and what reading it took away."""
     table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
     kept = isinstance(record, bytes) and row.line == record
     taken = "" if kept else auditing.taken(table, msgspec.json.decode(row.line))
-    return quote(msgspec.json.encode((where, normalize.detect(as_chat(table)), taken))).encode()
+    return quote(msgspec.json.encode((where, normalize.detect(code_pair_to_chat(table)), taken))).encode()
 
 
 def _seen(folder: Path) -> Iterator[auditing.Seen]:
     for split in SPLITS:
-        for lines in jsonl.blocks(folder / f"{split}.jsonl"):
+        for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 before, _, row = line.partition(b" ")
                 where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])

@@ -23,7 +23,7 @@ from punie_build.data.filters.union import (
     Scored,
     Whole,
 )
-from punie_build.data.jsonl import Piece
+from punie_build.data.jsonl import ByteRange
 from punie_build.data.transforms import AnyMap, rewritten
 from punie_build.errors import DataError
 
@@ -53,15 +53,15 @@ class Chain:
         self.finish: list[Callable[[], None]] = []
         self.wholes = [place for place, filter_ in enumerate(filters) if isinstance(filter_, Whole)]
 
-    def sift(self, source: Path, pieces: Iterable[Piece] | None = None) -> Iterator[tuple[str, Sifted]]:
+    def sift(self, source: Path, pieces: Iterable[ByteRange] | None = None) -> Iterator[tuple[str, Sifted]]:
         """(split, a block of its rows, sifted), in the order of the files. A chain without whole filters may sift `pieces` of
         them."""
         assert pieces is None or not self.wholes
         verdicts = self._verdicts(source) if self.wholes else None
         tests = self._tests(0, len(self.filters)) if verdicts is None else []
         at = 0
-        for split, start, end in pieces or jsonl.pieces(source, sys.maxsize):
-            for block in jsonl.blocks(source / f"{split}.jsonl", start, end):
+        for split, start, end in pieces or jsonl.byte_ranges(source, sys.maxsize):
+            for block in jsonl.read_blocks(source / f"{split}.jsonl", start, end):
                 lines, changed = self._mapped(block)
                 if verdicts is None:
                     sifted = _asked(lines, tests)
@@ -104,7 +104,7 @@ class Chain:
         """The examples that are still kept after these tests; `rows` grows by the row number of each."""
         at = -1
         for split in SPLITS:
-            for lines in jsonl.blocks(source / f"{split}.jsonl"):
+            for lines in jsonl.read_blocks(source / f"{split}.jsonl"):
                 for line in self._mapped(lines)[0]:
                     at += 1
                     if verdicts[at] == KEPT:
@@ -157,7 +157,7 @@ def _decided(lines: Iterable[bytes], verdicts: bytearray) -> Sifted:
 
 
 def _count(path: Path) -> int:
-    return sum(len(lines) for lines in jsonl.blocks(path))
+    return sum(len(lines) for lines in jsonl.read_blocks(path))
 
 
 def names(filters: Sequence[Filter]) -> list[str]:

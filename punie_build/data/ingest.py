@@ -1,8 +1,8 @@
-"""Gathering: the rows of a source, whatever it is and however it is written, as chat.
+"""Ingestion: the rows of a source, in any format and dialect, as chat.
 
-A line that is chat already is kept byte for byte; any other dialect is rewritten, once, here. What cannot be read is never left
-out in silence: it is told, the first twenty with their reasons, and nothing is made; or, where the recipe says so, dropped with its
-reason like what a filter drops.
+A line that is canonical chat keeps its bytes; a record in another dialect is rewritten here. A record that cannot be read is
+never skipped silently: either all of them are reported, the first twenty with their reasons, and the build fails; or, with
+`unreadable = "drop"`, each is dropped with its reason, as by a filter.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build.data import downloads
+from punie_build.data.command_output import run_command
 from punie_build.data.dialects import normalize
+from punie_build.data.downloads import download_http
 from punie_build.data.example import Row, parse
-from punie_build.data.jsonl import SHOWN
-from punie_build.data.readers import records
+from punie_build.data.hub_files import download_dataset
+from punie_build.data.readers.discovery import data_files
+from punie_build.data.readers.record import display_path
+from punie_build.data.readers.records import read_records
 from punie_build.data.sources import (
     AnySource,
     Command,
@@ -27,119 +30,122 @@ from punie_build.data.sources import (
     Hub,
     Local,
     Sample,
-    as_chat,
+    code_pair_to_chat,
 )
 from punie_build.errors import DataError
 
-Files = Iterable[tuple[str | None, Path]]
-HINTS = (b"<tool_call", b"<function", b"```", b"FUNCTION RESPONSE", b"<|endoftext|>", b"<tools>", b"\\u00")
+SourceFiles = Iterable[tuple[str | None, Path]]  # files with their splits
+MAX_LISTED = 20  # unreadable records that an error lists; the rest are counted
+_MARKUP_HINTS = (b"<tool_call", b"<function", b"```", b"FUNCTION RESPONSE", b"<|endoftext|>", b"<tools>", b"\\u00")
 
 
-class Unreadable(Struct, frozen=True):
-    """A record that is not chat in any dialect: where it stands, why not, and its bytes as far as they are known."""
+class UnreadableRow(Struct, frozen=True):
+    """A record that is not chat in any dialect: its file and number, the reason, and its bytes if it has a line."""
 
     where: str
     reason: str
     line: bytes = b""
 
 
-def gather(root: Path, source: AnySource, dialect: str, scratch: Path) -> Iterator[tuple[str | None, Row | Unreadable]]:
-    """Every record of a source with the side it belongs to, or None. `scratch` is a folder for what a program prints."""
+def ingest(
+    root: Path, source: AnySource, dialect: str, scratch: Path
+) -> Iterator[tuple[str | None, Row | UnreadableRow]]:
+    """Yield every record of a source with its split, or None. `scratch` is a folder for the output of a command."""
     if isinstance(source, Sample | HandAuthored):
         yield from ((None, parse(msgspec.json.encode(record))) for record in source.records())
         return
-    files, form = _files(root, source, scratch)
-    left: dict[str | None, int] = {}
-    for side, path in files:
-        for number, record in records.records(path, form):
-            if source.limit is not None and left.setdefault(side, source.limit) == 0:
+    files, form = _source_files(root, source, scratch)
+    remaining: dict[str | None, int] = {}
+    for split, path in files:
+        for number, record in read_records(path, form):
+            if source.limit is not None and remaining.setdefault(split, source.limit) == 0:
                 break
-            left[side] = left.get(side, 0) - 1
+            remaining[split] = remaining.get(split, 0) - 1
             try:
                 if isinstance(record, str):
                     raise ValueError(record)
-                yield side, chat(record, dialect)
+                yield split, to_chat_row(record, dialect)
             except ValueError as error:
                 line = record if isinstance(record, bytes) else b""
-                yield side, Unreadable(f"{records.shown(path)}:{number}", _printable(str(error)), line)
+                yield split, UnreadableRow(f"{display_path(path)}:{number}", _printable(str(error)), line)
 
 
-def readable(found: Iterable[tuple[str | None, Row | Unreadable]]) -> Iterator[tuple[str | None, Row]]:
-    """The rows alone. Raises DataError after the last one if any record was unreadable: the first of them, the rest counted."""
-    first: list[str] = []
+def require_readable(rows: Iterable[tuple[str | None, Row | UnreadableRow]]) -> Iterator[tuple[str | None, Row]]:
+    """Yield the readable rows. Raises DataError after the last row if any was unreadable: lists the first, counts the rest."""
+    problems: list[str] = []
     count = 0
-    for side, row in found:
+    for split, row in rows:
         if isinstance(row, Row):
-            yield side, row
+            yield split, row
             continue
         count += 1
-        if count <= SHOWN:
-            first.append(f"{row.where}: {row.reason}")
-    if count > SHOWN:
-        first.append(f"... and {count - SHOWN} more such lines")
+        if count <= MAX_LISTED:
+            problems.append(f"{row.where}: {row.reason}")
+    if count > MAX_LISTED:
+        problems.append(f"... and {count - MAX_LISTED} more such lines")
     if count:
-        raise DataError("\n".join(first))
+        raise DataError("\n".join(problems))
 
 
-def _files(root: Path, source: Any, scratch: Path) -> tuple[Files, str | None]:
-    """(files with their sides, their format where the name does not say it)."""
+def _source_files(root: Path, source: Any, scratch: Path) -> tuple[SourceFiles, str | None]:
+    """Return the files with their splits, and their format where their names do not state it."""
     match source:
         case Local():
-            return records.files(root / source.path), source.format
+            return data_files(root / source.path), source.format
         case Http():
-            path = downloads.http(root, source.url, source.sha256, str(source.form), source.max_mb)
-            return [(None, path)], source.form
+            path = download_http(root, source.url, source.sha256, str(source.file_format), source.max_mb)
+            return [(None, path)], source.file_format
         case Hub():
-            found = downloads.hub(
+            files = download_dataset(
                 root, source.repo, source.revision, source.files, source.split, source.config, source.limit
             )
-            return found, None
+            return files, None
         case Command():
-            return [(None, downloads.command(root, source.argv, scratch, source.timeout))], "jsonl"
-    raise TypeError(f"no way to read {source}")
+            return [(None, run_command(root, source.argv, scratch, source.timeout))], "jsonl"
+    raise TypeError(f"unsupported source: {source}")
 
 
 def _printable(reason: str) -> str:
-    """On one line, and of characters that can be written: a reason may show what is wrong with them."""
+    """Return the reason on one line, with surrogates escaped: a reason may quote characters that cannot be encoded."""
     return " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
 
 
-def chat(record: bytes | dict[str, Any], dialect: str) -> Row:
-    """One record as a row of chat: its own bytes where it is that already. Raises ValueError with the reason."""
+def to_chat_row(record: bytes | dict[str, Any], dialect: str) -> Row:
+    """Convert a record to a row of chat; a canonical line keeps its bytes. Raises ValueError with the reason."""
     if isinstance(record, dict):
-        return _written(record, dialect)
-    if dialect in ("auto", "messages") and not any(hint in record for hint in HINTS):
+        return _canonical_row(record, dialect)
+    if dialect in ("auto", "messages") and not any(hint in record for hint in _MARKUP_HINTS):
         try:
             return parse(record)
         except ValueError as error:
-            return _rewritten(record, dialect, error)
-    return _rewritten(record, dialect, None)
+            return _converted_row(record, dialect, error)
+    return _converted_row(record, dialect, None)
 
 
-def _rewritten(line: bytes, dialect: str, why: ValueError | None) -> Row:
-    """A line that is not plain chat: in another dialect, or not to be read for the reason `why`."""
+def _converted_row(line: bytes, dialect: str, parse_error: ValueError | None) -> Row:
+    """Convert a line that may be in another dialect. `parse_error` is the error of reading it as chat, if that was tried."""
     try:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        return parse(line)  # says what is wrong with it
-    if why and "messages" in record:
-        raise why
-    return _written(record, dialect, line)
+        return parse(line)  # raises the reason
+    if parse_error and "messages" in record:
+        raise parse_error
+    return _canonical_row(record, dialect, line)
 
 
-def _written(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
-    """A record in the one form; `line` is what says it, where it need not be written anew."""
+def _canonical_row(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
+    """Return a record in canonical form, with the bytes of its `line` if it is canonical already."""
     try:
-        normal = normalize.normalise(as_chat(record), dialect)
-        return parse(line if line and normal is record else _encoded(normal))
+        canonical = normalize.normalise(code_pair_to_chat(record), dialect)
+        return parse(line if line and canonical is record else _encode(canonical))
     except RecursionError:
-        raise ValueError("nested too deep - is this a conversation?") from None
+        raise ValueError("nested too deeply - each line must be one conversation") from None
 
 
-def _encoded(record: dict[str, Any]) -> bytes:
+def _encode(record: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(record)
-    except (UnicodeEncodeError, TypeError) as error:  # half a surrogate pair; what only a table can hold
-        raise ValueError(f"cannot be written as JSON: {error} - mend the row or leave it out") from None
+    except (UnicodeEncodeError, TypeError) as error:  # half a surrogate pair; types that only a table can hold
+        raise ValueError(f"cannot be written as JSON: {error} - fix the row or remove it") from None

@@ -1,4 +1,4 @@
-"""JSONL: the files of rows that punie-build writes and reads again. Files of other people are read by `readers`."""
+"""JSONL files that punie-build writes and reads again. Files of other origin are read by `readers`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 from punie_build.data.example import SPLITS
 
-LONGEST_LINE = 16 * 2**20  # bytes; one conversation is kilobytes, so a longer line is a file that is not JSONL
-SHOWN = 20  # bad lines told one by one; the rest are counted
-BLOCK = 2**18  # bytes read and written at once: more leaves the processor's cache
-LFS = b"version https://git-lfs.github.com/spec/"  # what stands in a file whose content git keeps elsewhere
+MAX_LINE_BYTES = 16 * 2**20  # a conversation has kilobytes, so a file with a longer line is not JSONL
+BLOCK_BYTES = 2**18  # read and written at once: more does not fit into the cache of a CPU
 
 
-class Piece(NamedTuple):
+class ByteRange(NamedTuple):
     """The lines of a split's file that begin in [start, end)."""
 
     split: str
@@ -22,24 +20,24 @@ class Piece(NamedTuple):
     end: int
 
 
-def blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[list[bytes]]:
-    """The lines of a file of ours that begin in [start, end), with their ends, about BLOCK bytes at a time."""
-    with path.open("rb", buffering=BLOCK) as file:
+def read_blocks(path: Path, start: int = 0, end: int | None = None) -> Iterator[list[bytes]]:
+    """Yield the lines that begin in [start, end), with their line ends, in lists of about BLOCK_BYTES."""
+    with path.open("rb", buffering=BLOCK_BYTES) as file:
         if start:
             file.seek(start - 1)
-            file.readline()  # the end of a line that begins before
-        while (left := BLOCK if end is None else min(BLOCK, end - file.tell())) > 0:
-            # readlines goes on until it has more than it was asked for, and takes 0 for no limit
-            lines = file.readlines(left - 1) if left > 1 else [file.readline()]
+            file.readline()  # the end of a line that begins before `start`
+        while (size := BLOCK_BYTES if end is None else min(BLOCK_BYTES, end - file.tell())) > 0:
+            # readlines reads on until it has more than the hint, and treats 0 as no limit
+            lines = file.readlines(size - 1) if size > 1 else [file.readline()]
             if not any(lines):
                 return
             yield lines
 
 
-def pieces(folder: Path, size: int) -> list[Piece]:
-    """All rows of a data folder in pieces of `size` bytes, in order."""
-    found = []
+def byte_ranges(folder: Path, size: int) -> list[ByteRange]:
+    """Return all rows of a data folder in ranges of `size` bytes, in order."""
+    ranges = []
     for split in SPLITS:
-        whole = (folder / f"{split}.jsonl").stat().st_size
-        found += [Piece(split, start, min(start + size, whole)) for start in range(0, whole, size)]
-    return found
+        total = (folder / f"{split}.jsonl").stat().st_size
+        ranges += [ByteRange(split, start, min(start + size, total)) for start in range(0, total, size)]
+    return ranges

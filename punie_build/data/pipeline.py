@@ -25,8 +25,8 @@ from punie_build.data.example import SPLITS, Row, decode_example, parse
 from punie_build.data.filter_chain import Chain
 from punie_build.data.filter_chain import Sifted as Sift
 from punie_build.data.filters.union import Context, Scored
-from punie_build.data.ingest import Unreadable, gather, readable
-from punie_build.data.jsonl import Piece
+from punie_build.data.ingest import UnreadableRow, ingest, require_readable
+from punie_build.data.jsonl import ByteRange
 from punie_build.data.mix import Part
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
@@ -147,7 +147,7 @@ class Writer:
             msgspec.json.encode({"reason": reason, "split": split, "example": msgspec.Raw(row.line)}) + b"\n"
         )
 
-    def unreadable(self, split: str, row: Unreadable) -> None:
+    def unreadable(self, split: str, row: UnreadableRow) -> None:
         counts = self.stats.splits[split]
         counts.seen += 1
         counts.dropped["unreadable"] = counts.dropped.get("unreadable", 0) + 1
@@ -174,7 +174,7 @@ class Writer:
         """Add what another writer made, and remove it."""
         for name, file in self.files.items():
             with (folder / f"{name}.jsonl").open("rb") as more:
-                shutil.copyfileobj(more, file, jsonl.BLOCK)
+                shutil.copyfileobj(more, file, jsonl.BLOCK_BYTES)
         self.stats.add(stats(folder))
         shutil.rmtree(folder)
 
@@ -197,9 +197,9 @@ def dataset(
         if not (root / place).exists():
             raise DataError(f"dataset.{name}: {place}: not there - put the data there, or correct `path`")
     with Writer(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
-        found = gather(root, spec.source, spec.dialect, scratch or out / "scratch")
-        for side, row in found if spec.unreadable == "drop" else readable(found):
-            if isinstance(row, Unreadable):
+        found = ingest(root, spec.source, spec.dialect, scratch or out / "scratch")
+        for side, row in found if spec.unreadable == "drop" else require_readable(found):
+            if isinstance(row, UnreadableRow):
                 writer.unreadable(side or "train", row)
             elif side:
                 writer.keep(side, row)
@@ -242,7 +242,7 @@ class Portion(NamedTuple):
     source: Path
     out: Path
     context: Context
-    piece: Piece
+    piece: ByteRange
 
 
 def stage(
@@ -261,7 +261,7 @@ def stage(
     """
     chain = Chain(spec.maps, spec.filters, context or Context())
     scored = any(isinstance(filter_, Scored) for filter_ in spec.filters)
-    pieces = [] if chain.wholes else jsonl.pieces(source, SLOW if scored else PIECE)
+    pieces = [] if chain.wholes else jsonl.byte_ranges(source, SLOW if scored else PIECE)
     with Writer(out) as writer, tempfile.TemporaryDirectory(dir=out) as parts:
         writer.stats.reasons = chain.reasons
         if min(cores, len(pieces)) < 2:
@@ -289,7 +289,7 @@ def stage(
     return writer.stats
 
 
-def _sift(chain: Chain, source: Path, writer: Writer, pieces: Sequence[Piece] | None) -> None:
+def _sift(chain: Chain, source: Path, writer: Writer, pieces: Sequence[ByteRange] | None) -> None:
     for split, sifted in chain.sift(source, pieces):
         writer.block(split, sifted, chain.reasons)
 
@@ -324,7 +324,7 @@ class Files:
     def places(self) -> Iterator[Place]:
         for number, path in enumerate(self.paths):
             offset = 0
-            for lines in jsonl.blocks(path):
+            for lines in jsonl.read_blocks(path):
                 for line in lines:
                     yield Place(number, offset, len(line), decode_example(line).content_hash())
                     offset += len(line)

@@ -119,7 +119,7 @@ def main(base: str, folder: Path, out: Path) -> None:
     counts = Counts()
     for split in SPLITS:
         number = 0
-        for lines in jsonl.blocks(folder / f"{split}.jsonl"):
+        for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 number += 1
                 look(tokenizer, render, decode_example(line.partition(b" ")[2]), f"{split}:{number}", counts)

@@ -62,7 +62,7 @@ class Rows:
         """Every row, of all sides if none is named."""
         for split in sides or SPLITS:
             number = 0
-            for lines in jsonl.blocks(self.folder / f"{split}.jsonl"):
+            for lines in jsonl.read_blocks(self.folder / f"{split}.jsonl"):
                 for line in lines:
                     number += 1
                     example = decode_example(line)

@@ -16,9 +16,9 @@ import msgspec
 from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
 from punie_build.data.filters.union import MaxTokens, MinTokens, Scored, Whole
-from punie_build.data.ingest import chat
-from punie_build.data.readers import records
-from punie_build.data.readers.compression import DamagedError
+from punie_build.data.ingest import to_chat_row
+from punie_build.data.readers.compression import DamagedError, decompress
+from punie_build.data.readers.formats import FORMATS
 from punie_build.data.tool_call_markup import Around, read
 from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
@@ -46,7 +46,7 @@ def hold(data: bytes) -> str:
 
 def _row(record: bytes | dict[str, object], dialect: str) -> str:
     try:
-        row = chat(record, dialect)
+        row = to_chat_row(record, dialect)
     except ValueError as error:
         explained(" ".join(f"where: {error}".split()))  # as gathering tells it
         return "refused"
@@ -81,13 +81,13 @@ def _file(form: str, content: bytes, dialect: str) -> str:
     """A file, in pieces of 7 bytes: how it is cut must not matter."""
     try:
         if form in ("gz", "zst"):
-            whole = b"".join(records.unpacked(iter([content]), form))
+            whole = b"".join(decompress(iter([content]), form))
             must(form != "gz" or gzip.decompress(content) == whole, "gzip is what the standard library says", content)
-            must(b"".join(records.unpacked(_cut(content), form)) == whole, "how a file is cut does not matter", content)
+            must(b"".join(decompress(_cut(content), form)) == whole, "how a file is cut does not matter", content)
             return "rows"
-        found = list(records.FORMATS[form](Path(f"a.{form}"), iter([content])))
+        found = list(FORMATS[form](Path(f"a.{form}"), iter([content])))
         must(
-            found == list(records.FORMATS[form](Path(f"a.{form}"), _cut(content))),
+            found == list(FORMATS[form](Path(f"a.{form}"), _cut(content))),
             "how a file is cut does not matter",
             content,
         )

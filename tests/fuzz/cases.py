@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from punie_build.data import transforms
 from punie_build.data.dialects.normalize import NAMES
 from punie_build.data.filters import union as filters
-from punie_build.data.readers import records
+from punie_build.data.readers import formats
 from tests.fuzz.laws import Case
 from tests.fuzz.rows import CHAT, KEYS, TOOL, junk, rows, words
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
 FORMATS = [
     form
-    for form in records.FORMATS
+    for form in formats.FORMATS
     if (HAS["pyarrow"] or form != "parquet") and (HAS["zstandard"] or not form.endswith(".zst"))
 ]
 

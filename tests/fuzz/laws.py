@@ -23,8 +23,8 @@ from punie_build.data import pipeline
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Row, parse
 from punie_build.data.filters.union import AnyFilter, Context
-from punie_build.data.ingest import Unreadable, chat, gather
-from punie_build.data.sources import Local, as_chat
+from punie_build.data.ingest import UnreadableRow, ingest, to_chat_row
+from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import Split
 from punie_build.data.transforms import AnyMap
@@ -101,7 +101,7 @@ def hold(case: Case, folder: Path) -> str:
     (folder / "raw" / case.name).write_bytes(case.content)
     source = Local(path=f"raw/{case.name}")
     try:
-        found = [row for _, row in gather(folder, source, case.dialect, folder)]
+        found = [row for _, row in ingest(folder, source, case.dialect, folder)]
     except PunieError as error:
         told(error)
         return "refused"
@@ -110,7 +110,7 @@ def hold(case: Case, folder: Path) -> str:
     for row in rows:
         readable(row, case.dialect)
     for lost in found:
-        if isinstance(lost, Unreadable):
+        if isinstance(lost, UnreadableRow):
             explained(f"{lost.where}: {lost.reason}")
     out = _made(folder, case, rows, len(found))
     return _sifted(folder, case, out) if out else "empty"
@@ -121,7 +121,7 @@ def explained(reason: str) -> None:
     must(printable(reason), "a reason can be printed", reason)
 
 
-def _counted(case: Case, found: Sequence[Row | Unreadable]) -> None:
+def _counted(case: Case, found: Sequence[Row | UnreadableRow]) -> None:
     """Nothing is lost and nothing is made up; a row that is chat keeps its bytes."""
     must(case.rows in (None, len(found)), "every record is read or told", (case.rows, len(found)))
     if case.name.rpartition(".")[2] in LINES:
@@ -137,7 +137,11 @@ def forwarded(line: bytes, row: Row, dialect: str) -> None:
     """A row has the bytes of its line, unless its dialect had to be normalised."""
     if row.line != line:
         record = msgspec.json.decode(line)
-        must(normalize.normalise(as_chat(record), dialect) != record, "what is chat keeps its bytes", (line, row.line))
+        must(
+            normalize.normalise(code_pair_to_chat(record), dialect) != record,
+            "what is chat keeps its bytes",
+            (line, row.line),
+        )
 
 
 def readable(row: Row, dialect: str) -> None:
@@ -146,7 +150,7 @@ def readable(row: Row, dialect: str) -> None:
     strict(row.line)
     again = dialect if dialect in ("auto", *normalize.MARKUPS) else "messages"
     must(parse(row.line) == row, "a row parses again", row.line)
-    must(chat(row.line, again).line == row.line, "normalising twice is normalising once", (again, row.line))
+    must(to_chat_row(row.line, again).line == row.line, "normalising twice is normalising once", (again, row.line))
 
 
 def strict(line: bytes) -> Any:

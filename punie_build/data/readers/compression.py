@@ -1,4 +1,4 @@
-"""Packing: the content of a file, unpacked as it comes in."""
+"""Decompression of gzip and Zstandard files while they are read."""
 
 from __future__ import annotations
 
@@ -11,71 +11,71 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from punie_build.data.jsonl import LFS
-from punie_build.data.readers.record import BLOCK, needed, shown
+from punie_build.data.readers.record import CHUNK_BYTES, display_path, import_optional
 from punie_build.errors import DataError
 
-STEP = 2**11  # packed bytes unpacked at once: zstd makes 33,000 of one, so a step is 64 MiB at the very worst
+LFS_HEADER = b"version https://git-lfs.github.com/spec/"  # begins a file whose content Git LFS keeps elsewhere
+STEP_BYTES = 2**11  # decompressed at once: zstd expands a byte to at most 33,000, so a step gives at most 64 MiB
 
 
 class DamagedError(Exception):
-    """Packed bytes that end too early, or are not what their name says."""
+    """Compressed bytes that end too early, or that are not in the format of the file's name."""
 
 
-def pieces(path: Path, form: str) -> Iterator[bytes]:
-    """The content, unpacked, in pieces. Raises OSError, DamagedError, and DataError for a Git LFS pointer."""
+def read_chunks(path: Path, form: str) -> Iterator[bytes]:
+    """Yield the decompressed content in chunks. Raises OSError, DamagedError, and DataError for a Git LFS pointer."""
     with path.open("rb") as file:
-        first = file.read(BLOCK)
-        if first.startswith(LFS):
-            raise DataError(f"{shown(path)}: a Git LFS pointer, not the data - run `git lfs pull`")
-        yield from unpacked(chain([first], iter(partial(file.read, BLOCK), b"")), form)
+        first = file.read(CHUNK_BYTES)
+        if first.startswith(LFS_HEADER):
+            raise DataError(f"{display_path(path)}: a Git LFS pointer, not the data - run `git lfs pull`")
+        yield from decompress(chain([first], iter(partial(file.read, CHUNK_BYTES), b"")), form)
 
 
-def unpacked(packed: Iterable[bytes], form: str) -> Iterator[bytes]:
-    """Unpack what comes in, by the end of the format's name; several gzip members or zstd frames are one content.
+def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:
+    """Decompress chunks by the suffix of the format's name; several gzip members or zstd frames are one content.
 
-    Raises DamagedError. (zstandard's own readers take a file that was cut short for one that ends there.)
+    Raises DamagedError. (The readers of the zstandard package accept a truncated file as a complete one.)
     """
-    pack = form.rpartition(".")[2]
-    if pack not in ("gz", "zst"):
-        yield from packed
+    suffix = form.rpartition(".")[2]
+    if suffix not in ("gz", "zst"):
+        yield from chunks
         return
-    new, broken = _engine(pack)
-    engine: Any = None  # unpacks the member that is not yet over
-    whole, held, size = 0, [], 0
+    new_decompressor, engine_error = _decompressor(suffix)
+    decompressor: Any = None  # of the member that has not ended
+    members, buffer, size = 0, [], 0
     try:
-        for rest in _steps(packed):
-            while rest:
-                if engine is None and whole and pack == "gz" and not (rest := rest.lstrip(b"\0")):
-                    break  # what gzip allows behind the last member
-                engine = engine or new()
-                held.append(engine.decompress(rest))
-                size += len(held[-1])
-                rest = b""  # noqa: PLW2901 - what follows the end of a member
-                if engine.eof:
-                    rest, engine, whole = engine.unused_data, None, whole + 1  # noqa: PLW2901
-            if size >= BLOCK:
-                yield b"".join(held)
-                held, size = [], 0
-    except broken as error:
+        for data in _steps(chunks):
+            while data:
+                if decompressor is None and members and suffix == "gz" and not (data := data.lstrip(b"\0")):
+                    break  # gzip allows zeros after the last member
+                decompressor = decompressor or new_decompressor()
+                buffer.append(decompressor.decompress(data))
+                size += len(buffer[-1])
+                data = b""  # noqa: PLW2901 - the rest of the step after the end of a member
+                if decompressor.eof:
+                    data, decompressor, members = decompressor.unused_data, None, members + 1  # noqa: PLW2901
+            if size >= CHUNK_BYTES:
+                yield b"".join(buffer)
+                buffer, size = [], 0
+    except engine_error as error:
         raise DamagedError(str(error)) from None
-    yield b"".join(held)
-    if engine is not None or not whole:
+    yield b"".join(buffer)
+    if decompressor is not None or not members:
         raise DamagedError("it ends too early")
 
 
-def _steps(packed: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in packed:
-        for start in range(0, len(piece), STEP):
-            yield piece[start : start + STEP]
+def _steps(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), STEP_BYTES):
+            yield chunk[start : start + STEP_BYTES]
 
 
-def _engine(pack: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """What unpacks one member, and what it raises."""
-    if pack == "gz":
+def _decompressor(suffix: str) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return the factory of decompressors for one member, and the error they raise."""
+    if suffix == "gz":
         return partial(zlib.decompressobj, wbits=31), zlib.error
     if sys.version_info >= (3, 14):
         zstd = importlib.import_module("compression.zstd")
         return zstd.ZstdDecompressor, zstd.ZstdError
-    zstandard = needed("zstandard", ".zst", "files of this kind")
+    zstandard = import_optional("zstandard", ".zst", "files of this kind")
     return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError

@@ -1,4 +1,4 @@
-"""Places: the data files of a folder, and what their names say: format and side."""
+"""The data files of a folder, and the format and the split that a file's name states."""
 
 from __future__ import annotations
 
@@ -7,52 +7,54 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from punie_build.data.readers.formats import FORMATS
-from punie_build.data.readers.record import shown
+from punie_build.data.readers.record import display_path
 from punie_build.errors import DataError
 
-SIDES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"}
-SHARD = re.compile(
+SPLIT_NAMES = {
+    "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"
+}  # fmt: skip
+SHARD = re.compile(  # train-00000-of-00003, train_07, train-00000-of-00001-<hash>
     r"[-_.]\d+(-of-\d+)?(-[0-9a-f]{8,})?$"
-)  # train-00000-of-00003, train_07, train-00000-of-00001-<hash>
+)
 
 
-def files(place: Path) -> list[tuple[str | None, Path]]:
-    """The data files of a folder, by name, each with its side, or the one file that `place` is, which has none.
+def data_files(path: Path) -> list[tuple[str | None, Path]]:
+    """Return the data files of a folder, sorted by name, each with its split; a path to a file is that file without a split.
 
-    Shards (`train-00000-of-00003.parquet`) have the side of what they are shards of. Where files have sides, those that have
-    none are no part of the data: notes, `dropped.jsonl`. Hidden files are skipped, folders inside are not looked into.
+    Shards (`train-00000-of-00003.parquet`) have the split of their set. If any file has a split, files without one are not
+    part of the data: notes, `dropped.jsonl`. Hidden files and subfolders are skipped.
     """
-    if not place.exists():
-        raise DataError(f"{shown(place)}: not there - put the data there, or correct the path")
-    if not place.is_dir():
-        return [(None, place)]
-    names = [path.name for path in place.iterdir() if path.is_file() and not path.name.startswith(".")]
-    found = sided(name for name in sorted(names) if kind(name))
-    if not found:
-        inside = [path.name for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-        hint = f"name a folder in it: {', '.join(inside[:5])}" if inside else f"known formats: {', '.join(FORMATS)}"
-        raise DataError(f"{shown(place)}: no data file in this folder - {hint}")
-    return [(side, place / name) for side, name in found]
+    if not path.exists():
+        raise DataError(f"{display_path(path)}: not found - put the data there, or correct the path")
+    if not path.is_dir():
+        return [(None, path)]
+    names = [file.name for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+    files = with_splits(name for name in sorted(names) if format_of(name))
+    if not files:
+        folders = [entry.name for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+        hint = f"name a subfolder: {', '.join(folders[:5])}" if folders else f"known formats: {', '.join(FORMATS)}"
+        raise DataError(f"{display_path(path)}: no data file in this folder - {hint}")
+    return [(split, path / name) for split, name in files]
 
 
-def sided(names: Iterable[str]) -> list[tuple[str | None, str]]:
-    """Each name with its side, those without one left out where others have one."""
-    found = [(side(name), name) for name in names]
-    return [pair for pair in found if pair[0]] or found
+def with_splits(names: Iterable[str]) -> list[tuple[str | None, str]]:
+    """Return each name with its split. If any name has a split, names without one are omitted."""
+    pairs = [(split_of(name), name) for name in names]
+    return [pair for pair in pairs if pair[0]] or pairs
 
 
-def side(name: str) -> str | None:
-    """train, valid or test, for a file called so, or in a folder called so; `name` is relative to where the data begins."""
+def split_of(name: str) -> str | None:
+    """Return the split in the name of a file or of its folders, or None; `name` is relative to the root of the data."""
     *folders, _ = PurePosixPath(name.lower()).parts
-    return next((SIDES[word] for word in (stem(name).lower(), *reversed(folders)) if word in SIDES), None)
+    return next((SPLIT_NAMES[word] for word in (stem(name).lower(), *reversed(folders)) if word in SPLIT_NAMES), None)
 
 
 def stem(name: str) -> str:
-    """`train` of `data/train-00000-of-00003.parquet`: a file's name without its format and its number."""
-    bare = PurePosixPath(name).name
-    return SHARD.sub("", bare[: -len(form) - 1] if (form := kind(bare)) else bare)
+    """Return a file's name without its format and shard number: `train` of `data/train-00000-of-00003.parquet`."""
+    base = PurePosixPath(name).name
+    return SHARD.sub("", base[: -len(form) - 1] if (form := format_of(base)) else base)
 
 
-def kind(name: str) -> str | None:
-    """The format that a file's name ends in, such as `jsonl.gz`, or None if nobody here reads it."""
+def format_of(name: str) -> str | None:
+    """Return the format that a file's name ends in, such as `jsonl.gz`, or None if it is not supported."""
     return next((form for form in FORMATS if name.lower().endswith(f".{form}")), None)

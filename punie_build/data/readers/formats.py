@@ -1,4 +1,4 @@
-"""Formats: who reads what, by the end of a file's name."""
+"""The supported formats: the reader for each suffix of a file's name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from punie_build.data.readers.json_stream import json_of
-from punie_build.data.readers.lines import lines_of
-from punie_build.data.readers.record import Numbered
-from punie_build.data.readers.tables import parquet, table
+from punie_build.data.readers.json_stream import read_json
+from punie_build.data.readers.lines import read_lines
+from punie_build.data.readers.record import NumberedRecords
+from punie_build.data.readers.tables import read_parquet, read_table
 
-_UNPACKED: dict[str, Callable[[Path, Iterator[bytes]], Numbered]] = {
-    "jsonl": lines_of,
-    "ndjson": lines_of,
-    "json": json_of,
-    "csv": partial(table, delimiter=","),
-    "tsv": partial(table, delimiter="\t"),
+_UNCOMPRESSED: dict[str, Callable[[Path, Iterator[bytes]], NumberedRecords]] = {
+    "jsonl": read_lines,
+    "ndjson": read_lines,
+    "json": read_json,
+    "csv": partial(read_table, delimiter=","),
+    "tsv": partial(read_table, delimiter="\t"),
 }
-FORMATS = {f"{form}{pack}": read for form, read in _UNPACKED.items() for pack in ("", ".gz", ".zst")} | {
-    "parquet": parquet
+FORMATS = {f"{form}{suffix}": read for form, read in _UNCOMPRESSED.items() for suffix in ("", ".gz", ".zst")} | {
+    "parquet": read_parquet
 }

@@ -1,4 +1,4 @@
-"""JSON values: one array of records, or records one after another, of which only one is in memory."""
+"""Records of a JSON file: one array, or values one after another, with one record in memory at a time."""
 
 from __future__ import annotations
 
@@ -8,80 +8,81 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from punie_build.data.jsonl import LONGEST_LINE
-from punie_build.data.readers.record import Numbered, shown
+from punie_build.data.jsonl import MAX_LINE_BYTES
+from punie_build.data.readers.record import NumberedRecords, display_path
 from punie_build.errors import DataError
 
-BREAK = re.compile(r"[\r\n]\s*")  # in JSON only between values: those in texts are escaped
+LINE_BREAK = re.compile(r"[\r\n]\s*")  # in JSON only between values: line breaks in strings are escaped
 
 
-def json_of(path: Path, content: Iterator[bytes]) -> Numbered:
-    """One array of records, or records one after another: each as the bytes it has in the file, on one line."""
+def read_json(path: Path, content: Iterator[bytes]) -> NumberedRecords:
+    """Yield the items of one array, or the values of the file, each as the bytes it has in the file, on one line."""
     cursor, number = _Cursor(codecs.iterdecode(content, "utf-8-sig")), 0
     try:
-        array = cursor.next() == "["
-        if array:
-            cursor.at += 1
-        while cursor.next() not in ("", "]" if array else ""):
+        is_array = cursor.peek() == "["
+        if is_array:
+            cursor.position += 1
+        while cursor.peek() not in ("", "]" if is_array else ""):
             number += 1
-            text = cursor.value()
-            yield number, (BREAK.sub(" ", text) if "\n" in text or "\r" in text else text).encode()
-            if array and cursor.next() == ",":
-                cursor.at += 1
-            elif array and cursor.next() != "]":
+            text = cursor.read_value()
+            yield number, (LINE_BREAK.sub(" ", text) if "\n" in text or "\r" in text else text).encode()
+            if is_array and cursor.peek() == ",":
+                cursor.position += 1
+            elif is_array and cursor.peek() != "]":
                 raise ValueError("',' or the array's end is missing")
-        if array:
-            cursor.end()
+        if is_array:
+            cursor.end_array()
     except UnicodeDecodeError:
-        raise DataError(f"{shown(path)}: not UTF-8 after record {number} - save the file as UTF-8") from None
+        raise DataError(f"{display_path(path)}: not UTF-8 after record {number} - save the file as UTF-8") from None
     except ValueError as error:
         raise DataError(
-            f"{shown(path)}: record {number}: not JSON: {error} - a .json file is one array of records"
+            f"{display_path(path)}: record {number}: not JSON: {error} - write a .json file as one array of records"
         ) from None
 
 
 class _Cursor:
-    """A place in JSON text of which only what is being read is in memory."""
+    """A position in JSON text of which only the current value is in memory."""
 
-    scan = staticmethod(json.JSONDecoder(parse_int=str, parse_float=str).raw_decode)
+    decode = staticmethod(json.JSONDecoder(parse_int=str, parse_float=str).raw_decode)
 
     def __init__(self, texts: Iterator[str]) -> None:
-        self.texts, self.text, self.at, self.over = texts, "", 0, False
+        self.texts, self.text, self.position, self.exhausted = texts, "", 0, False
 
     def grow(self) -> None:
-        more = next(self.texts, None)
-        self.text, self.at, self.over = self.text[self.at :] + (more or ""), 0, more is None
+        """Read more text, and drop the text before the position."""
+        text = next(self.texts, None)
+        self.text, self.position, self.exhausted = self.text[self.position :] + (text or ""), 0, text is None
 
-    def next(self) -> str:
-        """The next character that is no white space; empty at the end."""
+    def peek(self) -> str:
+        """Return the next character that is not white space; empty at the end."""
         while True:
-            while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
-                self.at += 1
-            if self.at < len(self.text) or self.over:
-                return self.text[self.at : self.at + 1]
+            while self.position < len(self.text) and self.text[self.position] in " \t\r\n":
+                self.position += 1
+            if self.position < len(self.text) or self.exhausted:
+                return self.text[self.position : self.position + 1]
             self.grow()
 
-    def value(self) -> str:
-        """The text of the value that begins here. Raises ValueError."""
+    def read_value(self) -> str:
+        """Return the text of the value that begins here. Raises ValueError."""
         while True:
-            problem = "its end is not in sight"
+            problem = "unterminated value"
             try:
-                _, end = self.scan(self.text, self.at)
-                if self.over or (end < len(self.text) and self.text[end] not in ".eE"):  # a number may go on
-                    text, self.at = self.text[self.at : end], end
+                _, end = self.decode(self.text, self.position)
+                if self.exhausted or (end < len(self.text) and self.text[end] not in ".eE"):  # a number may continue
+                    text, self.position = self.text[self.position : end], end
                     return text
             except RecursionError:
                 raise ValueError("nested too deeply") from None
             except json.JSONDecodeError as error:
                 problem = error.msg
-            if self.over or len(self.text) - self.at > LONGEST_LINE:
+            if self.exhausted or len(self.text) - self.position > MAX_LINE_BYTES:
                 raise ValueError(problem)
             self.grow()
 
-    def end(self) -> None:
-        """Pass the `]` of the array; nothing may follow it."""
-        if self.next() != "]":
+    def end_array(self) -> None:
+        """Step over the `]` of the array. Raises ValueError if text follows it."""
+        if self.peek() != "]":
             raise ValueError("the array does not end")
-        self.at += 1
-        if self.next():
-            raise ValueError("something follows the array")
+        self.position += 1
+        if self.peek():
+            raise ValueError("text follows the array")

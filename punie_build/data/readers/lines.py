@@ -1,4 +1,4 @@
-"""Lines: content cut at line feeds, however the pieces fall."""
+"""Lines: content split at line feeds, independent of chunk boundaries."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from punie_build.data.jsonl import LONGEST_LINE
-from punie_build.data.readers.record import TOO_LONG, Numbered
+from punie_build.data.jsonl import MAX_LINE_BYTES
+from punie_build.data.readers.record import TOO_LONG, NumberedRecords
 
 
-def split(content: Iterable[bytes], returns: bool = False) -> Iterator[list[bytes]]:
-    """The lines of each piece, without their ends; with `returns`, carriage returns stay. The longest are cut, see `blocks`."""
+def split_lines(chunks: Iterable[bytes], keep_returns: bool = False) -> Iterator[list[bytes]]:
+    """Yield the lines of each chunk, without line feeds and, unless `keep_returns`, without carriage returns before them.
+
+    A line above MAX_LINE_BYTES is truncated to MAX_LINE_BYTES + 1, so that it is never whole in memory.
+    """
     rest = b""
-    for piece in content:
-        if len(rest) > LONGEST_LINE and b"\n" not in piece:
+    for chunk in chunks:
+        if len(rest) > MAX_LINE_BYTES and b"\n" not in chunk:
             continue
-        lines = piece.split(b"\n")
+        lines = chunk.split(b"\n")
         lines[0] = rest + lines[0]
-        if len(rest) + len(piece) > LONGEST_LINE:
-            lines = [line[: LONGEST_LINE + 1] for line in lines]
+        if len(rest) + len(chunk) > MAX_LINE_BYTES:
+            lines = [line[: MAX_LINE_BYTES + 1] for line in lines]
         rest = lines.pop()
-        if not returns and (b"\r" in piece or (lines and lines[0].endswith(b"\r"))):
+        if not keep_returns and (b"\r" in chunk or (lines and lines[0].endswith(b"\r"))):
             lines = [line.rstrip(b"\r") for line in lines]
         if lines:
             yield lines
     if rest:
-        yield [rest if returns else rest.rstrip(b"\r")]
+        yield [rest if keep_returns else rest.rstrip(b"\r")]
 
 
-def lines_of(path: Path, content: Iterator[bytes]) -> Numbered:
-    for number, line in enumerate(chain.from_iterable(split(content)), 1):
-        yield number, line if len(line) <= LONGEST_LINE else TOO_LONG
+def read_lines(_path: Path, content: Iterator[bytes]) -> NumberedRecords:
+    """Yield every line as a record; a line that is too long is replaced by its error."""
+    for number, line in enumerate(chain.from_iterable(split_lines(content)), 1):
+        yield number, line if len(line) <= MAX_LINE_BYTES else TOO_LONG

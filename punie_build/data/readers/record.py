@@ -1,4 +1,4 @@
-"""What all readers share: what a record is, how much is read at once, and how a file is called in messages."""
+"""Types, limits and messages that all readers share."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from punie_build.data.jsonl import LONGEST_LINE
+from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.errors import DataError
 
-Record = bytes | dict[str, Any] | str
-Numbered = Iterator[tuple[int, Record]]
-BLOCK = 2**20  # bytes read at once
-TOO_LONG = f"longer than {LONGEST_LINE // 2**20} MiB - is this file one record a line?"
+Record = bytes | dict[str, Any] | str  # a line, a row of a table, or the reason why there is neither
+NumberedRecords = Iterator[tuple[int, Record]]
+CHUNK_BYTES = 2**20  # read at once
+TOO_LONG = f"longer than {MAX_LINE_BYTES // 2**20} MiB - write one record per line"
 
 
-def shown(path: Path) -> Path:
-    """A path as messages say it."""
+def display_path(path: Path) -> Path:
+    """Return a path as messages show it: relative to the current folder where it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def needed(package: str, where: object, what: str) -> Any:
-    """Import an optional package, or say how to get it."""
+def import_optional(module: str, where: object, files: str) -> Any:
+    """Import a module of an optional package. Raises DataError with the command that installs it."""
     try:
-        return importlib.import_module(package)
+        return importlib.import_module(module)
     except ImportError:
         raise DataError(
-            f"{where}: {what} are read by {package.partition('.')[0]}, which is not installed - pip install 'punie-build[tables]'"
+            f"{where}: {files} need {module.partition('.')[0]}, which is not installed"
+            " - pip install 'punie-build[tables]'"
         ) from None

@@ -1,4 +1,4 @@
-"""Tables: rows of CSV, TSV and Parquet as dicts."""
+"""Rows of CSV, TSV and Parquet as dicts."""
 
 from __future__ import annotations
 
@@ -12,60 +12,63 @@ from typing import Any
 
 import msgspec
 
-from punie_build.data.jsonl import LONGEST_LINE
-from punie_build.data.readers.lines import split
+from punie_build.data.jsonl import MAX_LINE_BYTES
+from punie_build.data.readers.lines import split_lines
 from punie_build.data.readers.record import (
-    BLOCK,
+    CHUNK_BYTES,
     TOO_LONG,
-    Numbered,
+    NumberedRecords,
     Record,
-    needed,
-    shown,
+    display_path,
+    import_optional,
 )
 from punie_build.errors import DataError
 
-BATCH = 256  # rows of a Parquet file that are in memory at once
-CELLS = ("messages", "tools")  # columns that hold lists, in some tables as JSON text
+BATCH_ROWS = 256  # rows of a Parquet file that are in memory at once
+LIST_COLUMNS = ("messages", "tools")  # some tables hold these lists as JSON text
 
 
-def table(path: Path, content: Iterator[bytes], delimiter: str) -> Numbered:
-    """CSV or TSV with a row of names. Numbers are those of the line a row begins on."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # 128 KiB is too little for a conversation
-    reader = csv.reader(_rows(path, content), delimiter=delimiter, strict=True)
+def read_table(path: Path, content: Iterator[bytes], delimiter: str) -> NumberedRecords:
+    """Yield the rows of a CSV or TSV file with a header, each with the number of the line it begins on."""
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))  # 128 KiB is too little for a conversation
+    reader = csv.reader(_text_lines(path, content), delimiter=delimiter, strict=True)
     try:
-        names = next(reader, [])
-        if not _utf8(names):
-            raise DataError(f"{shown(path)}:1: not UTF-8 - save the file as UTF-8")
-        if len(set(names)) < len(names) or "" in names:
-            raise DataError(f"{shown(path)}:1: names of columns are empty or double - the first row names the columns")
-        at = reader.line_num + 1
+        columns = next(reader, [])
+        if not _is_utf8(columns):
+            raise DataError(f"{display_path(path)}:1: not UTF-8 - save the file as UTF-8")
+        if len(set(columns)) < len(columns) or "" in columns:
+            raise DataError(
+                f"{display_path(path)}:1: empty or duplicate column names - give each column of the header its own name"
+            )
+        line = reader.line_num + 1
         for cells in reader:
             if cells:  # csv gives an empty line as no cells
-                yield at, _row(names, cells)
-            at = reader.line_num + 1
+                yield line, _record(columns, cells)
+            line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{shown(path)}:{reader.line_num}: not {'TSV' if delimiter != ',' else 'CSV'}: {error} - quote the cells, and double the quotes in them"
+            f"{display_path(path)}:{reader.line_num}: not {'TSV' if delimiter != ',' else 'CSV'}: {error}"
+            " - quote the cells, and double the quotes in them"
         ) from None
 
 
-def _rows(path: Path, content: Iterator[bytes]) -> Iterator[str]:
-    """The lines as text, with their ends; bytes that are not UTF-8 come through as surrogates."""
-    for number, line in enumerate(chain.from_iterable(split(content, returns=True)), 1):
-        if len(line) > LONGEST_LINE:
-            raise DataError(f"{shown(path)}:{number}: {TOO_LONG}")
+def _text_lines(path: Path, content: Iterator[bytes]) -> Iterator[str]:
+    """Yield the lines as text, with line ends; bytes that are not UTF-8 become surrogates."""
+    for number, line in enumerate(chain.from_iterable(split_lines(content, keep_returns=True)), 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise DataError(f"{display_path(path)}:{number}: {TOO_LONG}")
         yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8", "surrogateescape") + "\n"
 
 
-def _row(names: list[str], cells: list[str]) -> Record:
-    if len(cells) != len(names):
-        return f"{len(cells)} cells in {len(names)} columns - quote the cells, and double the quotes in them"
-    if not _utf8(cells):
+def _record(columns: list[str], cells: list[str]) -> Record:
+    if len(cells) != len(columns):
+        return f"{len(cells)} cells in {len(columns)} columns - quote the cells, and double the quotes in them"
+    if not _is_utf8(cells):
         return "not UTF-8 - save the file as UTF-8"
-    return _decoded(dict(zip(names, cells, strict=True)))
+    return _decode_lists(dict(zip(columns, cells, strict=True)))
 
 
-def _utf8(cells: list[str]) -> bool:
+def _is_utf8(cells: list[str]) -> bool:
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:
@@ -73,48 +76,50 @@ def _utf8(cells: list[str]) -> bool:
     return True
 
 
-def _decoded(record: dict[str, Any]) -> Record:
-    """Lists that a table holds as JSON text, as lists; or what is wrong with the text. An empty cell is no list."""
-    for name in CELLS:
-        if isinstance(text := record.get(name), str):
+def _decode_lists(record: dict[str, Any]) -> Record:
+    """Decode the lists that a table holds as JSON text, or return the error. An empty cell removes its key."""
+    for column in LIST_COLUMNS:
+        if isinstance(text := record.get(column), str):
             try:
-                record[name] = msgspec.json.decode(text) if text.strip() else None
+                record[column] = msgspec.json.decode(text) if text.strip() else None
             except (msgspec.DecodeError, RecursionError) as error:
-                return f"{name}: not JSON: {error} - write the list as JSON text"
-            if record[name] is None:
-                del record[name]
+                return f"{column}: not JSON: {error} - write the list as JSON text"
+            if record[column] is None:
+                del record[column]
     return record
 
 
-def parquet(path: Path, content: Iterator[bytes]) -> Numbered:
-    """Rows as plain Python, without the keys that are null.
+def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
+    """Yield rows as plain Python values, without keys that are null.
 
-    A column of structs has one type for all rows, so it fills what a row lacks with nulls: every parameter of every tool of
-    the file, in each tool. They cannot be told from nulls that were meant, and go, at any depth of the structs. What is null
-    inside a list stays.
+    A column of structs has one type for all rows, so Parquet fills fields that a row lacks with nulls: every parameter of
+    every tool of the file, in each tool. These cannot be told from intended nulls, so both are removed, at any depth of the
+    structs. Nulls inside lists stay.
     """
-    next(content, None)  # says that the file is not there, or in Git LFS
-    tables = needed("pyarrow.parquet", shown(path), "Parquet files")
+    next(content, None)  # raises if the file does not exist or is a Git LFS pointer
+    parquet = import_optional("pyarrow.parquet", display_path(path), "Parquet files")
     number = 0
     try:
-        with tables.ParquetFile(path, buffer_size=BLOCK) as file:
-            if len(set(names := file.schema_arrow.names)) < len(names):
-                raise DataError(f"{shown(path)}: names of columns are double - give each column a name of its own")
-            rows = chain.from_iterable(batch.to_pylist(maps_as_pydicts="strict") for batch in file.iter_batches(BATCH))
+        with parquet.ParquetFile(path, buffer_size=CHUNK_BYTES) as file:
+            if len(set(columns := file.schema_arrow.names)) < len(columns):
+                raise DataError(f"{display_path(path)}: duplicate column names - give each column its own name")
+            batches = file.iter_batches(BATCH_ROWS)
+            rows = chain.from_iterable(batch.to_pylist(maps_as_pydicts="strict") for batch in batches)
             for number, row in enumerate(rows, 1):
-                yield number, _decoded(_bare(row))
+                yield number, _decode_lists(_without_nulls(row))
     except (importlib.import_module("pyarrow").ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"{shown(path)}: not Parquet, or cut short, after row {number} ({reason}) - copy or download it again"
+            f"{display_path(path)}: not Parquet, or truncated, after row {number} ({reason})"
+            " - copy or download it again"
         ) from None
     except (KeyError, OverflowError) as error:  # a key twice in a map, a date after the year 9999
         raise DataError(
-            f"{shown(path)}: a value that cannot be read, after row {number} ({error}) - leave its column out"
+            f"{display_path(path)}: a value that cannot be read, after row {number} ({error}) - remove its column"
         ) from None
 
 
-def _bare(value: Any) -> Any:
-    if isinstance(value, dict):  # a map's keys may be anything
-        return {str(key): _bare(item) for key, item in value.items() if item is not None}
-    return [_bare(item) for item in value] if isinstance(value, list) else value
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):  # a map's keys may be of any type
+        return {str(key): _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

@@ -19,11 +19,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from punie_build.data import downloads
-from punie_build.data.downloads import choose, command, http
+from punie_build.data.command_output import run_command
+from punie_build.data.downloads import FOLDER, download_http
 from punie_build.data.example import parse
-from punie_build.data.readers.records import records
-from punie_build.data.sources import Command, Http, Hub, Local, as_chat
+from punie_build.data.hub_files import select_files
+from punie_build.data.readers.records import read_records
+from punie_build.data.sources import Command, Http, Hub, Local, code_pair_to_chat
 from punie_build.errors import DataError
 from punie_build.testing.fake_hub import COMMIT, FakeHub
 
@@ -32,29 +33,29 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Web:
-    """A server of a few pages: path -> bytes, or (status, headers, bytes)."""
+    """An HTTP server of a few pages: path -> bytes, or (status, headers, bytes)."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Any] = {}
-        self.asked: list[str] = []
-        self.packing: list[str] = []
+        self.requests: list[str] = []
+        self.encodings: list[str] = []
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                web.asked.append(self.path)
-                web.packing.append(self.headers["Accept-Encoding"])
+                web.requests.append(self.path)
+                web.encodings.append(self.headers["Accept-Encoding"])
                 page = web.pages.get(self.path.partition("?")[0], (404, {}, b""))
                 status, headers, content = page if isinstance(page, tuple) else (200, {}, page)
                 self.send_response(status)
                 for name, value in ({"Content-Length": str(len(content))} | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                with suppress(ConnectionError):  # whoever asked has hung up
+                with suppress(ConnectionError):  # the client has closed the connection
                     self.wfile.write(content)
 
             def log_message(self, *_: Any) -> None:
-                """Nothing on stderr."""
+                """Keep stderr empty."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -72,50 +73,50 @@ def web() -> Iterator[Web]:
     web.close()
 
 
-def left(root: Path) -> list[str]:
-    """What lies in the place of downloads."""
+def downloaded(root: Path) -> list[str]:
+    """Return the names in the folder of downloads."""
     return sorted(path.name for path in (root / ".punie" / "downloads").iterdir())
 
 
-def test_a_file_is_downloaded_once_and_known_by_its_digest(web, tmp_path):
+def test_a_file_is_downloaded_once_and_verified_by_its_digest(web, tmp_path):
     web.pages = {"/a.jsonl": (302, {"Location": "/b?key=1"}, b""), "/b": CONTENT}
-    path = http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")
+    path = download_http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")
     assert path == tmp_path / ".punie" / "downloads" / f"{SHA}.jsonl"
     assert path.read_bytes() == CONTENT
-    assert http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl") == path
-    assert web.asked == ["/a.jsonl", "/b?key=1"]
-    path.write_bytes(b"someone was here")
-    assert http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl").read_bytes() == CONTENT
-    assert left(tmp_path) == [f"{SHA}.jsonl"]
+    assert download_http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl") == path
+    assert web.requests == ["/a.jsonl", "/b?key=1"]
+    path.write_bytes(b"overwritten")
+    assert download_http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl").read_bytes() == CONTENT
+    assert downloaded(tmp_path) == [f"{SHA}.jsonl"]
 
 
-def test_bytes_are_kept_as_they_are_sent(web, tmp_path):
+def test_the_body_is_stored_without_decoding(web, tmp_path):
     packed = gzip.compress(CONTENT)
-    web.pages = {"/a.jsonl.gz": (200, {"Content-Encoding": "gzip"}, packed)}  # as some servers say of any .gz
-    path = http(tmp_path, f"{web.url}/a.jsonl.gz", hashlib.sha256(packed).hexdigest(), "jsonl.gz")
+    web.pages = {"/a.jsonl.gz": (200, {"Content-Encoding": "gzip"}, packed)}  # as some servers declare for any .gz
+    path = download_http(tmp_path, f"{web.url}/a.jsonl.gz", hashlib.sha256(packed).hexdigest(), "jsonl.gz")
     assert path.read_bytes() == packed
-    assert web.packing == ["identity"]
-    assert sum(1 for _ in records(path)) == 1000
+    assert web.encodings == ["identity"]
+    assert sum(1 for _ in read_records(path)) == 1000
 
 
-def test_what_is_here_needs_no_network_and_what_is_not_is_said(web, tmp_path):
+def test_an_existing_file_needs_no_network_and_a_missing_one_is_an_error(web, tmp_path):
     web.pages = {"/a.jsonl": CONTENT}
-    path = http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")
+    path = download_http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")
     web.close()
-    assert http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl") == path
+    assert download_http(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl") == path
     with pytest.raises(
-        DataError, match=rf"{web.url}/b\.jsonl: cannot be downloaded .* put it at .*{'0' * 64}\.jsonl by"
+        DataError, match=rf"{web.url}/b\.jsonl: cannot be downloaded .* save the file as .*{'0' * 64}\.jsonl by"
     ):
-        http(tmp_path, f"{web.url}/b.jsonl", "0" * 64, "jsonl")
+        download_http(tmp_path, f"{web.url}/b.jsonl", "0" * 64, "jsonl")
     (tmp_path / ".punie" / "downloads" / f"{hashlib.sha256(b'x').hexdigest()}.jsonl").write_bytes(b"x")
-    assert http(tmp_path, f"{web.url}/x.jsonl", hashlib.sha256(b"x").hexdigest(), "jsonl").read_bytes() == b"x"
+    assert download_http(tmp_path, f"{web.url}/x.jsonl", hashlib.sha256(b"x").hexdigest(), "jsonl").read_bytes() == b"x"
 
 
-def test_another_file_than_the_recipe_means_is_not_taken(web, tmp_path):
+def test_a_file_with_another_digest_is_an_error(web, tmp_path):
     web.pages = {"/a.jsonl": CONTENT}
     with pytest.raises(DataError, match=rf"/a\.jsonl: its sha256 is {SHA}, the recipe says {'f' * 64} - "):
-        http(tmp_path, f"{web.url}/a.jsonl?key=secret", "f" * 64, "jsonl")
-    assert left(tmp_path) == []
+        download_http(tmp_path, f"{web.url}/a.jsonl?key=secret", "f" * 64, "jsonl")
+    assert downloaded(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -132,38 +133,38 @@ def test_another_file_than_the_recipe_means_is_not_taken(web, tmp_path):
         ((200, {"Content-Length": str(2**40)}, b""), "larger than 1 MiB"),
     ],
 )  # fmt: skip
-def test_what_a_server_may_do_is_told_and_leaves_nothing(web, tmp_path, page, reason):
+def test_a_failed_download_is_an_error_and_leaves_no_file(web, tmp_path, page, reason):
     web.pages = {"/a.jsonl": page}
     if "chunked" in str(page[1]):
         page[1]["Content-Length"] = "0"
     with pytest.raises(DataError) as caught:
-        http(tmp_path, f"{web.url}/a.jsonl?key=secret", "0" * 64, "jsonl", max_mb=1)
+        download_http(tmp_path, f"{web.url}/a.jsonl?key=secret", "0" * 64, "jsonl", max_mb=1)
     assert str(caught.value).startswith(f"{web.url}/a.jsonl: ")
     assert reason in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert left(tmp_path) == []
+    assert downloaded(tmp_path) == []
 
 
 HUB = """
 import sys
 from ast import literal_eval
 from pathlib import Path
-from punie_build.data.downloads import hub
+from punie_build.data.hub_files import download_dataset
 from punie_build.errors import DataError
 try:
-    print([(side, str(path)) for side, path in hub(Path(sys.argv[1]), **literal_eval(sys.argv[2]))])
+    print([(side, str(path)) for side, path in download_dataset(Path(sys.argv[1]), **literal_eval(sys.argv[2]))])
 except DataError as error:
     print(f"DataError {error}")
 """
 
 
 @pytest.fixture
-def asked(tmp_path):
-    """Ask for a dataset as a build does; its answer, or its complaint."""
+def download(tmp_path):
+    """Download a dataset as a build does; return its files, or its error."""
 
-    def ask(hub: FakeHub, env: dict[str, str] | None = None, **more: Any) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-c", HUB, str(tmp_path), repr({"repo": "me/rows", "revision": COMMIT, **more})],
+    def run(hub: FakeHub, env: dict[str, str] | None = None, **options: Any) -> Any:
+        process = subprocess.run(
+            [sys.executable, "-c", HUB, str(tmp_path), repr({"repo": "me/rows", "revision": COMMIT, **options})],
             capture_output=True,
             text=True,
             timeout=100,
@@ -176,16 +177,16 @@ def asked(tmp_path):
                 **(env or {}),
             },
         )
-        out = done.stdout.strip()
-        assert out, done.stderr
+        out = process.stdout.strip()
+        assert out, process.stderr
         return out if out.startswith("DataError") else [(side, Path(path)) for side, path in ast.literal_eval(out)]
 
-    return ask
+    return run
 
 
 @pytest.fixture
 def rows(tmp_path) -> Path:
-    """A repo of a dataset: two configs, shards, sides, and what is no data."""
+    """A repository of a dataset: two configs, shards, splits, and other files."""
     folder = tmp_path / "rows"
     for name, content in {
         "README.md": b"# Rows",
@@ -200,69 +201,70 @@ def rows(tmp_path) -> Path:
     return folder
 
 
-def test_a_dataset_of_the_hub_is_downloaded_once_and_keeps_its_sides(rows, asked):
+def test_a_hub_dataset_is_downloaded_once_and_keeps_its_splits(rows, download):
     with FakeHub(datasets={"me/rows": rows}, page_size=2) as hub:
-        found = asked(hub, config="python")
-        assert [(side, path.name) for side, path in found] == [
+        paths = download(hub, config="python")
+        assert [(side, path.name) for side, path in paths] == [
             ("train", "train-00000-of-00002.jsonl"),
             ("train", "train-00001-of-00002.jsonl.gz"),
             ("valid", "validation-00000-of-00001.jsonl"),
         ]
-        assert sum(1 for _, path in found for _ in records(path)) == 30
+        assert sum(1 for _, path in paths for _ in read_records(path)) == 30
         assert not [path for path in hub.requests if "/go/" in path]
         before = len(hub.requests)
-        assert asked(hub, config="python") == found
+        assert download(hub, config="python") == paths
         assert len(hub.requests) == before
-        assert [(side, path.parent.name) for side, path in asked(hub, split="train", config="go")] == [(None, "go")]
-    assert asked(hub, config="python") == found  # the hub is gone
-    assert asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["python/train-*"]) == [(None, path) for _, path in found[:2]]
-    told = asked(hub, {"HF_HUB_OFFLINE": "1"}, revision="f" * 40)
-    assert told.startswith(f"DataError me/rows@{'f' * 40}: cannot be downloaded")
-    assert "HF_HUB_OFFLINE is set: unset it" in told
+        assert [(side, path.parent.name) for side, path in download(hub, split="train", config="go")] == [(None, "go")]
+    assert download(hub, config="python") == paths  # the server is closed
+    assert download(hub, {"HF_HUB_OFFLINE": "1"}, files=["python/train-*"]) == [(None, path) for _, path in paths[:2]]
+    error = download(hub, {"HF_HUB_OFFLINE": "1"}, revision="f" * 40)
+    assert error.startswith(f"DataError me/rows@{'f' * 40}: cannot be downloaded")
+    assert "HF_HUB_OFFLINE is set: unset it" in error
 
 
-def test_what_the_hub_does_not_have_is_said(rows, asked):
+def test_a_file_or_repository_missing_on_the_hub_is_an_error(rows, download):
     with FakeHub(datasets={"me/rows": rows}) as hub:
-        told = asked(hub, files=["nothing/*.parquet"])
+        error = download(hub, files=["nothing/*.parquet"])
         assert (
-            "no such data file - name them with `files`; it has: dataset_infos.json, go/train-00000-of-00001.j" in told
+            "no such data file - name files with `files`; it has: dataset_infos.json, go/train-00000-of-00001.j"
+            in error
         )
         for wrong in ({"repo": "me/other"}, {"revision": "f" * 40}):
-            assert "check the name, the revision and the network" in asked(hub, **wrong)
+            assert "check the name, the revision and the network" in download(hub, **wrong)
 
 
 @pytest.mark.parametrize("pack", ["", ".gz"])
-def test_a_limit_reads_the_beginning_of_a_large_file_and_no_more(rows, asked, tmp_path, pack):
+def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tmp_path, pack):
     lines = [json.dumps({"n": number, "text": os.urandom(500).hex()}).encode() for number in range(24_000)]
     content = b"\n".join(lines) + b"\n"
     (rows / f"train.jsonl{pack}").write_bytes(gzip.compress(content, 1) if pack else content)
     size = (rows / f"train.jsonl{pack}").stat().st_size
     assert size > 12 * 2**20
     with FakeHub(datasets={"me/rows": rows}) as hub:
-        [(side, path)] = asked(hub, files=["train.*"], limit=100)
+        [(side, path)] = download(hub, files=["train.*"], limit=100)
         assert side is None
         assert path.name == "train.jsonl"
-        assert [line for _, line in records(path)] == lines[:100]
-        assert hub.bytes_sent < size * 0.7  # what was on its way when we hung up, megabytes on a loopback
+        assert [line for _, line in read_records(path)] == lines[:100]
+        assert hub.bytes_sent < size * 0.7  # megabytes are in flight on a loopback when the connection is closed
         before = len(hub.requests)
-        assert asked(hub, files=["train.*"], limit=100) == [(None, path)]
+        assert download(hub, files=["train.*"], limit=100) == [(None, path)]
         assert len(hub.requests) == before
-    assert asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100) == [(None, path)]
-    path.write_bytes(path.read_bytes()[:-9])  # torn by somebody: not taken
-    told = asked(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100)
-    assert f"train.jsonl{pack} is not on this machine - HF_HUB_OFFLINE is set: unset it" in told
+    assert download(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100) == [(None, path)]
+    path.write_bytes(path.read_bytes()[:-9])  # damaged: not used
+    error = download(hub, {"HF_HUB_OFFLINE": "1"}, files=["train.*"], limit=100)
+    assert f"train.jsonl{pack} is not cached, and HF_HUB_OFFLINE is set - unset HF_HUB_OFFLINE" in error
 
 
-def test_a_limit_goes_on_in_the_next_file_and_counts_each_side(rows, asked):
+def test_a_limit_counts_each_split_across_files(rows, download):
     with FakeHub(datasets={"me/rows": rows}) as hub:
-        found = asked(hub, config="python", limit=15)
-        counts = [(side, path.name, sum(1 for _ in records(path))) for side, path in found]
+        paths = download(hub, config="python", limit=15)
+        counts = [(side, path.name, sum(1 for _ in read_records(path))) for side, path in paths]
         assert counts == [
             ("train", "train.jsonl", 10),
             ("train", "train.jsonl", 5),
             ("valid", "validation.jsonl", 10),
         ]
-        assert [side for side, _ in asked(hub, config="python", limit=10)] == ["train", "valid"]
+        assert [side for side, _ in download(hub, config="python", limit=10)] == ["train", "valid"]
 
 
 NAMES = [
@@ -272,7 +274,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(
-    ("files", "split", "config", "found"),
+    ("files", "split", "config", "paths"),
     [
         ((), None, None, [2, 1, 4, 5, 3]),
         (("data/*",), None, None, [2, 1]),
@@ -287,8 +289,8 @@ NAMES = [
         ((), "test", None, []),
     ],
 )
-def test_files_of_a_repo_are_chosen_by_the_words_in_their_names(files, split, config, found):
-    assert choose(NAMES, files, split, config) == [NAMES[index] for index in found]
+def test_files_are_selected_by_the_words_in_their_names(files, split, config, paths):
+    assert select_files(NAMES, files, split, config) == [NAMES[index] for index in paths]
 
 
 def script(root: Path, code: str) -> tuple[str, ...]:
@@ -296,30 +298,28 @@ def script(root: Path, code: str) -> tuple[str, ...]:
     return ("python", "make.py")
 
 
-def test_what_a_program_prints_is_rows(tmp_path):
+def test_the_stdout_of_a_program_is_rows(tmp_path):
     argv = script(tmp_path, "import os, sys; print(os.getcwd()); print(sys.argv[1:]); print('note', file=sys.stderr)")
-    path = command(tmp_path, (*argv, "$HOME", "a b"), tmp_path / ".punie" / "logs" / "d")
+    path = run_command(tmp_path, (*argv, "$HOME", "a b"), tmp_path / ".punie" / "logs" / "d")
     assert path.read_text().splitlines() == [str(tmp_path.resolve()), "['$HOME', 'a b']"]
     assert path.with_name("stderr.log").read_text() == "note\n"
-    assert command(tmp_path, (*argv, "again"), path.parent) == path
+    assert run_command(tmp_path, (*argv, "second"), path.parent) == path
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_a_program_that_fails_is_told_with_its_last_words(tmp_path):
+def test_a_failed_program_is_an_error_with_the_end_of_its_stderr(tmp_path):
     argv = script(tmp_path, "import sys; print('row'); print('out of rows', file=sys.stderr); sys.exit(3)")
-    with pytest.raises(
-        DataError, match=r"(?s)python make\.py: ended with exit code 3 - .*stderr\.log:\n    out of rows"
-    ):
-        command(tmp_path, argv, tmp_path / "out")
-    for nobody in ("no-such-program-here", "./make.sh"):
-        with pytest.raises(DataError, match=rf"no program '{nobody}' - install it"):
-            command(tmp_path, (nobody,), tmp_path / "out")
+    with pytest.raises(DataError, match=r"(?s)python make\.py: exit code 3 - .*stderr\.log:\n    out of rows"):
+        run_command(tmp_path, argv, tmp_path / "out")
+    for program in ("no-such-program-here", "./make.sh"):
+        with pytest.raises(DataError, match=rf"no program '{program}' - install it"):
+            run_command(tmp_path, (program,), tmp_path / "out")
 
 
 FAMILY = "import os, subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\nprint(os.getpid(), p.pid, flush=True)\n"
 
 
-def gone(pids: list[int]) -> bool:
+def all_ended(pids: list[int]) -> bool:
     def alive(pid: int) -> bool:
         try:
             os.kill(pid, 0)
@@ -335,32 +335,32 @@ def gone(pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("end", ["time.sleep(60)", ""])
-def test_a_program_has_its_time_and_leaves_nobody_behind(tmp_path, end):
+def test_a_program_is_stopped_with_all_its_processes(tmp_path, end):
     argv = script(tmp_path, FAMILY + end)
     if end:
-        with pytest.raises(DataError, match=r"not done after 1 s - raise `timeout`"):
-            command(tmp_path, argv, tmp_path / "out", timeout=1)
+        with pytest.raises(DataError, match=r"still running after 1 s - raise `timeout`"):
+            run_command(tmp_path, argv, tmp_path / "out", timeout=1)
     else:
-        command(tmp_path, argv, tmp_path / "out")
-    assert gone([int(pid) for pid in (tmp_path / "out" / "rows.jsonl").read_text().split()])
+        run_command(tmp_path, argv, tmp_path / "out")
+    assert all_ended([int(pid) for pid in (tmp_path / "out" / "rows.jsonl").read_text().split()])
 
 
-def test_nothing_is_printed_once_a_program_has_ended(tmp_path):
+def test_output_does_not_change_after_a_program_ended(tmp_path):
     forever = "while True: print(1, flush=True)"
     argv = script(
         tmp_path,
         f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', '{forever}'])\ntime.sleep(0.5)",
     )
-    path = command(tmp_path, argv, tmp_path / "out")
+    path = run_command(tmp_path, argv, tmp_path / "out")
     size = path.stat().st_size
     assert size > 0
     time.sleep(0.2)
     assert path.stat().st_size == size
 
 
-def test_a_program_dies_with_the_build(tmp_path):
+def test_a_program_is_killed_with_the_build(tmp_path):
     argv = script(tmp_path, FAMILY + "time.sleep(60)")
-    build = "import sys; from pathlib import Path; from punie_build.data.downloads import command; command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
+    build = "import sys; from pathlib import Path; from punie_build.data.command_output import run_command; run_command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
     process = subprocess.Popen([sys.executable, "-c", build, str(tmp_path), *argv])
     rows = tmp_path / "out" / "rows.jsonl"
     deadline = time.monotonic() + 20
@@ -368,7 +368,7 @@ def test_a_program_dies_with_the_build(tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert gone([int(pid) for pid in rows.read_text().split()])
+    assert all_ended([int(pid) for pid in rows.read_text().split()])
 
 
 @pytest.mark.parametrize(
@@ -385,22 +385,22 @@ def test_a_program_dies_with_the_build(tmp_path):
         (Hub, {"repo": "me/rows", "revision": COMMIT, "files": ["a"], "split": "train"}, "remove `split`"),
         (Hub, {"repo": "me/rows", "revision": COMMIT, "limit": 0}, "limit"),
         (Command, {"argv": []}, "argv"),
-        (Command, {"argv": [" "]}, "begins with an empty word"),
-        (Command, {"argv": ["python make_rows.py"]}, "no shell reads it"),
+        (Command, {"argv": [" "]}, "begins with an empty text"),
+        (Command, {"argv": ["python make_rows.py"]}, "run without a shell"),
         (Local, {"path": "a", "format": "docx"}, "format"),
         (Local, {}, "path"),
     ],
 )
-def test_a_recipe_that_cannot_be_meant_is_refused(kind, table, reason):
+def test_an_invalid_source_in_a_recipe_is_an_error(kind, table, reason):
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert(table, kind)
     assert reason in str(caught.value)
 
 
-def test_a_source_names_its_format_and_what_it_reads():
-    assert Http(url="https://example.org/A.JSONL.GZ?x=1", sha256=SHA).form == "jsonl.gz"
-    assert Http(url="https://example.org/%61.csv", sha256=SHA).form == "csv"
-    assert Http(url="https://example.org/a.csv", sha256=SHA, format="tsv").form == "tsv"
+def test_a_source_has_a_format_and_inputs():
+    assert Http(url="https://example.org/A.JSONL.GZ?x=1", sha256=SHA).file_format == "jsonl.gz"
+    assert Http(url="https://example.org/%61.csv", sha256=SHA).file_format == "csv"
+    assert Http(url="https://example.org/a.csv", sha256=SHA, format="tsv").file_format == "tsv"
     assert Local(path="raw").inputs() == ("raw",)
     argv = ("python", "./tools/make.py", "/opt/x.py", "--to=a.py", "https://example.org/a.py", "7")
     assert Command(argv=argv, reads=("raw", "tools/make.py")).inputs() == ("raw", "tools/make.py")
@@ -408,12 +408,12 @@ def test_a_source_names_its_format_and_what_it_reads():
     assert {kind.__struct_config__.tag for kind in (Local, Http, Hub, Command)} == {"local", "http", "hub", "command"}
 
 
-def test_a_docstring_and_its_code_are_a_request_and_its_answer():
+def test_a_docstring_and_its_code_become_request_and_answer():
     row = {
         "repository_name": "me/it", "func_name": "A.add", "language": "python", "func_documentation_string": "Add them.\n",
         "func_code_string": "\n    def add(a, b):\n        return a + b\n", "func_code_tokens": ["def"], "split_name": "train",
     }  # fmt: skip
-    chat = as_chat(row)
+    chat = code_pair_to_chat(row)
     assert parse(msgspec.json.encode(chat)).example.messages
     assert [message["content"] for message in chat.pop("messages")] == [
         "Write a Python function called `A.add`:\n\nAdd them.",
@@ -430,8 +430,8 @@ def test_a_docstring_and_its_code_are_a_request_and_its_answer():
         ({"docstring": "d", "code": "'''\n```\n'''"}, "````python\n'''\n```\n'''\n````"),
     ],
 )
-def test_other_names_for_the_same(row, answer):
-    assert as_chat(row)["messages"][1]["content"] == answer
+def test_other_keys_of_docstring_and_code(row, answer):
+    assert code_pair_to_chat(row)["messages"][1]["content"] == answer
 
 
 @pytest.mark.parametrize(
@@ -444,17 +444,19 @@ def test_other_names_for_the_same(row, answer):
         {},
     ],
 )
-def test_other_rows_stay_as_they_are(row):
-    assert as_chat(row) is row
+def test_other_rows_are_returned_unchanged(row):
+    assert code_pair_to_chat(row) is row
 
 
-def test_two_builds_download_a_file_once(web, tmp_path):
+def test_concurrent_builds_download_a_file_once(web, tmp_path):
     web.pages = {"/a.jsonl": CONTENT}
-    threads = [threading.Thread(target=http, args=(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")) for _ in range(4)]
+    threads = [
+        threading.Thread(target=download_http, args=(tmp_path, f"{web.url}/a.jsonl", SHA, "jsonl")) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert web.asked == ["/a.jsonl"]
-    assert left(tmp_path) == [f"{SHA}.jsonl"]
-    assert downloads.PLACE == ".punie/downloads"
+    assert web.requests == ["/a.jsonl"]
+    assert downloaded(tmp_path) == [f"{SHA}.jsonl"]
+    assert FOLDER == ".punie/downloads"

@@ -1,4 +1,4 @@
-"""From any source in any dialect to rows of chat: nothing is lost, nothing good is rewritten."""
+"""Ingestion of any source in any dialect: no row is lost, and canonical rows are not rewritten."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import SPLITS, Row
-from punie_build.data.ingest import Unreadable, gather, readable
+from punie_build.data.ingest import UnreadableRow, ingest, require_readable
 from punie_build.data.pipeline import dataset
 from punie_build.data.sources import Command, Local
 from punie_build.data.spec import Dataset
@@ -31,8 +31,8 @@ CODE = '{"func_documentation_string": "Add two numbers.", "func_code_string": "d
 BAD = '{"messages": [{"role": "robot", "content": "x"}]}'
 
 
-def rows(root: Path, path: str, dialect: str = "auto", **more: object) -> list[Row | Unreadable]:
-    return [row for _, row in gather(root, Local(path=path, **more), dialect, root / "scratch")]
+def rows(root: Path, path: str, dialect: str = "auto", **options: object) -> list[Row | UnreadableRow]:
+    return [row for _, row in ingest(root, Local(path=path, **options), dialect, root / "scratch")]
 
 
 def test_chat_keeps_its_bytes_and_other_dialects_become_chat(tmp_path):
@@ -47,32 +47,32 @@ def test_chat_keeps_its_bytes_and_other_dialects_become_chat(tmp_path):
     assert "```python\ndef add(a, b):" in code.example.messages[1].content
 
 
-def test_a_named_dialect_reads_only_itself(tmp_path):
+def test_a_named_dialect_accepts_no_other(tmp_path):
     (tmp_path / "all.jsonl").write_text(ALPACA + "\n")
     [row] = rows(tmp_path, "all.jsonl", "sharegpt")
-    assert isinstance(row, Unreadable)
+    assert isinstance(row, UnreadableRow)
     assert row.where.endswith("all.jsonl:1")
 
 
-def test_packed_files_tables_and_sides(tmp_path):
+def test_compressed_files_tables_and_splits(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "train.jsonl.gz").write_bytes(gzip.compress(f"{CHAT}\n{CHAT}\n".encode()))
     (folder / "validation.csv").write_text("prompt,completion\nhello,there\n")
-    found = [(side, row.line) for side, row in gather(tmp_path, Local(path="mine"), "auto", tmp_path)]
-    assert [side for side, _ in found] == ["train", "train", "valid"]
-    assert found[0][1] == CHAT.encode()
-    assert len(rows(tmp_path, "mine", limit=1)) == 2, "a limit is of each side"
+    pairs = [(split, row.line) for split, row in ingest(tmp_path, Local(path="mine"), "auto", tmp_path)]
+    assert [split for split, _ in pairs] == ["train", "train", "valid"]
+    assert pairs[0][1] == CHAT.encode()
+    assert len(rows(tmp_path, "mine", limit=1)) == 2, "a limit is for each split"
 
 
-def test_a_program_of_ones_own_is_a_source(tmp_path):
+def test_a_command_is_a_source(tmp_path):
     (tmp_path / "make.py").write_text(f"print({CHAT!r})\n")
-    found = list(readable(gather(tmp_path, Command(argv=("python", "make.py")), "auto", tmp_path / "scratch")))
-    assert [row.line for _, row in found] == [CHAT.encode()]
+    pairs = list(require_readable(ingest(tmp_path, Command(argv=("python", "make.py")), "auto", tmp_path / "scratch")))
+    assert [row.line for _, row in pairs] == [CHAT.encode()]
     assert Command(argv=("python", "make.py")).inputs() == ("make.py",)
 
 
-def test_what_cannot_be_read_is_an_error_that_names_every_line(tmp_path):
+def test_the_error_of_unreadable_rows_names_every_line(tmp_path):
     (tmp_path / "all.jsonl").write_text("\n".join([CHAT, BAD, "oops", '{"a": 1}', "[" * 100_000]) + "\n")
     with pytest.raises(DataError) as caught:
         dataset("d", Dataset(source=Local(path="all.jsonl")), tmp_path, tmp_path)
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_an_error_that_names_every_line(tmp_path):
     assert [line.split("all.jsonl:")[1][0] for line in lines] == ["2", "3", "4", "5"]
 
 
-def test_or_it_is_dropped_with_its_reason(tmp_path):
+def test_unreadable_rows_may_be_dropped_with_their_reasons(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (tmp_path / "all.jsonl").write_text(f"{CHAT}\n{BAD}\noops\n")
@@ -102,8 +102,8 @@ def test_or_it_is_dropped_with_its_reason(tmp_path):
         max_size=12,
     )
 )
-def test_every_line_is_read_or_told(tmp_path_factory, lines: list[str]):
-    """in = kept + dropped, whatever the lines are."""
+def test_every_line_is_read_or_reported(tmp_path_factory, lines: list[str]):
+    """The number of lines is the number of rows kept and dropped, whatever the lines are."""
     root = tmp_path_factory.mktemp("law")
     (root / "all.jsonl").write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
     assert len(rows(root, "all.jsonl")) == len(lines)
@@ -125,7 +125,7 @@ GOOD = (
 
 
 def read(root: Path, dialect: str = "auto") -> list[bytes]:
-    return [row.line for _, row in readable(gather(root, Local(path="train.jsonl"), dialect, root))]
+    return [row.line for _, row in require_readable(ingest(root, Local(path="train.jsonl"), dialect, root))]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def read(root: Path, dialect: str = "auto") -> list[bytes]:
         (b"[1, 2]", "expected"),
     ],
 )
-def test_a_bad_line_is_named_by_file_and_line(tmp_path, line, reason):
+def test_an_error_names_file_and_line(tmp_path, line, reason):
     (tmp_path / "train.jsonl").write_bytes(GOOD + b"\n" + line + b"\n" + GOOD + b"\n")
     with pytest.raises(DataError) as caught:
         read(tmp_path, "messages")
@@ -151,7 +151,7 @@ def test_a_bad_line_is_named_by_file_and_line(tmp_path, line, reason):
     assert reason in str(caught.value)
 
 
-def test_a_line_of_a_hundred_megabytes_is_refused_without_being_held(tmp_path):
+def test_a_line_of_a_hundred_megabytes_is_an_error(tmp_path):
     path = tmp_path / "train.jsonl"
     with path.open("wb") as file:
         file.write(GOOD + b"\n")
@@ -163,7 +163,7 @@ def test_a_line_of_a_hundred_megabytes_is_refused_without_being_held(tmp_path):
     assert isinstance(third, Row)
 
 
-def test_twenty_bad_lines_are_shown_and_the_rest_counted(tmp_path):
+def test_twenty_bad_lines_are_listed_and_the_rest_counted(tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"oops\n" * 33)
     with pytest.raises(DataError) as caught:
@@ -172,7 +172,7 @@ def test_twenty_bad_lines_are_shown_and_the_rest_counted(tmp_path):
     assert "13 more such lines" in str(caught.value)
 
 
-def test_what_is_read_is_written_byte_for_byte(tmp_path):
+def test_canonical_lines_keep_their_bytes(tmp_path):
     lines = [
         GOOD,
         GOOD.replace(b": ", b":  "),

@@ -15,24 +15,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from punie_build.data.jsonl import LONGEST_LINE
-from punie_build.data.readers import records as readers
-from punie_build.data.readers.records import (
-    blocks,
-    files,
-    records,
-    side,
-    split,
-    stem,
-)
+from punie_build.data.jsonl import MAX_LINE_BYTES
+from punie_build.data.readers.compression import read_chunks
+from punie_build.data.readers.discovery import data_files, split_of, stem
+from punie_build.data.readers.formats import FORMATS
+from punie_build.data.readers.lines import split_lines
+from punie_build.data.readers.record import TOO_LONG, Record, import_optional
+from punie_build.data.readers.records import read_records
 from punie_build.data.sources import Format
 from punie_build.errors import DataError
 from tests.support.profiles import examples
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
-HERE = [
+INSTALLED_FORMATS = [
     form
-    for form in readers.FORMATS
+    for form in FORMATS
     if (HAS["pyarrow"] or form != "parquet") and (HAS["zstandard"] or not form.endswith(".zst"))
 ]
 tables = pytest.mark.skipif(not HAS["pyarrow"], reason="needs punie-build[tables]")
@@ -47,12 +44,12 @@ def zstd(content: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(content)
 
 
-def packed(form: str, content: bytes) -> bytes:
+def compressed(form: str, content: bytes) -> bytes:
     return gzip.compress(content) if form.endswith(".gz") else zstd(content) if form.endswith(".zst") else content
 
 
-def written(form: str, path: Path) -> None:
-    """ROWS in a format."""
+def write_rows(form: str, path: Path) -> None:
+    """Write ROWS in a format."""
     if form == "parquet":
         pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
         pq.write_table(pa.Table.from_pylist(ROWS), path)
@@ -69,87 +66,84 @@ def written(form: str, path: Path) -> None:
         content = text.getvalue()
     else:
         content = json.dumps(ROWS, indent=1) if base == "json" else "".join(json.dumps(row) + "\n" for row in ROWS)
-    path.write_bytes(packed(form, content.encode()))
+    path.write_bytes(compressed(form, content.encode()))
 
 
-def plain(record: readers.Record) -> object:
+def decoded(record: Record) -> object:
     assert not isinstance(record, str), record
     return record if isinstance(record, dict) else json.loads(record)
 
 
-def test_the_formats_a_recipe_may_name_are_those_that_are_read():
-    assert set(get_args(Format)) == set(readers.FORMATS)
+def test_recipes_may_name_exactly_the_formats_with_a_reader():
+    assert set(get_args(Format)) == set(FORMATS)
 
 
-@pytest.mark.parametrize("form", HERE)
+@pytest.mark.parametrize("form", INSTALLED_FORMATS)
 def test_every_format_gives_the_same_records(tmp_path, form):
-    for name, told in ((f"a.{form}", None), (f"A.{form.upper()}", None), ("a.data", form)):
-        written(form, tmp_path / name)
-        found = list(records(tmp_path / name, told))
-        assert [plain(record) for _, record in found] == ROWS
-        assert [number for number, _ in found] == ([2, 3] if form[:3] in ("csv", "tsv") else [1, 2])
+    for name, form_argument in ((f"a.{form}", None), (f"A.{form.upper()}", None), ("a.data", form)):
+        write_rows(form, tmp_path / name)
+        result = list(read_records(tmp_path / name, form_argument))
+        assert [decoded(record) for _, record in result] == ROWS
+        assert [number for number, _ in result] == ([2, 3] if form[:3] in ("csv", "tsv") else [1, 2])
 
 
-@pytest.mark.parametrize("form", HERE)
-def test_a_pointer_of_git_lfs_is_no_data(tmp_path, form):
+@pytest.mark.parametrize("form", INSTALLED_FORMATS)
+def test_a_git_lfs_pointer_is_an_error(tmp_path, form):
     (tmp_path / f"a.{form}").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
     with pytest.raises(DataError, match=r"a\..*: a Git LFS pointer, not the data - run `git lfs pull`"):
-        list(records(tmp_path / f"a.{form}"))
+        list(read_records(tmp_path / f"a.{form}"))
 
 
-@pytest.mark.parametrize("form", HERE)
-def test_what_is_not_there_is_said(tmp_path, form):
+@pytest.mark.parametrize("form", INSTALLED_FORMATS)
+def test_a_missing_file_and_a_folder_are_errors(tmp_path, form):
     with pytest.raises(DataError, match="cannot be read"):
-        list(records(tmp_path / f"a.{form}"))
+        list(read_records(tmp_path / f"a.{form}"))
     (tmp_path / f"b.{form}").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
-        list(records(tmp_path / f"b.{form}"))
+        list(read_records(tmp_path / f"b.{form}"))
 
 
-def test_a_format_nobody_reads_and_a_package_that_is_missing(tmp_path):
-    with pytest.raises(DataError, match=r"a\.xlsx: a format nobody here reads - known: jsonl, "):
-        list(records(tmp_path / "a.xlsx"))
-    with pytest.raises(DataError, match=r"a: files are read by nobody_has_it, .* pip install 'punie-build\[tables\]'"):
-        readers.needed("nobody_has_it.at_all", "a", "files")
-    with pytest.raises(DataError, match="has no lines"):
-        list(blocks(tmp_path / "a.csv"))
+def test_an_unsupported_format_and_a_missing_package_are_errors(tmp_path):
+    with pytest.raises(DataError, match=r"a\.xlsx: unsupported format - use one of jsonl, "):
+        list(read_records(tmp_path / "a.xlsx"))
+    with pytest.raises(DataError, match=r"a: files need nobody_has_it, .* pip install 'punie-build\[tables\]'"):
+        import_optional("nobody_has_it.at_all", "a", "files")
 
 
 @given(st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"").rstrip(b"\r"))), st.data())
 @example([b"", b"", b"a"], None)
-def test_every_line_comes_once_and_as_it_is_however_it_is_cut(lines, data):
+def test_lines_do_not_depend_on_chunk_boundaries(lines, data):
     end = data.draw(st.sampled_from([b"\n", b"\r\n"])) if data else b"\n"
     content = b"".join(line + end for line in lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)))) if data else [1])
-    pieces = [content[start:stop] for start, stop in pairwise([0, *cuts, len(content)]) if start < stop]
-    assert [line for block in split(pieces) for line in block] == lines
-    raw = b"".join(line + b"\n" for block in split(pieces, returns=True) for line in block)
+    chunks = [content[start:stop] for start, stop in pairwise([0, *cuts, len(content)]) if start < stop]
+    assert [line for block in split_lines(chunks) for line in block] == lines
+    raw = b"".join(line + b"\n" for block in split_lines(chunks, keep_returns=True) for line in block)
     assert raw == content
     if content and lines[-1]:  # the last line needs no end
-        assert [line for block in split([content[: -len(end)]]) for line in block] == lines
+        assert [line for block in split_lines([content[: -len(end)]]) for line in block] == lines
 
 
-@pytest.mark.parametrize("form", [form for form in HERE if form.startswith(("jsonl", "ndjson"))])
-def test_lines_and_blocks_are_the_bytes_of_the_file(tmp_path, form):
+@pytest.mark.parametrize("form", [form for form in INSTALLED_FORMATS if form.startswith(("jsonl", "ndjson"))])
+def test_lines_are_the_bytes_of_the_file(tmp_path, form):
     lines = [b'{"n":  %d}' % n + b"\xff" * (n % 700) for n in range(9000)]
-    (tmp_path / f"a.{form}").write_bytes(packed(form, b"\n".join(lines)))
-    assert [line for _, line in records(tmp_path / f"a.{form}")] == lines
-    found = list(blocks(tmp_path / f"a.{form}"))
-    assert [line for block in found for line in block] == lines
-    assert 3 <= len(found) <= 8
+    (tmp_path / f"a.{form}").write_bytes(compressed(form, b"\n".join(lines)))
+    assert [line for _, line in read_records(tmp_path / f"a.{form}")] == lines
 
 
 @examples(150)
-@given(st.binary(max_size=400), st.sampled_from([form for form in HERE if form != "parquet"]), st.booleans())
+@given(
+    st.binary(max_size=400), st.sampled_from([form for form in INSTALLED_FORMATS if form != "parquet"]), st.booleans()
+)
 @example(b'[{"a": ' + b"[" * 100_000, "json", False)
 @example(b"messages\n" + b"[" * 100_000, "csv", False)
 @example(b"[1] 2", "json", False)
 @example(b"a,b\n1\0,2", "csv", False)
-def test_any_bytes_are_records_or_a_data_error(tmp_path_factory, content, form, truly):
+def test_any_bytes_give_records_or_a_data_error(tmp_path_factory, content, form, is_compressed):
     path = tmp_path_factory.getbasetemp() / f"any.{form}"
-    path.write_bytes(packed(form, content) if truly else content)
+    path.write_bytes(compressed(form, content) if is_compressed else content)
     try:
-        for number, record in records(path):
+        for number, record in read_records(path):
             assert number >= 1
             assert isinstance(record, bytes | dict | str)
     except DataError as error:
@@ -159,78 +153,77 @@ def test_any_bytes_are_records_or_a_data_error(tmp_path_factory, content, form, 
 @tables
 @examples(40)
 @given(st.integers(0, 3000), st.binary(min_size=1, max_size=20))
-def test_a_parquet_file_with_other_bytes_in_it_is_records_or_a_data_error(tmp_path_factory, at, other):
+def test_damaged_parquet_gives_records_or_a_data_error(tmp_path_factory, at, other):
     path = tmp_path_factory.getbasetemp() / "any.parquet"
-    written("parquet", path)
+    write_rows("parquet", path)
     content = path.read_bytes()
     at %= len(content)
     path.write_bytes(content[:at] + other + content[at + len(other) :])
     try:
-        list(records(path))
+        list(read_records(path))
     except DataError as error:
         assert "any.parquet" in str(error)  # noqa: PT017 - either way is right
 
 
-@pytest.mark.parametrize("form", [form for form in HERE if form.endswith(("gz", "zst"))])
-def test_a_packed_file_that_is_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path, form):
+@pytest.mark.parametrize("form", [form for form in INSTALLED_FORMATS if form.endswith(("gz", "zst"))])
+def test_a_truncated_compressed_file_is_always_an_error(tmp_path, form):
     path = tmp_path / f"a.{form}"
-    written(form, path)
-    whole = path.read_bytes()
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"damaged or cut short .* - copy or download it again"):
-            list(records(path))
-    path.write_bytes(whole + b"what is this")
-    with pytest.raises(DataError, match="damaged or cut short"):
-        list(records(path))
+    write_rows(form, path)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(DataError, match=r"damaged or truncated .* - copy or download it again"):
+            list(read_records(path))
+    path.write_bytes(content + b"trailing bytes")
+    with pytest.raises(DataError, match="damaged or truncated"):
+        list(read_records(path))
 
 
-@pytest.mark.parametrize("form", [form for form in HERE if form in ("jsonl.gz", "jsonl.zst")])
-def test_several_members_are_one_content(tmp_path, form):
+@pytest.mark.parametrize("form", [form for form in INSTALLED_FORMATS if form in ("jsonl.gz", "jsonl.zst")])
+def test_several_gzip_members_or_zstd_frames_are_one_content(tmp_path, form):
     path = tmp_path / f"a.{form}"
-    path.write_bytes(packed(form, b"1\n2") + packed(form, b"") + packed(form, b"3\n"))
-    assert list(records(path)) == [(1, b"1"), (2, b"23")]
+    path.write_bytes(compressed(form, b"1\n2") + compressed(form, b"") + compressed(form, b"3\n"))
+    assert list(read_records(path)) == [(1, b"1"), (2, b"23")]
     if form == "jsonl.gz":
-        path.write_bytes(path.read_bytes() + bytes(5000))  # tapes are padded so
-        assert list(records(path)) == [(1, b"1"), (2, b"23")]
+        path.write_bytes(path.read_bytes() + bytes(5000))  # as padding of tapes
+        assert list(read_records(path)) == [(1, b"1"), (2, b"23")]
 
 
 PEAK = """
 import resource, sys
 from pathlib import Path
-from punie_build.data.readers.records import blocks, records
-read = {"records": records, "blocks": blocks}[sys.argv[2]]
+from punie_build.data.readers.records import read_records
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(sum(1 for _ in read(Path(sys.argv[1]))))
+print(sum(1 for _ in read_records(Path(sys.argv[1]))))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1024**2))
 """
 
 
-def peak(path: Path, how: str = "records") -> tuple[int, int]:
-    """How many records or blocks, and how many MiB more than at the start."""
+def peak(path: Path) -> tuple[int, int]:
+    """Return the number of records, and the growth of memory in MiB."""
     done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(path), how], capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True, timeout=100
     )
     count, size = done.stdout.split()
     return int(count), int(size)
 
 
-def test_a_file_of_300_megabytes_and_a_line_of_200_are_never_held(tmp_path):
+def test_memory_is_constant_for_a_large_file_and_a_long_line(tmp_path):
     line = json.dumps({"messages": [{"role": "user", "content": "x" * 940}]}).encode() + b"\n"
     megabyte = gzip.compress(line * 1000, 1)
     (tmp_path / "a.jsonl.gz").write_bytes(megabyte * 300)
     assert peak(tmp_path / "a.jsonl.gz") == (300_000, pytest.approx(0, abs=30))
     (tmp_path / "b.jsonl.gz").write_bytes(megabyte + gzip.compress(b"x" * 2**20, 1) * 200 + gzip.compress(b"\n{}\n"))
-    for how, least in (("records", 1002), ("blocks", 2)):
-        count, size = peak(tmp_path / "b.jsonl.gz", how)
-        assert count >= least
-        assert size < 120
-    assert [record for _, record in records(tmp_path / "b.jsonl.gz")][1000:] == [readers.TOO_LONG, b"{}"]
-    assert max(len(each) for block in blocks(tmp_path / "b.jsonl.gz") for each in block) == LONGEST_LINE + 1
+    count, size = peak(tmp_path / "b.jsonl.gz")
+    assert count >= 1002
+    assert size < 120
+    assert [record for _, record in read_records(tmp_path / "b.jsonl.gz")][1000:] == [TOO_LONG, b"{}"]
+    chunks = read_chunks(tmp_path / "b.jsonl.gz", "jsonl.gz")
+    assert max(len(line) for lines in split_lines(chunks) for line in lines) == MAX_LINE_BYTES + 1
 
 
 @pytest.mark.skipif(not HAS["zstandard"], reason="needs punie-build[tables]")
-def test_a_bomb_is_not_held_either(tmp_path):
+def test_memory_is_bounded_for_a_zip_bomb(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(zstd(bytes(2**20 * 400)))
     count, size = peak(tmp_path / "a.jsonl.zst")
     assert count == 1
@@ -247,23 +240,23 @@ JSON = st.recursive(
 @examples(200)
 @given(st.lists(JSON, max_size=6), st.sampled_from([None, 0, 3]), st.integers(1, 60), st.booleans())
 @example([0.5, 1e30, -7], None, 1, True)
-def test_an_array_gives_its_items_whatever_its_spacing(items, indent, size, ascii_only):
+def test_a_json_array_gives_its_items_whatever_its_formatting(items, indent, size, ascii_only):
     text = json.dumps(items, indent=indent, ensure_ascii=ascii_only).encode(errors="replace")
-    pieces = (text[start : start + size] for start in range(0, len(text), size))
-    found = [record for _, record in readers.FORMATS["json"](Path("a.json"), pieces)]
-    assert all(b"\n" not in record for record in found)
-    assert [json.loads(record) for record in found] == json.loads(text)
+    chunks = (text[start : start + size] for start in range(0, len(text), size))
+    result = [record for _, record in FORMATS["json"](Path("a.json"), chunks)]
+    assert all(b"\n" not in record for record in result)
+    assert [json.loads(record) for record in result] == json.loads(text)
 
 
-def test_items_keep_their_bytes(tmp_path):
+def test_json_items_keep_their_bytes(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'\xef\xbb\xbf [ {"a":1.50, "a" : "\\u00e9\xc3\xa9"},\n{"b":\r\n  10000000000000000000000000}]\n')
-    assert list(records(path)) == [
+    assert list(read_records(path)) == [
         (1, '{"a":1.50, "a" : "\\u00e9é"}'.encode()),
         (2, b'{"b": 10000000000000000000000000}'),
     ]
-    path.write_text('{"a": 1}\n{"b": 2}\n')  # many a .json is one record a line
-    assert list(records(path)) == [(1, b'{"a": 1}'), (2, b'{"b": 2}')]
+    path.write_text('{"a": 1}\n{"b": 2}\n')  # some .json files are JSON Lines
+    assert list(read_records(path)) == [(1, b'{"a": 1}'), (2, b'{"b": 2}')]
 
 
 @pytest.mark.parametrize(
@@ -272,26 +265,26 @@ def test_items_keep_their_bytes(tmp_path):
         (b'[{"a": 1}, {"b": ', "record 2: not JSON"),
         (b'[{"a": 1}', "record 1: not JSON: ',' or the array's end is missing"),
         (b'[{"a": 1} {"b": 2}]', "',' or the array's end"),
-        (b'[{"a": 1}] []', "something follows the array"),
+        (b'[{"a": 1}] []', "text follows the array"),
         (b'[{"a": 1},', "the array does not end"),
         (b'[{"a": "\xff"}]', "not UTF-8 after record 0"),
         (b"[" + b"[" * 100_000, "nested too deeply"),
         (b"id;name\n", "record 1: not JSON"),
     ],
 )
-def test_an_array_that_is_broken_says_where(tmp_path, content, reason):
+def test_an_error_in_a_json_array_names_the_record(tmp_path, content, reason):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        list(records(tmp_path / "a.json"))
+        list(read_records(tmp_path / "a.json"))
     assert reason in str(caught.value)
 
 
-def test_csv_tells_bad_rows_by_the_line_they_begin_on_and_goes_on(tmp_path):
+def test_csv_reports_a_bad_row_by_its_first_line_and_continues(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
         b'\xef\xbb\xbfmessages,note\r\n"[{""role"": ""user""}]","one\r\ntwo"\r\n1,2,3\r\n\r\n[oops,x\r\n[],\xff\r\n,\r\n'
     )
-    first, *bad, last = records(path)
+    first, *bad, last = read_records(path)
     assert first == (2, {"messages": [{"role": "user"}], "note": "one\r\ntwo"})
     assert [number for number, _ in bad] == [4, 6, 7]
     assert [str(text).partition(" - ")[0].partition(":")[0] for _, text in bad] == [
@@ -305,21 +298,21 @@ def test_csv_tells_bad_rows_by_the_line_they_begin_on_and_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"a,a\n1,2\n", "a.csv:1: names of columns are empty or double"),
+        (b"a,a\n1,2\n", "a.csv:1: empty or duplicate column names"),
         (b'a\n"x"y\n', "a.csv:2: not CSV"),
         (b'a\n"x\n\n', "a.csv:3: not CSV: unexpected end of data"),
-        (b"a\n" + b"x" * (LONGEST_LINE + 1), "a.csv:2: longer than 16 MiB"),
+        (b"a\n" + b"x" * (MAX_LINE_BYTES + 1), "a.csv:2: longer than 16 MiB"),
     ],
 )
-def test_csv_that_cannot_be_read_on_is_said(tmp_path, content, reason):
+def test_csv_that_cannot_be_parsed_is_an_error(tmp_path, content, reason):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        list(records(tmp_path / "a.csv"))
+        list(read_records(tmp_path / "a.csv"))
     assert reason in str(caught.value)
 
 
 @tables
-def test_parquet_gives_no_key_that_a_column_made_up(tmp_path):
+def test_parquet_gives_no_key_that_a_column_type_added(tmp_path):
     pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     rows = [
         {
@@ -333,21 +326,21 @@ def test_parquet_gives_no_key_that_a_column_made_up(tmp_path):
     schema = schema.append(pa.field("facts", pa.map_(pa.string(), pa.int64())))
     pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "a.parquet", row_group_size=1)
     del rows[0]["messages"][0]["tool_calls"]
-    assert [record for _, record in records(tmp_path / "a.parquet")] == rows
+    assert [record for _, record in read_records(tmp_path / "a.parquet")] == rows
 
 
 @tables
-def test_parquet_that_is_cut_short_says_so(tmp_path):
-    written("parquet", tmp_path / "a.parquet")
-    whole = (tmp_path / "a.parquet").read_bytes()
-    for size in (0, 3, 100, len(whole) - 1):
-        (tmp_path / "a.parquet").write_bytes(whole[:size])
-        with pytest.raises(DataError, match=r"a\.parquet: not Parquet, or cut short, after row 0"):
-            list(records(tmp_path / "a.parquet"))
+def test_truncated_parquet_is_an_error(tmp_path):
+    write_rows("parquet", tmp_path / "a.parquet")
+    content = (tmp_path / "a.parquet").read_bytes()
+    for size in (0, 3, 100, len(content) - 1):
+        (tmp_path / "a.parquet").write_bytes(content[:size])
+        with pytest.raises(DataError, match=r"a\.parquet: not Parquet, or truncated, after row 0"):
+            list(read_records(tmp_path / "a.parquet"))
 
 
 @pytest.mark.parametrize(
-    ("name", "is_side", "is_stem"),
+    ("name", "expected_split", "expected_stem"),
     [
         ("train.jsonl", "train", "train"),
         ("data/train-00000-of-00003.parquet", "train", "train"),
@@ -364,31 +357,31 @@ def test_parquet_that_is_cut_short_says_so(tmp_path):
         ("README", None, "README"),
     ],
 )
-def test_a_name_says_the_side(name, is_side, is_stem):
-    assert (side(name), stem(name)) == (is_side, is_stem)
+def test_a_file_name_gives_split_and_stem(name, expected_split, expected_stem):
+    assert (split_of(name), stem(name)) == (expected_split, expected_stem)
 
 
-def test_a_folder_gives_its_sides_or_all_that_can_be_read(tmp_path):
+def test_a_folder_gives_its_splits_or_else_all_data_files(tmp_path):
     for name in ("b.jsonl", "a.csv", "notes.txt", ".train.jsonl", "inside/train.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert files(tmp_path) == [(None, tmp_path / "a.csv"), (None, tmp_path / "b.jsonl")]
+    assert data_files(tmp_path) == [(None, tmp_path / "a.csv"), (None, tmp_path / "b.jsonl")]
     for name in ("train-1.parquet", "train-0.parquet", "dev.jsonl.zst"):
         (tmp_path / name).write_text("")
-    assert files(tmp_path) == [
+    assert data_files(tmp_path) == [
         ("valid", tmp_path / "dev.jsonl.zst"),
         ("train", tmp_path / "train-0.parquet"),
         ("train", tmp_path / "train-1.parquet"),
     ]
-    assert files(tmp_path / "train-0.parquet") == [(None, tmp_path / "train-0.parquet")]
+    assert data_files(tmp_path / "train-0.parquet") == [(None, tmp_path / "train-0.parquet")]
 
 
-def test_a_folder_without_data_and_no_folder_are_said(tmp_path):
-    with pytest.raises(DataError, match="not there - put the data there"):
-        files(tmp_path / "nowhere")
+def test_a_folder_without_data_and_a_missing_folder_are_errors(tmp_path):
+    with pytest.raises(DataError, match="not found - put the data there"):
+        data_files(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(DataError, match="no data file in this folder - known formats: jsonl, "):
-        files(tmp_path)
+        data_files(tmp_path)
     (tmp_path / "data").mkdir()
-    with pytest.raises(DataError, match="no data file in this folder - name a folder in it: data"):
-        files(tmp_path)
+    with pytest.raises(DataError, match="no data file in this folder - name a subfolder: data"):
+        data_files(tmp_path)

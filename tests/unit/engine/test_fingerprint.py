@@ -59,13 +59,13 @@ def test_messages_and_progress_mean_nothing():
 def test_names_and_places_of_modules_mean_nothing():
     """The same code that calls a function by its module, by its name, by an alias, or imports it late."""
     texts = (
-        "from punie_build.data import jsonl\ndef step(): return jsonl.pieces(1)",
-        "from punie_build.data.jsonl import pieces\ndef step(): return pieces(1)",
-        "from punie_build.data.jsonl import pieces as cut\ndef step(): return cut(1)",
-        "def step():\n    from punie_build.data import jsonl as lines\n    return lines.pieces(1)",
+        "from punie_build.data import jsonl\ndef step(): return jsonl.byte_ranges(1)",
+        "from punie_build.data.jsonl import byte_ranges\ndef step(): return byte_ranges(1)",
+        "from punie_build.data.jsonl import byte_ranges as cut\ndef step(): return cut(1)",
+        "def step():\n    from punie_build.data import jsonl as lines\n    return lines.byte_ranges(1)",
     )
     assert len({told(text, "step") for text in texts}) == 1
-    assert {fingerprint.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "pieces"),)}
+    assert {fingerprint.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "byte_ranges"),)}
 
 
 EDITS = {  # file, old, new -> which stages are built anew

@@ -56,8 +56,8 @@ def test_every_line_is_in_one_piece(tmp_path_factory, lines, size):
         (folder / f"{name}.jsonl").write_bytes(text)
     found = [
         line
-        for split, start, end in jsonl.pieces(folder, size)
-        for block in jsonl.blocks(folder / f"{split}.jsonl", start, end)
+        for split, start, end in jsonl.byte_ranges(folder, size)
+        for block in jsonl.read_blocks(folder / f"{split}.jsonl", start, end)
         for line in block
     ]
     assert found == [*(line + b"\n" for line in lines), b"{}\n"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from punie_build.data.example import parse
 from punie_build.data.filters.union import EndsWithAssistant, ValidTools
-from punie_build.data.ingest import chat, gather
+from punie_build.data.ingest import ingest, to_chat_row
 from punie_build.data.sources import Command
 from punie_build.data.synthetic import conversations
 from punie_build.data.synthetic.conversations import (
@@ -80,7 +80,7 @@ def held(row: dict) -> None:
     example = parse(line).example
     assert ValidTools().keep(example)
     assert EndsWithAssistant().keep(example)
-    assert chat(line, "auto").line == line, "a dataset reads it as it is"
+    assert to_chat_row(line, "auto").line == line, "a dataset reads it as it is"
     ids = [each["id"] for message in row["messages"] for each in message.get("tool_calls", ())]
     assert ids == [f"call_{number}" for number in range(1, len(ids) + 1)]
 
@@ -286,7 +286,7 @@ def test_a_path_keeps_what_it_held_until_all_rows_are_there(tmp_path):
 def test_the_script_of_the_reference_is_a_source(tmp_path):
     [script] = re.findall(r"```python\n(# make_rows.py\n.*?)```", RECIPES, re.DOTALL)
     (tmp_path / "make_rows.py").write_text(script)
-    found = [row for _, row in gather(tmp_path, Command(argv=("python", "make_rows.py")), "auto", tmp_path)]
+    found = [row for _, row in ingest(tmp_path, Command(argv=("python", "make_rows.py")), "auto", tmp_path)]
     assert [row.example.category for row in found] == [
         "read_file", "run_command", "multi-tool", "weather", "words", "words", "multi-tool",
     ]  # fmt: skip
