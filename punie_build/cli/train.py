@@ -37,7 +37,7 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import Facts
 from punie_build.sweeps.axes import over
-from punie_build.training import launch, mlx_log, throughput
+from punie_build.training import history, launch, mlx_log, throughput
 from punie_build.training.launch import Training
 from punie_build.training.spec import Adapter, tokenized
 from punie_build.training.steps import tokens_said
@@ -53,7 +53,7 @@ def train(root: Path, options: Options) -> int:
             if advice := blas.advice():
                 print(advice)
             launch.train(_work(root, model, tokens, spec, out))
-        said = launch.summary(out)
+        said = history.summary(out)
     print(said)
     again = ", ".join(f"{field} = {toml(value)}" for field, value in _table(options).items())
     return after(

@@ -115,7 +115,7 @@ def _conformance(root: Path, task: Task, held: Held) -> Verdict:
         return "unseen", []
     if task.kind not in verify.OF:
         return "current", []
-    if pointers := models_verify.pointers(folder):
+    if pointers := models_verify.lfs_pointers(folder):
         return "unseen", [f"{task.target}/{name}: a Git LFS pointer - `git lfs pull`" for name in pointers]
     model = locate.present(root, task.base) if task.base else None
     lines = list(verify.OF[task.kind](folder, task.spec, model))

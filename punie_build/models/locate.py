@@ -23,7 +23,7 @@ def locate(root: Path, base: Base) -> Path:
         raise ModelError(
             f"{base.name}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it"
         )
-    if base.bits and (bits := verify.bits(folder)) != base.bits:
+    if base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
         raise ModelError(
             f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or take another base"
         )

@@ -1,9 +1,8 @@
-"""Facts of a model folder that an adapter trained on it must agree with: bits, tokenizer."""
+"""Facts of a model folder that an adapter trained on it must agree with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -11,22 +10,33 @@ from msgspec import Struct
 from punie_build.storage import digests
 
 
-def bits(folder: Path) -> int:
-    """Bits of a model's weights by its config.json; 16 where it names no quantisation."""
-    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Model)
-    return int((config.quantization or {}).get("bits", 16))
+class _Quantization(Struct):
+    bits: int = 16
 
 
-class _Model(Struct):
-    quantization: dict[str, Any] | None = None
+class _Config(Struct):
+    quantization: _Quantization | None = None
 
 
-def base(folder: Path) -> dict[str, Any]:
-    """What an adapter must know of the base it was trained on: another tokenizer makes other numbers of the same words."""
-    return {"bits": bits(folder), "tokenizer": digests.of_pointed(folder / "tokenizer.json")}
+class BaseSignature(Struct, frozen=True, kw_only=True):
+    """Bits of a base's weights, and the digest of its tokenizer.json: another tokenizer maps the same text to other token ids."""
+
+    bits: int | None = None
+    tokenizer: str | None = None
 
 
-def pointers(folder: Path) -> list[str]:
-    """The files of a folder that are Git LFS pointers: what they hold is not here to be looked at."""
+def quantization_bits(folder: Path) -> int:
+    """Return the bits per weight in a model's config.json; 16 if it names no quantization."""
+    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
+    return config.quantization.bits if config.quantization else 16
+
+
+def base_signature(folder: Path) -> BaseSignature:
+    """Return the signature of a base. A Git LFS pointer stands for the file that it names."""
+    return BaseSignature(bits=quantization_bits(folder), tokenizer=digests.of_pointed(folder / "tokenizer.json"))
+
+
+def lfs_pointers(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder that are Git LFS pointers, whose content is not on this machine."""
     small = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 1024)
     return [path.relative_to(folder).as_posix() for path in small if digests.LFS.match(path.read_bytes())]

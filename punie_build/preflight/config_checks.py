@@ -16,6 +16,7 @@ from punie_build.preflight.finding import Finding, Level
 from punie_build.preflight.resources import Room
 from punie_build.training.batch_sampler import Coverage
 from punie_build.training.spec import ITERS, Adapter
+from punie_build.training.token_file import TokenStats
 
 LOST = 0.01  # share of rows cut off, or with nothing to learn, from which that is worth a word
 WRITTEN = ("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<think>", "</think>", "<|im_start|>", "<|im_end|>",
@@ -31,7 +32,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     place: str = ""
     base: Anatomy | None = None
     rows: int | None = None
-    tokens: dict[str, dict[str, int]] | None = None
+    tokens: TokenStats | None = None
     coverage: Coverage | None = None
     room: Room | None = None
 
@@ -122,9 +123,9 @@ def epochs(it: Subject) -> Iterator[Finding]:
 def too_long(it: Subject) -> Iterator[Finding]:
     """Rows fit into max_seq_length."""
     if it.tokens:
-        lost = sum(side["cut"] + side["dropped"] for side in it.tokens.values())
-        rows = sum(side["rows"] + side["dropped"] + side["mute"] for side in it.tokens.values())
-        longest = max(side["longest"] for side in it.tokens.values())
+        lost = sum(counts.truncated + counts.dropped for counts in it.tokens.splits)
+        rows = sum(counts.rows + counts.dropped + counts.fully_masked for counts in it.tokens.splits)
+        longest = max(counts.longest for counts in it.tokens.splits)
         if rows and lost / rows > LOST:
             how = "cut off" if it.spec.too_long == "truncate" else "left out"
             what = f"{lost} of {rows} rows are {how} at max_seq_length = {it.spec.max_seq_length}"
@@ -135,8 +136,8 @@ def too_long(it: Subject) -> Iterator[Finding]:
 def mute(it: Subject) -> Iterator[Finding]:
     """Rows have something to learn."""
     if it.tokens:
-        mute = it.tokens["train"]["mute"]
-        rows = it.tokens["train"]["rows"] + mute
+        mute = it.tokens.train.fully_masked
+        rows = it.tokens.train.rows + mute
         if rows and mute / rows > LOST:
             level: Level = "error" if mute > rows / 2 else "warning"
             what = f'{mute} of {rows} training rows have no token to learn (mask = "{it.spec.mask}")'
@@ -156,7 +157,7 @@ def memory(it: Subject) -> Iterator[Finding]:
     """There is memory for the weights and a batch: a rough estimate."""
     if not (it.base and it.room and it.room.memory):
         return
-    longest = it.tokens["train"]["longest"] if it.tokens else it.spec.max_seq_length
+    longest = it.tokens.train.longest if it.tokens else it.spec.max_seq_length
     weights = room.weights(it.base, it.room.cpu)
     need = weights + room.training(it.spec, it.base, longest)
     if need > room.ALMOST * it.room.memory:

@@ -50,7 +50,7 @@ def groups(it: Subject) -> Iterator[Finding]:
 
 def bits(it: Subject) -> Iterator[Finding]:
     """What a base has lost does not come back."""
-    here = verify.bits(it.folder)
+    here = verify.quantization_bits(it.folder)
     if it.spec.bits is not None and it.spec.bits > here:
         what = f"{it.spec.bits}, and its base has {here}: more room for the same weights"
         yield it.finding(

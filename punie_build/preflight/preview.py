@@ -40,7 +40,7 @@ def subject(root: Path, task: Task, base: Path | None, tokens: Path | None, rows
     """What is known of an adapter's training. `tokens` is the folder of its tokens, if they are there."""
     stats = coverage = None
     if tokens:
-        stats = msgspec.json.decode((tokens / "stats.json").read_bytes(), type=dict[str, dict[str, int]])
+        stats = token_file.stats(tokens)
         lengths = token_file.load(tokens / "train.safetensors").lengths
         rows, coverage = len(lengths), task.spec.coverage([length - 1 for length in lengths])
     return Subject(

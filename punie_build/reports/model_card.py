@@ -10,7 +10,7 @@ from punie_build.engine import card_notes
 from punie_build.models.spec import Base
 from punie_build.recipes.recipe import ADAPTERS
 from punie_build.reports.html import visible
-from punie_build.reports.pages.adapter import Adapter, only
+from punie_build.reports.pages.adapter import Adapter
 from punie_build.reports.pages.model import Model
 from punie_build.reports.section import asked
 
@@ -115,12 +115,13 @@ def results(m: Material) -> str:
 def training(m: Material) -> str:
     """How training went, or how alike the model is to its adapter."""
     if isinstance(m, Adapter):
-        valid = {event["iteration"]: event for event in only(m.events, "valid")}
-        [start], [end] = only(m.events, "start"), only(m.events, "end")
+        start, end = m.history.start, m.history.end
         loss = (
-            f"Validation loss {valid[0]['loss']:.3f} before, {end['valid_loss']:.3f} after {end['iteration']} batches"
+            f"Validation loss {m.history.initial.loss:.3f} before, {end.valid_loss:.3f} after {end.iteration} batches"
         )
-        rows = f"{start['rows']['train']:,} training rows, {end['epochs']:.1f} epochs, {start['rows']['valid']:,} validation rows"
+        rows = (
+            f"{start.rows['train']:,} training rows, {end.epochs:.1f} epochs, {start.rows['valid']:,} validation rows"
+        )
         return f"## Training\n\n{loss} (nats a token); {rows}.\n\n{_recipe(m)}"
     told = m.lock.metrics
     alike = [f"{told['bits_per_weight']:.2f} bits a weight"] if "bits_per_weight" in told else []

@@ -18,7 +18,7 @@ from punie_build.reports.section import asked
 from punie_build.runtime.console import format_seconds
 from punie_build.storage import paths
 from punie_build.sweeps import adapter_ranking, eval_ranking
-from punie_build.training import launch
+from punie_build.training import history
 
 BAR = 24
 MOST = 8  # fields, inputs, files in a line
@@ -70,8 +70,7 @@ def _data(project: Project, task: Task) -> Iterator[Fact]:
 
 def _adapter(project: Project, task: Task) -> Iterator[Fact]:
     yield from _said(project, task)
-    events = launch.metrics(project.folder(task))
-    losses = [event["loss"] for event in adapter.only(events, "valid")]
+    losses = [report.loss for report in history.read(project.folder(task)).valid]
     yield "validation", " → ".join(f"{loss:.3f}" for loss in losses[:: max(len(losses) // 8, 1)])
     yield from _results(project, task)
 

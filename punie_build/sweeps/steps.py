@@ -11,7 +11,7 @@ from punie_build.storage import paths, store
 from punie_build.sweeps import adapter_ranking, eval_ranking
 from punie_build.sweeps.adapter_ranking import Ranking, Run
 from punie_build.sweeps.grid import Choice, Grid
-from punie_build.training import launch
+from punie_build.training import history
 
 COPIED = ("adapters.safetensors", "adapter_config.json", "metrics.jsonl")
 
@@ -37,7 +37,7 @@ def trained(work: Work) -> Made:
     spec: Grid = work.task.spec
     runs = []
     for cell, place in zip(spec.cells, work.task.inputs, strict=True):
-        found = launch.numbers(work.root / place)
+        found = history.metrics(work.root / place)
         run = Run(
             cell=cell.name,
             seed=cell.seed,
@@ -64,7 +64,7 @@ def choice(work: Work) -> Made:
         store.copy(work.root / paths.target("adapter", run.cell) / name, work.out / name)
     said = {"grid": spec.grid, "place": spec.place, "cell": run.cell, "setting": place.setting, "seed": run.seed}
     (work.out / "choice.json").write_bytes(_text(said))
-    return Made(_chosen(run, launch.summary(work.out)), launch.numbers(work.out))
+    return Made(_chosen(run, history.summary(work.out)), history.metrics(work.out))
 
 
 @message

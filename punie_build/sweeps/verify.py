@@ -6,29 +6,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from punie_build.models.safetensors import as_, read
+from punie_build.training import adapter_config
 
-CHOSEN = ("learning_rate", "batch_size", "seed")  # what adapter_config.json says as the recipe does
+RECORDED = ("learning_rate", "batch_size", "seed")  # fields of adapter_config.json under the names of a recipe
 
 
-class _Chosen(Struct):
+class _Choice(Struct):
     setting: dict[str, Any]
     seed: int | None = None
 
 
-def choice(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
-    """Lines where the adapter that was chosen has not the setting that choice.json says."""
+def choice(folder: Path, _spec: object, _base: Path | None = None) -> Iterator[str]:
+    """Yield one line for each field in which the published adapter differs from the setting of choice.json."""
     try:
-        chosen = read(folder / "choice.json", as_(_Chosen))
-        config = read(folder / "adapter_config.json", as_(dict[str, Any]))
+        chosen = read(folder / "choice.json", as_(_Choice))
+        config = adapter_config.load(folder)
     except ValueError as error:
         yield str(error)
         return
-    held = {f"lora.{name}": value for name, value in (config.get("lora_parameters") or {}).items()}
-    held |= {name: config.get(name) for name in CHOSEN}
-    said = chosen.setting | ({} if chosen.seed is None else {"seed": chosen.seed})
-    for field, value in said.items():
-        if field in held and held[field] != value:
-            yield f"{field}: choice.json {value}, adapter_config.json {held[field]}"
+    parameters = msgspec.to_builtins(config.lora_parameters) if config.lora_parameters else {}
+    actual = {f"lora.{name}": value for name, value in parameters.items()}
+    actual |= {name: getattr(config, name) for name in RECORDED}
+    expected = chosen.setting | ({} if chosen.seed is None else {"seed": chosen.seed})
+    for field, value in expected.items():
+        if field in actual and actual[field] != value:
+            yield f"{field}: choice.json {value}, adapter_config.json {actual[field]}"

@@ -16,12 +16,13 @@ from punie_build.errors import ModelError
 from punie_build.runtime import blas
 from punie_build.runtime import child as children
 from punie_build.runtime.child import Child
-from punie_build.runtime.console import ProgressBar, message
+from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.locks import Facts
 from punie_build.training import checkpoints, distributed, token_file, verify
 from punie_build.training.spec import Adapter, Tokenized
+from punie_build.training.token_file import TokenStats
 
 FEWEST = 40  # training examples below this number teach little but the examples themselves
 POLL_SECONDS = 0.2
@@ -52,14 +53,14 @@ class Job(Struct, frozen=True, kw_only=True):
     spec: Adapter
 
 
-def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> dict[str, dict[str, int]]:
+def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> TokenStats:
     """Write a data folder in the tokens of a base; what each split has, by name. Raises ModelError, with what to do."""
     job = logs / "job.json"
     job.parent.mkdir(parents=True, exist_ok=True)
     places = {"base": str(base), "data": str(data), "out": str(out)}
     job.write_bytes(msgspec.json.encode({**places, "spec": msgspec.to_builtins(spec)}))
     children.run("punie_build.training.tokenize_process", [str(job)], logs / "tokenizing.log")
-    return msgspec.json.decode((out / "stats.json").read_bytes(), type=dict[str, dict[str, int]])
+    return token_file.stats(out)
 
 
 def train(work: Training, say: Callable[[str], object] = print) -> int:
@@ -117,40 +118,3 @@ def last(progress: Path) -> dict[str, Any] | None:
         return json.loads(progress.read_text())  # type: ignore[no-any-return]
     except (OSError, ValueError):  # not there yet, or half written
         return None
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The events of `metrics.jsonl`, in order."""
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-@message
-def summary(folder: Path) -> str:
-    """One line of what came out."""
-    events = metrics(folder)
-    start, end = (next(event for event in events if event["event"] == kind) for kind in ("start", "end"))
-    first = next(event["loss"] for event in events if event["event"] == "valid" and event["iteration"] == 0)
-    line = f"{start['rows']['train']} rows, {end['epochs']:.1f} epochs, validation loss {first:.3f} -> {end['valid_loss']:.3f}"
-    if end["published"] == "last":
-        return line
-    return (
-        f"{line} after {end['iteration']} (the best, of {end['iterations']} batches; last {end['valid_loss_last']:.3f})"
-    )
-
-
-def numbers(folder: Path) -> dict[str, float]:
-    """What gates may ask of a training: losses in nats, accuracy as a share of tokens."""
-    events = metrics(folder)
-    valid = {event["iteration"]: event for event in events if event["event"] == "valid"}
-    start, end = (next(event for event in events if event["event"] == kind) for kind in ("start", "end"))
-    return {
-        "rows": start["rows"]["train"],
-        "epochs": end["epochs"],
-        "updates": end["updates"],
-        "iterations": end["iterations"],
-        "best_at": end["iteration"],
-        "valid_loss_start": valid[0]["loss"],
-        "valid_loss": end["valid_loss"],
-        "valid_loss_last": end["valid_loss_last"],
-        "valid_accuracy": valid[end["iteration"]]["accuracy"],
-    }

@@ -9,7 +9,8 @@ from punie_build.engine.build import Made, Work
 from punie_build.preflight import preview
 from punie_build.runtime import blas, child
 from punie_build.storage import paths
-from punie_build.training import launch
+from punie_build.training import history, launch
+from punie_build.training.token_file import TokenStats
 
 
 def tokens(work: Work) -> Made:
@@ -18,14 +19,14 @@ def tokens(work: Work) -> Made:
     return Made(*tokens_said(launch.tokenize(work.base(), data, work.task.spec, work.out, work.logs)))
 
 
-def tokens_said(stats: dict[str, dict[str, int]]) -> tuple[str, dict[str, float]]:
+def tokens_said(stats: TokenStats) -> tuple[str, dict[str, float]]:
     """One line of what a dataset is in tokens, and numbers for gates: of the training split, by default."""
-    train = stats["train"]
-    said = f"{train['rows']} rows, {train['tokens']:,} tokens, {train['learnt']:,} of them learnt"
-    for name, words in (("cut", "cut off"), ("dropped", "too long"), ("mute", "with nothing to learn")):
-        if count := sum(side[name] for side in stats.values()):
+    train = stats.train
+    said = f"{train.rows} rows, {train.tokens:,} tokens, {train.trained_tokens:,} of them learnt"
+    for name, words in (("truncated", "cut off"), ("dropped", "too long"), ("fully_masked", "with nothing to learn")):
+        if count := sum(getattr(counts, name) for counts in stats.splits):
             said += f"; {count} {words}"
-    return said, {name: float(value) for name, value in train.items()}
+    return said, {name: float(value) for name, value in msgspec.to_builtins(train).items()}
 
 
 def preflight(suites: Suites, work: Work) -> Made:
@@ -83,4 +84,4 @@ def adapter(work: Work) -> Made:
         work.say,
     )
     resumed = f"; went on after {done}" if done else ""
-    return Made(launch.summary(work.out) + resumed, launch.numbers(work.out) | {"went_on_after": done})
+    return Made(history.summary(work.out) + resumed, history.metrics(work.out) | {"went_on_after": done})

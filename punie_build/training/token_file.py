@@ -3,11 +3,13 @@ without a copy of what is not asked for."""
 
 from __future__ import annotations
 
+import json
 from array import array
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field, to_builtins
 
 from punie_build.training.tokenization import Tokens
 
@@ -38,6 +40,45 @@ class Rows(Struct, frozen=True):
         """(ids, marks) of a row, as views."""
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
         return self.ids[start:end], self.learnt[start:end]
+
+
+class TokenCounts(Struct, kw_only=True):
+    """Counts of one split in tokens.
+
+    `rows` and `tokens` are those of the token file, `trained_tokens` those of them under the loss mask. Rows longer than
+    `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too. `longest`
+    is the length of the longest row before that, in tokens.
+    """
+
+    rows: int = 0
+    tokens: int = 0
+    trained_tokens: int = field(name="learnt", default=0)
+    truncated: int = field(name="cut", default=0)
+    dropped: int = 0
+    fully_masked: int = field(name="mute", default=0)
+    longest: int = 0
+
+
+class TokenStats(Struct, kw_only=True):
+    """stats.json of a folder of tokens: the counts of each split."""
+
+    train: TokenCounts = field(default_factory=TokenCounts)
+    valid: TokenCounts = field(default_factory=TokenCounts)
+    test: TokenCounts = field(default_factory=TokenCounts)
+
+    @property
+    def splits(self) -> tuple[TokenCounts, ...]:
+        """The counts of all splits."""
+        return self.train, self.valid, self.test
+
+    def write(self, folder: Path) -> None:
+        """Write stats.json into a folder."""
+        (folder / "stats.json").write_text(json.dumps(to_builtins(self), indent=1) + "\n")
+
+
+def stats(folder: Path) -> TokenStats:
+    """Read the stats.json of a folder of tokens."""
+    return msgspec.json.decode((folder / "stats.json").read_bytes(), type=TokenStats)
 
 
 class Writer:

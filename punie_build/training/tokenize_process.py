@@ -18,6 +18,7 @@ from mlx_lm.tokenizer_utils import load
 from punie_build.data.example import SPLITS
 from punie_build.training import token_file
 from punie_build.training.spec import Tokenized
+from punie_build.training.token_file import TokenCounts, TokenStats
 from punie_build.training.tokenization import Tokens, tokenize
 
 SHOWN = 20
@@ -29,7 +30,7 @@ class Side:
     def __init__(self, spec: Tokenized, name: str) -> None:
         self.spec, self.name = spec, name
         self.kept, self.problems, self.long = token_file.Writer(), list[str](), list[dict[str, Any]]()
-        self.counts = dict.fromkeys(("rows", "tokens", "learnt", "cut", "dropped", "mute", "longest"), 0)
+        self.counts = TokenCounts()
 
     def add(self, tokenizer: Any, number: int, line: bytes) -> None:
         try:
@@ -43,21 +44,24 @@ class Side:
         if fitted is None:
             return
         if not any(fitted.learnt[1:]):  # there is nothing before the first token to tell it from
-            self.counts["mute"] += 1
+            self.counts.fully_masked += 1
             return
-        self.counts["rows"] += 1
-        self.counts["tokens"] += len(fitted.ids)
-        self.counts["learnt"] += sum(fitted.learnt[1:])
+        self.counts.rows += 1
+        self.counts.tokens += len(fitted.ids)
+        self.counts.trained_tokens += sum(fitted.learnt[1:])
         self.kept.add(number, fitted)
 
     def fit(self, number: int, row: Tokens) -> Tokens | None:
         """The row within `max_seq_length`, if it may be there."""
         most, policy = self.spec.max_seq_length, self.spec.too_long
-        self.counts["longest"] = max(self.counts["longest"], len(row.ids))
+        self.counts.longest = max(self.counts.longest, len(row.ids))
         if len(row.ids) <= most:
             return row
         self.long.append({"split": self.name, "line": number, "tokens": len(row.ids)})
-        self.counts["cut" if policy == "truncate" else "dropped"] += 1
+        if policy == "truncate":
+            self.counts.truncated += 1
+        else:
+            self.counts.dropped += 1
         if policy == "error":
             self.problems.append(
                 f'{self.name}.jsonl:{number}: {len(row.ids)} tokens, max_seq_length is {most} - raise it, or set too_long = "truncate" or "drop"'
@@ -82,13 +86,12 @@ def main(job: dict[str, Any]) -> None:
         problems = [
             f"{name}: no row has a token to learn - does any assistant answer, within max_seq_length = {spec.max_seq_length}?"
             for name in ("train", "valid")
-            if not sides[name].counts["rows"]
+            if not sides[name].counts.rows
         ]
     if problems:
         more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise SystemExit("\n".join(f"punie: {problem}" for problem in problems[:SHOWN] + more))
-    counts = {name: side.counts for name, side in sides.items()}
-    (out / "stats.json").write_text(json.dumps(counts, indent=1) + "\n")
+    TokenStats(**{name: side.counts for name, side in sides.items()}).write(out)
     long = [json.dumps(row) + "\n" for side in sides.values() for row in side.long]
     (out / "long.jsonl").write_text("".join(long))
 

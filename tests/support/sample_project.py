@@ -19,7 +19,7 @@ from punie_build.preflight.finding import Finding
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
-from punie_build.training import launch, token_file
+from punie_build.training import history, token_file
 from punie_build.training.tokenization import Tokens
 
 RECIPE = """
@@ -139,7 +139,7 @@ def adapter(work: Work) -> Made:
     (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
-    return Made("adapter", launch.numbers(work.out))
+    return Made("adapter", history.metrics(work.out))
 
 
 def model(work: Work) -> Made:

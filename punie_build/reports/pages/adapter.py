@@ -18,9 +18,8 @@ from punie_build.reports.pages.data import Step
 from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section
 from punie_build.runtime.console import format_seconds
-from punie_build.training import launch
-
-Events = list[dict[str, Any]]
+from punie_build.training import history
+from punie_build.training.history import TrainingEnd, TrainingHistory
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -44,9 +43,9 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Adapter(Material, frozen=True, kw_only=True):
-    """An adapter's page: the events of its training, its data from the source on, and the evals that asked it."""
+    """An adapter's page: the history of its training, its data from the source on, and the evals that asked it."""
 
-    events: Events
+    history: TrainingHistory
     way: tuple[Step, ...]
     results: tuple[Result, ...]
 
@@ -55,7 +54,7 @@ def gather(project: Project, task: Task, **more: Any) -> Adapter:
     """The material of an adapter's page."""
     return Adapter(
         task=task,
-        events=launch.metrics(project.folder(task)),
+        history=history.read(project.folder(task)),
         way=data.way(project, task.label),
         results=results(project, task.name),
         **more,
@@ -82,43 +81,37 @@ def results(project: Project, arm: str) -> tuple[Result, ...]:
     return tuple(found)
 
 
-def only(events: Events, kind: str) -> Events:
-    return [event for event in events if event["event"] == kind]
-
-
 def numbers(m: Adapter) -> Section:
     """What came out."""
-    valid = {event["iteration"]: event for event in only(m.events, "valid")}
-    [start], [end] = only(m.events, "start"), only(m.events, "end")
-    chosen = valid[end["iteration"]]
-    which = f"after {end['iteration']:,} of {end['iterations']:,} batches"
-    if end["published"] != "last":
-        which += f": the best; the last had {end['valid_loss_last']:.3f}"
+    start, end, initial = m.history.start, m.history.end, m.history.initial
+    which = f"after {end.iteration:,} of {end.iterations:,} batches"
+    if end.published != "last":
+        which += f": the best; the last had {end.valid_loss_last:.3f}"
     cards = [
         {
             "name": "validation loss",
-            "value": f"{end['valid_loss']:.3f}",
-            "soft": f"nats a token, {valid[0]['loss']:.3f} before; {which}",
+            "value": f"{end.valid_loss:.3f}",
+            "soft": f"nats a token, {initial.loss:.3f} before; {which}",
         },
         {
             "name": "tokens right",
-            "value": f"{chosen['accuracy']:.0%}",
-            "soft": f"of the learnt tokens of {start['rows']['valid']:,} validation rows, {valid[0]['accuracy']:.0%} before",
+            "value": f"{m.history.published.accuracy:.0%}",
+            "soft": f"of the learnt tokens of {start.rows['valid']:,} validation rows, {initial.accuracy:.0%} before",
         },
         {
             "name": "epochs",
-            "value": f"{end['epochs']:.1f}",
-            "soft": f"over {start['rows']['train']:,} rows in {end['updates']:,} updates",
+            "value": f"{end.epochs:.1f}",
+            "soft": f"over {start.rows['train']:,} rows in {end.updates:,} updates",
         },
         {"name": "took", "value": format_seconds(m.lock.seconds), "soft": _speed(m, end)},
     ]
     return Section("numbers", "", {"cards": cards})
 
 
-def _speed(m: Adapter, end: dict[str, Any]) -> str:
+def _speed(m: Adapter, end: TrainingEnd) -> str:
     if m.lock.metrics.get("went_on_after"):
         return f"after the first {m.lock.metrics['went_on_after']:,.0f} batches, which had been done before"
-    return f"{end['tokens'] / max(m.lock.seconds, 0.1):,.0f} tokens/s, loading and validating included"
+    return f"{end.tokens / max(m.lock.seconds, 0.1):,.0f} tokens/s, loading and validating included"
 
 
 def evals(m: Adapter) -> Section:
@@ -128,20 +121,19 @@ def evals(m: Adapter) -> Section:
 
 def curves(m: Adapter) -> Section:
     """Losses over training, with the place of what was published; and the learning rate."""
-    [start], [end] = only(m.events, "start"), only(m.events, "end")
-    reports = only(m.events, "train")
-    train = charts.Line("training", "train", tuple((each["iteration"], each["loss"]) for each in reports))
-    valid = charts.Line(
-        "validation", "valid", tuple((each["iteration"], each["loss"]) for each in only(m.events, "valid"))
-    )
+    end, reports = m.history.end, m.history.train
+    train = charts.Line("training", "train", tuple((report.iteration, report.loss) for report in reports))
+    valid = charts.Line("validation", "valid", tuple((report.iteration, report.loss) for report in m.history.valid))
     best = min(valid.points, key=lambda point: point[1])
-    marks = [charts.Mark(f"published: {end['valid_loss']:.3f}", end["iteration"], end["valid_loss"])]
-    if best[0] != end["iteration"]:
+    marks = [charts.Mark(f"published: {end.valid_loss:.3f}", end.iteration, end.valid_loss)]
+    if best[0] != end.iteration:
         marks.append(charts.Mark(f"best: {best[1]:.3f}", *best))
-    if end["iterations"] not in (end["iteration"], best[0]):
-        marks.append(charts.Mark(f"last: {end['valid_loss_last']:.3f}", end["iterations"], end["valid_loss_last"]))
-    title = f"Loss of {m.task.name}: validation {valid.points[0][1]:.3f} before, {end['valid_loss']:.3f} in what was published"
-    rates = charts.Line("learning rate", "rate", tuple((each["iteration"], each["learning_rate"]) for each in reports))
+    if end.iterations not in (end.iteration, best[0]):
+        marks.append(charts.Mark(f"last: {end.valid_loss_last:.3f}", end.iterations, end.valid_loss_last))
+    title = (
+        f"Loss of {m.task.name}: validation {valid.points[0][1]:.3f} before, {end.valid_loss:.3f} in what was published"
+    )
+    rates = charts.Line("learning rate", "rate", tuple((report.iteration, report.learning_rate) for report in reports))
     top = max((rate for _, rate in rates.points), default=0)
     return Section(
         "curves",
@@ -149,10 +141,10 @@ def curves(m: Adapter) -> Section:
         {
             "losses": charts.lines([train, valid], title, "batch", "loss (nats a token)", marks),
             "rates": charts.lines([rates], f"Learning rate, at most {top:g}", "batch", "learning rate", height=130),
-            "rows": start["rows"],
+            "rows": m.history.start.rows,
             "valid": [
-                {"iteration": each["iteration"], "loss": each["loss"], "accuracy": each["accuracy"]}
-                for each in only(m.events, "valid")
+                {"iteration": report.iteration, "loss": report.loss, "accuracy": report.accuracy}
+                for report in m.history.valid
             ],
         },
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 from punie_build.evaluation.checks.union import Answer
@@ -12,6 +10,7 @@ from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.suite import Suite
 from punie_build.reports.pages.data import Step
 from punie_build.reports.section import Material
+from punie_build.training.history import TrainingHistory
 
 
 class Arm(Struct, frozen=True):
@@ -57,7 +56,7 @@ class Comparison(Evals, frozen=True, kw_only=True):
 
     result: Compared
     way: tuple[Step, ...] = ()
-    curves: tuple[tuple[str, list[dict[str, Any]]], ...] = ()
+    curves: tuple[tuple[str, TrainingHistory], ...] = ()
 
     @property
     def last(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from punie_build.artifacts.graph import Task
@@ -24,6 +23,8 @@ from punie_build.reports.pages import standard_sections
 from punie_build.reports.project import Project
 from punie_build.reports.samples import Lengths, Row
 from punie_build.reports.section import Material, Section
+from punie_build.training import token_file
+from punie_build.training.token_file import TokenStats
 
 LOOKED = {  # what a reason looks for, in the words of a reader
     "language": "languages",
@@ -217,7 +218,7 @@ SECTIONS = (
 class Tokens(Material, frozen=True, kw_only=True):
     """A page of tokens: counts of each side, and how long its training rows are."""
 
-    stats: dict[str, dict[str, int]]
+    stats: TokenStats
     way: tuple[Step, ...]
     lengths: tuple[Lengths, ...]
 
@@ -225,26 +226,26 @@ class Tokens(Material, frozen=True, kw_only=True):
 def gather_tokens(project: Project, task: Task, **more: Any) -> Tokens:
     """The material of the page of a dataset in tokens."""
     folder = project.folder(task)
-    stats = msgspec.json.decode((folder / "stats.json").read_bytes(), type=dict[str, dict[str, int]])
+    stats = token_file.stats(folder)
     return Tokens(task=task, stats=stats, way=way(project, task.label), lengths=(looking.tokens(folder),), **more)
 
 
 def token_numbers(m: Tokens) -> Section:
     """How many tokens there are, and how many of them are learnt."""
-    train = m.stats["train"]
+    train = m.stats.train
     lost = {
-        "cut at max_seq_length": sum(side.get("cut", 0) for side in m.stats.values()),
-        "longer, and left out": sum(side.get("dropped", 0) for side in m.stats.values()),
-        "with nothing to learn": sum(side.get("mute", 0) for side in m.stats.values()),
+        "cut at max_seq_length": sum(counts.truncated for counts in m.stats.splits),
+        "longer, and left out": sum(counts.dropped for counts in m.stats.splits),
+        "with nothing to learn": sum(counts.fully_masked for counts in m.stats.splits),
     }
     cards = [
-        {"name": "training tokens", "value": f"{train['tokens']:,}", "soft": f"in {train['rows']:,} rows"},
+        {"name": "training tokens", "value": f"{train.tokens:,}", "soft": f"in {train.rows:,} rows"},
         {
             "name": "of them learnt",
-            "value": f"{train['learnt']:,}",
-            "soft": f"{train['learnt'] / max(train['tokens'], 1):.0%} of {train['tokens']:,} tokens",
+            "value": f"{train.trained_tokens:,}",
+            "soft": f"{train.trained_tokens / max(train.tokens, 1):.0%} of {train.tokens:,} tokens",
         },
-        {"name": "longest row", "value": f"{train['longest']:,}", "soft": "tokens, before any cut"},
+        {"name": "longest row", "value": f"{train.longest:,}", "soft": "tokens, before any cut"},
         *({"name": "rows", "value": f"{count:,}", "soft": what} for what, count in lost.items() if count),
     ]
     return Section("numbers", "", {"cards": cards})

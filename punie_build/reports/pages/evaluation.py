@@ -17,13 +17,13 @@ from punie_build.evaluation.scoring import rates
 from punie_build.evaluation.suite import Suite
 from punie_build.recipes.recipe import ADAPTERS
 from punie_build.reports import charts
-from punie_build.reports.pages import adapter, data, standard_sections
+from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.answers import latency
 from punie_build.reports.pages.arms import Arm, Comparison, Evals
 from punie_build.reports.pages.cases import cases
 from punie_build.reports.project import Project
 from punie_build.reports.section import Section
-from punie_build.training import launch
+from punie_build.training import history
 
 
 def _suite(project: Project, name: str) -> Suite:
@@ -51,7 +51,7 @@ def gather(project: Project, task: Task, **more: Any) -> Comparison:
         arms=tuple(_arm(project, name) for name in task.config["evals"]),
         result=result,
         way=data.way(project, task.label),
-        curves=tuple((each.name, launch.metrics(project.folder(each))) for each in trained),
+        curves=tuple((each.name, history.read(project.folder(each))) for each in trained),
         **more,
     )
 
@@ -176,9 +176,9 @@ def failures(m: Evals) -> Section | None:
 def curves(m: Comparison) -> Section | None:
     """The loss curve of each adapter among the arms."""
     shown = []
-    for name, events in m.curves:
-        valid = [(each["iteration"], each["loss"]) for each in adapter.only(events, "valid")]
-        train = [(each["iteration"], each["loss"]) for each in adapter.only(events, "train")]
+    for name, training in m.curves:
+        valid = [(report.iteration, report.loss) for report in training.valid]
+        train = [(report.iteration, report.loss) for report in training.train]
         title = f"Loss of {name}: validation {valid[0][1]:.3f} before, {valid[-1][1]:.3f} at the end"
         lines = [charts.Line("training", "train", tuple(train)), charts.Line("validation", "valid", tuple(valid))]
         shown.append(

@@ -22,8 +22,10 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 
-from punie_build.models import verify
+from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training import token_file
+from punie_build.training.adapter_config import AdapterConfig, LoraParameters
+from punie_build.training.history import TrainingEnd
 from punie_build.training.launch import Job
 from punie_build.training.loop import sequence_packing
 from punie_build.training.loop.lora import adapted, parameters
@@ -106,32 +108,36 @@ def run(job: Job, watch: Watch) -> None:
         sizes = {side: len(some) for side, some in rows.items()}
         course.event("start", {"rows": sizes, "layers": layers, "batching": spec.batching})
     course.train()
-    weights, facts, text = course.end()
+    weights, end, text = course.end()
     if course.first:
-        publish(job, weights, text, config(spec, layers, facts) | {"base": verify.base(Path(job.base))})
+        publish(job, weights, text, config(spec, layers, end, base_signature(Path(job.base))))
 
 
-def publish(job: Job, weights: dict[str, mx.array], metrics: str, config: dict[str, Any]) -> None:
+def publish(job: Job, weights: dict[str, mx.array], metrics: str, config: AdapterConfig) -> None:
     """Write the adapter as mlx-lm loads it; the config last, which says that all of it is there."""
     out = Path(job.out)
     mx.save_safetensors(str(out / "adapters.safetensors"), weights)
     (out / "metrics.jsonl").write_text(metrics, encoding="utf-8")
-    (out / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    config.write(out)
 
 
-def config(spec: Adapter, layers: int, facts: dict[str, Any]) -> dict[str, Any]:
-    """adapter_config.json: what mlx-lm needs to load it, and how it came about."""
-    return {
-        "fine_tune_type": spec.fine_tune_type,
-        "num_layers": layers,
-        "lora_parameters": parameters(spec),
-        "mask": spec.mask,
-        "seed": spec.seed,
-        "iters": facts["iterations"],
-        "batch_size": spec.batch_size,
-        "learning_rate": spec.learning_rate,
-        **{name: facts[name] for name in ("published", "iteration", "valid_loss", "valid_loss_last")},
-    }
+def config(spec: Adapter, layers: int, end: TrainingEnd, base: BaseSignature) -> AdapterConfig:
+    """Return the adapter_config.json of a training that has ended."""
+    return AdapterConfig(
+        fine_tune_type=spec.fine_tune_type,
+        num_layers=layers,
+        lora_parameters=LoraParameters(**parameters(spec)),
+        mask=spec.mask,
+        seed=spec.seed,
+        iters=end.iterations,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        published=end.published,
+        iteration=end.iteration,
+        valid_loss=end.valid_loss,
+        valid_loss_last=end.valid_loss_last,
+        base=base,
+    )
 
 
 if __name__ == "__main__":

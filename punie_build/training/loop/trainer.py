@@ -17,9 +17,10 @@ from mlx import nn
 from mlx.nn.utils import average_gradients
 from mlx.utils import tree_flatten, tree_map
 
-from punie_build.training import checkpoints
+from punie_build.training import checkpoints, history
 from punie_build.training.batch_sampler import Batch
 from punie_build.training.checkpoints import State
+from punie_build.training.history import TrainingEnd
 from punie_build.training.loop import sequence_packing
 from punie_build.training.loop.collate import Fed, feed
 from punie_build.training.loop.optimizer import arrays, optimizer, resume
@@ -217,7 +218,7 @@ class Course:
         """What is trained, by name."""
         return dict(tree_flatten(self.model.trainable_parameters()))
 
-    def end(self) -> tuple[dict[str, mx.array], dict[str, Any], str]:
+    def end(self) -> tuple[dict[str, mx.array], TrainingEnd, str]:
         """What is published: (weights, what they are, the text of metrics.jsonl). The state stays as the checkpoint has it: a
         longer training goes on from there."""
         state, text, valid = self.state, self.state.metrics, dict(self.state.valid)
@@ -230,18 +231,18 @@ class Course:
         chosen = min((at for at in valid if at), key=valid.__getitem__) if self.spec.keep == "best" else state.iteration
         weights = self.weights() if chosen == state.iteration else arrays(str(checkpoints.best(self.kept, chosen)))
         seen = self.spec.seen(self.lengths, state.iteration)
-        facts = {
-            "published": "last" if chosen == state.iteration else "best",
-            "iteration": chosen,
-            "iterations": state.iteration,
-            "valid_loss": valid[chosen],
-            "valid_loss_last": valid[state.iteration],
-            "updates": state.updates,
-            "epochs": seen.epochs,
-            "tokens": seen.tokens,
-            "padding": seen.padding,
-        }
-        return weights, facts, text + line("end", facts)
+        end = TrainingEnd(
+            published="last" if chosen == state.iteration else "best",
+            iteration=chosen,
+            iterations=state.iteration,
+            valid_loss=valid[chosen],
+            valid_loss_last=valid[state.iteration],
+            updates=state.updates,
+            epochs=seen.epochs,
+            tokens=seen.tokens,
+            padding=seen.padding,
+        )
+        return weights, end, text + history.encode(end)
 
 
 def line(kind: str, facts: dict[str, Any]) -> str:

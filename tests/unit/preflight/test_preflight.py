@@ -24,6 +24,7 @@ from punie_build.recipes.loader import load
 from punie_build.storage import paths
 from punie_build.training.batch_sampler import Coverage
 from punie_build.training.spec import LOOKS, Adapter, Lora
+from punie_build.training.token_file import TokenStats
 from tests.support.doit_runner import doit, ran
 
 ROOT = Path(__file__).parents[3]
@@ -136,18 +137,16 @@ def test_a_template_that_lacks_tools_is_no_base_for_rows_with_tools(tmp_path, te
 
 
 NANO = anatomy(paths.nano())
-STATS = dict.fromkeys(("rows", "tokens", "learnt", "cut", "dropped", "mute", "longest"), 0)
 
 
 def subject(base=NANO, tokens=None, seen=None, free=10**12, memory=10**12, known=500, **spec) -> Subject:
-    counted = {side: STATS | (tokens or {}).get(side, {}) for side in ("train", "valid", "test")} if tokens else None
     return Subject(
         where="recipes/a.toml: adapter.v1",
         place="data/x@nano",
         spec=Adapter(base="nano", data="x", **spec),
         base=base,
         rows=known,
-        tokens=counted,
+        tokens=msgspec.convert(tokens, TokenStats) if tokens else None,
         coverage=seen,
         room=Room(disk=free, memory=memory, cpu=True),
     )
