@@ -1,0 +1,85 @@
+"""Budgets of the code: structure, words, prose, width and size. `benchmarks/house.py` prints and explains the figures.
+
+A budget may be lowered whenever the code allows it, and raised only with a reason in the commit.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import house
+
+MOST = {  # figure -> its ceiling
+    "entries": 21,
+    "everyday": 95.4,
+    "riddles": 22.2,
+    "wide_sources": 900,
+    "wide_docs": 326,
+    "recipe_keys": 233,
+    "lines": 26_500,
+    "code": 18_300,
+}
+MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
+    "dataset": 13,
+    "stage": 9,
+    "mix": 8,
+    "tokens": 30,
+    "preflight": 11,
+    "adapter": 22,
+    "choice": 10,
+    "grid": 12,
+    "model": 19,
+    "answers": 14,
+    "eval": 18,
+    "comparison": 9,
+}
+LEAST_VERB_FIRST = 15.0
+MOST_DUPLICATE_CLASSES = 28
+
+
+@pytest.fixture(scope="module")
+def figures() -> house.House:
+    return house.house()
+
+
+@pytest.mark.parametrize("name", MOST)
+def test_a_figure_of_the_house_is_within_its_budget(figures, name):
+    assert getattr(figures, name) <= MOST[name]
+
+
+@pytest.mark.parametrize("kind", MOST_FILES)
+def test_few_modules_name_a_kind_of_artifact(figures, kind):
+    assert figures.files_of_kind[kind] <= MOST_FILES[kind]
+
+
+def test_a_share_of_docstrings_begins_with_a_verb(figures):
+    assert figures.verb_first >= LEAST_VERB_FIRST
+
+
+def test_class_names_are_unique(figures):
+    assert len(figures.duplicate_classes) <= MOST_DUPLICATE_CLASSES, figures.duplicate_classes
+
+
+def test_modules_are_named_by_nouns(figures):
+    assert figures.gerunds == []
+
+
+@pytest.mark.parametrize(
+    ("text", "verb"),
+    [
+        ("Return the rows of a file.", True),
+        ("Tries each format in order.", True),
+        ("Name of the split.", False),
+        ("Store: a folder of blobs.", False),
+        ("The rows of a file.", False),
+    ],
+)
+def test_a_docstring_begins_with_a_verb_or_a_noun(text, verb):
+    assert house.begins_with_verb(text) is verb
+
+
+def test_wide_lines_of_markdown_are_counted_but_for_tables_and_json(tmp_path):
+    wide = "x" * 121
+    path = tmp_path / "a.md"
+    path.write_text(f"{wide}\n| {wide} |\n```json\n{wide}\n```\n```python\n{wide}\n```\n{wide}\n")
+    assert house.wide_lines(path) == [1, 7, 9]
