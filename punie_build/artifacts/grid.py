@@ -5,7 +5,7 @@ from __future__ import annotations
 from punie_build.artifacts.task import Task, task
 from punie_build.recipes.recipe import Described, Recipe
 from punie_build.storage import paths
-from punie_build.sweeps.grid import Choice, Grid
+from punie_build.sweeps.spec import Grid, Selection
 
 READ = {"adapter": ("metrics.jsonl",), "eval": ("scores.json",)}  # kind of cells -> what they are ranked by
 
@@ -35,11 +35,11 @@ def choice_needs(recipe: Recipe, described: Described) -> list[Described]:
 
 
 def choice(recipe: Recipe, described: Described) -> Task:
-    spec: Choice = described.spec
+    spec: Selection = described.spec
     needs = choice_needs(recipe, described)
     return task(
         described,
-        f"the adapter of {spec.grid} with {'the lowest' if spec.place == 1 else f'place {spec.place} by'} validation loss",
+        f"the adapter of {spec.grid} with {'the lowest' if spec.rank == 1 else f'place {spec.rank} by'} validation loss",
         needs=tuple(each.label for each in needs),
         inputs=tuple(paths.target(each.kind, each.name) for each in needs),
         reads=("ranking.json", "adapters.safetensors", "adapter_config.json", "metrics.jsonl"),

@@ -11,7 +11,7 @@ from punie_build.data.example import SPLITS
 from punie_build.models.spec import Base
 from punie_build.recipes.recipe import BASES, DATA, Described, Recipe
 from punie_build.storage import paths
-from punie_build.sweeps.grid import REMARKS
+from punie_build.sweeps.grid import NOT_IN_KEY
 
 ROWS = tuple(f"{split}.jsonl" for split in SPLITS)
 
@@ -51,7 +51,7 @@ class Task(Struct, frozen=True, kw_only=True):
 
 def config_of(described: Described) -> dict[str, Any]:
     config: dict[str, Any] = msgspec.to_builtins(described.spec)
-    for remark in REMARKS:
+    for remark in NOT_IN_KEY:
         config.pop(remark, None)
     return config
 

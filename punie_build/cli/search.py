@@ -23,8 +23,8 @@ from punie_build.recipes.recipe import ARMS, Recipe
 from punie_build.runtime.console import console
 from punie_build.schema.spec import canonical, toml
 from punie_build.sweeps import grid
-from punie_build.sweeps.axes import Table, leaves, over
-from punie_build.sweeps.search_spec import Range, Search, entry
+from punie_build.sweeps.axes import Table, flatten, merge, unflatten
+from punie_build.sweeps.search_spec import Range, Search
 from punie_build.training.spec import Adapter
 
 REPEATS = 20  # proposals in a row that were tried before: the space is small, and known
@@ -89,7 +89,7 @@ class Trials:
 
     def label(self, some: Table) -> str:
         """The adapter that a setting is."""
-        spec = grid.settled("adapter", msgspec.convert(over(self.adapter, some), Adapter))
+        spec = grid.without_ineffective("adapter", msgspec.convert(merge(self.adapter, some), Adapter))
         cells = [each for each in load(self.root).of("adapter") if each.name.startswith(f"{self.name}@")]
         [label] = [each.label for each in cells if canonical(each.spec) == canonical(spec)]
         return label
@@ -113,11 +113,11 @@ def search(root: Path, name: str, trials: int) -> int:
         known[canonical(some)] = loss = tried.finish(some)
         if loss is not None:
             with suppress(ValueError):  # of another space than the search has by now
-                study.add_trial(optuna.trial.create_trial(params=dict(leaves(some)), distributions=space, value=loss))
+                study.add_trial(optuna.trial.create_trial(params=dict(flatten(some)), distributions=space, value=loss))
     left, repeats = trials, 0
     while left and repeats < REPEATS:
         trial = study.ask(space)
-        some = entry({field: _round(value, spec.space[field]) for field, value in trial.params.items()})
+        some = unflatten({field: _round(value, spec.space[field]) for field, value in trial.params.items()})
         new = canonical(some) not in known
         if new:
             console.print_line(f"trial {len(tried.done) + len(tried.failed) + 1}: {_shown(some)}")
@@ -176,4 +176,4 @@ def _round(value: Any, within: Range | tuple[Any, ...]) -> Any:
 
 
 def _shown(some: Table) -> str:
-    return ", ".join(f"{field} {value}" for field, value in leaves(some))
+    return ", ".join(f"{field} {value}" for field, value in flatten(some))

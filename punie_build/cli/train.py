@@ -36,7 +36,7 @@ from punie_build.schema.spec import toml
 from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import Facts
-from punie_build.sweeps.axes import over
+from punie_build.sweeps.axes import merge
 from punie_build.training import history, launch, mlx_log, throughput
 from punie_build.training.launch import Training
 from punie_build.training.spec import Adapter, tokenized
@@ -153,7 +153,7 @@ def _table(options: Options) -> dict[str, Any]:
         table["lora"] = {"rank": options.lora_rank}
     for text in options.set or ():
         try:
-            table = over(table, tomllib.loads(text))
+            table = merge(table, tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise UseError(f"--set {text}: not TOML ({error}) - such as --set 'lora.scale = 10.0'") from None
     return table

@@ -35,6 +35,7 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import paths
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps import search_spec as searches
+from punie_build.sweeps.spec import Selection
 from punie_build.training.spec import tokenized
 
 HERE = Path(__file__).parent
@@ -104,7 +105,7 @@ class _Loader:
         )
         made = None
         if grids.is_grid(kind, table):
-            made, wrong = grids.cells(kind, name, table, where)
+            made, wrong = grids.expand(kind, name, table, where)
             problems += wrong
         else:
             problems += mistakes(table, KINDS[kind], where)
@@ -130,7 +131,7 @@ class _Loader:
             )
         return old is new
 
-    def spread(self, described: Described, made: grids.Made) -> None:
+    def spread(self, described: Described, made: grids.ExpandedGrid) -> None:
         """A grid: its cells, the overview of them, and copies of the best."""
         kind, name, file = described.kind, described.name, described.file
         if not self.take(("grid",), described):
@@ -138,10 +139,10 @@ class _Loader:
         new = [Described(kind, cell.name, spec, file) for cell, spec in zip(made.grid.cells, made.specs, strict=True)]
         new.append(Described("grid", name, made.grid, file))
         if kind == "adapter":
-            self.choices[name] = [f"{name}@{place}" for place in range(1, made.said.best + 1)]
+            self.choices[name] = [f"{name}@{place}" for place in range(1, made.options.best + 1)]
             for place, choice in enumerate(self.choices[name], 1):
                 gates = made.gates if place == 1 else ()
-                spec = grids.Choice(grid=name, place=place, tokens=tokenized(made.specs[0]), gates=gates)
+                spec = Selection(grid=name, rank=place, tokens=tokenized(made.specs[0]), gates=gates)
                 new.append(Described("choice", choice, spec, file))
         self.artifacts |= {(each.kind, each.name): each for each in new}
 

@@ -91,13 +91,13 @@ def _grid(project: Project, task: Task) -> Iterator[Fact]:
     """The best settings."""
     material = adapter_grid.gather(project, task, lock=project.lock(task))
     if not isinstance(material, adapter_grid.Grid):
-        yield "came out", eval_ranking.sentence(material.tuning)
+        yield "came out", eval_ranking.summary(material.tuning)
         return
     found = material.ranking
-    yield "came out", adapter_ranking.sentence(found)
-    for place in found.places[:5]:
-        apart = "" if place.place == 1 else "  worse" if place.apart else "  = not told apart"
-        yield f"place {place.place}", f"{place.mean:.4f}  {adapter_grid.named(place.setting)}{apart}"
+    yield "came out", adapter_ranking.summary(found)
+    for place in found.settings[:5]:
+        apart = "" if place.rank == 1 else "  worse" if place.worse else "  = not told apart"
+        yield f"place {place.rank}", f"{place.mean:.4f}  {adapter_grid.named(place.setting)}{apart}"
 
 
 def _model(project: Project, task: Task) -> Iterator[Fact]:

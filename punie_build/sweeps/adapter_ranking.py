@@ -1,8 +1,8 @@
-"""Ranking: the settings of a grid by validation loss, and what may be said of it. Pure: numbers in, values out.
+"""Ranking of a grid's settings by validation loss, with a test of each against the best. Pure functions.
 
-A setting is judged by the mean over its seeds. How much of a difference is chance is learnt from what seeds of one setting differ by,
-over all settings; what a seed does to all of them alike is taken out where all have the same seeds. With one seed each, nothing is
-known of chance, and no setting can be told from the best.
+The loss of a setting is the mean over its seeds. The noise of a loss is estimated from the differences between seeds of the same
+setting, pooled over all settings; where all settings have the same seeds, the mean effect of a seed on all of them is removed first.
+With one seed per setting there is no estimate of the noise, and no setting can be distinguished from the best.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
 from punie_build.runtime.console import message
 from punie_build.schema.spec import canonical
 from punie_build.sweeps.axes import Table
 
-DOUBT = 0.05
+ALPHA = 0.05  # significance level
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """What became of one cell. Losses in nats a token; `accuracy` a share of tokens; `best_at` of `iterations` batches."""
+    """The result of one cell. Losses in nats per token; `accuracy`: share of tokens; `best_at`: of `iterations` batches."""
 
     cell: str
     seed: int | None
@@ -35,23 +35,25 @@ class Run(Struct, frozen=True, kw_only=True):
     iterations: int
 
 
-class Place(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking: mean loss over its seeds, the lowest and the highest of them. `p`: how easily chance alone would
-    make it as much worse than the best (Student's t, Holm's correction); None with one seed each.
-    `apart`: worse than the best beyond that doubt."""
+class RankedSetting(Struct, frozen=True, kw_only=True):
+    """A setting in the ranking: the mean loss over its seeds, the lowest and the highest one.
 
-    place: int
+    `p`: two-sided p value of its difference to the best (Student's t, Holm's correction), None with one seed per setting.
+    `worse`: significantly worse than the best.
+    """
+
+    rank: int = field(name="place")
     setting: Table
     mean: float
     low: float
     high: float
     p: float | None
-    apart: bool
+    worse: bool = field(name="apart")
     runs: tuple[Run, ...]
 
 
 class Effect(Struct, frozen=True, kw_only=True):
-    """All settings that have one value: the mean of what is ranked, the lowest and the highest of them."""
+    """The mean, lowest and highest metric over all settings that have one `value` on an axis."""
 
     value: Any
     mean: float
@@ -60,115 +62,137 @@ class Effect(Struct, frozen=True, kw_only=True):
     settings: int
 
 
-class Ranking(Struct, frozen=True, kw_only=True):
-    """`ranking.json`. `axes`: field -> its values, as in the recipe; `places`: the best first; `effects`: field -> what each of its
-    values makes, whatever the others are; `chance`: standard deviation of what a seed does to a setting, None if not known."""
+class AdapterRanking(Struct, frozen=True, kw_only=True):
+    """The content of `ranking.json` of a grid of adapters.
+
+    `axes`: field -> its values, as in the recipe. `settings`: the best first. `effects`: field -> the effect of each of its values,
+    averaged over the other axes. `noise`: standard deviation of a setting's loss between seeds, None if unknown.
+    """
 
     grid: str
     metric: str = "valid_loss"
     axes: dict[str, tuple[Any, ...]]
     seeds: int
-    chance: float | None
-    places: tuple[Place, ...]
+    noise: float | None = field(name="chance")
+    settings: tuple[RankedSetting, ...] = field(name="places")
     effects: dict[str, tuple[Effect, ...]]
 
 
-def ranking(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Run]]) -> Ranking:
-    """The settings by mean loss; of equal ones the first of the recipe. `runs` are (setting, run), in the recipe's order."""
+class SelectionRecord(Struct, frozen=True, kw_only=True):
+    """The content of `choice.json`: the cell whose adapter was copied, with its rank, setting and seed."""
+
+    grid: str
+    rank: int = field(name="place")
+    cell: str
+    setting: Table
+    seed: int | None
+
+
+def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Run]]) -> AdapterRanking:
+    """Rank the settings by mean loss; equal ones stay in the recipe's order. `runs`: (setting, run), in the recipe's order."""
     groups: dict[bytes, tuple[Table, list[Run]]] = {}
     for setting, run in runs:
         groups.setdefault(canonical(setting), (setting, []))[1].append(run)
-    losses = {key: [run.valid_loss for run in some] for key, (_, some) in groups.items()}
+    losses = {key: [run.valid_loss for run in group] for key, (_, group) in groups.items()}
     order = sorted(groups, key=lambda key: fmean(losses[key]))
-    seeds = {tuple(run.seed for run in some) for _, some in groups.values()}
-    chance, free = _chance([*losses.values()], alike=len(seeds) == 1)
-    doubts = [_doubt(losses[order[0]], losses[key], chance, free) for key in order[1:]]
+    seeds = {tuple(run.seed for run in group) for _, group in groups.values()}
+    noise, freedom = _noise([*losses.values()], same_seeds=len(seeds) == 1)
+    p_values = [_p_value(losses[order[0]], losses[key], noise, freedom) for key in order[1:]]
     corrected: list[float | None] = [
-        1.0 if free else None,
-        *(statistics.holm(doubts) if free else [None] * len(doubts)),
+        1.0 if freedom else None,
+        *(statistics.holm(p_values) if freedom else [None] * len(p_values)),
     ]
-    places = [
-        Place(
-            place=number,
+    ranked = [
+        RankedSetting(
+            rank=rank,
             setting=groups[key][0],
             mean=fmean(losses[key]),
             low=min(losses[key]),
             high=max(losses[key]),
             p=p,
-            apart=p is not None and p < DOUBT,
+            worse=p is not None and p < ALPHA,
             runs=tuple(groups[key][1]),
         )
-        for number, (key, p) in enumerate(zip(order, corrected, strict=True), 1)
+        for rank, (key, p) in enumerate(zip(order, corrected, strict=True), 1)
     ]
-    varied = {axis: values(axis, (setting for setting, _ in groups.values())) for axis in axes}
-    return Ranking(
+    values = {axis: distinct_values(axis, (setting for setting, _ in groups.values())) for axis in axes}
+    return AdapterRanking(
         grid=grid,
-        axes=varied,
+        axes=values,
         seeds=max(map(len, losses.values())),
-        chance=chance if free else None,
-        places=tuple(places),
-        effects=effects(varied, [(place.setting, place.mean) for place in places]),
+        noise=noise if freedom else None,
+        settings=tuple(ranked),
+        effects=marginal_effects(values, [(entry.setting, entry.mean) for entry in ranked]),
     )
 
 
-def _chance(losses: Sequence[Sequence[float]], alike: bool) -> tuple[float, int]:
-    """(standard deviation, degrees of freedom) of what is neither the setting's nor, with `alike` seeds, the seed's."""
-    blocks = alike and len(losses) > 1
-    whole = fmean(x for some in losses for x in some)
-    columns = (
-        [fmean(column) - whole for column in zip(*losses, strict=True)] if blocks else [0.0] * max(map(len, losses))
+def _noise(losses: Sequence[Sequence[float]], same_seeds: bool) -> tuple[float, int]:
+    """Return (standard deviation, degrees of freedom) of the residuals: losses minus the effect of the setting and, with
+    `same_seeds`, minus the effect of the seed."""
+    blocks = same_seeds and len(losses) > 1
+    grand_mean = fmean(loss for group in losses for loss in group)
+    seed_effects = (
+        [fmean(column) - grand_mean for column in zip(*losses, strict=True)]
+        if blocks
+        else [0.0] * max(map(len, losses))
     )
-    free = (len(losses) - 1) * (len(losses[0]) - 1) if blocks else sum(len(some) - 1 for some in losses)
-    squares = sum((x - fmean(some) - seed) ** 2 for some in losses for x, seed in zip(some, columns, strict=False))
-    return (sqrt(squares / free) if free else 0.0), free
+    freedom = (len(losses) - 1) * (len(losses[0]) - 1) if blocks else sum(len(group) - 1 for group in losses)
+    squares = sum(
+        (loss - fmean(group) - effect) ** 2
+        for group in losses
+        for loss, effect in zip(group, seed_effects, strict=False)
+    )
+    return (sqrt(squares / freedom) if freedom else 0.0), freedom
 
 
-def _doubt(best: Sequence[float], other: Sequence[float], chance: float, free: int) -> float:
-    """Two-sided p of the difference of two means."""
+def _p_value(best: Sequence[float], other: Sequence[float], noise: float, freedom: int) -> float:
+    """Return the two-sided p value of the difference of two means."""
     gap = fmean(other) - fmean(best)
-    if not gap or not free:
+    if not gap or not freedom:
         return 1.0
-    return statistics.student(gap / (chance * sqrt(1 / len(best) + 1 / len(other))), free) if chance else 0.0
+    return statistics.student(gap / (noise * sqrt(1 / len(best) + 1 / len(other))), freedom) if noise else 0.0
 
 
-def values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:
-    """The distinct values that settings have on an axis, in their order."""
+def distinct_values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:
+    """Return the distinct values that settings have on an axis, in their order."""
     return tuple({canonical(setting[axis]): setting[axis] for setting in settings if axis in setting}.values())
 
 
-def effects(axes: Mapping[str, Sequence[Any]], found: Sequence[tuple[Table, float]]) -> dict[str, tuple[Effect, ...]]:
-    """What each value of each axis makes of the settings that have it. `found` are (setting, what is ranked)."""
-    return {axis: tuple(_effect(axis, value, found) for value in varied) for axis, varied in axes.items()}
+def marginal_effects(
+    axes: Mapping[str, Sequence[Any]], metrics: Sequence[tuple[Table, float]]
+) -> dict[str, tuple[Effect, ...]]:
+    """Return axis -> the effect of each of its values. `metrics`: (setting, metric of the setting)."""
+    return {axis: tuple(_effect(axis, value, metrics) for value in values) for axis, values in axes.items()}
 
 
-def _effect(axis: str, value: Any, found: Sequence[tuple[Table, float]]) -> Effect:
-    some = [x for setting, x in found if axis in setting and canonical(setting[axis]) == canonical(value)]
-    return Effect(value=value, mean=fmean(some), low=min(some), high=max(some), settings=len(some))
+def _effect(axis: str, value: Any, metrics: Sequence[tuple[Table, float]]) -> Effect:
+    group = [x for setting, x in metrics if axis in setting and canonical(setting[axis]) == canonical(value)]
+    return Effect(value=value, mean=fmean(group), low=min(group), high=max(group), settings=len(group))
 
 
 @message
-def sentence(found: Ranking) -> str:
-    """Which setting is the best, and how sure that is."""
-    best = found.places[0]
-    taken = ", ".join(f"{axis} {value}" for axis, value in best.setting.items()) or "the one setting"
-    over = f" over {len(best.runs)} seeds ({best.low:.3f} to {best.high:.3f})" if len(best.runs) > 1 else ""
-    said = f"best of {len(found.places)} settings: {taken}, validation loss {best.mean:.3f}{over}"
-    if len(found.places) == 1:
-        return said
+def summary(ranking: AdapterRanking) -> str:
+    """Return a sentence about the best setting and the others that are not significantly worse."""
+    best = ranking.settings[0]
+    setting = ", ".join(f"{axis} {value}" for axis, value in best.setting.items()) or "the only setting"
+    seeds = f" over {len(best.runs)} seeds ({best.low:.3f} to {best.high:.3f})" if len(best.runs) > 1 else ""
+    text = f"best of {len(ranking.settings)} settings: {setting}, validation loss {best.mean:.3f}{seeds}"
+    if len(ranking.settings) == 1:
+        return text
     if best.p is None:
-        return f"{said}; with one seed each nothing says how much of that is chance - give `seed` a list"
-    others = sum(not place.apart for place in found.places) - 1
-    return f"{said}; " + (f"{others} others cannot be told from it" if others else "all others are worse")
+        return f"{text}; one seed per setting gives no estimate of chance - give `seed` a list"
+    similar = sum(not entry.worse for entry in ranking.settings) - 1
+    return f"{text}; " + (f"{similar} others are not significantly worse" if similar else "all others are worse")
 
 
-def metrics(found: Ranking) -> dict[str, float]:
-    """What gates may ask: the best setting's loss, the range over its seeds, how many settings and cells there are, and how many
-    settings cannot be told from the best, itself among them."""
-    best = found.places[0]
+def metrics(ranking: AdapterRanking) -> dict[str, float]:
+    """Return the metrics for gates: the best setting's loss, its range over seeds, the numbers of settings and cells, and `level`:
+    the number of settings that are not significantly worse than the best, itself included."""
+    best = ranking.settings[0]
     return {
         "valid_loss": best.mean,
         "range": best.high - best.low,
-        "settings": len(found.places),
-        "cells": sum(len(place.runs) for place in found.places),
-        "level": sum(not place.apart for place in found.places),
+        "settings": len(ranking.settings),
+        "cells": sum(len(entry.runs) for entry in ranking.settings),
+        "level": sum(not entry.worse for entry in ranking.settings),
     }

@@ -1,7 +1,8 @@
-"""Tuning: the settings of an eval's grid, ranked by the cases that pass. Pure: scores in, values out.
+"""Ranking of the settings of an eval's grid by their pass rate. Pure functions.
 
-They are ranked on the `select` cases of the suite and the winner is reported on the `confirm` cases, which had no say in the choice: the best of
-many settings looks better than it is on the cases that chose it. A suite without `select` cases has none left to confirm with, and says so.
+Settings are ranked on the `select` cases of the suite, and the best one is reported on the `confirm` cases, which had no part in the
+selection: on the cases that selected it, the best of many settings looks better than it is. A suite without `select` cases is
+ranked on all cases, and the summary says that the result is biased.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
 from punie_build.evaluation.scoring import Scored
 from punie_build.runtime.console import message
-from punie_build.sweeps.adapter_ranking import DOUBT, Effect, effects, values
+from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects
 from punie_build.sweeps.axes import Table
 
 
-class Tally(Struct, frozen=True, kw_only=True):
-    """The mean share of passes over some cases, with its 95 % interval (Wilson)."""
+class PassRate(Struct, frozen=True, kw_only=True):
+    """The mean share of passes over `cases` cases, with its 95 % interval (Wilson)."""
 
     share: float
     low: float
@@ -27,88 +28,89 @@ class Tally(Struct, frozen=True, kw_only=True):
     cases: int
 
 
-class Place(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking. `p`: how easily chance alone would make it as much worse than the best (sign flips case by case, Holm's
-    correction); `apart`: worse beyond that doubt."""
+class RankedEvalSetting(Struct, frozen=True, kw_only=True):
+    """A setting in the ranking. `p`: p value of its difference to the best (sign flips per case, Holm's correction); `worse`:
+    significantly worse than the best."""
 
-    place: int
+    rank: int = field(name="place")
     cell: str
     setting: Table
-    select: Tally
+    select: PassRate
     p: float
-    apart: bool
+    worse: bool = field(name="apart")
 
 
-class Tuning(Struct, frozen=True, kw_only=True):
-    """`ranking.json` of an eval's grid. `confirmed`: the winner on cases that had no say; None where there are none."""
+class EvalRanking(Struct, frozen=True, kw_only=True):
+    """The content of `ranking.json` of a grid of evals. `confirmed`: the best setting on the `confirm` cases, None without any."""
 
     grid: str
     metric: str = "share"
     axes: dict[str, tuple[Any, ...]]
-    places: tuple[Place, ...]
-    confirmed: Tally | None
+    settings: tuple[RankedEvalSetting, ...] = field(name="places")
+    confirmed: PassRate | None
     effects: dict[str, tuple[Effect, ...]]
 
 
-def tuning(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table, Sequence[Scored]]]) -> Tuning:
-    """The settings by share, the best first; of equal ones the first of the recipe. `cells` are (name, setting, cases)."""
-    aside = any(case.split == "select" for case in cells[0][2])
-    chosen = [[case for case in cases if case.split == "select" or not aside] for *_, cases in cells]
-    order = sorted(range(len(cells)), key=lambda index: -_tally(chosen[index]).share)
-    best = chosen[order[0]]
-    doubts = statistics.holm([_doubt(best, chosen[index]) for index in order[1:]])
-    places = [
-        Place(
-            place=number,
+def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table, Sequence[Scored]]]) -> EvalRanking:
+    """Rank the settings by pass rate; equal ones stay in the recipe's order. `cells`: (name, setting, scored cases)."""
+    has_select = any(case.split == "select" for case in cells[0][2])
+    select = [[case for case in cases if case.split == "select" or not has_select] for *_, cases in cells]
+    order = sorted(range(len(cells)), key=lambda index: -_pass_rate(select[index]).share)
+    best = select[order[0]]
+    p_values = statistics.holm([_p_value(best, select[index]) for index in order[1:]])
+    ranked = [
+        RankedEvalSetting(
+            rank=rank,
             cell=cells[index][0],
             setting=cells[index][1],
-            select=_tally(chosen[index]),
+            select=_pass_rate(select[index]),
             p=p,
-            apart=p < DOUBT,
+            worse=p < ALPHA,
         )
-        for number, (index, p) in enumerate(zip(order, [1.0, *doubts], strict=True), 1)
+        for rank, (index, p) in enumerate(zip(order, [1.0, *p_values], strict=True), 1)
     ]
-    varied = {axis: values(axis, (setting for _, setting, _ in cells)) for axis in axes}
-    shares = [(place.setting, place.select.share) for place in places]
-    kept = [case for case in cells[order[0]][2] if case.split == "confirm"]
-    return Tuning(
+    values = {axis: distinct_values(axis, (setting for _, setting, _ in cells)) for axis in axes}
+    shares = [(entry.setting, entry.select.share) for entry in ranked]
+    confirm = [case for case in cells[order[0]][2] if case.split == "confirm"]
+    return EvalRanking(
         grid=grid,
-        axes=varied,
-        places=tuple(places),
-        confirmed=_tally(kept) if aside and kept else None,
-        effects=effects(varied, shares),
+        axes=values,
+        settings=tuple(ranked),
+        confirmed=_pass_rate(confirm) if has_select and confirm else None,
+        effects=marginal_effects(values, shares),
     )
 
 
-def _tally(cases: Sequence[Scored]) -> Tally:
+def _pass_rate(cases: Sequence[Scored]) -> PassRate:
     passed = sum(case.share for case in cases)
     low, high = statistics.wilson(passed, len(cases))
-    return Tally(share=passed / len(cases) if cases else 0.0, low=low, high=high, cases=len(cases))
+    return PassRate(share=passed / len(cases) if cases else 0.0, low=low, high=high, cases=len(cases))
 
 
-def _doubt(best: Sequence[Scored], other: Sequence[Scored]) -> float:
+def _p_value(best: Sequence[Scored], other: Sequence[Scored]) -> float:
     return statistics.sign_flip([a.share - b.share for a, b in zip(best, other, strict=True)])
 
 
 @message
-def sentence(found: Tuning) -> str:
-    """Which setting is the best, and how it does on cases that had no say."""
-    best = found.places[0]
-    taken = ", ".join(f"{axis} {value}" for axis, value in best.setting.items()) or "the one setting"
-    said = f"best of {len(found.places)} settings: {taken}, {best.select.share:.0%} of {best.select.cases} cases"
-    if len(found.places) > 1:
-        others = sum(not place.apart for place in found.places) - 1
-        said += f"; {others} others cannot be told from it" if others else "; all others are worse"
-    if found.confirmed is None:
-        return f'{said}; chosen and seen on the same cases, so it looks too good - give some cases split = "select"'
-    kept = found.confirmed
-    return f"{said}; on {kept.cases} others {kept.share:.0%} (95 % interval {kept.low:.0%} to {kept.high:.0%})"
+def summary(ranking: EvalRanking) -> str:
+    """Return a sentence about the best setting, the others that are not significantly worse, and its result on `confirm` cases."""
+    best = ranking.settings[0]
+    setting = ", ".join(f"{axis} {value}" for axis, value in best.setting.items()) or "the only setting"
+    text = f"best of {len(ranking.settings)} settings: {setting}, {best.select.share:.0%} of {best.select.cases} cases"
+    if len(ranking.settings) > 1:
+        similar = sum(not entry.worse for entry in ranking.settings) - 1
+        text += f"; {similar} others are not significantly worse" if similar else "; all others are worse"
+    if ranking.confirmed is None:
+        return f'{text}; selected and reported on the same cases, so it is biased - give some cases split = "select"'
+    rate = ranking.confirmed
+    return f"{text}; on {rate.cases} other cases {rate.share:.0%} (95 % interval {rate.low:.0%} to {rate.high:.0%})"
 
 
-def metrics(found: Tuning) -> dict[str, float]:
-    """What gates may ask: the winner's share where it was chosen and where it was confirmed, and how many settings are level with it."""
-    told = {"share": found.places[0].select.share, "settings": len(found.places)}
-    told["level"] = sum(not place.apart for place in found.places)
-    if found.confirmed:
-        told |= {"confirmed": found.confirmed.share, "confirmed_low": found.confirmed.low}
-    return told
+def metrics(ranking: EvalRanking) -> dict[str, float]:
+    """Return the metrics for gates: the best setting's pass rate on `select` and `confirm` cases, the number of settings, and `level`:
+    the number of settings that are not significantly worse than the best, itself included."""
+    result = {"share": ranking.settings[0].select.share, "settings": len(ranking.settings)}
+    result["level"] = sum(not entry.worse for entry in ranking.settings)
+    if ranking.confirmed:
+        result |= {"confirmed": ranking.confirmed.share, "confirmed_low": ranking.confirmed.low}
+    return result

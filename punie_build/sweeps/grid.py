@@ -1,12 +1,12 @@
-"""Grids: lists of values in an adapter's or an eval's table, and the cells they make.
+"""Grids: tables of adapters and evals that have lists of values, expanded to cells.
 
     [adapter.v1]
     learning_rate = [1e-4, 1e-3]          # an axis
-    lora = { rank = [8, 16] }             # another: four settings
+    lora = { rank = [8, 16] }             # another one: four settings
     seed = [0, 1]                         # the replicate: eight adapters, `v1@learning_rate-0.001,rank-8,seed-0` ...
 
-Cells are ordinary artifacts, and cells that say the same are one. `cells = [{ ... }, ...]` lists settings side by side instead of
-crossing them. To let another kind have grids: its row in `KINDS`.
+Cells are ordinary artifacts, and cells with equal specs are one. `cells = [{ ... }, ...]` lists settings side by side instead of
+crossing them. To add grids for another kind: add its row to `RULES`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Struct, structs
 
 from punie_build.engine.gates import Gate
 from punie_build.evaluation.spec import Eval
@@ -25,71 +25,30 @@ from punie_build.schema.spec import Spec, canonical, digest
 from punie_build.schema.validation import mistakes
 from punie_build.sweeps import axes
 from punie_build.sweeps.axes import Point, Table
-from punie_build.training.spec import Adapter, Tokenized
+from punie_build.sweeps.spec import Cell, Grid, GridOptions
+from punie_build.training.spec import Adapter
 
-MOST = 500  # cells: more is a slip of the pen, or work for a search
-LONGEST = 120  # characters of a cell's name: it becomes a folder
-REMARKS = (  # what a recipe says of an artifact without changing it
+MAX_CELLS = 500  # more cells are a typing error, or a task for a search
+MAX_NAME_LENGTH = 120  # characters of a cell's name, which becomes a folder
+NOT_IN_KEY = (  # fields of a recipe that do not change the artifact
     "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency", "timeout", "require",
 )  # fmt: skip
 
 
-class Cell(Spec, frozen=True, kw_only=True):
-    """One artifact of a grid: its value on each axis that matters to it, and which replicate it is."""
+class GridRules(Struct, frozen=True, kw_only=True):
+    """The rules by which a kind is expanded to cells.
 
-    name: str
-    setting: Table
-    seed: int | None = None
-
-
-class Grid(Spec, frozen=True, kw_only=True):
-    """The cells of a grid, all of the kind `of`, and its axes: the fields they differ in."""
-
-    of: str
-    axes: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    description: str = ""
-
-
-class Choice(Spec, frozen=True, kw_only=True):
-    """A copy of an adapter of the setting that has this `place` in the ranking of a grid, the first of its seeds. `tokens` is what
-    all cells are trained on."""
-
-    grid: str
-    place: int
-    tokens: Tokenized
-    gates: tuple[Gate, ...] = ()
-    description: str = ""
-
-    @property
-    def base(self) -> str:
-        return self.tokens.base
-
-    @property
-    def data(self) -> str:
-        return self.tokens.data
-
-
-class Said(Spec, frozen=True, kw_only=True):
-    """What a table says of its grid, not of its cells. `best`: how many choices are made. `cells`: settings side by side.
-    `failed`: settings that a search tried in vain."""
-
-    best: Annotated[int, Meta(ge=1)] = 1
-    cells: Annotated[tuple[Table, ...], Meta(min_length=1)] | None = None
-    failed: tuple[Table, ...] = ()
-
-
-class Rules(Struct, frozen=True, kw_only=True):
-    """How a kind makes cells. `fixed`: what all cells have in common, and why. `moot`: fields that do not matter to a spec.
-    `replicate`: the axis that only repeats."""
+    `fixed`: field that must be the same in all cells -> reason. `ineffective`: function from a spec to the fields that have no effect
+    in it. `replicate`: the axis that only repeats a setting.
+    """
 
     spec: type[Spec]
     fixed: dict[str, str]
-    moot: Callable[[Any], Iterable[str]]
+    ineffective: Callable[[Any], Iterable[str]]
     replicate: str = ""
 
 
-def _adapter_moot(spec: Adapter) -> Iterator[str]:
+def _ineffective_in_adapter(spec: Adapter) -> Iterator[str]:
     if spec.fine_tune_type == "full":
         yield "lora"
     if spec.batching in ("bucket", "file"):
@@ -98,8 +57,8 @@ def _adapter_moot(spec: Adapter) -> Iterator[str]:
         yield "warmup_init"
 
 
-def _eval_moot(spec: Eval) -> Iterator[str]:
-    """What `Sampling.effective` takes away, and what belongs to a draft or a small cache that is not there."""
+def _ineffective_in_eval(spec: Eval) -> Iterator[str]:
+    """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is none."""
     if spec.sampling.greedy:
         yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
     if spec.sampling.repetition_penalty == 1:
@@ -110,170 +69,190 @@ def _eval_moot(spec: Eval) -> Iterator[str]:
         yield from ("serving.kv_group_size", "serving.quantized_kv_start")
 
 
-TOKENS = "base", "data", "mask", "max_seq_length", "too_long", "val_batches"
-KINDS = {
-    "adapter": Rules(
+TOKEN_FIELDS = "base", "data", "mask", "max_seq_length", "too_long", "val_batches"
+RULES = {
+    "adapter": GridRules(
         spec=Adapter,
         fixed=dict.fromkeys(
-            TOKENS, "losses over other tokens cannot be ranked - describe an adapter for each, and a comparison of them"
+            TOKEN_FIELDS,
+            "losses over different tokens cannot be ranked - describe an adapter for each, and a comparison of them",
         ),
-        moot=_adapter_moot,
+        ineffective=_ineffective_in_adapter,
         replicate="seed",
     ),
-    "eval": Rules(
+    "eval": GridRules(
         spec=Eval,
-        fixed=dict.fromkeys(("arm", "suite"), "an eval asks one arm one suite - describe a comparison of arms"),
-        moot=_eval_moot,
+        fixed=dict.fromkeys(("arm", "suite"), "an eval runs one suite on one arm - describe a comparison of arms"),
+        ineffective=_ineffective_in_eval,
     ),
 }
 
 
-class Made(Struct, frozen=True, kw_only=True):
-    """What came of a table with lists: the grid and the spec of each of its cells; `said` and `gates` are of the whole."""
+class ExpandedGrid(Struct, frozen=True, kw_only=True):
+    """A grid, the spec of each of its cells, and the options and gates of the grid."""
 
     grid: Grid
     specs: tuple[Any, ...]
-    said: Said
+    options: GridOptions
     gates: tuple[Gate, ...]
 
 
 def is_grid(kind: str, table: Table) -> bool:
-    """Whether a table of this kind has lists of values."""
-    return kind in KINDS and ("cells" in table or any(axes.found(_varied(table), KINDS[kind].spec)))
+    """Return whether a table of this kind has lists of values."""
+    return kind in RULES and ("cells" in table or any(axes.find(_variable_fields(table), RULES[kind].spec)))
 
 
-def cells(kind: str, name: str, table: Table, where: str) -> tuple[Made | None, list[str]]:
-    """The cells of a table, or all its mistakes, each with the place of its value: `adapter.v1.lora.rank[1]: ...`."""
-    rules = KINDS[kind]
-    own = {field: table[field] for field in Said.__struct_fields__ if field in table}
-    problems = [*mistakes(own, Said, where), *_fixed(table, rules, where)]
+def expand(kind: str, name: str, table: Table, where: str) -> tuple[ExpandedGrid | None, list[str]]:
+    """Return (grid, []) of a table, or (None, mistakes), each with the location of its value: `adapter.v1.lora.rank[1]: ...`."""
+    rules = RULES[kind]
+    own = {field: table[field] for field in GridOptions.__struct_fields__ if field in table}
+    problems = [*mistakes(own, GridOptions, where), *_fixed_field_mistakes(table, rules, where)]
     if problems:
         return None, problems
-    said = msgspec.convert(own, Said)
-    parts = [("", {}, _varied(table))] if said.cells is None else _listed(said.cells, _varied(table))
-    if (count := sum(axes.count(part, rules.spec) for *_, part in parts)) > MOST:
-        return None, [f"{where}: its lists make {count:,} cells, at most {MOST} - shorten them, or describe a search"]
-    remarks = {field: table[field] for field in REMARKS if field in table}
-    points = [_entry(point, place, entry) for place, entry, part in parts for point in axes.points(part, rules.spec)]
-    if problems := _mistakes(points, remarks, rules.spec, where):
+    options = msgspec.convert(own, GridOptions)
+    variable = _variable_fields(table)
+    parts = [("", {}, variable)] if options.cells is None else _listed_parts(options.cells, variable)
+    if (count := sum(axes.count(part, rules.spec) for *_, part in parts)) > MAX_CELLS:
+        return None, [f"{where}: its lists make {count:,} cells, at most {MAX_CELLS} - shorten them, or use a search"]
+    constant = {field: table[field] for field in NOT_IN_KEY if field in table}
+    points = [
+        _with_entry(point, location, entry)
+        for location, entry, part in parts
+        for point in axes.expand(part, rules.spec)
+    ]
+    if problems := _point_mistakes(points, constant, rules.spec, where):
         return None, problems
-    distinct: dict[bytes, tuple[Point, Any]] = {}
-    bare = {field: value for field, value in remarks.items() if field not in ("description", "gates")}
-    for point in points:
-        spec = msgspec.convert(point.value | bare, rules.spec)
-        moot = {*rules.moot(spec)}
-        spec = settled(kind, spec)
-        setting = {field: value for field, value in point.setting.items() if not moot.intersection(_outward(field))}
-        distinct.setdefault(canonical(spec), (Point(point.setting, setting), spec))
-    named = _names(name, [point.value for point, _ in distinct.values()])
-    made = [_cell(each, point.setting, rules) for each, (point, _) in zip(named, distinct.values(), strict=True)]
-    if said.best > (settings := len({canonical(cell.setting) for cell in made})):
-        return None, [f"{where}.best: {said.best}, but there are {settings} settings - lower it"]
-    varied = tuple(dict.fromkeys(field for cell in made for field in cell.setting))
-    grid = Grid(of=kind, axes=varied, cells=tuple(made), description=table.get("description", ""))
+    distinct = _distinct(kind, points, constant)
+    names = _cell_names(name, [point.value for point, _ in distinct])
+    cells = [_cell(cell_name, point.setting, rules) for cell_name, (point, _) in zip(names, distinct, strict=True)]
+    if options.best > (settings := len({canonical(cell.setting) for cell in cells})):
+        return None, [f"{where}.best: {options.best}, but there are {settings} settings - lower it"]
+    varied = tuple(dict.fromkeys(field for cell in cells for field in cell.setting))
+    grid = Grid(of=kind, axes=varied, cells=tuple(cells), description=table.get("description", ""))
     gates = msgspec.convert(table.get("gates", ()), tuple[Gate, ...])
-    return Made(grid=grid, specs=tuple(spec for _, spec in distinct.values()), said=said, gates=gates), []
+    return ExpandedGrid(grid=grid, specs=tuple(spec for _, spec in distinct), options=options, gates=gates), []
 
 
-def settled(kind: str, spec: Any) -> Any:
-    """A spec whose fields that do not matter have their defaults: those that mean the same are equal."""
-    for field in KINDS[kind].moot(spec):
+def without_ineffective(kind: str, spec: Any) -> Any:
+    """Return a spec with defaults in the fields that have no effect, so that specs of the same effect are equal."""
+    for field in RULES[kind].ineffective(spec):
         spec = _reset(spec, field)
     return spec
+
+
+def _distinct(kind: str, points: list[Point], constant: Table) -> list[tuple[Point, Any]]:
+    """Return (point, spec) of the points with different effects; a point has the whole setting as its value, for the cell's name, and
+    the effective setting."""
+    distinct: dict[bytes, tuple[Point, Any]] = {}
+    in_cells = {field: value for field, value in constant.items() if field not in ("description", "gates")}
+    for point in points:
+        spec = msgspec.convert(point.value | in_cells, RULES[kind].spec)
+        ineffective = {*RULES[kind].ineffective(spec)}
+        spec = without_ineffective(kind, spec)
+        setting = {f: value for f, value in point.setting.items() if not ineffective.intersection(_prefixes(f))}
+        distinct.setdefault(canonical(spec), (Point(point.setting, setting), spec))
+    return [*distinct.values()]
 
 
 def _reset(spec: Any, field: str) -> Any:
     name, _, inner = field.partition(".")
     if inner:
         return structs.replace(spec, **{name: _reset(getattr(spec, name), inner)})
-    [default] = [each.default for each in structs.fields(spec) if each.name == name]
+    [default] = [info.default for info in structs.fields(spec) if info.name == name]
     return structs.replace(spec, **{name: default})
 
 
-def _varied(table: Table) -> Table:
-    """What of a table may have lists of values."""
-    return {key: value for key, value in table.items() if key not in (*Said.__struct_fields__, *REMARKS)}
+def _variable_fields(table: Table) -> Table:
+    """Return the fields of a table that may have lists of values."""
+    return {key: value for key, value in table.items() if key not in (*GridOptions.__struct_fields__, *NOT_IN_KEY)}
 
 
-def _fixed(table: Table, rules: Rules, where: str) -> Iterator[str]:
+def _fixed_field_mistakes(table: Table, rules: GridRules, where: str) -> Iterator[str]:
+    """Yield a line for each empty list, and for each field that varies and must not."""
     listed = table.get("cells")
     entries = listed if isinstance(listed, list | tuple) else []
-    within = [(f"cells[{i}].", entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
-    for place, part in [("", _varied(table)), *within]:
-        for field, values in axes.found(part, rules.spec):
+    in_cells = [(f"cells[{i}].", entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
+    for location, part in [("", _variable_fields(table)), *in_cells]:
+        for field, values in axes.find(part, rules.spec):
             if not values:
-                yield f"{where}.{place}{field}: an empty list makes no cells - give it values, or remove it"
-        varied = part if place else {field for field, _ in axes.found(part, rules.spec)}
+                yield f"{where}.{location}{field}: an empty list makes no cells - give it values, or remove it"
+        varied = part if location else {field for field, _ in axes.find(part, rules.spec)}
         yield from (
-            f"{where}.{place}{field}: the same in all cells: {why}"
-            for field, why in rules.fixed.items()
+            f"{where}.{location}{field}: must be the same in all cells: {reason}"
+            for field, reason in rules.fixed.items()
             if field in varied
         )
 
 
-def _listed(entries: tuple[Table, ...], table: Table) -> list[tuple[str, Table, Table]]:
-    """For each entry of `cells`: where it stands, itself, and the whole table with what it says."""
-    return [(f"cells[{index}].", entry, axes.over(table, entry)) for index, entry in enumerate(entries)]
+def _listed_parts(entries: tuple[Table, ...], table: Table) -> list[tuple[str, Table, Table]]:
+    """Return (location, entry, whole table with its values) for each entry of `cells`."""
+    return [(f"cells[{index}].", entry, axes.merge(table, entry)) for index, entry in enumerate(entries)]
 
 
-def _entry(point: Point, place: str, entry: Table) -> Point:
-    """A point of an entry of `cells`: all that the entry says is part of the setting."""
-    own = dict(axes.leaves(entry))
-    at = {field: point.places.get(field, field) for field in [*own, *point.places]}
-    places = {field: f"{place}{there}" if field in own else there for field, there in at.items()}
-    return Point(point.value, own | point.setting, places)
+def _with_entry(point: Point, location: str, entry: Table) -> Point:
+    """Return a point of an entry of `cells` whose setting holds all values of the entry."""
+    own = dict(axes.flatten(entry))
+    inner = {field: point.locations.get(field, field) for field in [*own, *point.locations]}
+    locations = {field: f"{location}{path}" if field in own else path for field, path in inner.items()}
+    return Point(point.value, own | point.setting, locations)
 
 
-def _mistakes(points: list[Point], remarks: Table, spec: type[Spec], where: str) -> list[str]:
-    """All mistakes of all points, each once. One that is not of a value is told of the table if all points have it, else with
-    the setting that does."""
-    found = [[*mistakes(point.value | remarks, spec, where)] for point in points]
-    common = Counter(problem for some in found for problem in dict.fromkeys(some))
-    told = []
-    for point, some in zip(points, found, strict=True):
-        for problem in some:
-            path, colon, what = problem.removeprefix(where).partition(": ")
+def _point_mistakes(points: list[Point], constant: Table, spec: type[Spec], where: str) -> list[str]:
+    """Return the distinct mistakes of all points.
+
+    A mistake of a value has the location of that value. Any other belongs to the table if all points have it, else to a setting.
+    """
+    by_point = [[*mistakes(point.value | constant, spec, where)] for point in points]
+    counts = Counter(problem for problems in by_point for problem in dict.fromkeys(problems))
+    lines = []
+    for point, problems in zip(points, by_point, strict=True):
+        for problem in problems:
+            path, colon, text = problem.removeprefix(where).partition(": ")
             field = path.removeprefix(".")
-            if place := next((f for f in _outward(field) if f in point.places), None):
-                told.append(f"{where}.{point.places[place]}{field.removeprefix(place)}{colon}{what}")
-            elif not field and common[problem] < len(points):
-                taken = ", ".join(f"{name} {_label(value)}" for name, value in point.setting.items())
-                told.append(f"{where}: with {taken}{colon}{what}")
+            if axis := next((prefix for prefix in _prefixes(field) if prefix in point.locations), None):
+                lines.append(f"{where}.{point.locations[axis]}{field.removeprefix(axis)}{colon}{text}")
+            elif not field and counts[problem] < len(points):
+                setting = ", ".join(f"{name} {_label(value)}" for name, value in point.setting.items())
+                lines.append(f"{where}: with {setting}{colon}{text}")
             else:
-                told.append(problem)
-    return list(dict.fromkeys(told))
+                lines.append(problem)
+    return list(dict.fromkeys(lines))
 
 
-def _outward(field: str) -> Iterator[str]:
-    """`optimizer.betas[0]`, then what it is in: `optimizer.betas`, `optimizer`."""
+def _prefixes(field: str) -> Iterator[str]:
+    """Yield `optimizer.betas[0]`, then the fields that contain it: `optimizer.betas`, `optimizer`."""
     while field:
         yield field
         field = field[: max(field.rfind("."), field.rfind("["), 0)]
 
 
-def _cell(name: str, setting: Table, rules: Rules) -> Cell:
+def _cell(name: str, setting: Table, rules: GridRules) -> Cell:
     seed = setting.get(rules.replicate)
     return Cell(name=name, setting={k: v for k, v in setting.items() if k != rules.replicate}, seed=seed)
 
 
-def _names(grid: str, settings: list[Table]) -> list[str]:
-    """`v1@learning_rate-0.001,rank-8`: the last words of the fields, unless two fields end in one."""
+def _cell_names(grid: str, settings: list[Table]) -> list[str]:
+    """Return names such as `v1@learning_rate-0.001,rank-8`: with the last part of each field, unless two fields share it."""
     fields = dict.fromkeys(field for setting in settings for field in setting)
-    ends = Counter(field.rpartition(".")[2] for field in fields)
-    short = {field: end if ends[end := field.rpartition(".")[2]] == 1 else field for field in fields}
+    counts = Counter(field.rpartition(".")[2] for field in fields)
+    short = {field: last if counts[last := field.rpartition(".")[2]] == 1 else field for field in fields}
     names = [
         f"{grid}@" + ",".join(f"{short[field]}-{_label(setting[field])}" for field in fields if field in setting)
         for setting in settings
     ]
-    often = Counter(name.lower() for name in names)  # names that differ in case are one folder on a Mac
+    repeated = Counter(
+        name.lower() for name in names
+    )  # names that differ in upper and lower case are one folder on a Mac
     return [
-        name if often[name.lower()] == 1 and len(name) <= LONGEST else f"{name[:LONGEST]}-{digest(setting)[:8]}"
+        name
+        if repeated[name.lower()] == 1 and len(name) <= MAX_NAME_LENGTH
+        else f"{name[:MAX_NAME_LENGTH]}-{digest(setting)[:8]}"
         for name, setting in zip(names, settings, strict=True)
     ]
 
 
 def _label(value: Any) -> str:
-    """A value as part of a name: `0.001`, `8`, `true`, `adamw+weight_decay-0.1`, `self_attn.q_proj+self_attn.v_proj`."""
+    """Return a value as part of a name: `0.001`, `8`, `true`, `adamw+weight_decay-0.1`, `self_attn.q_proj+self_attn.v_proj`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -281,6 +260,5 @@ def _label(value: Any) -> str:
         return "+".join([*kind, *(f"{key}-{_label(item)}" for key, item in value.items() if key != "type")])
     if isinstance(value, list | tuple):
         return "+".join(map(_label, value))
-    return re.sub(
-        r"[^\w.+-]+", "-", repr(value).removesuffix(".0") if isinstance(value, float) else str(value), flags=re.ASCII
-    )
+    text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return re.sub(r"[^\w.+-]+", "-", text, flags=re.ASCII)

@@ -1,7 +1,7 @@
-"""Searches: ranges of an adapter's fields, in which `punie-build search` looks for the lowest validation loss.
+"""Specs of searches: ranges of an adapter's fields, in which `punie-build search` looks for the lowest validation loss.
 
     [search.rate]
-    adapter = "v1"                                             # all that the ranges leave open
+    adapter = "v1"                                             # the values of all other fields
     space = { learning_rate = { low = 1e-5, high = 1e-2, log = true }, "lora.rank" = [4, 8, 16] }
 
 Its trials are the cells of a grid of the same name, in a recipe file that the search writes: `recipes/rate.trials.toml`.
@@ -18,12 +18,12 @@ from msgspec import Meta
 from punie_build.schema.spec import Spec
 from punie_build.schema.validation import mistakes
 from punie_build.sweeps import grid
-from punie_build.sweeps.axes import Table, over
+from punie_build.sweeps.axes import merge, unflatten
 from punie_build.training.spec import Adapter
 
 
 class Range(Spec, frozen=True, kw_only=True):
-    """From `low` to `high`, both included; whole numbers if both are. `log`: by magnitude. `step`: only every so much."""
+    """The values from `low` to `high`, both included; integers if both are. `log`: sample on a log scale. `step`: step size."""
 
     low: int | float
     high: int | float
@@ -36,15 +36,15 @@ class Range(Spec, frozen=True, kw_only=True):
                 "a range whose `low` is not below its `high` - exchange them, or name the one value in the adapter"
             )
         if self.log and self.low <= 0:
-            raise ValueError("a range by magnitude begins above 0")
+            raise ValueError("a range with `log` starts above 0 - raise `low`")
         if self.log and self.step is not None:
             raise ValueError("`step` and `log` exclude each other - give one of them")
         if self.step is not None and self.step <= 0:
-            raise ValueError("a `step` is above 0")
+            raise ValueError("a `step` is above 0 - raise it, or remove it")
 
 
 class Search(Spec, frozen=True, kw_only=True):
-    """Fields of an adapter and what they may be: a range, or a list to choose from. `seed`: of what is tried first."""
+    """Fields of an adapter with their candidate values: a range, or a list. `seed`: of the sampler."""
 
     adapter: str
     space: Annotated[dict[str, Range | tuple[Any, ...]], Meta(min_length=1)]
@@ -53,31 +53,25 @@ class Search(Spec, frozen=True, kw_only=True):
 
 
 def problems(search: Search, adapter: Adapter, where: str) -> Iterator[str]:
-    """Lines on the fields that cannot be searched, and on the ends of ranges that the adapter could not have."""
+    """Yield a line for each field that cannot be searched, and for each end of a range that is no value of the adapter's field."""
     table = msgspec.to_builtins(adapter)
-    rules = grid.KINDS["adapter"]
-    for field, within in search.space.items():
-        place = f"{where}.space.{field}"
-        if why := rules.fixed.get(field):
-            yield f"{place}: cannot be searched: {why}"
-        elif field in (rules.replicate, *grid.REMARKS):
-            yield f"{place}: cannot be searched: it makes no adapter better - name another field"
-        elif isinstance(within, tuple) and len(within) < 2:
-            yield f"{place}: nothing to choose from - give it two values, or name the one in the adapter"
+    rules = grid.RULES["adapter"]
+    for field, candidates in search.space.items():
+        location = f"{where}.space.{field}"
+        if reason := rules.fixed.get(field):
+            yield f"{location}: cannot be searched: {reason}"
+        elif field in (rules.replicate, *grid.NOT_IN_KEY):
+            yield f"{location}: cannot be searched: it does not improve an adapter - name another field"
+        elif isinstance(candidates, tuple) and len(candidates) < 2:
+            yield f"{location}: fewer than two values - give it two, or set the one value in the adapter"
         else:
-            ends = {".low": within.low, ".high": within.high} if isinstance(within, Range) else dict(enumerate(within))
-            for end, value in ends.items():
-                for problem in mistakes(over(table, entry({field: value})), Adapter, ""):
-                    yield f"{place}{end if isinstance(end, str) else f'[{end}]'}: {problem.rpartition(': ')[2]}"
+            for end, value in _ends(candidates):
+                for problem in mistakes(merge(table, unflatten({field: value})), Adapter, ""):
+                    yield f"{location}{end}: {problem.rpartition(': ')[2]}"
 
 
-def entry(values: Table) -> Table:
-    """Fields with dots as a table in tables: `{"lora.rank": 8}` -> `{"lora": {"rank": 8}}`."""
-    table: Table = {}
-    for field, value in values.items():
-        *outer, last = field.split(".")
-        inner: Table = {last: value}
-        for key in reversed(outer):
-            inner = {key: inner}
-        table = over(table, inner)
-    return table
+def _ends(candidates: Range | tuple[Any, ...]) -> list[tuple[str, Any]]:
+    """Return (location, value) of the ends of a range, or of the items of a list."""
+    if isinstance(candidates, Range):
+        return [(".low", candidates.low), (".high", candidates.high)]
+    return [(f"[{index}]", value) for index, value in enumerate(candidates)]

@@ -9,8 +9,8 @@ from punie_build.evaluation import scores
 from punie_build.runtime.console import message
 from punie_build.storage import paths, store
 from punie_build.sweeps import adapter_ranking, eval_ranking
-from punie_build.sweeps.adapter_ranking import Ranking, Run
-from punie_build.sweeps.grid import Choice, Grid
+from punie_build.sweeps.adapter_ranking import AdapterRanking, Run, SelectionRecord
+from punie_build.sweeps.spec import Grid, Selection
 from punie_build.training import history
 
 COPIED = ("adapters.safetensors", "adapter_config.json", "metrics.jsonl")
@@ -27,9 +27,9 @@ def asked(work: Work) -> Made:
         (cell.name, cell.setting, scores.scores(work.root / place).cases)
         for cell, place in zip(spec.cells, work.task.inputs, strict=True)
     ]
-    found = eval_ranking.tuning(work.task.name, spec.axes, cells)
+    found = eval_ranking.rank_evals(work.task.name, spec.axes, cells)
     (work.out / "ranking.json").write_bytes(_text(found))
-    return Made(eval_ranking.sentence(found), eval_ranking.metrics(found))
+    return Made(eval_ranking.summary(found), eval_ranking.metrics(found))
 
 
 def trained(work: Work) -> Made:
@@ -49,21 +49,21 @@ def trained(work: Work) -> Made:
             iterations=int(found["iterations"]),
         )
         runs.append((cell.setting, run))
-    ranked = adapter_ranking.ranking(work.task.name, spec.axes, runs)
+    ranked = adapter_ranking.rank_adapters(work.task.name, spec.axes, runs)
     (work.out / "ranking.json").write_bytes(_text(ranked))
-    return Made(adapter_ranking.sentence(ranked), adapter_ranking.metrics(ranked))
+    return Made(adapter_ranking.summary(ranked), adapter_ranking.metrics(ranked))
 
 
 def choice(work: Work) -> Made:
     """Copy the adapter of the first seed: the best one would be chosen by chance, and would change with every seed added."""
-    spec: Choice = work.task.spec
-    ranked = msgspec.json.decode((work.root / work.task.inputs[0] / "ranking.json").read_bytes(), type=Ranking)
-    place = ranked.places[spec.place - 1]
-    run = place.runs[0]
+    spec: Selection = work.task.spec
+    ranked = msgspec.json.decode((work.root / work.task.inputs[0] / "ranking.json").read_bytes(), type=AdapterRanking)
+    selected = ranked.settings[spec.rank - 1]
+    run = selected.runs[0]
     for name in COPIED:
         store.copy(work.root / paths.target("adapter", run.cell) / name, work.out / name)
-    said = {"grid": spec.grid, "place": spec.place, "cell": run.cell, "setting": place.setting, "seed": run.seed}
-    (work.out / "choice.json").write_bytes(_text(said))
+    record = SelectionRecord(grid=spec.grid, rank=spec.rank, cell=run.cell, setting=selected.setting, seed=run.seed)
+    (work.out / "choice.json").write_bytes(_text(record))
     return Made(_chosen(run, history.summary(work.out)), history.metrics(work.out))
 
 

@@ -10,7 +10,8 @@ from punie_build.errors import RecipeError
 from punie_build.recipes.loader import load
 from punie_build.schema.spec import toml
 from punie_build.storage import locks, paths
-from punie_build.sweeps.search_spec import Range, Search, entry, problems
+from punie_build.sweeps.axes import unflatten
+from punie_build.sweeps.search_spec import Range, Search, problems
 from punie_build.training.spec import Adapter
 from tests.support import project
 from tests.support.doit_runner import doit
@@ -42,9 +43,9 @@ space = { num_layers = [1, 2, 99] }
         ("learning_rate", Range(low=1e-5, high=3.0), "space.learning_rate.high: expected 'float' <= 1.0"),
         ("lora.rank", (4, 0), "space.lora.rank[1]: expected 'int' >= 1"),
         ("lora.rnk", (4, 8), "space.lora.rnk[0]: unknown key - did you mean 'rank'?"),
-        ("mask", ("all", "last"), "space.mask: cannot be searched: losses over other tokens cannot be ranked"),
-        ("seed", (1, 2), "space.seed: cannot be searched: it makes no adapter better"),
-        ("iters", (1,), "space.iters: nothing to choose from"),
+        ("mask", ("all", "last"), "space.mask: cannot be searched: losses over different tokens cannot be ranked"),
+        ("seed", (1, 2), "space.seed: cannot be searched: it does not improve an adapter"),
+        ("iters", (1,), "space.iters: fewer than two values"),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_anything_is_tried(field, within, told):
@@ -57,7 +58,7 @@ def test_what_cannot_be_searched_is_told_before_anything_is_tried(field, within,
     ("space", "told"),
     [
         ("{ iters = { low = 3, high = 3 } }", "exchange them"),
-        ("{ iters = { low = 0, high = 3, log = true } }", "begins above 0"),
+        ("{ iters = { low = 0, high = 3, log = true } }", "starts above 0"),
         ("{ iters = { low = 1, high = 3, log = true, step = 1 } }", "exclude each other"),
         ("{ iters = { low = 1, hihg = 3 } }", "hihg"),
         ("{}", "search.depth.space: expected"),
@@ -76,7 +77,7 @@ def test_a_search_starts_from_an_adapter_of_one_value_each(recipes):
 def test_a_table_written_as_toml_says_the_same():
     table = {"a": [1, 2.5, True, 'x"\\\n\x7f€😀'], "b.c": {"type": "adam", "betas": [0.9, 1e-05]}, "": {}}
     assert tomllib.loads(f"x = {toml(table)}") == {"x": table}
-    assert entry({"lora.rank": 8, "lora.scale": 1.0, "iters": 3}) == {"lora": {"rank": 8, "scale": 1.0}, "iters": 3}
+    assert unflatten({"lora.rank": 8, "lora.scale": 1.0, "iters": 3}) == {"lora": {"rank": 8, "scale": 1.0}, "iters": 3}
 
 
 def told(arguments: list[str], capsys) -> tuple[int, str]:

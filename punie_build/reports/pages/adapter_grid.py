@@ -15,14 +15,14 @@ from punie_build.reports.pages import eval_grid, standard_sections
 from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section, plain
 from punie_build.schema.spec import canonical
-from punie_build.sweeps import adapter_ranking as ranking
-from punie_build.sweeps.adapter_ranking import Place, Ranking
+from punie_build.sweeps import adapter_ranking
+from punie_build.sweeps.adapter_ranking import AdapterRanking, RankedSetting
 
 
 class Grid(Material, frozen=True, kw_only=True):
     """A grid's page: its ranking, and the places of the pages of its cells by their names."""
 
-    ranking: Ranking
+    ranking: AdapterRanking
     links: dict[str, str]
 
 
@@ -30,7 +30,7 @@ def gather(project: Project, task: Task, **more: Any) -> Grid | eval_grid.Tuned:
     """The material of a grid's page, of adapters or of evals."""
     if task.spec.of == "eval":
         return eval_grid.gather(project, task, **more)
-    found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=Ranking)
+    found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=AdapterRanking)
     cells = [project.planned[label].task for label in task.needs]
     return Grid(task=task, ranking=found, links={cell.name: project.href(cell) for cell in cells}, **more)
 
@@ -42,16 +42,16 @@ def named(setting: dict[str, Any]) -> str:
 
 def winner(m: Grid) -> Section:
     """Which setting is the best, and how sure that is."""
-    level = sum(not place.apart for place in m.ranking.places)
-    known = m.ranking.chance is not None
+    level = sum(not place.worse for place in m.ranking.settings)
+    known = m.ranking.noise is not None
     return Section(
         "winner",
         "",
         {
-            "best": named(m.ranking.places[0].setting),
-            "sentence": ranking.sentence(m.ranking),
+            "best": named(m.ranking.settings[0].setting),
+            "sentence": adapter_ranking.summary(m.ranking),
             "sure": known and level == 1,
-            "chance": m.ranking.chance,
+            "chance": m.ranking.noise,
             "seeds": m.ranking.seeds,
         },
     )
@@ -59,8 +59,8 @@ def winner(m: Grid) -> Section:
 
 def places(m: Grid) -> Section:
     """All settings, the best first."""
-    low = min(place.low for place in m.ranking.places)
-    wide = max(place.high for place in m.ranking.places) - low or 1.0
+    low = min(place.low for place in m.ranking.settings)
+    wide = max(place.high for place in m.ranking.settings) - low or 1.0
     rows = [
         {
             "place": place,
@@ -70,7 +70,7 @@ def places(m: Grid) -> Section:
             "right": (place.high - low) / wide,
             "at": (place.mean - low) / wide,
         }
-        for place in m.ranking.places
+        for place in m.ranking.settings
     ]
     return Section("places", "Settings", {"rows": rows, "seeds": m.ranking.seeds})
 
@@ -80,9 +80,9 @@ def heat(m: Grid) -> Section | None:
     if len(m.ranking.axes) != 2:
         return None
     (one, down), (two, across) = m.ranking.axes.items()
-    means = [place.mean for place in m.ranking.places]
+    means = [place.mean for place in m.ranking.settings]
     low, wide = min(means), max(means) - min(means) or 1.0
-    found = {(canonical(p.setting.get(one)), canonical(p.setting.get(two))): p for p in m.ranking.places}
+    found = {(canonical(p.setting.get(one)), canonical(p.setting.get(two))): p for p in m.ranking.settings}
     rows = []
     for value in down:
         cells = [_cell(found.get((canonical(value), canonical(other))), low, wide) for other in across]
@@ -97,14 +97,14 @@ def heat(m: Grid) -> Section | None:
     return Section("heat", "Two axes", facts)
 
 
-def _cell(place: Place | None, low: float, wide: float) -> dict[str, Any] | None:
+def _cell(place: RankedSetting | None, low: float, wide: float) -> dict[str, Any] | None:
     if place is None:
         return None
     return {
         "mean": place.mean,
         "half": (place.high - place.low) / 2,
         "warm": 1 - (place.mean - low) / wide,
-        "level": not place.apart,
+        "level": not place.worse,
     }
 
 

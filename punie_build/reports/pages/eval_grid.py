@@ -9,20 +9,20 @@ import msgspec
 from punie_build.artifacts.graph import Task
 from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section, plain
-from punie_build.sweeps import eval_ranking as tuning
-from punie_build.sweeps.eval_ranking import Tuning
+from punie_build.sweeps import eval_ranking
+from punie_build.sweeps.eval_ranking import EvalRanking
 
 
 class Tuned(Material, frozen=True, kw_only=True):
     """The page of an eval's grid: its ranking, and the places of the pages of its cells by their names."""
 
-    tuning: Tuning
+    tuning: EvalRanking
     links: dict[str, str]
 
 
 def gather(project: Project, task: Task, **more: Any) -> Tuned:
     """The material of the page of an eval's grid."""
-    found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=Tuning)
+    found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=EvalRanking)
     cells = [project.planned[label].task for label in task.needs]
     return Tuned(task=task, tuning=found, links={cell.name: project.href(cell) for cell in cells}, **more)
 
@@ -37,6 +37,6 @@ def settings(m: Material) -> Section | None:
             "name": ", ".join(f"{axis.rpartition('.')[2]} {plain(value)}" for axis, value in place.setting.items()),
             "href": m.links.get(place.cell, ""),
         }
-        for place in m.tuning.places
+        for place in m.tuning.settings
     ]
-    return Section("settings", "Settings", {"rows": rows, "sentence": tuning.sentence(m.tuning)})
+    return Section("settings", "Settings", {"rows": rows, "sentence": eval_ranking.summary(m.tuning)})

@@ -17,9 +17,9 @@ from punie_build.reports.pages.eval_grid import Tuned
 from punie_build.reports.pages.eval_grid import settings as settings_of
 from punie_build.reports.section import Material
 from punie_build.sweeps import grid
-from punie_build.sweeps.adapter_ranking import Run, metrics, ranking, sentence
-from punie_build.sweeps.eval_ranking import sentence as tuning_sentence
-from punie_build.sweeps.eval_ranking import tuning
+from punie_build.sweeps.adapter_ranking import Run, metrics, rank_adapters, summary
+from punie_build.sweeps.eval_ranking import rank_evals
+from punie_build.sweeps.eval_ranking import summary as tuning_sentence
 from tests.support.profiles import examples
 
 ROOT = Path(__file__).parents[3]
@@ -34,19 +34,19 @@ DATA = '[dataset.d]\nsource = { type = "sample" }\n'
 
 
 def cells(table: dict, kind: str = "adapter") -> list[str]:
-    made, problems = grid.cells(kind, "v1", table, "x: adapter.v1")
+    made, problems = grid.expand(kind, "v1", table, "x: adapter.v1")
     assert not problems
     return [cell.name for cell in made.grid.cells]
 
 
 def mistakes(**table: object) -> list[str]:
-    made, problems = grid.cells("adapter", "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
+    made, problems = grid.expand("adapter", "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
     assert made is None
     return problems
 
 
 def test_lists_of_values_make_every_cell_and_what_they_share_stays():
-    made, _ = grid.cells("adapter", "v1", TABLE, "x: adapter.v1")
+    made, _ = grid.expand("adapter", "v1", TABLE, "x: adapter.v1")
     assert made.grid.cells[0].name == "v1@learning_rate-0.001,rank-4,seed-0"
     assert made.grid.cells[-1].setting == {"learning_rate": 2e-3, "lora.rank": 8}
     assert (len(made.specs), made.grid.axes) == (8, ("learning_rate", "lora.rank")), "a seed repeats, it is no axis"
@@ -108,7 +108,7 @@ def test_cells_that_say_the_same_are_one(table, names):
 
 def test_what_does_not_matter_to_a_cell_is_no_part_of_its_setting():
     table = {"base": "nano", "data": "d", "fine_tune_type": ["lora", "full"], "lora": {"rank": [4, 8]}}
-    made, _ = grid.cells("adapter", "v1", table, "")
+    made, _ = grid.expand("adapter", "v1", table, "")
     assert made.grid.cells[-1].setting == {"fine_tune_type": "full"}
     assert made.specs[-1].lora.rank == 8, "the default: equal settings have equal keys"
 
@@ -157,14 +157,16 @@ def test_a_mistake_of_the_whole_is_told_once_or_with_the_setting_that_has_it():
 
 def test_what_losses_cannot_be_compared_over_is_the_same_in_all_cells():
     [told] = mistakes(data=["d", "e"])
-    assert told.startswith("x: adapter.v1.data: the same in all cells: losses over other tokens cannot be ranked")
+    assert told.startswith(
+        "x: adapter.v1.data: must be the same in all cells: losses over different tokens cannot be ranked"
+    )
     [told] = mistakes(cells=[{"mask": "all"}])
-    assert told.startswith("x: adapter.v1.cells[0].mask: the same in all cells")
+    assert told.startswith("x: adapter.v1.cells[0].mask: must be the same in all cells")
 
 
 def test_too_many_cells_are_counted_and_not_made():
     assert mistakes(seed=list(range(1000)), iters=list(range(1, 1001))) == [
-        "x: adapter.v1: its lists make 1,000,000 cells, at most 500 - shorten them, or describe a search"
+        "x: adapter.v1: its lists make 1,000,000 cells, at most 500 - shorten them, or use a search"
     ]
 
 
@@ -177,13 +179,13 @@ RATES, RANKS = (
 @examples(30)
 @given(RATES, RANKS)
 def test_the_cells_are_the_distinct_products_and_more_values_only_add(rates, ranks):
-    made, _ = grid.cells(
+    made, _ = grid.expand(
         "adapter", "v", {"base": "b", "data": "d", "learning_rate": rates, "lora": {"rank": ranks}}, ""
     )
     assert [(s.learning_rate, s.lora.rank) for s in made.specs] == list(
         dict.fromkeys((rate, rank) for rate in rates for rank in ranks)
     )
-    more, _ = grid.cells(
+    more, _ = grid.expand(
         "adapter", "v", {"base": "b", "data": "d", "learning_rate": [*rates, 0.5], "lora": {"rank": ranks}}, ""
     )
     specs = dict(zip([cell.name for cell in more.grid.cells], more.specs, strict=True))
@@ -256,8 +258,8 @@ def runs(*losses: tuple[float, ...]) -> list[tuple[dict, Run]]:
 
 
 def test_settings_are_ranked_by_the_mean_of_their_seeds():
-    found = ranking("v", ["rank"], runs((0.5, 0.7), (0.1, 0.9), (0.55, 0.45)))
-    assert [(place.place, place.setting["rank"], place.low, place.high) for place in found.places] == [
+    found = rank_adapters("v", ["rank"], runs((0.5, 0.7), (0.1, 0.9), (0.55, 0.45)))
+    assert [(place.rank, place.setting["rank"], place.low, place.high) for place in found.settings] == [
         (1, 1, 0.1, 0.9),
         (2, 2, 0.45, 0.55),
         (3, 0, 0.5, 0.7),
@@ -267,18 +269,18 @@ def test_settings_are_ranked_by_the_mean_of_their_seeds():
 
 
 def test_what_cannot_be_told_from_the_best_is_marked_and_one_seed_tells_nothing():
-    found = ranking("v", ["rank"], runs((0.50, 0.52, 0.51), (0.51, 0.515, 0.50), (0.9, 0.93, 0.91)))
-    assert [place.apart for place in found.places] == [False, False, True]
-    assert "1 others cannot be told from it" in sentence(found)
-    alone = ranking("v", ["rank"], runs((0.5,), (0.9,)))
-    assert (alone.chance, [place.p for place in alone.places]) == (None, [None, None])
-    assert "with one seed each nothing says how much of that is chance" in sentence(alone)
+    found = rank_adapters("v", ["rank"], runs((0.50, 0.52, 0.51), (0.51, 0.515, 0.50), (0.9, 0.93, 0.91)))
+    assert [place.worse for place in found.settings] == [False, False, True]
+    assert "1 others are not significantly worse" in summary(found)
+    alone = rank_adapters("v", ["rank"], runs((0.5,), (0.9,)))
+    assert (alone.noise, [place.p for place in alone.settings]) == (None, [None, None])
+    assert "one seed per setting gives no estimate of chance" in summary(alone)
 
 
 def test_what_a_seed_does_to_all_settings_is_no_doubt_about_them():
     """Seed 1 is a bad one for everybody: the settings still differ by 0.1."""
-    found = ranking("v", ["rank"], runs((0.5, 0.9, 0.6), (0.6, 1.001, 0.699)))
-    assert found.places[1].apart
+    found = rank_adapters("v", ["rank"], runs((0.5, 0.9, 0.6), (0.6, 1.001, 0.699)))
+    assert found.settings[1].worse
     apart = runs((0.5, 0.9, 0.6), (0.6, 1.001, 0.699))
     other = [
         (
@@ -289,7 +291,7 @@ def test_what_a_seed_does_to_all_settings_is_no_doubt_about_them():
         )
         for setting, run in apart
     ]
-    assert not ranking("v", ["rank"], other).places[1].apart, "other seeds: nothing to take out"
+    assert not rank_adapters("v", ["rank"], other).settings[1].worse, "other seeds: nothing to take out"
 
 
 def test_effects_are_means_over_whatever_else_there_is():
@@ -303,7 +305,7 @@ def test_effects_are_means_over_whatever_else_there_is():
     }
     table = {("a", 1): 1.0, ("a", 2): 2.0, ("b", 1): 3.0, ("b", 2): 6.0}
     some = [({"x": x, "y": y}, Run(cell=f"{x}{y}", valid_loss=loss, **facts)) for (x, y), loss in table.items()]
-    found = ranking("v", ["x", "y"], some)
+    found = rank_adapters("v", ["x", "y"], some)
     assert [(e.value, e.mean, e.low, e.high, e.settings) for e in found.effects["x"]] == [
         ("a", 1.5, 1.0, 2.0, 2),
         ("b", 4.5, 3.0, 6.0, 2),
@@ -314,9 +316,9 @@ def test_effects_are_means_over_whatever_else_there_is():
 @given(st.lists(st.lists(st.floats(0.1, 9), min_size=2, max_size=2), min_size=1, max_size=5))
 def test_the_order_of_cells_changes_no_place(losses):
     some = runs(*map(tuple, losses))
-    means = [place.mean for place in ranking("v", ["rank"], some).places]
+    means = [place.mean for place in rank_adapters("v", ["rank"], some).settings]
     assert means == sorted(means)
-    assert [place.mean for place in ranking("v", ["rank"], some[::-1]).places] == pytest.approx(means)
+    assert [place.mean for place in rank_adapters("v", ["rank"], some[::-1]).settings] == pytest.approx(means)
 
 
 @pytest.mark.parametrize(("free", "t"), [(1, 12.7062), (2, 4.30265), (5, 2.57058), (10, 2.22814), (30, 2.04227)])
@@ -333,7 +335,7 @@ SAMPLED = {
 
 
 def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_once():
-    made, problems = grid.cells("eval", "t", SAMPLED, "")
+    made, problems = grid.expand("eval", "t", SAMPLED, "")
     assert not problems
     assert [cell.name for cell in made.grid.cells] == [
         "t@temperature-0,top_p-0.9",
@@ -350,9 +352,9 @@ def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_
         }
         assert len(cells(table, "eval")) == (1 if "draft_tokens" in serving else 2)
     assert len(cells({"arm": "nano", "suite": "s", "sampling": {"stop": [["a"], ["a", "b"]]}}, "eval")) == 2
-    _, told = grid.cells("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
+    _, told = grid.expand("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
     assert told == [
-        "x: eval.t.arm: the same in all cells: an eval asks one arm one suite - describe a comparison of arms"
+        "x: eval.t.arm: must be the same in all cells: an eval runs one suite on one arm - describe a comparison of arms"
     ]
 
 
@@ -368,7 +370,9 @@ def test_an_evals_lists_make_evals_and_what_greedy_answers_do_not_feel_is_asked_
     )
 )
 def test_what_does_not_matter_to_an_eval_is_what_has_no_effect(sampling):
-    assert grid.settled("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
+    assert (
+        grid.without_ineffective("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
+    )
 
 
 def test_an_evals_grid_is_in_the_graph(recipes):
@@ -388,7 +392,7 @@ def scored(passes: str, sides: str) -> list[Scored]:
 
 def test_settings_are_chosen_on_some_cases_and_the_winner_confirmed_on_others():
     sides = "s" * 10 + "c" * 5
-    found = tuning(
+    found = rank_evals(
         "t",
         ["x"],
         [
@@ -397,11 +401,11 @@ def test_settings_are_chosen_on_some_cases_and_the_winner_confirmed_on_others():
             ("c", {"x": 3}, scored("0" * 15, sides)),
         ],
     )
-    assert [(place.cell, place.select.share) for place in found.places] == [("b", 0.9), ("a", 0.5), ("c", 0.0)]
+    assert [(place.cell, place.select.share) for place in found.settings] == [("b", 0.9), ("a", 0.5), ("c", 0.0)]
     assert found.confirmed.share == pytest.approx(0.2), "not the 90 % that chose it"
-    assert [place.apart for place in found.places] == [False, False, True]
+    assert [place.worse for place in found.settings] == [False, False, True]
     assert [(effect.value, effect.mean) for effect in found.effects["x"]] == [(1, 0.5), (2, 0.9), (3, 0.0)]
-    assert "x 2, 90% of 10 cases; 1 others cannot be told from it; on 5 others 20%" in tuning_sentence(found)
+    assert "x 2, 90% of 10 cases; 1 others are not significantly worse; on 5 other cases 20%" in tuning_sentence(found)
 
 
 def test_the_page_of_an_evals_grid_shows_each_setting_and_that_of_adapters_has_no_such_part(recipes):
@@ -411,7 +415,7 @@ def test_the_page_of_an_evals_grid_shows_each_setting_and_that_of_adapters_has_n
         if t.kind == "grid"
     ]
     cells = [("t@<i>", {"stop": ["<i>"]}, scored("10", "sc")), ("t@b", {"stop": ["b"]}, scored("00", "sc"))]
-    shown = Tuned(task=task, lock=None, tuning=tuning("t", ["stop"], cells), links={"t@b": "eval-b.html"})
+    shown = Tuned(task=task, lock=None, tuning=rank_evals("t", ["stop"], cells), links={"t@b": "eval-b.html"})
     page = render(Page(title="t", kicker="grid", sections=(settings_of(shown),)))
     assert "&lt;i&gt;" in page
     assert "<i>" not in page
@@ -425,6 +429,6 @@ def test_a_preflight_knows_the_suites_that_the_best_of_a_grid_are_asked(recipes)
 
 
 def test_a_winner_on_the_cases_that_chose_it_is_said_to_look_too_good():
-    found = tuning("t", [], [("a", {}, scored("110", "ccc"))])
-    assert (found.confirmed, found.places[0].select.cases) == (None, 3)
-    assert "it looks too good" in tuning_sentence(found)
+    found = rank_evals("t", [], [("a", {}, scored("110", "ccc"))])
+    assert (found.confirmed, found.settings[0].select.cases) == (None, 3)
+    assert "so it is biased" in tuning_sentence(found)
