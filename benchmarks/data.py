@@ -23,9 +23,9 @@ FOREIGN = "[\u0400-\u052f\u0600-\u06ff\u0750-\u077f\u3040-\u30ff\u3400-\u4dbf\u4
 WORDS = "parser buffer socket thread module import class function value index tokens model adapter weight gradient branch commit rebase merge folder editor window cursor line error warning".split()
 
 OURS = """
-import sys; from pathlib import Path; from punie_build.data import pipeline as data_steps; from punie_build.data.filters.union import *; from punie_build.data.spec import Stage
+import sys; from pathlib import Path; from punie_build.data import pipeline; from punie_build.data.filters.union import *; from punie_build.data.spec import Stage
 filters = (MinMessages(messages=3), EndsWithAssistant(), NoScript(scripts=("han", "kana", "cyrillic", "arabic")), ContentQuality(min_chars=10))
-print(data_steps.stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
+print(pipeline.build_stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
 """
 PLAIN = """
 import json, re, sys; from pathlib import Path

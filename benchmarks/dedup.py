@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from random import Random
 
-from punie_build.data.minhash import Near, key, normal
+from punie_build.data.minhash import NearDuplicates
+from punie_build.data.shingles import normalize, text_hash
 from punie_build.data.synthetic.generator import sample
 
 THRESHOLD, SHINGLE, PERMUTATIONS = 0.8, 5, 128
@@ -57,7 +58,7 @@ def documents(count: int) -> tuple[list[str], Pairs]:
 
 
 def shingled(text: str) -> set[str]:
-    words = normal(text).split()
+    words = normalize(text).split()
     return {" ".join(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE + 1, 1))}
 
 
@@ -67,15 +68,17 @@ def index(one: str, other: str) -> float:
 
 
 def ours(texts: list[str]) -> Iterator[tuple[int, int]]:
-    near = Near(THRESHOLD, SHINGLE)
+    near = NearDuplicates(THRESHOLD, SHINGLE)
     for text in texts:
-        near.add(normal(text))
-    return ((i, j) for i, j, _ in near.pairs(map(normal, texts)))
+        near.add(normalize(text))
+    return ((i, j) for i, j, _ in near.pairs(map(normalize, texts)))
 
 
 def exact(texts: list[str]) -> Iterator[tuple[int, int]]:
     first: dict[bytes, int] = {}
-    return ((at, place) for place, text in enumerate(texts) if (at := first.setdefault(key(text), place)) != place)
+    return (
+        (at, place) for place, text in enumerate(texts) if (at := first.setdefault(text_hash(text), place)) != place
+    )
 
 
 def datasketch(texts: list[str]) -> Iterator[tuple[int, int]]:

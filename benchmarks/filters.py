@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from punie_build.data.example import Example, Message, Row
-from punie_build.data.filters.python2 import only_python2
+from punie_build.data.filters.python2 import requires_python2
 from punie_build.data.filters.union import Language, PythonVersion
 from punie_build.data.ingest import ingest
 from punie_build.data.sources import Local
@@ -71,7 +71,10 @@ def versions(options: argparse.Namespace) -> None:
     two, three = (labels(python, [code for _, code in codes]) for python in (options.python2, options.python3))
     print(f"{len(codes)} snippets, {sum(a and not b for a, b in zip(two, three, strict=True))} of them old\n")
     print("| detector | precision | recall | gone names in Python 2's library | false alarms in Python 3's | snippets per CPU second |\n|---|---|---|---|---|---|")  # fmt: skip
-    detectors: dict[str, Callable[[str], object]] = {"punie-build": only_python2, "regular expressions": REGEXES.search}
+    detectors: dict[str, Callable[[str], object]] = {
+        "punie-build": requires_python2,
+        "regular expressions": REGEXES.search,
+    }
     for name, detect in detectors.items():
         started = time.process_time()
         said = [bool(detect(code)) for _, code in codes]

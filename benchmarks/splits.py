@@ -5,7 +5,7 @@
     ./run python benchmarks/splits.py --real punie/data --sets phase28_merged phase33_merged --grown phase28_merged phase33_merged
 
 A tenth is held back. A held-back row leaks if training has it word for word, but for its numbers, its question, or a row that
-nearly says the same (Jaccard 0.8 of word 5-grams): `splitting.leaks` finds them, whoever split. Beside punie-build: the sides the
+nearly says the same (Jaccard 0.8 of word 5-grams): `splitting.find_overlaps` finds them, whoever split. Beside punie-build: the sides the
 set came with; `shuffle` with seed 42, the last tenth held back; a salted hash of each row. What moves is seen on each set
 without every eighth row and then with it, or, with --grown, on two sets of which the second has the rows of the first.
 `kept` is punie-build with the sides it gave before, as `data/NAME.splits.lock` keeps them: rows between two sides are left out.
@@ -23,9 +23,9 @@ from pathlib import Path
 from punie_build.data import split as splitting
 from punie_build.data.example import Example, Row
 from punie_build.data.ingest import ingest
-from punie_build.data.mix import fraction
+from punie_build.data.mix import hash_fraction
 from punie_build.data.sources import Local
-from punie_build.data.split import BETWEEN, Split
+from punie_build.data.split import AMBIGUOUS, Split
 
 SPLIT = Split(valid=0.1)
 Rows = Sequence[Example]
@@ -49,11 +49,11 @@ def shuffle(rows: Rows) -> Sides:
 
 
 def row_hash(rows: Rows) -> Sides:
-    return ["valid" if fraction(0, row.content_hash()) < SPLIT.valid else "train" for row in rows]
+    return ["valid" if hash_fraction(0, row.content_hash()) < SPLIT.valid else "train" for row in rows]
 
 
 def ours(rows: Rows) -> Sides:
-    return splitting.sides(lambda: rows, SPLIT)
+    return splitting.assign(lambda: rows, SPLIT)
 
 
 METHODS: dict[str, Callable[[Rows], Sides]] = {"shuffle": shuffle, "row hash": row_hash, "punie-build": ours}
@@ -61,9 +61,9 @@ METHODS: dict[str, Callable[[Rows], Sides]] = {"shuffle": shuffle, "row hash": r
 
 def leaked(rows: Rows, sides: Sides) -> tuple[int, int, str]:
     """(held-back rows that training has, held-back rows, both in words)."""
-    kept = [(side, row) for side, row in zip(sides, rows, strict=True) if side != BETWEEN]
+    kept = [(side, row) for side, row in zip(sides, rows, strict=True) if side != AMBIGUOUS]
     held = sum(side != "train" for side, _ in kept)
-    count = len(splitting.leaks(lambda: kept))
+    count = len(splitting.find_overlaps(lambda: kept))
     return count, held, f"{count} of {held}"
 
 
@@ -95,17 +95,17 @@ def leaks(name: str, rows: Rows, came: Sides) -> int:
 def growth(name: str, rows: Rows, more: Rows) -> tuple[int, int]:
     """A row of the second table; (rows that moved, rows that leaked) with the sides kept."""
     cells = [_told(moved(rows, split(rows), more, split(more))) for split in METHODS.values()]
-    first, names = splitting.assigned(lambda: rows, SPLIT, {})
-    then, _ = splitting.assigned(lambda: more, SPLIT, names)
+    first, names = splitting.assign_locked(lambda: rows, SPLIT, {})
+    then, _ = splitting.assign_locked(lambda: more, SPLIT, names)
     went = moved(rows, first, more, then)
     count, _, said = leaked(more, then)
     both = sum((Counter(row.content_hash() for row in rows) & Counter(row.content_hash() for row in more)).values())
-    line(name, f"{len(rows):,} -> {len(more):,}, {both:,} in both", *cells, _told(went), then.count(BETWEEN), said)
+    line(name, f"{len(rows):,} -> {len(more):,}, {both:,} in both", *cells, _told(went), then.count(AMBIGUOUS), said)
     return _count(went), count
 
 
 def _count(went: Counter[tuple[str, str]]) -> int:
-    return sum(count for pair, count in went.items() if BETWEEN not in pair)
+    return sum(count for pair, count in went.items() if AMBIGUOUS not in pair)
 
 
 def _told(went: Counter[tuple[str, str]]) -> str:

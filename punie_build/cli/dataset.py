@@ -33,18 +33,18 @@ from punie_build.data.chat_template import counter
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
     AnyFilter,
-    Context,
+    FilterContext,
     Language,
     MinMessages,
     PythonVersion,
-    Sample,
+    SampleRows,
 )
 from punie_build.data.ingest import ingest, require_readable
-from punie_build.data.mix import Part
-from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local
-from punie_build.data.sources import Sample as SampleSource
+from punie_build.data.mix import MixComponent
+from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
+from punie_build.data.stats import Stats
 from punie_build.errors import UseError
 from punie_build.runtime import parallel
 from punie_build.storage import atomic, paths
@@ -55,7 +55,9 @@ def download(root: Path, options: Options) -> int:
     source = _source(options)
     with output(root, options.output) as out:
         spec = Dataset(source=source, dialect=options.dialect, split=Split(valid=options.valid, test=options.test))
-        stats = pipeline.dataset(Path(options.output).name, spec, root, out, root / paths.STATE / "logs" / "by-hand")
+        stats = pipeline.build_dataset(
+            Path(options.output).name, spec, root, out, root / paths.STATE / "logs" / "by-hand"
+        )
     print(_counts(stats))
     return after(f"punie-build dataset audit {options.output}", f"punie-build dataset filter {options.output} ...")
 
@@ -100,8 +102,8 @@ def filter_(root: Path, options: Options) -> int:
     chosen = _filters(options)
     with output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
-        found = pipeline.stage(
-            Path(options.output).name, spec, source, out, Context(), parallel.cpu_count(), hollow=True
+        found = pipeline.build_stage(
+            Path(options.output).name, spec, source, out, FilterContext(), parallel.cpu_count(), allow_empty=True
         )
     for split, counts in found.splits.items():
         if counts.seen:
@@ -125,11 +127,11 @@ def merge(root: Path, options: Options) -> int:
             _write_chat(root, place, options.dialect, folder)
             folders.append(folder)
         spec = Mix(
-            from_=tuple(Part(name=name) for name in parts),
+            from_=tuple(MixComponent(name=name) for name in parts),
             split=Split(valid=options.valid, test=options.test),
             seed=options.seed,
         )
-        found = pipeline.mix(Path(options.output).name, spec, folders, out, hollow=True)
+        found = pipeline.build_mix(Path(options.output).name, spec, folders, out, allow_empty=True)
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))
@@ -180,7 +182,7 @@ def _source(options: Options) -> AnySource:
     """What a person means by a source's name."""
     text, most = options.source, options.max
     if text == "sample":
-        return SampleSource(max_examples=most or 100)
+        return Sample(max_examples=most or 100)
     if text == "hand-authored":
         return HandAuthored()
     if text.startswith(("http://", "https://")):
@@ -210,7 +212,7 @@ def _filters(options: Options) -> list[AnyFilter]:
         except msgspec.DecodeError as error:
             raise UseError(f"--filter {text}: {error} - write it as in a recipe, but as JSON") from None
     if options.max:
-        chosen.append(Sample(most=options.max))
+        chosen.append(SampleRows(most=options.max))
     if not chosen:
         raise UseError("no filter named - add --language, --min-python, --min-messages, --max or --filter")
     return chosen
@@ -251,7 +253,7 @@ def _write_chat(root: Path, place: str, dialect: str, folder: Path) -> None:
             files[side or "train"].write(row.line + b"\n")
 
 
-def _counts(found: pipeline.Stats) -> str:
+def _counts(found: Stats) -> str:
     sides = ", ".join(f"{counts.rows} {split}" for split, counts in found.splits.items() if counts.rows)
     twins = found.total.dropped.get("twin", 0)
     return f"{found.total.kept} rows: {sides}" + (f"; {twins} twins dropped" if twins else "")

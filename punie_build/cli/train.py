@@ -107,7 +107,7 @@ def _data(root: Path, source: AnySource) -> Iterator[Path]:
     """A source as chat with a validation side, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as scratch:
         spec = Dataset(source=source, split=Split(valid=0.1, test=0.0))
-        pipeline.dataset("data", spec, root, Path(scratch), root / LOGS)
+        pipeline.build_dataset("data", spec, root, Path(scratch), root / LOGS)
         yield Path(scratch)
 
 

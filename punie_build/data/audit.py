@@ -203,9 +203,9 @@ def audit(stream: Callable[[], Iterable[Seen]]) -> Iterator[Finding]:
 
 
 def _key(text: str, digits: bool = False) -> bytes:
-    from punie_build.data import minhash
+    from punie_build.data import shingles
 
-    return minhash.key(text, digits)
+    return shingles.text_hash(text, digits)
 
 
 def _repeated(rows: int, exact: Counter[bytes], templates: Counter[bytes]) -> Iterator[Finding]:
@@ -245,10 +245,10 @@ def _leaked(
             if row.side == into or row.side in held:
                 yield "train" if row.side == into else row.side, row.example
 
-    found = split.leaks(both)
+    found = split.find_overlaps(both)
     some = {how: [leak for leak in found if leak.how == how] for how in LEAKS}
     first = [leak for leaks in some.values() for leak in leaks[:SHOWN]]
-    wanted = {(leak.side, leak.row) for leak in first} | {(into, leak.train) for leak in first}
+    wanted = {(leak.split, leak.row) for leak in first} | {(into, leak.train) for leak in first}
     where = _where(stream, wanted) if wanted else {}
     for how, leaks in some.items():
         if leaks:
@@ -257,7 +257,7 @@ def _leaked(
                 count=len(leaks),
                 of=of,
                 advice="a mix splits anew, so that none is left",
-                places=tuple(f"{where[leak.side, leak.row]} = {where[into, leak.train]}" for leak in leaks[:SHOWN]),
+                places=tuple(f"{where[leak.split, leak.row]} = {where[into, leak.train]}" for leak in leaks[:SHOWN]),
             )
 
 

@@ -1,7 +1,7 @@
-"""Sifting: the chain of a stage - maps first, then filters - over the rows of its source.
+"""Runs the transforms and filters of a stage over the rows of its source: all transforms first, then the filters in order.
 
-Row filters are asked while the rows stream by, in constant memory. A whole filter needs to see every row that those before
-it keep, so the source is read once more for each, and what is remembered between is one byte a row.
+Filters that test one row at a time run while the rows stream by, in constant memory. A DatasetFilter needs every row that
+the filters before it keep, so the source is read once more for each of them; one byte for each row is kept in memory.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.filters import score_cache
 from punie_build.data.filters.union import (
     AnyFilter,
-    Context,
+    DatasetFilter,
     Filter,
+    FilterContext,
     Predicate,
-    Scored,
-    Whole,
+    ScoredFilter,
 )
 from punie_build.data.jsonl import ByteRange
-from punie_build.data.transforms import AnyMap, rewritten
+from punie_build.data.transforms import AnyTransform, transform_line
 from punie_build.errors import DataError
 
-KEPT = 255  # a verdict: the place of the filter that objects, or this
-MOST = 200  # filters in a chain, so that a verdict is a byte
+PASSED = (
+    255  # a row's outcome is one byte: the index of the filter that rejects it, or this; `Stage` allows 200 filters
+)
+
+IndexedPredicates = list[tuple[int, Predicate]]  # (index of the filter, its predicate)
 
 
-Tests = list[tuple[int, Predicate]]  # (place of the filter, what keeps a row)
-
-
-class Sifted(Struct):
-    """A block after the chain: the lines that are kept, what is known of them, and the others with the place of their filter."""
+class FilteredBlock(Struct):
+    """A block of rows after the chain: the kept lines and their counts, and the dropped lines with their filter's index."""
 
     kept: list[bytes]
     messages: int
@@ -44,123 +44,130 @@ class Sifted(Struct):
     changed: int = 0
 
 
-class Chain:
-    """The maps and filters of one stage, ready for one pass over its source."""
+class FilterChain:
+    """The transforms and filters of one stage, for one pass over its source."""
 
-    def __init__(self, maps: Sequence[AnyMap], filters: Sequence[AnyFilter], context: Context) -> None:
-        self.maps, self.filters, self.context = tuple(maps), tuple(filters), context
-        self.reasons = tuple(names(filters))
-        self.finish: list[Callable[[], None]] = []
-        self.wholes = [place for place, filter_ in enumerate(filters) if isinstance(filter_, Whole)]
+    def __init__(
+        self, transforms: Sequence[AnyTransform], filters: Sequence[AnyFilter], context: FilterContext
+    ) -> None:
+        self.transforms, self.filters, self.context = tuple(transforms), tuple(filters), context
+        self.reasons = tuple(reason_names(filters))
+        self.on_finish: list[Callable[[], None]] = []
+        self.dataset_filters = [index for index, filter_ in enumerate(filters) if isinstance(filter_, DatasetFilter)]
 
-    def sift(self, source: Path, pieces: Iterable[ByteRange] | None = None) -> Iterator[tuple[str, Sifted]]:
-        """(split, a block of its rows, sifted), in the order of the files. A chain without whole filters may sift `pieces` of
-        them."""
-        assert pieces is None or not self.wholes
-        verdicts = self._verdicts(source) if self.wholes else None
-        tests = self._tests(0, len(self.filters)) if verdicts is None else []
-        at = 0
-        for split, start, end in pieces or jsonl.byte_ranges(source, sys.maxsize):
+    def run(self, source: Path, byte_ranges: Iterable[ByteRange] | None = None) -> Iterator[tuple[str, FilteredBlock]]:
+        """Yield (split, filtered block) in the order of the files.
+
+        `byte_ranges` restricts the run to parts of the files; a chain with a DatasetFilter needs all rows and allows none.
+        """
+        assert byte_ranges is None or not self.dataset_filters
+        outcomes = self._outcomes(source) if self.dataset_filters else None
+        predicates = self._predicates(0, len(self.filters)) if outcomes is None else []
+        start_row = 0
+        for split, start, end in byte_ranges or jsonl.byte_ranges(source, sys.maxsize):
             for block in jsonl.read_blocks(source / f"{split}.jsonl", start, end):
-                lines, changed = self._mapped(block)
-                if verdicts is None:
-                    sifted = _asked(lines, tests)
+                lines, changed = self._transform(block)
+                if outcomes is None:
+                    filtered = _filter_lines(lines, predicates)
                 else:
-                    sifted = _decided(lines, verdicts[at : at + len(lines)])
-                    at += len(lines)
-                sifted.changed = changed
-                yield split, sifted
-        for finish in self.finish:
+                    filtered = _select_lines(lines, outcomes[start_row : start_row + len(lines)])
+                    start_row += len(lines)
+                filtered.changed = changed
+                yield split, filtered
+        for finish in self.on_finish:
             finish()
 
-    def _tests(self, start: int, end: int) -> Tests:
-        return [(place, self._test(self.filters[place])) for place in range(start, end)]
+    def _predicates(self, start: int, end: int) -> IndexedPredicates:
+        return [(index, self._predicate(self.filters[index])) for index in range(start, end)]
 
-    def _test(self, filter_: Filter) -> Predicate:
-        if self.context.memo is None or not isinstance(filter_, Scored):
+    def _predicate(self, filter_: Filter) -> Predicate:
+        if self.context.score_cache is None or not isinstance(filter_, ScoredFilter):
             return filter_.predicate(self.context)
-        keep, finish = score_cache.remembering(filter_, self.context, self.context.memo)
-        self.finish.append(finish)
-        return keep
+        predicate, flush = score_cache.cached_predicate(filter_, self.context, self.context.score_cache)
+        self.on_finish.append(flush)
+        return predicate
 
-    def _verdicts(self, source: Path) -> bytearray:
-        """A byte for each row: which filter objects first."""
-        verdicts = bytearray(b"\xff") * sum(_count(source / f"{split}.jsonl") for split in SPLITS)
+    def _outcomes(self, source: Path) -> bytearray:
+        """Return one byte for each row: the index of the first filter that rejects it, or PASSED."""
+        outcomes = bytearray([PASSED]) * sum(_count_rows(source / f"{split}.jsonl") for split in SPLITS)
         start = 0
-        for place in [*self.wholes, len(self.filters)]:
-            tests = self._tests(start, place)
+        for index in [*self.dataset_filters, len(self.filters)]:
             rows: list[int] = []
-            stream = self._kept(source, verdicts, tests, rows)
-            whole = self.filters[place] if place < len(self.filters) else None
-            if isinstance(whole, Whole):
-                for position in list(whole.drops(stream, self.context)):
-                    verdicts[rows[position]] = place
-            for _ in stream:  # what the filter did not ask for is judged all the same
+            stream = self._passing(source, outcomes, self._predicates(start, index), rows)
+            dataset_filter = self.filters[index] if index < len(self.filters) else None
+            if isinstance(dataset_filter, DatasetFilter):
+                for position in list(dataset_filter.drops(stream, self.context)):
+                    outcomes[rows[position]] = index
+            for _ in stream:  # the rows that the filter did not consume still need their outcomes
                 pass
-            start = place + 1
-        return verdicts
+            start = index + 1
+        return outcomes
 
-    def _kept(self, source: Path, verdicts: bytearray, tests: Tests, rows: list[int]) -> Iterator[Example]:
-        """The examples that are still kept after these tests; `rows` grows by the row number of each."""
-        at = -1
+    def _passing(
+        self, source: Path, outcomes: bytearray, predicates: IndexedPredicates, rows: list[int]
+    ) -> Iterator[Example]:
+        """Yield the examples that pass these predicates, and append the row number of each to `rows`."""
+        row = -1
         for split in SPLITS:
             for lines in jsonl.read_blocks(source / f"{split}.jsonl"):
-                for line in self._mapped(lines)[0]:
-                    at += 1
-                    if verdicts[at] == KEPT:
+                for line in self._transform(lines)[0]:
+                    row += 1
+                    if outcomes[row] == PASSED:
                         example = decode_example(line)
-                        objects = next((place for place, keep in tests if not keep(example)), KEPT)
-                        verdicts[at] = objects
-                        if objects == KEPT:
-                            rows.append(at)
+                        outcome = next((index for index, passes in predicates if not passes(example)), PASSED)
+                        outcomes[row] = outcome
+                        if outcome == PASSED:
+                            rows.append(row)
                             yield example
 
-    def _mapped(self, lines: list[bytes]) -> tuple[list[bytes], int]:
-        """The lines after the maps, and how many they changed: only those are written anew."""
-        if not self.maps:
+    def _transform(self, lines: list[bytes]) -> tuple[list[bytes], int]:
+        """Return the lines after the transforms, and the number of lines that changed; the others keep their bytes."""
+        if not self.transforms:
             return lines, 0
-        out, changed = [], 0
+        transformed, changed = [], 0
         for line in lines:
             try:
-                out.append(rewritten(line, self.maps))
+                transformed.append(transform_line(line, self.transforms))
             except ValueError as error:
-                raise DataError(f"the row that begins {line[:60]!r}: cannot be rewritten: {error} - mend it") from None
-            changed += out[-1] is not line
-        return out, changed
+                raise DataError(
+                    f"the row that begins {line[:60]!r}: cannot be rewritten: {error} - correct the row"
+                ) from None
+            changed += transformed[-1] is not line
+        return transformed, changed
 
 
-def _asked(lines: list[bytes], tests: Tests) -> Sifted:
-    """The tight loop: every row of every stage passes here."""
+def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> FilteredBlock:
+    """Test each line with the predicates. This is the inner loop of every stage."""
     kept: list[bytes] = []
     dropped: list[tuple[int, bytes]] = []
     categories: dict[str, int] = {}
     messages = 0
     for line in lines:
         example = decode_example(line)
-        for place, keep in tests:
-            if not keep(example):
-                dropped.append((place, line))
+        for index, passes in predicates:
+            if not passes(example):
+                dropped.append((index, line))
                 break
         else:
             kept.append(line)
             messages += len(example.messages)
             if category := example.category:
                 categories[category] = categories.get(category, 0) + 1
-    return Sifted(kept, messages, categories, dropped)
+    return FilteredBlock(kept, messages, categories, dropped)
 
 
-def _decided(lines: Iterable[bytes], verdicts: bytearray) -> Sifted:
-    kept = [line for line, verdict in zip(lines, verdicts, strict=True) if verdict == KEPT]
-    sifted = _asked(kept, [])
-    sifted.dropped = [(verdict, line) for line, verdict in zip(lines, verdicts, strict=True) if verdict != KEPT]
-    return sifted
+def _select_lines(lines: list[bytes], outcomes: bytearray) -> FilteredBlock:
+    """Divide lines by outcomes that are already known."""
+    block = _filter_lines([line for line, outcome in zip(lines, outcomes, strict=True) if outcome == PASSED], [])
+    block.dropped = [(outcome, line) for line, outcome in zip(lines, outcomes, strict=True) if outcome != PASSED]
+    return block
 
 
-def _count(path: Path) -> int:
+def _count_rows(path: Path) -> int:
     return sum(len(lines) for lines in jsonl.read_blocks(path))
 
 
-def names(filters: Sequence[Filter]) -> list[str]:
-    """What each filter's drops are called: its type, numbered where one occurs again."""
+def reason_names(filters: Sequence[Filter]) -> list[str]:
+    """Return the reason that each filter writes beside the rows it drops: its tag, numbered if the tag occurs twice."""
     tags = [str(filter_.__struct_config__.tag) for filter_ in filters]
     return [tag if tags.count(tag) == 1 else f"{tag} {tags[: index + 1].count(tag)}" for index, tag in enumerate(tags)]

@@ -1,80 +1,50 @@
-"""Near duplicates: which texts are nearly the same, and which contain a piece of another.
+"""Finds near-duplicate texts (MinHash LSH), and texts that share an n-gram with others.
 
-Two texts are as near as the Jaccard index of their sets of word shingles (every `shingle` words in a row). MinHash with
-bands proposes pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and every proposed pair is
-verified by its exact index: what is found is right, and the hashing decides only how much is missed (see `bands`).
-The hashes are specified here and depend on no version and no machine.
-
-A word is what ASCII whitespace separates (as `bytes.split`); `normal` makes a space of all other whitespace and agrees on
-spellings, so texts go through it first. Importing this module imports numpy.
+The similarity of two texts is the Jaccard index of their sets of word shingles (`shingle` consecutive words). MinHash with
+bands proposes candidate pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and the exact index of each
+candidate is computed: results have no false positives, and the hashing decides only how many pairs are missed (see
+`choose_bands`). Importing this module imports numpy.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from punie_build.data.shingles import BLOCK, Hashes, Indices, mix_bits, ngram, shingle_hashes, text_blocks
+
 PERMUTATIONS = 128  # hash functions of a signature
-BLOCK = 1 << 18  # characters hashed at once: the arrays of a block fit into a core's cache
-MISSED = 0.01  # share of the pairs just at the threshold that the bands may miss
-
-U64 = NDArray[np.uint64]
-Ints = NDArray[np.int64]
-
-_LETTER, _WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # bases of the two polynomials modulo 2**64, both odd
-_SPACES = bytes(0 if byte in b" \t\n\r\v\f" else min(byte + 1, 255) for byte in range(256))  # UTF-8 has no byte 255
-_LOWER = bytes(32 if chr(byte).isspace() else ord(chr(byte).lower()) for byte in range(128)) + bytes(128)
-_DIGITS = re.compile(r"\d+")
+MAX_MISS_RATE = 0.01  # share of the pairs exactly at the threshold that the bands may miss
 
 
-def normal(text: str, digits: bool = False) -> str:
-    """The text in NFKC, without case, spaces as one space. With `digits` each run of digits is "0": templates agree."""
-    if text.isascii():  # the same, twice as fast
-        lower = text.encode().translate(_LOWER)
-        plain = (b" ".join(lower.split()) if b"  " in lower else lower.strip()).decode()
-    else:
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        plain = " ".join(unicodedata.normalize("NFKC", folded).split())  # case folding can leave the form
-    return _DIGITS.sub("0", plain) if digits else plain
-
-
-def key(text: str, digits: bool = False) -> bytes:
-    """16 bytes, equal for texts that are equal once normal."""
-    return blake2b(_utf8(normal(text, digits)), digest_size=16).digest()
-
-
-class Match(NamedTuple):
-    """`text` shares the words `ngram` with number `against` of the others."""
+class NgramMatch(NamedTuple):
+    """Text number `text` shares the words `ngram` with number `reference` of the reference texts."""
 
     text: int
-    against: int
+    reference: int
     ngram: str
 
 
-def bands(threshold: float) -> tuple[int, int]:
-    """(bands, rows of each): the most rows that miss at most `MISSED` of the pairs at the threshold.
+def choose_bands(threshold: float) -> tuple[int, int]:
+    """Return (bands, rows per band): the most rows that miss at most `MAX_MISS_RATE` of the pairs at the threshold.
 
     A pair of index J is proposed with probability 1 - (1 - J**rows)**bands: at 0.8 that is 21 bands of 6 rows, which
     miss 0.2 % at 0.8 and propose 28 % at 0.5 and 2 % at 0.3.
     """
-    fits = [r for r in range(1, PERMUTATIONS + 1) if (1 - threshold**r) ** (PERMUTATIONS // r) <= MISSED]
+    fits = [r for r in range(1, PERMUTATIONS + 1) if (1 - threshold**r) ** (PERMUTATIONS // r) <= MAX_MISS_RATE]
     rows = max(fits, default=1)
     return PERMUTATIONS // rows, rows
 
 
-class Near:
-    """Collects texts one by one, then says which are near each other.
+class NearDuplicates:
+    """An LSH index: texts are added one by one, then the pairs of near duplicates are computed.
 
-    Memory: 8 bytes for each band and 16 for the twins, so 184 bytes a text at the default threshold (480 while pairing),
-    and 20 MB of working space, or 50 bytes for each byte of a text that is longer than `BLOCK`. `pairs` adds 8 bytes a
-    word for the texts of which a candidate pair exists, and about 150 for each pair it finds.
+    Memory: 8 bytes for each band and 16 for exact duplicates, so 184 bytes a text at the default threshold (480 while
+    pairing), and 20 MB of working space, or 50 bytes for each byte of a text that is longer than `BLOCK`. `pairs` adds
+    8 bytes a word for the texts that are in a candidate pair, and about 150 bytes for each pair it returns.
     """
 
     def __init__(self, threshold: float = 0.8, shingle: int = 5) -> None:
@@ -83,120 +53,127 @@ class Near:
         if shingle < 1:
             raise ValueError(f"shingle: {shingle} words - use 1 or more")
         self.threshold, self.shingle = threshold, shingle
-        self.bands, self.rows = bands(threshold)
-        self._waiting: list[str] = []
-        self._size = 0
-        self._sketches: list[U64] = []  # (texts of a block, 2 + bands): the sums that twins share, then the bands
+        self.bands, self.rows = choose_bands(threshold)
+        self._pending: list[str] = []
+        self._pending_size = 0
+        self._sketches: list[Hashes] = []  # (texts of a block, 2 + bands): checksums of the shingles, then the bands
 
     def add(self, text: str) -> None:
-        """One more text; texts are numbered from 0 in the order of adding."""
-        self._waiting.append(text)
-        self._size += len(text)
-        if self._size >= BLOCK:
+        """Add a text. Texts are numbered from 0 in the order of adding."""
+        self._pending.append(text)
+        self._pending_size += len(text)
+        if self._pending_size >= BLOCK:
             self._flush()
 
     def _flush(self) -> None:
-        if self._waiting:
-            hashes, starts = shingles(self._waiting, self.shingle)
-            self._sketches.append(np.hstack([_sums(hashes, starts), self._banded(signatures(hashes, starts))]))
-            self._waiting, self._size = [], 0
+        if self._pending:
+            hashes, starts = shingle_hashes(self._pending, self.shingle)
+            bands = self._band_keys(minhash_signatures(hashes, starts))
+            self._sketches.append(np.hstack([_checksums(hashes, starts), bands]))
+            self._pending, self._pending_size = [], 0
 
-    def _banded(self, signature: NDArray[np.uint32]) -> U64:
+    def _band_keys(self, signature: NDArray[np.uint32]) -> Hashes:
         keys = np.zeros((len(signature), self.bands), np.uint64)
         for row in range(self.rows):
-            keys = _mixed(keys + signature[:, row : self.bands * self.rows : self.rows])
+            keys = mix_bits(keys + signature[:, row : self.bands * self.rows : self.rows])
         return keys
 
-    def _sketch(self) -> U64:
+    def _sketch(self) -> Hashes:
         self._flush()
         self._sketches = (
             [np.concatenate(self._sketches)] if self._sketches else [np.empty((0, 2 + self.bands), np.uint64)]
         )
         return self._sketches[0]
 
-    def twins(self) -> Ints:
-        """For each text the first with the same shingles, each as often: itself when there is none."""
-        _, first, which = np.unique(self._sketch()[:, :2], axis=0, return_index=True, return_inverse=True)
-        return first[which.reshape(-1)].astype(np.int64)
+    def exact_duplicates(self) -> Indices:
+        """Return, for each text, the first text with the same multiset of shingles: itself if there is no earlier one."""
+        _, first, inverse = np.unique(self._sketch()[:, :2], axis=0, return_index=True, return_inverse=True)
+        return first[inverse.reshape(-1)].astype(np.int64)
 
-    def candidates(self) -> Iterator[tuple[Ints, Ints]]:
-        """Arrays i and j, i < j: every pair that shares a band, once. Of twins only the first takes part."""
-        sketch, firsts = self._sketch(), self._firsts()
+    def candidates(self) -> Iterator[tuple[Indices, Indices]]:
+        """Yield arrays i and j, i < j: every pair that shares a band, once. Only the first of exact duplicates takes part."""
+        sketch, representatives = self._sketch(), self._representatives()
         for band in range(2, 2 + self.bands):
-            order = firsts[np.argsort(sketch[firsts, band], kind="stable")]
-            left, apart = np.arange(len(order)), 1  # places whose key may be that of the one `apart` places on
-            while len(left := left[left + apart < len(order)]):
-                left = left[sketch[order[left], band] == sketch[order[left + apart], band]]
-                i, j = order[left], order[left + apart]
-                fresh = (sketch[i, 2:band] != sketch[j, 2:band]).all(axis=1)  # the others came with an earlier band
-                yield i[fresh], j[fresh]
-                apart += 1
+            order = representatives[np.argsort(sketch[representatives, band], kind="stable")]
+            positions, distance = np.arange(len(order)), 1  # equal keys are adjacent: compare at growing distance
+            while len(positions := positions[positions + distance < len(order)]):
+                positions = positions[sketch[order[positions], band] == sketch[order[positions + distance], band]]
+                i, j = order[positions], order[positions + distance]
+                new = (sketch[i, 2:band] != sketch[j, 2:band]).all(axis=1)  # an earlier band has yielded the others
+                yield i[new], j[new]
+                distance += 1
 
-    def pairs(self, again: Iterable[str]) -> list[tuple[int, int, float]]:
-        """(i, j, Jaccard index) for i < j, sorted. `again`: the same texts in the same order; only some are looked at.
+    def pairs(self, texts: Iterable[str]) -> list[tuple[int, int, float]]:
+        """Return (i, j, Jaccard index) for i < j, sorted. `texts` are the texts that were added, in the same order.
 
-        Twins are paired with the first of them only (index 1), and the first stands for them in other pairs: a thousand
-        equal texts are 999 pairs. A thousand that nearly are, are half a million: `links` has what groups need.
+        An exact duplicate is paired only with the first of its kind (index 1), which represents it in other pairs: a
+        thousand equal texts give 999 pairs. A thousand near duplicates give half a million; use `spanning_pairs` for groups.
         """
-        return self._verified(again, every=True)
+        return self._verified(texts, spanning=False)
 
-    def links(self, again: Iterable[str]) -> list[tuple[int, int, float]]:
-        """Of `pairs` enough for the same `groups`, fewer than there are texts. Which ones depends on the order."""
-        return self._verified(again, every=False)
+    def spanning_pairs(self, texts: Iterable[str]) -> list[tuple[int, int, float]]:
+        """Return a subset of `pairs` with the same connected components, smaller than the number of texts.
 
-    def _verified(self, again: Iterable[str], every: bool) -> list[tuple[int, int, float]]:
-        twins = self.twins()
-        sets = self._sets(again)
-        found = [(int(twins[each]), int(each), 1.0) for each in np.flatnonzero(twins != np.arange(len(twins)))]
-        parent = np.arange(len(twins))
-        for ones, others in self.candidates():
-            new = np.full(len(ones), True) if every else _roots(parent, ones) != _roots(parent, others)
-            for i, j in zip(ones[new].tolist(), others[new].tolist(), strict=True):
+        The choice of pairs depends on the order of the texts.
+        """
+        return self._verified(texts, spanning=True)
+
+    def _verified(self, texts: Iterable[str], spanning: bool) -> list[tuple[int, int, float]]:
+        duplicates = self.exact_duplicates()
+        sets = self._shingle_sets(texts)
+        indices = np.arange(len(duplicates))
+        verified = [(int(duplicates[text]), int(text), 1.0) for text in np.flatnonzero(duplicates != indices)]
+        parent = np.arange(len(duplicates))
+        for left, right in self.candidates():
+            selected = _roots(parent, left) != _roots(parent, right) if spanning else np.full(len(left), True)
+            for i, j in zip(left[selected].tolist(), right[selected].tolist(), strict=True):
                 index = jaccard(sets[i], sets[j])
                 if index < self.threshold:
                     continue
-                low, high = (i, j) if every else sorted(_roots(parent, np.array([i, j])).tolist())
+                low, high = sorted(_roots(parent, np.array([i, j])).tolist()) if spanning else (i, j)
                 if low != high:
-                    found.append((i, j, index))
+                    verified.append((i, j, index))
                     parent[high] = low
-        return sorted(found)
+        return sorted(verified)
 
-    def _firsts(self) -> Ints:
-        """The texts that are no later twin."""
-        twins = self.twins()
-        return np.flatnonzero(twins == np.arange(len(twins)))
+    def _representatives(self) -> Indices:
+        """Return the texts that are not duplicates of an earlier text."""
+        duplicates = self.exact_duplicates()
+        return np.flatnonzero(duplicates == np.arange(len(duplicates)))
 
-    def _sets(self, again: Iterable[str]) -> dict[int, U64]:
-        """The distinct hashes of each text that is in a candidate pair, sorted."""
-        sketch, firsts = self._sketch(), self._firsts()
-        wanted = np.zeros(len(sketch), bool)
+    def _shingle_sets(self, texts: Iterable[str]) -> dict[int, Hashes]:
+        """Return the distinct shingle hashes, sorted, of each text that is in a candidate pair."""
+        sketch, representatives = self._sketch(), self._representatives()
+        paired = np.zeros(len(sketch), bool)
         for band in range(2, 2 + self.bands):
-            _, which, count = np.unique(sketch[firsts, band], return_inverse=True, return_counts=True)
-            wanted[firsts] |= count[which] > 1
-        sets: dict[int, U64] = {}
-        seen = 0
-        for block in _blocks(again):
-            chosen = np.flatnonzero(wanted[seen : seen + len(block)]).tolist()
+            _, inverse, count = np.unique(sketch[representatives, band], return_inverse=True, return_counts=True)
+            paired[representatives] |= count[inverse] > 1
+        sets: dict[int, Hashes] = {}
+        start = 0
+        for block in text_blocks(texts):
+            chosen = np.flatnonzero(paired[start : start + len(block)]).tolist()
             if chosen:
-                hashes, starts = shingles([block[place] for place in chosen], self.shingle)
+                hashes, starts = shingle_hashes([block[index] for index in chosen], self.shingle)
                 parts = np.split(hashes, starts[1:])
-                sets.update((seen + place, np.unique(part)) for place, part in zip(chosen, parts, strict=True))
-            seen += len(block)
-        if seen != len(wanted):
-            raise ValueError(f"texts: {len(wanted)} were added, {seen} came again - give the same in the same order")
+                sets.update((start + index, np.unique(part)) for index, part in zip(chosen, parts, strict=True))
+            start += len(block)
+        if start != len(paired):
+            raise ValueError(f"texts: {len(paired)} were added, but {start} passed - pass the same in the same order")
         return sets
 
 
-def pairs(texts: Collection[str], threshold: float = 0.8, shingle: int = 5) -> list[tuple[int, int, float]]:
-    """`Near.pairs` of texts that can be gone through twice."""
-    near = Near(threshold, shingle)
+def near_duplicate_pairs(
+    texts: Collection[str], threshold: float = 0.8, shingle: int = 5
+) -> list[tuple[int, int, float]]:
+    """Return `NearDuplicates.pairs` of texts that can be read twice."""
+    near = NearDuplicates(threshold, shingle)
     for text in texts:
         near.add(text)
     return near.pairs(texts)
 
 
-def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[int]:
-    """For each of `count` members the smallest one it is connected with (union-find, path halving)."""
+def connected_components(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[int]:
+    """Return, for each of `count` members, the smallest member of its component (union-find, path halving)."""
     parent = list(range(count))
 
     def root(member: int) -> int:
@@ -210,72 +187,48 @@ def groups(count: int, pairs: Iterable[tuple[int, int, float]]) -> list[int]:
     return [root(member) for member in range(count)]
 
 
-def contained(texts: Iterable[str], against: Sequence[str], n: int = 12) -> list[Match]:
-    """The texts that share `n` words in a row with any of `against`: for each the first such place, lowest `against`.
+def ngram_matches(texts: Iterable[str], references: Sequence[str], n: int = 12) -> list[NgramMatch]:
+    """Return the texts that share `n` consecutive words with any reference: the first match of each, lowest reference.
 
-    A text of fewer words takes part as a whole: it matches those that have the same words and no others. Hashes find
-    the places, the words themselves decide. Memory: 16 bytes for each word of `against`; `texts` may be a stream.
+    A text of fewer than `n` words matches only references that consist of the same words. Hashes find the matches, and a
+    comparison of the words confirms them. Memory: 16 bytes for each word of `references`; `texts` may be a stream.
     """
-    hashes, starts = shingles(against, n)
-    known, place = np.unique(hashes, return_index=True)  # the first place of each, so the lowest text
-    found: list[Match] = []
-    seen = 0
-    for block in _blocks(texts):
-        have, begins = shingles(block, n)
-        at = np.searchsorted(known, have)
-        hits = np.flatnonzero(known[np.minimum(at, len(known) - 1)] == have) if len(known) else at[:0]
+    reference_hashes, reference_starts = shingle_hashes(references, n)
+    index, first = np.unique(reference_hashes, return_index=True)  # first occurrence, so the lowest reference
+    matches: list[NgramMatch] = []
+    start = 0
+    for block in text_blocks(texts):
+        hashes, starts = shingle_hashes(block, n)
+        positions = np.searchsorted(index, hashes)
+        hits = np.flatnonzero(index[np.minimum(positions, len(index) - 1)] == hashes) if len(index) else positions[:0]
         for hit in hits.tolist():
-            number = int(np.searchsorted(begins, hit, "right")) - 1
-            other = int(np.searchsorted(starts, place[at[hit]], "right")) - 1
-            if found and found[-1].text == seen + number:
+            number = int(np.searchsorted(starts, hit, "right")) - 1
+            occurrence = first[positions[hit]]
+            reference = int(np.searchsorted(reference_starts, occurrence, "right")) - 1
+            if matches and matches[-1].text == start + number:
                 continue
-            ngram = _ngram(block[number], hit - int(begins[number]), n)
-            if ngram == _ngram(against[other], int(place[at[hit]] - starts[other]), n):
-                found.append(Match(seen + number, other, ngram))
-        seen += len(block)
-    return found
+            words = ngram(block[number], hit - int(starts[number]), n)
+            if words == ngram(references[reference], int(occurrence - reference_starts[reference]), n):
+                matches.append(NgramMatch(start + number, reference, words))
+        start += len(block)
+    return matches
 
 
-def jaccard(one: U64, other: U64) -> float:
-    """Of two arrays without repetitions: how many both have, of those that any has."""
-    both = np.concatenate([one, other])
+def jaccard(left: Hashes, right: Hashes) -> float:
+    """Return the Jaccard index of two arrays without repetitions: size of the intersection over size of the union."""
+    both = np.concatenate([left, right])
     both.sort()
     shared = int(np.count_nonzero(both[1:] == both[:-1]))
     return shared / (len(both) - shared)
 
 
-def shingles(texts: Sequence[str], size: int) -> tuple[U64, Ints]:
-    """(hashes of the shingles of all texts in a row, where each text's begin). Every text has one at least.
+def minhash_signatures(hashes: Hashes, starts: Indices) -> NDArray[np.uint32]:
+    """Return the MinHash signatures, shape (texts, PERMUTATIONS).
 
-    A shingle's hash is the mixed polynomial of its words' hashes. A text of fewer words is one shingle, made up with
-    words of hash 0: equal for equal short texts only.
+    Each permutation is a multiplication of the upper half of a hash by an odd number modulo 2**32.
     """
-    words, begins = _words(texts)
-    counts = np.diff(begins)
-    have = np.maximum(counts - size + 1, 1)
-    starts = np.cumsum(have) - have
-    if not len(texts):
-        return words, starts
-    words = np.concatenate([words, np.zeros(size, np.uint64)])
-    places = len(words) - size + 1
-    rolled = np.zeros(places, np.uint64)
-    for step in range(size):
-        rolled *= np.uint64(_WORD)
-        rolled += words[step : step + places]
-    hashes = rolled[np.arange(int(have.sum())) + np.repeat(begins[:-1] - starts, have)]
-    short = np.flatnonzero(counts < size)
-    padded = np.zeros(len(short), np.uint64)
-    for step in range(size):
-        padded *= np.uint64(_WORD)
-        padded += np.where(step < counts[short], words[np.minimum(begins[short] + step, len(words) - 1)], np.uint64(0))
-    hashes[starts[short]] = padded
-    return _mixed(hashes), starts
-
-
-def signatures(hashes: U64, starts: Ints) -> NDArray[np.uint32]:
-    """(texts, PERMUTATIONS): the least of (odd number * upper half of each hash) modulo 2**32, a permutation each."""
     halves = (hashes >> np.uint64(32)).astype(np.uint32)
-    odd = (_mixed(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    odd = (mix_bits(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
     least = np.empty((PERMUTATIONS, len(starts)), np.uint32)
     permuted = np.empty_like(halves)
     for number in range(PERMUTATIONS):
@@ -284,68 +237,15 @@ def signatures(hashes: U64, starts: Ints) -> NDArray[np.uint32]:
     return least.T
 
 
-def _words(texts: Sequence[str]) -> tuple[U64, Ints]:
-    """(hash of every word of all texts, where each text's words begin and where the last ends): polynomials of bytes."""
-    parts = [_utf8(text) for text in texts]
-    raw = np.frombuffer((b" " + b" ".join(parts) + b" ").translate(_SPACES), np.uint8)
-    ends = np.cumsum([1, *(len(part) + 1 for part in parts)])
-    inside = raw != 0
-    starts = np.flatnonzero(inside[1:] > inside[:-1]) + 1
-    if not len(starts):
-        return np.empty(0, np.uint64), np.zeros(len(parts) + 1, np.int64)
-    powers, inverses = _powers(max(len(raw) - 1, BLOCK).bit_length())
-    sums = np.add.reduceat(raw * powers[: len(raw)], starts)
-    return _mixed(sums * inverses[starts]), np.searchsorted(starts, ends)
+def _checksums(hashes: Hashes, starts: Indices) -> Hashes:
+    """Return two sums for each text, shape (texts, 2), equal for texts with the same multiset of shingles."""
+    return np.column_stack([np.add.reduceat(values, starts) for values in (hashes, mix_bits(~hashes))])
 
 
-@lru_cache(maxsize=4)
-def _powers(bits: int) -> tuple[U64, U64]:
-    """The powers of `_LETTER` and of its inverse modulo 2**64, from the 0th on, 2**bits of each."""
-    odd = np.full((2, 1 << bits), _LETTER, np.uint64)
-    odd[1] = pow(_LETTER, -1, 1 << 64)
-    odd[:, 0] = 1
-    powers = np.multiply.accumulate(odd, axis=1)
-    return powers[0], powers[1]
-
-
-def _mixed(x: U64) -> U64:
-    """splitmix64's finalizer: a permutation of 64 bits in which each bit of the result depends on all."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _sums(hashes: U64, starts: Ints) -> U64:
-    """(texts, 2): two sums that agree when the shingles do, each as often."""
-    return np.column_stack([np.add.reduceat(each, starts) for each in (hashes, _mixed(~hashes))])
-
-
-def _roots(parent: Ints, members: Ints) -> Ints:
-    """The smallest member that each is connected with; shortens the paths."""
+def _roots(parent: Indices, members: Indices) -> Indices:
+    """Return the smallest member that each is connected with, and shorten the paths."""
     roots = parent[members]
     while (parent[roots] != roots).any():
         roots = parent[roots]
     parent[members] = roots
     return roots
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in lists of about `BLOCK` characters."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size >= BLOCK:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
-
-
-def _ngram(text: str, word: int, n: int) -> str:
-    return b" ".join(_utf8(text).split()[word : word + n]).decode("utf-8", "surrogatepass")
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # a lone surrogate is no reason to stop

@@ -1,5 +1,8 @@
-"""Mixing: several datasets into one - capped, weighted, without twins. What is taken is decided by hashes of the examples, so
-it is the same on every machine, and a larger cap or share only adds."""
+"""Merges datasets: caps, weights and exact deduplication.
+
+Choices depend only on hashes of the examples, so they are the same on every machine, and a larger cap or share only adds
+rows.
+"""
 
 from __future__ import annotations
 
@@ -12,61 +15,70 @@ from msgspec import Meta
 from punie_build.schema.spec import Spec
 
 
-class Named(Protocol):
+class Hashed(Protocol):
+    """A row with a content hash."""
+
     def content_hash(self) -> str:
-        """Equal for what teaches the same."""
+        """Return the hash of the content: equal for rows that teach the same."""
         ...
 
 
-N = TypeVar("N", bound=Named)
+H = TypeVar("H", bound=Hashed)
 
 
-class Part(Spec, frozen=True, kw_only=True):
-    """One dataset of a mix. `cap`: at most so many rows; `weight` 0.5 keeps half of them, 2 repeats each training row."""
+class MixComponent(Spec, frozen=True, kw_only=True):
+    """One dataset of a mix. `cap` limits its rows; `weight` 0.5 keeps half of them, 2 repeats each training row."""
 
     name: str
     cap: Annotated[int, Meta(ge=1)] | None = None
     weight: Annotated[float, Meta(gt=0, le=100)] = 1.0
 
 
-def fraction(*parts: object) -> float:
-    """A number in [0, 1) that depends on the parts alone."""
-    text = "\0".join(str(part) for part in parts)
+def hash_fraction(*values: object) -> float:
+    """Return a number in [0, 1) that depends only on the values."""
+    text = "\0".join(str(value) for value in values)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2**56
 
 
-def choose(rows: Sequence[N], part: Part, seed: int) -> list[N]:
-    """The rows of a part after weight (below 1) and cap: those of smallest hash, so a larger cap only adds."""
-    kept = [row for row in rows if part.weight >= 1 or fraction(seed, "weight", row.content_hash()) < part.weight]
-    if part.cap is not None and len(kept) > part.cap:
-        kept = sorted(kept, key=lambda row: fraction(seed, "cap", row.content_hash()))[: part.cap]
-    return kept
+def choose(rows: Sequence[H], component: MixComponent, seed: int) -> list[H]:
+    """Return the rows of a component after its weight (below 1) and cap. Rows with the smallest hash are chosen."""
+    chosen = [
+        row
+        for row in rows
+        if component.weight >= 1 or hash_fraction(seed, "weight", row.content_hash()) < component.weight
+    ]
+    if component.cap is not None and len(chosen) > component.cap:
+        chosen = sorted(chosen, key=lambda row: hash_fraction(seed, "cap", row.content_hash()))[: component.cap]
+    return chosen
 
 
-def repeated(row: Named, part: Part, seed: int) -> int:
-    """How often a training row occurs: weight 2.5 is twice, and once more for half of the rows."""
-    whole, rest = divmod(max(part.weight, 1.0), 1)
-    return int(whole) + (fraction(seed, "again", row.content_hash()) < rest)
+def copies(row: Hashed, component: MixComponent, seed: int) -> int:
+    """Return the number of times that a training row occurs: weight 2.5 gives two copies, and three for half of the rows."""
+    minimum, remainder = divmod(max(component.weight, 1.0), 1)
+    return int(minimum) + (hash_fraction(seed, "again", row.content_hash()) < remainder)
 
 
-def unique(rows: Iterable[tuple[Part, N]]) -> tuple[list[tuple[Part, N]], list[tuple[Part, N]]]:
-    """(first of each, the twins after it); rows are twins when messages and tools are equal."""
+def dedup(
+    rows: Iterable[tuple[MixComponent, H]],
+) -> tuple[list[tuple[MixComponent, H]], list[tuple[MixComponent, H]]]:
+    """Return (the first of each set of equal rows, the duplicates). Rows are equal if messages and tools are."""
     seen: set[str] = set()
-    first: list[tuple[Part, N]] = []
-    twins: list[tuple[Part, N]] = []
-    for part, row in rows:
-        name = row.content_hash()
-        (twins if name in seen else first).append((part, row))
-        seen.add(name)
-    return first, twins
+    unique: list[tuple[MixComponent, H]] = []
+    duplicates: list[tuple[MixComponent, H]] = []
+    for component, row in rows:
+        key = row.content_hash()
+        (duplicates if key in seen else unique).append((component, row))
+        seen.add(key)
+    return unique, duplicates
 
 
-def shuffled(rows: Iterable[N], seed: int) -> list[N]:
-    """The rows ordered by hash; copies of one row keep apart from each other."""
-    numbered: dict[str, int] = {}
-    keyed = []
+def shuffle(rows: Iterable[H], seed: int) -> list[H]:
+    """Return the rows in the order of hashes that include a copy's number, so that copies of a row are spread out."""
+    next_copy: dict[str, int] = {}
+    ranked = []
     for row in rows:
-        name = row.content_hash()
-        numbered[name] = copy = numbered.get(name, -1) + 1
-        keyed.append((fraction(seed, "order", name, copy), row))
-    return [row for _, row in sorted(keyed, key=lambda pair: pair[0])]
+        key = row.content_hash()
+        copy = next_copy.get(key, 0)
+        next_copy[key] = copy + 1
+        ranked.append((hash_fraction(seed, "order", key, copy), row))
+    return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from punie_build.data.filters.union import AnyFilter
-from punie_build.data.mix import Part
+from punie_build.data.mix import MixComponent
 from punie_build.data.sources import AnySource
 from punie_build.data.split import Split
-from punie_build.data.transforms import AnyMap
+from punie_build.data.transforms import AnyTransform
 from punie_build.engine.gates import SHARES, Expected, Gate, misnamed
 from punie_build.schema.spec import Spec
 
@@ -19,7 +19,7 @@ Dialect = Literal[
     "glaive", "hermes", "qwen3-coder", "fenced-json", "code-mode",
 ]  # fmt: skip
 
-COUNTS = (
+COUNTS = (  # metrics that `expect` may name
     "rows",
     "examples",
     "dropped",
@@ -28,12 +28,15 @@ COUNTS = (
     "valid",
     "test",
     SHARES,
-)  # what data may be expected to be
+)
 
 
 class Data(Spec, frozen=True, kw_only=True):
-    """What may be said of any data. `expect`: numbers it must have to be published. `temporary`: its files are removed when all
-    that reads them is built. Neither changes what it is."""
+    """The fields that datasets, stages and mixes share.
+
+    `expect` has the metrics that the data must have to be published. The files of `temporary` data are deleted when
+    everything that reads them is built. Neither field changes the content.
+    """
 
     expect: Expected = field(default_factory=dict)
     temporary: bool = False
@@ -41,15 +44,16 @@ class Data(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def __post_init__(self) -> None:
-        if wrong := misnamed(self.expect, COUNTS):
-            raise ValueError("; ".join(wrong))
+        if problems := misnamed(self.expect, COUNTS):
+            raise ValueError("; ".join(problems))
 
 
 class Dataset(Data, frozen=True, kw_only=True):
-    """Examples from a source, as chat JSONL in train, valid and test. `split` is for sources that have no sides of their own.
+    """Examples from a source, written as chat JSONL in train, valid and test.
 
-    `dialect` says how the source writes conversations down; `auto` looks at each row. `unreadable = "drop"` keeps what cannot be
-    read in dropped.jsonl, with the reason; by default it is an error.
+    `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"` writes
+    unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources without splits
+    of their own.
     """
 
     source: AnySource
@@ -59,26 +63,27 @@ class Dataset(Data, frozen=True, kw_only=True):
 
 
 class Stage(Data, frozen=True, kw_only=True):
-    """A dataset sifted by filters, one after another; the first to object is the reason. `maps` rewrite rows before that."""
+    """A dataset after `maps`, which rewrite rows, and `filters`, of which the first that rejects a row drops it."""
 
     from_: str = field(name="from")
     filters: Annotated[tuple[AnyFilter, ...], Meta(max_length=200)] = ()
-    maps: tuple[AnyMap, ...] = ()
+    maps: tuple[AnyTransform, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (self.filters or self.maps):
-            raise ValueError("a stage without `filters` and `maps` does nothing - give it one")
-        if len({base for each in self.filters if (base := getattr(each, "base", None))}) > 1:
-            raise ValueError("its filters name two bases - make two stages of it")
+            raise ValueError("a stage without `filters` and `maps` does nothing - add one")
+        if len({base for filter_ in self.filters if (base := getattr(filter_, "base", None))}) > 1:
+            raise ValueError("its filters name two bases - divide it into two stages")
 
 
 class Mix(Data, frozen=True, kw_only=True):
-    """Several datasets merged: capped and weighted, twins dropped, split anew so that no question is on two sides."""
+    """Several datasets merged: capped and weighted, without exact duplicates, and split again so that splits do not overlap."""
 
-    from_: Annotated[tuple[str | Part, ...], Meta(min_length=1)] = field(name="from")
+    from_: Annotated[tuple[str | MixComponent, ...], Meta(min_length=1)] = field(name="from")
     split: Split = Split()
     seed: int = 0
 
-    def parts(self) -> tuple[Part, ...]:
-        return tuple(Part(name=part) if isinstance(part, str) else part for part in self.from_)
+    def parts(self) -> tuple[MixComponent, ...]:
+        """Return the components, with those that are names as `MixComponent`."""
+        return tuple(MixComponent(name=item) if isinstance(item, str) else item for item in self.from_)

@@ -1,8 +1,9 @@
-"""Splitting: which examples train, and which are held back, so that nothing of what is asked later was learnt.
+"""Assigns examples to train, valid and test so that no held-out example has a near copy in training, and finds overlaps.
 
-Examples that belong together are on one side: those with the same first question (whatever its numbers: a generator's templates)
-and those that nearly say the same. The side of such a group is a hash, so it does not depend on what else there is: adding
-examples moves none of the others, unless a new one joins two groups that were apart. Against that, `assignments` remembers.
+Examples that belong together get the same split: those with the same first question (numbers in it are ignored, because
+generators fill numbers into templates) and near duplicates. The split of such a group is a hash, so it does not depend on the
+other examples: adding examples moves none of the others, unless a new one joins two groups. `split_lock` stores assignments
+so that even then no example moves.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from punie_build.data.example import SPLITS, Example
-from punie_build.data.mix import fraction
+from punie_build.data.mix import hash_fraction
 from punie_build.schema.spec import Spec
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
-NEAR = 0.8  # Jaccard index of word 5-grams from which two conversations count as one
+NEAR_DUPLICATE = 0.8  # Jaccard index of word 5-grams from which two conversations are near duplicates
+AMBIGUOUS = ""  # assigned to an example that is close to groups of two splits
+
+ExampleStream = Callable[[], Iterable[Example]]
 
 
 class Split(Spec, frozen=True, kw_only=True):
-    """Shares of examples for validation and test; the rest trains. `group_by`: what keeps examples together. `lock`: whether the
-    sides are kept in `data/NAME.splits.lock`, for good."""
+    """The shares of examples for validation and test; the rest is for training.
+
+    `group_by` selects the rules that keep examples together. With `lock`, the assignments are stored in
+    `data/NAME.splits.lock` and never change.
+    """
 
     valid: Share = 0.1
     test: Share = 0.0
@@ -34,105 +41,118 @@ class Split(Spec, frozen=True, kw_only=True):
         if self.valid + self.test >= 1:
             raise ValueError("valid + test leave nothing to train on - make them smaller than 1 together")
 
-    def side(self, place: float) -> str:
-        """`train`, `valid` or `test`, for a place in [0, 1)."""
-        return "test" if place < self.test else "valid" if place < self.test + self.valid else "train"
+    def split_for(self, fraction: float) -> str:
+        """Return `train`, `valid` or `test` for a number in [0, 1)."""
+        return "test" if fraction < self.test else "valid" if fraction < self.test + self.valid else "train"
 
 
-Stream = Callable[[], Iterable[Example]]
+def assign(stream: ExampleStream, spec: Split) -> list[str]:
+    """Return the split of every example, in order. Reads the stream once, and twice if near duplicates are grouped."""
+    return assign_locked(stream, spec, {})[0]
 
 
-BETWEEN = ""  # in place of a side: it belongs to groups of two sides
+def assign_locked(stream: ExampleStream, spec: Split, previous: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Return (split of every example, split of every group by name), where groups of `previous` keep their split.
 
-
-def sides(stream: Stream, split: Split) -> list[str]:
-    """The side of every example, in order. The stream is gone through once, and once more where near duplicates count."""
-    return assigned(stream, split, {})[0]
-
-
-def assigned(stream: Stream, split: Split, held: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """(the side of every example, the side of every group by name), where the groups of `held` keep the side they have.
-
-    An example is BETWEEN if it says what both sides have: nothing that was held is moved for it. Nothing is BETWEEN while nothing
-    is held.
+    An example that is close to groups of two different splits is AMBIGUOUS: no assigned group moves because of it. Without
+    `previous` no example is AMBIGUOUS.
     """
-    from punie_build.data import minhash
+    from punie_build.data import minhash, shingles
 
-    near = minhash.Near(NEAR) if "near-dup" in split.group_by else None
-    prompts = "prompt" in split.group_by
+    near = minhash.NearDuplicates(NEAR_DUPLICATE) if "near-dup" in spec.group_by else None
+    by_prompt = "prompt" in spec.group_by
     keys: list[bytes] = []
     names: list[str] = []
     for example in stream():
-        keys.append(minhash.key(example.group_key(), digits=True))
-        names.append((keys[-1] if prompts else minhash.key(example.text())).hex()[:16])
+        keys.append(shingles.text_hash(example.group_key(), digits=True))
+        names.append((keys[-1] if by_prompt else shingles.text_hash(example.text())).hex()[:16])
         if near:
-            near.add(minhash.normal(example.text()))
-    pairs = list(near.links(minhash.normal(example.text()) for example in stream())) if near else []
-    leaders = minhash.groups(len(keys), [*pairs, *_same(keys if prompts else ())])
-    least: dict[int, float] = {}
-    given: dict[int, set[str]] = {}
+            near.add(shingles.normalize(example.text()))
+    pairs = list(near.spanning_pairs(_texts(stream()))) if near else []
+    leaders = minhash.connected_components(len(keys), [*pairs, *_equal_keys(keys if by_prompt else ())])
+    fractions: dict[int, float] = {}
+    locked: dict[int, set[str]] = {}
     for leader, key, name in zip(leaders, keys, names, strict=True):
-        least[leader] = min(fraction(split.seed, key.hex()), least.get(leader, 1.0))
-        if name in held:
-            given.setdefault(leader, set()).add(held[name])
+        fractions[leader] = min(hash_fraction(spec.seed, key.hex()), fractions.get(leader, 1.0))
+        if name in previous:
+            locked.setdefault(leader, set()).add(previous[name])
 
-    def side(leader: int, name: str) -> str:
-        among = given.get(leader, {split.side(least[leader])})
-        return held[name] if name in held else BETWEEN if len(among) > 1 else next(iter(among))
+    def split_of(leader: int, name: str) -> str:
+        choices = locked.get(leader, {spec.split_for(fractions[leader])})
+        return previous[name] if name in previous else AMBIGUOUS if len(choices) > 1 else next(iter(choices))
 
-    found = [side(leader, name) for leader, name in zip(leaders, names, strict=True)]
-    if near and any(len(among) > 1 for among in given.values()):
-        for i, j, _ in near.pairs(minhash.normal(example.text()) for example in stream()):
-            if BETWEEN != found[i] != found[j] != BETWEEN:
-                found[i if found[i] == "train" else j] = BETWEEN
-    return found, dict(held) | {name: side for name, side in zip(names, found, strict=True) if side != BETWEEN}
+    splits = [split_of(leader, name) for leader, name in zip(leaders, names, strict=True)]
+    if near and any(len(choices) > 1 for choices in locked.values()):
+        for i, j, _ in near.pairs(_texts(stream())):
+            if AMBIGUOUS != splits[i] != splits[j] != AMBIGUOUS:
+                splits[i if splits[i] == "train" else j] = AMBIGUOUS
+    assigned = {name: split for name, split in zip(names, splits, strict=True) if split != AMBIGUOUS}
+    return splits, dict(previous) | assigned
 
 
-def _same(keys: Sequence[bytes]) -> Iterator[tuple[int, int, float]]:
+def _texts(examples: Iterable[Example]) -> Iterator[str]:
+    from punie_build.data import shingles
+
+    return (shingles.normalize(example.text()) for example in examples)
+
+
+def _equal_keys(keys: Sequence[bytes]) -> Iterator[tuple[int, int, float]]:
     first: dict[bytes, int] = {}
     for index, key in enumerate(keys):
         if (other := first.setdefault(key, index)) != index:
             yield other, index, 1.0
 
 
-class Leak(Struct, frozen=True, kw_only=True):
-    """An example of a held-back side that training saw: `how` is `same`, `template` (but for numbers), `prompt` or `near`."""
+class SplitOverlap(Struct, frozen=True, kw_only=True):
+    """A held-out example with a copy in training.
+
+    `how` is `same` (equal text), `template` (equal except for numbers), `prompt` (same first question) or `near` (near
+    duplicate with Jaccard index `index`). `row` and `train` are line numbers from 1 within the splits' files.
+    """
 
     how: str
-    side: str
+    split: str
     row: int
     train: int
     index: float = 1.0
 
 
-def leaks(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[Leak]:
-    """What is on two sides: every held-back row that has a twin in training, each under its nearest kind.
+def find_overlaps(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[SplitOverlap]:
+    """Return every held-out row that has a copy in training, each with its closest kind.
 
-    Rows are numbered from 1 within their side, as lines of its file. The stream is gone through twice.
+    `stream` returns (split, example) pairs and is read twice.
     """
-    from punie_build.data import minhash
+    from punie_build.data import minhash, shingles
 
     rows: list[tuple[str, int]] = []
-    near = minhash.Near(NEAR)
-    names: tuple[list[bytes], ...] = ([], [], [])
+    near = minhash.NearDuplicates(NEAR_DUPLICATE)
+    keys: dict[str, list[bytes]] = {"same": [], "template": [], "prompt": []}
     counts = dict.fromkeys(SPLITS, 0)
-    for side, example in stream():
-        counts[side] += 1
-        rows.append((side, counts[side]))
+    for split, example in stream():
+        counts[split] += 1
+        rows.append((split, counts[split]))
         text = example.text()
-        for keys, said, digits in zip(names, (text, text, example.group_key()), (False, True, True), strict=True):
-            keys.append(minhash.key(said, digits))
-        near.add(minhash.normal(text))
-    found: dict[int, Leak] = {}
-    for how, keys in zip(("same", "template", "prompt"), names, strict=True):
-        trained = {key: index for index, key in enumerate(keys) if rows[index][0] == "train"}
-        for index, key in enumerate(keys):
-            if rows[index][0] != "train" and key in trained and index not in found:
-                found[index] = Leak(how=how, side=rows[index][0], row=rows[index][1], train=rows[trained[key]][1])
-    for i, j, value in near.pairs(minhash.normal(example.text()) for _, example in stream()):
-        for held, other in ((i, j), (j, i)):
-            if rows[held][0] != "train" and rows[other][0] == "train" and held not in found:
-                found[held] = Leak(
-                    how="near", side=rows[held][0], row=rows[held][1], train=rows[other][1], index=round(value, 3)
-                )
-    return [found[index] for index in sorted(found)]
+        keys["same"].append(shingles.text_hash(text))
+        keys["template"].append(shingles.text_hash(text, digits=True))
+        keys["prompt"].append(shingles.text_hash(example.group_key(), digits=True))
+        near.add(shingles.normalize(text))
+    overlaps: dict[int, SplitOverlap] = {}
+    pairs = near.pairs(_texts(example for _, example in stream()))
+    for how, row, train, index in _overlap_candidates([split for split, _ in rows], keys, pairs):
+        split, number = rows[row]
+        if split != "train" and row not in overlaps:
+            overlaps[row] = SplitOverlap(how=how, split=split, row=number, train=rows[train][1], index=index)
+    return [overlaps[row] for row in sorted(overlaps)]
+
+
+def _overlap_candidates(
+    splits: Sequence[str], keys: Mapping[str, Sequence[bytes]], pairs: Iterable[tuple[int, int, float]]
+) -> Iterator[tuple[str, int, int, float]]:
+    """Yield (kind, row, training row, Jaccard index), the closest kinds first."""
+    for how, column in keys.items():
+        trained = {key: row for row, key in enumerate(column) if splits[row] == "train"}
+        yield from ((how, row, trained[key], 1.0) for row, key in enumerate(column) if key in trained)
+    for i, j, index in pairs:
+        for row, other in ((i, j), (j, i)):
+            if splits[other] == "train":
+                yield "near", row, other, round(index, 3)

@@ -1,7 +1,8 @@
-"""Assignments: which side each group of examples was given, kept in `data/NAME.splits.lock` and committed.
+"""The file `data/NAME.splits.lock`: the split of each group of examples, committed to git.
 
-A hash alone gives most groups the same side for ever. What joins two groups, or has a smaller hash than its group had, would move
-it: so what was once given a side keeps it, and what cannot be on one side without a twin on the other is left out and reported.
+Split assignments are hashes, so most groups keep their split when data is added. But a new row can join two groups, or change
+the smallest hash of a group. With this file an assigned group keeps its split; an example that is close to groups of two
+splits is left out and reported.
 """
 
 from __future__ import annotations
@@ -15,36 +16,38 @@ from punie_build.data.example import SPLITS
 from punie_build.data.split import Split
 from punie_build.errors import DataError
 
+MAX_ERRORS = 20  # malformed lines that an error message lists
 
-def read(path: Path, split: Split) -> dict[str, str]:
-    """Name of a group -> side; empty if there is none yet, or if it was written for other shares. Raises DataError for each
-    line that says nothing."""
+
+def read(path: Path, spec: Split) -> dict[str, str]:
+    """Return group name -> split; empty if there is no file, or if it was written for other shares.
+
+    Raises DataError that lists the malformed lines.
+    """
     try:
-        head, *lines = path.read_text(encoding="utf-8").splitlines()
+        header, *lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
     except (ValueError, UnicodeDecodeError):
-        raise DataError(
-            f"{path.name}: not what was written - restore it from git, or delete it to split anew"
-        ) from None
-    if head != _head(split):
+        raise DataError(f"{path.name}: empty or not UTF-8 - restore it from git, or delete it to split again") from None
+    if header != _header(spec):
         return {}
     pairs = [line.split() for line in lines]
     if bad := [number for number, pair in enumerate(pairs, 2) if len(pair) != 2 or pair[1] not in SPLITS]:
         raise DataError(
             "\n".join(
-                f"{path.name}:{number}: neither a group and its side nor empty - restore it from git, or delete the line"
-                for number in bad[:20]
+                f"{path.name}:{number}: not a group and its split - restore the file from git, or delete the line"
+                for number in bad[:MAX_ERRORS]
             )
         )
     return dict(pairs)
 
 
-def write(path: Path, split: Split, sides: Mapping[str, str]) -> None:
-    """A line a group, in order of the names, so that git merges what two people added."""
-    lines = [_head(split), *(f"{name} {sides[name]}" for name in sorted(sides))]
+def write(path: Path, spec: Split, splits: Mapping[str, str]) -> None:
+    """Write one line per group, sorted by name, so that git can merge lines that two people added."""
+    lines = [_header(spec), *(f"{name} {splits[name]}" for name in sorted(splits))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _head(split: Split) -> str:
-    return f"# sides of groups, to be committed; for split = {msgspec.json.encode(split).decode()}"
+def _header(spec: Split) -> str:
+    return f"# sides of groups, to be committed; for split = {msgspec.json.encode(spec).decode()}"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.data import pipeline
-from punie_build.data.filters.union import Context
-from punie_build.data.pipeline import Stats
+from punie_build.data.filters.union import FilterContext
+from punie_build.data.stats import Stats
 from punie_build.engine.build import Made, Work
 from punie_build.runtime import parallel, worker_pool
 from punie_build.runtime.console import message
@@ -16,7 +16,7 @@ from punie_build.storage import paths
 
 
 def dataset(work: Work) -> Made:
-    stats = pipeline.dataset(work.task.name, work.task.spec, work.root, work.out, work.logs, _held(work))
+    stats = pipeline.build_dataset(work.task.name, work.task.spec, work.root, work.out, work.logs, _held(work))
     return Made(_counts(stats), stats.metrics())
 
 
@@ -25,9 +25,9 @@ def stage(suites: Mapping[str, Any], work: Work) -> Made:
     named = {name: suites[name].prompts() for name in work.task.config.get("cases", {})}
     source = work.root / work.task.inputs[0]
     bases_ = {name: work.base() for f in work.task.spec.filters if (name := getattr(f, "base", None))}
-    context = Context(named, bases_, work.root / paths.STATE / "memo.db")
+    context = FilterContext(named, bases_, work.root / paths.STATE / "memo.db")
     cores = 1 if worker_pool.in_worker() else parallel.cpu_count()
-    stats = pipeline.stage(work.task.name, work.task.spec, source, work.out, context, cores)
+    stats = pipeline.build_stage(work.task.name, work.task.spec, source, work.out, context, cores)
     return Made(_kept(stats), stats.metrics())
 
 
@@ -41,7 +41,7 @@ def _kept(stats: Stats) -> str:
 
 def mix(work: Work) -> Made:
     sources = [work.root / place for place in work.task.inputs if place != work.task.remembers]
-    stats = pipeline.mix(work.task.name, work.task.spec, sources, work.out, _held(work))
+    stats = pipeline.build_mix(work.task.name, work.task.spec, sources, work.out, _held(work))
     return Made(_counts(stats), stats.metrics())
 
 

@@ -1,6 +1,6 @@
-"""Maps: rewrites of examples, each with a name in the recipe. Filters never rewrite; a row no map changes keeps its bytes.
+"""Row transforms (`maps` of a stage): rewrites of messages. Filters never rewrite; a row that no transform changes keeps its bytes.
 
-To add one: a class with `rewrite`, its name in `AnyMap` at the end of the file, a test.
+To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the file, a test.
 """
 
 from __future__ import annotations
@@ -11,42 +11,44 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.filters.content import Secret, secret
+from punie_build.data.filters.content import Secret, secret_pattern
 from punie_build.schema.spec import Kind
 
-_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode()))
+_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode())).decode
 
 
-class Map(Kind, frozen=True, kw_only=True):
-    """`rewrite` sees `messages` alone: all other keys of a row keep their bytes."""
+class Transform(Kind, frozen=True, kw_only=True):
+    """A rewrite of a row's `messages`. All other keys of the row keep their bytes."""
 
-    def concerns(self, line: bytes) -> bool:
-        """A cheap look at the line: False where `rewrite` would surely change nothing."""
+    def applies(self, line: bytes) -> bool:
+        """Return False if `rewrite` certainly changes nothing: a cheap test of the undecoded line."""
         return True
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        """Change the record's messages in place; whether anything changed."""
+        """Change the record's messages in place. Return whether anything changed."""
         raise NotImplementedError
 
 
-def rewritten(line: bytes, maps: Iterable[Map]) -> bytes:
-    """The line after the maps: the same object if they change nothing. Raises ValueError for messages that cannot be read:
-    those of a good row have no whole number of more digits than Python takes."""
-    for each in maps:
-        if each.concerns(line):
-            record: dict[str, Any] = _keys.decode(line)
+def transform_line(line: bytes, transforms: Iterable[Transform]) -> bytes:
+    """Return the line after the transforms: the same object if they change nothing.
+
+    Raises ValueError for messages that cannot be decoded, such as integers with more digits than Python accepts.
+    """
+    for transform in transforms:
+        if transform.applies(line):
+            record: dict[str, Any] = _decode_keys(line)
             try:
-                record["messages"] = _messages.decode(record["messages"])
+                record["messages"] = _decode_messages(record["messages"])
             except (msgspec.ValidationError, RecursionError) as error:
                 raise ValueError(str(error)) from None
-            if each.rewrite(record):
+            if transform.rewrite(record):
                 line = msgspec.json.encode(record) + b"\n"
     return line
 
 
-class StripMarkers(Map, frozen=True, kw_only=True, tag="strip-markers"):
-    """Remove `markers` that a data set left in its texts: end-of-text tokens of another model, which would be learnt as words."""
+class StripMarkers(Transform, frozen=True, kw_only=True, tag="strip-markers"):
+    """Remove `markers` from texts: end-of-text tokens of another model, which would be trained on as words."""
 
     markers: Annotated[tuple[str, ...], Meta(min_length=1)] = (
         "<|endoftext|>",
@@ -56,26 +58,27 @@ class StripMarkers(Map, frozen=True, kw_only=True, tag="strip-markers"):
         "</s>",
     )
 
-    def concerns(self, line: bytes) -> bool:
+    def applies(self, line: bytes) -> bool:
         return any(marker.encode() in line for marker in self.markers) or b"\\u003c" in line.lower()
 
     def rewrite(self, record: dict[str, Any]) -> bool:
         changed = False
         for message in record["messages"]:
             text = message.get("content")
-            if not isinstance(text, str) or not any(marker in text for marker in self.markers):
+            if not isinstance(text, str) or not self._marked(text):
                 continue
-            while any(
-                marker in text for marker in self.markers
-            ):  # what is left may be a marker: `<|endof<|im_end|>text|>`
+            while self._marked(text):  # a removal can leave another marker: `<|endof<|im_end|>text|>`
                 for marker in self.markers:
                     text = text.replace(marker, "")
             message["content"], changed = text.strip(), True
         return changed
 
+    def _marked(self, text: str) -> bool:
+        return any(marker in text for marker in self.markers)
 
-class SystemPrompt(Map, frozen=True, kw_only=True, tag="system-prompt"):
-    """Give every conversation the system prompt `prompt`, in place of its own; `when = "missing"` only where it has none.
+
+class SystemPrompt(Transform, frozen=True, kw_only=True, tag="system-prompt"):
+    """Replace the system prompt by `prompt`; with `when = "missing"`, only add it where there is none.
 
     A model that is served under one prompt should be trained under it.
     """
@@ -85,8 +88,8 @@ class SystemPrompt(Map, frozen=True, kw_only=True, tag="system-prompt"):
 
     def rewrite(self, record: dict[str, Any]) -> bool:
         messages = record["messages"]
-        own = [message for message in messages if message["role"] == "system"]
-        if own and (self.when == "missing" or [message.get("content") for message in own] == [self.prompt]):
+        existing = [message for message in messages if message["role"] == "system"]
+        if existing and (self.when == "missing" or [message.get("content") for message in existing] == [self.prompt]):
             return False
         record["messages"] = [
             {"role": "system", "content": self.prompt},
@@ -95,22 +98,23 @@ class SystemPrompt(Map, frozen=True, kw_only=True, tag="system-prompt"):
         return True
 
 
-class Redact(Map, frozen=True, kw_only=True, tag="redact"):
-    """Blank what must not be learnt: each find of `kinds` becomes `[private-key]`, `[token]`, `[email]` or `[ip]`."""
+class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
+    """Replace each secret of `kinds` by `[private-key]`, `[token]`, `[email]` or `[ip]`."""
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token", "email", "ip")
 
     def rewrite(self, record: dict[str, Any]) -> bool:
         changed = False
         for message in record["messages"]:
-            places = [message, *(call["function"] for call in message.get("tool_calls") or ())]
-            for place, key in zip(places, ("content", *["arguments"] * len(places)), strict=False):
-                if isinstance(text := place.get(key), str):
+            fields = [(message, "content")]
+            fields += [(call["function"], "arguments") for call in message.get("tool_calls") or ()]
+            for owner, key in fields:
+                if isinstance(text := owner.get(key), str):
                     for kind in self.kinds:
-                        text = secret((kind,)).sub(f"[{kind}]", text)
-                    changed |= text != place[key]
-                    place[key] = text
+                        text = secret_pattern((kind,)).sub(f"[{kind}]", text)
+                    changed |= text != owner[key]
+                    owner[key] = text
         return changed
 
 
-AnyMap = StripMarkers | SystemPrompt | Redact
+AnyTransform = StripMarkers | SystemPrompt | Redact

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct
-
+from punie_build.data.stats import Stats
 from punie_build.models.safetensors import as_, read
 
 
@@ -19,20 +18,10 @@ def lines(path: Path) -> int:
     return count
 
 
-class _Counts(Struct):
-    seen: int
-    kept: int
-    rows: int
-
-
-class _Stats(Struct):
-    splits: dict[str, _Counts]
-
-
 def data(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where a data folder's files do not have the rows its stats.json says."""
     try:
-        splits = read(folder / "stats.json", as_(_Stats)).splits
+        splits = read(folder / "stats.json", as_(Stats)).splits
     except ValueError as error:
         yield str(error)
         return

@@ -30,10 +30,10 @@ class Leak(Struct, frozen=True, kw_only=True):
 
 def leaks(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[Leak, ...]:
     """The cases that are in the rows, each with its nearest row; in the suite's order. `rows`: where each is, and what it says."""
-    from punie_build.data import minhash
+    from punie_build.data import shingles
 
-    asked = [(case.id, minhash.normal(said)) for case in suite.case if (said := "\n".join(case.users()))]
-    hashes, starts = minhash.shingles([text for _, text in asked], WORDS)
+    asked = [(case.id, shingles.normalize(said)) for case in suite.case if (said := "\n".join(case.users()))]
+    hashes, starts = shingles.shingle_hashes([text for _, text in asked], WORDS)
     index: dict[int, set[int]] = {}
     sizes = []
     ends = [*starts[1:].tolist(), len(hashes)]
@@ -44,7 +44,7 @@ def leaks(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[Leak, ...]
             index.setdefault(each, set()).add(number)
     best: dict[int, Leak] = {}
     for block in _blocks(_said(rows)):
-        found, begins = minhash.shingles([minhash.normal(text) for _, text in block], WORDS)
+        found, begins = shingles.shingle_hashes([shingles.normalize(text) for _, text in block], WORDS)
         lasts = [*begins[1:].tolist(), len(found)]
         for (place, text), begin, last in zip(block, begins.tolist(), lasts, strict=True):
             theirs = set(found[begin:last].tolist())

@@ -19,7 +19,7 @@ from punie_build.data import split as splitting
 from punie_build.data.audit import Seen
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Example, decode_example
-from punie_build.data.filters.union import Context, Decontaminate
+from punie_build.data.filters.union import Decontaminate, FilterContext
 from punie_build.data.tool_call_markup import MARKUPS
 from punie_build.preflight.finding import Finding, Level
 
@@ -200,10 +200,10 @@ def leakage(rows: Rows) -> Iterator[Finding]:
                 yield "train" if row.side == into else row.side, row.example
 
         of = sum(row.side != into for row in rows.stream(into, *held))
-        found = splitting.leaks(both)
+        found = splitting.find_overlaps(both)
         for how, level in LEAKS.items():
             if some := [leak for leak in found if leak.how == how]:
-                places = [f"{leak.side}.jsonl:{leak.row} = {into}.jsonl:{leak.train}" for leak in some]
+                places = [f"{leak.split}.jsonl:{leak.row} = {into}.jsonl:{leak.train}" for leak in some]
                 what = audit.LEAKS[how].format(*audit.NAMED[into])
                 yield rows.finding(
                     "leakage", level, what, "a mix splits anew, so that none is left", len(some), of, places
@@ -211,7 +211,7 @@ def leakage(rows: Rows) -> Iterator[Finding]:
     for name, suite in rows.suites.items():
         asked = Decontaminate(suites=(name,))
         train = (row.example for row in rows.stream("train"))
-        dropped = [*asked.drops(train, Context({name: tuple(suite["prompts"])}))]
+        dropped = [*asked.drops(train, FilterContext({name: tuple(suite["prompts"])}))]
         if dropped:
             what = f"training rows that hold a prompt of the suite {name}"
             advice = f'use the filter {{ type = "decontaminate", suites = ["{name}"] }}'

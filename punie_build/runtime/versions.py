@@ -16,8 +16,8 @@ MLX_KINDS = ("adapter", "model", "answers")  # kinds whose numbers depend on mlx
 
 
 def for_kind(kind: str, spec: Any) -> dict[str, str]:
-    """Return name -> version. A filter names its packages in `TOOLS`; kinds computed by mlx name the device too."""
-    packages = {name for value in structs(spec) for name in getattr(type(value), "TOOLS", ())}
+    """Return name -> version. A filter names its packages in `PACKAGES`; kinds computed by mlx name the device too."""
+    packages = {name for value in structs(spec) for name in getattr(type(value), "PACKAGES", ())}
     result = {name: version(name) for name in sorted(packages)}
     if kind == "tokens":
         result |= {name: version(name) for name in ("mlx-lm", "tokenizers", "transformers")}

@@ -15,7 +15,7 @@ import msgspec
 
 from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
-from punie_build.data.filters.union import MaxTokens, MinTokens, Scored, Whole
+from punie_build.data.filters.union import DatasetFilter, MaxTokens, MinTokens, ScoredFilter
 from punie_build.data.ingest import to_chat_row
 from punie_build.data.readers.compression import DamagedError, decompress
 from punie_build.data.readers.formats import FORMATS
@@ -29,7 +29,9 @@ UNPACKED = ("jsonl", "json", "csv", "tsv")
 WAYS = (*UNPACKED, "gz", "zst", "row", "row", "row", "text", "text", "text")  # twice and thrice: more goes there
 DIALECTS = ("auto", *normalize.NAMES)
 GLAIVE = '<functioncall> {"name": "f", "arguments": \'{}\'}'
-QUICK = [kind.predicate() for kind in FILTERS if not isinstance(kind, Whole | Scored | MaxTokens | MinTokens)]
+QUICK = [
+    kind.predicate() for kind in FILTERS if not isinstance(kind, DatasetFilter | ScoredFilter | MaxTokens | MinTokens)
+]
 TOOLS = {"f": {"a": {"type": "string"}, "n": {"type": ["integer", "null"]}}}
 
 
@@ -57,7 +59,7 @@ def _row(record: bytes | dict[str, object], dialect: str) -> str:
         normalize.detect(msgspec.json.decode(row.line))
     for keep in QUICK:
         must(keep(row.example) is keep(row.example), "a filter says the same each time", row.line)
-    for rewrite in (kind for kind in MAPS if kind.concerns(row.line)):
+    for rewrite in (kind for kind in MAPS if kind.applies(row.line)):
         record = msgspec.json.decode(row.line)
         if rewrite.rewrite(record):
             parse(msgspec.json.encode(record))

@@ -156,7 +156,7 @@ def kinds(union: Any) -> list[Any]:
     return [msgspec.convert({"type": tag, **said}, kind) for tag, kind in tags for said in SETTINGS.get(tag, [{}])]
 
 
-FILTERS, MAPS = kinds(filters.AnyFilter), kinds(transforms.AnyMap)
+FILTERS, MAPS = kinds(filters.AnyFilter), kinds(transforms.AnyTransform)
 
 
 @st.composite

@@ -22,12 +22,13 @@ from msgspec import Struct
 from punie_build.data import pipeline
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Row, parse
-from punie_build.data.filters.union import AnyFilter, Context
+from punie_build.data.filters.union import AnyFilter, FilterContext
 from punie_build.data.ingest import UnreadableRow, ingest, to_chat_row
 from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import Split
-from punie_build.data.transforms import AnyMap
+from punie_build.data.stats import read_stats
+from punie_build.data.transforms import AnyTransform
 from punie_build.errors import PunieError
 from punie_build.storage import paths
 
@@ -37,7 +38,7 @@ MORE = re.compile(r"\.\.\. and \d+ more such lines")
 SIDES = tuple(f"{split}.jsonl" for split in SPLITS)
 LINES = ("jsonl", "ndjson")
 SUITES = {"fuzz": ("Look at a", "what does the function of this file return when nothing is found")}
-CONTEXT = Context(suites=SUITES, bases={"nano": paths.nano()})
+CONTEXT = FilterContext(suites=SUITES, bases={"nano": paths.nano()})
 
 
 class Case(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Case(Struct, frozen=True):
     dialect: str = "auto"
     rows: int | None = None
     filters: tuple[AnyFilter, ...] = ()
-    maps: tuple[AnyMap, ...] = ()
+    maps: tuple[AnyTransform, ...] = ()
 
 
 class BrokenError(AssertionError):
@@ -178,7 +179,7 @@ def _made(folder: Path, case: Case, rows: list[Row], seen: int) -> Path | None:
     split = Split(valid=0.2, test=0.2, group_by=("prompt",))
     spec = Dataset(source=Local(path=f"raw/{case.name}"), dialect=case.dialect, unreadable="drop", split=split)
     try:
-        made = pipeline.dataset("fuzz", spec, folder, out).total
+        made = pipeline.build_dataset("fuzz", spec, folder, out).total
     except PunieError as error:
         told(error)
         must(not rows, "a dataset is refused only where no row is left", str(error))
@@ -217,7 +218,7 @@ def _stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
     """The files of a stage, or what it is refused for."""
     out.mkdir()
     try:
-        pipeline.stage("fuzz", spec, source, out, CONTEXT)
+        pipeline.build_stage("fuzz", spec, source, out, CONTEXT)
     except PunieError as error:
         told(error)
         return str(error)
@@ -226,7 +227,7 @@ def _stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
 
 def _forwarded(case: Case, split: str, came: list[bytes], out: Path) -> None:
     """The laws for one split of a stage, whose files are in `out`; `came` are the rows of its source."""
-    stats = pipeline.stats(out)
+    stats = read_stats(out)
     counts, kept = stats.splits[split], _lines(out / f"{split}.jsonl")
     dropped = [strict(line) for line in _lines(out / "dropped.jsonl")]
     lost = Counter(record["reason"] for record in dropped if record["split"] == split)

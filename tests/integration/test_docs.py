@@ -19,7 +19,7 @@ from punie_build.data.example import parse
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Dialect
-from punie_build.data.transforms import AnyMap
+from punie_build.data.transforms import AnyTransform
 from punie_build.engine import provenance
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.recipes.loader import load
@@ -70,7 +70,7 @@ def test_the_chat_lines_of_the_reference_are_read(line):
 
 def test_the_reference_names_every_kind_and_every_parameter():
     assert all(f"[{kind}." in RECIPES for kind in KINDS)
-    for union in (AnyFilter, AnyMap, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
+    for union in (AnyFilter, AnyTransform, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
         for member in get_args(union):
             assert f"`{member.__struct_config__.tag}`" in RECIPES
             assert all(f"`{field.name}`" in RECIPES for field in msgspec.structs.fields(member))

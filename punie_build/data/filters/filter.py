@@ -1,4 +1,4 @@
-"""What every filter is: a row filter judges an example alone, a whole filter needs to see all of them."""
+"""The base classes of filters: `Filter` and `ScoredFilter` test one example at a time, `DatasetFilter` needs all of them."""
 
 from __future__ import annotations
 
@@ -14,56 +14,66 @@ from punie_build.schema.spec import Kind
 Predicate = Callable[[Example], bool]
 
 
-class Context(Struct, frozen=True):
-    """What a filter may ask of the project: the prompts of its suites, and the folders of its bases, by their names."""
+class FilterContext(Struct, frozen=True):
+    """The parts of the project that filters read: prompts of suites, folders of bases, and the file of the score cache.
+
+    `suites` and `bases` are indexed by name. Scores are not cached if `score_cache` is None.
+    """
 
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bases: Mapping[str, Path] = field(default_factory=dict)
-    memo: Path | None = None  # where scores are remembered, if anywhere
+    score_cache: Path | None = None
 
 
-ALONE = Context()
+EMPTY_CONTEXT = FilterContext()
 
 
 class Filter(Kind, frozen=True, kw_only=True):
-    """A row filter. `TOOLS`: packages whose version decides what is kept; they enter the key."""
+    """A filter that tests each example alone.
 
-    TOOLS: ClassVar[tuple[str, ...]] = ()
+    `PACKAGES` names the packages whose version affects the result; the versions enter the key.
+    """
+
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
 
     def keep(self, example: Example) -> bool:
+        """Return whether to keep the example."""
         raise NotImplementedError
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
-        """The test for one pass over a dataset. What must be loaded, or remembers rows, is made here."""
+    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
+        """Return the test for one pass over a dataset. Loads models and compiles patterns once for the pass."""
         return self.keep
 
 
-class Scored(Filter, frozen=True, kw_only=True):
-    """A row filter that looks long and decides quickly: `scorer` gives what JSON can hold, `decide` holds it to a threshold.
+class ScoredFilter(Filter, frozen=True, kw_only=True):
+    """A filter that computes an expensive score and compares it with a threshold.
 
-    Scores are remembered (`memo`); `SCORED_BY` names the parameters that enter them, all others only decide.
+    Scores are cached (see `score_cache`). `SCORED_BY` names the parameters that affect the score; the others only affect
+    the decision.
     """
 
     SCORED_BY: ClassVar[tuple[str, ...]] = ()
 
-    def reads(self, context: Context) -> str:
-        """What scores depend on beside the parameters: a digest of the files that `scorer` reads."""
+    def input_digest(self, context: FilterContext) -> str:
+        """Return a digest of the files that the score depends on, besides the parameters."""
         return ""
 
-    def scorer(self, context: Context) -> Callable[[Example], Any]:
+    def scorer(self, context: FilterContext) -> Callable[[Example], Any]:
+        """Return the function that computes the score, a value that JSON can represent."""
         raise NotImplementedError
 
-    def decide(self, score: Any) -> bool:
+    def accepts(self, score: Any) -> bool:
+        """Return whether an example with this score is kept."""
         raise NotImplementedError
 
-    def predicate(self, context: Context = ALONE) -> Predicate:
+    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         score = self.scorer(context)
-        return lambda example: self.decide(score(example))
+        return lambda example: self.accepts(score(example))
 
 
-class Whole(Filter, frozen=True, kw_only=True):
-    """A filter that sees every example which those before it keep, in order, before it drops any."""
+class DatasetFilter(Filter, frozen=True, kw_only=True):
+    """A filter that reads every example which the filters before it keep, in order, before it drops any."""
 
-    def drops(self, examples: Iterable[Example], context: Context) -> Iterator[int]:
-        """The positions of the examples to drop, counted from 0."""
+    def drops(self, examples: Iterable[Example], context: FilterContext) -> Iterator[int]:
+        """Yield the positions of the examples to drop, counted from 0."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
-"""Python 2: find code that only Python 2 accepts.
+"""Detects code that only Python 2 accepts.
 
-Three steps, cheap first (`docs/why.md` has their precision and recall): today's grammar parses it -> look for names that
-are gone; else Python 2's grammar parses it and it holds a construct only Python 2 has -> old; else it is not Python.
+Cheap steps come first (`docs/why.md` has precision and recall). Code that Python 3 parses is searched for removed names.
+Other code is Python 2 if Python 2's grammar parses it and finds a construct that only Python 2 has; else it is not Python.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE
 )
 _OLD_LITERAL = re.compile(r"0[0-7]+|\d+[lL]|0[xX][0-9a-fA-F]+[lL]|[uU][rR](['\"]).*", re.DOTALL)
-_PATH = re.compile(r"\w:\\")  # "C:\Users" is a mistake of any age
+_WINDOWS_PATH = re.compile(r"\w:\\")  # "C:\Users" is an error in every version
 _SPAN = re.compile(r"`([^`\n]+)`")
-_SAID = re.compile(r"""(?<![{;'"(])\bprint (['"])[^'"\n]*\1""")  # `print 'x'` in a sentence; awk's stands after a brace
-GONE = frozenset(["xrange", "unicode", "raw_input", "basestring", "unichr", "execfile"])
-GONE_METHODS = frozenset(["has_key", "iteritems", "itervalues", "iterkeys"])
-GONE_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tkinter", "httplib", "urlparse"])
+_INLINE_PRINT = re.compile(r"""(?<![{;'"(])\bprint (['"])[^'"\n]*\1""")  # `print 'x'` in prose; awk's follows a brace
+REMOVED_NAMES = frozenset(["xrange", "unicode", "raw_input", "basestring", "unichr", "execfile"])
+REMOVED_METHODS = frozenset(["has_key", "iteritems", "itervalues", "iterkeys"])
+REMOVED_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tkinter", "httplib", "urlparse"])
 
 
-def blocks(example: Example) -> Iterator[str]:
-    """The Python code the assistant writes: fenced blocks, else spans, sayings of `print 'x'`, or all that reads like code."""
+def python_code(example: Example) -> Iterator[str]:
+    """Yield the Python code of the assistant: fenced blocks; else code spans, inline `print 'x'`, or text that looks like code."""
     about_python = any("python" in text.lower() for text in example.texts("system", "user", "assistant"))
     for text in example.texts("assistant"):
         if fenced := _FENCE.findall(text):
             yield from fenced
         elif about_python:
             yield from _SPAN.findall(text)
-            yield from (said.group() for said in _SAID.finditer(text))
+            yield from (match.group() for match in _INLINE_PRINT.finditer(text))
         if not fenced and _CODE_LINE.search(text):
             yield text
 
 
-def only_python2(code: str) -> bool:
-    """Whether Python 2 runs this and no Python 3 does."""
+def requires_python2(code: str) -> bool:
+    """Return whether the code runs on Python 2 and on no Python 3."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarning for "\d": old style, not an old version
-            tree = ast.parse(code, feature_version=(3, 13))  # later ones take `except A, b:` for two exceptions
+            warnings.simplefilter("ignore")  # SyntaxWarning for "\d": deprecated, but valid
+            tree = ast.parse(code, feature_version=(3, 13))  # later versions accept `except A, b:`
     except SyntaxError as error:
-        escape = str(error).startswith("(unicode error)") and "\n" in code and not _PATH.search(code)
+        escape = str(error).startswith("(unicode error)") and "\n" in code and not _WINDOWS_PATH.search(code)
         return _python2_construct(code, escape)
     except (ValueError, RecursionError, MemoryError):
         return _python2_construct(code)
-    return _uses_gone_names(tree)
+    return _uses_removed_names(tree)
 
 
-def _uses_gone_names(tree: ast.AST) -> bool:
+def _uses_removed_names(tree: ast.AST) -> bool:
     bound: set[str] = set()
     used: set[str] = set()
     methods: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Try):
-            return False  # `try: xrange except NameError:` is a shim for both versions
-        if _is_gone(node):
+            return False  # `try: xrange except NameError:` supports both versions
+        if _is_removed(node):
             return True
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
@@ -74,17 +74,20 @@ def _uses_gone_names(tree: ast.AST) -> bool:
             bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             methods.add(node.func.attr)
-    return bool((used - bound) & GONE or (methods - bound) & GONE_METHODS)
+    return bool((used - bound) & REMOVED_NAMES or (methods - bound) & REMOVED_METHODS)
 
 
-def _is_gone(node: ast.AST) -> bool:
-    """What today's grammar parses and no Python 3 runs: a module that is gone, `print >>file, text` (a shift of the function
-    `print`), `from x import *` in a function."""
+def _is_removed(node: ast.AST) -> bool:
+    """Return whether Python 3 parses the node but cannot run it.
+
+    That is an import of a removed module, `print >>file, text` (a shift of the function `print`), or `from x import *` in a
+    function.
+    """
     match node:
         case ast.Import(names):
-            return not GONE_MODULES.isdisjoint(alias.name for alias in names)
+            return not REMOVED_MODULES.isdisjoint(alias.name for alias in names)
         case ast.ImportFrom(module):
-            return module in GONE_MODULES
+            return module in REMOVED_MODULES
         case ast.BinOp(left=ast.Name(id="print"), op=ast.RShift()):
             return True
         case ast.FunctionDef(body=body) | ast.AsyncFunctionDef(body=body):
@@ -103,14 +106,17 @@ def _driver() -> Any:
 
 
 def _python2_construct(code: str, escape: bool = False) -> bool:
-    """Whether Python 2's grammar parses it, with something that no later one has; `escape`: more than a line of it has a text such as `"\\u"`."""
+    """Return whether Python 2's grammar parses the code and finds a construct that no later version has.
+
+    With `escape`, parsing is enough: the code has several lines and a string such as `"\\u"`, which only Python 2 accepts.
+    """
     from fissix import pygram
 
     try:
         tree = _driver().parse_string(code.rstrip() + "\n")
     except (
         Exception
-    ):  # its own errors, and KeyError, IndexError, AssertionError... for text that is no Python of any age
+    ):  # fissix raises its own errors, and KeyError, IndexError, AssertionError for text that is not Python
         return False
     if escape:
         return True
@@ -118,12 +124,12 @@ def _python2_construct(code: str, escape: bool = False) -> bool:
 
 
 def _is_python2(node: Any, symbols: Any) -> bool:
-    if node.type in (symbols.print_stmt, symbols.exec_stmt, symbols.tfpdef, symbols.vfpdef):  # `def f((a, b))`, too
+    if node.type in (symbols.print_stmt, symbols.exec_stmt, symbols.tfpdef, symbols.vfpdef):  # also `def f((a, b))`
         return True
     if node.type in (symbols.except_clause, symbols.raise_stmt):
         return any(str(child) == "," for child in node.children)
     if node.children or node.value == "0" * len(node.value):
         return False
-    if node.value in ("async", "await"):  # words of today; `async = True` is a name, the word alone is talk
+    if node.value in ("async", "await"):  # keywords now; `async = True` is Python 2, the word alone is prose
         return str(node.next_sibling).strip() == "="
     return node.value in ("<>", "`") or _OLD_LITERAL.fullmatch(node.value) is not None

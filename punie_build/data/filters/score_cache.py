@@ -1,8 +1,8 @@
-"""Memo: what an expensive look at an example gave, so that it is looked at once: `.punie/memo.db`.
+"""A cache of filter scores in SQLite: `.punie/memo.db`.
 
-A filter that scores (`Scored`) decides by a threshold. Its scores are kept by the example and by what scored it - the
-filter's scoring parameters, its code and the packages it asks - so a moved threshold decides anew without scoring, and data
-that grew by 1 % is scored for that 1 %. The file may be deleted at any time.
+A ScoredFilter compares a score with a threshold. Scores are stored by the example and by the scorer: the parameters that
+affect the score, the filter's code, and the versions of its packages. So a changed threshold needs no new scores, and a
+dataset that grew by 1 % is scored for that 1 %. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,72 +17,77 @@ from typing import Any
 import msgspec
 
 from punie_build.data.example import Example
-from punie_build.data.filters.filter import Context, Predicate, Scored
+from punie_build.data.filters.filter import FilterContext, Predicate, ScoredFilter
 from punie_build.engine import fingerprint
 from punie_build.runtime import versions
 
-BATCH = 2000  # scores written at once
+BATCH = 2000  # scores in one transaction
 
 
-class Memo:
-    """The scores of one scorer. Where they cannot be kept (a full disk, no folder), they are made again."""
+class ScoreCache:
+    """The scores of one scorer. Scores that cannot be stored (full disk, missing folder) are computed again next time."""
 
     def __init__(self, path: Path, scorer: str) -> None:
-        self.fresh: list[tuple[bytes, bytes]] = []
+        self.pending: list[tuple[bytes, bytes]] = []
         self.table = f"score_{scorer}"
-        self.ask = f"select score from {self.table} where example = ?"  # noqa: S608 - a name of ours
-        self.book: sqlite3.Connection | None = None
+        self.query = f"select score from {self.table} where example = ?"  # noqa: S608 - the table name is a hash
+        self.database: sqlite3.Connection | None = None
         with suppress(OSError, sqlite3.Error):
             path.parent.mkdir(parents=True, exist_ok=True)
-            book = sqlite3.connect(path, timeout=30, isolation_level=None)
-            book.execute("pragma journal_mode = wal")
-            book.execute("pragma synchronous = off")  # a lost score is made again
-            book.execute(
+            database = sqlite3.connect(path, timeout=30, isolation_level=None)
+            database.execute("pragma journal_mode = wal")
+            database.execute("pragma synchronous = off")  # a lost score is computed again
+            database.execute(
                 f"create table if not exists {self.table} (example blob primary key, score blob) without rowid"
             )
-            self.book = book
+            self.database = database
 
-    def of(self, example: Example, score: Callable[[Example], Any]) -> Any:
-        """The example's score, from here or made now."""
+    def get(self, example: Example, score: Callable[[Example], Any]) -> Any:
+        """Return the stored score of the example, or compute and store it."""
         key = hashlib.blake2b(msgspec.json.encode(example), digest_size=16).digest()
         with suppress(sqlite3.Error):
-            row = self.book.execute(self.ask, (key,)).fetchone() if self.book else None
+            row = self.database.execute(self.query, (key,)).fetchone() if self.database else None
             if row:
                 return msgspec.json.decode(row[0])
-        made = score(example)
-        self.fresh.append((key, msgspec.json.encode(made)))
-        if len(self.fresh) >= BATCH:
+        computed = score(example)
+        self.pending.append((key, msgspec.json.encode(computed)))
+        if len(self.pending) >= BATCH:
             self.flush()
-        return made
+        return computed
 
     def flush(self) -> None:
+        """Write the pending scores."""
         with suppress(sqlite3.Error):
-            if self.book and self.fresh:
-                self.book.execute("begin immediate")
-                self.book.executemany(f"insert or replace into {self.table} values (?, ?)", self.fresh)  # noqa: S608
-                self.book.execute("commit")
-        self.fresh = []
+            if self.database and self.pending:
+                self.database.execute("begin immediate")
+                self.database.executemany(
+                    f"insert or replace into {self.table} values (?, ?)",  # noqa: S608
+                    self.pending,
+                )
+                self.database.execute("commit")
+        self.pending = []
 
 
-def scorer(filter_: Scored, context: Context) -> str:
-    """16 hex digits that change when the filter would score otherwise; what only decides is left out."""
+def scorer_key(filter_: ScoredFilter, context: FilterContext) -> str:
+    """Return 16 hex digits that change if the filter's scores may change; parameters of the decision are left out."""
     symbol = type(filter_).__module__.removeprefix(f"{fingerprint.PACKAGE}."), type(filter_).__name__
-    given = {name: getattr(filter_, name) for name in filter_.SCORED_BY}
+    parameters = {name: getattr(filter_, name) for name in filter_.SCORED_BY}
     code = fingerprint.of_symbols([symbol])
-    asked = {name: versions.version(name) for name in filter_.TOOLS}
+    packages = {name: versions.version(name) for name in filter_.PACKAGES}
     return hashlib.blake2b(
-        msgspec.json.encode([given, code, asked, filter_.reads(context)], order="deterministic"), digest_size=8
+        msgspec.json.encode([parameters, code, packages, filter_.input_digest(context)], order="deterministic"),
+        digest_size=8,
     ).hexdigest()
 
 
-def remembering(filter_: Scored, context: Context, path: Path) -> tuple[Predicate, Callable[[], None]]:
-    """(the filter's test over remembered scores, what writes the rest down when the pass is over)."""
-    memo = Memo(path, scorer(filter_, context))
-    score: list[Callable[[Example], Any]] = []
+def cached_predicate(filter_: ScoredFilter, context: FilterContext, path: Path) -> tuple[Predicate, Callable[[], None]]:
+    """Return (predicate of the filter that uses stored scores, function that writes the pending scores after the pass)."""
+    cache = ScoreCache(path, scorer_key(filter_, context))
+    scorer: list[Callable[[Example], Any]] = []
 
-    def late(example: Example) -> Any:  # a pass that knows every score loads no model
-        if not score:
-            score.append(filter_.scorer(context))
-        return score[0](example)
+    def score(example: Example) -> Any:  # loads the model at the first example without a stored score
+        if not scorer:
+            scorer.append(filter_.scorer(context))
+        return scorer[0](example)
 
-    return lambda example: filter_.decide(memo.of(example, late)), memo.flush
+    return lambda example: filter_.accepts(cache.get(example, score)), cache.flush

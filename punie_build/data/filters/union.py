@@ -1,8 +1,8 @@
-"""Filters: one class, one reason to drop an example. A filter never changes what it keeps; `maps` rewrite.
+"""The union of all filters, as recipes name them. A filter drops examples for one reason and never changes a row.
 
-To add one: a class with `keep` in `rows` (what a conversation is made of) or `texts` (what it says), or one with `drops` in `wholes`
-(what only all examples together can tell); its name in `AnyFilter` below; a row in the table of `tests/unit/data/test_filters.py`.
-The tag is the reason written beside each dropped example.
+To add one: a class with `keep` in `structure` or `content`, or with `drops` in `dataset_level` if it needs all examples; its
+name in `AnyFilter` below; a row in the table of `tests/unit/data/test_filters.py`. The tag is the reason that is written
+beside each dropped example.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from punie_build.data.filters.content import (
     Repetition,
     Secrets,
 )
-from punie_build.data.filters.dataset_level import Balance, Decontaminate, ExactDedup, NearDedup, Sample
-from punie_build.data.filters.filter import Context, Filter, Predicate, Scored, Whole
+from punie_build.data.filters.dataset_level import Balance, Decontaminate, ExactDedup, NearDedup, SampleRows
+from punie_build.data.filters.filter import DatasetFilter, Filter, FilterContext, Predicate, ScoredFilter
 from punie_build.data.filters.structure import (
     ContentQuality,
     EndsWithAssistant,
@@ -45,18 +45,19 @@ AnyFilter = (
     | NearDedup
     | Decontaminate
     | Balance
-    | Sample
+    | SampleRows
 )
 
 __all__ = [
     "AnyFilter",
     "Balance",
     "ContentQuality",
-    "Context",
+    "DatasetFilter",
     "Decontaminate",
     "EndsWithAssistant",
     "ExactDedup",
     "Filter",
+    "FilterContext",
     "Language",
     "MaxMessages",
     "MaxTokens",
@@ -68,9 +69,8 @@ __all__ = [
     "PythonVersion",
     "Regex",
     "Repetition",
-    "Sample",
-    "Scored",
+    "SampleRows",
+    "ScoredFilter",
     "Secrets",
     "ValidTools",
-    "Whole",
 ]

@@ -11,9 +11,8 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.artifacts.graph import Task
-from punie_build.data import pipeline
 from punie_build.data.example import SPLITS
-from punie_build.data.pipeline import Sifted, Stats
+from punie_build.data.stats import SplitCounts, Stats, read_stats
 from punie_build.preflight import preview
 from punie_build.preflight.finding import Finding
 from punie_build.recipes.recipe import DATA
@@ -62,7 +61,7 @@ class Data(Material, frozen=True, kw_only=True):
 def gather(project: Project, task: Task, **more: Any) -> Data:
     """The material of a dataset's, stage's or mix's page."""
     folder = project.folder(task)
-    stats = pipeline.stats(folder)
+    stats = read_stats(folder)
     lengths = [
         looking.tokens(project.folder(other)) for other in project.of("tokens") if other.spec.data == task.name
     ] or [looking.letters(folder, stats.splits["train"].rows)]
@@ -88,7 +87,7 @@ def odd_of(project: Project, task: Task) -> list[Finding]:
 def way(project: Project, label: str) -> tuple[Step, ...]:
     """All data that something is made from, sources first."""
     return tuple(
-        Step(task.label, task.name, pipeline.stats(project.folder(task)), project.href(task))
+        Step(task.label, task.name, read_stats(project.folder(task)), project.href(task))
         for task in project.before(label, *DATA)
     )
 
@@ -183,12 +182,12 @@ def _lengths(found: Lengths) -> dict[str, Any]:
 
 def findings(m: Data) -> Section:
     """What was looked for on the way, and how often it was found; what nobody looked for is said, too."""
-    found: dict[str, Sifted] = {}
+    found: dict[str, SplitCounts] = {}
     for step in m.way:
         total = step.stats.total
         for reason in step.stats.reasons:
             if reason in LOOKED:
-                place = found.setdefault(f"{LOOKED[reason]} ({reason}, {step.label})", Sifted())
+                place = found.setdefault(f"{LOOKED[reason]} ({reason}, {step.label})", SplitCounts())
                 place.seen, place.kept = total.seen, total.dropped.get(reason, 0)
     rows = [{"what": what, "count": counts.kept, "of": counts.seen} for what, counts in found.items()]
     looked = {LOOKED[reason] for step in m.way for reason in step.stats.reasons if reason in LOOKED}

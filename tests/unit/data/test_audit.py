@@ -39,7 +39,7 @@ ODD = {
     "no assistant at the end": (chat("only"), "messages"),
     "empty assistant messages": (chat("q", " "), "messages"),
     "calls that do not fit their tools": (
-        Example((Message("user", "q"), CALL), declared=msgspec.Raw(b'[{"function": {"name": "g"}}]')),
+        Example((Message("user", "q"), CALL), tools_json=msgspec.Raw(b'[{"function": {"name": "g"}}]')),
         "messages",
     ),
 }

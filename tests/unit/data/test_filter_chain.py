@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from punie_build.data import filter_chain
 from punie_build.data.example import SPLITS
-from punie_build.data.filter_chain import Chain
+from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import (
     ContentQuality,
-    Context,
+    DatasetFilter,
     ExactDedup,
     Filter,
+    FilterContext,
     Language,
     MaxMessages,
     MinMessages,
     Regex,
-    Sample,
-    Whole,
+    SampleRows,
 )
 from punie_build.data.transforms import Redact, StripMarkers, SystemPrompt
 from punie_build.errors import DataError
@@ -44,15 +44,15 @@ def folder(path: Path, train: list[bytes], valid: list[bytes] = (), test: list[b
 
 def sift(source: Path, filters: tuple = (), maps: tuple = ()) -> tuple[list[bytes], list[tuple[str, bytes]], int]:
     """(kept lines, (reason, line) of the dropped ones, how many were changed)."""
-    chain = Chain(maps, filters, Context())
-    blocks = [sifted for _, sifted in chain.sift(source)]
-    dropped = [(chain.reasons[place], text) for sifted in blocks for place, text in sifted.dropped]
-    return [text for sifted in blocks for text in sifted.kept], dropped, sum(sifted.changed for sifted in blocks)
+    chain = FilterChain(maps, filters, FilterContext())
+    blocks = [block for _, block in chain.run(source)]
+    dropped = [(chain.reasons[place], text) for block in blocks for place, text in block.dropped]
+    return [text for block in blocks for text in block.kept], dropped, sum(block.changed for block in blocks)
 
 
 def test_a_filter_used_twice_has_two_reasons():
     some = (MinMessages(messages=2), Language(languages=("en",)), MinMessages(messages=3))
-    assert filter_chain.names(some) == ["min-messages 1", "language", "min-messages 2"]
+    assert filter_chain.reason_names(some) == ["min-messages 1", "language", "min-messages 2"]
 
 
 def test_a_filter_that_sees_everything_sees_what_those_before_it_keep(tmp_path):
@@ -132,7 +132,7 @@ CHOICES: tuple[Filter, ...] = (
     Regex(drop="c"),
     ExactDedup(),
     ExactDedup(on="prompt"),
-    Sample(most=4),
+    SampleRows(most=4),
 )
 texts = st.lists(st.text("abc ", max_size=4), min_size=1, max_size=4)
 
@@ -150,7 +150,7 @@ def test_any_chain_loses_nothing_and_equals_asking_one_filter_after_the_other(tm
         one_by_one, _, _ = sift(folder(place / str(number), one_by_one), (filter_,))
     assert kept == one_by_one
     assert all(isinstance(filter_, Filter) for filter_ in chain)
-    assert any(isinstance(filter_, Whole) for filter_ in CHOICES)
+    assert any(isinstance(filter_, DatasetFilter) for filter_ in CHOICES)
 
 
 def test_what_a_map_does_not_look_at_keeps_its_bytes(tmp_path):
@@ -165,5 +165,5 @@ def test_what_a_map_does_not_look_at_keeps_its_bytes(tmp_path):
 
 def test_a_row_that_cannot_be_rewritten_is_told(tmp_path):
     long = line("q", "a").replace(b'"role": "user"', b'"role": "user", "n": ' + b"9" * 5000)
-    with pytest.raises(DataError, match=r"the row that begins .*: cannot be rewritten: .* - mend it"):
+    with pytest.raises(DataError, match=r"the row that begins .*: cannot be rewritten: .* - correct the row"):
         sift(folder(tmp_path / "in", [long]), (), (SystemPrompt(prompt="P"),))

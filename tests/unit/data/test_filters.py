@@ -7,16 +7,17 @@ import pytest
 
 from punie_build.data.example import Example, Message, decode_example, parse
 from punie_build.data.filters import union
-from punie_build.data.filters.python2 import only_python2
+from punie_build.data.filters.python2 import requires_python2
 from punie_build.data.filters.union import (
     AnyFilter,
     Balance,
     ContentQuality,
-    Context,
+    DatasetFilter,
     Decontaminate,
     EndsWithAssistant,
     ExactDedup,
     Filter,
+    FilterContext,
     Language,
     MaxMessages,
     MaxTokens,
@@ -27,11 +28,10 @@ from punie_build.data.filters.union import (
     PythonVersion,
     Regex,
     Repetition,
-    Sample,
-    Scored,
+    SampleRows,
+    ScoredFilter,
     Secrets,
     ValidTools,
-    Whole,
 )
 from punie_build.storage import paths
 
@@ -158,7 +158,7 @@ KEEPS_DROPS = [
     (Secrets(kinds=("ip",)), chat("x", "127.0.0.1, 10.0.0.3, 192.168.1.1, version 1.2.3.4.5"), True),
 ]
 LONG = "the quick brown fox jumps over the lazy dog while many other animals sit and watch what it does next"
-SUITE = Context({"s": ("please open the file notes.txt and tell me what the third line of it says", "hello")})
+SUITE = FilterContext({"s": ("please open the file notes.txt and tell me what the third line of it says", "hello")})
 WHOLES = [
     (ExactDedup(), [chat("a", "b"), chat("A ", "b"), chat("a", "c")], [1]),
     (ExactDedup(on="prompt"), [chat("a", "b"), chat("b", "b"), chat("a", "c")], [2]),
@@ -171,13 +171,15 @@ WHOLES = [
     (Decontaminate(suites=("s",), n=20), [chat("now please open the file notes.txt and tell me", "x")], []),
     (Balance(most=1), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 4),
     (Balance(most=1, categories=("a",)), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 2),
-    (Sample(most=3), [chat(str(n)) for n in range(10)], 7),
-    (Sample(share=1.0), [chat(str(n)) for n in range(10)], 0),
+    (SampleRows(most=3), [chat(str(n)) for n in range(10)], 7),
+    (SampleRows(share=1.0), [chat(str(n)) for n in range(10)], 0),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("filter_", "examples", "dropped"), WHOLES)
-def test_what_filters_that_see_everything_drop(filter_: Whole, examples: list[Example], dropped: list[int] | int):
+def test_what_filters_that_see_everything_drop(
+    filter_: DatasetFilter, examples: list[Example], dropped: list[int] | int
+):
     positions = sorted(filter_.drops(iter(examples), SUITE))
     assert (positions if isinstance(dropped, list) else len(positions)) == dropped
     assert len(set(positions)) == len(positions)
@@ -185,9 +187,9 @@ def test_what_filters_that_see_everything_drop(filter_: Whole, examples: list[Ex
 
 def test_a_larger_sample_only_adds():
     examples = [chat(str(n)) for n in range(50)]
-    few, many = (set(range(50)) - set(Sample(most=most).drops(examples, Context())) for most in (5, 20))
+    few, many = (set(range(50)) - set(SampleRows(most=most).drops(examples, FilterContext())) for most in (5, 20))
     assert few < many
-    half = set(range(50)) - set(Sample(share=0.5).drops(examples, Context()))
+    half = set(range(50)) - set(SampleRows(share=0.5).drops(examples, FilterContext()))
     assert 10 < len(half) < 40
 
 
@@ -207,16 +209,16 @@ def test_filters_that_make_no_sense_are_refused(table, says):
 
 @pytest.mark.parametrize(("filter_", "example", "kept"), KEEPS_DROPS)
 def test_what_each_filter_keeps_and_drops(filter_: Filter, example: Example, kept: bool):
-    assert filter_.predicate(Context(bases={"nano": paths.nano()}))(example) is kept
+    assert filter_.predicate(FilterContext(bases={"nano": paths.nano()}))(example) is kept
 
 
 def test_every_filter_is_in_the_union_in_a_table_and_says_what_it_keeps():
-    bases = {Filter, Scored, Whole}
+    bases = {Filter, ScoredFilter, DatasetFilter}
     classes = {cls for cls in vars(union).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
     for cls in classes:
         assert cls.__doc__.startswith(("Keep ", "Drop ", "`drop`: "))
-        if issubclass(cls, Whole):
+        if issubclass(cls, DatasetFilter):
             assert any(type(filter_) is cls and dropped for filter_, _, dropped in WHOLES)
         else:
             assert {kept for filter_, _, kept in KEEPS_DROPS if type(filter_) is cls} == {True, False}
@@ -247,9 +249,9 @@ NOT_OLD = [
 
 @pytest.mark.parametrize("code", OLD)
 def test_python_2_is_known(code: str):
-    assert only_python2(code)
+    assert requires_python2(code)
 
 
 @pytest.mark.parametrize("code", NOT_OLD)
 def test_python_3_and_what_is_no_python_are_left_alone(code: str):
-    assert not only_python2(code)
+    assert not requires_python2(code)

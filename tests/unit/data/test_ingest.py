@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from punie_build.data.example import SPLITS, Row
 from punie_build.data.ingest import UnreadableRow, ingest, require_readable
-from punie_build.data.pipeline import dataset
+from punie_build.data.pipeline import build_dataset
 from punie_build.data.sources import Command, Local
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
@@ -75,7 +75,7 @@ def test_a_command_is_a_source(tmp_path):
 def test_the_error_of_unreadable_rows_names_every_line(tmp_path):
     (tmp_path / "all.jsonl").write_text("\n".join([CHAT, BAD, "oops", '{"a": 1}', "[" * 100_000]) + "\n")
     with pytest.raises(DataError) as caught:
-        dataset("d", Dataset(source=Local(path="all.jsonl")), tmp_path, tmp_path)
+        build_dataset("d", Dataset(source=Local(path="all.jsonl")), tmp_path, tmp_path)
     lines = str(caught.value).splitlines()
     assert [line.split("all.jsonl:")[1][0] for line in lines] == ["2", "3", "4", "5"]
 
@@ -85,7 +85,7 @@ def test_unreadable_rows_may_be_dropped_with_their_reasons(tmp_path):
     out.mkdir()
     (tmp_path / "all.jsonl").write_text(f"{CHAT}\n{BAD}\noops\n")
     spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop", split=Split(valid=0.0))
-    stats = dataset("d", spec, tmp_path, out)
+    stats = build_dataset("d", spec, tmp_path, out)
     assert (stats.total.seen, stats.total.kept, stats.total.dropped) == (3, 1, {"unreadable": 2})
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
     assert [(row["reason"], row["line"]) for row in dropped] == [("unreadable", BAD), ("unreadable", "oops")]
@@ -111,10 +111,10 @@ def test_every_line_is_read_or_reported(tmp_path_factory, lines: list[str]):
     out.mkdir()
     spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop")
     if not any(line in (CHAT, ALPACA, GLAIVE, CODE) for line in lines):
-        with pytest.raises(DataError, match="no examples at all"):
-            dataset("d", spec, root, out)
+        with pytest.raises(DataError, match="no examples - check"):
+            build_dataset("d", spec, root, out)
         return
-    stats = dataset("d", spec, root, out)
+    stats = build_dataset("d", spec, root, out)
     assert stats.total.seen == len(lines) == stats.total.kept + sum(stats.total.dropped.values())
     assert sum((out / f"{split}.jsonl").read_bytes().count(b"\n") for split in SPLITS) == stats.total.kept
 

@@ -11,18 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.minhash import (
-    BLOCK,
-    Match,
-    Near,
-    bands,
-    contained,
-    groups,
-    key,
-    normal,
-    pairs,
-    shingles,
-    signatures,
+    NearDuplicates,
+    NgramMatch,
+    choose_bands,
+    connected_components,
+    minhash_signatures,
+    near_duplicate_pairs,
+    ngram_matches,
 )
+from punie_build.data.shingles import BLOCK, normalize, shingle_hashes, text_hash
 from tests.support.profiles import examples
 
 WORDS = [f"{a}{b}" for a in ("green", "river", "stone", "wind", "paper") for b in range(200)]
@@ -31,36 +28,36 @@ small = st.lists(st.lists(st.sampled_from("a b c d é 雨 🙂".split()), max_si
 
 def shingled(text: str, size: int) -> frozenset[tuple[str, ...]]:
     words = text.split()
-    return frozenset(tuple(words[at : at + size]) for at in range(max(len(words) - size + 1, 1)))
+    return frozenset(tuple(words[start : start + size]) for start in range(max(len(words) - size + 1, 1)))
 
 
-def index(one: str, other: str, size: int = 5) -> float:
-    a, b = shingled(one, size), shingled(other, size)
+def jaccard_index(left: str, right: str, size: int = 5) -> float:
+    a, b = shingled(left, size), shingled(right, size)
     return len(a & b) / len(a | b)
 
 
-def collected(texts: list[str], threshold: float = 0.8, shingle: int = 5) -> Near:
-    near = Near(threshold, shingle)
+def index_of(texts: list[str], threshold: float = 0.8, shingle: int = 5) -> NearDuplicates:
+    near = NearDuplicates(threshold, shingle)
     for text in texts:
         near.add(text)
     return near
 
 
 def planted(seed: int, count: int = 400, length: int = 120) -> list[str]:
-    """Texts of random words, each followed by a copy in which up to six words are others."""
+    """Return texts of random words, each followed by a copy in which up to six words are replaced."""
     r = Random(seed)
     texts = []
     for _ in range(count):
         words = r.choices(WORDS, k=length)
         texts.append(" ".join(words))
-        for place in r.sample(range(length), r.randint(1, 6)):
-            words[place] = r.choice(WORDS)
+        for position in r.sample(range(length), r.randint(1, 6)):
+            words[position] = r.choice(WORDS)
         texts.append(" ".join(words))
     return texts
 
 
 @pytest.mark.parametrize(
-    ("text", "plain", "masked"),
+    ("text", "normalized", "masked"),
     [
         ("", "", ""),
         ("  Two\t Words \n", "two words", "two words"),
@@ -72,84 +69,87 @@ def planted(seed: int, count: int = 400, length: int = 120) -> list[str]:
         ("x\ud800", "x\ud800", "x\ud800"),
     ],
 )
-def test_normal_agrees_on_spellings(text: str, plain: str, masked: str):
-    assert normal(text) == plain
-    assert normal(text, digits=True) == masked
-    assert key(text) == key(plain)
-    assert key(text, digits=True) == key(masked)
+def test_normalize_unifies_spellings(text: str, normalized: str, masked: str):
+    assert normalize(text) == normalized
+    assert normalize(text, digits=True) == masked
+    assert text_hash(text) == text_hash(normalized)
+    assert text_hash(text, digits=True) == text_hash(masked)
 
 
 @given(st.text(), st.booleans())
-def test_normal_twice_is_normal_once_and_ascii_is_no_special_case(text: str, digits: bool):
-    assert normal(normal(text, digits), digits) == normal(text, digits)
-    alone = "".join(letter for letter in text if letter.isascii())
-    assert normal(f"{alone} ü", digits) == f"{normal(alone, digits)} ü".strip()
+def test_normalize_is_idempotent_and_treats_ascii_alike(text: str, digits: bool):
+    assert normalize(normalize(text, digits), digits) == normalize(text, digits)
+    ascii_text = "".join(letter for letter in text if letter.isascii())
+    assert normalize(f"{ascii_text} ü", digits) == f"{normalize(ascii_text, digits)} ü".strip()
 
 
 @given(small, st.sampled_from([1, 2, 3, 5]), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
-def test_the_pairs_are_the_candidates_whose_index_reaches_the_threshold(texts: list[str], size: int, threshold: float):
-    near = collected(texts, threshold, size)
-    twins = near.twins().tolist()
-    proposed = [(int(i), int(j)) for ones, others in near.candidates() for i, j in zip(ones, others, strict=True)]
+def test_pairs_are_the_candidates_that_reach_the_threshold(texts: list[str], size: int, threshold: float):
+    near = index_of(texts, threshold, size)
+    duplicates = near.exact_duplicates().tolist()
+    proposed = [(int(i), int(j)) for left, right in near.candidates() for i, j in zip(left, right, strict=True)]
     assert len(set(proposed)) == len(proposed)
-    true = {(i, j, index(texts[i], texts[j], size)) for i, j in proposed}
-    copies = {(first, each, 1.0) for each, first in enumerate(twins) if first != each}
-    found = near.pairs(texts)
-    assert found == sorted({each for each in true if each[2] >= threshold} | copies)
-    assert all(i < j and index(texts[i], texts[j], size) == exactly for i, j, exactly in found)
+    true = {(i, j, jaccard_index(texts[i], texts[j], size)) for i, j in proposed}
+    copies = {(first, text, 1.0) for text, first in enumerate(duplicates) if first != text}
+    pairs = near.pairs(texts)
+    assert pairs == sorted({pair for pair in true if pair[2] >= threshold} | copies)
+    assert all(i < j and jaccard_index(texts[i], texts[j], size) == value for i, j, value in pairs)
     equal = {frozenset((i, j)) for i, j in itertools.combinations(range(len(texts)), 2) if texts[i] == texts[j]}
-    together = groups(len(texts), found)
-    assert all(together[i] == together[j] for i, j in equal)
-    assert groups(len(texts), near.links(texts)) == together
+    components = connected_components(len(texts), pairs)
+    assert all(components[i] == components[j] for i, j in equal)
+    assert connected_components(len(texts), near.spanning_pairs(texts)) == components
 
 
 def test_planted_pairs_are_found():
     texts = planted(1)
-    near = {(i, i + 1) for i in range(0, len(texts), 2) if index(texts[i], texts[i + 1]) >= 0.8}
-    found = pairs(texts)
+    near = {(i, i + 1) for i in range(0, len(texts), 2) if jaccard_index(texts[i], texts[i + 1]) >= 0.8}
+    pairs = near_duplicate_pairs(texts)
     assert len(near) > 100
-    assert len(near & {(i, j) for i, j, _ in found}) >= 0.97 * len(near)
-    assert all(exactly >= 0.8 and exactly == index(texts[i], texts[j]) for i, j, exactly in found)
+    assert len(near & {(i, j) for i, j, _ in pairs}) >= 0.97 * len(near)
+    assert all(value >= 0.8 and value == jaccard_index(texts[i], texts[j]) for i, j, value in pairs)
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
-def test_bands_miss_little_at_the_threshold(threshold: float):
-    count, rows = bands(threshold)
+def test_bands_miss_few_pairs_at_the_threshold(threshold: float):
+    count, rows = choose_bands(threshold)
     assert (1 - threshold**rows) ** count <= 0.01
-    assert bands(0.8) == (21, 6)
+    assert choose_bands(0.8) == (21, 6)
 
 
-def test_a_threshold_too_low_for_the_bands_takes_single_rows():
-    assert bands(0.001) == (128, 1)
+def test_a_very_low_threshold_uses_bands_of_one_row():
+    assert choose_bands(0.001) == (128, 1)
 
 
-def test_signatures_estimate_the_index():
+def test_signatures_estimate_the_jaccard_index():
     texts = planted(2, count=200)
-    table = signatures(*shingles(texts, 5))
-    errors = [float(np.mean(table[i] == table[i + 1])) - index(texts[i], texts[i + 1]) for i in range(0, len(texts), 2)]
+    table = minhash_signatures(*shingle_hashes(texts, 5))
+    errors = [
+        float(np.mean(table[i] == table[i + 1])) - jaccard_index(texts[i], texts[i + 1])
+        for i in range(0, len(texts), 2)
+    ]
     assert abs(np.mean(errors)) < 0.01
     assert np.std(errors) < 0.05
 
 
-def test_order_changes_no_pair():
+def test_the_order_of_texts_does_not_change_the_pairs():
     texts = [*planted(3, count=60), "short", "short", "", "one two three"]
     shuffled = Random(0).sample(texts, len(texts))
-    assert {(frozenset((texts[i], texts[j])), exactly) for i, j, exactly in pairs(texts)} == {
-        (frozenset((shuffled[i], shuffled[j])), exactly) for i, j, exactly in pairs(shuffled)
+    assert {(frozenset((texts[i], texts[j])), value) for i, j, value in near_duplicate_pairs(texts)} == {
+        (frozenset((shuffled[i], shuffled[j])), value) for i, j, value in near_duplicate_pairs(shuffled)
     }
 
 
-def test_blocks_change_nothing():
+def test_blocks_do_not_change_hashes():
     r = Random(4)
     texts = [" ".join(r.choices(WORDS, k=r.choice([0, 1, 4, 5, 6, 300]))) for _ in range(600)]
     assert sum(map(len, texts)) > BLOCK
-    hashes, starts = shingles(texts, 5)
+    hashes, starts = shingle_hashes(texts, 5)
     for text, part in zip(texts, np.split(hashes, starts[1:]), strict=True):
-        alone, begin = shingles([text], 5)
+        single, begin = shingle_hashes([text], 5)
         assert begin.tolist() == [0]
-        assert np.array_equal(alone, part)
+        assert np.array_equal(single, part)
     texts += texts[::-1]
-    assert collected(texts).twins().tolist() == [texts.index(text) for text in texts]
+    assert index_of(texts).exact_duplicates().tolist() == [texts.index(text) for text in texts]
 
 
 HASHES = [0, 14888893999284969726, 14716349816462665329, 7974478503201736656, 573341079060133133]
@@ -167,25 +167,25 @@ SKETCHES = [
 ]
 
 
-def test_the_algorithm_is_the_one_its_version_names():
-    """Fails when results change: the code fingerprint of `near-dedup` changes with them; write the new numbers here."""
+def test_hashes_and_signatures_stay_the_same():
+    """Pin the results: if they change, the code fingerprint of `near-dedup` changes too; then write the new numbers here."""
     texts = ["", "one", "a b c d e f", "Größe 雨 \ud800 🙂 naïve"]
-    hashes, starts = shingles(texts, 5)
-    table = signatures(hashes, starts)
+    hashes, starts = shingle_hashes(texts, 5)
+    table = minhash_signatures(hashes, starts)
     assert hashes.tolist() == HASHES
     assert starts.tolist() == [0, 1, 2, 4]
     assert table[:, [0, 1, 127]].tolist() == SIGNATURES
-    assert collected(texts)._sketch()[:, [0, 1, 2, 22]].tolist() == SKETCHES
+    assert index_of(texts)._sketch()[:, [0, 1, 2, 22]].tolist() == SKETCHES
 
 
-def test_another_process_hashes_alike():
-    code = "from punie_build.data.minhash import shingles; print(shingles(['a b c d e f'], 5)[0].tolist())"
-    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert seen.stdout.strip() == str(shingles(["a b c d e f"], 5)[0].tolist())
+def test_another_process_computes_the_same_hashes():
+    code = "from punie_build.data.shingles import shingle_hashes; print(shingle_hashes(['a b c d e f'], 5)[0].tolist())"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == str(shingle_hashes(["a b c d e f"], 5)[0].tolist())
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "near"),
+    ("left", "right", "near"),
     [
         ("", "", True),
         ("", " \n", True),
@@ -202,17 +202,19 @@ def test_another_process_hashes_alike():
         ("\ud800", "\ud801", False),
     ],
 )
-def test_short_texts_are_near_when_their_words_are_equal(one: str, other: str, near: bool):
-    assert pairs([one, other]) == ([(0, 1, 1.0)] if near else [])
-    assert pairs(["x y z", one, "some other text of six words", other]) == ([(1, 3, 1.0)] if near else [])
+def test_short_texts_are_near_only_if_their_words_are_equal(left: str, right: str, near: bool):
+    assert near_duplicate_pairs([left, right]) == ([(0, 1, 1.0)] if near else [])
+    assert near_duplicate_pairs(["x y z", left, "some other text of six words", right]) == (
+        [(1, 3, 1.0)] if near else []
+    )
 
 
-def test_nothing_in_nothing_out():
-    assert pairs([]) == []
-    assert Near().links([]) == []
-    assert contained([], ["a"]) == []
-    assert contained(["a"], []) == []
-    assert groups(0, []) == []
+def test_empty_input_gives_empty_output():
+    assert near_duplicate_pairs([]) == []
+    assert NearDuplicates().spanning_pairs([]) == []
+    assert ngram_matches([], ["a"]) == []
+    assert ngram_matches(["a"], []) == []
+    assert connected_components(0, []) == []
 
 
 def test_a_long_text_among_short_ones():
@@ -222,57 +224,62 @@ def test_a_long_text_among_short_ones():
     words[1000] = "changed"
     texts = ["short", long, "x" * 300_000, " ".join(words), "short"]
     assert len(long) > 1_000_000
-    (_, _, one), (i, j, exactly) = pairs(texts)
-    assert (one, i, j) == (1.0, 1, 3)
-    assert exactly == index(texts[1], texts[3])
+    (_, _, first), (i, j, value) = near_duplicate_pairs(texts)
+    assert (first, i, j) == (1.0, 1, 3)
+    assert value == jaccard_index(texts[1], texts[3])
 
 
-def test_equal_texts_are_paired_with_the_first_only():
+def test_exact_duplicates_are_paired_only_with_the_first():
     texts = ["a b c d e f g"] * 5000 + ["a b c d e f g h"]
-    assert pairs(texts, threshold=0.7) == [*((0, each, 1.0) for each in range(1, 5000)), (0, 5000, 0.75)]
+    assert near_duplicate_pairs(texts, threshold=0.7) == [
+        *((0, number, 1.0) for number in range(1, 5000)),
+        (0, 5000, 0.75),
+    ]
 
 
-def test_links_are_few_where_pairs_are_many():
+def test_spanning_pairs_are_few_where_pairs_are_many():
     r = Random(6)
     words = r.choices(WORDS, k=100)
     texts = [" ".join([*words, str(number)]) for number in range(300)]
-    near = collected(texts)
-    every, enough = near.pairs(texts), near.links(texts)
+    near = index_of(texts)
+    every, spanning = near.pairs(texts), near.spanning_pairs(texts)
     assert len(every) == 300 * 299 // 2
-    assert len(enough) == 299
-    assert set(enough) <= set(every)
-    assert groups(300, every) == groups(300, enough) == [0] * 300
+    assert len(spanning) == 299
+    assert set(spanning) <= set(every)
+    assert connected_components(300, every) == connected_components(300, spanning) == [0] * 300
 
 
-def test_texts_can_be_added_after_looking():
-    near = collected(["a b c", "d"])
+def test_texts_can_be_added_after_pairs_were_computed():
+    near = index_of(["a b c", "d"])
     assert near.pairs(["a b c", "d"]) == []
     near.add("a b c")
     assert near.pairs(iter(["a b c", "d", "a b c"])) == [(0, 2, 1.0)]
 
 
-def test_other_texts_the_second_time_are_refused():
-    with pytest.raises(ValueError, match="2 were added, 1 came again - give the same"):
-        collected(["a", "b"]).pairs(["a"])
+def test_passing_other_texts_the_second_time_is_an_error():
+    with pytest.raises(ValueError, match="2 were added, but 1 passed - pass the same"):
+        index_of(["a", "b"]).pairs(["a"])
 
 
-@pytest.mark.parametrize(("threshold", "shingle", "said"), [(0, 5, "Jaccard"), (1.1, 5, "Jaccard"), (0.5, 0, "words")])
-def test_what_makes_no_sense_is_refused(threshold: float, shingle: int, said: str):
-    with pytest.raises(ValueError, match=said):
-        Near(threshold, shingle)
+@pytest.mark.parametrize(
+    ("threshold", "shingle", "message"), [(0, 5, "Jaccard"), (1.1, 5, "Jaccard"), (0.5, 0, "words")]
+)
+def test_invalid_parameters_are_errors(threshold: float, shingle: int, message: str):
+    with pytest.raises(ValueError, match=message):
+        NearDuplicates(threshold, shingle)
 
 
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
-def test_groups_are_what_is_connected_whatever_the_order(given: tuple[int, list[tuple[int, int]]]):
-    count, edges = given
-    reached = [{each} for each in range(count)]
+def test_components_do_not_depend_on_the_order_of_pairs(graph: tuple[int, list[tuple[int, int]]]):
+    count, edges = graph
+    reached = [{member} for member in range(count)]
     for _ in range(count):
         for i, j in edges:
             reached[i] |= reached[j]
             reached[j] |= reached[i]
-    expected = [min(each) for each in reached]
-    links = [(i, j, 1.0) for i, j in edges]
-    assert groups(count, links) == groups(count, links[::-1]) == expected
+    expected = [min(component) for component in reached]
+    pairs = [(i, j, 1.0) for i, j in edges]
+    assert connected_components(count, pairs) == connected_components(count, pairs[::-1]) == expected
 
 
 SECRET = "the quick brown fox jumps over the lazy dog near the old stone bridge tonight"
@@ -291,28 +298,28 @@ SECRET = "the quick brown fox jumps over the lazy dog near the old stone bridge 
         (SECRET, 100, (1, SECRET)),
     ],
 )
-def test_contained_shows_what_is_shared(text: str, n: int, expected: tuple[int, str] | None):
-    found = contained(iter(["something else", text, "again nothing"]), ["two words", SECRET, SECRET], n)
-    assert found == ([Match(1, *expected)] if expected else [])
+def test_a_match_has_the_shared_words(text: str, n: int, expected: tuple[int, str] | None):
+    matches = ngram_matches(iter(["something else", text, "again nothing"]), ["two words", SECRET, SECRET], n)
+    assert matches == ([NgramMatch(1, *expected)] if expected else [])
 
 
 @examples(50)
 @given(small, small, st.integers(1, 4))
-def test_contained_is_what_brute_force_says(texts: list[str], against: list[str], n: int):
+def test_ngram_matches_agree_with_brute_force(texts: list[str], references: list[str], n: int):
     def grams(text: str) -> list[str]:
         words = text.split()
-        return [" ".join(words[at : at + n]) for at in range(max(len(words) - n + 1, 1))]
+        return [" ".join(words[start : start + n]) for start in range(max(len(words) - n + 1, 1))]
 
     expected = []
     for number, text in enumerate(texts):
-        places = ((other, gram) for gram in grams(text) for other, held in enumerate(against) if gram in grams(held))
-        if first := next(places, None):
-            expected.append(Match(number, *first))
-    assert contained(texts, against, n) == expected
+        matches = ((j, gram) for gram in grams(text) for j, other in enumerate(references) if gram in grams(other))
+        if first := next(matches, None):
+            expected.append(NgramMatch(number, *first))
+    assert ngram_matches(texts, references, n) == expected
 
 
-def test_contained_over_blocks():
+def test_ngram_matches_across_blocks():
     r = Random(7)
     texts = [" ".join(r.choices(WORDS, k=100)) for _ in range(1000)]
     texts[777] += f" {SECRET}"
-    assert [(each.text, each.against) for each in contained(texts, [SECRET])] == [(777, 0)]
+    assert [(match.text, match.reference) for match in ngram_matches(texts, [SECRET])] == [(777, 0)]

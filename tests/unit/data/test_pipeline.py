@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.data import pipeline
 from punie_build.data.filters.union import ExactDedup, Language, MinMessages, PythonVersion
-from punie_build.data.mix import Part
-from punie_build.data.pipeline import dataset, mix, stage
+from punie_build.data.mix import MixComponent
+from punie_build.data.pipeline import build_dataset, build_mix, build_stage
 from punie_build.data.sources import HandAuthored, Local, Sample
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
+from punie_build.data.stats import read_stats
 from punie_build.errors import DataError
 
 
@@ -44,10 +44,10 @@ def out(tmp_path: Path) -> Path:
 def test_the_sample_is_the_same_everywhere_and_grows_at_its_end(tmp_path, out):
     more = tmp_path / "more"
     more.mkdir()
-    dataset("s", Dataset(source=Sample(max_examples=30), split=Split(valid=0.0)), tmp_path, out)
-    dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, more)
+    build_dataset("s", Dataset(source=Sample(max_examples=30), split=Split(valid=0.0)), tmp_path, out)
+    build_dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, more)
     assert (more / "train.jsonl").read_bytes().startswith((out / "train.jsonl").read_bytes())
-    assert pipeline.stats(out).total.kept == 30
+    assert read_stats(out).total.kept == 30
 
 
 def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
@@ -56,24 +56,26 @@ def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
     )
     folder(tmp_path / "mine", train=[strange, line("a", "b")], test=[line("c", "d")])
     (tmp_path / "mine" / "notes.jsonl").write_text("not a split, not read\n")
-    stats = dataset("d", Dataset(source=Local(path="mine")), tmp_path, out)
+    stats = build_dataset("d", Dataset(source=Local(path="mine")), tmp_path, out)
     assert (out / "train.jsonl").read_text().splitlines()[0] == strange
     assert [stats.splits[side].kept for side in ("train", "valid", "test")] == [2, 0, 1]
 
 
 def test_a_single_file_is_split_by_hash(tmp_path, out):
     (tmp_path / "all.jsonl").write_text("".join(line(f"q {word(n)}", "a") + "\n" for n in range(200)))
-    stats = dataset("d", Dataset(source=Local(path="all.jsonl"), split=Split(valid=0.25, test=0.0)), tmp_path, out)
+    stats = build_dataset(
+        "d", Dataset(source=Local(path="all.jsonl"), split=Split(valid=0.25, test=0.0)), tmp_path, out
+    )
     assert stats.splits["valid"].kept == pytest.approx(50, abs=20)
     assert stats.total.kept == 200
 
 
 def test_missing_data_is_named(tmp_path, out):
-    with pytest.raises(DataError, match=r"dataset\.d: nowhere: not there"):
-        dataset("d", Dataset(source=Local(path="nowhere")), tmp_path, out)
+    with pytest.raises(DataError, match=r"dataset\.d: nowhere: not found"):
+        build_dataset("d", Dataset(source=Local(path="nowhere")), tmp_path, out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no data file in this folder"):
-        dataset("d", Dataset(source=Local(path="empty")), tmp_path, out)
+        build_dataset("d", Dataset(source=Local(path="empty")), tmp_path, out)
 
 
 def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
@@ -88,7 +90,7 @@ def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
         valid=[line("a", "b")],
     )
     spec = Stage(from_="in", filters=(MinMessages(messages=2), Language(languages=("en",)), PythonVersion()))
-    stats = stage("s", spec, source, out)
+    stats = build_stage("s", spec, source, out)
     train = stats.splits["train"]
     assert (train.seen, train.kept, train.dropped) == (4, 1, {"min-messages": 1, "language": 1, "python-version": 1})
     assert train.retention == 0.25
@@ -99,15 +101,15 @@ def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
         ("python-version", "train"),
     ]
     assert dropped[0]["example"] == json.loads(line("only a question"))
-    assert pipeline.stats(out) == stats
+    assert read_stats(out) == stats
 
 
 def test_sifting_twice_changes_nothing(tmp_path, out):
-    dataset("d", Dataset(source=Sample(max_examples=200)), tmp_path, folder(tmp_path / "raw"))
+    build_dataset("d", Dataset(source=Sample(max_examples=200)), tmp_path, folder(tmp_path / "raw"))
     spec = Stage(from_="raw", filters=(Language(languages=("en",)), PythonVersion(), MinMessages()))
-    first = stage("s", spec, tmp_path / "raw", out)
+    first = build_stage("s", spec, tmp_path / "raw", out)
     again = folder(tmp_path / "again")
-    second = stage("s", spec, out, again)
+    second = build_stage("s", spec, out, again)
     assert 0 < first.total.kept < 200
     assert first.total.seen == first.total.kept + sum(first.total.dropped.values())
     assert not second.total.dropped
@@ -120,7 +122,7 @@ def test_sifting_twice_changes_nothing(tmp_path, out):
 def test_an_emptied_split_names_the_filter_that_emptied_it(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a", "b"), line("c", "d")], valid=[line("only"), line("this")])
     with pytest.raises(DataError, match=r"stage\.s: valid is empty: the filter 'min-messages' dropped 2 of 2"):
-        stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
+        build_stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
 
 
 def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
@@ -130,7 +132,7 @@ def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
         train=[line(f"q {word(n)}", "x" if n < 45 else "y") for n in range(40, 80)],
         test=[line("only b", "z")],
     )
-    stats = mix("m", Mix(from_=("a", "b"), split=Split(valid=0.3)), [a, b], out)
+    stats = build_mix("m", Mix(from_=("a", "b"), split=Split(valid=0.3)), [a, b], out)
     assert stats.total.dropped == {"twin": 5}
     assert stats.sources == {"a": 60, "b": 36}
     assert stats.total.seen == 101
@@ -144,7 +146,7 @@ def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
 def test_a_weighted_part_is_repeated_in_training_only(tmp_path, out):
     a = folder(tmp_path / "a", train=[line(f"a {word(n)}", "x") for n in range(40)])
     b = folder(tmp_path / "b", train=[line(f"b {word(n)}", "x") for n in range(40)])
-    mix("m", Mix(from_=("a", Part(name="b", weight=3.0)), split=Split(valid=0.3)), [a, b], out)
+    build_mix("m", Mix(from_=("a", MixComponent(name="b", weight=3.0)), split=Split(valid=0.3)), [a, b], out)
     train, valid = ((out / f"{side}.jsonl").read_text().splitlines() for side in ("train", "valid"))
     counts = {text: train.count(text) for text in train}
     assert {count for text, count in counts.items() if '"b ' in text} == {3}
@@ -156,11 +158,11 @@ def test_a_weighted_part_is_repeated_in_training_only(tmp_path, out):
 def test_a_mix_too_small_for_its_split_says_so(tmp_path, out):
     a = folder(tmp_path / "a", train=[line("one", "x")])
     with pytest.raises(DataError, match=r"mix\.m: valid is empty: 1 rows are too few"):
-        mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out)
+        build_mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out)
 
 
 def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
-    stats = dataset("h", Dataset(source=HandAuthored()), tmp_path, out)
+    stats = build_dataset("h", Dataset(source=HandAuthored()), tmp_path, out)
     assert stats.total.kept >= 60
     assert set(stats.categories) >= {
         "read_file",
@@ -178,7 +180,7 @@ def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
 def test_the_statistics_say_what_came_to_each_filter_and_went_on(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a"), line("x", "y"), line("x", "y", "z"), line("q", "b")])
     filters = (MinMessages(messages=2), ExactDedup(on="prompt"), MinMessages(messages=2))
-    stage("s", Stage(from_="d", filters=filters), source, out)
+    build_stage("s", Stage(from_="d", filters=filters), source, out)
     said = json.loads((out / "stats.json").read_text())["splits"]["train"]["filters"]
     assert list(said.items()) == [
         ("min-messages 1", {"in": 4, "out": 3}),
@@ -189,5 +191,5 @@ def test_the_statistics_say_what_came_to_each_filter_and_went_on(tmp_path, out):
 
 def test_by_hand_a_split_may_come_out_empty(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a", "b")], valid=[line("a")])
-    stats = stage("s", Stage(from_="d", filters=(MinMessages(messages=2),)), source, out, hollow=True)
+    stats = build_stage("s", Stage(from_="d", filters=(MinMessages(messages=2),)), source, out, allow_empty=True)
     assert (stats.splits["train"].kept, stats.splits["valid"].kept, stats.splits["valid"].seen) == (1, 0, 1)

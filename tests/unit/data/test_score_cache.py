@@ -9,29 +9,29 @@ import pytest
 
 from punie_build.data.example import Example, Message
 from punie_build.data.filters import score_cache
-from punie_build.data.filters.union import Context, Language, MaxTokens, PythonVersion, Scored
-from punie_build.data.pipeline import dataset, stage
+from punie_build.data.filters.union import FilterContext, Language, MaxTokens, PythonVersion, ScoredFilter
+from punie_build.data.pipeline import build_dataset, build_stage
 from punie_build.data.sources import Sample
 from punie_build.data.spec import Dataset, Stage
 
 ASKED: list[str] = []
 
 
-class Length(Scored, frozen=True, kw_only=True):
+class Length(ScoredFilter, frozen=True, kw_only=True):
     """Keep short questions; `unit` enters the score, `most` only decides."""
 
     SCORED_BY: ClassVar = ("unit",)
     most: int = 3
     unit: int = 1
 
-    def scorer(self, context: Context) -> Callable[[Example], Any]:
+    def scorer(self, context: FilterContext) -> Callable[[Example], Any]:
         def score(example: Example) -> int:
             ASKED.append(example.group_key())
             return len(example.group_key()) // self.unit
 
         return score
 
-    def decide(self, score: Any) -> bool:
+    def accepts(self, score: Any) -> bool:
         return score <= self.most
 
 
@@ -46,7 +46,7 @@ def asked() -> list[str]:
 
 
 def judge(path: Path, filter_: Length, *texts: str) -> list[bool]:
-    keep, finish = score_cache.remembering(filter_, Context(), path)
+    keep, finish = score_cache.cached_predicate(filter_, FilterContext(), path)
     found = [keep(chat(text)) for text in texts]
     finish()
     return found
@@ -65,13 +65,15 @@ def test_another_scoring_parameter_scores_anew(tmp_path, asked):
     judge(tmp_path / "memo.db", Length(), "abcd")
     assert judge(tmp_path / "memo.db", Length(unit=2), "abcd") == [True]
     assert len(asked) == 2
-    assert score_cache.scorer(Language(languages=("en",)), Context()) == score_cache.scorer(
-        Language(languages=("de",), min_score=0.1), Context()
+    assert score_cache.scorer_key(Language(languages=("en",)), FilterContext()) == score_cache.scorer_key(
+        Language(languages=("de",), min_score=0.1), FilterContext()
     )
-    assert score_cache.scorer(Language(languages=("en",)), Context()) != score_cache.scorer(
-        Language(languages=("en",), min_chars=9), Context()
+    assert score_cache.scorer_key(Language(languages=("en",)), FilterContext()) != score_cache.scorer_key(
+        Language(languages=("en",), min_chars=9), FilterContext()
     )
-    assert score_cache.scorer(Language(languages=("en",)), Context()) != score_cache.scorer(PythonVersion(), Context())
+    assert score_cache.scorer_key(Language(languages=("en",)), FilterContext()) != score_cache.scorer_key(
+        PythonVersion(), FilterContext()
+    )
 
 
 def test_a_memo_that_cannot_be_kept_costs_only_time(tmp_path, asked):
@@ -83,17 +85,17 @@ def test_a_memo_that_cannot_be_kept_costs_only_time(tmp_path, asked):
 
 
 def test_a_stage_gives_the_same_with_and_without_and_after_growing(tmp_path):
-    def sifted(most: int, name: str, context: Context) -> dict[str, bytes]:
+    def sifted(most: int, name: str, context: FilterContext) -> dict[str, bytes]:
         source, out = tmp_path / f"in{name}", tmp_path / f"out{name}"
         source.mkdir()
         out.mkdir()
-        dataset("d", Dataset(source=Sample(max_examples=most)), tmp_path, source)
-        stage("s", Stage(from_="d", filters=(Language(languages=("en",)), PythonVersion())), source, out, context)
+        build_dataset("d", Dataset(source=Sample(max_examples=most)), tmp_path, source)
+        build_stage("s", Stage(from_="d", filters=(Language(languages=("en",)), PythonVersion())), source, out, context)
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
-    remembered = Context(memo=tmp_path / "memo.db")
+    remembered = FilterContext(score_cache=tmp_path / "memo.db")
     sifted(100, "first", remembered)
-    assert sifted(120, "grown", remembered) == sifted(120, "plain", Context())
+    assert sifted(120, "grown", remembered) == sifted(120, "plain", FilterContext())
     book = sqlite3.connect(tmp_path / "memo.db")
     tables = [name for (name,) in book.execute("select name from sqlite_master where type = 'table'")]
     counts = [book.execute(f"select count(*) from {name}").fetchone()[0] for name in tables]
@@ -106,7 +108,7 @@ def test_tokens_are_remembered_by_the_tokenizer_not_by_its_name(tmp_path):
     for name, more in (("a", ""), ("b", ""), ("c", "{}")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer.json").write_text("{}" + more)
-    context = Context(bases={name: tmp_path / name for name in "abc"})
-    a, b, c = (score_cache.scorer(MaxTokens(tokens=9, base=name), context) for name in "abc")
+    context = FilterContext(bases={name: tmp_path / name for name in "abc"})
+    a, b, c = (score_cache.scorer_key(MaxTokens(tokens=9, base=name), context) for name in "abc")
     assert a == b != c
-    assert a == score_cache.scorer(MaxTokens(tokens=3, base="a"), context)
+    assert a == score_cache.scorer_key(MaxTokens(tokens=3, base="a"), context)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import Example, Message
-from punie_build.data.split import Leak, Split, leaks, sides
+from punie_build.data.split import Split, SplitOverlap, assign, find_overlaps
 
 
 def chat(question: str, answer: str = "a") -> Example:
@@ -32,36 +32,36 @@ examples = st.lists(st.builds(chat, st.text("ab1 ", max_size=4), st.text("xy", m
 @given(examples, examples)
 def test_adding_examples_moves_none_of_those_that_were_there(old: list[Example], new: list[Example]):
     split = Split(valid=0.2, test=0.1, group_by=("prompt",))
-    assert sides(lambda: old + new, split)[: len(old)] == sides(lambda: old, split)
+    assert assign(lambda: old + new, split)[: len(old)] == assign(lambda: old, split)
 
 
 @given(examples)
 def test_a_question_is_on_one_side_only_and_nothing_leaks(given: list[Example]):
     split = Split(valid=0.4, test=0.2)
-    found = sides(lambda: given, split)
+    found = assign(lambda: given, split)
     by_question: dict[str, set[str]] = {}
     for example, side in zip(given, found, strict=True):
         by_question.setdefault(example.group_key(), set()).add(side)
     assert all(len(some) == 1 for some in by_question.values())
     order = sorted(zip(found, given, strict=True), key=lambda pair: pair[0])
-    assert leaks(lambda: order) == []
+    assert find_overlaps(lambda: order) == []
 
 
 def test_the_shares_are_what_was_asked():
     words = [f"question {word} {other}" for word in map(chr, range(97, 160)) for other in map(chr, range(200, 260))]
-    found = sides(lambda: map(chat, words), Split(valid=0.2, test=0.1))
+    found = assign(lambda: map(chat, words), Split(valid=0.2, test=0.1))
     assert found.count("valid") / len(words) == pytest.approx(0.2, abs=0.025)
     assert found.count("test") / len(words) == pytest.approx(0.1, abs=0.02)
 
 
 def test_templates_and_near_duplicates_stay_together():
     templates = [chat(f"add {n} and {n + 1}", str(n)) for n in range(200)]
-    assert len(set(sides(lambda: templates, Split(valid=0.5)))) == 1
+    assert len(set(assign(lambda: templates, Split(valid=0.5)))) == 1
     near = [long(seed, changed) for seed in range(30) for changed in range(2)]
-    found = sides(lambda: near, Split(valid=0.5))
+    found = assign(lambda: near, Split(valid=0.5))
     assert set(found) == {"train", "valid"}
     assert found[::2] == found[1::2]
-    apart = sides(lambda: near, Split(valid=0.5, group_by=("prompt",)))
+    apart = assign(lambda: near, Split(valid=0.5, group_by=("prompt",)))
     assert apart[::2] != apart[1::2]
 
 
@@ -75,15 +75,15 @@ def test_leaks_are_told_by_kind_and_line():
         chat("new", "new"),
     ]
     rows = [("train", each) for each in train] + [("valid", each) for each in valid]
-    found = leaks(lambda: rows)
-    assert [(leak.how, leak.side, leak.row, leak.train) for leak in found] == [
+    found = find_overlaps(lambda: rows)
+    assert [(leak.how, leak.split, leak.row, leak.train) for leak in found] == [
         ("template", "valid", 1, 1),
         ("same", "valid", 2, 2),
         ("near", "valid", 3, 3),
         ("prompt", "valid", 4, 4),
     ]
     assert 0.8 <= found[2].index < 1
-    assert isinstance(found[0], Leak)
+    assert isinstance(found[0], SplitOverlap)
 
 
 def test_a_split_that_leaves_nothing_is_refused():

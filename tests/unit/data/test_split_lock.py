@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from punie_build.artifacts.graph import tasks
 from punie_build.artifacts.steps import steps
-from punie_build.data import pipeline, split_lock
+from punie_build.data import split_lock
 from punie_build.data.example import Example, Message
-from punie_build.data.split import BETWEEN, Split, assigned, leaks, sides
+from punie_build.data.split import AMBIGUOUS, Split, assign, assign_locked, find_overlaps
+from punie_build.data.stats import read_stats
 from punie_build.engine import build, state
 from punie_build.errors import DataError
 from punie_build.recipes.loader import load
@@ -49,38 +50,38 @@ def joined(pairs: list[tuple[int, int]]) -> list[Example]:
 @examples(40)
 @given(pieces, pieces)
 def test_nothing_moves_nothing_leaks_and_what_was_given_is_given_again(old, new):
-    first, held = assigned(lambda: joined(old), SPLIT, {})
-    assert BETWEEN not in first
+    first, held = assign_locked(lambda: joined(old), SPLIT, {})
+    assert AMBIGUOUS not in first
     both = joined(old) + joined(new)
-    found, grown = assigned(lambda: both, SPLIT, held)
-    assert all(now in (before, BETWEEN) for before, now in zip(first, found[: len(old)], strict=True))
+    found, grown = assign_locked(lambda: both, SPLIT, held)
+    assert all(now in (before, AMBIGUOUS) for before, now in zip(first, found[: len(old)], strict=True))
     assert all(found[index] == first[index] or first[index] == "train" for index in range(len(old)))
-    left = sorted((side, number) for number, side in enumerate(found) if side != BETWEEN)
-    assert leaks(lambda: ((side, both[number]) for side, number in left)) == []
-    assert assigned(lambda: both, SPLIT, grown) == (found, grown)
+    left = sorted((side, number) for number, side in enumerate(found) if side != AMBIGUOUS)
+    assert find_overlaps(lambda: ((side, both[number]) for side, number in left)) == []
+    assert assign_locked(lambda: both, SPLIT, grown) == (found, grown)
 
 
 def test_a_row_that_joins_two_sides_is_between():
     a, b = words(1, 40), words(2, 40)
     one, two = chat(" ".join(a)), chat(" ".join(b))
     seed = next(
-        seed for seed in range(99) if sides(lambda: [one, two], Split(valid=0.5, seed=seed)) == ["train", "valid"]
+        seed for seed in range(99) if assign(lambda: [one, two], Split(valid=0.5, seed=seed)) == ["train", "valid"]
     )
     split = Split(valid=0.5, seed=seed)
-    _, held = assigned(lambda: [one, two], split, {})
+    _, held = assign_locked(lambda: [one, two], split, {})
     near_one, near_two = chat(" ".join([*a[:38], "x"])), chat(" ".join([*b[:38], "x"]))
-    assert assigned(lambda: [one, two, near_one, near_two], split, held)[0] == ["train", "valid", "train", "valid"]
+    assert assign_locked(lambda: [one, two, near_one, near_two], split, held)[0] == ["train", "valid", "train", "valid"]
     # a group of rows that is near to both: the question of one, the numbers aside, and the text of the other
     bridge = [chat("same question", " ".join(a)), chat("same question", " ".join(b))]
     old = [chat("one", " ".join(a)), chat("two", " ".join(b))]
     split = next(
         split
         for split in (Split(valid=0.5, seed=seed) for seed in range(99))
-        if sides(lambda: old, split) == ["train", "valid"]
+        if assign(lambda: old, split) == ["train", "valid"]
     )
-    _, held = assigned(lambda: old, split, {})
-    assert assigned(lambda: old + bridge, split, held)[0] == ["train", "valid", BETWEEN, BETWEEN]
-    assert BETWEEN not in sides(lambda: old + bridge, split)
+    _, held = assign_locked(lambda: old, split, {})
+    assert assign_locked(lambda: old + bridge, split, held)[0] == ["train", "valid", AMBIGUOUS, AMBIGUOUS]
+    assert AMBIGUOUS not in assign(lambda: old + bridge, split)
 
 
 def test_it_is_read_as_it_was_written_and_for_other_shares_not_at_all(tmp_path):
@@ -96,10 +97,10 @@ def test_lines_that_say_nothing_are_named(tmp_path):
     path = tmp_path / "x.splits.lock"
     split_lock.write(path, SPLIT, {"aa": "train"})
     path.write_text(path.read_text() + "<<<<<<< HEAD\nbb nowhere\n")
-    with pytest.raises(DataError, match=r"x\.splits\.lock:3: .* - restore it from git(.|\n)*lock:4: "):
+    with pytest.raises(DataError, match=r"x\.splits\.lock:3: .* - restore the file from git(.|\n)*lock:4: "):
         split_lock.read(path, SPLIT)
     path.write_bytes(b"\xff")
-    with pytest.raises(DataError, match="not what was written"):
+    with pytest.raises(DataError, match="empty or not UTF-8"):
         split_lock.read(path, SPLIT)
 
 
@@ -134,11 +135,11 @@ def test_a_build_keeps_it_beside_the_target_and_is_current_afterwards(tmp_path):
     assert set(before.splitlines()) < set(place.read_text().splitlines())
     # an edited line is a wish: the group moves, and stays there
     group = next(line for line in place.read_text().splitlines() if line.endswith(" train"))
-    valid = pipeline.stats(tmp_path / "data/d").splits["valid"].kept
+    valid = read_stats(tmp_path / "data/d").splits["valid"].kept
     place.write_text(place.read_text().replace(group, group.replace("train", "valid")))
     assert state.state(tmp_path, task) == "stale"
     assert made().how == "ran"
-    assert pipeline.stats(tmp_path / "data/d").splits["valid"].kept == valid + 1
+    assert read_stats(tmp_path / "data/d").splits["valid"].kept == valid + 1
     assert state.state(tmp_path, task) == "current"
 
 

@@ -11,7 +11,7 @@ from typing import get_args
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Stage
-from punie_build.data.transforms import AnyMap
+from punie_build.data.transforms import AnyTransform
 from punie_build.engine import fingerprint
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
@@ -73,7 +73,10 @@ EDITS = {  # file, old, new -> which stages are built anew
     ("runtime/console.py", "bar_width=24", "bar_width=30"): set(),
     ("data/steps.py", " kept (", " stayed ("): set(),
     ("data/filters/structure.py", "len(example.messages) >= self", "len(example.messages) > self"): {"min-messages"},
-    ("data/filter_chain.py", "if not keep(example)", "if keep(example) is False"): {"decontaminate", "min-messages"},
+    ("data/filter_chain.py", "if not passes(example)", "if passes(example) is False"): {
+        "decontaminate",
+        "min-messages",
+    },
 }
 CODES = """
 from punie_build.engine import fingerprint
@@ -108,7 +111,7 @@ def test_every_tag_is_written_out():
     """A tag enters keys: one that follows the name of its class would retrain at a renaming."""
     missing = [
         kind.__name__
-        for union in (AnyFilter, AnyMap, AnySource, AnyCheck, AnyMatcher, AnyOptimizer, AnySchedule)
+        for union in (AnyFilter, AnyTransform, AnySource, AnyCheck, AnyMatcher, AnyOptimizer, AnySchedule)
         for kind in get_args(union)
         if f'tag="{kind.__struct_config__.tag}"' not in inspect.getsource(kind).partition(":\n")[0]
     ]

@@ -1,0 +1,112 @@
+"""Writes the files of a data folder: train, valid, test and dropped as JSONL, and the counts as `stats.json`."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+from msgspec import Raw, Struct
+
+from punie_build.data import jsonl
+from punie_build.data.example import SPLITS, Row
+from punie_build.data.filter_chain import FilteredBlock
+from punie_build.data.ingest import UnreadableRow
+from punie_build.data.stats import SplitCounts, Stats, read_stats
+
+NULL = Raw(b"null")
+BUFFER = 2**16  # bytes; holds single rows, while a block of rows is larger and bypasses the buffer
+
+
+class DroppedRow(Struct, frozen=True, omit_defaults=True):
+    """A line of `dropped.jsonl`: a row, the split it came from and the reason for which it was dropped.
+
+    An unreadable row has no `example`; it has its text as `line`, and the reader's error message as `why`.
+    """
+
+    reason: str
+    split: str
+    example: Raw = NULL
+    why: str | None = None
+    line: str | None = None
+
+
+decode_dropped = msgspec.json.Decoder(DroppedRow).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class DataWriter:
+    """The open files of a data folder. Counts the rows that it writes."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.stack = out, ExitStack()
+        self.stats = Stats({split: SplitCounts(dropped={}, filters={}) for split in SPLITS}, categories={}, sources={})
+
+    def __enter__(self) -> DataWriter:
+        self.files = {
+            split: self.stack.enter_context((self.out / f"{split}.jsonl").open("wb", buffering=BUFFER))
+            for split in (*SPLITS, "dropped")
+        }
+        return self
+
+    def keep(self, split: str, row: Row) -> None:
+        """Count a row as seen and kept, and write it."""
+        counts = self.stats.splits[split]
+        counts.seen += 1
+        counts.kept += 1
+        self.write(split, row)
+
+    def write(self, split: str, row: Row) -> None:
+        """Write a row without counting it as seen: the copies of an upsampled row are one row that was read."""
+        self.files[split].write(row.line + b"\n")
+        self.stats.splits[split].rows += 1
+        self.stats.messages += len(row.example.messages)
+        if category := row.example.category:
+            self.stats.categories[category] = self.stats.categories.get(category, 0) + 1
+
+    def drop(self, split: str, row: Row, reason: str) -> None:
+        """Write a row to `dropped.jsonl`."""
+        self.stats.splits[split].seen += 1
+        self._drop(DroppedRow(reason, split, Raw(row.line)))
+
+    def drop_unreadable(self, split: str, row: UnreadableRow) -> None:
+        """Write the text of an unreadable row to `dropped.jsonl`."""
+        self.stats.splits[split].seen += 1
+        self._drop(DroppedRow("unreadable", split, why=row.reason, line=row.line.decode("utf-8", "replace")))
+
+    def write_block(self, split: str, block: FilteredBlock, reasons: tuple[str, ...]) -> None:
+        """Write a block of rows that a filter chain tested, with the lines unchanged."""
+        counts, stats = self.stats.splits[split], self.stats
+        counts.seen += len(block.kept) + len(block.dropped)
+        counts.kept += len(block.kept)
+        counts.rows += len(block.kept)
+        stats.messages += block.messages
+        stats.changed += block.changed
+        for category, count in block.categories.items():
+            stats.categories[category] = stats.categories.get(category, 0) + count
+        self.files[split].write(b"".join(block.kept))
+        for index, line in block.dropped:
+            self._drop(DroppedRow(reasons[index], split, Raw(line.rstrip())))
+
+    def append(self, folder: Path) -> None:
+        """Add the rows and counts of another writer's folder, then delete the folder."""
+        for name, file in self.files.items():
+            with (folder / f"{name}.jsonl").open("rb") as other:
+                shutil.copyfileobj(other, file, jsonl.BLOCK_BYTES)
+        self.stats.add(read_stats(folder))
+        shutil.rmtree(folder)
+
+    def _drop(self, row: DroppedRow) -> None:
+        dropped = self.stats.splits[row.split].dropped
+        dropped[row.reason] = dropped.get(row.reason, 0) + 1
+        self.files["dropped"].write(_encode(row) + b"\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stack.close()
+        if kind is None:
+            self.stats.categories = dict(sorted(self.stats.categories.items()))
+            (self.out / "stats.json").write_bytes(msgspec.json.format(_encode(self.stats), indent=2) + b"\n")
