@@ -1,4 +1,4 @@
-"""Asking: prompts per second on nano, beside lm-evaluation-harness and Inspect driving the same server with the same prompts.
+"""GenerationSpec: prompts per second on nano, beside lm-evaluation-harness and Inspect driving the same server with the same prompts.
 
     ./run python benchmarks/asking.py                # --prompts 200; --runs 3; --peers PYTHON: an interpreter with inspect_ai, openai, lm_eval
 
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from punie_build.evaluation import runner, scores
 from punie_build.evaluation.checks.union import Keywords
-from punie_build.evaluation.response_cache import Answered
-from punie_build.evaluation.runner import Job
-from punie_build.evaluation.server import Served, Warm
+from punie_build.evaluation.response_cache import ResponseCache
+from punie_build.evaluation.runner import EvalRun
+from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, GenerationSpec
 from punie_build.evaluation.suite import Case, Suite
 from punie_build.runtime import blas
@@ -73,29 +73,29 @@ class Bench:
     """One server and the suite; every run of ours in a project of its own, so that nothing is known yet."""
 
     def __init__(self, scratch: Path, count: int) -> None:
-        self.scratch, self.count, self.warm = scratch, count, Warm()
+        self.scratch, self.count, self.warm = scratch, count, WarmServer()
         self.asked = prompts(count)
         cases = tuple(
             Case(id=f"c{n}", category="c", prompt=text, checks=(Keywords(words=("a", "the")),))
             for n, text in enumerate(self.asked)
         )
         self.suite = Suite(case=cases, system=SYSTEM)
-        self.served = Served(model=paths.nano())
+        self.served = ServedModel(model=paths.nano())
         self.runs, self.said = 0, dict[str, list[str]]()
         (scratch / "prompts.json").write_text(json.dumps(self.asked))
 
-    def job(self, root: Path, concurrency: int, batch: bool = False) -> Job:
+    def eval_run(self, root: Path, concurrency: int, batch: bool = False) -> EvalRun:
         spec = GenerationSpec(
             arm="nano", suite="s", max_tokens=TOKENS, concurrency=concurrency, engine="batch" if batch else "server"
         )
-        return Job(
+        return EvalRun(
             root=root,
             served=self.served,
             spec=spec,
             suite=self.suite,
             weights="w",
             logs=root / "logs",
-            say=lambda _: None,
+            notify=lambda _: None,
         )
 
     def ours(self, concurrency: int, batch: bool = False) -> tuple[float, Path, int]:
@@ -104,19 +104,19 @@ class Bench:
         root = self.scratch / f"run{self.runs}"
         out = root / "out"
         out.mkdir(parents=True)
-        job = self.job(root, concurrency, batch)
+        run = self.eval_run(root, concurrency, batch)
         if not batch:  # who the weights are is proven once, not in each run
-            book = Answered(root / paths.answered(job.identity))
+            cache = ResponseCache(root / paths.answered(run.cache_name))
             if not hasattr(self, "canaries"):
-                runner._witness(job, book, {})
-                self.canaries = book.canaries
+                runner.run_in_process(run, cache, {})
+                self.canaries = cache.canaries
             else:
-                book.prove(*self.canaries)
+                cache.add_canaries(*self.canaries)
         started = time.perf_counter()
-        _, put = runner.answer(job, self.warm, out)
+        _, sent = runner.collect_answers(run, self.warm, out)
         took = time.perf_counter() - started
-        assert put == self.count
-        return took, out, runner.answer(job, self.warm, out)[1]
+        assert sent == self.count
+        return took, out, runner.collect_answers(run, self.warm, out)[1]
 
     def peer(self, python: str, code: str, url: str, concurrency: int) -> float | None:
         text = code.replace("SYSTEM", repr(SYSTEM)).replace("TOKENS", str(TOKENS))
@@ -185,8 +185,8 @@ def main() -> None:
         answers: dict[str, bytes] = {}
         again = 0
         try:
-            first = bench.job(bench.scratch, 8)
-            with bench.warm.lend(first.identity, bench.served, bench.scratch / "server.log", env):
+            first = bench.eval_run(bench.scratch, 8)
+            with bench.warm.lend(first.cache_name, bench.served, bench.scratch / "server.log", env):
                 pass  # it is started before anybody is timed
             for _ in range(options.runs):
                 for name, concurrency, batch in (
@@ -197,7 +197,7 @@ def main() -> None:
                     took, out, more = bench.ours(concurrency, batch)
                     best[f"punie-build, {name}"] = min(took, best.get(f"punie-build, {name}", took))
                     answers[name], again = (out / "answers.jsonl").read_bytes(), again + more
-                with bench.warm.lend(first.identity, bench.served, bench.scratch / "server.log", env) as server:
+                with bench.warm.lend(first.cache_name, bench.served, bench.scratch / "server.log", env) as server:
                     for name, code in (
                         (("Inspect", INSPECT), ("lm-evaluation-harness", LM_EVAL)) if options.peers else ()
                     ):
@@ -218,7 +218,7 @@ def main() -> None:
             )
             print(f"{rescore(bench, out):.2f} s CPU")
         finally:
-            bench.warm.rest()
+            bench.warm.release()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from punie_build.artifacts.task import Task, start, task
-from punie_build.evaluation.conversation import timed
+from punie_build.evaluation.conversation import measures_latency
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
     EXECUTION_FIELDS,
@@ -84,7 +84,7 @@ def answers(recipe: Recipe, described: Described) -> Task:
         on=start(recipe, arm.spec.base if trained else spec.arm),
         draft=recipe.find(("base",), spec.serving.draft).spec if spec.serving.draft else None,
         config={"asked": recipe.asked_digest(spec.suite)}
-        | ({"timed": True} if timed(recipe.suites[spec.suite]) else {}),
+        | ({"timed": True} if measures_latency(recipe.suites[spec.suite]) else {}),
     )
 
 

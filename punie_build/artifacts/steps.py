@@ -10,7 +10,7 @@ from functools import partial
 from punie_build.data import steps as data
 from punie_build.engine.build import Careful, Made, Step, Work
 from punie_build.evaluation import steps as evals
-from punie_build.evaluation.server import Warm
+from punie_build.evaluation.server import WarmServer
 from punie_build.export import steps as models
 from punie_build.recipes.recipe import Recipe
 from punie_build.runtime import worker_pool
@@ -20,11 +20,11 @@ from punie_build.training import steps as training
 
 def steps(recipe: Recipe) -> dict[str, Step]:
     """The step of each kind of task. What computes in Python goes through `workers`; the rest has processes of its own."""
-    suites, warm = recipe.suites, Warm()
+    suites, warm = recipe.suites, WarmServer()
 
     def alone(step: Step, work: Work) -> Made:
         """With the memory that a server held."""
-        warm.rest()
+        warm.release()
         return step(work)
 
     return {

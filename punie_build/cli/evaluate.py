@@ -22,7 +22,7 @@ from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation import server as serving
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import Scored
-from punie_build.evaluation.server import Served, Warm
+from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, generation_spec
 from punie_build.evaluation.suite import Suite
 from punie_build.models import locate
@@ -49,7 +49,7 @@ class Arm(Struct, frozen=True, kw_only=True):
 def serve(root: Path, options: Options) -> int:
     """Serve a base, an adapter or a model of the recipes to any OpenAI client, until Ctrl-C."""
     arm = find(root, options.arm, None)
-    served = Served(model=arm.model, adapter=arm.adapter, max_tokens=options.max_tokens, port=options.port)
+    served = ServedModel(model=arm.model, adapter=arm.adapter, max_tokens=options.max_tokens, port=options.port)
     try:
         asyncio.run(_serve(root, arm, served))
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def serve(root: Path, options: Options) -> int:
     return 0
 
 
-async def _serve(root: Path, arm: Arm, served: Served) -> None:
+async def _serve(root: Path, arm: Arm, served: ServedModel) -> None:
     log = root / paths.STATE / "logs" / "by-hand" / f"serve-{arm.name.replace('/', '-')}.log"
     print(f"loading {arm.name} ...", flush=True)
     async with serving.serve(served, log, blas.environment(root)) as server:
@@ -91,20 +91,20 @@ def eval_(root: Path, options: Options) -> int:
         sampling=Sampling(temperature=options.temperature),
         concurrency=options.concurrency,
     )
-    asked, out, warm = generation_spec(spec), root / options.output, Warm()
+    asked, out, warm = generation_spec(spec), root / options.output, WarmServer()
     out.mkdir(parents=True, exist_ok=True)
-    job = runner.Job(
+    job = runner.EvalRun(
         root=root,
-        served=Served(model=arm.model, adapter=arm.adapter, port=options.port),
+        served=ServedModel(model=arm.model, adapter=arm.adapter, port=options.port),
         spec=asked,
         suite=suite,
         weights=digest([fingerprint.code("answers", asked), sorted(arm.identity), versions.for_kind("answers", asked)]),
         logs=root / paths.STATE / "logs" / "by-hand" / "eval",
     )
     try:
-        _, put = runner.answer(job, warm, out)
+        _, put = runner.collect_answers(job, warm, out)
     finally:
-        warm.rest()
+        warm.release()
     scores = evaluating.evaluate(spec, suite, out, out)
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
     print(f"{arm.name} on {name}: {scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})")

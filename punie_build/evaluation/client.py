@@ -1,7 +1,7 @@
-"""Asking: questions put to a server, many at a time, and every reply kept as soon as it is there.
+"""Send chat requests to a server, many at a time, and pass on each completion as soon as it arrives.
 
-What goes wrong on the way (a timeout, a lost connection, a status, nonsense) is tried again with the very same request, and in
-the end a `Lost`, never an answer. A server that died or hangs is for the caller to start again: `ask` then comes back early.
+A request that fails (lost connection, HTTP status, malformed response) is sent again unchanged, and after the last attempt
+it is a `RequestFailed`, never a completion. `send_all` returns early if the server dies or hangs; the caller restarts it.
 """
 
 from __future__ import annotations
@@ -18,145 +18,157 @@ import msgspec
 from msgspec import Struct, structs
 
 from punie_build.errors import ModelError, ServerError
-from punie_build.evaluation import request as questions
+from punie_build.evaluation import request
 from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary
-from punie_build.evaluation.conversation import Decode, Lost, Said, reply
+from punie_build.evaluation.completion import Completion, Decode, RequestFailed, parse_choice
 from punie_build.evaluation.server import Server
 
-TRIES = 3
-PAUSE = 0.2  # seconds before the next try, times the tries so far
-MOST = 32 << 20  # bytes of one reply: 4,096 tokens with their log-probabilities are 0.4 MB
+ATTEMPTS = 3
+RETRY_SECONDS = 0.2  # before the next attempt, times the number of attempts so far
+MAX_RESPONSE_BYTES = 32 << 20  # 4,096 tokens with their log-probabilities are 0.4 MB
 CANARY_SECONDS = 300.0
-DEAD = "the server had died"
-Keep = Callable[[str, Said], None]
+SERVER_DIED = "the server died"
+END_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
+OnCompletion = Callable[[str, Completion], None]
 
 
-class Round(Struct, frozen=True):
-    """What did not come: `lost` for good, by the key of its question; `suspects` were in flight when the server died."""
+class BatchResult(Struct, frozen=True):
+    """The failures of a batch by request key. `in_flight` are the keys that were being generated when the server died."""
 
-    lost: dict[str, Lost]
-    suspects: tuple[str, ...] = ()
+    failures: dict[str, RequestFailed]
+    in_flight: tuple[str, ...] = ()
 
 
-async def ask(
-    server: Server, asked: Mapping[str, dict[str, Any]], keep: Keep, *, concurrency: int, patience: float
-) -> Round:
-    """Put every question (key -> request), and `keep` what comes. Ends early, with suspects, when the server dies or hangs."""
-    gate, lost, suspects = asyncio.Semaphore(concurrency), dict[str, Lost](), list[str]()
+class RequestRejected(Exception):  # noqa: N818 - handled in this module
+    """A request has no completion, and the server continues to run."""
 
-    async def one(client: httpx.AsyncClient, key: str, request: dict[str, Any]) -> None:
-        async with gate:
+
+class ServerDied(Exception):  # noqa: N818 - handled in this module
+    """The server has ended or hangs."""
+
+
+async def send_all(
+    server: Server,
+    requests: Mapping[str, dict[str, Any]],
+    on_completion: OnCompletion,
+    *,
+    concurrency: int,
+    timeout: float,  # noqa: ASYNC109 - of each request
+) -> BatchResult:
+    """Send all requests (key -> body) and call `on_completion` for each completion.
+
+    `timeout` is in seconds and holds for each request. Return early, with keys in flight, if the server dies or hangs.
+    """
+    slots, failures, in_flight = asyncio.Semaphore(concurrency), dict[str, RequestFailed](), list[str]()
+
+    async def send(client: httpx.AsyncClient, key: str, body: dict[str, Any]) -> None:
+        async with slots:
             if not server.child.running:
                 return
             try:
-                keep(key, await _said(client, server, request))
-            except _Gone as gone:
-                suspects.append(key)
+                on_completion(key, await _complete(client, server, body))
+            except ServerDied as error:
+                in_flight.append(key)
                 server.stop()
-                lost[key] = Lost(str(gone))
-            except _Refused as refused:
-                lost[key] = Lost(str(refused))
+                failures[key] = RequestFailed(str(error))
+            except RequestRejected as error:
+                failures[key] = RequestFailed(str(error))
 
     limits = httpx.Limits(max_connections=concurrency)
-    async with httpx.AsyncClient(timeout=patience, trust_env=False, limits=limits) as client:
-        await asyncio.gather(*(one(client, *question) for question in asked.items()))
-    return Round(lost, tuple(suspects))
+    async with httpx.AsyncClient(timeout=timeout, trust_env=False, limits=limits) as client:
+        await asyncio.gather(*(send(client, key, body) for key, body in requests.items()))
+    return BatchResult(failures, tuple(in_flight))
 
 
-class _Refused(Exception):  # noqa: N818 - not an error of this program
-    """This request got no answer, and the server goes on."""
-
-
-class _Gone(Exception):  # noqa: N818
-    """The server died or hangs."""
-
-
-async def _said(client: httpx.AsyncClient, server: Server, request: dict[str, Any]) -> Said:
-    """The reply to one request, which is never changed between tries. Raises _Refused or _Gone."""
-    why = ""
-    for attempt in range(1, TRIES + 1):
+async def _complete(client: httpx.AsyncClient, server: Server, body: dict[str, Any]) -> Completion:
+    """Return the completion of one request, after several attempts if needed. Raise RequestRejected or ServerDied."""
+    reason = ""
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             started = time.monotonic()
-            said = reply(_choice(await _post(client, server, request)))
-            return structs.replace(said, seconds=round(time.monotonic() - started, 3))
+            completion = parse_choice(_first_choice(await _post(client, server, body)))
+            return structs.replace(completion, seconds=round(time.monotonic() - started, 3))
         except httpx.TimeoutException:
-            raise _Gone(f"no answer in {client.timeout.read:.0f} s") from None
+            raise ServerDied(f"no response in {client.timeout.read:.0f} s") from None
         except (httpx.HTTPError, ServerError) as error:
-            why = str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            why = f"not an answer: {type(error).__name__} {str(error)[:200]}"
+            reason = f"malformed response: {type(error).__name__} {str(error)[:200]}"
         if not server.child.running:
-            raise _Gone(DEAD)
-        await asyncio.sleep(PAUSE * attempt)
-    if not await _healthy(client, server):
-        raise _Gone(f"the server no longer generates: {why}")
-    raise _Refused(why)
+            raise ServerDied(SERVER_DIED)
+        await asyncio.sleep(RETRY_SECONDS * attempt)
+    if not await _generates(client, server):
+        raise ServerDied(f"the server no longer generates: {reason}")
+    raise RequestRejected(reason)
 
 
-async def _post(client: httpx.AsyncClient, server: Server, request: dict[str, Any]) -> bytes:
-    """The body of a good answer, of which no more than MOST bytes are read. Raises ServerError, httpx.HTTPError."""
-    async with client.stream("POST", f"{server.url}/v1/chat/completions", json=request) as response:
-        body = bytearray()
-        async for piece in response.aiter_bytes():
-            body += piece
-            if len(body) > MOST:
-                raise ServerError(f"the server answered more than {MOST >> 20} MB")
+async def _post(client: httpx.AsyncClient, server: Server, body: dict[str, Any]) -> bytes:
+    """Return the content of a response with status 200, at most MAX_RESPONSE_BYTES. Raise ServerError or httpx.HTTPError."""
+    async with client.stream("POST", f"{server.url}/v1/chat/completions", json=body) as response:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > MAX_RESPONSE_BYTES:
+                raise ServerError(f"the server sent more than {MAX_RESPONSE_BYTES >> 20} MB")
         if response.status_code != 200:
-            text = body[:200].decode("utf-8", "replace")
+            text = content[:200].decode("utf-8", "replace")
             raise ServerError(f"the server answered {response.status_code}: {text}")
-        return bytes(body)
+        return bytes(content)
 
 
-def _choice(body: bytes) -> dict[str, Any]:
-    choice: dict[str, Any] = json.loads(body)["choices"][0]  # msgspec refuses half a surrogate pair
+def _first_choice(content: bytes) -> dict[str, Any]:
+    choice: dict[str, Any] = json.loads(content)["choices"][0]  # msgspec rejects half a surrogate pair
     return choice
 
 
-async def _healthy(client: httpx.AsyncClient, server: Server) -> bool:
-    """Whether its generation still runs: a thread that died leaves a process that answers 404 to everything."""
+async def _generates(client: httpx.AsyncClient, server: Server) -> bool:
+    """Return whether generation still runs: if its thread dies, the process remains and answers 404 to every request."""
     try:
         return (await client.get(f"{server.url}/health")).status_code == 200
     except httpx.HTTPError:
         return False
 
 
-async def canaries(server: Server, tokens: int = CANARY_TOKENS) -> Canary:
-    """What the server says to three fixed questions: (token id, its log-probability) for each token. Raises ServerError."""
-    asked = [questions.build([{"role": "user", "content": text}], max_tokens=tokens) for text in CANARY_PROMPTS]
-    said: dict[str, Said] = {}
-    found = await ask(
+async def canary_completions(server: Server) -> Canary:
+    """Return the server's canary. Raise ServerError if a completion fails."""
+    requests = [
+        request.build([{"role": "user", "content": prompt}], max_tokens=CANARY_TOKENS) for prompt in CANARY_PROMPTS
+    ]
+    completions: dict[str, Completion] = {}
+    result = await send_all(
         server,
-        {str(index): request for index, request in enumerate(asked)},
-        said.__setitem__,
+        {str(index): body for index, body in enumerate(requests)},
+        completions.__setitem__,
         concurrency=1,
-        patience=CANARY_SECONDS,
+        timeout=CANARY_SECONDS,
     )
-    if len(said) < len(asked):
-        why = next((lost.error for lost in found.lost.values()), DEAD)
-        raise ServerError(f"the server does not answer the canary questions: {why} - its log:\n{server.child.tail()}")
-    return [list(zip(said[str(index)].ids, said[str(index)].logprobs, strict=True)) for index in range(len(asked))]
+    if len(completions) < len(requests):
+        reason = next((failure.error for failure in result.failures.values()), SERVER_DIED)
+        raise ServerError(f"the server does not answer the canary requests: {reason} - its log:\n{server.child.tail()}")
+    ordered = [completions[str(index)] for index in range(len(requests))]
+    return [list(zip(completion.token_ids, completion.logprobs, strict=True)) for completion in ordered]
 
 
-def decoder(model: Path, hidden: Iterable[str] = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")) -> Decode:
-    """Token ids -> the text they spell, markup kept, without the token that ends a turn."""
+def decoder(model: Path, end_tokens: Iterable[str] = END_TOKENS) -> Decode:
+    """Return a function from token ids to text that keeps markup and removes end tokens at the end. Raise ModelError."""
     from tokenizers import Tokenizer
 
     path = model / "tokenizer.json"
     if not path.exists():
         raise ModelError(f"{model.name}: no tokenizer.json - convert the model with a current mlx_lm.convert")
     tokenizer = Tokenizer.from_file(str(path))
-    ends = {tokenizer.token_to_id(name) for name in hidden}
+    end_ids = {tokenizer.token_to_id(token) for token in end_tokens}
 
-    def decode(ids: list[int]) -> str:
-        while ids and ids[-1] in ends:
-            ids = ids[:-1]
-        return str(tokenizer.decode(ids, skip_special_tokens=False))
+    def decode(token_ids: list[int]) -> str:
+        while token_ids and token_ids[-1] in end_ids:
+            token_ids = token_ids[:-1]
+        return str(tokenizer.decode(token_ids, skip_special_tokens=False))
 
     return decode
 
 
-def vocabulary(model: Path) -> int | None:
-    """How many tokens a model tells apart, by its config.json."""
+def vocabulary_size(model: Path) -> int | None:
+    """Return the number of tokens of a model by its config.json, or None if that file does not state it."""
     config = msgspec.json.decode((model / "config.json").read_bytes())
     sizes = [part.get("vocab_size") for part in (config, config.get("text_config") or {})]
     return next((int(size) for size in sizes if size), None)

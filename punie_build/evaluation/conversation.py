@@ -1,166 +1,82 @@
-"""Answers: what came back, from the tokens as they came to what they mean, and the conversation that goes on from it.
-
-Said     one reply, as it came: token ids, log-probabilities, and what the server made of them
-Proof    which weights gave the answers of a folder
-Talk     one case in one epoch: the next request, what came back, and in the end its Answer
-"""
+"""Conversations: one case in one epoch, from its first request over the results of tool calls to its answer."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from punie_build.data.example import ToolCall
-from punie_build.evaluation import request as questions
+from punie_build.evaluation import request
 from punie_build.evaluation.checks.union import Answer, Latency
+from punie_build.evaluation.completion import Completion, Decode, RequestFailed, replace_surrogates, to_answer
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
-from punie_build.schema.spec import structs as parts
-
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
-_HALF = re.compile("[\ud800-\udfff]")
-Decode = Callable[[list[int]], str]
+from punie_build.schema.spec import structs as nested_structs
 
 
-class Said(Struct, frozen=True, kw_only=True):
-    """One reply as it came. `ids` are all tokens written, `logprobs` how likely each was (nats); `calls` are (name, arguments as
-    text), as the server read them: it drops what it cannot read. `seconds` is how long it took, where that means something."""
-
-    ids: list[int]
-    logprobs: list[float]
-    content: str = ""
-    reasoning: str = ""
-    calls: list[tuple[str, str]] = []
-    finish: str = "stop"
-    seconds: float | None = None
+def measures_latency(suite: Suite) -> bool:
+    """Return whether a check needs durations. Answers hold them only then: without them they are the same bytes anywhere."""
+    return any(isinstance(value, Latency) for value in nested_structs(suite))
 
 
-class Lost(Struct, frozen=True):
-    """A reply that never came, and why: nobody's answer, and never a wrong one."""
-
-    error: str
-
-
-class Proof(Struct, frozen=True, kw_only=True):
-    """`proof.json` of answers: which weights gave them. `base_canary` is what the base says, without an adapter."""
-
-    arm: str
-    canary: str
-    base_canary: str
-    errors: int = 0
-    parse_failures: int = 0
-
-
-def reply(choice: dict[str, Any]) -> Said:
-    """A choice of a chat completion as a reply. Raises ValueError, KeyError or TypeError where it is none."""
-    message, tokens = choice["message"], choice["logprobs"]["content"]
-    calls = [
-        (call["function"]["name"], call["function"]["arguments"] or "{}") for call in message.get("tool_calls") or ()
-    ]
-    if not all(isinstance(name, str) and isinstance(arguments, str) for name, arguments in calls):
-        raise ValueError("a tool call whose name or arguments are no text")
-    return Said(
-        ids=[int(token["id"]) for token in tokens],
-        logprobs=[round(float(token["logprob"]), 4) for token in tokens],
-        content=whole(message.get("content") or ""),
-        reasoning=whole(message.get("reasoning") or ""),
-        calls=[(whole(name), whole(arguments)) for name, arguments in calls],
-        finish=str(choice["finish_reason"]),
-    )
-
-
-def whole(text: str) -> str:
-    """Text that can be written down: half a surrogate pair, which JSON can say and UTF-8 cannot, becomes U+FFFD."""
-    return _HALF.sub("\ufffd", text)
-
-
-def read(case: str, raw: str, said: Said, turn: int = 0) -> Answer:
-    """What one reply says. The raw text decides whether there was a call: the server drops those it cannot parse."""
-    calls, malformed = [], False
-    for name, text in said.calls:
-        try:
-            arguments = json.loads(text)
-        except ValueError:
-            arguments = None
-        if isinstance(arguments, dict):
-            calls.append(ToolCall(name, arguments, turn))
-        else:
-            malformed = True
-    lost = len(_CALL.findall(raw)) > len(said.calls) or (said.finish == "tool_calls" and not said.calls)
-    return Answer(
-        case=case,
-        raw=raw,
-        content=said.content,
-        calls=tuple(calls),
-        malformed=malformed or lost,
-        finish=said.finish,
-    )
-
-
-def timed(suite: Suite) -> bool:
-    """Whether it asks how long an answer took. Only then is that in the answers: their bytes are else the same everywhere."""
-    return any(isinstance(value, Latency) for value in parts(suite))
-
-
-class Talk:
-    """One case in one epoch. `request` is what to send now, None when it is over; `hear` takes what came back."""
+class Conversation:
+    """One case in one epoch. Send `next_request()`, pass its result to `add()`, and repeat until `answer` is set."""
 
     def __init__(self, spec: GenerationSpec, suite: Suite, case: Case, epoch: int, decode: Decode) -> None:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
-        self.spec, self.case, self.epoch, self.decode = spec, case, epoch, decode
+        self.spec, self.suite, self.case, self.epoch, self.decode = spec, suite, case, epoch, decode
         self.messages, self.tools = suite.conversation(case), suite.declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
-        self.suite = suite
         self.answer: Answer | None = None
 
-    def request(self) -> dict[str, Any] | None:
+    def next_request(self) -> dict[str, Any] | None:
+        """Return the next request to send, or None when the conversation has ended."""
         if self.answer is not None:
             return None
-        return questions.for_turn(self.spec, self.case.id, self.epoch, self.messages, self.tools)
+        return request.for_turn(self.spec, self.case.id, self.epoch, self.messages, self.tools)
 
-    def hear(self, said: Said | Lost) -> None:
-        if isinstance(said, Lost):
-            self.answer = Answer(case=self.case.id, epoch=self.epoch, error=said.error)
+    def add(self, result: Completion | RequestFailed) -> None:
+        """Add the result of the request: continue with the results of its tool calls, or set `answer`."""
+        if isinstance(result, RequestFailed):
+            self.answer = Answer(case=self.case.id, epoch=self.epoch, error=result.error)
             return
-        turn = read(self.case.id, whole(self.decode(said.ids)), said, len(self.turns))
+        raw = replace_surrogates(self.decode(result.token_ids))
+        turn = to_answer(self.case.id, raw, result, len(self.turns))
         self.turns.append(turn)
-        self.seconds += [said.seconds] if said.seconds and timed(self.suite) else []
-        results = None if turn.malformed else self.results(turn)
-        if results and len(self.turns) < MAX_TURNS:
-            self.go_on(said, results)
+        if result.seconds and measures_latency(self.suite):
+            self.seconds.append(result.seconds)
+        tool_results = None if turn.malformed else self.tool_results(turn)
+        if tool_results and len(self.turns) < MAX_TURNS:
+            self.append_turn(result, tool_results)
         else:
-            self.answer = self.together("turns" if results else turn.finish)
+            self.answer = self.combine("turns" if tool_results else turn.finish)
 
-    def results(self, turn: Answer) -> list[str] | None:
-        """What the called tools give back; None if one of them has nothing to give: then the conversation is over."""
-        earlier = [call.name for each in self.turns[:-1] for call in each.calls]
+    def tool_results(self, turn: Answer) -> list[str] | None:
+        """Return the canned results of the called tools, or None if a tool has none: then the conversation ends."""
+        earlier = [call.name for past in self.turns[:-1] for call in past.calls]
         names = [call.name for call in turn.calls]
-        found = [
+        results = [
             self.case.result(name, earlier.count(name) + names[:index].count(name)) for index, name in enumerate(names)
         ]
-        return [text for text in found if text is not None] if found and None not in found else None
+        return [text for text in results if text is not None] if results and None not in results else None
 
-    def go_on(self, said: Said, results: list[str]) -> None:
-        """The conversation after the calls were made: what the arm said, and what each call gave back."""
-        ids = [f"call_{len(self.turns)}_{index}" for index in range(len(results))]
+    def append_turn(self, completion: Completion, tool_results: list[str]) -> None:
+        """Append the assistant message with its tool calls, and a tool message for each result."""
+        ids = [f"call_{len(self.turns)}_{index}" for index in range(len(tool_results))]
         calls = [
             {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for id_, (name, arguments) in zip(ids, said.calls, strict=True)
+            for id_, (name, arguments) in zip(ids, completion.calls, strict=True)
         ]
-        self.messages.append({"role": "assistant", "content": said.content, "tool_calls": calls})
+        self.messages.append({"role": "assistant", "content": completion.content, "tool_calls": calls})
         self.messages += [
             {"role": "tool", "tool_call_id": id_, "name": name, "content": text}
-            for id_, (name, _), text in zip(ids, said.calls, results, strict=True)
+            for id_, (name, _), text in zip(ids, completion.calls, tool_results, strict=True)
         ]
 
-    def together(self, finish: str) -> Answer:
-        """All turns as one answer."""
+    def combine(self, finish: str) -> Answer:
+        """Return all turns as one answer."""
         return structs.replace(
             self.turns[-1],
             raw="\n\n".join(turn.raw for turn in self.turns),

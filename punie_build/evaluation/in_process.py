@@ -1,10 +1,9 @@
-"""Witness: what a model's weights say when nobody stands between. A process of its own.
+"""Run inference in a process of its own that loads the weights itself.
 
     python -m punie_build.evaluation.in_process JOB.json
 
-It loads the weights itself and writes into the book of what they said (`answered`): the greedy tokens of each canary question with
-their log-probabilities, from the base and from the arm (base and adapter), and the replies to the questions it is given. A
-server must say the same as the arm, or somebody else is answering.
+It writes into the cache of completions: the canaries of the base and of the model under test (base and adapter), and the
+completions of the requests in its job. A server must give the same canary, or another model is answering.
 """
 
 from __future__ import annotations
@@ -15,120 +14,125 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary
-from punie_build.evaluation.conversation import Said, reply
-from punie_build.evaluation.response_cache import Answered
+from punie_build.evaluation.completion import Completion, parse_choice
+from punie_build.evaluation.response_cache import ResponseCache
+
+Requests = Mapping[str, Mapping[str, Any]]  # cache key -> body
 
 
-class Witnessing(Struct, frozen=True, kw_only=True):
-    """A job: which weights, where to write, whether they must still prove who they are, and what is asked of them: key -> request."""
+class InferenceJob(Struct, frozen=True, kw_only=True):
+    """The job file: the weights, the cache file to write, whether it lacks canaries, and the requests by cache key."""
 
     model: str
     adapter: str | None
-    book: str
-    prove: bool = True
-    asked: dict[str, dict[str, Any]] = {}
+    cache_file: str = field(name="book")
+    needs_canaries: bool = field(name="prove", default=True)
+    requests: dict[str, dict[str, Any]] = field(name="asked", default_factory=dict)
     concurrency: int = 8
     max_kv_size: int | None = None
 
 
-def says(model: Any, tokenizer: Any) -> Canary:
-    """The greedy answers to the canary questions: (token id, log-probability) for each token."""
+def canary_completions(model: Any, tokenizer: Any) -> Canary:
+    """Return the canary of loaded weights: their greedy completions of the canary prompts."""
     import mlx.core as mx
     from mlx_lm.generate import generate_step
 
-    out = []
-    for question in CANARY_PROMPTS:
+    completions = []
+    for text in CANARY_PROMPTS:
         prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
         )
-        said = []
+        tokens = []
         for token, logprobs in generate_step(mx.array(prompt), model, max_tokens=CANARY_TOKENS):
-            said.append((int(token), float(logprobs[int(token)])))
+            tokens.append((int(token), float(logprobs[int(token)])))
             if int(token) in tokenizer.eos_token_ids:
                 break
-        out.append(said)
-    return out
+        completions.append(tokens)
+    return completions
 
 
-class Written:
-    """A reply while it is written, read as the server reads it: thoughts, words and calls apart."""
+class StreamedReply:
+    """The state of a completion during decoding. It separates reasoning, content and tool calls as the server does."""
 
-    def __init__(self, tokenizer: Any, request: Mapping[str, Any], prompt: list[int]) -> None:
+    def __init__(self, tokenizer: Any, request: Mapping[str, Any]) -> None:
         from mlx_lm.generate import make_stop_sequences, make_text_state_machine
 
-        self.tokenizer, self.request, self.prompt = tokenizer, request, prompt
-        words = list(request.get("stop", ()))
-        self.stops, self.machine = make_stop_sequences(tokenizer, words), make_text_state_machine(tokenizer, words)
+        self.tokenizer, self.request, self.prompt = tokenizer, request, render_prompt(tokenizer, request)
+        stop = list(request.get("stop", ()))
+        self.stop_sequences = make_stop_sequences(tokenizer, stop)
+        self.state_machine = make_text_state_machine(tokenizer, stop)
         self.detokenizer = tokenizer.detokenizer
         self.tokens: list[dict[str, Any]] = []
 
-    def hear(self, token: int, logprob: float, finish: str | None) -> Said | None:
-        """Take a token; the reply, if it was the last."""
+    def add_token(self, token: int, logprob: float, finish: str | None) -> Completion | None:
+        """Add a generated token, and return the completion if it was the last one: then `finish` is the reason."""
         self.tokens.append({"id": token, "logprob": logprob})
-        if finish != "stop":  # the token that ends a reply is no text
+        if finish != "stop":  # the text excludes the token that ends a reply
             self.detokenizer.add_token(token)
-        return self.said(finish) if finish else None
+        return self.complete(finish) if finish else None
 
-    def said(self, finish: str) -> Said:
+    def complete(self, finish: str) -> Completion:
+        """Return the completion of all tokens so far."""
         from mlx_lm.server import ToolCallFormatter
 
         if finish == "length":
             self.detokenizer.finalize()
-        text: dict[str, str] = {"normal": "", "reasoning": "", "tool": ""}
+        texts: dict[str, str] = {"normal": "", "reasoning": "", "tool": ""}
         calls = []
-        last = state = self.start()
-        for state, part in self.segments(finish, last):
-            if state == "normal" and last == "tool":
-                calls.append(text.pop("tool"))
-            text[state] = text.get(state, "") + part
-            last = state
-        if last == "tool" and text.get("tool"):
-            calls.append(text["tool"])
+        previous = state = self.initial_state()
+        for state, text in self.segments(finish, previous):
+            if state == "normal" and previous == "tool":
+                calls.append(texts.pop("tool"))
+            texts[state] = texts.get(state, "") + text
+            previous = state
+        if previous == "tool" and texts.get("tool"):
+            calls.append(texts["tool"])
         parsed = ToolCallFormatter(self.tokenizer.tool_parser, self.request.get("tools"))(calls)
-        message = {"content": text["normal"], "reasoning": text["reasoning"], "tool_calls": parsed}
-        done = "tool_calls" if finish == "stop" and calls else finish
-        return reply({"message": message, "logprobs": {"content": self.tokens}, "finish_reason": done})
+        message = {"content": texts["normal"], "reasoning": texts["reasoning"], "tool_calls": parsed}
+        finish = "tool_calls" if finish == "stop" and calls else finish
+        return parse_choice({"message": message, "logprobs": {"content": self.tokens}, "finish_reason": finish})
 
-    def start(self) -> str:
-        """The state it begins in: a prompt may end inside a thought."""
-        found = self.tokenizer
-        thinks = found.has_thinking and found.rfind_think_start(self.prompt) > found.rfind_think_end(self.prompt)
-        return str(found.response_initial_state or ("reasoning" if thinks else "normal"))
+    def initial_state(self) -> str:
+        """Return the state in which the reply begins: a prompt may end inside reasoning."""
+        tokenizer, prompt = self.tokenizer, self.prompt
+        reasons = tokenizer.has_thinking and tokenizer.rfind_think_start(prompt) > tokenizer.rfind_think_end(prompt)
+        return str(tokenizer.response_initial_state or ("reasoning" if reasons else "normal"))
 
-    def segments(self, finish: str, start: str) -> Iterator[tuple[str, str]]:
-        """The text by what it is. Before a stop, what may be the beginning of a mark is dropped, as the server drops it."""
-        state = self.machine.make_state(start)
-        state, found = self.machine.split(state, self.detokenizer.text)
-        yield from found
+    def segments(self, finish: str, initial_state: str) -> Iterator[tuple[str, str]]:
+        """Yield (state, text) in order. Before a stop, drop text that may begin a mark, as the server drops it."""
+        state = self.state_machine.make_state(initial_state)
+        state, segments = self.state_machine.split(state, self.detokenizer.text)
+        yield from segments
         if finish == "length":
-            _, rest, name = self.machine.flush(state)
-            yield name, rest
+            _, text, name = self.state_machine.flush(state)
+            yield name, text
 
 
-def answer(model: Any, tokenizer: Any, job: Witnessing, book: Answered) -> None:
-    """Answer all questions, many at a time; those that are sampled one by one, each from its own seed."""
+def generate_all(model: Any, tokenizer: Any, job: InferenceJob, cache: ResponseCache) -> None:
+    """Complete all requests in one batch; requests with a seed one by one, each from its own seed."""
     import mlx.core as mx
 
-    seeded = {key: request for key, request in job.asked.items() if "seed" in request}
-    batch(model, tokenizer, job, {key: job.asked[key] for key in job.asked if key not in seeded}, book)
+    seeded = {key: request for key, request in job.requests.items() if "seed" in request}
+    generate_batch(model, tokenizer, job, {key: body for key, body in job.requests.items() if key not in seeded}, cache)
     for key, request in seeded.items():
         mx.random.seed(request["seed"])
-        batch(model, tokenizer, job, {key: request}, book)
+        generate_batch(model, tokenizer, job, {key: request}, cache)
 
 
-def batch(model: Any, tokenizer: Any, job: Witnessing, asked: Mapping[str, Mapping[str, Any]], book: Answered) -> None:
+def generate_batch(model: Any, tokenizer: Any, job: InferenceJob, requests: Requests, cache: ResponseCache) -> None:
+    """Complete requests at the same time, and add each completion to the cache as soon as it is ready."""
     from mlx_lm.generate import BatchGenerator
     from mlx_lm.sample_utils import make_logits_processors, make_sampler
 
-    if not asked:
+    if not requests:
         return
     generator = BatchGenerator(model, completion_batch_size=job.concurrency, max_kv_size=job.max_kv_size)
-    open_: dict[int, tuple[str, Written]] = {}
-    for key, request in asked.items():
-        written = Written(tokenizer, request, render(tokenizer, request))
+    replies: dict[int, tuple[str, StreamedReply]] = {}
+    for key, request in requests.items():
+        reply = StreamedReply(tokenizer, request)
         sampler = make_sampler(
             request["temperature"], top_p=request["top_p"], top_k=request["top_k"], min_p=request["min_p"]
         )
@@ -136,29 +140,28 @@ def batch(model: Any, tokenizer: Any, job: Witnessing, asked: Mapping[str, Mappi
             None, request.get("repetition_penalty"), request.get("repetition_context_size", 20)
         )
         [uid] = generator.insert(
-            [written.prompt],
+            [reply.prompt],
             [request["max_tokens"]],
             samplers=[sampler],
             logits_processors=[penalties],
-            stop_sequences=[written.stops],
+            stop_sequences=[reply.stop_sequences],
         )
-        open_[uid] = key, written
+        replies[uid] = key, reply
     while responses := generator.next_generated():
         for response in responses:
-            key, written = open_[response.uid]
-            said = written.hear(response.token, response.logprobs[response.token].item(), response.finish_reason)
-            if said:
-                book.keep(key, said)
+            key, reply = replies[response.uid]
+            logprob = response.logprobs[response.token].item()
+            if completion := reply.add_token(response.token, logprob, response.finish_reason):
+                cache.add(key, completion)
     generator.close()
 
 
-def render(tokenizer: Any, request: Mapping[str, Any]) -> list[int]:
-    """The prompt of a request, as the server makes it."""
+def render_prompt(tokenizer: Any, request: Mapping[str, Any]) -> list[int]:
+    """Return the prompt tokens of a request, as the server makes them."""
     from mlx_lm.server import process_message_content
 
-    messages: list[dict[str, Any]] = msgspec.json.decode(
-        msgspec.json.encode(request["messages"])
-    )  # it is changed in place
+    copy = msgspec.json.encode(request["messages"])  # process_message_content changes its argument
+    messages: list[dict[str, Any]] = msgspec.json.decode(copy)
     process_message_content(messages)
     prompt: list[int] = tokenizer.apply_chat_template(
         messages,
@@ -170,7 +173,8 @@ def render(tokenizer: Any, request: Mapping[str, Any]) -> list[int]:
     return prompt
 
 
-def main(job: Witnessing) -> None:
+def main(job: InferenceJob) -> None:
+    """Load the weights and run the job."""
     from mlx_lm import load
     from mlx_lm.tuner.utils import load_adapters
 
@@ -178,16 +182,16 @@ def main(job: Witnessing) -> None:
         model, tokenizer, *_ = load(job.model)
     except Exception as error:
         raise SystemExit(f"punie: {job.model}: mlx-lm cannot load this model: {error}") from error
-    book = Answered(Path(job.book), empty=True)
-    base = arm = says(model, tokenizer) if job.prove else []
+    cache = ResponseCache(Path(job.cache_file), skip_existing=True)
+    base_canary = model_canary = canary_completions(model, tokenizer) if job.needs_canaries else []
     if job.adapter:
         model = load_adapters(model, job.adapter)
         model.eval()
-        arm = says(model, tokenizer) if job.prove else []
-    if job.prove:
-        book.prove(arm, base)
-    answer(model, tokenizer, job, book)
+        model_canary = canary_completions(model, tokenizer) if job.needs_canaries else []
+    if job.needs_canaries:
+        cache.add_canaries(model_canary, base_canary)
+    generate_all(model, tokenizer, job, cache)
 
 
 if __name__ == "__main__":
-    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Witnessing))
+    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=InferenceJob))

@@ -1,9 +1,10 @@
-"""Answered: all that some weights ever said, so that nothing is asked twice and nothing that came is lost.
+"""A cache of completions on disk, so that no request is sent twice and an interrupted run loses no completion.
 
-    .punie/answers/<what answers>.jsonl      one line a reply, by the digest of its question; never rewritten
+    .punie/answers/<cache name>.jsonl      one line for each completion, by the digest of its request; append-only
 
-Whatever decides an answer is in the file's name (weights, versions, how it is served) or in the question. A killed build
-leaves at most a torn last line, which is passed over. The folder may be deleted at any time: then all is asked again.
+All settings that decide a completion are either in the name of the file (weights, versions, serving) or in the request. A
+killed build leaves at most one incomplete last line, which readers skip. The folder may be deleted at any time: then all
+requests are sent again.
 """
 
 from __future__ import annotations
@@ -13,70 +14,76 @@ import threading
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation.canary import Canary
-from punie_build.evaluation.conversation import Said
+from punie_build.evaluation.completion import Completion
 
 
-class _Line(Struct, frozen=True, omit_defaults=True):
-    """A reply to a question, or what the weights said to the canary questions: the base's too, where an adapter is on it."""
+class CacheLine(Struct, frozen=True, omit_defaults=True):
+    """One line: a completion and its key, or the canaries of the model under test and of its base."""
 
     key: str = ""
-    said: Said | None = None
-    arm: list[list[tuple[int, float]]] | None = None
-    base: list[list[tuple[int, float]]] | None = None
+    completion: Completion | None = field(name="said", default=None)
+    model_canary: list[list[tuple[int, float]]] | None = field(name="arm", default=None)
+    base_canary: list[list[tuple[int, float]]] | None = field(name="base", default=None)
 
 
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(CacheLine).decode
 
 
-class Answered:
-    """What is known, and where more is written down. Threads and processes may share a file: a line is one write."""
+class ResponseCache:
+    """The completions of one file by request key, and its canaries: (of the model under test, of its base).
 
-    def __init__(self, path: Path, *, empty: bool = False) -> None:
-        """What the file holds; `empty`: only what is written from now on."""
+    Threads and processes may share a file: each line is a single write.
+    """
+
+    def __init__(self, path: Path, *, skip_existing: bool = False) -> None:
+        """Read the file; with `skip_existing`, only lines that are written later."""
         self.path = path
-        self.said: dict[str, Said] = {}
+        self.completions: dict[str, Completion] = {}
         self.canaries: tuple[Canary, Canary] | None = None
-        self._guard = threading.Lock()
-        self._seen = path.stat().st_size if empty and path.exists() else 0
-        self.catch_up()
+        self._write_lock = threading.Lock()
+        self._offset = path.stat().st_size if skip_existing and path.exists() else 0
+        self.refresh()
 
-    def catch_up(self) -> None:
-        """Read what was written since, here or by another process."""
+    def refresh(self) -> None:
+        """Read the lines that this or another process has written since the last read."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
-            file.seek(self._seen)
-            *whole, rest = file.read().split(b"\n")
-        self._seen += sum(len(text) + 1 for text in whole)
-        for text in [*whole, rest]:
+            file.seek(self._offset)
+            *complete, incomplete = file.read().split(b"\n")
+        self._offset += sum(len(text) + 1 for text in complete)
+        for text in [*complete, incomplete]:
             try:
                 line = _decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                continue  # torn by a kill, or not yet whole
-            if line.said:
-                self.said[line.key] = line.said
-            elif line.arm and line.base:
-                self.canaries = line.arm, line.base
+                continue  # cut off by a kill, or not yet written to its end
+            if line.completion:
+                self.completions[line.key] = line.completion
+            elif line.model_canary and line.base_canary:
+                self.canaries = line.model_canary, line.base_canary
 
-    def keep(self, key: str, said: Said) -> None:
-        """Write a reply down before anything else can happen."""
-        self.said[key] = said
-        self._write(_Line(key=key, said=said))
+    def add(self, key: str, completion: Completion) -> None:
+        """Add a completion and write it to the file before returning."""
+        self.completions[key] = completion
+        self._write(CacheLine(key=key, completion=completion))
 
-    def prove(self, arm: Canary, base: Canary) -> None:
-        self.canaries = arm, base
-        self._write(_Line(arm=[list(said) for said in arm], base=[list(said) for said in base]))
+    def add_canaries(self, model: Canary, base: Canary) -> None:
+        """Add the canaries of the model under test and of its base, and write them to the file."""
+        self.canaries = model, base
+        self._write(
+            CacheLine(model_canary=[list(tokens) for tokens in model], base_canary=[list(tokens) for tokens in base])
+        )
 
-    def _write(self, line: _Line) -> None:
+    def _write(self, line: CacheLine) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._guard:
+        with self._write_lock:
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
                 size = os.fstat(file).st_size
-                torn = size and os.pread(file, 1, size - 1) != b"\n"
-                os.write(file, (b"\n" if torn else b"") + msgspec.json.encode(line) + b"\n")
+                cut_off = size and os.pread(file, 1, size - 1) != b"\n"
+                os.write(file, (b"\n" if cut_off else b"") + msgspec.json.encode(line) + b"\n")
             finally:
                 os.close(file)

@@ -1,7 +1,8 @@
-"""Answering: the answers of one arm to a suite, and the proof that it was this arm that answered.
+"""Collect the answers of one model to a suite, and verify that this model gave them.
 
-Every case is a talk; its questions are looked up in what these weights ever said, and only the others are put, to a server or
-to a worker process. So an interrupted run goes on, a new case asks one question, and a second run asks none.
+Each case is a conversation. The completions of its requests come from the cache where it has them; only the other requests
+are sent, to a server or to a process that loads the weights itself. So an interrupted run continues, a new case sends one
+request, and a second run sends none.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.errors import ModelError, ServerError
-from punie_build.evaluation import canary as identity
-from punie_build.evaluation import request as questions
+from punie_build.evaluation import answer_files, canary, request
+from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.conversation import Lost, Proof, Talk
-from punie_build.evaluation.in_process import Witnessing
-from punie_build.evaluation.response_cache import Answered
-from punie_build.evaluation.server import Served, Server, Warm
+from punie_build.evaluation.completion import Completion, RequestFailed
+from punie_build.evaluation.conversation import Conversation
+from punie_build.evaluation.in_process import InferenceJob
+from punie_build.evaluation.response_cache import ResponseCache
+from punie_build.evaluation.server import ServedModel, Server, WarmServer
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import Suite
 from punie_build.runtime import blas
@@ -31,198 +33,215 @@ from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
-LIMIT = 0.02  # the share of answers that may be missing before an eval says nothing
-STARTS = 4  # of a server that dies while it is asked
-Asked = Mapping[str, dict[str, Any]]
-Losses = dict[str, Lost]
+MAX_ERROR_RATE = 0.02  # of the answers; with more errors an eval has no result
+MAX_SERVER_STARTS = 4  # of a server that dies again and again
+Requests = Mapping[str, dict[str, Any]]  # cache key -> body
+Failures = dict[str, RequestFailed]  # by cache key
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """Who is asked what. `weights` names all that decides a reply besides the question: weights, versions, device. `afresh`: what
-    is known already does not count."""
+class EvalRun(Struct, frozen=True, kw_only=True):
+    """A model under test, a suite, and the generation settings.
+
+    `weights` is a digest of all that decides a completion besides the request: weights, versions, device. `ignore_cache`
+    sends all requests, also those with a cached completion. `notify` receives messages for the user.
+    """
 
     root: Path
-    served: Served
+    served: ServedModel
     spec: GenerationSpec
     suite: Suite
     weights: str
     logs: Path
-    afresh: bool = False
-    say: Callable[[str], object] = print
+    ignore_cache: bool = False
+    notify: Callable[[str], object] = print
 
     @property
-    def identity(self) -> str:
-        """The name of what answers: the weights, and how they are made to."""
-        how = msgspec.to_builtins(self.spec.serving)
-        for name in ("chat_template_args", "prompt_cache_size", "prompt_cache_bytes"):  # in the question; no matter
-            how.pop(name)
-        return digest([self.weights, self.spec.engine, how])
+    def cache_name(self) -> str:
+        """The digest of weights, engine and serving options that names the file of cached completions."""
+        serving = msgspec.to_builtins(self.spec.serving)
+        serving.pop("chat_template_args")  # is in each request
+        for name in ("prompt_cache_size", "prompt_cache_bytes"):  # change no completion
+            serving.pop(name)
+        return digest([self.weights, self.spec.engine, serving])
 
 
-def answer(job: Job, warm: Warm, out: Path) -> tuple[Proof, int]:
-    """Ask what is not known, write answers.jsonl and proof.json; the proof, and how many questions were put.
+def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, int]:
+    """Send the requests that are not cached, write answers.jsonl and proof.json, and return (proof, number of requests sent).
 
-    Raises ServerError, ModelError, or IdentityError if other weights answered. What came is kept whatever happens.
+    Raise ServerError, ModelError, or IdentityError if other weights answered. The cache keeps all completions in any case.
     """
     from punie_build.evaluation import client
 
-    book = Answered(job.root / paths.answered(job.identity), empty=job.afresh)
-    engine = _Batch(job, book) if job.spec.engine == "batch" else _Serve(job, book, warm)
-    decode = client.decoder(job.served.model)
-    talks = [
-        Talk(job.spec, job.suite, case, epoch, decode) for case in job.suite.case for epoch in range(job.spec.epochs)
+    cache = ResponseCache(run.root / paths.answered(run.cache_name), skip_existing=run.ignore_cache)
+    engine = _InProcessEngine(run, cache) if run.spec.engine == "batch" else _ServerEngine(run, cache, warm)
+    decode = client.decoder(run.served.model)
+    conversations = [
+        Conversation(run.spec, run.suite, case, epoch, decode)
+        for case in run.suite.case
+        for epoch in range(run.spec.epochs)
     ]
-    put = 0
-    while waiting := [(talk, request) for talk in talks if (request := talk.request()) is not None]:
-        keys = [questions.cache_key(request, talk.epoch) for talk, request in waiting]
-        new = {key: request for key, (_, request) in zip(keys, waiting, strict=True) if key not in book.said}
-        _hold(job, new)
-        lost = engine.put(new) if new or book.canaries is None else {}
-        put += len(new)
-        for key, (talk, _) in zip(keys, waiting, strict=True):
-            talk.hear(book.said.get(key) or lost[key])
-    given = [talk.answer for talk in talks if talk.answer]
-    _enough(job, given)
-    proof = _proof(job, book, given)
-    (out / "answers.jsonl").write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in given))
-    (out / "proof.json").write_bytes(msgspec.json.format(msgspec.json.encode(proof), indent=1) + b"\n")
-    return proof, put
+    sent = 0
+    while waiting := [(item, body) for item in conversations if (body := item.next_request()) is not None]:
+        keys = [request.cache_key(body, conversation.epoch) for conversation, body in waiting]
+        missing = {key: body for key, (_, body) in zip(keys, waiting, strict=True) if key not in cache.completions}
+        _check_requests(run, missing)
+        failures = engine.send(missing) if missing or cache.canaries is None else {}
+        sent += len(missing)
+        for key, (conversation, _) in zip(keys, waiting, strict=True):
+            conversation.add(cache.completions.get(key) or failures[key])
+    answers = [conversation.answer for conversation in conversations if conversation.answer]
+    _check_error_rate(run, answers)
+    proof = _proof(run, cache, answers)
+    answer_files.write(out, answers, proof)
+    return proof, sent
 
 
-def _hold(job: Job, new: Asked) -> None:
+def _check_requests(run: EvalRun, requests: Requests) -> None:
     """Raise ServerError if one of these requests would end the server."""
     from punie_build.evaluation import client
 
-    tokens = client.vocabulary(job.served.model)
-    found = dict.fromkeys(line for request in new.values() for line in questions.problems(request, tokens))
-    if found:
-        raise ServerError("\n".join(f"{job.spec.name}: not asked, {line}" for line in found))
+    size = client.vocabulary_size(run.served.model)
+    problems = dict.fromkeys(problem for body in requests.values() for problem in request.problems(body, size))
+    if problems:
+        raise ServerError("\n".join(f"{run.spec.name}: no request is sent, {problem}" for problem in problems))
 
 
-def _enough(job: Job, given: list[Answer]) -> None:
-    """Raise ServerError if too few answers came to say anything."""
-    errors = [each for each in given if each.error]
-    if len(errors) > LIMIT * len(given):
+def _check_error_rate(run: EvalRun, answers: list[Answer]) -> None:
+    """Raise ServerError if more than MAX_ERROR_RATE of the answers are errors."""
+    errors = [answer for answer in answers if answer.error]
+    if len(errors) > MAX_ERROR_RATE * len(answers):
         raise ServerError(
-            f"{job.spec.name}: invalid, {len(errors)} of {len(given)} answers never came, the first ({errors[0].case}): {errors[0].error} - what came is kept, build again to ask for the rest; logs are in {job.logs.relative_to(job.root)}"
+            f"{run.spec.name}: invalid, {len(errors)} of {len(answers)} answers are missing, "
+            f"the first ({errors[0].case}): {errors[0].error} - the other answers are cached, "
+            f"build again to request the rest; logs are in {run.logs.relative_to(run.root)}"
         )
 
 
-def _proof(job: Job, book: Answered, given: list[Answer]) -> Proof:
-    assert book.canaries is not None, "an engine proves who it is before it answers"
-    arm, base = book.canaries
+def _proof(run: EvalRun, cache: ResponseCache, answers: list[Answer]) -> Proof:
+    assert cache.canaries is not None, "an engine verifies the weights before it sends a request"
+    expected, base = cache.canaries
     return Proof(
-        arm=job.spec.arm,
-        canary=identity.fingerprint(arm),
-        base_canary=identity.fingerprint(base),
-        errors=sum(each.error is not None for each in given),
-        parse_failures=sum(each.malformed for each in given),
+        arm=run.spec.arm,
+        canary=canary.fingerprint(expected),
+        base_canary=canary.fingerprint(base),
+        errors=sum(answer.error is not None for answer in answers),
+        parse_failures=sum(answer.malformed for answer in answers),
     )
 
 
-class _Serve:
-    """Questions put to a server, which is started again if it dies."""
+class _ServerEngine:
+    """Send requests to a server, and restart it if it dies."""
 
-    def __init__(self, job: Job, book: Answered, warm: Warm) -> None:
-        self.job, self.book, self.warm = job, book, warm
-        self.env = blas.environment(job.root)
+    def __init__(self, run: EvalRun, cache: ResponseCache, warm: WarmServer) -> None:
+        self.run, self.cache, self.warm = run, cache, warm
+        self.env = blas.environment(run.root)
 
-    def put(self, asked: Asked) -> Losses:
-        """Put them all; what never came. Those in flight when the server died are put again, last and alone."""
-        lost: Losses = {}
+    def send(self, requests: Requests) -> Failures:
+        """Send all requests and return the failures.
+
+        Requests that were in flight when the server died are sent again, last and one by one, to find the one that ends it.
+        """
+        failures: Failures = {}
         suspects: set[str] = set()
-        with ProgressBar(f"asking {self.job.spec.arm}", len(asked)) as bar:
-            for _ in range(STARTS):
+        with ProgressBar(f"requests to {self.run.spec.arm}", len(requests)) as bar:
+            for _ in range(MAX_SERVER_STARTS):
                 with self.warm.lend(
-                    self.job.identity, self.job.served, self.job.logs / "server.log", self.env
+                    self.run.cache_name, self.run.served, self.run.logs / "server.log", self.env
                 ) as server:
-                    self.prove(server)
-                    open_ = {key: asked[key] for key in asked if key not in self.book.said and key not in lost}
-                    calm = {key: request for key, request in open_.items() if key not in suspects}
-                    alone = [{key: request} for key, request in open_.items() if key in suspects]
-                    for some in [calm, *alone]:
-                        refused, dying = self.round(server, some, bar, len(calm) + len(alone))
-                        lost |= refused
-                        if len(some) == 1:
-                            lost |= dying
-                        suspects |= dying.keys()
-                        if dying:
+                    self.verify_identity(server)
+                    pending = {
+                        key: body
+                        for key, body in requests.items()
+                        if key not in self.cache.completions and key not in failures
+                    }
+                    together = {key: body for key, body in pending.items() if key not in suspects}
+                    alone = [{key: body} for key, body in pending.items() if key in suspects]
+                    for batch in [together, *alone]:
+                        rejected, fatal = self.send_batch(server, batch, bar, len(together) + len(alone))
+                        failures |= rejected
+                        if len(batch) == 1:
+                            failures |= fatal
+                        suspects |= fatal.keys()
+                        if fatal:
                             break
                     else:
-                        return lost
-        from punie_build.evaluation.client import DEAD
+                        return failures
+        from punie_build.evaluation.client import SERVER_DIED
 
-        return {key: Lost(f"{DEAD}, {STARTS} times") for key in asked if key not in self.book.said} | lost
+        missing = [key for key in requests if key not in self.cache.completions]
+        return {key: RequestFailed(f"{SERVER_DIED}, {MAX_SERVER_STARTS} times") for key in missing} | failures
 
-    def round(self, server: Server, some: Asked, bar: ProgressBar, left: int) -> tuple[Losses, Losses]:
-        """(what got no answer though the server goes on, what was in flight when it did not)."""
+    def send_batch(self, server: Server, batch: Requests, bar: ProgressBar, total: int) -> tuple[Failures, Failures]:
+        """Return (failures after which the server continues, failures of requests in flight when it died)."""
         from punie_build.evaluation import client
 
-        before, known = server.dropped(), len(self.book.said)
+        unparsed_before, cached = server.unparsed_tool_calls(), len(self.cache.completions)
 
-        def keep(key: str, said: Any) -> None:
-            self.book.keep(key, said)
-            bar(len(self.book.said) - known, f"{left} asked")
+        def add(key: str, completion: Completion) -> None:
+            self.cache.add(key, completion)
+            bar(len(self.cache.completions) - cached, f"{total} requests")
 
-        spec = self.job.spec
-        found = asyncio.run(client.ask(server, some, keep, concurrency=spec.concurrency, patience=spec.timeout))
-        if dropped := server.dropped() - before:
-            self.job.say(f"the server could not read {dropped} tool calls, by its log")
-        dying = {key: lost for key, lost in found.lost.items() if key in found.suspects}
-        return {key: lost for key, lost in found.lost.items() if key not in found.suspects}, dying
+        spec = self.run.spec
+        result = asyncio.run(client.send_all(server, batch, add, concurrency=spec.concurrency, timeout=spec.timeout))
+        if unparsed := server.unparsed_tool_calls() - unparsed_before:
+            self.run.notify(f"the server could not parse {unparsed} tool calls, by its log")
+        fatal = {key: failure for key, failure in result.failures.items() if key in result.in_flight}
+        return {key: failure for key, failure in result.failures.items() if key not in result.in_flight}, fatal
 
-    def prove(self, server: Server) -> None:
-        """Raise IdentityError unless these are the weights that the arm names."""
+    def verify_identity(self, server: Server) -> None:
+        """Raise IdentityError unless the server's canary is that of the model under test."""
         from punie_build.evaluation import client
 
-        if self.book.canaries is None:
-            why = _witness(self.job, self.book, {})
-            if self.book.canaries is None:
-                raise ModelError(why)
-        arm, base = self.book.canaries
-        first, again = (asyncio.run(client.canaries(server)) for _ in range(2))
-        identity.verify_identity(self.job.spec.arm, first, again, arm, base, self.job.served.adapter is not None)
+        if self.cache.canaries is None:
+            error = run_in_process(self.run, self.cache, {})
+            if self.cache.canaries is None:
+                raise ModelError(error)
+        expected, base = self.cache.canaries
+        served, repeated = (asyncio.run(client.canary_completions(server)) for _ in range(2))
+        has_adapter = self.run.served.adapter is not None
+        canary.verify_identity(self.run.spec.arm, served, repeated, expected, base, has_adapter)
 
 
-class _Batch:
-    """Questions put to a process that loads the weights itself: no port, no server, for CI."""
+class _InProcessEngine:
+    """Run requests in a process that loads the weights itself, without port and server, as CI needs it."""
 
-    def __init__(self, job: Job, book: Answered) -> None:
-        self.job, self.book = job, book
+    def __init__(self, run: EvalRun, cache: ResponseCache) -> None:
+        self.run, self.cache = run, cache
 
-    def put(self, asked: Asked) -> Losses:
-        why = _witness(self.job, self.book, asked)
-        if self.book.canaries is None:
-            raise ModelError(why)
-        arm, base = self.book.canaries
-        identity.verify_identity(self.job.spec.arm, arm, arm, arm, base, self.job.served.adapter is not None)
-        return {key: Lost(why) for key in asked if key not in self.book.said}
+    def send(self, requests: Requests) -> Failures:
+        """Run all requests and return the failures."""
+        error = run_in_process(self.run, self.cache, requests)
+        if self.cache.canaries is None:
+            raise ModelError(error)
+        expected, base = self.cache.canaries
+        has_adapter = self.run.served.adapter is not None
+        canary.verify_identity(self.run.spec.arm, expected, expected, expected, base, has_adapter)
+        return {key: RequestFailed(error) for key in requests if key not in self.cache.completions}
 
 
-def _witness(job: Job, book: Answered, asked: Asked) -> str:
-    """Let a process of its own load the weights, prove them where nobody did yet, and answer; what went wrong, if anything."""
-    task = Witnessing(
-        model=str(job.served.model),
-        adapter=str(job.served.adapter) if job.served.adapter else None,
-        book=str(book.path),
-        prove=book.canaries is None,
-        asked=dict(asked),
-        concurrency=job.spec.concurrency,
-        max_kv_size=job.spec.serving.max_kv_size,
+def run_in_process(run: EvalRun, cache: ResponseCache, requests: Requests) -> str:
+    """Run requests, and the canary prompts if the cache has none, in a process that loads the weights. Return its error or ""."""
+    job = InferenceJob(
+        model=str(run.served.model),
+        adapter=str(run.served.adapter) if run.served.adapter else None,
+        cache_file=str(cache.path),
+        needs_canaries=cache.canaries is None,
+        requests=dict(requests),
+        concurrency=run.spec.concurrency,
+        max_kv_size=run.spec.serving.max_kv_size,
     )
-    place = job.logs / "witness.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(msgspec.json.encode(task))
-    known = len(book.said)
+    path = run.logs / "witness.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(job))
+    log, env = run.logs / "witness.log", blas.environment(run.root)
+    cached = len(cache.completions)
     with (
-        Child(
-            "punie_build.evaluation.in_process", [str(place)], job.logs / "witness.log", blas.environment(job.root)
-        ) as child,
-        ProgressBar(f"asking {job.spec.arm}", max(len(asked), 1)) as bar,
+        Child("punie_build.evaluation.in_process", [str(path)], log, env) as child,
+        ProgressBar(f"requests to {run.spec.arm}", max(len(requests), 1)) as bar,
     ):
         while child.running:
             time.sleep(0.05)
-            book.catch_up()
-            bar(len(book.said) - known)
-        book.catch_up()
+            cache.refresh()
+            bar(len(cache.completions) - cached)
+        cache.refresh()
         return child.failure("loading the model") if child.process.wait() else ""

@@ -7,14 +7,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from punie_build.evaluation import answer_files
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.conversation import Proof
 from punie_build.evaluation.prompt_match import Parity, parity
 from punie_build.evaluation.scoring import Scored, score
 from punie_build.evaluation.spec import Eval
 from punie_build.evaluation.suite import Suite
-
-_decoder = msgspec.json.Decoder(Answer)
 
 
 class Scores(Struct, frozen=True, kw_only=True):
@@ -47,7 +45,7 @@ def answers(folder: Path) -> dict[str, Answer]:
 def given(folder: Path) -> dict[str, list[Answer]]:
     """The answers to each case, by its id: one for each epoch."""
     found: dict[str, list[Answer]] = {}
-    for answer in _decoder.decode_lines((folder / "answers.jsonl").read_bytes()):
+    for answer in answer_files.read_answers(folder):
         found.setdefault(answer.case, []).append(answer)
     return found
 
@@ -55,7 +53,7 @@ def given(folder: Path) -> dict[str, list[Answer]]:
 def evaluate(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path | None = None) -> Scores:
     """Judge the answers of a folder and write scores.json. Asks nobody, and loads nothing but the answers and the first rows of
     the data that the arm was trained on."""
-    proof = msgspec.json.decode((said / "proof.json").read_bytes(), type=Proof)
+    proof = answer_files.read_proof(said)
     result = Scores(
         arm=spec.arm,
         suite=spec.suite,

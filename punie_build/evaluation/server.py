@@ -1,12 +1,12 @@
-"""Serving: a real `mlx_lm.server` for one arm.
+"""Start and stop an `mlx_lm.server` for one model under test.
 
-    async with serve(Served(model=folder, adapter=folder), log, env) as server:
+    async with serve(ServedModel(model=folder, adapter=folder), log, env) as server:
         ... server.url ...
 
-What is known to bite (docs/why.md): the adapter answers only to the model name `default_model`; `/health` says yes
-before the model is loaded; a server whose port is taken stays alive, silent, while its clients talk to a stranger. So: our
-own free port on loopback, ready only when our own server's log says it has the port and it has answered, and always
-`default_model`. A bad model leaves it alive with 503, so what is not a whole answer ends it.
+Known traps (docs/why.md): the server uses the adapter only for the model name `default_model`; `/health` succeeds before
+the model is loaded; a server that cannot bind its port keeps running, while its clients talk to the other program there;
+a model that cannot be loaded leaves it running with status 503. So a server gets a free port of its own on loopback, and
+it is ready only when its own log says that it has bound the port and it has completed a request.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from punie_build.runtime.child import Child
 
 HOST = "127.0.0.1"
 START_SECONDS = 300.0
-TRIES = 3
-BROKEN = {"0.31.3": "it never serves an adapter: every answer would be the base's"}  # versions of mlx-lm, and why
+START_ATTEMPTS = 3
+BROKEN_VERSIONS = {"0.31.3": "it never serves an adapter: the base would give every answer"}  # of mlx-lm -> the reason
 
 
-class Served(Struct, frozen=True, kw_only=True):
-    """What to serve: a model folder, the adapter on it if any, and how. `sampling` is for people who ask without saying how: a
-    question of ours says it itself. `port` is taken or it fails; None: any free one. `program` is what serves."""
+class ServedModel(Struct, frozen=True, kw_only=True):
+    """A model to serve: its folder, the adapter on it if any, and the options of its server.
+
+    `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used or the
+    start fails; None chooses a free one. `program` is the module that serves, and its arguments.
+    """
 
     model: Path
     adapter: Path | None = None
@@ -47,50 +50,51 @@ class Served(Struct, frozen=True, kw_only=True):
     program: tuple[str, ...] = ("mlx_lm", "server")
 
     def arguments(self, port: int) -> list[str]:
-        how, plain = self.serving, Serving()
-        words = ["--model", self.model, "--host", HOST, "--port", port, "--max-tokens", self.max_tokens]
-        words += ["--adapter-path", self.adapter] if self.adapter else []
-        words += ["--draft-model", self.draft, "--num-draft-tokens", how.draft_tokens] if self.draft else []
+        """Return the command-line arguments of the server, without options that have their default value."""
+        serving, default = self.serving, Serving()
+        arguments = ["--model", self.model, "--host", HOST, "--port", port, "--max-tokens", self.max_tokens]
+        arguments += ["--adapter-path", self.adapter] if self.adapter else []
+        arguments += ["--draft-model", self.draft, "--num-draft-tokens", serving.draft_tokens] if self.draft else []
         for name in ("prompt_cache_size", "prompt_cache_bytes", "kv_bits", "kv_group_size", "quantized_kv_start"):
-            if (value := getattr(how, name)) != getattr(plain, name):
-                words += [f"--{name.replace('_', '-')}", value]
-        if how.chat_template_args:
-            words += ["--chat-template-args", json.dumps(how.chat_template_args)]
+            if (value := getattr(serving, name)) != getattr(default, name):
+                arguments += [f"--{name.replace('_', '-')}", value]
+        if serving.chat_template_args:
+            arguments += ["--chat-template-args", json.dumps(serving.chat_template_args)]
         for name, option in (("temperature", "temp"), ("top_p", "top-p"), ("top_k", "top-k"), ("min_p", "min-p")):
             if (value := getattr(self.sampling, name)) != getattr(Sampling(), name):
-                words += [f"--{option}", value]
-        return [*self.program[1:], *map(str, words)]
+                arguments += [f"--{option}", value]
+        return [*self.program[1:], *map(str, arguments)]
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """A server that answers. `url` ends before `/v1`."""
+    """A running server that has completed a request. `url` ends before `/v1`."""
 
     url: str
     child: Child
 
-    def dropped(self) -> int:
-        """How many tool calls it could not read so far, by its log."""
+    def unparsed_tool_calls(self) -> int:
+        """Return how many tool calls the server could not parse so far, by its log."""
         return self.child.text().count("ailed to parse tool call")
 
     def stop(self) -> None:
-        """End it, whatever it does. Twice is as good as once."""
+        """End the process. A second call has no effect."""
         self.child.__exit__(None, None, None)
 
 
 class PortTakenError(ServerError):
-    """Somebody took the port between our looking and the server's binding."""
+    """Another program has bound the port before the server could."""
 
 
-def refuse(version: str | None = None) -> None:
-    """Raise ServerError if this mlx-lm cannot be trusted to serve."""
+def check_version(version: str | None = None) -> None:
+    """Raise ServerError if this version of mlx-lm, by default the installed one, gives wrong answers."""
     version = version or versions.version("mlx-lm")
-    if version in BROKEN:
-        raise ServerError(f"mlx-lm {version}: {BROKEN[version]} - pip install 'mlx-lm>=0.32'")
+    if version in BROKEN_VERSIONS:
+        raise ServerError(f"mlx-lm {version}: {BROKEN_VERSIONS[version]} - pip install 'mlx-lm>=0.32'")
 
 
 @asynccontextmanager
-async def serve(served: Served, log: Path, env: Mapping[str, str]) -> AsyncIterator[Server]:
-    """Start, wait until it has answered, and end it whatever happens. Raises ServerError."""
+async def serve(served: ServedModel, log: Path, env: Mapping[str, str]) -> AsyncIterator[Server]:
+    """Start a server, wait until it is ready, and stop it at the end of the block. Raise ServerError if it does not start."""
     server = await start(served, log, env)
     try:
         yield server
@@ -98,43 +102,43 @@ async def serve(served: Served, log: Path, env: Mapping[str, str]) -> AsyncItera
         server.stop()
 
 
-async def start(served: Served, log: Path, env: Mapping[str, str]) -> Server:
-    """A server that has answered; whoever asked for it stops it. It dies with this process. Raises ServerError."""
-    refuse()
-    for attempt in range(1, TRIES + 1):
-        chosen = served.port or free_port()
-        child = Child(served.program[0], served.arguments(chosen), log, env).__enter__()
-        server = Server(url=f"http://{HOST}:{chosen}", child=child)
+async def start(served: ServedModel, log: Path, env: Mapping[str, str]) -> Server:
+    """Return a server that is ready; the caller stops it, and it ends with this process. Raise ServerError if it fails."""
+    check_version()
+    for attempt in range(1, START_ATTEMPTS + 1):
+        port = served.port or free_port()
+        child = Child(served.program[0], served.arguments(port), log, env).__enter__()
+        server = Server(url=f"http://{HOST}:{port}", child=child)
         try:
-            await _ready(server, chosen)
+            await _wait_until_ready(server, port)
         except PortTakenError:
             server.stop()
-            if served.port or attempt == TRIES:
+            if served.port or attempt == START_ATTEMPTS:
                 raise
         except BaseException:
             server.stop()
             raise
         else:
             return server
-    raise AssertionError("every try ends above")
+    raise AssertionError("every attempt returns or raises")
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
-async def _ready(server: Server, port: int) -> None:
-    """Wait until the server has its port, which its log says, and has then answered with a token."""
-    import asyncio  # 30 ms that a build which serves nothing need not pay
+async def _wait_until_ready(server: Server, port: int) -> None:
+    """Wait until the log says that the server has bound its port and it has generated a token. Raise ServerError."""
+    import asyncio  # takes 30 ms, which a build without a server saves
 
     import httpx
 
     deadline = time.monotonic() + START_SECONDS
     while "Starting httpd" not in server.child.text():
-        check(server, port)
+        check_running(server, port)
         if time.monotonic() > deadline:
             raise ServerError(
                 f"the model server did not start in {START_SECONDS:.0f} s - its log:\n{server.child.tail()}"
@@ -143,69 +147,69 @@ async def _ready(server: Server, port: int) -> None:
     hello = request.build([{"role": "user", "content": "hi"}], max_tokens=1)
     try:
         async with httpx.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
-            answer = await client.post(f"{server.url}/v1/chat/completions", json=hello)
+            response = await client.post(f"{server.url}/v1/chat/completions", json=hello)
     except httpx.HTTPError as error:
-        check(server, port)
+        check_running(server, port)
         raise ServerError(
             f"the model server does not answer: {type(error).__name__} - its log:\n{server.child.tail()}"
         ) from None
-    check(server, port)
-    if answer.status_code != 200:
+    check_running(server, port)
+    if response.status_code != 200:
         raise ServerError(
-            f"the model cannot be served: {answer.text[:200]} - the end of its log:\n{server.child.tail()}"
+            f"the model cannot be served: {response.text[:200]} - the end of its log:\n{server.child.tail()}"
         )
 
 
-def check(server: Server, port: int) -> None:
-    """Raise ServerError if the server has died or never got its port."""
+def check_running(server: Server, port: int) -> None:
+    """Raise ServerError if the server has ended or could not bind its port."""
     if "Address already in use" in server.child.text():
         raise PortTakenError(f"port {port} is in use by another program - stop it, or let punie-build choose a port")
     if not server.child.running:
         raise ServerError(server.child.failure("the model server"))
 
 
-class Warm:
-    """The last server used, kept for whoever asks the same weights next: the cells of a grid, or another suite.
+class WarmServer:
+    """The server that was used last, which keeps running for the next user of the same weights: a cell of a grid, a suite.
 
-    One at a time: two would hold two models in memory. Whoever finds it lent out starts one of their own.
+    At most one server is idle, because two hold two models in memory. A caller that finds it lent out starts another.
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._idle: tuple[str, Server] | None = None
 
     @contextmanager
-    def lend(self, name: str, served: Served, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
-        """A server that answers; `name` says what all its answers depend on. Raises ServerError."""
-        import asyncio  # 30 ms that a build which serves nothing need not pay
+    def lend(self, name: str, served: ServedModel, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
+        """Yield a server that is ready. `name` stands for all settings that its answers depend on. Raise ServerError."""
+        import asyncio  # takes 30 ms, which a build without a server saves
 
-        with self._guard:
-            found, self._idle = self._idle, None
-        if found and (found[0] != name or not found[1].child.running):
-            found[1].stop()
-            found = None
-        server = found[1] if found else asyncio.run(start(served, log, env))
+        with self._lock:
+            idle, self._idle = self._idle, None
+        if idle and (idle[0] != name or not idle[1].child.running):
+            idle[1].stop()
+            idle = None
+        server = idle[1] if idle else asyncio.run(start(served, log, env))
         try:
             yield server
         except BaseException:
             server.stop()
             raise
-        with self._guard:
-            spare, self._idle = self._idle, (name, server)
-        if spare:
-            spare[1].stop()
+        with self._lock:
+            surplus, self._idle = self._idle, (name, server)
+        if surplus:
+            surplus[1].stop()
 
-    def rest(self) -> None:
-        """Give the memory back, before something else needs it."""
-        with self._guard:
-            found, self._idle = self._idle, None
-        if found:
-            found[1].stop()
+    def release(self) -> None:
+        """Stop the idle server, so that another process can use its memory."""
+        with self._lock:
+            idle, self._idle = self._idle, None
+        if idle:
+            idle[1].stop()
 
 
-WARM = Warm()  # the one that all evals of a build share
+WARM = WarmServer()  # the one that all evals of a build share
 
 
 def release() -> None:
     """Stop the shared server, so that another process can use the memory of its model."""
-    WARM.rest()
+    WARM.release()

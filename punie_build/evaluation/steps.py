@@ -14,37 +14,37 @@ from punie_build.engine.build import Made, Work
 from punie_build.evaluation import comparison as comparing
 from punie_build.evaluation import contamination, junit, scoring, suite_validation
 from punie_build.evaluation import scores as evaluating
-from punie_build.evaluation.server import Served, Warm
+from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.models import locate
 from punie_build.runtime.console import message
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
 
-def answers(suites: Suites, warm: Warm, work: Work) -> Made:
+def answers(suites: Suites, warm: WarmServer, work: Work) -> Made:
     from punie_build.evaluation import runner
 
     task, spec = work.task, work.task.spec
     assert work.facts is not None
     assert task.base is not None, "graph gives all answers their base"
     made = [work.root / place for place in task.inputs if place != task.base.path]  # an adapter, or nothing
-    served = Served(
+    served = ServedModel(
         model=work.base(),
         adapter=next(iter(made), None),
         draft=locate.locate(work.root, task.draft) if task.draft else None,
         serving=spec.serving,
     )
-    job = runner.Job(
+    job = runner.EvalRun(
         root=work.root,
         served=served,
         spec=spec,
         suite=suites[spec.suite],
         weights=digest([work.facts.code, sorted(work.facts.inputs.values()), work.facts.tools]),
         logs=work.logs,
-        afresh=work.again,
-        say=work.say,
+        ignore_cache=work.again,
+        notify=work.say,
     )
-    proof, put = runner.answer(job, warm, work.out)
+    proof, put = runner.collect_answers(job, warm, work.out)
     given = len(suites[spec.suite].case) * spec.epochs
     missing = f", {proof.errors} never came" if proof.errors else ""
     return Made(

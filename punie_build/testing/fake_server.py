@@ -1,7 +1,7 @@
 """An `mlx_lm.server` without a model, for tests of its clients.
 
-Served(model=nano, program=("punie_build.testing.fake_server", "prose"))    answers every request with one sentence
-Served(model=nano, program=("punie_build.testing.fake_server", "echo"))     echoes the last message, or fails as it requests: `!hang`
+ServedModel(model=nano, program=("punie_build.testing.fake_server", "prose"))    answers every request with one sentence
+ServedModel(model=nano, program=("punie_build.testing.fake_server", "echo"))     echoes the last message, or fails as it requests: `!hang`
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Real servers of the real nano: what is known to bite, each as a test."""
+"""Real servers of the real base nano: each known trap of serving is a test."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import msgspec
 import pytest
 
 from punie_build.errors import IdentityError, ModelError, ServerError
-from punie_build.evaluation import canary, client, request, runner, suite_file
+from punie_build.evaluation import answer_files, canary, client, request, runner, suite_file
 from punie_build.evaluation.checks.union import Answer, score_answer
-from punie_build.evaluation.conversation import read, reply
-from punie_build.evaluation.response_cache import Answered
-from punie_build.evaluation.runner import Job
+from punie_build.evaluation.completion import parse_choice, to_answer
+from punie_build.evaluation.response_cache import ResponseCache
+from punie_build.evaluation.runner import EvalRun
 from punie_build.evaluation.server import (
     HOST,
-    Served,
+    ServedModel,
     Server,
-    Warm,
-    refuse,
+    WarmServer,
+    check_version,
     serve,
 )
 from punie_build.evaluation.spec import GenerationSpec, Sampling, Serving, SuiteFile
@@ -34,7 +34,7 @@ from punie_build.models.spec import Base
 from punie_build.runtime import blas
 from punie_build.storage import paths
 
-NANO = Served(model=paths.nano())
+NANO = ServedModel(model=paths.nano())
 SPEC = GenerationSpec(arm="other", suite="s", max_tokens=40)
 
 
@@ -50,169 +50,176 @@ def env(root):
 
 @pytest.fixture(scope="module")
 def suite(root) -> Suite:
-    whole, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), root, "suite")
-    return msgspec.structs.replace(whole, case=whole.case[:96:8])
+    suite, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), root, "suite")
+    return msgspec.structs.replace(suite, case=suite.case[:96:8])
 
 
 @pytest.fixture(scope="module")
-def other(root) -> Served:
-    """nano with an adapter that nobody trained: it says other things, which is all that is asked of it here."""
+def adapted(root) -> ServedModel:
+    """nano with an untrained adapter that changes its completions."""
     folder = root / "adapters" / "other"
     folder.mkdir(parents=True)
-    width = json.loads((paths.nano() / "config.json").read_text())["hidden_size"]
-    name, rank = "model.layers.3.mlp.gate_proj", 2
-    wide = json.loads((paths.nano() / "config.json").read_text())["intermediate_size"]
-    tensors = {f"{name}.lora_a": (width, rank), f"{name}.lora_b": (rank, wide)}
-    head, body = {}, b""
-    for index, (key, shape) in enumerate(tensors.items()):
+    config = json.loads((paths.nano() / "config.json").read_text())
+    module, rank = "model.layers.3.mlp.gate_proj", 2
+    shapes = {
+        f"{module}.lora_a": (config["hidden_size"], rank),
+        f"{module}.lora_b": (rank, config["intermediate_size"]),
+    }
+    header, body = {}, b""
+    for index, (name, shape) in enumerate(shapes.items()):
         values = [((7 * k + 3 * index) % 11 - 5) / 60 for k in range(shape[0] * shape[1])]
-        head[key] = {"dtype": "F32", "shape": shape, "data_offsets": (len(body), len(body) + 4 * len(values))}
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": (len(body), len(body) + 4 * len(values))}
         body += struct.pack(f"<{len(values)}f", *values)
-    text = json.dumps(head).encode()
+    text = json.dumps(header).encode()
     (folder / "adapters.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
     lora = {"rank": rank, "scale": 1.0, "dropout": 0.0, "keys": ["mlp.gate_proj"]}
     (folder / "adapter_config.json").write_text(
         json.dumps({"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": lora})
     )
-    return Served(model=paths.nano(), adapter=folder)
+    return ServedModel(model=paths.nano(), adapter=folder)
 
 
 @pytest.fixture(scope="module")
 def warm():
-    held = Warm()
-    yield held
-    held.rest()
+    warm = WarmServer()
+    yield warm
+    warm.release()
 
 
 @pytest.fixture(scope="module")
-def server(other, warm, env, root, suite):
-    """The one server most of these tests share: of the job below, so that asking uses it too."""
-    with warm.lend(job(root, other, suite).identity, other, root / "server.log", env) as server:
+def server(adapted, warm, env, root, suite):
+    """The server that most of these tests share; it has the name of their eval run, so that the runs use it too."""
+    with warm.lend(eval_run(root, adapted, suite).cache_name, adapted, root / "server.log", env) as server:
         yield server
 
 
-def job(root: Path, served: Served, asked: Suite, **how) -> Job:
-    spec = msgspec.structs.replace(SPEC, **how)
-    return Job(root=root, served=served, spec=spec, suite=asked, weights="w", logs=root / "logs", say=lambda _: None)
+def eval_run(root: Path, served: ServedModel, suite: Suite, **settings) -> EvalRun:
+    return EvalRun(
+        root=root,
+        served=served,
+        spec=msgspec.structs.replace(SPEC, **settings),
+        suite=suite,
+        weights="w",
+        logs=root / "logs",
+        notify=lambda _: None,
+    )
 
 
 def post(server: Server, body: dict) -> dict:
-    done = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60, trust_env=False)
-    return done.raise_for_status().json()["choices"][0]
+    response = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60, trust_env=False)
+    return response.raise_for_status().json()["choices"][0]
 
 
-def answers(folder: Path) -> list[Answer]:
-    return msgspec.json.Decoder(Answer).decode_lines((folder / "answers.jsonl").read_bytes())
-
-
-def ask(work: Job, warm: Warm, out: Path) -> list[Answer]:
+def collect(run: EvalRun, warm: WarmServer, out: Path) -> list[Answer]:
     out.mkdir()
-    runner.answer(work, warm, out)
-    return answers(out)
+    runner.collect_answers(run, warm, out)
+    return answer_files.read_answers(out)
 
 
-def test_the_first_trap_the_adapter_answers_to_one_name_only(server, other, root, suite):
+def test_trap_the_server_uses_the_adapter_for_one_model_name_only(server, adapted, root, suite):
     hello = request.build([{"role": "user", "content": canary.CANARY_PROMPTS[0]}], max_tokens=8)
-    right = post(server, hello)["logprobs"]["content"]
-    wrong = post(server, hello | {"model": str(other.model)})["logprobs"]["content"]
-    assert right != wrong
-    assert post(server, hello)["logprobs"]["content"] == right
-    book = Answered(root / paths.answered("trap"))
-    runner._witness(job(root, other, suite), book, {})
-    arm, base = book.canaries
-    said = [[(token["id"], token["logprob"]) for token in tokens] for tokens in (right, wrong)]
-    assert canary.distance([said[0]], arm[:1]) < canary.TOLERANCE
-    assert canary.distance([said[1]], base[:1]) < canary.TOLERANCE
-    assert request.problems(hello | {"model": str(other.model)}) != []
+    by_default_name = post(server, hello)["logprobs"]["content"]
+    by_path = post(server, hello | {"model": str(adapted.model)})["logprobs"]["content"]
+    assert by_default_name != by_path
+    assert post(server, hello)["logprobs"]["content"] == by_default_name
+    cache = ResponseCache(root / paths.answered("trap"))
+    runner.run_in_process(eval_run(root, adapted, suite), cache, {})
+    expected, base = cache.canaries
+    first, second = ([(token["id"], token["logprob"]) for token in tokens] for tokens in (by_default_name, by_path))
+    assert canary.distance([first], expected[:1]) < canary.TOLERANCE
+    assert canary.distance([second], base[:1]) < canary.TOLERANCE
+    assert request.problems(hello | {"model": str(adapted.model)}) != []
 
 
-def test_the_second_trap_a_call_that_cannot_be_read_is_no_silence(server, suite):
-    torn = Sampling(stop=("arguments",))  # ends the call in its middle, without a mark of its end
-    body = request.build(suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=torn)
-    before = server.dropped()
-    said = reply(post(server, body))
-    assert (said.content, said.calls, said.finish) == ("", [], "tool_calls")
-    assert server.dropped() == before + 1
-    answer = read("x", client.decoder(paths.nano())(said.ids), said)
+def test_trap_the_server_drops_a_tool_call_that_it_cannot_parse(server, suite):
+    sampling = Sampling(stop=("arguments",))  # ends the tool call in its middle, without an end mark
+    body = request.build(
+        suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=sampling
+    )
+    before = server.unparsed_tool_calls()
+    completion = parse_choice(post(server, body))
+    assert (completion.content, completion.calls, completion.finish) == ("", [], "tool_calls")
+    assert server.unparsed_tool_calls() == before + 1
+    answer = to_answer("x", client.decoder(paths.nano())(completion.token_ids), completion)
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
     assert score_answer(suite.case[0].checks, answer).failure == "malformed"
 
 
-def test_the_third_trap_a_call_that_is_cut_off_is_no_silence(server, suite):
+def test_trap_the_server_drops_a_truncated_tool_call(server, suite):
     body = request.build(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
-    said = reply(post(server, body))
-    assert (said.content, said.calls, said.finish) == ("", [], "length")
-    answer = read("x", client.decoder(paths.nano())(said.ids), said)
+    completion = parse_choice(post(server, body))
+    assert (completion.content, completion.calls, completion.finish) == ("", [], "length")
+    answer = to_answer("x", client.decoder(paths.nano())(completion.token_ids), completion)
     assert answer.raw.startswith("<tool_call>")
     assert score_answer(suite.case[0].checks, answer).failure in ("truncated", "malformed")
 
 
-def test_a_batch_without_a_server_gives_the_same_answers_and_the_cells_of_a_grid_share_one_server(
-    root, other, warm, suite, tmp_path
-):
-    served = ask(job(root, other, suite), warm, tmp_path / "served")
-    running = warm._idle[1].child.process.pid
-    cell = ask(job(root, other, suite, sampling=Sampling(repetition_penalty=1.5)), warm, tmp_path / "cell")
-    assert warm._idle[1].child.process.pid == running
-    assert cell != served
-    batch = ask(job(root, other, suite, engine="batch"), Warm(), tmp_path / "batch")
+def test_both_engines_give_equal_answers_and_grid_cells_share_a_server(root, adapted, warm, suite, tmp_path):
+    served = collect(eval_run(root, adapted, suite), warm, tmp_path / "served")
+    pid = warm._idle[1].child.process.pid
+    cell = eval_run(root, adapted, suite, sampling=Sampling(repetition_penalty=1.5))
+    assert collect(cell, warm, tmp_path / "cell") != served
+    assert warm._idle[1].child.process.pid == pid
+    batch = collect(eval_run(root, adapted, suite, engine="batch"), WarmServer(), tmp_path / "batch")
     assert batch == served
     assert (tmp_path / "batch" / "proof.json").read_bytes() == (tmp_path / "served" / "proof.json").read_bytes()
 
 
-def test_an_adapter_that_changes_nothing_is_found(root, other, suite, tmp_path):
-    idle = tmp_path / "idle"
-    shutil.copytree(other.adapter, idle)
-    whole = (idle / "adapters.safetensors").read_bytes()
-    head = struct.unpack("<Q", whole[:8])[0] + 8
-    (idle / "adapters.safetensors").write_bytes(whole[:head] + bytes(len(whole) - head))
-    served = Served(model=other.model, adapter=idle)
+def test_an_adapter_without_effect_is_detected(root, adapted, suite, tmp_path):
+    folder = tmp_path / "zero"
+    shutil.copytree(adapted.adapter, folder)
+    content = (folder / "adapters.safetensors").read_bytes()
+    header_size = struct.unpack("<Q", content[:8])[0] + 8
+    (folder / "adapters.safetensors").write_bytes(content[:header_size] + bytes(len(content) - header_size))
+    run = eval_run(root, ServedModel(model=adapted.model, adapter=folder), suite, engine="batch")
     with pytest.raises(IdentityError, match="other: the adapter changes nothing"):
-        ask(msgspec.structs.replace(job(root, served, suite, engine="batch"), weights="idle"), Warm(), tmp_path / "out")
+        collect(msgspec.structs.replace(run, weights="zero"), WarmServer(), tmp_path / "out")
 
 
-def test_a_server_is_gone_when_its_block_ends_and_a_dead_one_is_no_answer(tmp_path, env):
-    async def go() -> Server:
+def test_a_server_ends_with_its_block_and_then_answers_no_request(tmp_path, env):
+    hello = request.build([{"role": "user", "content": "Hello"}], max_tokens=5)
+
+    async def use_server() -> Server:
         async with serve(NANO, tmp_path / "server.log", env) as server:
             assert server.url.startswith(f"http://{HOST}:")
-            first, again = await client.canaries(server), await client.canaries(server)
-            assert canary.distance(first, again) < canary.TOLERANCE
-            broken = {"a": request.build([], max_tokens=5)}  # refused by the template, and the server goes on
-            kept: dict = {}
-            found = await client.ask(server, broken, kept.__setitem__, concurrency=1, patience=30)
-            assert found.lost["a"].error.startswith("the server answered 404")
-            assert not found.suspects
-            good = {"b": request.build([{"role": "user", "content": "Hello"}], max_tokens=5)}
-            assert await client.ask(server, good, kept.__setitem__, concurrency=1, patience=30) == client.Round({})
-            assert list(kept) == ["b"]
+            first, second = await client.canary_completions(server), await client.canary_completions(server)
+            assert canary.distance(first, second) < canary.TOLERANCE
+            invalid = {"a": request.build([], max_tokens=5)}  # the chat template rejects it, and the server continues
+            completions: dict = {}
+            result = await client.send_all(server, invalid, completions.__setitem__, concurrency=1, timeout=30)
+            assert result.failures["a"].error.startswith("the server answered 404")
+            assert not result.in_flight
+            result = await client.send_all(server, {"b": hello}, completions.__setitem__, concurrency=1, timeout=30)
+            assert result == client.BatchResult({})
+            assert list(completions) == ["b"]
             return server
 
-    server = asyncio.run(go())
-    server.stop()  # twice is as good as once
+    server = asyncio.run(use_server())
+    server.stop()  # a second time
     assert not Path(f"/proc/{server.child.process.pid}").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health")
-    kept: dict = {}
-    asked = {"c": request.build([{"role": "user", "content": "Hello"}], max_tokens=5)}
-    assert asyncio.run(client.ask(server, asked, kept.__setitem__, concurrency=2, patience=5)) == client.Round({})
-    assert kept == {}
+    completions: dict = {}
+    result = asyncio.run(client.send_all(server, {"c": hello}, completions.__setitem__, concurrency=2, timeout=5))
+    assert result == client.BatchResult({})
+    assert completions == {}
 
 
-def test_a_port_in_use_is_said_and_nobody_else_is_asked(tmp_path, env):
-    async def go(port: int) -> None:
-        async with serve(Served(model=NANO.model, port=port), tmp_path / "server.log", env):
-            raise AssertionError("ready on a port that is not ours")
+def test_a_port_in_use_is_an_error_and_its_program_receives_no_request(tmp_path, env):
+    async def start(port: int) -> None:
+        async with serve(ServedModel(model=NANO.model, port=port), tmp_path / "server.log", env):
+            raise AssertionError("ready on a port of another program")
 
-    with socket.socket() as stranger:
-        stranger.bind((HOST, 0))
-        stranger.listen()
-        port = stranger.getsockname()[1]
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
         with pytest.raises(ServerError, match=rf"port {port} is in use by another program"):
-            asyncio.run(asyncio.wait_for(go(port), 120))
+            asyncio.run(asyncio.wait_for(start(port), 120))
 
 
-def test_a_folder_that_is_no_model_is_said(tmp_path, env):
+def test_a_folder_without_a_valid_model_is_an_error(tmp_path, env):
     with pytest.raises(
         ModelError, match=r"models/x: no model there, config.json, tokenizer.json, \*.safetensors missing"
     ):
@@ -221,34 +228,34 @@ def test_a_folder_that_is_no_model_is_said(tmp_path, env):
     shutil.copytree(paths.nano(), broken, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     (broken / "model.safetensors").write_bytes(b"not weights")
 
-    async def go() -> None:
-        async with serve(Served(model=broken), tmp_path / "server.log", env):
+    async def start() -> None:
+        async with serve(ServedModel(model=broken), tmp_path / "server.log", env):
             raise AssertionError("ready without a model")
 
     with pytest.raises(ServerError, match=r"cannot be served|model server"):
-        asyncio.run(asyncio.wait_for(go(), 120))
+        asyncio.run(asyncio.wait_for(start(), 120))
 
 
-def test_a_version_that_never_serves_an_adapter_is_refused():
+def test_a_version_that_never_serves_an_adapter_is_rejected():
     with pytest.raises(ServerError, match=r"mlx-lm 0\.31\.3: it never serves an adapter.* - pip install"):
-        refuse("0.31.3")
-    refuse("0.32.2")
+        check_version("0.31.3")
+    check_version("0.32.2")
 
 
-def test_a_server_is_told_what_is_not_as_usual():
-    plain = ["server", "--model", "m", "--host", HOST, "--port", "7", "--max-tokens", "512"]
-    assert Served(model=Path("m")).arguments(7) == plain
-    odd = Served(
+def test_server_arguments_omit_default_values():
+    default = ["server", "--model", "m", "--host", HOST, "--port", "7", "--max-tokens", "512"]
+    assert ServedModel(model=Path("m")).arguments(7) == default
+    arguments = ServedModel(
         model=Path("m"),
         adapter=Path("a"),
         draft=Path("d"),
         serving=Serving(chat_template_args={"think": False}, kv_bits=4, prompt_cache_bytes=9),
         sampling=Sampling(temperature=0.5, top_k=3),
     ).arguments(7)
-    assert odd[: len(plain)] == plain
-    told = dict(zip(odd[1::2], odd[2::2], strict=True))
-    assert told["--adapter-path"] == "a"
-    assert (told["--draft-model"], told["--num-draft-tokens"]) == ("d", "3")
-    assert (told["--kv-bits"], told["--prompt-cache-bytes"]) == ("4", "9")
-    assert told["--chat-template-args"] == '{"think": false}'
-    assert (told["--temp"], told["--top-k"]) == ("0.5", "3")
+    assert arguments[: len(default)] == default
+    options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    assert options["--adapter-path"] == "a"
+    assert (options["--draft-model"], options["--num-draft-tokens"]) == ("d", "3")
+    assert (options["--kv-bits"], options["--prompt-cache-bytes"]) == ("4", "9")
+    assert options["--chat-template-args"] == '{"think": false}'
+    assert (options["--temp"], options["--top-k"]) == ("0.5", "3")

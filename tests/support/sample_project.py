@@ -13,8 +13,8 @@ from punie_build.artifacts.steps import steps
 from punie_build.data.example import ToolCall
 from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
+from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.conversation import Proof
 from punie_build.preflight.finding import Finding
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths

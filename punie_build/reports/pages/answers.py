@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import msgspec
-
 from punie_build.artifacts.graph import Task
-from punie_build.evaluation import scores
+from punie_build.evaluation import answer_files, scores
+from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.conversation import Proof
 from punie_build.reports import charts
 from punie_build.reports.pages import standard_sections
 from punie_build.reports.project import Project
@@ -30,7 +28,7 @@ class Answers(Material, frozen=True, kw_only=True):
 def gather(project: Project, task: Task, **more: Any) -> Answers:
     """The material of an answers page."""
     folder = project.folder(task)
-    proof = msgspec.json.decode((folder / "proof.json").read_bytes(), type=Proof)
+    proof = answer_files.read_proof(folder)
     given = scores.given(folder)
     return Answers(task=task, answers=tuple(each for some in given.values() for each in some), proof=proof, **more)
 

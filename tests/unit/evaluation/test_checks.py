@@ -33,7 +33,7 @@ from punie_build.evaluation.checks.union import (
     Recall,
     score_answer,
 )
-from punie_build.evaluation.conversation import read, reply
+from punie_build.evaluation.completion import parse_choice, to_answer
 from tests.support.profiles import examples
 
 READ = ExpectedCall(name="read", arguments={"path": "a.py"})
@@ -160,7 +160,7 @@ def test_what_never_came_broke_or_was_cut_off_says_so():
 def test_a_call_the_server_dropped_is_malformed_not_missing():
     """mlx_lm.server answers `content: null` and no calls when it cannot parse what is inside <tool_call>."""
     choice = {"finish_reason": "tool_calls", "message": {"content": None}, "logprobs": {"content": []}}
-    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": \n</tool_call>', reply(choice))
+    answer = to_answer("c", '<tool_call>\n{"name": "read", "arguments": {"path": \n</tool_call>', parse_choice(choice))
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
     assert score_answer((Calls(calls=(READ,)),), answer).failure == "malformed"
@@ -173,7 +173,9 @@ def test_a_good_answer_is_read_whole():
         "logprobs": {"content": []},
         "message": {"content": None, "tool_calls": [{"function": {"name": "read", "arguments": '{"path": "a.py"}'}}]},
     }
-    answer = read("c", '<tool_call>\n{"name": "read", "arguments": {"path": "a.py"}}\n</tool_call>', reply(choice))
+    answer = to_answer(
+        "c", '<tool_call>\n{"name": "read", "arguments": {"path": "a.py"}}\n</tool_call>', parse_choice(choice)
+    )
     assert answer.calls == (ToolCall("read", {"path": "a.py"}),)
     assert not answer.malformed
 

@@ -1,0 +1,46 @@
+"""A conversation continues with the canned results of tool calls, and ends with one answer."""
+
+from __future__ import annotations
+
+from punie_build.evaluation.checks.union import NoCall
+from punie_build.evaluation.completion import Completion
+from punie_build.evaluation.conversation import Conversation
+from punie_build.evaluation.spec import GenerationSpec
+from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
+
+SPEC = GenerationSpec(arm="fake", suite="s", max_tokens=20)
+CALL = Completion(token_ids=[], logprobs=[], calls=[("look", '{"at": "sky"}')], finish="tool_calls")
+TEXT = Completion(token_ids=[], logprobs=[], content="blue")
+
+
+def replay(results: dict, *completions: Completion) -> tuple[Conversation, list[dict]]:
+    """A conversation after these completions, and the messages of its last request."""
+    case = Case(id="a", category="c", prompt="look", results=results, checks=(NoCall(),))
+    conversation = Conversation(SPEC, Suite(case=(case,), system=""), case, 0, lambda _: "raw")
+    for completion in completions:
+        request = conversation.next_request()
+        assert request is not None
+        conversation.add(completion)
+    return conversation, request["messages"]
+
+
+def test_tool_results_continue_a_conversation():
+    conversation, messages = replay({"look": ("grey", "blue")}, CALL, CALL, TEXT)
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["grey", "blue"]
+    assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"]
+    assert conversation.next_request() is None
+    answer = conversation.answer
+    assert (answer.content, answer.turns, answer.raw, answer.finish) == ("blue", 3, "raw\n\nraw\n\nraw", "stop")
+    assert [call.turn for call in answer.calls] == [0, 1]
+
+
+def test_a_call_without_a_result_ends_a_conversation():
+    assert replay({}, CALL)[0].answer.finish == "tool_calls"
+    assert replay({"other": "x"}, CALL)[0].answer.turns == 1
+    malformed = Completion(token_ids=[], logprobs=[], calls=[("look", "{")], finish="tool_calls")
+    assert replay({"look": "grey"}, malformed)[0].answer.malformed
+
+
+def test_the_number_of_turns_is_limited():
+    answer = replay({"look": "grey"}, *[CALL] * MAX_TURNS)[0].answer
+    assert (answer.turns, answer.finish) == (MAX_TURNS, "turns")
