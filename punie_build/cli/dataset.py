@@ -21,6 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, 
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.data.stats import Stats
+from punie_build.data.writer import DroppedRow, decode_dropped
 from punie_build.errors import UseError
 from punie_build.runtime import parallel
 from punie_build.storage import atomic, paths
@@ -150,18 +152,21 @@ def head(root: Path, options: Options) -> int:
         path = root / place / "dropped.jsonl"
         if not path.exists():
             raise UseError(f"{options.place}: it has no dropped.jsonl - only what was filtered has one")
-        for line in [line for lines in jsonl.read_blocks(path) for line in lines][: options.n]:
-            record = msgspec.json.decode(line)
-            _show(
-                decode_example(msgspec.json.encode(record["example"])),
-                f"{record['split']}, dropped by {record['reason']}",
-            )
+        for line in islice((line for lines in jsonl.read_blocks(path) for line in lines), options.n):
+            _show_dropped(decode_dropped(line))
         return 0
     for number, (side, row) in enumerate(_rows(root, options)):
         if number == options.n:
             break
         _show(row.example, side or "")
     return 0
+
+
+def _show_dropped(row: DroppedRow) -> None:
+    if row.line is None:
+        _show(decode_example(row.example), f"{row.split}, dropped by {row.reason}")
+    else:
+        print(f"--- {row.split}, {row.reason}: {row.why}\n{row.line if row.line.isprintable() else ascii(row.line)}")
 
 
 def _show(example: Any, title: str) -> None:

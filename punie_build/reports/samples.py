@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.data.writer import decode_dropped
 from punie_build.models.safetensors import header
 
 MOST = 16 * 2**20  # bytes read of a file
@@ -64,23 +64,14 @@ def kept(folder: Path) -> tuple[Row, ...]:
     return tuple(found)
 
 
-class _Dropped(Struct):
-    reason: str
-    split: str
-    example: msgspec.Raw = msgspec.Raw(b"null")
-    why: str = ""
-    line: str = ""
-
-
 def dropped(folder: Path) -> dict[str, tuple[Row, ...]]:
     """The first rows that each reason took."""
     found: dict[str, list[Row]] = {}
-    decode = msgspec.json.Decoder(_Dropped).decode
     for line in lines(folder / "dropped.jsonl"):
-        row = decode(line)
+        row = decode_dropped(line)
         some = found.setdefault(row.reason, [])
         if len(some) < SHOWN:
-            shown = turns(decode_example(row.example)) if row.line == "" else ((row.why, row.line),)
+            shown = turns(decode_example(row.example)) if row.line is None else ((row.why or "", row.line),)
             some.append(Row(row.split, shown))
     return {reason: tuple(rows) for reason, rows in found.items()}
 

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from punie_build.data.pipeline import build_dataset
+from punie_build.data.sources import Local
+from punie_build.data.spec import Dataset
+from punie_build.reports import samples
+
 
 def line(*texts: str, **more: object) -> str:
     turns = zip(["user", "assistant"] * 9, texts, strict=False)
@@ -50,6 +55,20 @@ def test_filter_with_the_old_options(place):
     assert run(place, "filter", "raw", "-o", "few", "--max", "5", "--filter", '{"type": "min-messages", "messages": 1}')
     assert "no filter named" in run(place, "filter", "raw", "-o", "x", code=2)
     assert "--filter {: " in run(place, "filter", "raw", "-o", "x", "--filter", "{", code=2)
+
+
+def test_head_shows_dropped_rows_that_could_not_be_read(place):
+    with (place / "raw/train.jsonl").open("a") as file:
+        file.write('{"messages": [{"role": "user"\n\n')
+    spec = Dataset(source=Local(path="raw"), unreadable="drop")
+    out = place / "data"
+    out.mkdir()
+    assert build_dataset("d", spec, place, out).total.dropped == {"unreadable": 2}
+    shown = run(place, "head", "data", "--dropped")
+    assert "--- train, unreadable: not JSON: " in shown
+    assert '{"messages": [{"role": "user"\n' in shown
+    assert "--- train, unreadable: empty line" in shown
+    assert [row for rows in samples.dropped(out).values() for row in rows if row.turns[0][1] == ""], "an empty line"
 
 
 def test_what_is_there_is_not_overwritten(place):
