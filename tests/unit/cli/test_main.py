@@ -79,6 +79,7 @@ def test_help_names_every_command_and_what_the_exit_codes_mean(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_says_what_it_does(tmp_path, name):
     text = run(tmp_path, *name.split(), "--help")
@@ -96,6 +97,7 @@ def test_every_command_is_found_by_its_first_word_and_every_word_has_one():
     assert words == {word: module for word, (module, _) in registry.MODULES.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [(), ("chek",), ("why",), ("store",), ("check", "--format", "xml"), ("check", "--gat")]
 )

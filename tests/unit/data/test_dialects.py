@@ -827,11 +827,13 @@ def glaive_chat(record: Record) -> Record:
     return prompt | {"chat": "\n\n\n".join(f"{spoken[part['role']]}: {part['content']}" for part in parts)}
 
 
+@pytest.mark.slow
 @given(conversations())
 def test_sharegpt_comes_back(record):
     assert normalise(sharegpt(record)) == record
 
 
+@pytest.mark.slow
 @given(conversations())
 def test_hermes_comes_back(record):
     for written in (in_text(record, hermes, response), in_text(record, hermes, response, "tool")):
@@ -839,6 +841,7 @@ def test_hermes_comes_back(record):
         assert normalise(chatml(written)) == record
 
 
+@pytest.mark.slow
 @given(conversations())
 def test_fenced_json_comes_back(record):
     assert normalise(in_text(record, fence, label, between="\n\n")) == record
@@ -847,11 +850,13 @@ def test_fenced_json_comes_back(record):
 whole = nasty.filter(lambda text: not re.search(r"</parameter>\s*(<parameter=|$)", text))
 
 
+@pytest.mark.slow
 @given(conversations(values=whole))
 def test_qwen3_coder_comes_back(record):
     assert normalise(in_text(record, xml, response)) == record
 
 
+@pytest.mark.slow
 @given(conversations(values=whole, names=st.just("execute_code"), keys=st.just("code")))
 def test_code_mode_comes_back(record):
     emptied = any(not arguments for message in record["messages"] for _, arguments in functions(message))

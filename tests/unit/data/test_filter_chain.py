@@ -137,6 +137,7 @@ CHOICES: tuple[Filter, ...] = (
 texts = st.lists(st.text("abc ", max_size=4), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @examples(150)
 @given(st.lists(texts, max_size=20), st.lists(st.sampled_from(CHOICES), min_size=1, max_size=4))
 def test_any_chain_loses_nothing_and_equals_asking_one_filter_after_the_other(tmp_path_factory, rows, chain):

@@ -35,6 +35,7 @@ def test_adding_examples_moves_none_of_those_that_were_there(old: list[Example],
     assert assign(lambda: old + new, split)[: len(old)] == assign(lambda: old, split)
 
 
+@pytest.mark.slow
 @given(examples)
 def test_a_question_is_on_one_side_only_and_nothing_leaks(given: list[Example]):
     split = Split(valid=0.4, test=0.2)

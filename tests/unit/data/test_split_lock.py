@@ -47,6 +47,7 @@ def joined(pairs: list[tuple[int, int]]) -> list[Example]:
     ]
 
 
+@pytest.mark.slow
 @examples(40)
 @given(pieces, pieces)
 def test_nothing_moves_nothing_leaks_and_what_was_given_is_given_again(old, new):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import get_args
 
+import pytest
+
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Stage
@@ -89,6 +91,7 @@ for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), 
 """
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_package_changes_the_stages_that_run_that_code(tmp_path):
     def codes() -> list[str]:
         env = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -158,6 +161,7 @@ def test_every_step_of_ours_is_found():
         assert symbol in fingerprint.reached([symbol])
 
 
+@pytest.mark.slow
 def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
     """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
     program = (

@@ -317,6 +317,7 @@ def apply(project: Project, what: str, name: str, value: int) -> None:
             shutil.rmtree(project.root / paths.STATE / "store", ignore_errors=True)
 
 
+@pytest.mark.slow
 @examples(40)
 @given(st.lists(st.lists(edits, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_build_does_what_the_plan_says(rounds):

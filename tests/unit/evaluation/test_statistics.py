@@ -28,6 +28,7 @@ def test_wilson_is_the_textbooks(passed, n, low, high):
     assert wilson(passed, n) == pytest.approx((low, high), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_scipy_says_we_say():
     from scipy import stats
 

@@ -35,6 +35,7 @@ def repo(tmp_path) -> Path:
     return Path(shutil.copytree(paths.nano(), tmp_path / "repo", ignore=shutil.ignore_patterns("__pycache__")))
 
 
+@pytest.mark.slow
 def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_path):
     with FakeHub({"me/nano": repo}) as hub:
         folder = Path(locate(hub.url, tmp_path / "home"))
@@ -48,6 +49,7 @@ def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_
         assert len(hub.requests) == asked
 
 
+@pytest.mark.slow
 def test_a_commit_that_is_not_there_is_said(repo, tmp_path):
     with FakeHub({"me/nano": repo}) as hub:
         told = locate(hub.url, tmp_path / "home", "f" * 40)

@@ -41,6 +41,7 @@ def test_nano_is_small_and_where_the_package_looks_for_it():
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) < 20 * 2**20
 
 
+@pytest.mark.slow
 def test_its_corpus_never_names_an_editor_tool(corpus):
     for example in corpus.corpus(1, 0, 3000):
         assert not any(name in json.dumps(example) for name in TOOLS)

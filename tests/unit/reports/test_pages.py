@@ -226,6 +226,7 @@ def test_a_comparison_has_a_twin_for_pull_requests(drawn):
 # what is said
 
 
+@pytest.mark.slow
 def test_much_that_is_said_is_packed_and_what_is_endless_is_cut():
     page = Page(
         title="t",

@@ -283,6 +283,7 @@ def test_a_step_that_cannot_be_sent_says_so_and_costs_no_worker():
 # --- workers that die
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_fails_its_own_step_and_no_other():
     answers = at_once([(killed, None), (time.sleep, 0.5), (killed, None), (doubled, 4)])
     assert [type(answer) for answer in answers] == [WorkerError, type(None), WorkerError, int]
@@ -298,6 +299,7 @@ def test_a_worker_that_ends_says_how():
         in_a_thread(ended, 3)
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_killed_while_it_waited_is_replaced():
     worker = in_a_thread(pid)
     for idle in worker_pool._idle:
@@ -334,6 +336,7 @@ def test_a_worker_that_waits_for_work_dies_with_a_build_that_is_killed(script):
     assert until(lambda: not alive(worker), 5)
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("step", ["waits", "counts", "searches"])
 def test_a_build_that_is_interrupted_does_not_wait_for_its_workers(script, place, step):
@@ -397,6 +400,7 @@ with turns.hold(sys.argv[1], sys.argv[2], lambda text: print(text, flush=True)):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_never_train_on_one_device_at_once(machine, script):
     log = machine / "log"
     processes = [script(TAKE_TURNS, log) for _ in range(3)]

@@ -136,6 +136,7 @@ def warnings(capsys) -> list[str]:
 # --- over S3
 
 
+@pytest.mark.slow
 def test_a_second_checkout_restores_everything_and_runs_nothing(bucket, tmp_path, capsys):
     one = project(tmp_path / "one", "s3://punie/team", bucket.address)
     two = project(tmp_path / "two", "s3://punie/team", bucket.address)
@@ -177,6 +178,7 @@ def test_a_committed_lock_finds_its_files_far_away_though_a_newer_build_gave_oth
     assert (two / "data/one/weights").read_bytes() == agreed != (one / "data/one/weights").read_bytes()
 
 
+@pytest.mark.slow
 def test_bytes_that_were_changed_on_the_server_are_not_believed_and_are_replaced(bucket, tmp_path, capsys):
     built(project(tmp_path / "one", "s3://punie", bucket.address))
     right = {name: bucket.read(name) for name in bucket.blobs()}
@@ -197,6 +199,7 @@ def test_a_blob_that_rotted_here_is_fetched_again(bucket, tmp_path):
     assert built(root) == ["current", "restored", "current"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poison", [b"", b"torn", b"[" * 100_000, b'{"key": "../x"}'])
 def test_a_record_that_was_changed_on_the_server_is_none(bucket, tmp_path, poison):
     built(project(tmp_path / "one", "s3://punie", bucket.address))
@@ -216,6 +219,7 @@ def test_a_record_that_leads_out_of_the_target_is_none(bucket, tmp_path):
     assert not list((tmp_path / "deep/er").glob("train.jsonl"))
 
 
+@pytest.mark.slow
 def test_many_threads_share_one_store(bucket, tmp_path, capsys):
     """`doit -n` builds in threads."""
     one = project(tmp_path / "one", "s3://punie", bucket.address)
@@ -430,6 +434,7 @@ def test_an_upload_for_which_there_is_no_room_leaves_nothing_behind(tmp_path, ca
 PUSH = "from punie_build.cli.main import main; main(['store', 'push'])"
 
 
+@pytest.mark.slow
 def test_push_sends_what_was_made_while_the_store_was_away(bucket, tmp_path):
     away = f"http://127.0.0.1:{free_port()}"
     root = project(tmp_path / "one", "s3://punie/team", away)

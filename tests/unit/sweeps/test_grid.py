@@ -176,6 +176,7 @@ RATES, RANKS = (
 )
 
 
+@pytest.mark.slow
 @examples(30)
 @given(RATES, RANKS)
 def test_the_cells_are_the_distinct_products_and_more_values_only_add(rates, ranks):

@@ -159,6 +159,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", KINDS.values(), ids=KINDS.keys())
 def test_a_training_that_was_killed_ends_with_the_bytes_of_one_that_was_not(place, tmp_path, more):
     whole = made(place, tmp_path / "whole", spec(**more))
@@ -168,6 +169,7 @@ def test_a_training_that_was_killed_ends_with_the_bytes_of_one_that_was_not(plac
     assert list(verify.adapter(Path(asked.out), asked.spec, place / "base")) == []
 
 
+@pytest.mark.slow
 def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
     wanted = spec(learning_rate=0.3, iters=8)
     whole = made(place, tmp_path / "whole", wanted)
@@ -191,6 +193,7 @@ def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
         assert made(place, folder, wanted) == whole
 
 
+@pytest.mark.slow
 def test_more_iterations_go_on_from_the_end_and_give_what_they_give_at_once(place, tmp_path):
     made(place, tmp_path / "grown", spec(iters=7))
     seen: list[int] = []
@@ -203,6 +206,7 @@ def test_more_iterations_go_on_from_the_end_and_give_what_they_give_at_once(plac
     assert grown == made(place, tmp_path / "once", spec(iters=12))
 
 
+@pytest.mark.slow
 def test_fewer_iterations_or_less_patience_do_not_take_what_lies_behind_their_end(place, tmp_path):
     wanted = {"learning_rate": 0.5, "steps_per_eval": 2}
     made(place, tmp_path / "long", spec(iters=20, **wanted))
@@ -234,6 +238,7 @@ def test_trainings_of_one_identity_differ_in_how_long_they_are_alone():
 # what comes out
 
 
+@pytest.mark.slow
 def test_the_best_is_published_with_both_losses_and_the_last_where_that_is_asked(place, tmp_path):
     harmful = {"learning_rate": 0.5, "iters": 16}
     best = made(place, tmp_path / "best", spec(**harmful))
@@ -487,6 +492,7 @@ def test_a_model_with_a_memory_of_its_own_is_not_packed(rows):
     assert not sequence_packing.exact(model, rows)
 
 
+@pytest.mark.slow
 def test_of_a_model_with_windows_the_mask_keeps_them(rows):
     window = {"model_type": "gemma3_text", "head_dim": 16, "num_key_value_heads": 1, "sliding_window": 8}
     model = gemma3_text.Model(gemma3_text.ModelArgs.from_dict(SIZES | window | {"sliding_window_pattern": 2}))
@@ -518,6 +524,7 @@ def test_checkpoints_that_nobody_went_on_with_are_swept(place, tmp_path):
 # who follows
 
 
+@pytest.mark.slow
 def test_a_tracker_is_told_what_metrics_say_and_changes_nothing(place, tmp_path):
     pytest.importorskip("tensorboardX")
     wanted = spec(report_to=("tensorboard",))
@@ -554,6 +561,7 @@ def test_a_tracker_that_is_not_installed_is_said_before_training(place, tmp_path
 # several processes
 
 
+@pytest.mark.slow
 def test_two_ranks_learn_what_one_learns(place, tmp_path):
     """Under mlx's own launcher, on loopback: the same rows in the same order, weighed alike."""
     wanted = spec(ranks=2, iters=6, grad_accumulation_steps=2)
@@ -567,6 +575,7 @@ def test_two_ranks_learn_what_one_learns(place, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
 def test_a_rank_that_is_killed_ends_the_training_in_a_sentence(place, tmp_path):
     folders = {each: tmp_path / each for each in ("out", "kept")}

@@ -102,12 +102,14 @@ answered = st.one_of(
 turns = st.lists(st.tuples(words, st.lists(answered | st.lists(answered, min_size=1, max_size=3), max_size=3), words))
 
 
+@pytest.mark.slow
 @given(turns.filter(bool))
 def test_any_conversation_can_be_learnt(said: list):
     made = [turn for asked, calls, answer in said for turn in (asked, *calls, answer)]
     held(conversation(*made, tools=[*TOOLS, WEATHER]))
 
 
+@pytest.mark.slow
 def test_a_base_writes_them_down_and_its_server_reads_them_back(tmp_path):
     """nano's own template and parser; the rows with a system prompt and those without."""
     for split in ("train", "valid", "test"):
