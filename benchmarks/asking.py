@@ -106,7 +106,7 @@ class Bench:
         out.mkdir(parents=True)
         run = self.eval_run(root, concurrency, batch)
         if not batch:  # who the weights are is proven once, not in each run
-            cache = ResponseCache(root / paths.answered(run.cache_name))
+            cache = ResponseCache(root / paths.responses(run.cache_name))
             if not hasattr(self, "canaries"):
                 runner.run_in_process(run, cache, {})
                 self.canaries = cache.canaries

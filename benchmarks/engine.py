@@ -123,9 +123,9 @@ class Ours(Engine):
     DODO = """
 import random
 from pathlib import Path
-from punie_build.engine.build import Made
+from punie_build.engine.work import StepResult
 from punie_build.doit_plugin.tasks import DOIT_CONFIG, described
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import Task
 def step(work):
     {step}
     with open("ran", "a") as log:

@@ -1,37 +1,132 @@
-"""Making: one artifact and all it needs, for commands that go on with it. `doit` does the same for people."""
+"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and Python programs.
+
+from punie_build.project import Project
+
+project = Project.load()
+for planned in project.plan(["adapter:v1"]):
+    print(planned.task.label, planned.forecast)
+lock = project.build("adapter:v1")
+print(lock.metrics["valid_loss"], project.folder("adapter:v1"))
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
-from punie_build.artifacts.graph import Task, tasks
-from punie_build.artifacts.steps import steps
-from punie_build.engine import build
-from punie_build.engine.plan import named, needed, plan
-from punie_build.recipes.loader import load
+from punie_build.artifacts.registry import KINDS
+from punie_build.engine import build, fingerprint
+from punie_build.engine import plan as planning
+from punie_build.engine.kind import ArtifactKind
+from punie_build.engine.plan import Planned
+from punie_build.engine.recipe import Recipe
+from punie_build.engine.task import AnyTask, closure, graph, select, with_needs
+from punie_build.errors import UseError
+from punie_build.recipes import loader
 from punie_build.runtime.console import console, format_seconds
-from punie_build.storage import digests, locks, paths
+from punie_build.storage import digests, locks, paths, settings
 from punie_build.storage.locks import Lock
 
 
-def task(root: Path, label: str) -> Task:
-    """The task of this label. Raises UseError if there is none."""
-    [found] = named(list(tasks(load(root))), [label])
-    return found
+class Project:
+    """The recipe of a project and its tasks, each after those it needs.
 
+    `planned` is what a build would do, as of the first time that it is asked for.
+    """
 
-def make(root: Path, label: str) -> Lock:
-    """Build what is not current of an artifact and all it needs; its lock. Raises PunieError where a step fails."""
-    recipe = load(root)
-    found, work = list(tasks(recipe)), steps(recipe)
-    digests.remember(root)
-    for planned in plan(root, needed(found, [label])):
-        task = planned.task
-        if planned.how != "current":
-            console.print_line(f".  {task.label}")
-            outcome = build.build(root, task, work[task.kind])
-            console.print_line(f"   {outcome.said or outcome.how}  ({format_seconds(outcome.seconds)})")
-    [wanted] = named(found, [label])
-    lock = locks.read(root / paths.lock(wanted.target))
-    assert lock is not None, "it was built"
-    return lock
+    def __init__(self, root: Path, recipe: Recipe, tasks: Sequence[AnyTask] | None = None) -> None:
+        self.root, self.recipe = root, recipe
+        self.tasks: list[AnyTask] = graph(recipe) if tasks is None else list(tasks)
+
+    @classmethod
+    def load(cls, root: Path = Path(), kinds: Mapping[str, ArtifactKind] = KINDS, remember: bool = True) -> Project:
+        """Read the recipes and settings of a project. Raises RecipeError with every mistake.
+
+        With `remember` digests and fingerprints of earlier runs are reused, and those of this run are written to `.punie`.
+        """
+        root = root.resolve()
+        recipe = loader.load(root, kinds)
+        settings.of(root)
+        if remember:
+            digests.remember(root)
+            fingerprint.use_cache(root)
+        return cls(root, recipe)
+
+    @staticmethod
+    def has_recipes(root: Path) -> bool:
+        """Whether a folder is a project."""
+        return any((root / "recipes").glob("*.toml"))
+
+    @property
+    def folders(self) -> list[str]:
+        """Return the folders that hold targets and their locks."""
+        return list(dict.fromkeys(kind.folder for kind in self.recipe.kinds.values() if kind.folder))
+
+    def task(self, label: str) -> AnyTask:
+        """Return the task of a label such as `adapter:v1`. Raises UseError if there is none."""
+        [task] = select(self.tasks, [label])
+        return task
+
+    def select(self, labels: Sequence[str]) -> list[AnyTask]:
+        """Return the tasks of these labels and all that they need; all tasks for no labels. Raises UseError."""
+        if not labels:
+            return self.tasks
+        return with_needs(self.tasks, [task.label for task in select(self.tasks, labels)])
+
+    def plan(self, labels: Sequence[str] = ()) -> list[Planned]:
+        """Return what a build of these artifacts and all that they need would do."""
+        return planning.plan(self.root, self.select(labels))
+
+    def build(self, label: str) -> Lock:
+        """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises PunieError."""
+        for planned in self.plan([label]):
+            if planned.action != "current":
+                console.print_line(f".  {planned.task.label}")
+                outcome = build.build(self.root, planned.task)
+                duration = format_seconds(outcome.seconds)
+                console.print_line(f"   {outcome.message or outcome.action}  ({duration})")
+        return self.lock(self.task(label))
+
+    def lock(self, task: AnyTask | str) -> Lock:
+        """Return the lock of an artifact. Raises UseError if it was never built."""
+        task = self.task(task) if isinstance(task, str) else task
+        lock = locks.read(self.root / paths.lock(task.target))
+        if lock is None:
+            raise UseError(f"{task.label}: not built - `doit {task.label}`")
+        return lock
+
+    def folder(self, task: AnyTask | str) -> Path:
+        """Return the folder of an artifact, whether it is built or not."""
+        return self.root / (self.task(task) if isinstance(task, str) else task).target
+
+    @cached_property
+    def planned(self) -> dict[str, Planned]:
+        """What a build would do, by label."""
+        return {each.task.label: each for each in planning.plan(self.root, self.tasks)}
+
+    def is_current(self, label: str) -> bool:
+        """Whether the files of an artifact are here and are those that its recipe gives now."""
+        planned = self.planned.get(label)
+        return planned is not None and planned.action == "current" and planned.state == "current"
+
+    def current_tasks(self, *kinds: str) -> Iterator[AnyTask]:
+        """Yield the current artifacts of these kinds or roles."""
+        wanted = set(kinds)
+        return (
+            task
+            for task in self.tasks
+            if wanted.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
+        )
+
+    def upstream(self, label: str, *kinds: str) -> list[AnyTask]:
+        """Return the current artifacts of these kinds or roles that an artifact is built from, itself among them, sources first."""
+        labels = closure([label], lambda each: self.planned[each].task.needs)
+        return [task for task in self.current_tasks(*kinds) if task.label in labels]
+
+    def state(self, task: AnyTask) -> str:
+        """Return the state of an artifact in a word for people: current, spent, stale, not built."""
+        planned = self.planned[task.label]
+        if planned.action == "current":
+            return planned.state
+        return "not built" if planned.state == "absent" else "stale"

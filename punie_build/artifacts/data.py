@@ -1,57 +1,115 @@
-"""Data in the graph: datasets, stages and mixes."""
+"""Kinds of data: datasets, stages and mixes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
+from msgspec import Struct
 
-from punie_build.artifacts.task import ROWS, Task, label, start, task
-from punie_build.recipes.recipe import DATA, SUITES, Described, Recipe
+from punie_build.data.spec import Dataset, Mix, Stage
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.task import TaskInputs
+from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
+ROWS = ("train.jsonl", "valid.jsonl", "test.jsonl")
+OUTPUTS = {
+    **dict.fromkeys(ROWS, "punie_build.data.example:Example"),
+    "dropped.jsonl": "punie_build.data.writer:DroppedRow",
+    "stats.json": "punie_build.data.stats:Stats",
+}
 
-def needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The data it is made from."""
-    return [recipe.find(kinds, name) for _, kinds, name in described.references() if kinds == DATA]
+
+class StageDetails(Struct, frozen=True):
+    """The digest of each suite that a filter names: other cases drop other rows."""
+
+    cases: dict[str, str]
 
 
-def data(recipe: Recipe, described: Described) -> Task:
-    spec = described.spec
-    names = [name for _, kinds, name in described.references() if kinds == DATA]
-    suites = sorted({name for _, kinds, name in described.references() if kinds == SUITES})
-    inputs = tuple(paths.target("dataset", name) for name in names)
-    if described.kind == "dataset":
-        kind = msgspec.to_builtins(spec.source)["type"]
-        doc, inputs = (
-            f"examples from {_from(spec.source, kind)}",
-            spec.source.inputs(),
-        )
-    elif described.kind == "stage":
-        maps, filters = ([each["type"] for each in msgspec.to_builtins(some)] for some in (spec.maps, spec.filters))
-        parts = ([f"rewritten by {', '.join(maps)}"] if maps else []) + (
-            [f"sifted by {', '.join(filters)}"] if filters else []
-        )
-        doc = f"{spec.from_} {', '.join(parts)}"
-    else:
-        doc = f"{' + '.join(names)}, split without leakage"
-    reads = ROWS if names else ()
-    split = getattr(spec, "split", None)
-    splits = paths.splits(paths.target("dataset", described.name)) if split and split.lock else ""
-    based = {name for _, kinds, name in described.references() if kinds == ("base",)}
-    return task(
-        described,
-        doc,
-        needs=tuple(label(recipe, name) for name in names),
-        inputs=inputs + ((splits,) if splits else ()),
-        reads=reads,
-        remembers=splits,
-        on=start(recipe, based.pop()) if based else None,
-        config={"cases": {name: recipe.suite_digest(name) for name in suites}} if suites else {},
-        uses=tuple(recipe.suites[name] for name in suites),
+def _dataset_inputs(_recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
+    source = entry.spec.source
+    place = next((getattr(source, field) for field in ("path", "repo", "url") if hasattr(source, field)), None)
+    words = str(place or " ".join(getattr(source, "argv", ())) or source.__struct_config__.tag)
+    memory = _splits_lock(entry)
+    return TaskInputs(
+        doc=f"examples from {words}", inputs=(*source.inputs(), *memory), remembers=next(iter(memory), "")
     )
 
 
-def _from(source: Any, kind: str) -> str:
-    place = next((getattr(source, key) for key in ("path", "repo", "url") if hasattr(source, key)), None)
-    return str(place or " ".join(getattr(source, "argv", ())) or kind)
+def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
+    spec = entry.spec
+    source = recipe.resolve("data", spec.from_)
+    transforms, filters = ([str(item.__struct_config__.tag) for item in items] for items in (spec.maps, spec.filters))
+    parts = ([f"rewritten by {', '.join(transforms)}"] if transforms else []) + (
+        [f"filtered by {', '.join(filters)}"] if filters else []
+    )
+    names = {role: sorted({ref.name for ref in entry.references() if ref.role == role}) for role in ("suite", "base")}
+    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names["suite"]}
+    return TaskInputs(
+        doc=f"{spec.from_} {', '.join(parts)}",
+        needs=(source,),
+        inputs=(source.target,),
+        reads=ROWS,
+        external={"base": recipe.resolve("base", names["base"][0]).spec} if names["base"] else {},
+        details=StageDetails(cases={name: digest(suite) for name, suite in suites.items()}) if suites else None,
+        uses=suites,
+    )
+
+
+def _mix_inputs(recipe: Recipe, entry: Entry[Mix]) -> TaskInputs:
+    sources = tuple(recipe.resolve("data", part.name) for part in entry.spec.parts())
+    memory = _splits_lock(entry)
+    return TaskInputs(
+        doc=f"{' + '.join(source.name for source in sources)}, split without leakage",
+        needs=sources,
+        inputs=(*(source.target for source in sources), *memory),
+        reads=ROWS,
+        remembers=next(iter(memory), ""),
+    )
+
+
+def _splits_lock(entry: Entry[Any]) -> tuple[str, ...]:
+    """Return the file that keeps the split of each group, if the recipe keeps splits."""
+    return (paths.splits_lock(entry.target),) if entry.spec.split.lock else ()
+
+
+COMMON: dict[str, Any] = {
+    "roles": ("data",),
+    "namespace": "data",
+    "folder": "data",
+    "in_worker": True,
+    "not_in_key": NOT_IN_KEY,
+    "outputs": OUTPUTS,
+    "verify": "punie_build.data.verify:data",
+    "page": "punie_build.reports.pages.data:DATA_PAGE",
+}
+DATASET = ArtifactKind(
+    name="dataset",
+    plural="Datasets",
+    spec=Dataset,
+    inputs=_dataset_inputs,
+    step="punie_build.data.steps:dataset",
+    summary=(("examples", "{:,.0f} examples"),),
+    **COMMON,
+)
+STAGE = ArtifactKind(
+    name="stage",
+    plural="Stages",
+    spec=Stage,
+    references={"from": "data", "filters[].suites": "suite", "filters[].base": "base"},
+    inputs=_stage_inputs,
+    step="punie_build.data.steps:stage",
+    summary=(("examples", "{:,.0f} examples"), ("retention", "{:.0%} kept")),
+    **COMMON,
+)
+MIX = ArtifactKind(
+    name="mix",
+    plural="Mixes",
+    spec=Mix,
+    references={"from": "data"},
+    inputs=_mix_inputs,
+    step="punie_build.data.steps:mix",
+    summary=(("examples", "{:,.0f} examples"),),
+    **COMMON,
+)

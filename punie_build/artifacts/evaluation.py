@@ -1,17 +1,21 @@
-"""Evals in the graph: what one arm answers, how that is judged, and arms side by side.
+"""Kinds of evaluation: the answers of one model to a suite, their scores, and models side by side.
 
-answers   what an arm said to a suite: asked once, whatever the checks are
-eval      those answers, judged
-comparison
+The answers are asked once, whatever the checks are; an eval scores them; a comparison reads evals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-import msgspec
+from msgspec import Struct, structs
 
-from punie_build.artifacts.task import Task, start, task
+from punie_build.artifacts.model import start
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.task import TaskInputs
+from punie_build.evaluation import suite_file
+from punie_build.evaluation.contamination import TRAINED_FILES
 from punie_build.evaluation.conversation import measures_latency
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
@@ -20,114 +24,189 @@ from punie_build.evaluation.spec import (
     Comparison,
     Eval,
     GenerationSpec,
+    SuiteFile,
     generation_spec,
 )
-from punie_build.recipes.recipe import ADAPTERS, ARMS, DATA, Described, Recipe
-from punie_build.storage import paths
+from punie_build.evaluation.suite import Suite
+from punie_build.models.environment import mlx_environment
+from punie_build.schema.spec import digest
 
-LEARNT = ("train.jsonl", "valid.jsonl")  # the files of a dataset whose rows an arm may know
-TRAINED = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide what it says
-
-
-def answers_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The arm, and its base, where they are made."""
-    arm = recipe.find(ARMS, described.spec.arm)
-    if arm.kind in ADAPTERS:
-        return [arm, *start(recipe, arm.spec.base)[1]]
-    return start(recipe, arm.name)[1]
+ADAPTER_FILES = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide its answers
+RUN_FIELDS = ("concurrency", "timeout")  # how a suite is asked, without effect on an answer
 
 
-def eval_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The answers it judges, and the data that its arm was trained on."""
-    return [answers_of(described), *_learnt(recipe, described.spec.arm)]
+class AnswersDetails(Struct, frozen=True, omit_defaults=True):
+    """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the answers."""
+
+    asked: str
+    timed: bool = False
 
 
-def comparison_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The evals of its arms. All that the arms are made from comes with them."""
-    return _evals(recipe, described)
+class EvalDetails(Struct, frozen=True):
+    """The digest of the suite."""
+
+    cases: str
 
 
-def answers_of(described: Described) -> Described:
-    """The answers an eval judges; evals that ask the same share them."""
-    spec = generation_spec(described.spec)
-    return Described("answers", spec.name, spec, described.file)
+class ComparisonDetails(Struct, frozen=True):
+    """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the suite."""
+
+    evals: tuple[str, ...]
+    answers: tuple[str, ...]
+    learnt: tuple[str, ...]
+    cases: str
 
 
-def _evals(recipe: Recipe, comparison: Described) -> list[Described]:
-    return [eval_of(recipe, comparison, arm) for arm in comparison.spec.arms]
+def questions_digest(suite: Suite) -> str:
+    """Return a digest that changes when anything that a suite asks does, not when it scores in another way."""
+    return digest([[case.id, suite.question(case)] for case in suite.case])
 
 
-def eval_of(recipe: Recipe, comparison: Described, arm: str) -> Described:
-    """The eval of one arm of a comparison: one the recipe names, if it asks the same, else `arm@suite`."""
-    asked: GenerationSpec = comparison.spec.asks(arm)
-    wanted = Eval(arm=arm, **{name: getattr(asked, name) for name in GENERATION_FIELDS})
-    patience = {name: getattr(asked, name) for name in EXECUTION_FIELDS}
-    for described in recipe.of("eval"):
-        if (
-            msgspec.structs.replace(described.spec, description="", gates=(), require=Requirements(), **patience)
-            == wanted
-        ):
-            return described
-    return Described("eval", asked.name, wanted, comparison.file)
+def suite_of(recipe: Recipe, name: str) -> Suite:
+    """Return the cases of a suite."""
+    suite: Suite = recipe.content(recipe.resolve("suite", name))
+    return suite
 
 
-def answers(recipe: Recipe, described: Described) -> Task:
-    spec: GenerationSpec = described.spec
-    arm = recipe.find(ARMS, spec.arm)
-    trained = arm.kind in ADAPTERS
-    return task(
-        described,
-        f"{spec.arm} answers the suite {spec.suite}",
-        needs=(arm.label,) if trained else (),
-        inputs=(paths.target(arm.kind, arm.name),) if trained else (),
-        reads=TRAINED if trained else (),
-        on=start(recipe, arm.spec.base if trained else spec.arm),
-        draft=recipe.find(("base",), spec.serving.draft).spec if spec.serving.draft else None,
-        config={"asked": recipe.asked_digest(spec.suite)}
-        | ({"timed": True} if measures_latency(recipe.suites[spec.suite]) else {}),
+def answers_of(entry: Entry[Eval]) -> Entry[GenerationSpec]:
+    """Return the answers that an eval scores; evals that ask the same share them."""
+    spec = generation_spec(entry.spec)
+    return Entry(ANSWERS, spec.name, spec, entry.file, table=entry.origin)
+
+
+def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Eval]:
+    """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else `arm@suite`."""
+    generation: GenerationSpec = comparison.spec.asks(arm)
+    wanted = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
+    patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}
+    for entry in recipe.of_kind("eval"):
+        if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == wanted:
+            return entry
+    return Entry(EVAL, generation.name, wanted, comparison.file, table=comparison.origin)
+
+
+def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
+    """Yield the data that an arm was trained and selected on."""
+    entry = recipe.resolve("arm", arm)
+    if adapter := getattr(entry.spec, "adapter", None):
+        yield from training_data(recipe, adapter)
+    if "trained" in entry.kind.roles:
+        yield recipe.resolve("data", entry.spec.data)
+
+
+def _answers_inputs(recipe: Recipe, entry: Entry[GenerationSpec]) -> TaskInputs:
+    spec = entry.spec
+    arm = recipe.resolve("arm", spec.arm)
+    adapter = (arm,) if "trained" in arm.kind.roles else ()
+    base, first = start(recipe, arm.spec.base if adapter else spec.arm)
+    draft = {"draft": recipe.resolve("base", spec.serving.draft).spec} if spec.serving.draft else {}
+    suite = suite_of(recipe, spec.suite)
+    return TaskInputs(
+        doc=f"{spec.arm} answers the suite {spec.suite}",
+        needs=(*adapter, *first),
+        inputs=tuple(need.target for need in (*adapter, *first)),
+        reads=ADAPTER_FILES if adapter else (),
+        external={"base": base, **draft},
+        details=AnswersDetails(asked=questions_digest(suite), timed=measures_latency(suite)),
+        uses={spec.suite: suite},
     )
 
 
-def eval_(recipe: Recipe, described: Described) -> Task:
-    spec: Eval = described.spec
-    given, data = answers_of(described), list(_learnt(recipe, spec.arm))
-    return task(
-        described,
-        f"the answers of {spec.arm} to {spec.suite}, judged",
-        needs=(given.label, *(each.label for each in data)),
-        inputs=(paths.target("answers", given.name), *(paths.target(each.kind, each.name) for each in data)),
+def _eval_inputs(recipe: Recipe, entry: Entry[Eval]) -> TaskInputs:
+    spec, answers = entry.spec, answers_of(entry)
+    data = tuple(training_data(recipe, spec.arm))
+    suite = suite_of(recipe, spec.suite)
+    return TaskInputs(
+        doc=f"the answers of {spec.arm} to {spec.suite}, scored",
+        needs=(answers, *data),
+        inputs=tuple(need.target for need in (answers, *data)),
         reads=("answers.jsonl", "proof.json", "train.jsonl"),
-        config={"cases": recipe.suite_digest(spec.suite)},
-        uses=(recipe.suites[spec.suite],),
+        details=EvalDetails(cases=digest(suite)),
+        uses={spec.suite: suite},
     )
 
 
-def comparison(recipe: Recipe, described: Described) -> Task:
-    spec: Comparison = described.spec
-    evals = _evals(recipe, described)
-    given = [answers_of(each) for each in evals]
-    learnt = [each for arm in spec.arms for each in _learnt(recipe, arm)]
-    doc = f"{' against '.join(reversed(spec.arms))} on {spec.suite}"
-    return task(
-        described,
-        doc,
-        needs=tuple(dict.fromkeys(each.label for each in [*evals, *learnt])),
-        inputs=tuple(dict.fromkeys(paths.target(each.kind, each.name) for each in [*evals, *learnt])),
-        reads=("scores.json", *LEARNT),
-        config={
-            "evals": [each.name for each in evals],
-            "answers": [each.name for each in given],
-            "learnt": list(dict.fromkeys(paths.target(each.kind, each.name) for each in learnt)),
-            "cases": recipe.suite_digest(spec.suite),
-        },
-        uses=(recipe.suites[spec.suite],),
+def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
+    spec = entry.spec
+    evals = [eval_of(recipe, entry, arm) for arm in spec.arms]
+    data = [each for arm in spec.arms for each in training_data(recipe, arm)]
+    suite = suite_of(recipe, spec.suite)
+    return TaskInputs(
+        doc=f"{' against '.join(reversed(spec.arms))} on {spec.suite}",
+        needs=(*evals, *data),
+        inputs=tuple(dict.fromkeys(need.target for need in (*evals, *data))),
+        reads=("scores.json", *TRAINED_FILES),
+        details=ComparisonDetails(
+            evals=tuple(each.name for each in evals),
+            answers=tuple(answers_of(each).name for each in evals),
+            learnt=tuple(dict.fromkeys(each.target for each in data)),
+            cases=digest(suite),
+        ),
+        uses={spec.suite: suite},
     )
 
 
-def _learnt(recipe: Recipe, arm: str) -> Iterator[Described]:
-    """The data that an arm was trained and chosen by."""
-    described = recipe.find(ARMS, arm)
-    if described.kind == "model" and described.spec.adapter:
-        yield from _learnt(recipe, described.spec.adapter)
-    if described.kind in ADAPTERS:
-        yield recipe.find(DATA, described.spec.data)
+def _comparison_summary(metrics: dict[str, float]) -> str:
+    arms = [name.removesuffix(".difference") for name in metrics if name.endswith(".difference")]
+    return "; ".join(
+        f"{arm} {metrics[f'{arm}.difference']:+.0%} ({metrics[f'{arm}.low']:+.0%} to {metrics[f'{arm}.high']:+.0%})"
+        for arm in arms
+        if arm != "chosen"  # one of the others once more, for gates
+    )
+
+
+def _eval_summary(metrics: dict[str, float]) -> str:
+    return f"{metrics['passed']:.0f} of {metrics['cases']:.0f} cases passed" if "passed" in metrics else ""
+
+
+SUITE = ArtifactKind(name="suite", plural="Suites", spec=SuiteFile, namespace="suite", content=suite_file.read_suite)
+ANSWERS = ArtifactKind(
+    name="answers",
+    plural="Answers",
+    references={"arm": "arm", "suite": "suite", "serving.draft": "base"},
+    folder="reports",
+    suffix="@answers",
+    inputs=_answers_inputs,
+    step="punie_build.evaluation.steps:answers",
+    version=1,
+    environment=mlx_environment,
+    not_in_key=(*NOT_IN_KEY, *RUN_FIELDS),
+    outputs={
+        "answers.jsonl": "punie_build.evaluation.checks.response:Answer",
+        "proof.json": "punie_build.evaluation.answer_files:Proof",
+    },
+    verify="punie_build.evaluation.verify:answers",
+    page="punie_build.reports.pages.answers:ANSWERS_PAGE",
+    summary=(("answers", "{:.0f} answers"),),
+)
+EVAL = ArtifactKind(
+    name="eval",
+    plural="Evals",
+    spec=Eval,
+    references={"arm": "arm", "suite": "suite", "serving.draft": "base"},
+    namespace="report",
+    folder="reports",
+    inputs=_eval_inputs,
+    step="punie_build.evaluation.steps:eval_",
+    in_worker=True,
+    not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
+    outputs={"scores.json": "punie_build.evaluation.scores:Scores"},
+    verify="punie_build.evaluation.verify:scores",
+    page="punie_build.reports.pages.evaluation:EVAL_PAGE",
+    summary=_eval_summary,
+)
+COMPARISON = ArtifactKind(
+    name="comparison",
+    plural="Comparisons",
+    spec=Comparison,
+    references={"arms": "arm", "suite": "suite", "serving.draft": "base"},
+    namespace="report",
+    folder="reports",
+    inputs=_comparison_inputs,
+    step="punie_build.evaluation.steps:comparison",
+    in_worker=True,
+    not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
+    outputs={"comparison.json": "punie_build.evaluation.comparison:Compared"},
+    page="punie_build.reports.pages.evaluation:COMPARISON_PAGE",
+    summary=_comparison_summary,
+)

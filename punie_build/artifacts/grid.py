@@ -1,46 +1,85 @@
-"""Grids in the graph: the overview of all cells, and copies of the best."""
+"""Kinds of sweeps: the ranking of all cells of a grid, copies of the best, and searches."""
 
 from __future__ import annotations
 
-from punie_build.artifacts.task import Task, task
-from punie_build.recipes.recipe import Described, Recipe
-from punie_build.storage import paths
+from collections.abc import Iterator
+from pathlib import Path
+
+from punie_build.engine.kind import ArtifactKind
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.task import TaskInputs
+from punie_build.sweeps import search_spec
+from punie_build.sweeps.search_spec import Search
 from punie_build.sweeps.spec import Grid, Selection
 
-READ = {"adapter": ("metrics.jsonl",), "eval": ("scores.json",)}  # kind of cells -> what they are ranked by
+RANKED_BY = {"adapter": ("metrics.jsonl",), "eval": ("scores.json",)}  # kind of the cells -> the files that rank them
 
 
-def cells(recipe: Recipe, described: Described) -> list[Described]:
-    """All cells of a grid, in its order."""
-    spec: Grid = described.spec
-    return [recipe.artifacts[spec.of, cell.name] for cell in spec.cells]
+def _cells(recipe: Recipe, spec: Grid) -> tuple[Entry[Grid], ...]:
+    return tuple(recipe.entries[spec.of, cell.name] for cell in spec.cells)
 
 
-def grid(recipe: Recipe, described: Described) -> Task:
-    needs = cells(recipe, described)
-    axes = ", ".join(axis.rpartition(".")[2] for axis in described.spec.axes)
-    return task(
-        described,
-        f"{len(needs)} cells by {axes}" if axes else f"{len(needs)} cells",
-        needs=tuple(cell.label for cell in needs),
-        inputs=tuple(paths.target(cell.kind, cell.name) for cell in needs),
-        reads=READ[described.spec.of],
+def _grid_inputs(recipe: Recipe, entry: Entry[Grid]) -> TaskInputs:
+    cells = _cells(recipe, entry.spec)
+    axes = ", ".join(axis.rpartition(".")[2] for axis in entry.spec.axes)
+    return TaskInputs(
+        doc=f"{len(cells)} cells by {axes}" if axes else f"{len(cells)} cells",
+        needs=cells,
+        inputs=tuple(cell.target for cell in cells),
+        reads=RANKED_BY[entry.spec.of],
     )
 
 
-def choice_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The ranking, and all that could be chosen."""
-    grid = recipe.artifacts["grid", described.spec.grid]
-    return [grid, *cells(recipe, grid)]
-
-
-def choice(recipe: Recipe, described: Described) -> Task:
-    spec: Selection = described.spec
-    needs = choice_needs(recipe, described)
-    return task(
-        described,
-        f"the adapter of {spec.grid} with {'the lowest' if spec.rank == 1 else f'place {spec.rank} by'} validation loss",
-        needs=tuple(each.label for each in needs),
-        inputs=tuple(paths.target(each.kind, each.name) for each in needs),
+def _selection_inputs(recipe: Recipe, entry: Entry[Selection]) -> TaskInputs:
+    spec = entry.spec
+    grid = recipe.entries[GRID.name, spec.grid]
+    needs = (grid, *_cells(recipe, grid.spec))
+    rank = "the lowest" if spec.rank == 1 else f"rank {spec.rank} by"
+    return TaskInputs(
+        doc=f"the adapter of {spec.grid} with {rank} validation loss",
+        needs=needs,
+        inputs=tuple(need.target for need in needs),
         reads=("ranking.json", "adapters.safetensors", "adapter_config.json", "metrics.jsonl"),
     )
+
+
+def _search_mistakes(_root: Path, recipe: Recipe, entry: Entry[Search]) -> Iterator[str]:
+    """Yield what a search cannot search."""
+    adapter = recipe.find("adapter", entry.spec.adapter)
+    if adapter is None:
+        yield f"{entry.where}.adapter: {entry.spec.adapter} is a grid - name an adapter of one value each"
+    else:
+        yield from search_spec.problems(entry.spec, adapter.spec, entry.where)
+
+
+GRID = ArtifactKind(
+    name="grid",
+    plural="Grids",
+    namespace="grid",
+    folder="reports",
+    suffix="@grid",  # a grid, an eval and a comparison may have one name
+    inputs=_grid_inputs,
+    step="punie_build.sweeps.steps:grid",
+    page="punie_build.reports.pages.adapter_grid:GRID_PAGE",
+    summary=(("settings", "{:.0f} settings"), ("valid_loss", "best {:.3f}")),
+)
+SELECTION = ArtifactKind(
+    name="choice",
+    plural="Selections",
+    roles=("trained", "arm"),
+    namespace="arm",
+    folder="adapters",
+    inputs=_selection_inputs,
+    step="punie_build.sweeps.steps:choice",
+    verify="punie_build.sweeps.verify:choice",
+    page="punie_build.reports.pages.adapter:SELECTION_PAGE",
+    summary=(("valid_loss", "validation loss {:.3f}"),),
+)
+SEARCH = ArtifactKind(
+    name="search",
+    plural="Searches",
+    spec=Search,
+    references={"adapter": "adapter"},
+    namespace="search",
+    cross_check=_search_mistakes,
+)

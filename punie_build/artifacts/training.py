@@ -1,87 +1,144 @@
-"""Training in the graph: tokens, preflights and adapters."""
+"""Kinds of training: tokens, preflights and adapters."""
 
 from __future__ import annotations
 
-from punie_build.artifacts.task import ROWS, Task, label, start, task
+from typing import Any
+
+from msgspec import Struct
+
+from punie_build.artifacts.data import ROWS
+from punie_build.artifacts.model import start
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.task import TaskInputs
+from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
-from punie_build.recipes.recipe import ADAPTERS, DATA, Described, Recipe
-from punie_build.storage import paths
+from punie_build.schema.spec import digest
 from punie_build.training.spec import Adapter, Tokenized, tokenized
 
-NAMES = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
+METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
 
-def tokens_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The data that is written in tokens, or looked at, and its base where that is made."""
-    return [recipe.find(DATA, described.spec.data), *start(recipe, described.spec.base)[1]]
+class PreflightDetails(Struct, frozen=True):
+    """The digest of each suite that the adapters of this base and data are asked."""
+
+    suites: dict[str, str]
 
 
-def adapter_needs(recipe: Recipe, described: Described) -> list[Described]:
-    """The tokens it is trained on, a look at the rows before, and its base where that is made."""
-    return [tokens_of(described), preflight_of(described), *start(recipe, described.spec.base)[1]]
+def tokens_of(entry: Entry[Any]) -> Entry[Tokenized]:
+    """Return the tokens that an adapter is trained on. Adapters whose tokens are equal share them, as all cells of a grid do."""
+    spec = entry.spec.tokens if isinstance(entry.spec.tokens, Tokenized) else tokenized(entry.spec)
+    return Entry(TOKENS, spec.name, spec, entry.file, table=entry.origin)
 
 
-def tokens_of(described: Described) -> Described:
-    """The tokens an adapter is trained on; adapters that differ in nothing of it share them, as all cells of a grid do."""
-    spec = described.spec.tokens if described.kind == "choice" else tokenized(described.spec)
-    return Described("tokens", spec.name, spec, described.file)
+def preflight_of(entry: Entry[Any]) -> Entry[Preflight]:
+    """Return the check of rows that the adapters of one base and data share."""
+    spec = Preflight(base=entry.spec.base, data=entry.spec.data)
+    return Entry(PREFLIGHT, spec.name, spec, entry.file, table=entry.origin)
 
 
-def tokens(recipe: Recipe, described: Described) -> Task:
-    spec: Tokenized = described.spec
-    return task(
-        described,
-        f"{spec.data} in the tokens of {spec.base}",
-        needs=(label(recipe, spec.data),),
-        inputs=(paths.target("dataset", spec.data),),
-        reads=ROWS,
-        on=start(recipe, spec.base),
+def _tokens_inputs(recipe: Recipe, entry: Entry[Tokenized]) -> TaskInputs:
+    return _rows_for_base(recipe, entry, f"{entry.spec.data} in the tokens of {entry.spec.base}")
+
+
+def _preflight_inputs(recipe: Recipe, entry: Entry[Preflight]) -> TaskInputs:
+    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in _suites_asked(recipe, entry.spec)}
+    return _rows_for_base(
+        recipe,
+        entry,
+        f"problems of {entry.spec.data}, as {entry.spec.base} reads it",
+        details=PreflightDetails(suites={name: digest(suite) for name, suite in suites.items()}),
+        uses=suites,
     )
 
 
-def preflight_of(described: Described) -> Described:
-    """The look at the rows that adapters of one base and data share."""
-    spec = Preflight(base=described.spec.base, data=described.spec.data)
-    return Described("preflight", spec.name, spec, described.file)
-
-
-def preflight(recipe: Recipe, described: Described) -> Task:
-    """What is asked later of whoever learns these rows decides it, too."""
-    spec: Preflight = described.spec
-    return task(
-        described,
-        f"what is odd about {spec.data}, as {spec.base} reads it",
-        needs=(label(recipe, spec.data),),
-        inputs=(paths.target("dataset", spec.data),),
+def _rows_for_base(recipe: Recipe, entry: Entry[Any], doc: str, **fields: Any) -> TaskInputs:
+    """Return the inputs of a task that reads the rows of a dataset as a base reads them."""
+    data = recipe.resolve("data", entry.spec.data)
+    base, first = start(recipe, entry.spec.base)
+    return TaskInputs(
+        doc=doc,
+        needs=(data, *first),
+        inputs=(data.target, *(need.target for need in first)),
         reads=ROWS,
-        on=start(recipe, spec.base),
-        config={"suites": {name: recipe.suite_digest(name) for name in _asked(recipe, spec)}},
+        external={"base": base},
+        **fields,
     )
 
 
-def _asked(recipe: Recipe, spec: Preflight) -> list[str]:
-    """The suites that the adapters of this base and data are asked, by themselves, in a grid, or fused into a model."""
-    trained = [described for kind in ADAPTERS for described in recipe.of(kind)]
-    adapters = {d.name for d in trained if (d.spec.base, d.spec.data) == (spec.base, spec.data)}
-    arms = adapters | {d.name for d in recipe.of("model") if d.spec.adapter in adapters}
-    found = set()
-    for described in recipe.artifacts.values():
-        suite = getattr(described.spec, "suite", None)
-        named = getattr(described.spec, "arms", None) or (getattr(described.spec, "arm", None),)
-        found |= {suite} if suite and arms.intersection(named) else set()
-    return sorted(found)
+def _suites_asked(recipe: Recipe, spec: Preflight) -> list[str]:
+    """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a model."""
+    trained = [
+        entry for entry in recipe.of_role("trained") if (entry.spec.base, entry.spec.data) == (spec.base, spec.data)
+    ]
+    adapters = {entry.name for entry in trained}
+    fused = {e.name for e in recipe.of_role("arm") if getattr(e.spec, "adapter", None) in adapters}
+    suites = set()
+    for entry in recipe.entries.values():
+        suite = getattr(entry.spec, "suite", None)
+        arms = getattr(entry.spec, "arms", None) or (getattr(entry.spec, "arm", None),)
+        suites |= {suite} if suite and (adapters | fused).intersection(arms) else set()
+    return sorted(suites)
 
 
-def adapter(recipe: Recipe, described: Described) -> Task:
-    spec: Adapter = described.spec
-    how = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
-    doc = f"{NAMES[spec.fine_tune_type]} of {spec.base} on {spec.data}, {how}{spec.long}"
-    read = tokens_of(described)
-    return task(
-        described,
-        doc,
-        needs=(read.label, preflight_of(described).label),
-        inputs=(paths.target("tokens", read.name),),
+def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
+    spec, tokens = entry.spec, tokens_of(entry)
+    base, first = start(recipe, spec.base)
+    rank = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
+    return TaskInputs(
+        doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.long}",
+        needs=(tokens, preflight_of(entry), *first),
+        inputs=(tokens.target, *(need.target for need in first)),
         reads=("train.safetensors", "valid.safetensors"),
-        on=start(recipe, spec.base),
+        external={"base": base},
     )
+
+
+TOKENS = ArtifactKind(
+    name="tokens",
+    plural="Data in tokens",
+    references={"base": "any-base", "data": "data"},
+    folder="data",
+    inputs=_tokens_inputs,
+    step="punie_build.training.steps:tokens",
+    version=2,
+    packages=("mlx-lm", "tokenizers", "transformers"),
+    outputs={"stats.json": "punie_build.training.token_file:TokenStats"},
+    page="punie_build.reports.pages.data:TOKENS_PAGE",
+    summary=(("tokens", "{:,.0f} tokens"),),
+)
+PREFLIGHT = ArtifactKind(
+    name="preflight",
+    plural="Preflights",
+    references={"base": "any-base", "data": "data"},
+    folder="data",
+    suffix="@preflight",
+    inputs=_preflight_inputs,
+    step="punie_build.preflight.steps:preflight",
+    version=1,
+    page="punie_build.reports.pages.data:PREFLIGHT_PAGE",
+)
+ADAPTER = ArtifactKind(
+    name="adapter",
+    plural="Adapters",
+    spec=Adapter,
+    roles=("trained", "arm"),
+    references={"base": "any-base", "data": "data"},
+    namespace="arm",
+    folder="adapters",
+    inputs=_adapter_inputs,
+    step="punie_build.training.steps:adapter",
+    check_first="punie_build.preflight.steps:check_training",
+    exclusive="training",
+    version=4,
+    environment=mlx_environment,
+    not_in_key=(*NOT_IN_KEY, "allow", "project_name", "report_to", "save_every"),
+    outputs={
+        "adapter_config.json": "punie_build.training.verify:AdapterConfig",
+        "metrics.jsonl": "punie_build.training.launch:TrainEvent",
+    },
+    verify="punie_build.training.verify:adapter",
+    preview="punie_build.preflight.preview:preview_adapter",
+    page="punie_build.reports.pages.adapter:ADAPTER_PAGE",
+    summary=(("valid_loss", "validation loss {:.3f}"),),
+)

@@ -1,4 +1,4 @@
-"""Of building, without building: check, plan, why, provenance."""
+"""Commands about builds that build nothing: check, plan, why, provenance."""
 
 from __future__ import annotations
 
@@ -6,90 +6,84 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from punie_build.artifacts.graph import tasks
-from punie_build.cli.options import Command, Options, chosen, target, targets
-from punie_build.engine.plan import named
-from punie_build.errors import UseError
-from punie_build.recipes.loader import load
-from punie_build.storage import locks, paths
+from punie_build.cli.options import Command, Options, target, targets
+from punie_build.project import Project
+
+if TYPE_CHECKING:
+    from punie_build.preflight.preview import Outlook
 
 
 def check(root: Path, options: Options) -> int:
-    """Hold recipes against locks; with more options, files against locks, contents against recipes, metrics against gates."""
-    from punie_build.cli import check_formats as formats
+    """Compare recipes with locks; with more options files with locks, contents with recipes, metrics with gates."""
+    from punie_build.cli import check_formats
     from punie_build.engine import check as checking
 
-    wanted = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
-    found = checking.check(root, list(tasks(load(root))), wanted)
-    shown = _for_people()
-    said = formats.FORMATS[options.format or shown](root, found)
+    levels = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
+    project = Project.load(root, remember=False)
+    results = checking.check(project.root, project.tasks, levels, project.folders)
+    for_people = _format_for_people()
+    text = check_formats.FORMATS[options.format or for_people](root, results)
     if options.into:
-        Path(options.into).write_text(said + "\n", encoding="utf-8")
-        said = formats.FORMATS[shown](root, found)
-    print(said)
-    return {"stale": 1, "broken": 2}.get(checking.worst(found), 0)
+        Path(options.into).write_text(text + "\n", encoding="utf-8")
+        text = check_formats.FORMATS[for_people](root, results)
+    print(text)
+    return {"stale": 1, "broken": 2}.get(checking.worst(results), 0)
 
 
 def plan(root: Path, options: Options) -> int:
-    """What a build would do, in its order, about how long it would take, and what would go wrong. Builds nothing."""
-    from punie_build.artifacts.steps import steps
-    from punie_build.engine import plan as planning
+    """Show what a build would do, in its order, about how long it would take, and what would go wrong."""
+    from punie_build.engine.plan import summary
     from punie_build.preflight import preview
 
-    planned = planning.plan(root, chosen(root, options.targets))
-    seen = preview.outlook(root, planned, steps(load(root))["preflight"])
+    project = Project.load(root)
+    planned = project.plan(options.targets)
+    outlook = preview.outlook(project.root, planned)
     for each in planned:
-        if each.how != "current":
+        if each.action != "current":
             print(f"{each.task.label:<36} {each.forecast}")
-            if line := seen.lines.get(each.task.label):
+            if line := outlook.lines.get(each.task.label):
                 print(f"{'':<36} {line}")
-    print(planning.total(planned))
-    print("".join(f"{line}\n" for line in _said(seen)), end="")
-    if any(finding.level == "error" for finding in seen.findings):
+    print(summary(planned))
+    print("".join(f"{line}\n" for line in _problems(outlook)), end="")
+    if any(finding.level == "error" for finding in outlook.findings):
         return 2
-    return 0 if all(each.how == "current" for each in planned) else 1
+    return 0 if all(each.action == "current" for each in planned) else 1
 
 
-def _said(seen: Any) -> Iterator[str]:
-    """What an outlook found, for people: each with the name that a recipe may allow it by."""
-    if seen.findings:
+def _problems(outlook: Outlook) -> Iterator[str]:
+    """Yield the findings of an outlook, each with the name that a recipe may allow it by."""
+    if outlook.findings:
         yield ""
-        yield from (f"{finding.level}[{finding.look}] {finding}" for finding in seen.findings)
-        errors = sum(finding.level == "error" for finding in seen.findings)
-        counts = [
-            f"{n} {word}{'s' if n > 1 else ''}"
-            for word, n in (("error", errors), ("warning", len(seen.findings) - errors))
-            if n
-        ]
-        yield ", ".join(counts) + (
-            ": an error stops what needs it; an adapter may `allow` a look by its name" if errors else ""
-        )
-    if seen.unseen:
-        yield f"not looked at, because not here yet: {', '.join(seen.unseen)}"
+        yield from (f"{finding.level}[{finding.look}] {finding}" for finding in outlook.findings)
+        errors = sum(finding.level == "error" for finding in outlook.findings)
+        numbers = (("error", errors), ("warning", len(outlook.findings) - errors))
+        counts = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in numbers if count]
+        hint = ": an error stops what needs it; an adapter may `allow` a check by its name" if errors else ""
+        yield ", ".join(counts) + hint
+    if outlook.unseen:
+        yield f"not checked, because not here yet: {', '.join(outlook.unseen)}"
 
 
 def why(root: Path, options: Options) -> int:
-    """Why a target would be built: itself and all it needs, value by value. Builds nothing."""
-    from punie_build.engine import plan as planning
-
+    """Show why a target and all that it needs would be built, value by value."""
     lines = []
-    for each in planning.plan(root, chosen(root, [options.target])):
-        if each.how != "current":
+    for each in Project.load(root).plan([options.target]):
+        if each.action != "current":
             lines.append(f"{each.task.label}: {MEANING[each.state]} - {each.forecast}")
             lines += [f"    {reason}" for reason in each.reasons]
-    print("\n".join(lines) or f"{options.target} and all it needs are current")
+    print("\n".join(lines) or f"{options.target} and all that it needs are current")
     return 1 if lines else 0
 
 
 MEANING = {
-    "absent": "not there",
-    "stale": "made from something else",
-    "edited": "its files are not those that were made",
+    "absent": "not built",
+    "stale": "out of date: recipe, code, inputs or tools changed",
+    "edited": "its files were edited",
     "forgotten": "forgotten",
-    "spent": "temporary, and needed no more",
-    "waits": "may be made from something else",
+    "spent": "temporary output, removed after use",
+    "waits": "may be out of date, depends on an upstream rebuild",
 }
 
 
@@ -99,26 +93,24 @@ def provenance(root: Path, options: Options) -> int:
 
     from punie_build.engine.provenance import statement
 
-    [task] = named(list(tasks(load(root))), [options.target])
-    lock = locks.read(root / paths.lock(task.target))
-    if lock is None:
-        raise UseError(f"{paths.lock(task.target)}: no lock that can be read - `doit {task.label}`")
-    print(json.dumps(statement(task, lock), indent=1))
+    project = Project.load(root, remember=False)
+    task = project.task(options.target)
+    print(json.dumps(statement(task, project.lock(task)), indent=1))
     return 0
 
 
 def _check_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--outputs", action="store_true", help="are the files that are here the ones the locks name?")
+    command.add_argument("--outputs", action="store_true", help="compare the files that are here with the locks")
     command.add_argument(
-        "--conformance", action="store_true", help="are rank, layers, bits and rows in the files as asked?"
+        "--conformance", action="store_true", help="compare rank, layers, bits and rows in the files with the recipes"
     )
-    command.add_argument("--gate", dest="gates", action="store_true", help="do the metrics pass the recipes' gates?")
+    command.add_argument("--gate", dest="gates", action="store_true", help="hold the metrics to the recipes' gates")
     formats = ("text", "json", "junit", "github")
     command.add_argument("--format", choices=formats, help="default: text; github where GITHUB_ACTIONS is true")
-    command.add_argument("--into", metavar="FILE", help="write the format there, and print what people read")
+    command.add_argument("--into", metavar="FILE", help="write the format there, and print the text for people")
 
 
-def _for_people() -> str:
+def _format_for_people() -> str:
     return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from punie_build.engine.check import Finding, worst
+from punie_build.engine.check import CheckResult, worst
 from punie_build.evaluation.junit import Result, xml
-from punie_build.recipes.recipe import ADAPTERS, DATA
 from punie_build.storage import paths
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
@@ -21,7 +18,7 @@ DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
 TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
 
 
-def text(_root: Path, found: Sequence[Finding]) -> str:
+def text(_root: Path, found: Sequence[CheckResult]) -> str:
     """What is not as it should be, artifact by artifact, and one line of counts for each level."""
     lines = []
     for finding in found:
@@ -38,13 +35,13 @@ def text(_root: Path, found: Sequence[Finding]) -> str:
 WORDS = {"current": "current", "unseen": "not here or nothing to check", "stale": "stale", "broken": "broken"}
 
 
-def json(_root: Path, found: Sequence[Finding]) -> str:
+def json(_root: Path, found: Sequence[CheckResult]) -> str:
     """`{"state": the worst, "findings": [...]}`."""
     said = {"state": worst(found), "findings": found}
     return msgspec.json.format(msgspec.json.encode(said), indent=1).decode()
 
 
-def junit(_root: Path, found: Sequence[Finding]) -> str:
+def junit(_root: Path, found: Sequence[CheckResult]) -> str:
     """A suite for each level, a case for each artifact."""
     states = {"unseen": "skipped", "current": ""}
     suites: dict[str, list[Result]] = {}
@@ -56,47 +53,25 @@ def junit(_root: Path, found: Sequence[Finding]) -> str:
     return xml("punie-build check", suites)
 
 
-def github(root: Path, found: Sequence[Finding]) -> str:
+def github(root: Path, found: Sequence[CheckResult]) -> str:
     """Workflow commands that mark the recipe's own line in a pull request, then the text."""
     marks = []
     for finding in found:
         if finding.state in ("stale", "broken"):
-            file, line = _place(root, finding)
+            file, line = _position(root, finding)
             place = {"file": file, "line": str(line), "title": f"{finding.label} is {finding.state}"}
             properties = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in place.items())
             marks.append(f"::error {properties}::{_escaped(chr(10).join(finding.lines))}")
     return "\n".join([*marks, text(root, found)])
 
 
-def _place(root: Path, finding: Finding) -> tuple[str, int]:
-    """The recipe file and the line of the artifact's table in it; its lock where no file of the project speaks of it."""
-    kind, _, name = finding.label.partition(":")
+def _position(root: Path, result: CheckResult) -> tuple[str, int]:
+    """Return the recipe file and the line of the artifact's table in it; its lock where no recipe file describes it."""
     try:
-        source = (root / finding.file).read_text(encoding="utf-8")
+        source = (root / result.file).read_text(encoding="utf-8")
     except OSError:
-        return (paths.lock(paths.target(kind, name)) if kind in paths.FOLDERS else finding.label), 1
-    if "@" in name:
-        kind, name = _asks(tomllib.loads(source), kind, name)
-    return finding.file, _line(source, kind, name)
-
-
-def _asks(tables: dict[str, Any], kind: str, name: str) -> tuple[str, str]:
-    """The table that asks for an artifact no table has the name of: evals of a comparison, cells of a grid, tokens of data."""
-    first, last = name.split("@", 1)[0], name.rsplit("@", 1)
-    if kind in ("answers", "eval"):
-        return "comparison", _comparison(tables, *last)
-    kinds = ("adapter",) if kind in (*ADAPTERS, "grid") else DATA
-    return next(((other, first) for other in kinds if first in tables.get(other, {})), (kind, name))
-
-
-def _comparison(tables: dict[str, Any], arm: str, suite: str) -> str:
-    """The first comparison that asks this arm this suite."""
-    asks = (
-        name
-        for name, table in tables.get("comparison", {}).items()
-        if arm in table.get("arms", ()) and table.get("suite") == suite
-    )
-    return next(asks, "")
+        return (paths.lock(result.target) if result.target else result.label), 1
+    return result.file, _line(source, *result.table)
 
 
 def _line(source: str, kind: str, name: str) -> int:
@@ -122,7 +97,7 @@ def _escaped(value: str, more: str = "") -> str:
     return value
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[Finding]], str]] = {
+FORMATS: dict[str, Callable[[Path, Sequence[CheckResult]], str]] = {
     "text": text,
     "json": json,
     "junit": junit,

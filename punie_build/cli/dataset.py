@@ -238,7 +238,7 @@ def output(root: Path, name: str, mark: str = "stats.json") -> Iterator[Path]:
     try:
         yield made
         made.chmod(0o755)
-        atomic.publish(made, target)
+        atomic.replace_folder(made, target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

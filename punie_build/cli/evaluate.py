@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
-from punie_build.artifacts.evaluation import TRAINED
-from punie_build.artifacts.graph import Task
+from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL
+from punie_build.artifacts.model import BASE
 from punie_build.cli.options import Command, Options
 from punie_build.engine import fingerprint
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.state import tools
+from punie_build.engine.task import Task
 from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.evaluation import runner, suite_file
 from punie_build.evaluation import scores as evaluating
@@ -25,14 +29,12 @@ from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, generation_spec
 from punie_build.evaluation.suite import Suite
-from punie_build.models import locate
 from punie_build.models.spec import Base
-from punie_build.recipes.loader import load
-from punie_build.recipes.recipe import ADAPTERS, ARMS, BASES, Described, Recipe
-from punie_build.runtime import blas, versions
+from punie_build.project import Project
+from punie_build.runtime import blas
 from punie_build.schema.spec import digest
 from punie_build.storage import digests, paths
-from punie_build.storage.locks import Facts, Lock
+from punie_build.storage.locks import KeyInputs, Lock
 
 USUAL = ("baseline", "tool-calling")  # the suites that are asked where none is named: the first there is
 
@@ -98,7 +100,7 @@ def eval_(root: Path, options: Options) -> int:
         served=ServedModel(model=arm.model, adapter=arm.adapter, port=options.port),
         spec=asked,
         suite=suite,
-        weights=digest([fingerprint.code("answers", asked), sorted(arm.identity), versions.for_kind("answers", asked)]),
+        weights=digest([fingerprint.code(ANSWERS, asked), sorted(arm.identity), tools(ANSWERS, asked)]),
         logs=root / paths.STATE / "logs" / "by-hand" / "eval",
     )
     try:
@@ -119,9 +121,9 @@ def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:
     from punie_build.reports.pages import arms as sides
     from punie_build.reports.pages import evaluation
 
-    task = Task(kind="eval", name=spec.name, doc="", target=out.name, spec=spec, config={})
-    facts = Facts(kind="eval", recipe={}, code="", inputs={}, tools={})
-    lock = Lock(key=facts.key, facts=facts, outputs={}, seconds=0.0)
+    task = Task(kind=EVAL, name=spec.name, spec=spec)
+    facts = KeyInputs(kind=EVAL.name, recipe={}, code="", inputs={}, tools={})
+    lock = Lock(key=facts.key, key_inputs=facts, outputs={}, seconds=0.0)
     arms = (sides.Arm(scores, evaluating.given(out)),)
     shown = sides.Evals(task=task, lock=lock, suite=suite, arms=arms)
     sections = tuple(section for make in evaluation.ALONE if (section := make(shown)))
@@ -141,62 +143,58 @@ def table(cases: tuple[Scored, ...]) -> str:
 
 
 def find(root: Path, name: str, adapter: str | None) -> Arm:
-    """The arm of a name of the recipes, or of a model's folder, with an adapter (a name or a folder) on it. Raises UseError."""
-    recipe = load(root) if any((root / "recipes").glob("*.toml")) else None
-    described = _named(recipe, name)
-    if described is None and (root / name / "config.json").exists():
-        described = Described("base", name, Base(path=name), "")
-    if described is None and name == "nano":
-        described = Described("base", name, Base(embedded="nano"), "")
-    if described is None:
-        known = {each.name for kind in ARMS for each in recipe.of(kind)} if recipe else {"nano"}
-        raise UseError(f"{name}: nothing to serve is called so, and it is no model's folder{did_you_mean(name, known)}")
-    whole = _arm(root, recipe, described)
+    """Return the arm of a name of the recipes, or of a model's folder, with an adapter (a name or a folder) on it. Raises UseError."""
+    recipe = Project.load(root).recipe if Project.has_recipes(root) else None
+    entry = recipe.find("arm", name) if recipe else None
+    if entry is None and (root / name / "config.json").exists():
+        entry = Entry(BASE, name, Base(path=name), "")
+    if entry is None and name == "nano":
+        entry = Entry(BASE, name, Base(embedded="nano"), "")
+    if entry is None:
+        known = {each.name for each in recipe.of_role("arm")} if recipe else {"nano"}
+        raise UseError(
+            f"{name}: no base, adapter or model of the recipes, and no model's folder{did_you_mean(name, known)}"
+        )
+    arm = _arm(root, recipe, entry)
     if adapter is None:
-        return whole
-    over = _named(recipe, adapter)
-    place = root / paths.target(over.kind, over.name) if over and over.kind in ADAPTERS else root / adapter
-    return _over(whole, adapter, place)
+        return arm
+    trained = recipe.find("trained", adapter) if recipe else None
+    return _with_adapter(arm, adapter, root / (trained.target if trained else adapter))
 
 
-def _named(recipe: Recipe | None, name: str) -> Described | None:
-    kinds = [kind for kind in ARMS if recipe and (kind, name) in recipe.artifacts]
-    return recipe.find(tuple(kinds), name) if recipe and kinds else None
+def _arm(root: Path, recipe: Recipe | None, entry: Entry[Any]) -> Arm:
+    name, spec = entry.name, entry.spec
+    if not entry.kind.is_built:
+        return Arm(name=name, model=spec.locate(root), identity=(spec.identity(root),))
+    folder = root / entry.target
+    if not folder.is_dir():
+        raise UseError(f"{entry.label}: not built - `doit {entry.label}`")
+    if "trained" in entry.kind.roles and recipe:
+        return _with_adapter(_arm(root, recipe, recipe.resolve("any-base", spec.base)), name, folder)
+    return Arm(name=name, model=folder, identity=(digests.of_tree(folder, ()),))
 
 
-def _arm(root: Path, recipe: Recipe | None, described: Described) -> Arm:
-    name, spec = described.name, described.spec
-    if described.kind == "base":
-        return Arm(name=name, model=locate.locate(root, spec), identity=(locate.identity(root, spec),))
-    place = root / paths.target(described.kind, name)
-    if not place.is_dir():
-        raise UseError(f"{described.label}: not made yet - `doit {described.label}`")
-    if described.kind in ADAPTERS and recipe:
-        return _over(_arm(root, recipe, recipe.find(BASES, spec.base)), name, place)
-    return Arm(name=name, model=place, identity=(digests.of_tree(place, ()),))
-
-
-def _over(base: Arm, name: str, place: Path) -> Arm:
-    """A base with an adapter on it."""
-    if missing := [file for file in TRAINED if not (place / file).is_file()]:
+def _with_adapter(base: Arm, name: str, folder: Path) -> Arm:
+    """Return a base with an adapter on it."""
+    if missing := [file for file in ADAPTER_FILES if not (folder / file).is_file()]:
         raise UseError(f"{name}: no adapter there, {', '.join(missing)} missing - `doit adapter:{Path(name).name}`")
-    learnt = digests.of_tree(place, TRAINED)
-    return Arm(name=Path(name).name, model=base.model, adapter=place, identity=(*base.identity, learnt))
+    digest_ = digests.of_tree(folder, ADAPTER_FILES)
+    return Arm(name=Path(name).name, model=base.model, adapter=folder, identity=(*base.identity, digest_))
 
 
 def _suite(root: Path, wanted: str | None) -> tuple[str, Suite]:
-    """A suite of the recipes, one that is built in, or a file. Raises UseError."""
-    recipe = load(root) if any((root / "recipes").glob("*.toml")) else None
-    there = [name for name in USUAL if suite_file.builtin_path(name).exists()]
-    name = wanted or there[0]
-    if recipe and ("suite", name) in recipe.artifacts:
-        spec = recipe.artifacts["suite", name].spec
+    """Return a suite of the recipes, a built-in one, or a file. Raises UseError."""
+    recipe = Project.load(root).recipe if Project.has_recipes(root) else None
+    builtin = [name for name in USUAL if suite_file.builtin_path(name).exists()]
+    name = wanted or builtin[0]
+    if recipe and (entry := recipe.find("suite", name)):
+        spec = entry.spec
     elif (root / name).is_file():
         spec, name = SuiteFile(file=name), Path(name).stem
-    elif name in there:
+    elif name in builtin:
         spec = SuiteFile(embedded=name)  # type: ignore[arg-type]
     else:
-        raise UseError(f"--suite {name}: no suite is called so, and no file{did_you_mean(name, there)}")
+        raise UseError(f"--suite {name}: no suite of this name, and no file{did_you_mean(name, builtin)}")
     suite, problems = suite_file.read_suite(spec, root, "--suite")
     if suite is None or problems:
         raise UseError("\n".join(problems))

@@ -1,7 +1,4 @@
-"""punie-build: what is not a task of doit. What there is, `commands` lists.
-
-Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes.
-"""
+"""The command line of `punie-build`. Builds themselves run through doit; the commands are listed in `registry`."""
 
 from __future__ import annotations
 
@@ -13,34 +10,37 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from punie_build import __version__
 from punie_build.cli.options import Command
 from punie_build.cli.registry import MODULES
 from punie_build.errors import PunieError, RecipeError
 
-EXITS = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
+EXIT_CODES = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """All commands by name; those of the module that is asked, with their options."""
-    asked, _ = MODULES.get(arguments[0] if arguments else "", ("", ""))
-    commands: dict[str, Command] = import_module(f"punie_build.cli.{asked}").COMMANDS if asked else {}
+    """Return the parser of all commands; only those of the module that is asked for have their options."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    wanted, _ = MODULES.get(word, ("", ""))
+    commands: dict[str, Command] = import_module(f"punie_build.cli.{wanted}").COMMANDS if wanted else {}
     parser = argparse.ArgumentParser(
         prog="punie-build",
-        description="Commands beside doit. `doit` builds, `doit list` shows what there is.",
-        epilog=EXITS,
+        description="Commands beside doit. `doit` builds, `doit list` shows all artifacts.",
+        epilog=EXIT_CODES,
     )
+    parser.add_argument("--version", action="version", version=f"punie-build {__version__}")
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
-    for word, (module, says) in MODULES.items():
-        if module != asked:
-            groups[""].add_parser(word, help=says)
+    for name, (module, text) in MODULES.items():
+        if module != wanted:
+            groups[""].add_parser(name, help=text)
     for name, (function, options) in commands.items():
         group, _, short = name.rpartition(" ")
         if group not in groups:
-            over = groups[""].add_parser(group, help=MODULES[group][1])
-            groups[group] = over.add_subparsers(required=True, metavar="COMMAND")
-        says = (function.__doc__ or "").splitlines()[0]
+            parent = groups[""].add_parser(group, help=MODULES[group][1])
+            groups[group] = parent.add_subparsers(required=True, metavar="COMMAND")
+        text = (function.__doc__ or "").splitlines()[0]
         command = groups[group].add_parser(
-            short, help=says if group else MODULES[short][1], description=says, epilog=EXITS
+            short, help=text if group else MODULES[short][1], description=text, epilog=EXIT_CODES
         )
         command.set_defaults(run=function)
         options(command)
@@ -48,16 +48,17 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(words).parse_args(words)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a character shows its number
     try:
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except RecipeError as error:

@@ -1,34 +1,23 @@
-"""What commands share: the shape of one, its usual options, the tasks it names."""
+"""The shape of a command, and the options that several commands have."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from punie_build.artifacts.graph import Task, tasks
-from punie_build.engine.plan import named
 from punie_build.errors import UseError, did_you_mean
 from punie_build.models import locate
 from punie_build.models.spec import Base
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.schema.validation import mistakes
-from punie_build.storage import digests, paths
+from punie_build.storage import paths
 
 Options = argparse.Namespace
 Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]
 TARGET = "a name as `doit list` shows it, such as adapter:quickstart"
-
-
-def chosen(root: Path, wanted: Sequence[str]) -> list[Task]:
-    """The tasks of these labels and all they need; all tasks for none."""
-    from punie_build.engine.plan import needed
-
-    found = list(tasks(load(root)))
-    digests.remember(root)
-    return needed(found, [task.label for task in named(found, wanted)]) if wanted else found
 
 
 def target(command: argparse.ArgumentParser) -> None:
@@ -55,7 +44,7 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
         if problems := list(mistakes(table, Base, f"{flag} {name}")):
             raise UseError("\n".join(problems))
         return locate.locate(root, msgspec.convert(table, Base))
-    known = {described.name: described.spec for described in load(root).of("base")}
+    known = {entry.name: entry.spec for entry in Project.load(root).recipe.of_kind("base")}
     if name not in known:
         raise UseError(f"{flag} {name}: no base is called so, and no model's folder{did_you_mean(name, known)}")
     return locate.locate(root, known[name])

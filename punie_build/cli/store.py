@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, nothing
 from punie_build.errors import UseError
 from punie_build.runtime.console import format_bytes
@@ -14,10 +15,12 @@ from punie_build.storage import remote as shared
 from punie_build.storage.locks import Lock
 from punie_build.training import checkpoints
 
+FOLDERS = [kind.folder for kind in KINDS.values() if kind.folder]
+
 
 def gc(root: Path, options: Options) -> int:
     """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days; old checkpoints too."""
-    swept = store.gc(root, _all_locks(root, git_refs.locks(root)), options.days, options.dry_run)
+    swept = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
     print(f"{verb} {swept.removed} files, {format_bytes(swept.freed)}; kept {swept.kept}, {format_bytes(swept.held)}")
     trainings, freed = checkpoints.sweep(root / paths.checkpoints(""), options.days, options.dry_run)
@@ -45,7 +48,7 @@ def push(root: Path, _options: Options) -> int:
 
 
 def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:
-    yield from (lock for path in locks.present(root) if (lock := locks.read(path)))
+    yield from (lock for path in locks.present(root, FOLDERS) if (lock := locks.read(path)))
     yield from more
 
 

@@ -18,7 +18,8 @@ from punie_build.evaluation import suite_file, suite_validation
 from punie_build.evaluation.importers import registry
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
-from punie_build.recipes.loader import escapes, load
+from punie_build.project import Project
+from punie_build.recipes.loader import escapes
 
 
 def check(root: Path, options: Options) -> int:
@@ -50,10 +51,12 @@ def _suite(root: Path, name: str) -> Suite:
             raise UseError(f"{name}: {problem}")
         spec = SuiteFile(file=name)
     else:
-        recipe = load(root)
-        if ("suite", name) not in recipe.artifacts:
-            raise UseError(f"{name}: no suite of a recipe, none that is built in, and no file")
-        return recipe.suites[name]
+        recipe = Project.load(root).recipe
+        entry = recipe.find("suite", name)
+        if entry is None:
+            raise UseError(f"{name}: no suite of a recipe, no built-in suite, and no file")
+        content: Suite = recipe.content(entry)
+        return content
     suite, problems = suite_file.read_suite(spec, root, name)
     if suite is None or problems:
         raise RecipeError(problems)

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build import project
+from punie_build.artifacts.training import ADAPTER, TOKENS
 from punie_build.cli.dataset import after, output
 from punie_build.cli.options import Command, Options, base_folder
 from punie_build.data import pipeline
@@ -30,17 +30,19 @@ from punie_build.data.sources import AnySource, Local, Sample
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from punie_build.engine import fingerprint
+from punie_build.engine.state import tools
 from punie_build.errors import UseError
+from punie_build.project import Project
 from punie_build.runtime import blas, device_lock, versions
 from punie_build.schema.spec import toml
 from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
-from punie_build.storage.locks import Facts
+from punie_build.storage.locks import KeyInputs
 from punie_build.sweeps.axes import merge
 from punie_build.training import history, launch, mlx_log, throughput
 from punie_build.training.launch import Training
 from punie_build.training.spec import Adapter, tokenized
-from punie_build.training.steps import tokens_said
+from punie_build.training.steps import token_counts
 
 LOGS = f"{paths.STATE}/logs/by-hand"
 
@@ -49,7 +51,7 @@ def train(root: Path, options: Options) -> int:
     """Train an adapter on a folder of conversations, without a recipe."""
     spec, model = _spec(options, options.model, options.data), base_folder(root, options.model, "--model")
     with output(root, options.output, "adapter_config.json") as out, _data(root, Local(path=options.data)) as data:
-        with _tokens(root, model, data, spec) as tokens, device_lock.hold("adapter", versions.device(), print):
+        with _tokens(root, model, data, spec) as tokens, device_lock.hold(ADAPTER.exclusive, versions.device(), print):
             if advice := blas.advice():
                 print(advice)
             launch.train(_work(root, model, tokens, spec, out))
@@ -65,8 +67,8 @@ def train(root: Path, options: Options) -> int:
 def benchmark(root: Path, options: Options) -> int:
     """Train a few batches, and tell how long one takes, how much memory, and how long a recipe would take."""
     model = base_folder(root, options.base, "BASE")
-    wanted = project.task(root, options.recipe) if options.recipe else None
-    if wanted and wanted.kind != "adapter":
+    wanted = Project.load(root).task(options.recipe) if options.recipe else None
+    if wanted and wanted.kind is not ADAPTER:
         raise UseError(f"--recipe {options.recipe}: not an adapter - such as adapter:v1")
     spec = wanted.spec if wanted else _spec(options, options.base, options.data or "sample")
     short = throughput.shortened(spec, options.iters)
@@ -74,7 +76,7 @@ def benchmark(root: Path, options: Options) -> int:
         _benchmarked(root, options, wanted) as data,
         _tokens(root, model, data, spec) as tokens,
         tempfile.TemporaryDirectory() as scratch,
-        device_lock.hold("adapter", versions.device(), print),
+        device_lock.hold(ADAPTER.exclusive, versions.device(), print),
     ):
         out = Path(scratch, "out")
         out.mkdir()
@@ -115,10 +117,10 @@ def _data(root: Path, source: AnySource) -> Iterator[Path]:
 def _benchmarked(root: Path, options: Options, wanted: Any) -> Iterator[Path]:
     """The data of a recipe, of a place, or conversations of our own."""
     if wanted:
-        [tokens] = [need for need in wanted.needs if need.startswith("tokens:")]
-        task = project.task(root, tokens)
-        project.make(root, task.needs[0])
-        yield root / task.inputs[0]
+        project = Project.load(root)
+        tokens = project.task(next(label for label in wanted.needs if label.startswith(f"{TOKENS.name}:")))
+        project.build(next(iter(tokens.needs)))
+        yield root / tokens.inputs[0]
     else:
         with _data(root, Local(path=options.data) if options.data else Sample(max_examples=400)) as data:
             yield data
@@ -127,8 +129,8 @@ def _benchmarked(root: Path, options: Options, wanted: Any) -> Iterator[Path]:
 @contextmanager
 def _tokens(root: Path, model: Path, data: Path, spec: Adapter) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
-        said, _ = tokens_said(launch.tokenize(model, data, tokenized(spec), Path(scratch), root / LOGS))
-        print(said)
+        stats = launch.tokenize(model, data, tokenized(spec), Path(scratch), root / LOGS)
+        print(token_counts(stats))
         yield Path(scratch)
 
 
@@ -136,8 +138,8 @@ def _work(root: Path, model: Path, tokens: Path, spec: Adapter, out: Path) -> Tr
     """The training, with a place for checkpoints that is the same when it is asked for again."""
     inputs = {"tokens": digests.of_tree(tokens), "base": digests.of_tree(model)}
     recipe = msgspec.to_builtins(spec) | {"base": "", "data": ""}
-    code = fingerprint.code("adapter", spec)
-    facts = Facts(kind="adapter", recipe=recipe, code=code, inputs=inputs, tools=versions.for_kind("adapter", spec))
+    code = fingerprint.code(ADAPTER, spec)
+    facts = KeyInputs(kind=ADAPTER.name, recipe=recipe, code=code, inputs=inputs, tools=tools(ADAPTER, spec))
     kept = root / paths.checkpoints(launch.identity(facts, spec))
     log = root / LOGS / "training.log"
     return Training(root=root, base=model, tokens=tokens, spec=spec, out=out, kept=kept, log=log)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from punie_build.cli.options import Command, Options, target, targets
-from punie_build.engine.plan import named
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
-from punie_build.storage import digests, paths
-
-if TYPE_CHECKING:
-    from punie_build.reports.project import Project
+from punie_build.storage import paths
 
 
 def report(root: Path, options: Options) -> int:
     """Draw the pages of artifacts and the index anew. A build draws those of what it made."""
     from punie_build.reports import draw
 
-    project = _project(root)
-    wanted = named(project.tasks, options.targets) if options.targets else project.tasks
-    drawn = [task for task in wanted if project.current(task.label)]
+    project = Project.load(root)
+    wanted = [project.task(label) for label in options.targets] or project.tasks
+    drawn = [task for task in wanted if project.is_current(task.label)]
     lines = [*draw.refresh(project, drawn)]
     lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in wanted if task not in drawn]
     print("\n".join([*lines, f"{len(drawn)} drawn: {paths.INDEX}"]))
@@ -33,8 +28,8 @@ def show(root: Path, options: Options) -> int:
     """What is known of an artifact: recipe, what it is made from, what came out. Its page says more."""
     from punie_build.reports import terminal
 
-    project = _project(root)
-    [task] = named(project.tasks, [options.target])
+    project = Project.load(root)
+    task = project.task(options.target)
     terminal.show(project, task)
     return 0
 
@@ -43,10 +38,10 @@ def publish(root: Path, options: Options) -> int:
     """Make a folder of the Hugging Face Hub of an adapter or a model, with card and provenance, and upload it in one commit."""
     from punie_build.reports import hub_upload
 
-    project = _project(root)
-    [task] = named(project.tasks, [options.target])
+    project = Project.load(root)
+    task = project.task(options.target)
     folder = hub_upload.prepare(project, task)
-    print(f"{paths.published(task.target)}/")
+    print(f"{paths.upload_folder(task.target)}/")
     for name, count in hub_upload.files(folder).items():
         print(f"    {name:<32} {format_bytes(count)}")
     if options.dry_run:
@@ -62,13 +57,6 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository; it is made if need be")
     command.add_argument("--private", action="store_true", help="a repository that is made is private")
     command.add_argument("--dry-run", action="store_true", help="make the folder, and upload nothing")
-
-
-def _project(root: Path) -> Project:
-    from punie_build.reports import draw
-
-    digests.remember(root)
-    return draw.project_of(root, load(root))
 
 
 COMMANDS: dict[str, Command] = {

@@ -110,7 +110,7 @@ def file_sha256(path: Path) -> str:
 @contextmanager
 def download_lock(root: Path, name: str) -> Iterator[None]:
     """Hold the lock of one download. Other builds on this machine wait for it, and then use the downloaded file."""
-    lock = root / paths.guard(f"downloads/{name}")
+    lock = root / paths.build_lock(f"downloads/{name}")
     lock.parent.mkdir(parents=True, exist_ok=True)
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with FileLock(lock):

@@ -75,7 +75,7 @@ def _assign_splits(stream: ExampleStream, spec: Split, out: Path, lock_path: Pat
         return splitting.assign(stream, spec)
     splits, groups = splitting.assign_locked(stream, spec, split_lock.read(lock_path, spec))
     if splits:
-        split_lock.write(out / layout.REMEMBERED, spec, groups)
+        split_lock.write(out / layout.SPLITS_LOCK, spec, groups)
     return splits
 
 

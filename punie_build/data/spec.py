@@ -11,7 +11,7 @@ from punie_build.data.mix import MixComponent
 from punie_build.data.sources import AnySource
 from punie_build.data.split import Split
 from punie_build.data.transforms import AnyTransform
-from punie_build.engine.gates import SHARES, Expected, Gate, misnamed
+from punie_build.engine.gates import SHARES, Expected, Gate, expectation_mistakes
 from punie_build.schema.spec import Spec
 
 Dialect = Literal[
@@ -44,7 +44,7 @@ class Data(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def __post_init__(self) -> None:
-        if problems := misnamed(self.expect, COUNTS):
+        if problems := expectation_mistakes(self.expect, COUNTS):
             raise ValueError("; ".join(problems))
 
 

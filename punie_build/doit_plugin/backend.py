@@ -1,6 +1,6 @@
-"""Backend: what doit remembers between runs. Of success it remembers nothing, the locks do; only what `doit ignore` named.
+"""Backend: what doit remembers between runs. The locks remember success; only the names of `doit ignore` are stored here.
 
-Found by doit through the entry point `doit.BACKEND`. Nothing here can go stale, be torn by a kill or be locked by another build.
+doit finds it through the entry point `doit.BACKEND`. No content here can go stale, be torn by a kill or be locked by another build.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from punie_build.storage import paths
 IGNORE = "ignore:"
 
 
-class Marks:
+class LockBackend:
     """The interface of doit's `DbmDB`: `set`, `get`, `in_`, `remove`, `remove_all`, `dump`."""
 
     desc = "the locks beside the targets"
@@ -43,7 +43,7 @@ class Marks:
         return task in self.values
 
     def remove(self, task: str) -> None:
-        """doit says this when a task failed, which changes nothing here, and when a person forgets it."""
+        """Forget a task. doit calls this when a task failed, which changes no file, and for `doit forget`."""
         self.values.pop(task, None)
         if not Reporter.running:
             self._ignore([other for other in self.ignored if other != task])
@@ -55,7 +55,7 @@ class Marks:
             self.remove(task)
 
     def dump(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: every change is written at once."""
 
     def _ignore(self, tasks: list[str]) -> None:
         if tasks != self.ignored:
@@ -64,4 +64,4 @@ class Marks:
             self.path.write_text(json.dumps(sorted(set(tasks))) + "\n", encoding="utf-8")
 
 
-targets: dict[str, Any] = {}  # label -> what can be forgotten; filled by doit_tasks
+targets: dict[str, Any] = {}  # label -> what can be forgotten; `doit_plugin.tasks` fills it

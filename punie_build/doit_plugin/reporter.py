@@ -1,12 +1,12 @@
-"""Reporter: what a person sees of a build, and what a program reads of it (`events`).
+"""Reporter: what a person sees of a build, and what a program reads of it (`engine.events`).
 
-    .  label     is being made; below it what came out, or `restored from the store`
-    -  label     temporary, and needed no more: its files are removed
-    =  label     cut off: what it is made from was made anew, and came out the same
-    !  label     failed, and why
+    .  label     is being built; below it the result, or `restored from the store`
+    -  label     temporary and no longer needed: its files are removed
+    =  label     cut off: its inputs were built anew and came out the same
+    !  label     failed, with the reason
     !! label     left out (`doit ignore`)
 
-What is current is counted, not listed. On a terminal a bar shows how far the build is and how long it will still take.
+Current artifacts are counted, not listed. On a terminal a bar shows how far the build is and how long it will still take.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from types import FrameType
 from typing import Any, TextIO
 
 from punie_build.engine import events
-from punie_build.engine.plan import reached
+from punie_build.engine.task import closure
 from punie_build.runtime.console import ProgressBar, console, format_seconds
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
 
 
 class Reporter:
     """The interface of doit's `ConsoleReporter`. doit calls it from one thread."""
 
-    desc = "what was made, restored or cut off, and why"
+    desc = "what was built, restored or cut off, and why"
     running = False  # a build runs in this process
 
     def __init__(self, outstream: TextIO, _options: object) -> None:
         console.stream = outstream
         self.counts: Counter[str] = Counter()
         self.active: dict[str, float] = {}  # label -> when it started
-        self.last = ""  # the task whose line was written last
+        self.last_label = ""  # the task whose line was written last
         self.problems: list[str] = []
         self.bar: ProgressBar | None = None
 
@@ -45,62 +46,61 @@ class Reporter:
         Reporter.running = True
         self.started = time.monotonic()
         targets = [target for task in tasks.values() if (target := _target(task))]
-        self.project = targets[0].project if targets else None
-        self.root = self.project.root if self.project else None
-        self.waiting = {
-            label for label in reached(selected, lambda label: tasks[label].task_dep) if _target(tasks[label])
-        }
+        self.run = targets[0].run if targets else None
+        self.root = self.run.root if self.run else None
+        labels = closure(selected, lambda label: tasks[label].task_dep)
+        self.pending = {label for label in labels if _target(tasks[label])}
         self.targets = {target.task.label: target for target in targets}
-        if targets:
-            targets[0].project.chosen = set(self.waiting)
+        if self.run:
+            self.run.selected = set(self.pending)
         if threading.current_thread() is threading.main_thread():
-            for sign in SIGNALS:
-                signal.signal(sign, _interrupted)
-        self._tell("start", tasks=len(self.waiting))
+            for number in SIGNALS:
+                signal.signal(number, _interrupted)
+        self._record("start", tasks=len(self.pending))
 
     def get_status(self, task: Any) -> None:
-        """doit looks whether a task is current."""
+        """Do nothing: doit announces that it looks at a task."""
 
     def execute_task(self, task: Any) -> None:
         if target := _target(task):
-            self._show()
+            self._show_bar()
             self.active[task.name] = time.monotonic()
-            self._line(task.name, f".  {task.name}")
-            self._tell("running", task=task.name, forecast=target.planned.forecast)
+            self._print(task.name, f".  {task.name}")
+            self._record("running", task=task.name, forecast=target.planned.forecast)
 
     def add_success(self, task: Any) -> None:
         target = _target(task)
         if target is None or target.outcome is None:
             return
         outcome = target.outcome
-        if outcome.how == "current":
-            self._ended(task.name, "current", f"   {self._name(task.name)}made by another build")
-            self._let_go(target)
+        if outcome.action == "current":
+            self._finish(task.name, "current", f"   {self._prefix(task.name)}built by another process")
+            self._remove_unneeded(target)
             return
-        saved = f", {format_seconds(outcome.saved)} saved" if outcome.how == "restored" else ""
-        text = f"   {self._name(task.name)}{outcome.said}{saved}  ({format_seconds(outcome.seconds)})"
+        saved = f", {format_seconds(outcome.saved)} saved" if outcome.action == "restored" else ""
+        text = f"   {self._prefix(task.name)}{outcome.message}{saved}  ({format_seconds(outcome.seconds)})"
         facts = {"seconds": round(outcome.seconds, 3), "key": outcome.key, "reasons": outcome.reasons}
-        self._ended(task.name, outcome.how, text, **facts)
-        self._let_go(target)
+        self._finish(task.name, outcome.action, text, **facts)
+        self._remove_unneeded(target)
 
     def skip_uptodate(self, task: Any) -> None:
         if target := _target(task):
-            if target.planned.how == "current":
-                self._ended(task.name, "current", None)
+            if target.planned.action == "current":
+                self._finish(task.name, "current", None)
             else:
-                self._ended(task.name, "cut-off", f"=  {task.name}  what it is made from came out the same")
-            self._let_go(target)
+                self._finish(task.name, "cut-off", f"=  {task.name}  its inputs came out the same")
+            self._remove_unneeded(target)
 
     def skip_ignore(self, task: Any) -> None:
         if _target(task):
-            self._ended(task.name, "ignored", f"!! {task.name}  ignored - `doit forget {task.name}` ends that")
+            self._finish(task.name, "ignored", f"!! {task.name}  ignored - `doit forget {task.name}` ends that")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         if task.name in self.active:
             text = "\n".join(f"   {line}" for line in fail.get_msg().strip().splitlines())
-            self._ended(task.name, "failed", f"!  {task.name}\n{text}", error=fail.get_msg().strip())
-        elif _target(task):  # doit says whose failure keeps it from being made
-            self._ended(task.name, "not tried", f"!  {task.name}  not tried: {fail.message} failed")
+            self._finish(task.name, "failed", f"!  {task.name}\n{text}", error=fail.get_msg().strip())
+        elif _target(task):  # doit names the task whose failure prevents this one
+            self._finish(task.name, "skipped", f"!  {task.name}  skipped: {fail.message} failed")
 
     def cleanup_error(self, exception: Any) -> None:
         console.print_line(exception.get_msg())
@@ -109,7 +109,7 @@ class Reporter:
         self.problems.append(msg)
 
     def teardown_task(self, task: Any) -> None:
-        """No task of ours has one."""
+        """Do nothing: no task of a project has a teardown."""
 
     def complete_run(self) -> None:
         if self.bar:
@@ -117,64 +117,63 @@ class Reporter:
         console.hide_bars()
         for problem in self.problems:
             console.print_line(problem)
-        words = ("ran", "restored", "cut-off", "current", "failed", "not tried", "ignored")
-        said = [f"{self.counts[word]} {word.replace('-', ' ')}" for word in words if self.counts[word]]
-        took = time.monotonic() - self.started
-        if said:
-            console.print_line(f"{self.counts.total()} artifacts: {', '.join(said)}  ({format_seconds(took)})")
-        for line in self.project.draw() if self.project else ():
+        parts = [f"{self.counts[result]} {result.replace('-', ' ')}" for result in RESULTS if self.counts[result]]
+        duration = time.monotonic() - self.started
+        if parts:
+            total = self.counts.total()
+            console.print_line(f"{total} artifacts: {', '.join(parts)}  ({format_seconds(duration)})")
+        for line in self.run.draw() if self.run else ():
             console.print_line(line)
-        self._tell("end", seconds=round(took, 3), **self.counts)
+        self._record("end", seconds=round(duration, 3), **self.counts)
         Reporter.running = False
 
-    def _ended(self, label: str, how: str, text: str | None, **facts: Any) -> None:
-        self.counts[how] += 1
-        self.waiting.discard(label)
+    def _finish(self, label: str, result: str, text: str | None, **facts: Any) -> None:
+        self.counts[result] += 1
+        self.pending.discard(label)
         self.active.pop(label, None)
         if text:
-            self._line(label, text)
-            self._tell(how, task=label, **facts)
-        self._move()
+            self._print(label, text)
+            self._record(result, task=label, **facts)
+        self._update_bar()
 
-    def _let_go(self, target: Any) -> None:
-        for label in target.let_go(self.waiting):
-            self._line(label, f"-  {label}  temporary: its files are removed, all that needs them is built")
-            self._tell("removed", task=label)
+    def _remove_unneeded(self, target: Any) -> None:
+        for label in target.remove_unneeded(self.pending):
+            self._print(label, f"-  {label}  temporary: its files are removed, every task that reads them is built")
+            self._record("removed", task=label)
 
-    def _line(self, label: str, text: str) -> None:
-        self.last = label
+    def _print(self, label: str, text: str) -> None:
+        self.last_label = label
         console.print_line(text)
 
-    def _name(self, label: str) -> str:
-        """The label, where other tasks have spoken since its own line."""
-        return "" if self.last == label and len(self.active) == 1 else f"{label}: "
+    def _prefix(self, label: str) -> str:
+        """Return the label, where other tasks have printed lines since its own."""
+        return "" if self.last_label == label and len(self.active) == 1 else f"{label}: "
 
-    def _show(self) -> None:
+    def _show_bar(self) -> None:
         if self.bar is None:
             console.show_bars()
-            todo = sum(self.targets[label].planned.how != "current" for label in self.waiting)
-            self.bar = ProgressBar("build", todo).__enter__()
-            self.todo = todo
-            self._move()
+            self.total = sum(self.targets[label].planned.action != "current" for label in self.pending)
+            self.bar = ProgressBar("build", self.total).__enter__()
+            self._update_bar()
 
-    def _move(self) -> None:
+    def _update_bar(self) -> None:
         if self.bar and self.bar.progress:
-            left = [self.targets[label].planned for label in self.waiting]
-            todo = [planned for planned in left if planned.how != "current"]
-            known = sum(planned.last or 0 for planned in todo if planned.how != "restore")
-            self.bar.update(self.todo - len(todo), f"about {format_seconds(known)} left" if known else "")
+            pending = [self.targets[label].planned for label in self.pending]
+            remaining = [planned for planned in pending if planned.action != "current"]
+            seconds = sum(planned.last_seconds or 0 for planned in remaining if planned.action != "restore")
+            self.bar.update(self.total - len(remaining), f"about {format_seconds(seconds)} left" if seconds else "")
 
-    def _tell(self, event: str, **facts: Any) -> None:
+    def _record(self, event: str, **facts: Any) -> None:
         if self.root:
-            events.tell(self.root, event, **facts)
+            events.record(self.root, event, **facts)
 
 
 def _target(task: Any) -> Any:
     return (task.meta or {}).get("target")
 
 
-def _interrupted(sign: int, _frame: FrameType | None) -> None:
-    """End at once: the children end with this process, and every target is whole whenever that is."""
+def _interrupted(number: int, _frame: FrameType | None) -> None:
+    """End at once: child processes end with this one, and every target is whole at any time."""
     console.hide_bars()
-    print("\ninterrupted: what was finished is kept - build again to go on", file=sys.stderr, flush=True)
-    os._exit(128 + sign)
+    print("\ninterrupted: finished artifacts are kept - build again to go on", file=sys.stderr, flush=True)
+    os._exit(128 + number)

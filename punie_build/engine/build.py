@@ -1,230 +1,202 @@
-"""Build: the stage layer between doit and the steps. It alone publishes.
+"""Build: the layer between doit and the steps. It alone publishes targets.
 
-To build: hold the target's guard, look again, restore what the key gave before, else run the step in a staging folder and
-make sure the inputs did not change meanwhile; keep it in the store, swap the folder in, write the lock last. A kill at any
-instant leaves the old target, or one whose digests disagree with the lock and which is made again.
+A build locks the target, looks again, restores what the key gave before, or else runs the step in a staging folder and checks that the
+inputs did not change meanwhile. It stores the result, swaps the folder in and writes the lock last. A kill at any instant
+leaves the old target, or one whose digests disagree with its lock and which is built again.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import card_notes, gates
 from punie_build.engine import state as states
+from punie_build.engine.kind import resolve
+from punie_build.engine.task import AnyTask
+from punie_build.engine.work import Work
 from punie_build.errors import PunieError
-from punie_build.models import locate
-from punie_build.runtime import device_lock, versions
-from punie_build.runtime.console import console
+from punie_build.runtime import device_lock, idle, versions
 from punie_build.storage import digests, locks, paths, store
-from punie_build.storage.atomic import publish
-from punie_build.storage.locks import Facts, Lock
+from punie_build.storage.atomic import replace_folder
+from punie_build.storage.locks import KeyInputs, Lock
 
-
-class Work(Struct, frozen=True, kw_only=True):
-    """What a step is given: the task, the project, where to write, where to log, and all that decides what it makes. `again`: it
-    was made before and is to be made anew, whatever is kept of it."""
-
-    root: Path
-    task: Task
-    out: Path
-    logs: Path
-    facts: Facts | None = None
-    again: bool = False
-
-    def base(self) -> Path:
-        """The folder of the base that the task starts from."""
-        assert self.task.base is not None, "graph gives every task that needs one its base"
-        return locate.locate(self.root, self.task.base)
-
-    def say(self, text: str) -> None:
-        """A line for people: on the screen, and in the task's own log."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / "build.log").open("a", encoding="utf-8") as log:
-            log.write(f"{text}\n")
-        alone = threading.current_thread() is threading.main_thread()
-        for line in text.splitlines():
-            console.print_line(f"   {line}" if alone else f"   {self.task.label}: {line}")
-
-
-class Made(Struct, frozen=True):
-    """What a step says of what it made: a line for people, and numbers for gates."""
-
-    said: str
-    metrics: dict[str, float] = {}
+NOT_BUILT = "not built before"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a build did: `how` is `current`, `restored` or `ran`; `seconds` is what it took, `saved` what a restored one took
-    when it was made; `reasons` are what changed."""
+    """What a build did. `action` is `current`, `restored` or `ran`; `seconds` is how long it took, `saved` how long a restored target
+    took when it was made; `reasons` are the values that changed."""
 
-    how: str
-    said: str = ""
+    action: str
+    message: str = ""
     seconds: float = 0.0
     saved: float = 0.0
     key: str = ""
     reasons: tuple[str, ...] = ()
 
 
-Step = Callable[[Work], Made]
-NEW = "not built before"
-
-
-class Careful(Struct, frozen=True):
-    """A step that looks first: `ready` raises what would go wrong, before it waits for its turn."""
-
-    ready: Callable[[Work], None]
-    step: Step
-
-    def __call__(self, work: Work) -> Made:
-        return self.step(work)
-
-
 class BadMetricError(PunieError):
-    """A number that came out is infinite or none: no gate could be held to it."""
+    """A metric is infinite or not a number: no gate could be held to it."""
 
 
-class UnexpectedError(PunieError):
-    """Data came out otherwise than its recipe expects."""
+class ExpectationError(PunieError):
+    """The metrics of data differ from what its recipe expects."""
 
 
-class ChangedError(PunieError):
-    """An input was edited while the step ran: what it made is neither the old nor the new."""
+class InputChangedError(PunieError):
+    """An input was edited while the step ran: the result belongs neither to the old input nor to the new one."""
 
 
-def build(root: Path, task: Task, step: Step, *, again: bool = False) -> Outcome:
-    """Make the target if it is not current. With `again` it is made even so, and not restored."""
+def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
+    """Make the target if it is not current. With `afresh` it is made in any case, and not restored."""
     started = time.monotonic()
-    work = Work(root=root, task=task, out=root / paths.staging(task.target), logs=root / paths.logs(task.target))
-    with _guard(work):
+    work = _work(root, task)
+    with _locked(work):
         old = locks.read(root / paths.lock(task.target))
-        now = states.facts(root, task, old)
-        state = states.compared(root, task, old, now)
-        again = again or state == "forgotten"
-        work = structs.replace(work, again=again)
-        if state == "current" and not again:
-            assert old is not None, "what is current has a lock"
-            _hold(task, old)
-            return Outcome(how="current", key=now.key)
-        reasons = _reasons(task, state, old, now)
+        current = states.key_inputs(root, task, old)
+        state = states.status(root, task, old, current)
+        afresh = afresh or state == "forgotten"
+        work = structs.replace(work, afresh=afresh)
+        if state == "current" and not afresh:
+            assert old is not None, "a current target has a lock"
+            _check_expectations(task, old)
+            return Outcome(action="current", key=current.key)
+        reasons = _reasons(task, state, old, current)
         try:
-            _empty(work.out)
-            lock = None if again else store.restore(root, now.key, work.out, old)
+            _make_empty(work.out)
+            lock = None if afresh else store.restore(root, current.key, work.out, old)
             if lock:
-                how, said = "restored", "restored from the store"
+                action, message = "restored", "restored from the store"
             else:
-                how, (lock, said) = "ran", _run(work, step, old, now, reasons)
+                action, (lock, message) = "ran", _run(work, old, current, reasons)
                 if not task.temporary:
                     store.put(root, work.out, lock)
-            _hold(task, lock, said)
+            _check_expectations(task, lock, message)
             card_notes.carry(task.target, root / task.target, work.out)
-            publish(work.out, root / task.target)
+            replace_folder(work.out, root / task.target)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
-        _remember(root, task)
+        _publish_memory(root, task)
         locks.write(root / paths.lock(task.target), lock)
         (root / paths.forgotten(task.target)).unlink(missing_ok=True)
     return Outcome(
-        how=how,
-        said=said,
+        action=action,
+        message=message,
         seconds=time.monotonic() - started,
-        saved=lock.seconds if how == "restored" else 0.0,
+        saved=lock.seconds if action == "restored" else 0.0,
         key=lock.key,
         reasons=reasons,
     )
 
 
-def stash(root: Path, task: Task, step: Step) -> Lock:
-    """Make a target for the store alone, if it is not there: what a look before the build makes, the build need not."""
-    work = Work(root=root, task=task, out=root / paths.staging(task.target), logs=root / paths.logs(task.target))
-    with _guard(work):
+def build_to_store(root: Path, task: AnyTask) -> Lock:
+    """Make a target for the store alone, if the store lacks it: a check before a build makes what the build then restores."""
+    work = _work(root, task)
+    with _locked(work):
         old = locks.read(root / paths.lock(task.target))
-        now = states.facts(root, task, old)
-        if found := store.find(root, now.key, old):
-            return found
+        current = states.key_inputs(root, task, old)
+        if stored := store.find(root, current.key, old):
+            return stored
         try:
-            lock, _ = _run(work, step, old, now, ())
+            lock, _ = _run(work, old, current, ())
             store.put(root, work.out, lock)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
     return lock
 
 
-def _hold(task: Task, lock: Lock, said: str = "") -> None:
-    """Raise UnexpectedError if the numbers are not those that the recipe expects. What was made waits in the store."""
-    place, _, _ = task.label.partition(":")
-    told = f" ({said})" if said else ""
-    if wrong := gates.objections(task.spec, lock.metrics):
-        raise UnexpectedError(
-            "\n".join(f"{task.file}: {place}.{task.name}.{line}{told}" for line in wrong)
-            + "\nnothing is made from it: look why, and correct the data or `expect`"
+def _work(root: Path, task: AnyTask) -> Work[Any]:
+    return Work(root=root, task=task, out=root / paths.staging(task.target), logs=root / paths.logs(task.target))
+
+
+def _check_expectations(task: AnyTask, lock: Lock, message: str = "") -> None:
+    """Raise ExpectationError if the metrics are not those that the recipe expects. The result stays in the store."""
+    details = f" ({message})" if message else ""
+    if problems := gates.unmet_expectations(task.spec, lock.metrics):
+        raise ExpectationError(
+            "\n".join(f"{task.file}: {task.kind.name}.{task.name}.{problem}{details}" for problem in problems)
+            + "\nnot published - fix the data, or change `expect`"
         )
 
 
-def _remember(root: Path, task: Task) -> None:
-    """Put what the step remembers beside its target, where people commit it."""
-    made, place = root / task.target / paths.REMEMBERED, root / task.remembers
-    if task.remembers and made.exists():
-        fresh = place.with_name(f"{place.name}.new")
-        shutil.copyfile(made, fresh)
-        fresh.replace(place)
+def _publish_memory(root: Path, task: AnyTask) -> None:
+    """Put what the step remembers for the next build beside its target, where people commit it."""
+    remembered, path = root / task.target / paths.SPLITS_LOCK, root / task.remembers
+    if task.remembers and remembered.exists():
+        temporary = path.with_name(f"{path.name}.new")
+        shutil.copyfile(remembered, temporary)
+        temporary.replace(path)
 
 
-def _reasons(task: Task, state: str, old: Lock | None, now: Facts) -> tuple[str, ...]:
+def _reasons(task: AnyTask, state: str, old: Lock | None, current: KeyInputs) -> tuple[str, ...]:
     if state == "edited":
         return ("its files were edited",)
     if state == "forgotten":
         return ("it was forgotten",)
-    return states.changes(task, old, now) if old else (NEW,)
+    return states.changes(task, old, current) if old else (NOT_BUILT,)
 
 
-def _run(work: Work, step: Step, old: Lock | None, now: Facts, reasons: tuple[str, ...]) -> tuple[Lock, str]:
-    """Run the step in the staging folder; its lock, if the inputs are still those it started from."""
+def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[str, ...]) -> tuple[Lock, str]:
+    """Run the step in the staging folder. Return its lock and message, if the inputs are still those it started from."""
+    task = work.task
     shutil.rmtree(work.logs, ignore_errors=True)
     for reason in reasons:
-        if reason != NEW:
+        if reason != NOT_BUILT:
             work.say(f"because {reason}")
-    if lost := [place for place in work.task.gone if not (work.root / place).exists()]:
-        raise ChangedError(f"{', '.join(lost)}: temporary, and not there any more - build again")
-    _empty(work.out)
-    if isinstance(step, Careful):
-        step.ready(work)
-    with device_lock.hold(work.task.kind, versions.device(), work.say):
+    if missing := [path for path in task.temporary_inputs if not (work.root / path).exists()]:
+        raise InputChangedError(f"{', '.join(missing)}: temporary, and removed meanwhile - build again")
+    _make_empty(work.out)
+    if task.kind.check_first:
+        resolve(task.kind.check_first)(work)
+    step = resolve(task.kind.step)
+    with device_lock.hold(task.kind.exclusive, versions.device(), work.say):
+        if task.kind.exclusive:
+            idle.release()
         started = time.monotonic()
-        made = step(structs.replace(work, facts=now))
+        result = (
+            _in_worker(step, work, current) if task.kind.in_worker else step(structs.replace(work, key_inputs=current))
+        )
         seconds = round(time.monotonic() - started, 2)
-    if states.facts(work.root, work.task, old) != now:
-        raise ChangedError("an input changed while this was being made - build again")
-    outputs = digests.of_target(work.out, work.task.target)
-    if work.task.remembers and (learnt := outputs.get(paths.REMEMBERED)):
-        # with it the next build gives the same, so the key is that of the next build
-        now = structs.replace(now, inputs=now.inputs | {work.task.remembers: learnt})
-    metrics = {name: float(value) for name, value in made.metrics.items()}
-    if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
-        raise BadMetricError(f"{', '.join(odd)}: not a number - what was made cannot be judged; look into its log")
-    return Lock(key=now.key, facts=now, outputs=outputs, metrics=metrics, seconds=seconds), made.said
+    if states.key_inputs(work.root, task, old) != current:
+        raise InputChangedError("an input changed during this step - build again")
+    outputs = digests.of_target(work.out, task.target)
+    if task.remembers and (remembered := outputs.get(paths.SPLITS_LOCK)):
+        # with this input the next build gives the same result, so the key is that of the next build
+        current = structs.replace(current, inputs=current.inputs | {task.remembers: remembered})
+    metrics = {name: float(value) for name, value in result.metrics.items()}
+    if invalid := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise BadMetricError(
+            f"{', '.join(invalid)}: not a finite number, so no gate can judge the result - read the log"
+        )
+    return Lock(key=current.key, key_inputs=current, outputs=outputs, metrics=metrics, seconds=seconds), result.message
+
+
+def _in_worker(step: Any, work: Work[Any], current: KeyInputs) -> Any:
+    from punie_build.runtime import worker_pool
+
+    return worker_pool.run(step, structs.replace(work, key_inputs=current))
 
 
 @contextmanager
-def _guard(work: Work) -> Iterator[None]:
-    """Be the only one who builds this target, here or in another process; wait, and say so, while somebody else does."""
-    from filelock import FileLock, Timeout  # it imports asyncio: 15 ms that a no-op need not pay
+def _locked(work: Work[Any]) -> Iterator[None]:
+    """Be the only process and thread that builds this target; wait, and say so, while another one does."""
+    from filelock import FileLock, Timeout  # it imports asyncio: 15 ms that a build with nothing to do need not pay
 
-    place = work.root / paths.guard(work.task.target)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place)
+    path = work.root / paths.build_lock(work.task.target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        work.say("waits: another build is making this")
+        work.say("waiting for another build of this target")
         lock.acquire()
     try:
         yield
@@ -232,6 +204,6 @@ def _guard(work: Work) -> Iterator[None]:
         lock.release()
 
 
-def _empty(folder: Path) -> None:
+def _make_empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

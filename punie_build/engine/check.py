@@ -1,138 +1,150 @@
-"""Checking: what CI asks. Four levels, the first of which needs neither data nor mlx:
+"""Check: the questions of CI. There are four levels; the first needs neither data nor mlx.
 
-    recipes       do recipes, code and inputs still say what the locks say they were made from?
-    outputs       are the files that are here the ones the locks name? (a Git LFS pointer stands for its file)
-    conformance   is what is in the files what the recipe asks for? (ranks, layers, rows: from headers)
-    gates         do the numbers in the locks reach what the recipes demand?
+    recipes       recipes, code and inputs are those that the locks record
+    outputs       the files that are here are those in the locks (a Git LFS pointer stands for its file)
+    conformance   the files hold what the recipe asks for: ranks, layers, rows, read from headers
+    gates         the metrics in the locks reach what the recipes demand
 
-Tools are taken from the locks: a check says the same on a Mac, on Linux, and without mlx.
+Tools are taken from the locks: a check gives the same result on a Mac, on Linux, and without mlx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.artifacts import verify
-from punie_build.artifacts.graph import Task
 from punie_build.engine import explain, gates
 from punie_build.engine import state as states
-from punie_build.models import locate
-from punie_build.models import verify as models_verify
+from punie_build.engine.kind import resolve
+from punie_build.engine.task import AnyTask
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 
-WORST = ("current", "unseen", "stale", "broken")  # and what decides the exit code: the last of them that occurs
+STATES = ("current", "unseen", "stale", "broken")  # from best to worst: the worst one decides the exit code
 LEVELS = ("recipes", "outputs", "conformance", "gates")
 NOT_HERE = "not here"  # in place of a digest
 CONFLICT = b"<<<<<<< "
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """What one level says of one artifact. `state` is one of `WORST`; `lines` say why; `file` is the recipe to look at."""
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """The result of one level for one artifact. `state` is one of `STATES`; `lines` give the reasons; `file` and `table` name the table of the
+    recipe, `target` the folder of the artifact."""
 
     label: str
     level: str
     state: str
     lines: tuple[str, ...] = ()
     file: str = ""
+    table: tuple[str, str] = ("", "")
+    target: str = ""
 
 
-def check(root: Path, tasks: Sequence[Task], levels: Sequence[str]) -> list[Finding]:
-    """The findings of these levels, artifact by artifact. `tasks` are in the order of the graph."""
-    held = {task.target: locks.read(root / paths.lock(task.target)) for task in tasks}
-    found = []
+def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: Iterable[str]) -> list[CheckResult]:
+    """Return the results of these levels, artifact by artifact. `tasks` are in the order of the graph; `folders` may have locks."""
+    locks_by_target = {task.target: locks.read(root / paths.lock(task.target)) for task in tasks}
+    results = []
     for task in tasks:
         for level in LEVELS:
             if level in levels:
-                state, lines = CHECKS[level](root, task, held)
-                told = tuple(explain.plain(line) for line in lines)
-                found.append(Finding(label=task.label, level=level, state=state, lines=told, file=task.file))
-    found += [*_orphans(root, tasks)] if "recipes" in levels else []
-    return found
+                state, lines = CHECKS[level](root, task, locks_by_target)
+                text = tuple(explain.printable(line) for line in lines)
+                results.append(
+                    CheckResult(
+                        label=task.label,
+                        level=level,
+                        state=state,
+                        lines=text,
+                        file=task.file,
+                        table=task.table,
+                        target=task.target,
+                    )
+                )
+    results += [*_orphans(root, tasks, folders)] if "recipes" in levels else []
+    return results
 
 
-Held = dict[str, Lock | None]
+LocksByTarget = dict[str, Lock | None]
 Verdict = tuple[str, list[str]]
 
 
-def _recipes(root: Path, task: Task, held: Held) -> Verdict:
-    lock = held[task.target]
+def _recipes(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
+    lock = recorded[task.target]
     if lock is None:
-        return _unlocked(root, task)
-    inputs = {place: _input(root, task, place, lock, held) for place in task.inputs}
-    base = states.base(root, task, pointers=True)
-    base = {name: lock.facts.inputs.get(name, NOT_HERE) if who == "absent" else who for name, who in base.items()}
-    now = states.given(task, inputs | base, lock.facts.tools, lock)
-    lines = [f"{place} has no lock that can be read" for place in task.inputs if place in held and not held[place]]
-    lines += states.changes(task, lock, now)
+        return _without_lock(root, task)
+    inputs = {path: _input(root, task, path, lock, recorded) for path in task.inputs}
+    external = {
+        name: lock.key_inputs.inputs.get(name, NOT_HERE) if identity == "absent" else identity
+        for name, identity in states.external_inputs(root, task, pointers=True).items()
+    }
+    current = states.expected(task, inputs | external, lock.key_inputs.tools, lock)
+    lines = [f"{path} has no lock that can be read" for path in task.inputs if path in recorded and not recorded[path]]
+    lines += states.changes(task, lock, current)
     return ("stale" if lines else "current"), lines
 
 
-def _unlocked(root: Path, task: Task) -> Verdict:
-    """Never built, or a lock that git or somebody spoilt."""
-    place = paths.lock(task.target)
+def _without_lock(root: Path, task: AnyTask) -> Verdict:
+    """Never built, or a lock that git or a person damaged."""
+    path = paths.lock(task.target)
     try:
-        text = (root / place).read_bytes()
+        text = (root / path).read_bytes()
     except OSError:
-        return "stale", [f"never built: no lock - `doit {task.label}`, and commit {place}"]
-    conflict = CONFLICT in text
-    what = "has conflict markers - take one side whole" if conflict else "torn or edited - restore it from git"
-    return "broken", [f"{place}: {what}, or `doit {task.label}`"]
+        return "stale", [f"never built: no lock - `doit {task.label}`, and commit {path}"]
+    problem = "has conflict markers - take one side whole" if CONFLICT in text else "damaged - restore it from git"
+    return "broken", [f"{path}: {problem}, or `doit {task.label}`"]
 
 
-def _input(root: Path, task: Task, place: str, lock: Lock, held: Held) -> str:
-    """The digest of what a task reads there: by the lock of the artifact that it is, else by the files that are here; as it
-    was recorded where neither is to be had."""
-    recorded = lock.facts.inputs.get(place, NOT_HERE)
-    if place in held:
-        other = held[place]
-        return digests.of_listing(other.outputs, task.reads_in(place)) if other else recorded
-    here = digests.of_input(root, place, task.reads_in(place), pointers=True)
-    return recorded if here == "absent" else here
+def _input(root: Path, task: AnyTask, path: str, lock: Lock, recorded: LocksByTarget) -> str:
+    """Return the digest of what a task reads at a path: by the lock of the artifact there, else by the files that are here, else as
+    it was recorded."""
+    before = lock.key_inputs.inputs.get(path, NOT_HERE)
+    if path in recorded:
+        other = recorded[path]
+        return digests.of_listing(other.outputs, task.files_read(path)) if other else before
+    present = digests.of_input(root, path, task.files_read(path), pointers=True)
+    return before if present == "absent" else present
 
 
-def _outputs(root: Path, task: Task, held: Held) -> Verdict:
-    lock, folder = held[task.target], root / task.target
+def _outputs(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
+    lock, folder = recorded[task.target], root / task.target
     if lock is None or not folder.is_dir():
         return "unseen", [] if lock is None else [f"{task.target} is not here"]
-    here = digests.of_target(folder, task.target, pointers=True)
-    lines = [f"{task.target}/{name}: missing" for name in lock.outputs if name not in here]
-    lines += [f"{task.target}/{name}: not in the lock" for name in here if name not in lock.outputs]
+    present = digests.of_target(folder, task.target, pointers=True)
+    lines = [f"{task.target}/{name}: missing" for name in lock.outputs if name not in present]
+    lines += [f"{task.target}/{name}: not in the lock" for name in present if name not in lock.outputs]
     lines += [
-        f"{task.target}/{name}: {lock.outputs[name][:12]} was made, {digest[:12]} is here"
-        for name, digest in here.items()
+        f"{task.target}/{name}: {lock.outputs[name][:12]} was built, {digest[:12]} is here"
+        for name, digest in present.items()
         if lock.outputs.get(name, digest) != digest
     ]
     return ("broken" if lines else "current"), lines
 
 
-def _conformance(root: Path, task: Task, held: Held) -> Verdict:
+def _conformance(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
     folder = root / task.target
-    if held[task.target] is None or not folder.is_dir():
+    if recorded[task.target] is None or not folder.is_dir():
         return "unseen", []
-    if task.kind not in verify.OF:
+    if not task.kind.verify:
         return "current", []
-    if pointers := models_verify.lfs_pointers(folder):
+    if pointers := digests.lfs_pointers(folder):
         return "unseen", [f"{task.target}/{name}: a Git LFS pointer - `git lfs pull`" for name in pointers]
-    model = locate.present(root, task.base) if task.base else None
-    lines = list(verify.OF[task.kind](folder, task.spec, model))
+    base = task.external.get("base")
+    lines = list(resolve(task.kind.verify)(folder, task.spec, base.present(root) if base else None))
     return ("broken" if lines else "current"), lines
 
 
-def _gates(root: Path, task: Task, held: Held) -> Verdict:
-    lock = held[task.target]
-    demanded = gates.demanded(task.spec), getattr(task.spec, "expect", {})
-    if lock is None or not any(demanded):
+def _gates(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
+    lock = recorded[task.target]
+    required, expectations = gates.required(task.spec), getattr(task.spec, "expect", {})
+    if lock is None or not (required or expectations):
         return "unseen", []
-    lines = [line for gate in demanded[0] if (line := gate.objection(lock.metrics))]
-    lines += gates.objections(task.spec, lock.metrics)
+    lines = [problem for gate in required if (problem := gate.problem(lock.metrics))]
+    lines += gates.unmet_expectations(task.spec, lock.metrics)
     return ("broken" if lines else "current"), lines
 
 
-CHECKS: dict[str, Callable[[Path, Task, Held], Verdict]] = {
+CHECKS: dict[str, Callable[[Path, AnyTask, LocksByTarget], Verdict]] = {
     "recipes": _recipes,
     "outputs": _outputs,
     "conformance": _conformance,
@@ -140,15 +152,16 @@ CHECKS: dict[str, Callable[[Path, Task, Held], Verdict]] = {
 }
 
 
-def _orphans(root: Path, tasks: Sequence[Task]) -> Iterator[Finding]:
-    """Locks that no recipe asks for any more."""
-    wanted = {paths.lock(task.target) for task in tasks}
-    for path in locks.present(root):
-        place = path.relative_to(root).as_posix()
-        if place not in wanted:
+def _orphans(root: Path, tasks: Sequence[AnyTask], folders: Iterable[str]) -> Iterator[CheckResult]:
+    """Yield the locks that no recipe describes any more."""
+    known = {paths.lock(task.target) for task in tasks}
+    for file in locks.present(root, folders):
+        path = file.relative_to(root).as_posix()
+        if path not in known:
             line = "no recipe describes it any more - delete this lock, and the target if you do not want it"
-            yield Finding(label=explain.plain(place), level="recipes", state="stale", lines=(line,))
+            yield CheckResult(label=explain.printable(path), level="recipes", state="stale", lines=(line,))
 
 
-def worst(found: Sequence[Finding]) -> str:
-    return max((finding.state for finding in found), key=WORST.index, default="current")
+def worst(results: Sequence[CheckResult]) -> str:
+    """Return the worst state of these results."""
+    return max((result.state for result in results), key=STATES.index, default="current")

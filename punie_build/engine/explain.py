@@ -1,63 +1,65 @@
-"""Explaining: why a target is not current, value by value, before anything runs."""
+"""Explain why a target is not current, value by value, before anything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from punie_build.storage.locks import Facts
+from punie_build.storage.locks import KeyInputs
+
+_MISSING = object()  # a key or an item that only one of the two has
 
 
-def differences(old: Facts, new: Facts) -> Iterator[str]:
-    """Lines `recipe.learning_rate: 0.001 -> 0.002` for all that decides a target and is not what it was."""
+def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
+    """Yield lines `recipe.learning_rate: 0.001 -> 0.002` for all that decides a target and has changed."""
     for part in ("kind", "recipe", "inputs", "tools", "code"):
-        yield from map(plain, _changes(getattr(old, part), getattr(new, part), part))
+        yield from map(printable, _changes(getattr(old, part), getattr(new, part), part))
 
 
-def plain(text: str) -> str:
-    """One line that every terminal, log and file can show: other signs as escapes. A name on disk may hold anything."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+def printable(text: str) -> str:
+    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold anything."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _changes(old: Any, new: Any, where: str) -> Iterator[str]:
+def _changes(old: Any, new: Any, path: str) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
-            yield from _changes(old.get(key, _NOTHING), new.get(key, _NOTHING), f"{where}.{key}")
+            yield from _changes(old.get(key, _MISSING), new.get(key, _MISSING), f"{path}.{key}")
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        yield from _lists(old, new, where)
+        yield from _list_changes(old, new, path)
     elif old != new or type(old) is not type(new):  # a key tells 1 from 1.0
-        yield f"{where}: {_shown(old)} -> {_shown(new)}"
+        yield f"{path}: {_text(old)} -> {_text(new)}"
 
 
-def _lists(old: Sequence[Any], new: Sequence[Any], where: str) -> Iterator[str]:
-    """Lists of what has a name (filters, parts of a mix, arms) are matched by it, so that one more in front is one line;
-    others by place."""
+def _list_changes(old: Sequence[Any], new: Sequence[Any], path: str) -> Iterator[str]:
+    """Compare lists of items that have names (filters, parts of a mix, arms) by name, so that one more item in front is one line; other
+    lists by position."""
     names = [[_name(item) for item in items] for items in (old, new)]
-    if None in [*names[0], *names[1]] or any(len(set(some)) < len(some) for some in names):
+    if None in [*names[0], *names[1]] or any(len(set(items)) < len(items) for items in names):
         for index in range(max(len(old), len(new))):
-            before, after = (items[index] if index < len(items) else _NOTHING for items in (old, new))
-            yield from _changes(before, after, f"{where}[{index}]")
+            before, after = (items[index] if index < len(items) else _MISSING for items in (old, new))
+            yield from _changes(before, after, f"{path}[{index}]")
         return
-    befores, afters = (dict(zip(some, items, strict=True)) for some, items in zip(names, (old, new), strict=True))
-    for name in dict.fromkeys([*befores, *afters]):
-        yield from _changes(befores.get(name, _NOTHING), afters.get(name, _NOTHING), f"{where}[{name}]")
-    kept = [[name for name in some if name in befores and name in afters] for some in names]
-    if kept[0] != kept[1]:
-        yield f"{where}: another order"
+    before_by_name, after_by_name = (
+        dict(zip(keys, items, strict=True)) for keys, items in zip(names, (old, new), strict=True)
+    )
+    for name in dict.fromkeys([*before_by_name, *after_by_name]):
+        before, after = before_by_name.get(name, _MISSING), after_by_name.get(name, _MISSING)
+        yield from _changes(before, after, f"{path}[{name}]")
+    common = [[name for name in items if name in before_by_name and name in after_by_name] for items in names]
+    if common[0] != common[1]:
+        yield f"{path}: another order"
 
 
 def _name(item: Any) -> str | None:
-    """What an item of a list is known by, if it has a name."""
+    """Return the name of an item of a list, if it has one."""
     if isinstance(item, dict):
         item = item.get("type") or item.get("name")
     return item if isinstance(item, str) else None
 
 
-_NOTHING = object()  # where a key or an item is on one side only
-
-
-def _shown(value: Any) -> str:
-    if value is _NOTHING:
+def _text(value: Any) -> str:
+    if value is _MISSING:
         return "(none)"
     if value == "":
         return "''"

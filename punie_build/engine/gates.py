@@ -1,8 +1,8 @@
-"""Gates: numbers an artifact must reach before it may be used. `punie-build check --gate` holds its lock's metrics to them.
+"""Gates: metrics that an artifact must reach before it may be used. `punie-build check --gate` holds the metrics in its lock to them.
 
     gates = [{ metric = "share", min = 0.6, tolerance = 0.02 }]
 
-Expectations are gates that the build holds, too: data that is not what its recipe declares is not published.
+Expectations are gates that the build holds as well: data that differs from its recipe's expectations is not published.
 
     expect = { rows = [1100, 1300], test = 0, categories = { read_file = [0.05, 0.4] } }
 
@@ -19,21 +19,21 @@ from msgspec import Meta
 from punie_build.errors import did_you_mean
 from punie_build.schema.spec import Spec
 
-Range = float | tuple[float, float]  # exactly, or from and to
+Range = float | tuple[float, float]  # an exact value, or the lowest and the highest
 Expected = dict[
     str, Range | dict[str, Range]
-]  # metric -> what it must be; a table in it has metrics with a `.` in their name
-SHARES = "categories"  # the metrics of these are shares of rows, and a category that no row has is none of them
+]  # metric -> its value; a table inside has metrics with a `.` in their name
+SHARES = "categories"  # metrics below this name are shares of rows; a category that no row has is 0
 EXACT = 1e-9  # 0.8 - 0.1 is not 0.7: decimals in a recipe are meant as they are written
 
 HINTS = {
-    "sound": " - the suite fails its own test, `punie-build suite check` says why",
-    "valid": " - nothing follows from these answers, comparison.json says why",
+    "sound": " - the suite fails its own test, `punie-build suite check` gives the reason",
+    "valid": " - these answers prove nothing, comparison.json gives the reason",
 }
 
 
 class Gate(Spec, frozen=True, kw_only=True):
-    """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the metric's own unit."""
+    """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the unit of the metric."""
 
     metric: str
     min: float | None = None
@@ -46,60 +46,60 @@ class Gate(Spec, frozen=True, kw_only=True):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("a gate whose `min` is above its `max` lets nothing pass - exchange them")
 
-    def objection(self, metrics: Mapping[str, float]) -> str | None:
-        """Why the gate is shut, or None."""
+    def problem(self, metrics: Mapping[str, float]) -> str | None:
+        """Return why the metrics fail the gate, or None."""
         value = metrics.get(self.metric, 0.0 if self.metric.startswith(f"{SHARES}.") else None)
         if value is None:
             return f"gate '{self.metric}': the lock has no such metric{did_you_mean(self.metric, metrics)}"
-        give = f", tolerance {self.tolerance:g}" if self.tolerance else ""
+        tolerance = f", tolerance {self.tolerance:g}" if self.tolerance else ""
         for word, bound, sign in (("below", self.min, 1), ("above", self.max, -1)):
             if bound is not None and sign * (bound - value) > self.tolerance + EXACT * abs(bound):
-                shown = f"{value:g}" if f"{value:g}" != f"{bound:g}" else repr(value)
-                return f"gate '{self.metric}': {shown} is {word} {bound:g}{give}{HINTS.get(self.metric, '')}"
+                text = f"{value:g}" if f"{value:g}" != f"{bound:g}" else repr(value)
+                return f"gate '{self.metric}': {text} is {word} {bound:g}{tolerance}{HINTS.get(self.metric, '')}"
         return None
 
 
-def demanded(spec: Any) -> tuple[Gate, ...]:
-    """The gates of an artifact: those its recipe writes, and those that what it requires comes to."""
-    demands = getattr(spec, "demands", None)
-    return (*getattr(spec, "gates", ()), *(demands() if demands else ()))
+def required(spec: Any) -> tuple[Gate, ...]:
+    """Return the gates of an artifact: those in its recipe, and those that its requirements amount to."""
+    requirements = getattr(spec, "demands", None)
+    return (*getattr(spec, "gates", ()), *(requirements() if requirements else ()))
 
 
-def expected(spec: Any) -> Iterator[Gate]:
-    """The gates of what a recipe expects."""
+def expectations(spec: Any) -> Iterator[Gate]:
+    """Yield the expectations of a recipe as gates."""
     for metric, value in _flat(getattr(spec, "expect", {})):
         low, high = value if isinstance(value, tuple) else (value, value)
         yield Gate(metric=metric, min=low, max=high)
 
 
+def unmet_expectations(spec: Any, metrics: Mapping[str, float]) -> list[str]:
+    """Return one line for each metric that differs from what the recipe expects."""
+    return [
+        f"expect.{gate.metric}: {metrics.get(gate.metric, 0):g}, but the recipe expects {_range_text(gate)}"
+        for gate in expectations(spec)
+        if gate.problem(metrics)
+    ]
+
+
+def expectation_mistakes(expect: Expected, known: Iterable[str]) -> list[str]:
+    """Return the mistakes of expectations that their types do not show."""
+    known = [*known]
+    mistakes = []
+    for metric, value in _flat(expect):
+        if metric.partition(".")[0] not in known or metric == SHARES:
+            mistakes.append(f"expect.{metric}: data has no such metric{did_you_mean(metric, known)}")
+        elif isinstance(value, tuple) and not value[0] <= value[1]:
+            mistakes.append(f"expect.{metric}: from {value[0]:g} to {value[1]:g} lets nothing pass - exchange them")
+    return mistakes
+
+
 def _flat(expect: Expected) -> Iterator[tuple[str, Range]]:
     for metric, value in expect.items():
         if isinstance(value, dict):
-            yield from ((f"{metric}.{name}", each) for name, each in value.items())
+            yield from ((f"{metric}.{name}", inner) for name, inner in value.items())
         else:
             yield metric, value
 
 
-def objections(spec: Any, metrics: Mapping[str, float]) -> list[str]:
-    """What is not as the recipe expects, a line each."""
-    return [
-        f"expect.{gate.metric}: {metrics.get(gate.metric, 0):g}, and the recipe expects {_said(gate)}"
-        for gate in expected(spec)
-        if gate.objection(metrics)
-    ]
-
-
-def _said(gate: Gate) -> str:
+def _range_text(gate: Gate) -> str:
     return f"{gate.min:g}" if gate.min == gate.max else f"{gate.min:g} to {gate.max:g}"
-
-
-def misnamed(expect: Expected, known: Iterable[str]) -> list[str]:
-    """What is wrong with expectations beyond their types."""
-    known = [*known]
-    wrong = []
-    for metric, value in _flat(expect):
-        if metric.partition(".")[0] not in known or metric == SHARES:
-            wrong.append(f"expect.{metric}: no such number of data{did_you_mean(metric, known)}")
-        elif isinstance(value, tuple) and not value[0] <= value[1]:
-            wrong.append(f"expect.{metric}: from {value[0]:g} to {value[1]:g} lets nothing pass - exchange them")
-    return wrong

@@ -1,13 +1,13 @@
-"""States: is a target what its recipe, code, inputs and tools give now? Asked of the files that are here.
+"""State: whether a target is what its recipe, code, inputs and tools give now, judged by the files that are here.
 
-    current     its lock names the key of today, and its files are the ones the lock names
-    absent      never made, or removed
-    spent       temporary, and removed when all that reads it was built
-    stale       made from something else
-    edited      not the files that were made
-    forgotten   `doit forget`: to be made again, and not restored
+    current     its lock has the key of today, and its files are those in the lock
+    absent      never built, or removed
+    spent       temporary, and removed when every task that reads it was built
+    stale       built from another recipe, other code, inputs or tools
+    edited      its files are not those that were built
+    forgotten   `doit forget`: to be built again, not restored
 
-`planning` asks the same of a whole project, before anything is made. It alone knows whether something needs what is spent.
+`plan` asks the same of a whole project before anything is built. Only `plan` knows whether something needs a spent target.
 """
 
 from __future__ import annotations
@@ -19,57 +19,78 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, structs
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import card_notes, explain, fingerprint
-from punie_build.models import locate
+from punie_build.engine.kind import ArtifactKind
+from punie_build.engine.task import AnyTask
 from punie_build.runtime import versions
+from punie_build.schema.spec import structs as all_structs
 from punie_build.storage import digests, locks, paths
-from punie_build.storage.locks import Facts, Lock
+from punie_build.storage.locks import KeyInputs, Lock
 
 
-def facts(root: Path, task: Task, lock: Lock | None = None) -> Facts:
-    """Everything that decides the target as it is now."""
-    inputs = {place: read(root, task, place) for place in task.inputs}
-    return given(task, inputs | base(root, task), versions.for_kind(task.kind, task.spec), lock)
+def key_inputs(root: Path, task: AnyTask, lock: Lock | None = None) -> KeyInputs:
+    """Return everything that decides the target as it is now."""
+    inputs = {path: input_digest(root, task, path) for path in task.inputs}
+    return expected(task, inputs | external_inputs(root, task), tools(task.kind, task.spec), lock)
 
 
-def read(root: Path, task: Task, place: str) -> str:
-    """The digest of what a task reads there. A temporary target that is gone is what its lock says of it."""
-    if place in task.gone and not there(root, place) and (lock := locks.read(root / paths.lock(place))):
-        return digests.of_listing(lock.outputs, task.reads_in(place))
-    return digests.of_input(root, place, task.reads_in(place))
+def input_digest(root: Path, task: AnyTask, path: str) -> str:
+    """Return the digest of what a task reads at a path. For a temporary target that was removed it is the one in its lock."""
+    if path in task.temporary_inputs and not exists(root, path) and (lock := locks.read(root / paths.lock(path))):
+        return digests.of_listing(lock.outputs, task.files_read(path))
+    return digests.of_input(root, path, task.files_read(path))
 
 
-def given(task: Task, inputs: dict[str, str], made_with: Mapping[str, str], lock: Lock | None = None) -> Facts:
-    """The facts of a task whose inputs and tools are these.
+def external_inputs(root: Path, task: AnyTask, pointers: bool = False) -> dict[str, str]:
+    """Return the identity of each external input; one that is built here is among the other inputs already."""
+    return {
+        name: external.identity(root, pointers)
+        for name, external in task.external.items()
+        if external.path not in task.inputs
+    }
 
-    A lock that was written before a field of recipes existed says nothing of it. If the field has its default, that is no change:
-    the facts are then those of the lock, or a new knob of punie-build would retrain every adapter.
+
+def tools(kind: ArtifactKind, spec: Any) -> dict[str, str]:
+    """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in `PACKAGES`."""
+    packages = {name for value in all_structs(spec) for name in getattr(type(value), "PACKAGES", ())}
+    found = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
+    return found | (kind.environment() if kind.environment else {})
+
+
+def expected(
+    task: AnyTask, inputs: dict[str, str], used_tools: Mapping[str, str], lock: Lock | None = None
+) -> KeyInputs:
+    """Return the key inputs of a task that has these inputs and tools.
+
+    A lock that was written before a field of recipes existed does not have that field. With its default the field is no change, or every
+    new field of punie-build would retrain every adapter: the key inputs are then those of the lock.
     """
-    code = fingerprint.code(task.kind, (task.spec, *task.uses))
-    now = Facts(kind=task.kind, recipe=task.config, code=code, inputs=inputs, tools=dict(made_with))
-    before = as_before(task, lock, now)
-    return before if lock and before.key == lock.key else now
+    code = fingerprint.code(task.kind, (task.spec, *task.uses.values()))
+    current = KeyInputs(kind=task.kind.name, recipe=task.recipe, code=code, inputs=inputs, tools=dict(used_tools))
+    before = without_new_defaults(task, lock, current)
+    return before if lock and before.key == lock.key else current
 
 
-def as_before(task: Task, lock: Lock | None, now: Facts) -> Facts:
-    """The facts without the fields that the lock does not know and that have their default."""
-    if lock is None or lock.key == now.key:
-        return now
-    return structs.replace(now, recipe=_known(task.spec, now.recipe, lock.facts.recipe))
+def without_new_defaults(task: AnyTask, lock: Lock | None, current: KeyInputs) -> KeyInputs:
+    """Return the key inputs without the fields that the lock does not have and that have their defaults."""
+    if lock is None or lock.key == current.key:
+        return current
+    return structs.replace(current, recipe=_fields_of_lock(task.spec, current.recipe, lock.key_inputs.recipe))
 
 
-def _known(spec: Any, now: Any, before: Any) -> Any:
-    if isinstance(spec, Struct) and isinstance(now, dict) and isinstance(before, dict):
+def _fields_of_lock(spec: Any, current: Any, recorded: Any) -> Any:
+    if isinstance(spec, Struct) and isinstance(current, dict) and isinstance(recorded, dict):
         fields = {field.encode_name: field for field in structs.fields(spec)}
         return {
-            name: _known(getattr(spec, fields[name].name), value, before.get(name)) if name in fields else value
-            for name, value in now.items()
-            if name in before or name not in fields or not _is_default(fields[name], getattr(spec, fields[name].name))
+            name: _fields_of_lock(getattr(spec, fields[name].name), value, recorded.get(name))
+            if name in fields
+            else value
+            for name, value in current.items()
+            if name in recorded or name not in fields or not _is_default(fields[name], getattr(spec, fields[name].name))
         }
-    if isinstance(spec, tuple) and isinstance(before, list) and len(spec) == len(now) == len(before):
-        return [_known(*three) for three in zip(spec, now, before, strict=True)]
-    return now
+    if isinstance(spec, tuple) and isinstance(recorded, list) and len(spec) == len(current) == len(recorded):
+        return [_fields_of_lock(*items) for items in zip(spec, current, recorded, strict=True)]
+    return current
 
 
 def _is_default(field: structs.FieldInfo, value: Any) -> bool:
@@ -78,64 +99,54 @@ def _is_default(field: structs.FieldInfo, value: Any) -> bool:
     return field.default is not NODEFAULT and bool(field.default == value)
 
 
-def changes(task: Task, lock: Lock, now: Facts) -> tuple[str, ...]:
-    """What changed since the lock, value by value."""
-    return tuple(explain.differences(lock.facts, as_before(task, lock, now)))
+def changes(task: AnyTask, lock: Lock, current: KeyInputs) -> tuple[str, ...]:
+    """Return what changed since the lock, value by value."""
+    return tuple(explain.differences(lock.key_inputs, without_new_defaults(task, lock, current)))
 
 
-def base(root: Path, task: Task, pointers: bool = False) -> dict[str, str]:
-    """The identity of the base a task starts from, if any, among its inputs, unless it is made here and is one of them; and of the one
-    that drafts for it."""
-    named = {"base": task.base, "draft": task.draft}
-    return {
-        name: locate.identity(root, each, pointers)
-        for name, each in named.items()
-        if each and each.path not in task.inputs
-    }
-
-
-def state(root: Path, task: Task) -> str:
+def state(root: Path, task: AnyTask) -> str:
+    """Return the state of a target, read from the files that are here."""
     lock = locks.read(root / paths.lock(task.target))
-    return compared(root, task, lock, facts(root, task, lock))
+    return status(root, task, lock, key_inputs(root, task, lock))
 
 
-def compared(root: Path, task: Task, lock: Lock | None, now: Facts) -> str:
-    """The state of a target whose lock and facts are known."""
+def status(root: Path, task: AnyTask, lock: Lock | None, current: KeyInputs) -> str:
+    """Return the state of a target whose lock and key inputs are known."""
     if (root / paths.forgotten(task.target)).exists():
         return "forgotten"
-    here = there(root, task.target)
-    if lock is None or not (here or task.temporary):
+    present = exists(root, task.target)
+    if lock is None or not (present or task.temporary):
         return "absent"
-    if lock.key != now.key:
-        return "stale" if here else "absent"
-    if not here:
+    if lock.key != current.key:
+        return "stale" if present else "absent"
+    if not present:
         return "spent"
     return "current" if digests.of_target(root / task.target, task.target) == lock.outputs else "edited"
 
 
-def there(root: Path, target: str) -> bool:
-    """Whether a target is there: something of it, beside what people wrote into its card."""
+def exists(root: Path, target: str) -> bool:
+    """Whether a target has files, apart from the notes that people wrote into its card."""
     folder, views = root / target, paths.views(target)
     return folder.is_dir() and not (views and all(path.name in views for path in folder.iterdir()))
 
 
-def forget(root: Path, task: Task) -> None:
-    """The next build makes the target, whatever the store has."""
+def forget(root: Path, task: AnyTask) -> None:
+    """Mark a target: the next build makes it, whatever the store has."""
     mark = root / paths.forgotten(task.target)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
 
 
-def clean(root: Path, task: Task) -> None:
-    """Remove a target, at once, but for what people wrote into its card. Its lock stays: it is what git knows of the target, and
-    the next build restores what it names."""
+def clean(root: Path, task: AnyTask) -> None:
+    """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and the next build
+    restores what the lock names."""
     import shutil
 
-    words = card_notes.read(task.target, root / task.target)
-    gone = root / f"{paths.staging(task.target)}.gone"
-    shutil.rmtree(gone, ignore_errors=True)
-    gone.parent.mkdir(parents=True, exist_ok=True)
+    notes = card_notes.read(task.target, root / task.target)
+    removed = root / f"{paths.staging(task.target)}.gone"
+    shutil.rmtree(removed, ignore_errors=True)
+    removed.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
-        (root / task.target).rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-    card_notes.write(words, root / task.target)
+        (root / task.target).rename(removed)
+    shutil.rmtree(removed, ignore_errors=True)
+    card_notes.write(notes, root / task.target)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from punie_build.data.example import Example
 from punie_build.evaluation.suite import Suite
 
+TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 NEAR = 0.5  # Jaccard index of three-word shingles
 WORDS = 3
 BLOCK = 4096  # texts hashed at once

@@ -72,7 +72,7 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
     """
     from punie_build.evaluation import client
 
-    cache = ResponseCache(run.root / paths.answered(run.cache_name), skip_existing=run.ignore_cache)
+    cache = ResponseCache(run.root / paths.responses(run.cache_name), skip_existing=run.ignore_cache)
     engine = _InProcessEngine(run, cache) if run.spec.engine == "batch" else _ServerEngine(run, cache, warm)
     decode = client.decoder(run.served.model)
     conversations = [

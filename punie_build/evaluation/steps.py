@@ -1,95 +1,107 @@
-"""Steps of evaluation: evals and comparisons."""
+"""The steps that ask a suite, score the answers and compare models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from punie_build.artifacts.evaluation import LEARNT
-from punie_build.artifacts.inputs import Suites
 from punie_build.data.example import Example, decode_example
-from punie_build.engine.build import Made, Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.evaluation import comparison as comparing
 from punie_build.evaluation import contamination, junit, scoring, suite_validation
-from punie_build.evaluation import scores as evaluating
-from punie_build.evaluation.server import ServedModel, WarmServer
-from punie_build.models import locate
+from punie_build.evaluation import scores as scoring_files
+from punie_build.evaluation import server as model_server
+from punie_build.evaluation.server import ServedModel
+from punie_build.evaluation.spec import Comparison, Eval, GenerationSpec
+from punie_build.runtime import idle
 from punie_build.runtime.console import message
 from punie_build.schema.spec import digest
-from punie_build.storage import paths
+
+if TYPE_CHECKING:
+    from punie_build.evaluation.answer_files import Proof
+
+idle.on_release(model_server.release)
 
 
-def answers(suites: Suites, warm: WarmServer, work: Work) -> Made:
+def answers(work: Work[GenerationSpec]) -> StepResult:
+    """Ask a suite, or take its answers from the cache."""
     from punie_build.evaluation import runner
 
-    task, spec = work.task, work.task.spec
-    assert work.facts is not None
-    assert task.base is not None, "graph gives all answers their base"
-    made = [work.root / place for place in task.inputs if place != task.base.path]  # an adapter, or nothing
+    task, spec, suite = work.task, work.spec, work.task.uses[work.spec.suite]
+    assert work.key_inputs is not None, "the engine gives a step what decides its result"
+    base_path = task.external["base"].path
+    adapter = next((work.root / path for path in task.inputs if path != base_path), None)
     served = ServedModel(
-        model=work.base(),
-        adapter=next(iter(made), None),
-        draft=locate.locate(work.root, task.draft) if task.draft else None,
+        model=work.external("base"),
+        adapter=adapter,
+        draft=work.external("draft") if "draft" in task.external else None,
         serving=spec.serving,
     )
-    job = runner.EvalRun(
+    key = work.key_inputs
+    run = runner.EvalRun(
         root=work.root,
         served=served,
         spec=spec,
-        suite=suites[spec.suite],
-        weights=digest([work.facts.code, sorted(work.facts.inputs.values()), work.facts.tools]),
+        suite=suite,
+        weights=digest([key.code, sorted(key.inputs.values()), key.tools]),
         logs=work.logs,
-        ignore_cache=work.again,
+        ignore_cache=work.afresh,
         notify=work.say,
     )
-    proof, put = runner.collect_answers(job, warm, work.out)
-    given = len(suites[spec.suite].case) * spec.epochs
-    missing = f", {proof.errors} never came" if proof.errors else ""
-    return Made(
-        f"{given} answers{missing}, {put} questions asked (canary {proof.canary})",
-        {"answers": given, "errors": proof.errors, "parse_failures": proof.parse_failures},
-    )
-
-
-def eval_(suites: Suites, work: Work) -> Made:
-    spec = work.task.spec
-    suite = suites[spec.suite]
-    said, *data = (work.root / place for place in work.task.inputs)
-    scores = evaluating.evaluate(spec, suite, said, work.out, data[0] if data else None)
-    for line in scores.parity.objections() if scores.parity else ():
-        work.say(line)
-    found = scoring.metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
-    return Made(_passed(scores), found | {"parse_failures": scores.parse_failures, "errors": scores.errors})
+    proof, sent = runner.collect_answers(run, model_server.WARM, work.out)
+    count = len(suite.case) * spec.epochs
+    metrics = {"answers": count, "errors": proof.errors, "parse_failures": proof.parse_failures}
+    return StepResult(_answer_counts(count, sent, proof), metrics)
 
 
 @message
-def _passed(scores: evaluating.Scores) -> str:
+def _answer_counts(count: int, sent: int, proof: Proof) -> str:
+    missing = f", {proof.errors} missing" if proof.errors else ""
+    return f"{count} answers{missing}, {sent} requests sent (canary {proof.canary})"
+
+
+def eval_(work: Work[Eval]) -> StepResult:
+    """Score answers."""
+    spec, suite = work.spec, work.task.uses[work.spec.suite]
+    folder, *data = work.inputs()
+    scores = scoring_files.evaluate(spec, suite, folder, work.out, data[0] if data else None)
+    for line in scores.parity.objections() if scores.parity else ():
+        work.say(line)
+    metrics = scoring.metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
+    return StepResult(
+        _pass_counts(scores), metrics | {"parse_failures": scores.parse_failures, "errors": scores.errors}
+    )
+
+
+@message
+def _pass_counts(scores: scoring_files.Scores) -> str:
     return f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})"
 
 
-def comparison(suites: Suites, work: Work) -> Made:
-    task, spec = work.task, work.task.spec
-    suite = suites[spec.suite]
-    arms = [evaluating.scores(work.root / paths.target("eval", name)) for name in task.config["evals"]]
+def comparison(work: Work[Comparison]) -> StepResult:
+    """Compare the scores of models on one suite."""
+    task, spec, suite = work.task, work.spec, work.task.uses[work.spec.suite]
+    arms = [scoring_files.scores(work.root / task.needs[f"eval:{name}"]) for name in task.details.evals]
     result = comparing.compared(
         task.name,
         arms,
         margin=spec.margin,
         parity=spec.parity,
-        leaks=contamination.leaks(suite, _learnt(work.root, task.config["learnt"])),
+        leaks=contamination.leaks(suite, _trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
     )
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (work.out / "junit.xml").write_text(junit.xml(task.name, comparing.tests(result, arms)) + "\n", encoding="utf-8")
-    return Made(comparing.told(result), comparing.metrics(result))
+    return StepResult(comparing.told(result), comparing.metrics(result))
 
 
-def _learnt(root: Path, places: list[str]) -> Iterator[tuple[str, Example]]:
-    """Every row that an arm was trained and chosen by, and where it stands."""
-    for place in places:
-        for file in LEARNT:
-            with (root / place / file).open("rb") as lines:
+def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:
+    """Yield every row that an arm was trained or selected on, with its place `data/NAME/train.jsonl:LINE`."""
+    for folder in folders:
+        for file in contamination.TRAINED_FILES:
+            with (root / folder / file).open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    yield f"{place}/{file}:{number}", decode_example(line)
+                    yield f"{folder}/{file}:{number}", decode_example(line)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.engine.build import Made, Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.errors import ModelError
 from punie_build.export import model_folder
 from punie_build.export.spec import Model, unwritable
@@ -17,9 +17,9 @@ RETAINED, AGREEMENT = 0.95, 0.8  # below these a model is told to be a poor like
 SAME = 0.95  # agreement of a fused model that is not quantised, at least: rounding moves a few tokens in a hundred
 
 
-def model(work: Work) -> Made:
-    spec: Model = work.task.spec
-    folder = work.base()
+def model(work: Work[Model]) -> StepResult:
+    spec = work.spec
+    folder = work.external("base")
     if why := unwritable(spec, model_folder.model_type(folder)):
         raise ModelError(f"{work.task.label}.{why}")
     copies = 1 if spec.temporary else 2  # the store keeps one
@@ -45,7 +45,7 @@ def model(work: Work) -> Made:
     for line in warnings(spec, told):
         work.say(line)
     _alike(work, told)
-    return Made(*said(told, sum(path.stat().st_size for path in work.out.rglob("*") if path.is_file())))
+    return StepResult(*said(told, sum(path.stat().st_size for path in work.out.rglob("*") if path.is_file())))
 
 
 def room(label: str, needed: int, free: int) -> None:
@@ -56,12 +56,12 @@ def room(label: str, needed: int, free: int) -> None:
         )
 
 
-def _alike(work: Work, told: dict[str, Any]) -> None:
+def _alike(work: Work[Model], told: dict[str, Any]) -> None:
     """Raise ModelError where nothing was quantised and the model is another one than the adapter."""
     measured = told.get("measured")
     if measured and told["bits_per_weight"] >= 16 and measured["agreement"] < SAME:
         raise ModelError(
-            f"{work.task.label}: it is not quantised and agrees with {work.task.spec.adapter} on {measured['agreement']:.1%} of tokens only - was the adapter trained on this base? This is a bug of mlx-lm or of ours"
+            f"{work.task.label}: it is not quantised and agrees with {work.spec.adapter} on {measured['agreement']:.1%} of tokens only - was the adapter trained on this base? This is a bug of mlx-lm or of ours"
         )
 
 

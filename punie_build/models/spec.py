@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
 from punie_build.schema.spec import Spec
+
+MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # the files that identify a base
 
 
 class Base(Spec, frozen=True, kw_only=True):
@@ -32,6 +35,31 @@ class Base(Spec, frozen=True, kw_only=True):
             )
         if self.revision and not self.hub:
             raise ValueError("`revision` goes with `hub` - remove it")
+
+    def identity(self, root: Path, pointers: bool = False) -> str:
+        """Return what changes when its weights or tokenizer do; `absent` where there are none. See `ExternalInput`."""
+        from punie_build.models import locate
+
+        return locate.identity(root, self, pointers)
+
+    def present(self, root: Path) -> Path | None:
+        """Return its folder if it lies in this project or in the package; a Hub base is not looked for."""
+        from punie_build.models import locate
+
+        return locate.present(root, self)
+
+    def locate(self, root: Path) -> Path:
+        """Return its folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
+        from punie_build.models import locate
+
+        return locate.locate(root, self)
+
+    def dependency(self, name: str, identity: str) -> dict[str, Any]:
+        """Return a SLSA resource descriptor: a Hub base by its commit as a package URL, a folder by its digest."""
+        if "@" in identity:
+            repo, _, commit = identity.partition("@")
+            return {"name": name, "uri": f"pkg:huggingface/{repo}@{commit}", "digest": {"gitCommit": commit}}
+        return {"name": name, "digest": {"dirHash": identity}, "annotations": {"files": [*MODEL_FILES]}}
 
     @property
     def name(self) -> str:

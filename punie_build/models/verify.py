@@ -1,4 +1,4 @@
-"""Facts of a model folder that an adapter trained on it must agree with."""
+"""KeyInputs of a model folder that an adapter trained on it must agree with."""
 
 from __future__ import annotations
 
@@ -34,9 +34,3 @@ def quantization_bits(folder: Path) -> int:
 def base_signature(folder: Path) -> BaseSignature:
     """Return the signature of a base. A Git LFS pointer stands for the file that it names."""
     return BaseSignature(bits=quantization_bits(folder), tokenizer=digests.of_pointed(folder / "tokenizer.json"))
-
-
-def lfs_pointers(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder that are Git LFS pointers, whose content is not on this machine."""
-    small = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 1024)
-    return [path.relative_to(folder).as_posix() for path in small if digests.LFS.match(path.read_bytes())]

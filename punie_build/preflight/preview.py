@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, gates
-from punie_build.engine.build import Step
+from punie_build.engine.kind import resolve
 from punie_build.engine.plan import Planned
+from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError
 from punie_build.models import locate
 from punie_build.models.architecture import anatomy
+from punie_build.models.spec import Base
 from punie_build.preflight import config_checks, model_checks
 from punie_build.preflight.config_checks import Subject
 from punie_build.preflight.finding import Finding, refused
@@ -36,7 +37,7 @@ def findings(path: Path) -> list[Finding]:
     return msgspec.json.decode(path.read_bytes(), type=_Told).findings
 
 
-def subject(root: Path, task: Task, base: Path | None, tokens: Path | None, rows: int | None = None) -> Subject:
+def subject(root: Path, task: AnyTask, base: Path | None, tokens: Path | None, rows: int | None = None) -> Subject:
     """What is known of an adapter's training. `tokens` is the folder of its tokens, if they are there."""
     stats = coverage = None
     if tokens:
@@ -46,7 +47,7 @@ def subject(root: Path, task: Task, base: Path | None, tokens: Path | None, rows
     return Subject(
         where=f"{task.file}: adapter.{task.name}",
         spec=task.spec,
-        place=next(paths.target(*need.split(":", 1)) for need in task.needs if need.startswith("tokens:")),
+        place=task.needed("tokens"),
         base=anatomy(base) if base else None,
         rows=rows,
         tokens=stats,
@@ -55,11 +56,10 @@ def subject(root: Path, task: Task, base: Path | None, tokens: Path | None, rows
     )
 
 
-def check(root: Path, task: Task, base: Path, say: Callable[[str], object]) -> None:
+def check(root: Path, task: AnyTask, base: Path, say: Callable[[str], object]) -> None:
     """When a training starts: say its warnings, raise PreflightError with all its errors. What the rows tell was said before."""
-    target = {kind: root / paths.target(kind, name) for kind, _, name in (need.partition(":") for need in task.needs)}
-    of_rows = findings(target["preflight"] / "findings.json")
-    own = config_checks.look(subject(root, task, base, target["tokens"]))
+    of_rows = findings(root / task.needed("preflight") / "findings.json")
+    own = config_checks.look(subject(root, task, base, root / task.needed("tokens")))
     for each in refused(own, task.spec.allow):
         if each.level == "warning":
             say(f"{each}")
@@ -81,56 +81,66 @@ class Outlook(Struct):
     unseen: list[str]
 
 
-def outlook(root: Path, planned: Sequence[Planned], step: Step) -> Outlook:
-    """All findings of what a build would make. `step` looks at rows that are here and were not looked at yet."""
-    found = Outlook({}, [], [])
-    by = {each.task.label: each for each in planned}
+def outlook(root: Path, planned: Sequence[Planned]) -> Outlook:
+    """Return the findings of everything that a build would make."""
+    result = Outlook({}, [], [])
+    by_label = {each.task.label: each for each in planned}
     for each in planned:
-        if each.how == "current":
-            found.findings += expectations(root, each.task)
-        if each.task.kind == "adapter" and each.how in ("run", "maybe"):
-            _adapter(root, each.task, by, step, found)
-        elif each.task.kind == "model" and each.how in ("run", "maybe") and each.task.base:
-            if base := locate.at_hand(root, each.task.base):
-                where = f"{each.task.file}: model.{each.task.name}"
-                found.findings += model_checks.look(where, each.task.spec, base, room(root))
-            else:
-                found.unseen.append(f"base {each.task.base.name}")
-    found.findings = list(dict.fromkeys(found.findings))
-    found.unseen = list(dict.fromkeys(found.unseen))
-    found.findings.sort(key=lambda finding: finding.level != "error")
-    return found
+        if each.action == "current":
+            result.findings += expectations(root, each.task)
+        elif each.action in ("run", "maybe") and each.task.kind.preview:
+            resolve(each.task.kind.preview)(root, each.task, by_label, result)
+    result.findings = list(dict.fromkeys(result.findings))
+    result.unseen = list(dict.fromkeys(result.unseen))
+    result.findings.sort(key=lambda finding: finding.level != "error")
+    return result
 
 
-def expectations(root: Path, task: Task) -> Iterator[Finding]:
+def expectations(root: Path, task: AnyTask) -> Iterator[Finding]:
     """Data that is not as its recipe expects by now."""
     lock = locks.read(root / paths.lock(task.target))
-    for line in gates.objections(task.spec, lock.metrics) if lock else ():
-        where, _, what = f"{task.file}: {task.kind}.{task.name}.{line}".rpartition(": ")
+    for line in gates.unmet_expectations(task.spec, lock.metrics) if lock else ():
+        where, _, what = f"{task.file}: {task.kind.name}.{task.name}.{line}".rpartition(": ")
         yield Finding(
             look="expect", level="error", where=where, what=what, advice="look why, and correct the data or `expect`"
         )
 
 
-def _adapter(root: Path, task: Task, by: dict[str, Planned], step: Step, found: Outlook) -> None:
-    need = {each.task.kind: each for label in task.needs if (each := by.get(label))}
+def preview_adapter(root: Path, task: AnyTask, by_label: dict[str, Planned], result: Outlook) -> None:
+    """Add the findings of a training. Rows that are here and were not checked yet are checked now, and the build reuses the result."""
+    need = {each.task.kind.name: each for label in task.needs if (each := by_label.get(label))}
     tokens, rows = need["tokens"], need["preflight"]
-    data = by[rows.task.needs[0]]
-    base = locate.at_hand(root, task.base) if task.base else None
+    data = by_label[next(iter(rows.task.needs))]
+    base = at_hand(root, task)
     if base is None:
-        found.unseen.append(f"base {task.spec.base}")
-    here = root / tokens.task.target
-    lock = locks.read(root / paths.lock(data.task.target)) if data.how == "current" else None
+        result.unseen.append(f"base {task.spec.base}")
+    folder = root / tokens.task.target
+    lock = locks.read(root / paths.lock(data.task.target)) if data.action == "current" else None
     count = int(lock.metrics.get("train", 0)) if lock else None
-    it = subject(root, task, base, here if tokens.how == "current" and here.is_dir() else None, count)
-    if it.coverage:
-        found.lines[task.label] = f"{it.coverage}"
-    some = config_checks.look(it)
-    if rows.how == "current" and (path := root / rows.task.target / "findings.json").exists():
-        some += findings(path)
-    elif data.how == "current" and base and (root / data.task.target).is_dir():
-        stored = build.stash(root, rows.task, step)
-        some += findings(store.blob(root, stored.outputs["findings.json"]))
+    plan = subject(root, task, base, folder if tokens.action == "current" and folder.is_dir() else None, count)
+    if plan.coverage:
+        result.lines[task.label] = f"{plan.coverage}"
+    findings_ = config_checks.look(plan)
+    if rows.action == "current" and (path := root / rows.task.target / "findings.json").exists():
+        findings_ += findings(path)
+    elif data.action == "current" and base and (root / data.task.target).is_dir():
+        stored = build.build_to_store(root, rows.task)
+        findings_ += findings(store.blob(root, stored.outputs["findings.json"]))
     else:
-        found.unseen.append(data.task.target)
-    found.findings += refused(some, task.spec.allow)
+        result.unseen.append(data.task.target)
+    result.findings += refused(findings_, task.spec.allow)
+
+
+def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], result: Outlook) -> None:
+    """Add the findings of a model that is about to be fused or quantized."""
+    if base := at_hand(root, task):
+        where = f"{task.file}: {task.kind.name}.{task.name}"
+        result.findings += model_checks.look(where, task.spec, base, room(root))
+    else:
+        result.unseen.append(f"base {getattr(task.external['base'], 'name', '')}")
+
+
+def at_hand(root: Path, task: AnyTask) -> Path | None:
+    """Return the folder of a task's base, if nothing has to be downloaded for it."""
+    base = task.external.get("base")
+    return locate.at_hand(root, base) if isinstance(base, Base) else None

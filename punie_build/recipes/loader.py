@@ -1,268 +1,239 @@
-"""Loading: recipe files -> a recipe, or every mistake of every file, told at once."""
+"""Load recipe files: from TOML to a `Recipe`, or every mistake of every file at once."""
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
-from punie_build.data.sources import Local
-from punie_build.data.spec import Dataset
+from punie_build.engine.kind import ArtifactKind, resolve
+from punie_build.engine.recipe import Entry, Recipe, Reference, references
 from punie_build.errors import RecipeError, did_you_mean
-from punie_build.evaluation import suite_file
-from punie_build.evaluation.suite import Suite
-from punie_build.export import spec as models
-from punie_build.recipes.recipe import (
-    ADAPTERS,
-    BASES,
-    DATA,
-    FAMILIES,
-    KINDS,
-    REFERS,
-    SUITES,
-    Described,
-    Recipe,
-    references,
-)
 from punie_build.schema.validation import mistakes
-from punie_build.storage import paths
 from punie_build.sweeps import grid as grids
-from punie_build.sweeps import search_spec as searches
 from punie_build.sweeps.spec import Selection
 from punie_build.training.spec import tokenized
 
-HERE = Path(__file__).parent
+BUILTIN_FILE = Path(__file__).parent / "builtin.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 BUILT_IN = "built in"
 
 
-def load(root: Path) -> Recipe:
+def load(root: Path, kinds: Mapping[str, ArtifactKind]) -> Recipe:
     """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file."""
-    loader = _Loader()
-    loader.read(HERE / "builtin.toml", BUILT_IN)
+    loader = _Loader(dict(kinds))
+    loader.read(BUILTIN_FILE, BUILT_IN)
     files = sorted((root / "recipes").glob("*.toml"))
     if not files:
         loader.problems.append("recipes/: no recipes - write one, docs/recipes.md shows how")
     for file in files:
         loader.read(file, f"recipes/{file.name}")
-    loader.dangling()
-    cases = dict(loader.suites(root))
+    loader.check_references()
+    contents = dict(loader.contents(root))
     if not loader.problems:
-        loader.choose()
-        loader.circles()
+        loader.select_from_grids()
+        loader.check_cycles()
+    recipe = Recipe(loader.kinds, loader.entries, contents)
     if not loader.problems:
-        loader.models(root)
-        loader.searches()
+        loader.check_entries(root, recipe)
     if loader.problems:
         raise RecipeError(loader.problems)
-    return Recipe(loader.artifacts, cases)
+    return recipe
+
+
+class _Table(msgspec.Struct, frozen=True):
+    """A table of a recipe file, with or without mistakes."""
+
+    kind: ArtifactKind
+    name: str
+    where: str
+    values: dict[str, Any]
+
+    def references(self) -> Iterator[Reference]:
+        return references(self.kind, self.values)
 
 
 class _Loader:
-    """The tables of all files as they come in, and what is wrong with them."""
+    """The tables of all files as they are read, and their mistakes."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: dict[str, ArtifactKind]) -> None:
+        self.kinds = kinds
+        self.tables_of = {name: kind for name, kind in kinds.items() if kind.spec is not None}
         self.problems: list[str] = []
-        self.artifacts: dict[tuple[str, str], Described] = {}
-        self.tables: list[
-            tuple[str, str, str, dict[str, Any]]
-        ] = []  # kind, name, where, table: also those with mistakes
-        self.taken: dict[tuple[tuple[str, ...], str], Described] = {}
-        self.mistaken: set[str] = set()
-        self.choices: dict[str, list[str]] = {}  # grid of adapters -> its choices
+        self.entries: dict[tuple[str, str], Entry[Any]] = {}
+        self.tables: list[_Table] = []
+        self.names: dict[tuple[str, str], Entry[Any]] = {}  # (namespace, name in lower case)
+        self.mistaken: set[str] = set()  # names of tables that have mistakes
+        self.selections: dict[str, list[str]] = {}  # grid of adapters -> the names of its selections
 
     def read(self, path: Path, label: str) -> None:
+        """Read one file."""
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             self.problems.append(f"{label}: not TOML: {error}")
             return
-        for kind, named in tables.items():
-            if kind not in KINDS:
-                self.problems.append(f"{label}: {kind}: unknown kind of artifact{did_you_mean(kind, KINDS)}")
-            elif not isinstance(named, dict) or not all(isinstance(table, dict) for table in named.values()):
+        for kind, by_name in tables.items():
+            if kind not in self.tables_of:
+                self.problems.append(f"{label}: {kind}: unknown kind of artifact{did_you_mean(kind, self.tables_of)}")
+            elif not isinstance(by_name, dict) or not all(isinstance(table, dict) for table in by_name.values()):
                 self.problems.append(f"{label}: {kind}: artifacts have names - write [{kind}.some-name]")
             else:
-                for name, table in named.items():
-                    self.describe(kind, name, table, label)
+                for name, values in by_name.items():
+                    self.add(_Table(self.kinds[kind], name, f"{label}: {kind}.{name}", values), label)
 
-    def describe(self, kind: str, name: str, table: dict[str, Any], label: str) -> None:
-        where = f"{label}: {kind}.{name}"
-        self.tables.append((kind, name, where, table))
-        problems = (
-            []
-            if _is_name(name)
-            else [
-                f"{label}: {kind}.{name!r}: not a name - use letters, digits, '-', '_' and '.', at most 64: it becomes a folder"
-            ]
-        )
+    def add(self, table: _Table, label: str) -> None:
+        """Convert one table to an entry, or to the entries of its grid."""
+        self.tables.append(table)
+        kind, name, where = table.kind, table.name, table.where
+        problems = _name_problems(name, f"{label}: {kind.name}.{name!r}")
+        assert kind.spec is not None, "only kinds with a spec have tables"
         made = None
-        if grids.is_grid(kind, table):
-            made, wrong = grids.expand(kind, name, table, where)
-            problems += wrong
+        if grids.is_grid(kind.name, table.values):
+            made, grid_problems = grids.expand(kind.name, name, table.values, where)
+            problems += grid_problems
         else:
-            problems += mistakes(table, KINDS[kind], where)
-        spec = None if problems or made else msgspec.convert(table, KINDS[kind])
-        problems += [f"{where}.{key}: {problem}" for key, place in _paths(spec) if (problem := escapes(place))]
+            problems += mistakes(table.values, kind.spec, where)
+        spec = None if problems or made else msgspec.convert(table.values, kind.spec)
+        problems += [f"{where}.{field}: {problem}" for field, path in _paths(spec) if (problem := escapes(path))]
         self.problems += problems
-        new = Described(kind, name, spec, label, label == BUILT_IN)
-        family = next(family for family in FAMILIES if kind in family)
-        if not self.take(family, new) or problems:
+        entry = Entry(kind, name, spec, label, label == BUILT_IN)
+        if not self.claim(kind.namespace, entry) or problems:
             self.mistaken.add(name)
-            return
-        if made:
-            self.spread(new, made)
+        elif made:
+            self.add_grid(entry, made)
         else:
-            self.artifacts[kind, name] = new
+            self.entries[kind.name, name] = entry
 
-    def take(self, family: tuple[str, ...], new: Described) -> bool:
-        """Whether a name is free among what shares a folder. Names that differ in case are one folder on a Mac."""
-        old = self.taken.setdefault((family, new.name.lower()), new)
-        if old is not new:
+    def claim(self, namespace: str, entry: Entry[Any]) -> bool:
+        """Return whether a name is free in its namespace. Names that differ in case are one folder on a Mac."""
+        first = self.names.setdefault((namespace, entry.name.lower()), entry)
+        if first is not entry:
             self.problems.append(
-                f"{new.where}: the name is taken by {old.kind}.{old.name} ({old.file}) - choose another"
+                f"{entry.where}: the name is taken by {first.kind.name}.{first.name} ({first.file}) - choose another"
             )
-        return old is new
+        return first is entry
 
-    def spread(self, described: Described, made: grids.ExpandedGrid) -> None:
-        """A grid: its cells, the overview of them, and copies of the best."""
-        kind, name, file = described.kind, described.name, described.file
-        if not self.take(("grid",), described):
+    def add_grid(self, entry: Entry[Any], made: grids.ExpandedGrid) -> None:
+        """Add the cells of a grid, their ranking, and the selections of the best adapters."""
+        grid, selection = self.kinds["grid"], self.kinds["choice"]
+        if not self.claim(grid.namespace, entry):
             return
-        new = [Described(kind, cell.name, spec, file) for cell, spec in zip(made.grid.cells, made.specs, strict=True)]
-        new.append(Described("grid", name, made.grid, file))
-        if kind == "adapter":
-            self.choices[name] = [f"{name}@{place}" for place in range(1, made.options.best + 1)]
-            for place, choice in enumerate(self.choices[name], 1):
-                gates = made.gates if place == 1 else ()
-                spec = Selection(grid=name, rank=place, tokens=tokenized(made.specs[0]), gates=gates)
-                new.append(Described("choice", choice, spec, file))
-        self.artifacts |= {(each.kind, each.name): each for each in new}
+        kind, name, file, table = entry.kind, entry.name, entry.file, entry.origin
+        entries = [
+            Entry(kind, cell.name, spec, file, table=table)
+            for cell, spec in zip(made.grid.cells, made.specs, strict=True)
+        ]
+        entries.append(Entry(grid, name, made.grid, file, table=table))
+        if "trained" in kind.roles:
+            self.selections[name] = [f"{name}@{rank}" for rank in range(1, made.options.best + 1)]
+            for rank, chosen in enumerate(self.selections[name], 1):
+                gates = made.gates if rank == 1 else ()
+                spec = Selection(grid=name, rank=rank, tokens=tokenized(made.specs[0]), gates=gates)
+                entries.append(Entry(selection, chosen, spec, file, table=table))
+        self.entries |= {(each.kind.name, each.name): each for each in entries}
 
-    def choose(self) -> None:
-        """Where an adapter is named and a grid stands: the grid's best choices in a list, else its first."""
-        for key, described in self.artifacts.items():
-            for field in [field for field, kinds in REFERS.get(key[0], {}).items() if "choice" in kinds]:
-                value = getattr(described.spec, field)
+    def select_from_grids(self) -> None:
+        """Replace the name of a grid by its best selections in a list of names, and by the first one elsewhere."""
+        roles = self.kinds["choice"].roles
+        for key, entry in list(self.entries.items()):
+            for field in [field for field, role in entry.kind.references.items() if role in roles]:
+                value = getattr(entry.spec, field)
                 if isinstance(value, tuple):
-                    chosen: Any = tuple(name for each in value for name in self.choices.get(each, [each]))
+                    selected: Any = tuple(name for item in value for name in self.selections.get(item, [item]))
                 else:
-                    chosen = self.choices.get(value, [value])[0]
+                    selected = self.selections.get(value, [value])[0]
                 try:
-                    spec = msgspec.structs.replace(self.artifacts[key].spec, **{field: chosen})
+                    spec = msgspec.structs.replace(self.entries[key].spec, **{field: selected})
                 except ValueError as error:
-                    self.problems.append(f"{described.where}.{field}: {error}")
+                    self.problems.append(f"{entry.where}.{field}: {error}")
                     continue
-                self.artifacts[key] = msgspec.structs.replace(self.artifacts[key], spec=spec)
+                self.entries[key] = msgspec.structs.replace(self.entries[key], spec=spec)
 
-    def dangling(self) -> None:
-        """References to names that no table has; a name whose table has mistakes is there all the same."""
-        names = {(kind, name) for kind, name, _, _ in self.tables} | set(self.artifacts)
-        for kind, _, where, table in self.tables:
-            for key, kinds, name in references(kind, table):
-                if not any((other, name) in names for other in kinds) and name.partition("@")[0] not in self.mistaken:
-                    known = [known for other, known in names if other in kinds]
-                    told = " or ".join(kind for kind in kinds if kind in KINDS)
-                    self.problems.append(f"{where}.{key}: no {told} is called '{name}'{did_you_mean(name, known)}")
+    def kinds_of(self, role: str) -> list[ArtifactKind]:
+        """Return the kinds that a reference with a role may name."""
+        return [kind for kind in self.kinds.values() if role in (kind.name, *kind.roles)]
 
-    def circles(self) -> None:
-        """What is made from itself: stages and mixes from data, adapters and models from one another."""
-        made = (*DATA, *ADAPTERS, "model")
-        nodes = {described.label: described for (kind, _), described in self.artifacts.items() if kind in made}
+    def check_references(self) -> None:
+        """Report names that no table has. A name whose table has mistakes counts as present."""
+        names = {(table.kind.name, table.name) for table in self.tables} | set(self.entries)
+        for table in self.tables:
+            for reference in table.references():
+                kinds = self.kinds_of(reference.role)
+                is_known = any((kind.name, reference.name) in names for kind in kinds)
+                if is_known or reference.name.partition("@")[0] in self.mistaken:
+                    continue
+                known = [name for kind, name in names if any(kind == each.name for each in kinds)]
+                nouns = " or ".join(kind.name for kind in self.tables_of.values() if kind in kinds)
+                self.problems.append(
+                    f"{table.where}.{reference.field}: no {nouns} is called '{reference.name}'"
+                    f"{did_you_mean(reference.name, known)}"
+                )
+
+    def check_cycles(self) -> None:
+        """Report artifacts that are built from themselves."""
+        nodes = {entry.label: entry for entry in self.entries.values()}
         edges = {
-            label: [f"{kind}:{name}" for _, kinds, name in described.references() for kind in kinds]
-            for label, described in nodes.items()
+            label: [f"{kind.name}:{ref.name}" for ref in entry.references() for kind in self.kinds_of(ref.role)]
+            for label, entry in nodes.items()
         }
-        for described in self._of("choice"):
-            grid = self.artifacts["grid", described.spec.grid].spec
-            edges[described.label] = [f"{grid.of}:{cell.name}" for cell in grid.cells]
+        for entry in nodes.values():
+            if isinstance(entry.spec, Selection):
+                grid = self.entries["grid", entry.spec.grid].spec
+                edges[entry.label] = [f"{grid.of}:{cell.name}" for cell in grid.cells]
         try:
             TopologicalSorter({label: [to for to in tos if to in nodes] for label, tos in edges.items()}).prepare()
         except CycleError as error:
-            circle = [nodes[label] for label in error.args[1]]
-            names = " -> ".join(described.name for described in circle)
-            self.problems.append(f"{circle[0].where}: made from itself: {names} - break the circle")
+            cycle = [nodes[label] for label in error.args[1]]
+            names = " -> ".join(entry.name for entry in cycle)
+            self.problems.append(f"{cycle[0].where}: built from itself: {names} - break the cycle")
 
-    def models(self, root: Path) -> None:
-        """Models whose base, where it is at hand, cannot become them, or whose folder is a base's."""
-        own = {PurePosixPath(str(base.spec.path)): base for base in self._of("base") if base.spec.path}
-        for described in self._of("model"):
-            place = paths.target("model", described.name)
-            if base := own.get(PurePosixPath(place)):
-                self.problems.append(
-                    f"{described.where}: {place} is the folder of base.{base.name} - choose another name"
-                )
-            spec = self.beginning(described).spec
-            folder = paths.nano() if spec.embedded else root / spec.path if spec.path else None
-            with suppress(OSError, ValueError):  # what is no model is told where it is used
-                told = json.loads((folder / "config.json").read_bytes()) if folder else None
-                if isinstance(told, dict) and (why := models.unwritable(described.spec, told.get("model_type"))):
-                    self.problems.append(f"{described.where}.{why}")
+    def check_entries(self, root: Path, recipe: Recipe) -> None:
+        """Report what a kind finds wrong with an entry beside the others."""
+        for entry in recipe.entries.values():
+            if entry.kind.cross_check:
+                self.problems += resolve(entry.kind.cross_check)(root, recipe, entry)
 
-    def beginning(self, described: Described) -> Described:
-        """The base that a model or an adapter goes back to."""
-        recipe = Recipe(self.artifacts, {})
-        while described.kind != "base":
-            base = described.spec.base
-            described = recipe.find(BASES, base) if base else recipe.find(ADAPTERS, described.spec.adapter)
-        return described
-
-    def searches(self) -> None:
-        """Searches of what cannot be searched."""
-        for described in self._of("search"):
-            adapter = self.artifacts.get(("adapter", described.spec.adapter))
-            if adapter is None:
-                self.problems.append(
-                    f"{described.where}.adapter: {described.spec.adapter} is a grid - name an adapter of one value each"
-                )
-            else:
-                self.problems += searches.problems(described.spec, adapter.spec, described.where)
-
-    def _of(self, kind: str) -> Iterator[Described]:
-        return (described for (other, _), described in self.artifacts.items() if other == kind)
-
-    def suites(self, root: Path) -> Iterator[tuple[str, Suite]]:
-        """The cases of every suite that has no mistakes. Built-in ones that nobody names are not read: it takes time."""
-        asked = {
-            name for kind, _, _, table in self.tables for _, kinds, name in references(kind, table) if kinds == SUITES
-        }
-        for described in [described for (kind, _), described in self.artifacts.items() if kind == "suite"]:
-            if described.embedded and described.name not in asked:
+    def contents(self, root: Path) -> Iterator[tuple[str, Any]]:
+        """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not read: it takes
+        time."""
+        named = {(ref.role, ref.name) for table in self.tables for ref in table.references()}
+        for entry in self.entries.values():
+            if not entry.kind.content or (entry.builtin and (entry.kind.name, entry.name) not in named):
                 continue
-            suite, problems = suite_file.read_suite(described.spec, root, described.where)
+            content, problems = resolve(entry.kind.content)(entry.spec, root, entry.where)
             self.problems += problems
-            if suite is not None:
-                yield described.name, suite
+            if content is not None:
+                yield entry.label, content
 
 
-def _is_name(name: str) -> bool:
-    return bool(NAME.fullmatch(name)) and not name.endswith(".") and ".." not in name
+def _name_problems(name: str, where: str) -> list[str]:
+    if NAME.fullmatch(name) and not name.endswith(".") and ".." not in name:
+        return []
+    rule = "use letters, digits, '-', '_' and '.', at most 64 characters: it becomes a folder"
+    return [f"{where}: not a name - {rule}"]
 
 
 def _paths(spec: Any) -> Iterator[tuple[str, str]]:
-    """Where a spec says that something is: (field, path)."""
-    for key in ("path", "file"):
-        if (place := getattr(spec, key, None)) is not None:
-            yield key, place
-    if isinstance(spec, Dataset):
-        yield from (
-            ("source.path" if isinstance(spec.source, Local) else "source.reads", place)
-            for place in spec.source.inputs()
-        )
+    """Yield (field, path) for every path of the project in a spec."""
+    for field in ("path", "file"):
+        if (path := getattr(spec, field, None)) is not None:
+            yield field, path
+    if source := getattr(spec, "source", None):
+        field = "source.path" if hasattr(source, "path") else "source.reads"
+        yield from ((field, path) for path in source.inputs())
 
 
-def escapes(place: str) -> str | None:
-    """Why a path is not one inside the project, or None."""
-    path = PurePosixPath(place.replace("\\", "/"))
-    if not place.strip() or path == PurePosixPath("."):
+def escapes(path: str) -> str | None:
+    """Return why a path is not one inside the project, or None."""
+    posix = PurePosixPath(path.replace("\\", "/"))
+    if not path.strip() or posix == PurePosixPath("."):
         return "an empty path - name a file or folder of the project"
-    if path.is_absolute() or re.match(r"^[A-Za-z]:|^~", place) or ".." in path.parts or "\0" in place:
-        return f"'{place}' leaves the project - copy or link what it names into the project"
+    if posix.is_absolute() or re.match(r"^[A-Za-z]:|^~", path) or ".." in posix.parts or "\0" in path:
+        return f"'{path}' leaves the project - copy or link its content into the project"
     return None

@@ -1,133 +1,105 @@
-"""Pages: which artifacts have one, what it is made of, and when it is drawn anew.
+"""Draw pages: which artifacts have one, and when it is drawn again.
 
-A page is a view: it enters no key and no digest, and may be deleted at any time. It is older than it should be when the lock of its
-artifact, of what that is made from or of what is made of it is newer. To give a kind a page: its row in `KINDS`.
+A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its artifact, of
+something that this is built from, or of something that is built from it, is newer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
-
-from punie_build.artifacts.graph import Task, tasks
-from punie_build.data.sources import Hub
 from punie_build.engine import card_notes
-from punie_build.engine.plan import plan
+from punie_build.engine.kind import resolve
+from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError
-from punie_build.recipes.recipe import Recipe
-from punie_build.reports import index, lineage, markdown, model_card
-from punie_build.reports.freshness import written
-from punie_build.reports.pages import adapter, adapter_grid, answers, data, evaluation, model, standard_sections
-from punie_build.reports.project import Project
-from punie_build.reports.section import Section
+from punie_build.project import Project
+from punie_build.reports import index, lineage, model_card
+from punie_build.reports.freshness import written_at
+from punie_build.reports.page_kind import PageKind
+from punie_build.reports.pages import standard_sections
 from punie_build.storage import paths
-from punie_build.storage.atomic import put
+from punie_build.storage.atomic import write_file
 
-Make = Callable[[Any], Section | None]
-
-
-class Kind(Struct, frozen=True):
-    """How the pages of a kind are made: what gathers their material, and their sections in order; `facts` are for programs: a
-    file of the target."""
-
-    gather: Callable[..., Any]
-    sections: Sequence[Make]
-    facts: str = ""
+PLAIN_PAGE = PageKind(  # for kinds without a page of their own
+    load=standard_sections.load,
+    sections=(standard_sections.numbers, standard_sections.gates, *standard_sections.ENDING),
+)
 
 
-KINDS: dict[str, Kind] = {
-    "dataset": Kind(data.gather, data.SECTIONS, "stats.json"),
-    "stage": Kind(data.gather, data.SECTIONS, "stats.json"),
-    "mix": Kind(data.gather, data.SECTIONS, "stats.json"),
-    "tokens": Kind(data.gather_tokens, data.TOKENS, "stats.json"),
-    "preflight": Kind(data.gather_preflight, data.PREFLIGHT, "findings.json"),
-    "adapter": Kind(adapter.gather, adapter.SECTIONS),
-    "choice": Kind(adapter.gather, adapter.SECTIONS, "choice.json"),
-    "grid": Kind(adapter_grid.gather, adapter_grid.SECTIONS, "ranking.json"),
-    "model": Kind(model.gather, model.SECTIONS),
-    "answers": Kind(answers.gather, answers.SECTIONS, "proof.json"),
-    "eval": Kind(evaluation.gather_eval, evaluation.EVAL),
-    "comparison": Kind(evaluation.gather, evaluation.SECTIONS, "comparison.json"),
-}
-
-PLAIN = Kind(
-    standard_sections.gather, (standard_sections.numbers, standard_sections.gates, *standard_sections.ENDING)
-)  # of kinds that have no pages of their own
+def page_kind(task: AnyTask) -> PageKind:
+    """Return how the page of a task is made."""
+    kind: PageKind = resolve(task.kind.page) if task.kind.page else PLAIN_PAGE
+    return kind
 
 
-def project_of(root: Path, recipe: Recipe) -> Project:
-    """The artifacts of a recipe as they are now."""
-    return Project(root, plan(root, list(tasks(recipe))), recipe.suites)
-
-
-def refresh(project: Project, wanted: Iterable[Task] | None = None) -> Iterator[str]:
-    """Draw the pages that are older than what they show, or those `wanted`, and the index; lines on what could not be drawn."""
-    for task in _old(project) if wanted is None else wanted:
+def refresh(project: Project, wanted: Iterable[AnyTask] | None = None) -> Iterator[str]:
+    """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be drawn."""
+    for task in _outdated(project) if wanted is None else wanted:
         try:
             draw(project, task)
-        except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a build
-            yield f"{paths.page(task.kind, task.name)}: not drawn: {error or type(error).__name__}"
+        except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
+            yield f"{paths.page(task.kind.name, task.name)}: not drawn: {error or type(error).__name__}"
     try:
-        put(project.root, paths.INDEX, _index(project).encode())
+        write_file(project.root, paths.INDEX, _index(project).encode())
     except OSError as error:
         yield f"{paths.INDEX}: not drawn: {error}"
 
 
-def draw(project: Project, task: Task) -> None:
-    """Draw the page of a current artifact, and its twin in Markdown or the card in its folder, if its kind has one."""
-    put(project.root, paths.page(task.kind, task.name), page(project, task).encode())
-    if task.kind == "comparison":
-        material = evaluation.gather(project, task, lock=project.lock(task))
-        put(project.root, paths.twin(task.kind, task.name), markdown.comparison(material).encode())
-    if task.kind in model_card.KINDS:
-        put(project.root, f"{task.target}/{paths.CARD}", card(project, task).encode())
+def draw(project: Project, task: AnyTask) -> None:
+    """Draw the page of a current artifact, with its Markdown form or the card in its folder, if its kind has one."""
+    kind, name = page_kind(task), task.kind.name
+    write_file(project.root, paths.page(name, task.name), page(project, task).encode())
+    if kind.markdown:
+        values = kind.load(project, task, lock=project.lock(task))
+        write_file(project.root, paths.markdown_page(name, task.name), resolve(kind.markdown)(values).encode())
+    if kind.card:
+        write_file(project.root, f"{task.target}/{paths.CARD}", card(project, task).encode())
 
 
-def card(project: Project, task: Task) -> str:
-    """The model card of a current adapter or model, with what people wrote into the one that is there."""
-    material = KINDS[task.kind].gather(project, task, lock=project.lock(task))
-    sources = (each.spec.source for each in project.before(task.label, "dataset"))
-    datasets = tuple(dict.fromkeys(source.repo for source in sources if isinstance(source, Hub)))
-    return model_card.card(material, card_notes.read(task.target, project.folder(task)), datasets)
+def card(project: Project, task: AnyTask) -> str:
+    """Return the model card of a current adapter or model, with the notes that people wrote into the present one."""
+    values = page_kind(task).load(project, task, lock=project.lock(task))
+    sources = (each.spec.source for each in project.upstream(task.label, "dataset"))
+    repos = tuple(dict.fromkeys(source.repo for source in sources if hasattr(source, "repo")))
+    return model_card.card(values, card_notes.read(task.target, project.folder(task)), repos)
 
 
-def page(project: Project, task: Task) -> str:
-    """The page of a current artifact, as HTML."""
+def page(project: Project, task: AnyTask) -> str:
+    """Return the page of a current artifact as HTML."""
     from punie_build.reports.html import Page, render
 
-    kind = KINDS.get(task.kind, PLAIN)
-    near = tuple(lineage.around(project.nodes, task.label))
-    material = kind.gather(project, task, lock=project.lock(task), around=near)
-    facts = (project.folder(task) / kind.facts).read_bytes() if kind.facts else b""
-    sections = tuple(section for make in kind.sections if (section := make(material)))
-    return render(Page(title=task.name, kicker=task.kind, doc=task.doc, sections=sections, facts=facts))
+    kind = page_kind(task)
+    neighbors = tuple(lineage.around(lineage.nodes(project), task.label))
+    values = kind.load(project, task, lock=project.lock(task), around=neighbors)
+    data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
+    sections = tuple(section for make in kind.sections if (section := make(values)))
+    return render(Page(title=task.name, kicker=task.kind.name, doc=task.doc, sections=sections, facts=data))
 
 
 def _index(project: Project) -> str:
     from punie_build.reports.html import Page, render
 
-    material = index.gather(project)
-    sections = tuple(section for make in index.SECTIONS if (section := make(material)))
-    return render(Page(title=material.name, kicker="all artifacts", sections=sections, up=False))
+    values = index.load(project)
+    sections = tuple(section for make in index.SECTIONS if (section := make(values)))
+    return render(Page(title=values.name, kicker="all artifacts", sections=sections, up=False))
 
 
-def _old(project: Project) -> list[Task]:
-    """The current artifacts whose pages are not there, or older than what they show."""
-    locks = {label: written(project.root, paths.lock(each.task.target)) for label, each in project.planned.items()}
-    newest = dict(locks)  # of an artifact and all that it is made from
+def _outdated(project: Project) -> list[AnyTask]:
+    """Return the current artifacts whose pages are missing, or older than their content."""
+    locks = {label: written_at(project.root, paths.lock(each.task.target)) for label, each in project.planned.items()}
+    newest_source = dict(locks)  # of an artifact and all that it is built from
     for label, each in project.planned.items():
-        newest[label] = max([newest[label], *(newest[need] for need in each.task.needs if need in newest)])
-    after = dict(locks)  # and of all that is made of it
+        sources = (newest_source[need] for need in each.task.needs if need in newest_source)
+        newest_source[label] = max([newest_source[label], *sources])
+    newest_user = dict(locks)  # of an artifact and all that is built from it
     for label, each in reversed(project.planned.items()):
         for need in each.task.needs:
-            if need in after:
-                after[need] = max(after[need], after[label])
+            if need in newest_user:
+                newest_user[need] = max(newest_user[need], newest_user[label])
     return [
         each.task
         for label, each in project.planned.items()
-        if project.current(label)
-        and written(project.root, paths.page(each.task.kind, each.task.name)) < max(newest[label], after[label])
+        if project.is_current(label)
+        and written_at(project.root, paths.page(each.task.kind.name, each.task.name))
+        < max(newest_source[label], newest_user[label])
     ]

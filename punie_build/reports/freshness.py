@@ -1,6 +1,4 @@
-"""Reporting: pages that show artifacts to people. `pages` says which there are and when they are drawn; a module for each family
-gathers `material` and turns it into sections; `templates/` are the looks, `page` puts them together into one HTML file.
-"""
+"""Freshness of pages: whether something was built since pages were drawn. It imports nothing heavy, for builds with nothing to do."""
 
 from __future__ import annotations
 
@@ -11,15 +9,15 @@ from pathlib import Path
 from punie_build.storage import paths
 
 
-def behind(root: Path, targets: Iterable[str]) -> bool:
-    """Whether something was made since the index was drawn: a build that was killed draws no pages."""
-    drawn = written(root, paths.INDEX)
-    return any(written(root, paths.lock(target)) > drawn for target in targets)
+def is_behind(root: Path, targets: Iterable[str]) -> bool:
+    """Whether something was built since the index was drawn: a build that was killed draws no pages."""
+    drawn = written_at(root, paths.INDEX)
+    return any(written_at(root, paths.lock(target)) > drawn for target in targets)
 
 
-def written(root: Path, place: str) -> int:
-    """When a file was written, in nanoseconds; before all time where there is none."""
+def written_at(root: Path, path: str) -> int:
+    """Return when a file was written, in nanoseconds; -1 if there is none."""
     try:
-        return os.stat(f"{root}/{place}").st_mtime_ns
+        return os.stat(f"{root}/{path}").st_mtime_ns
     except OSError:
         return -1

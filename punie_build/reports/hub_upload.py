@@ -11,23 +11,23 @@ import json
 import shutil
 from pathlib import Path
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import provenance
+from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
-from punie_build.reports import draw, model_card
-from punie_build.reports.project import Project
+from punie_build.project import Project
+from punie_build.reports import draw
 from punie_build.storage import paths, store
 
 TOKEN = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs none"  # noqa: S105 - a sentence
 
 
-def prepare(project: Project, task: Task) -> Path:
+def prepare(project: Project, task: AnyTask) -> Path:
     """The folder as it would be uploaded. Raises UseError if the target is not one to publish, or not what its recipe gives."""
-    if task.kind not in model_card.KINDS:
-        raise UseError(f"{task.label}: {task.kind} is not published - {', '.join(model_card.KINDS)} are")
-    if not project.current(task.label):
+    if not draw.page_kind(task).card:
+        raise UseError(f"{task.label}: {task.kind.name} is not published - adapters and models are")
+    if not project.is_current(task.label):
         raise UseError(f"{task.label}: {project.state(task)} - `doit {task.label}` first")
-    out = project.root / paths.published(task.target)
+    out = project.root / paths.upload_folder(task.target)
     shutil.rmtree(out, ignore_errors=True)
     lock = project.lock(task)
     for name in lock.outputs:

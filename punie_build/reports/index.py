@@ -1,4 +1,4 @@
-"""The index: all artifacts of a project, how they are, and what is made from what."""
+"""The index page: all artifacts of a project, their states, and what is built from what."""
 
 from __future__ import annotations
 
@@ -6,118 +6,84 @@ from collections import Counter
 
 from msgspec import Struct
 
+from punie_build.project import Project
 from punie_build.reports import lineage
 from punie_build.reports.lineage import Node
-from punie_build.reports.project import Project
 from punie_build.reports.section import Section
 from punie_build.runtime.console import format_seconds
 from punie_build.storage import locks, paths
 
-NUMBERS = {  # kind -> what to say of its metrics, first that is there
-    "dataset": (("examples", "{:,.0f} examples"),),
-    "stage": (("examples", "{:,.0f} examples"), ("retention", "{:.0%} kept")),
-    "mix": (("examples", "{:,.0f} examples"),),
-    "tokens": (("tokens", "{:,.0f} tokens"),),
-    "adapter": (("valid_loss", "validation loss {:.3f}"),),
-    "choice": (("valid_loss", "validation loss {:.3f}"),),
-    "grid": (("settings", "{:.0f} settings"), ("valid_loss", "best {:.3f}")),
-    "model": (("bits_per_weight", "{:.1f} bits a weight"), ("gain_retained", "{:.0%} of the gain kept")),
-    "answers": (("answers", "{:.0f} answers"),),
-    "eval": (("passed", "{:.0f}"), ("cases", "of {:.0f} cases passed")),
-}
 
-
-class Row(Struct, frozen=True, kw_only=True):
+class IndexRow(Struct, frozen=True, kw_only=True):
     """An artifact in the table."""
 
     kind: str
+    title: str
     name: str
     doc: str
     href: str
     state: str
     forecast: str
-    said: str
-    took: str
+    summary: str
+    duration: str
     file: str
 
 
-class Index(Struct, frozen=True, kw_only=True):
-    """All artifacts, in the order of the graph."""
+class IndexPage(Struct, frozen=True, kw_only=True):
+    """All artifacts in the order of the graph; `titles` of their kinds in the order of the page."""
 
     name: str
-    rows: tuple[Row, ...]
+    titles: tuple[str, ...]
+    rows: tuple[IndexRow, ...]
     nodes: tuple[Node, ...]
 
 
-def gather(project: Project) -> Index:
+def load(project: Project) -> IndexPage:
+    """Read the state and the lock of every artifact."""
     rows = []
     for planned in project.planned.values():
         task = planned.task
         lock = locks.read(project.root / paths.lock(task.target))
         rows.append(
-            Row(
-                kind=task.kind,
+            IndexRow(
+                kind=task.kind.name,
+                title=task.kind.plural or task.kind.name,
                 name=task.name,
                 doc=task.doc,
-                href=project.href(task),
+                href=lineage.href(project, task),
                 state=project.state(task),
                 forecast=planned.forecast,
-                said=said(task.kind, lock.metrics) if lock else "",
-                took=format_seconds(lock.seconds) if lock else "",
+                summary=task.kind.describe(lock.metrics) if lock else "",
+                duration=format_seconds(lock.seconds) if lock else "",
                 file=task.file,
             )
         )
-    return Index(name=project.root.name, rows=tuple(rows), nodes=tuple(project.nodes))
+    titles = [kind.plural or name for name, kind in project.recipe.kinds.items()]
+    titles = list(dict.fromkeys([*titles, *(row.title for row in rows)]))
+    return IndexPage(
+        name=project.root.name, titles=tuple(titles), rows=tuple(rows), nodes=tuple(lineage.nodes(project))
+    )
 
 
-def said(kind: str, metrics: dict[str, float]) -> str:
-    """The numbers of an artifact in a few words."""
-    if kind == "comparison":
-        arms = [name.removesuffix(".difference") for name in metrics if name.endswith(".difference")]
-        return "; ".join(
-            f"{arm} {metrics[f'{arm}.difference']:+.0%} ({metrics[f'{arm}.low']:+.0%} to {metrics[f'{arm}.high']:+.0%})"
-            for arm in arms
-            if arm != "chosen"  # one of the others once more, for gates
-        )
-    words = [form.format(metrics[name]) for name, form in NUMBERS.get(kind, ()) if name in metrics]
-    return " ".join(words) if kind == "eval" else ", ".join(words)
+def states(page: IndexPage) -> Section:
+    """Return how many artifacts are in each state, and what to do about them."""
+    counts = Counter(row.state for row in page.rows)
+    waiting = [row for row in page.rows if row.state not in ("current", "spent")]
+    return Section("states", "", {"counts": counts, "n": len(page.rows), "waiting": waiting})
 
 
-def states(m: Index) -> Section:
-    """How the project is, in a line, and what to do about it."""
-    counts = Counter(row.state for row in m.rows)
-    waiting = [row for row in m.rows if row.state not in ("current", "spent")]
-    return Section("states", "", {"counts": counts, "n": len(m.rows), "waiting": waiting})
-
-
-def graph(m: Index) -> Section | None:
-    """What is made from what."""
-    if not m.nodes:
+def graph(page: IndexPage) -> Section | None:
+    """Return the picture of what is built from what."""
+    if not page.nodes:
         return None
-    return Section("lineage", "Lineage", lineage.facts(m.nodes, f"Lineage of {m.name}: what is made from what"))
+    title = f"Lineage of {page.name}: what is built from what"
+    return Section("lineage", "Lineage", lineage.facts(page.nodes, title))
 
 
-TITLES = {
-    "comparison": "Comparisons",
-    "grid": "Grids",
-    "eval": "Evals",
-    "model": "Models",
-    "choice": "Choices",
-    "adapter": "Adapters",
-    "mix": "Mixes",
-    "stage": "Stages",
-    "dataset": "Datasets",
-    "tokens": "Data in tokens",
-    "answers": "Answers",
-    "preflight": "Preflights",
-}
-
-
-def artifacts(m: Index) -> Section:
-    """Every artifact, what people came for first."""
-    kinds = [*TITLES, *dict.fromkeys(row.kind for row in m.rows if row.kind not in TITLES)]
-    found = {kind: [row for row in m.rows if row.kind == kind] for kind in kinds}
-    groups = [{"title": TITLES.get(kind, kind), "rows": rows} for kind, rows in found.items() if rows]
+def artifacts(page: IndexPage) -> Section:
+    """Return the table of all artifacts, results first."""
+    by_title = {title: [row for row in page.rows if row.title == title] for title in page.titles}
+    groups = [{"title": title, "rows": rows} for title, rows in by_title.items() if rows]
     return Section("artifacts", "", {"groups": groups})
 
 

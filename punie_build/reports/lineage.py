@@ -9,8 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 from msgspec import Struct, structs
+
+from punie_build.engine.recipe import Entry, references
+from punie_build.engine.task import AnyTask
+from punie_build.project import Project
+from punie_build.storage import paths
 
 WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 158, 40, 36, 12, 6
 SWEEPS = 8
@@ -36,6 +43,39 @@ class Place(Struct):
     layer: int
     y: float = 0.0
     node: Node | None = None
+
+
+def nodes(project: Project) -> list[Node]:
+    """Return every artifact, and the bases and suites that recipes name, in the order of the graph."""
+    boxes: dict[str, Node] = {}
+    for task in project.tasks:
+        outside = list(_unbuilt(project, task))
+        for entry in outside:
+            boxes.setdefault(entry.label, Node(label=entry.label, kind=entry.kind.name, name=entry.name))
+        boxes[task.label] = Node(
+            label=task.label,
+            kind=task.kind.name,
+            name=task.name,
+            of=(*task.needs, *(entry.label for entry in outside)),
+            href=href(project, task),
+            state=project.state(task),
+        )
+    return list(boxes.values())
+
+
+def _unbuilt(project: Project, task: AnyTask) -> Iterator[Entry[Any]]:
+    """Yield the entries that an artifact refers to and that no task builds, such as bases and suites."""
+    for reference in references(task.kind, msgspec.to_builtins(task.spec)):
+        entry = project.recipe.find(reference.role, reference.name)
+        if entry and not entry.kind.is_built:
+            yield entry
+
+
+def href(project: Project, task: AnyTask) -> str:
+    """Return the link from one page to another; "" where there is none."""
+    path = paths.page(task.kind.name, task.name)
+    exists = project.is_current(task.label) or (project.root / path).exists()
+    return quote(path.rpartition("/")[2]) if exists else ""
 
 
 def facts(nodes: Sequence[Node], title: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from punie_build.engine.gates import demanded
+from punie_build.engine.gates import required
 from punie_build.evaluation.comparison import told
 from punie_build.reports.html import visible
 from punie_build.reports.pages.arms import Comparison
@@ -49,7 +49,7 @@ def code(text: str) -> str:
 
 
 def _gates(m: Comparison) -> str:
-    some = [(gate, gate.objection(m.lock.metrics)) for gate in demanded(m.task.spec)]
+    some = [(gate, gate.problem(m.lock.metrics)) for gate in required(m.task.spec)]
     rows = [
         [f"`{gate.metric}`", f"✗ {cell(objection.partition(': ')[2])}" if objection else "✓ open"]
         for gate, objection in some

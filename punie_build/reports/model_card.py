@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from punie_build.engine import card_notes
 from punie_build.models.spec import Base
-from punie_build.recipes.recipe import ADAPTERS
 from punie_build.reports.html import visible
 from punie_build.reports.pages.adapter import Adapter
 from punie_build.reports.pages.model import Model
 from punie_build.reports.section import asked
 
-KINDS = (*ADAPTERS, "model")
 Material = Adapter | Model
 
 
@@ -59,11 +57,16 @@ def _data(m: Material, datasets: tuple[str, ...]) -> str:
 
 
 def _base(m: Material) -> Base | None:
-    return m.task.base
+    base = m.task.external.get("base")
+    return base if isinstance(base, Base) else None
+
+
+def _is_adapter(m: Material) -> bool:
+    return "trained" in m.task.kind.roles
 
 
 def _relation(m: Material) -> str:
-    if m.task.kind in ADAPTERS:
+    if _is_adapter(m):
         return "adapter"
     return "finetune" if m.task.spec.adapter else "quantized"
 
@@ -77,7 +80,7 @@ def _named(base: Base | None) -> str:
 
 
 def heading(m: Material) -> str:
-    what = "An adapter" if m.task.kind in ADAPTERS else "A model"
+    what = "An adapter" if _is_adapter(m) else "A model"
     said = f"{what} for [MLX](https://github.com/ml-explore/mlx): {m.task.doc}. Its base is {_named(_base(m))}."
     return f"# {m.task.name}\n\n{said}"
 
@@ -85,15 +88,15 @@ def heading(m: Material) -> str:
 def use(m: Material) -> str:
     """How to run it with mlx-lm."""
     base = _base(m)
-    model = (base.hub if base and base.hub else "PATH/TO/BASE") if m.task.kind in ADAPTERS else "."
-    adapter = " --adapter-path ." if m.task.kind in ADAPTERS else ""
+    model = (base.hub if base and base.hub else "PATH/TO/BASE") if _is_adapter(m) else "."
+    adapter = " --adapter-path ." if _is_adapter(m) else ""
     lines = [
         "pip install mlx-lm",
         f'mlx_lm.generate --model {model}{adapter} --prompt "Hello"',
         f"mlx_lm.server --model {model}{adapter}",
     ]
     text = "## Use\n\nIn this folder:\n\n```sh\n" + "\n".join(lines) + "\n```"
-    if m.task.kind in ADAPTERS:
+    if _is_adapter(m):
         text += "\n\n`mlx_lm.server` applies the adapter to requests whose `model` is `default_model`, and to no other."
     return text
 
@@ -157,7 +160,7 @@ def data(m: Material) -> str:
 
 def proof(m: Material) -> str:
     """What decides its bytes."""
-    facts = m.lock.facts
+    facts = m.lock.key_inputs
     some = {"key": m.lock.key, **{f"from `{name}`": value for name, value in facts.inputs.items()}, **facts.tools}
     rows = [f"| {name} | `{_cell(value)}` |" for name, value in some.items()]
     return "\n".join(["## Provenance\n", "| | |\n|---|---|", *rows])

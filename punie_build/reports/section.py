@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
 from punie_build.reports.lineage import Node
 from punie_build.storage.locks import Lock
 
@@ -17,7 +17,7 @@ class Material(Struct, frozen=True, kw_only=True):
     """What every page knows of the artifact it shows: its task, its lock, and what it is made from and what of it, as nodes of
     a graph. The pages of a kind add what they show."""
 
-    task: Task
+    task: AnyTask
     lock: Lock
     around: tuple[Node, ...] = ()
 

@@ -1,19 +1,19 @@
 """Showing: an artifact in a terminal, the same facts as on its page, in a dozen lines.
 
-To say more of a kind: a function in `FACTS`.
+A page kind names the function that yields the lines of its kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.kind import resolve
+from punie_build.engine.task import AnyTask
 from punie_build.evaluation import comparison
-from punie_build.recipes.recipe import ADAPTERS, DATA
-from punie_build.reports import index
+from punie_build.project import Project
+from punie_build.reports.draw import page_kind
 from punie_build.reports.pages import adapter, adapter_grid, data, evaluation
-from punie_build.reports.project import Project
 from punie_build.reports.section import asked
 from punie_build.runtime.console import format_seconds
 from punie_build.storage import paths
@@ -25,21 +25,21 @@ MOST = 8  # fields, inputs, files in a line
 Fact = tuple[str, str]
 
 
-def facts(project: Project, task: Task) -> Iterator[Fact]:
+def facts(project: Project, task: AnyTask) -> Iterator[Fact]:
     """What is known of an artifact, a name and its words each."""
     planned = project.planned[task.label]
     yield "is", task.doc
-    yield "state", project.state(task) + ("" if project.current(task.label) else f": {planned.forecast}")
+    yield "state", project.state(task) + ("" if project.is_current(task.label) else f": {planned.forecast}")
     yield "recipe", some([f"{each.name} {each.value}" for each in asked(task.spec) if not each.default])
-    yield "made from", some(task.needs)
-    if project.current(task.label):
+    yield "made from", some([*task.needs])
+    if project.is_current(task.label):
         lock = project.lock(task)
-        yield from FACTS.get(task.kind, _said)(project, task)
+        yield from resolve(page_kind(task).terminal or summary_lines)(project, task)
         yield "gates", ", ".join(gate_line(gate, lock.metrics) for gate in getattr(task.spec, "gates", ()))
         yield "took", format_seconds(lock.seconds)
         yield "files", f"{task.target}/: {some([*lock.outputs])}"
-    if (project.root / paths.page(task.kind, task.name)).exists():
-        yield "page", paths.page(task.kind, task.name)
+    if (project.root / paths.page(task.kind.name, task.name)).exists():
+        yield "page", paths.page(task.kind.name, task.name)
 
 
 def some(words: Sequence[str]) -> str:
@@ -49,14 +49,14 @@ def some(words: Sequence[str]) -> str:
 
 
 def gate_line(gate: Any, metrics: dict[str, float]) -> str:
-    return f"✗ {gate.objection(metrics)}" if gate.objection(metrics) else f"✓ {gate.metric}"
+    return f"✗ {gate.problem(metrics)}" if gate.problem(metrics) else f"✓ {gate.metric}"
 
 
-def _said(project: Project, task: Task) -> Iterator[Fact]:
-    yield "came out", index.said(task.kind, project.lock(task).metrics)
+def summary_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
+    yield "came out", task.kind.describe(project.lock(task).metrics)
 
 
-def _data(project: Project, task: Task) -> Iterator[Fact]:
+def data_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     """The funnel, a line for each step on the way."""
     steps = data.way(project, task.label)
     widest = max((step.stats.total.seen for step in steps), default=1)
@@ -68,26 +68,26 @@ def _data(project: Project, task: Task) -> Iterator[Fact]:
         yield step.name, f"{bar} {kept}" + (f"  ({why})" if why else "")
 
 
-def _adapter(project: Project, task: Task) -> Iterator[Fact]:
-    yield from _said(project, task)
+def adapter_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
+    yield from summary_lines(project, task)
     losses = [report.loss for report in history.read(project.folder(task)).valid]
     yield "validation", " → ".join(f"{loss:.3f}" for loss in losses[:: max(len(losses) // 8, 1)])
     yield from _results(project, task)
 
 
-def _results(project: Project, task: Task) -> Iterator[Fact]:
+def _results(project: Project, task: AnyTask) -> Iterator[Fact]:
     for each in adapter.results(project, task.name):
         low, high = each.interval
         yield each.suite, f"{each.passed} of {each.n} cases passed, 95 % interval {low:.0%} to {high:.0%}"
 
 
-def _comparison(project: Project, task: Task) -> Iterator[Fact]:
+def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     material = evaluation.gather(project, task, lock=project.lock(task))
     for delta in material.result.deltas:
         yield delta.arm, comparison.sentence(delta, material.n, material.result.arms[0])
 
 
-def _grid(project: Project, task: Task) -> Iterator[Fact]:
+def grid_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     """The best settings."""
     material = adapter_grid.gather(project, task, lock=project.lock(task))
     if not isinstance(material, adapter_grid.Grid):
@@ -100,21 +100,12 @@ def _grid(project: Project, task: Task) -> Iterator[Fact]:
         yield f"place {place.rank}", f"{place.mean:.4f}  {adapter_grid.named(place.setting)}{apart}"
 
 
-def _model(project: Project, task: Task) -> Iterator[Fact]:
-    yield from _said(project, task)
+def model_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
+    yield from summary_lines(project, task)
     yield from _results(project, task)
 
 
-FACTS: dict[str, Callable[[Project, Task], Iterator[Fact]]] = {
-    **dict.fromkeys(DATA, _data),
-    **dict.fromkeys(ADAPTERS, _adapter),
-    "model": _model,
-    "grid": _grid,
-    "comparison": _comparison,
-}
-
-
-def show(project: Project, task: Task) -> None:
+def show(project: Project, task: AnyTask) -> None:
     """Print what is known of an artifact."""
     from rich.console import Console
     from rich.table import Table

@@ -8,27 +8,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-EXCLUSIVE = {"adapter": "training", "model": "training"}  # kind of artifact -> name of the lock that it needs
-
 
 @contextmanager
-def hold(kind: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
-    """Hold the lock of the device while a task of this kind runs; report and wait while another build holds it.
+def hold(purpose: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock of the device for a purpose such as `training` (none for ""); report and wait while another build holds it.
 
     The lock ends with the process.
     """
-    if kind not in EXCLUSIVE:
+    if not purpose:
         yield
         return
     from filelock import FileLock, Timeout
 
     folder = Path(tempfile.gettempdir(), f"punie-build-{os.getuid()}")  # in a container the user may have no name
     folder.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(folder / f"{device}.{EXCLUSIVE[kind]}")
+    lock = FileLock(folder / f"{device}.{purpose}")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"waiting: another {EXCLUSIVE[kind]} uses the {device}")
+        say(f"waiting: another {purpose} uses the {device}")
         lock.acquire()
     try:
         yield

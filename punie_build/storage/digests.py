@@ -119,6 +119,12 @@ def of_pointed(path: Path | str) -> str:
     return of_file(path)
 
 
+def lfs_pointers(folder: Path) -> list[str]:
+    """Return the files of a folder that are Git LFS pointers: their content is not here."""
+    small = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 1024)
+    return [path.relative_to(folder).as_posix() for path in small if LFS.match(path.read_bytes())]
+
+
 def of_folder(folder: Path | str, pointers: bool = False) -> dict[str, str]:
     """Digest of each file below a folder, by its path in it, `/` between names; `pointers`: a Git LFS pointer stands for
     its file."""

@@ -1,9 +1,9 @@
-"""Branches: the locks that git knows on any branch or tag, so that what they name is not collected."""
+"""The locks on all branches and tags of git, so that a collection of the store keeps the files that they name."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from punie_build.errors import UseError
@@ -13,10 +13,10 @@ from punie_build.storage.locks import Lock, decode
 REFS = ("refs/heads", "refs/remotes", "refs/tags", "refs/stash")
 
 
-def locks(root: Path) -> Iterator[Lock]:
-    """Every lock of every branch, remote branch, tag and the stash. None where there is no git.
+def locks(root: Path, folders: Iterable[str]) -> Iterator[Lock]:
+    """Yield every lock in these folders of every branch, remote branch, tag and the stash; none where there is no git.
 
-    Raises UseError if there is, and it does not answer: then nobody knows what must stay.
+    Raises UseError if git does not answer: then it is unknown which files must stay.
     """
     format_ = "--format=%(objecttype)%(*objecttype) %(refname)"
     refs = [
@@ -27,7 +27,7 @@ def locks(root: Path) -> Iterator[Lock]:
     blobs = {
         entry.split()[2].decode()
         for ref in refs
-        for entry in _git(root, "ls-tree", "-r", "-z", ref, "--", *dict.fromkeys(paths.FOLDERS.values())).split(b"\0")
+        for entry in _git(root, "ls-tree", "-r", "-z", ref, "--", *dict.fromkeys(folders)).split(b"\0")
         if entry.endswith(paths.LOCK.encode())
     }
     for blob in sorted(blobs):
@@ -36,7 +36,7 @@ def locks(root: Path) -> Iterator[Lock]:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """What git says; nothing where there is no repository."""
+    """Return the output of git; nothing where there is no repository."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607
     except OSError as error:
@@ -45,7 +45,7 @@ def _git(root: Path, *arguments: str) -> bytes:
         if done.returncode == 0:
             return done.stdout
         reason = (done.stderr.decode(errors="replace").splitlines() or ["it failed"])[0]
-    place = root.resolve()
-    if any((folder / ".git").exists() for folder in (place, *place.parents)):
-        raise UseError(f"git {arguments[0]}: {reason} - mend that first: it is not known what the branches need")
+    folder = root.resolve()
+    if any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+        raise UseError(f"git {arguments[0]}: {reason} - fix that first: it is unknown which files the branches need")
     return b""

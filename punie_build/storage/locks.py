@@ -1,31 +1,31 @@
-"""Lock: the small file beside a target that says what it was made from, and what came out.
+"""Lock: the small file beside a target that says what the target was made from and which files resulted.
 
-`key` names everything that decides the outputs: kind, recipe, code, inputs by digest, tools where numbers depend on them.
-No path of a machine, no time, no host is in it. Locks are committed: with them `punie-build check` needs no data.
+`key` covers everything that decides the outputs: kind, recipe, code, inputs by digest, and tools where numbers depend on them. No path of a
+machine, no time and no host is in it. Locks are committed: with them `punie-build check` needs no data.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-Inside = Annotated[  # a lock is data: no way out
+InnerPath = Annotated[  # a path below the target: a lock from elsewhere must not lead out of it
     str, Meta(pattern=r"\A(?!/)(?!.*(?:\A|/)\.\.?(?:/|\Z))[^\\\x00-\x1f]+\Z")
 ]
 
 
-class Facts(Struct, frozen=True, kw_only=True):
-    """What decides an artifact."""
+class KeyInputs(Struct, frozen=True, kw_only=True):
+    """Everything that decides an artifact. The field names are part of every key: a renamed field retrains every adapter."""
 
     kind: str
     recipe: dict[str, Any]
@@ -35,31 +35,35 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
+        """sha256 of the canonical text, 64 hex digits."""
         return digest(self)
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """Facts, and what they gave: `outputs` maps each file of the target to its sha256; `metrics` are its numbers, such as the
-    rows of a dataset or the cases passed; `seconds` is how long it took."""
+    """A record of one build: what decided it and what it made.
+
+    `outputs` maps each file of the target to its sha256; `metrics` are numbers such as the rows of a dataset or the passed cases;
+    `seconds` is how long the step took.
+    """
 
     key: Sha256
-    facts: Facts
-    outputs: dict[Inside, Sha256]
+    key_inputs: KeyInputs = field(name="facts")
+    outputs: dict[InnerPath, Sha256]
     metrics: dict[str, float] = {}
     seconds: float
 
 
 def decode(text: bytes) -> Lock | None:
-    """A lock, or None if the text is none, or its key is not that of its facts."""
+    """Return the lock, or None if the text is none or its key is not that of its key inputs."""
     try:
         lock = msgspec.json.decode(text, type=Lock)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return lock if lock.key == lock.facts.key else None
+    return lock if lock.key == lock.key_inputs.key else None
 
 
 def read(path: Path) -> Lock | None:
-    """The lock, or None if there is none that can be read: then the target counts as never made."""
+    """Return the lock, or None if there is none that can be read: then the target counts as never built."""
     try:
         return decode(path.read_bytes())
     except OSError:
@@ -67,25 +71,25 @@ def read(path: Path) -> Lock | None:
 
 
 def encode(lock: Lock) -> bytes:
-    """Its one text."""
+    """Return the one text of a lock."""
     return msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n"
 
 
 def write(path: Path, lock: Lock) -> None:
-    """Replace the lock in one step, on disk before this returns."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # two targets may have one key
+    """Replace the lock in one step; it is on disk before this returns."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # two targets may have one key
     try:
-        with fresh.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(encode(lock))
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        temporary.replace(path)
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def present(root: Path) -> Iterator[Path]:
-    """Every lock file of a project."""
-    for folder in dict.fromkeys(paths.FOLDERS.values()):
+def present(root: Path, folders: Iterable[str]) -> Iterator[Path]:
+    """Yield every lock file in these folders of a project."""
+    for folder in dict.fromkeys(folders):
         yield from sorted((root / folder).glob(f"*{paths.LOCK}"))

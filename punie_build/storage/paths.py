@@ -1,104 +1,84 @@
-"""Layout: where each target lives. Every path of a project is written in this file, relative to its root, with `/`."""
+"""Paths: where a project keeps its files. Every path is relative to the root of the project, with `/`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-FOLDERS = {
-    "dataset": "data",
-    "stage": "data",
-    "mix": "data",
-    "tokens": "data",
-    "preflight": "preflight",
-    "adapter": "adapters",
-    "model": "models",
-    "choice": "adapters",
-    "grid": "reports",
-    "answers": "answers",
-    "eval": "reports",
-    "comparison": "reports",
-}
-ENDINGS = {"grid": "@grid"}  # a grid, an eval and a comparison may have one name
 LOCK = ".lock.json"
 CARD = "README.md"
-VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # what is drawn in a target, and is no part of it
+VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # folder -> files drawn in a target that are no part of it
 INDEX = "reports/index.html"
-REMEMBERED = "splits.lock"
-STATE = ".punie"  # what may be deleted at any time: store, staging, logs, the fast BLAS
+SPLITS_LOCK = "splits.lock"
+STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, the fast BLAS
 
 
-def target(kind: str, name: str) -> str:
-    """The folder an artifact is, such as `data/clean`."""
-    return f"{FOLDERS[kind]}/{name}{ENDINGS.get(kind, '')}"
-
-
-def views(place: str) -> tuple[str, ...]:
-    """The files in a target that show it to people: they enter no digest, and no target is made of them."""
-    return VIEWS.get(place.split("/", 1)[0], ())
+def views(path: str) -> tuple[str, ...]:
+    """Return the files in a target that only show it to people: they enter no digest."""
+    return VIEWS.get(path.split("/", 1)[0], ())
 
 
 def page(kind: str, name: str) -> str:
-    """The page that shows an artifact."""
+    """Return the HTML page of an artifact."""
     return f"reports/{kind}-{name}.html"
 
 
-def twin(kind: str, name: str) -> str:
-    """The same in Markdown, for a pull request."""
+def markdown_page(kind: str, name: str) -> str:
+    """Return the same page in Markdown, for a pull request."""
     return f"reports/{kind}-{name}.md"
 
 
 def lock(target: str) -> str:
-    """The lock beside a target: its recipe, inputs and outputs by digest."""
+    """Return the lock beside a target."""
     return f"{target}{LOCK}"
 
 
-def splits(target: str) -> str:
-    """What a split remembers from one build to the next: the side of each group."""
-    return f"{target}.{REMEMBERED}"
+def splits_lock(target: str) -> str:
+    """Return the file beside a target that keeps the split of each group from one build to the next."""
+    return f"{target}.{SPLITS_LOCK}"
 
 
-def guard(target: str) -> str:
-    """The file that whoever builds a target holds, so that nobody else does."""
+def build_lock(target: str) -> str:
+    """Return the file that a build locks, so that no other process builds the same target."""
     return f"{STATE}/locks/{target}"
 
 
 def forgotten(target: str) -> str:
-    """The mark that a target was forgotten: it is to be made again, not restored."""
+    """Return the mark of `doit forget`: the target is to be built again, not restored."""
     return f"{STATE}/forgotten/{target}"
 
 
 def staging(target: str) -> str:
-    """Where a target is made before it is published; on the same file system, so that publishing is a rename."""
+    """Return the folder in which a target is made before it is published; one file system, so that publishing is a rename."""
     return f"{STATE}/staging/{target}"
 
 
-def checkpoints(identity: str) -> str:
-    """Where a training keeps what it needs to go on after a kill, or when it is to be longer."""
-    return f"{STATE}/training/{identity}"
+def checkpoints(key: str) -> str:
+    """Return the folder in which a training keeps what it needs to resume."""
+    return f"{STATE}/training/{key}"
 
 
-def answered(identity: str) -> str:
-    """Where all that some weights ever said is written down: a cache, line by line."""
-    return f"{STATE}/answers/{identity}.jsonl"
+def responses(key: str) -> str:
+    """Return the file that caches the completions of one model, line by line."""
+    return f"{STATE}/answers/{key}.jsonl"
 
 
-def board(name: str) -> str:
-    """Where the trackers that a training of this name reports to keep what they are told."""
+def tracker_run(name: str) -> str:
+    """Return the folder of the experiment trackers that a training of this name reports to."""
     return f"{STATE}/boards/{name}"
 
 
-def published(target: str) -> str:
-    """The folder that a target becomes on a hub."""
+def upload_folder(target: str) -> str:
+    """Return the folder that a target becomes on a hub."""
     return f"{STATE}/publish/{target}"
 
 
 def logs(target: str) -> str:
-    """The folder of what was written while a target was made; one log for each program."""
+    """Return the folder of the logs of a build, one for each program."""
     return f"{STATE}/logs/{target}"
 
 
 def nano() -> Path:
-    """The embedded base: in the package where it was installed, in the repository where it is developed."""
-    here = Path(__file__).parent.parent
-    installed = here / "nano"
-    return installed if installed.exists() else here.parent / "models" / "nano"
+    """Return the embedded base: in the package where it is installed, in the repository where it is developed."""
+    package = Path(__file__).parent.parent
+    installed = package / "nano"
+    return installed if installed.exists() else package.parent / "models" / "nano"

@@ -232,7 +232,7 @@ def verify(root: Path) -> Iterator[str]:
             path.unlink(missing_ok=True)
             yield f"action {path.name[:12]}: not the record of its key - removed"
         elif missing := sum(not blob(root, digest).exists() for digest in lock.outputs.values()):
-            yield f"action {path.name[:12]} ({lock.facts.kind}): {missing} of {len(lock.outputs)} files are missing - it is fetched or made again when needed"
+            yield f"action {path.name[:12]} ({lock.key_inputs.kind}): {missing} of {len(lock.outputs)} files are missing - it is fetched or made again when needed"
 
 
 def _digest(path: Path) -> str:

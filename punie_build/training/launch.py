@@ -19,7 +19,7 @@ from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
-from punie_build.storage.locks import Facts
+from punie_build.storage.locks import KeyInputs
 from punie_build.training import checkpoints, distributed, token_file, verify
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
@@ -80,7 +80,7 @@ def train(work: Training, say: Callable[[str], object] = print) -> int:
     progress, place = scratch / "progress.json", scratch / "job.json"
     progress.unlink(missing_ok=True)
     places = {name: str(getattr(work, name)) for name in ("base", "tokens", "out", "kept")}
-    board = str(work.root / paths.board(work.out.name))
+    board = str(work.root / paths.tracker_run(work.out.name))
     place.write_bytes(msgspec.json.encode(Job(**places, progress=str(progress), board=board, spec=spec)))
     variables = blas.environment(work.root)
     with (
@@ -100,7 +100,7 @@ def train(work: Training, say: Callable[[str], object] = print) -> int:
     return before
 
 
-def identity(facts: Facts, spec: Adapter) -> str:
+def identity(facts: KeyInputs, spec: Adapter) -> str:
     """What a training is, however long: trainings of one identity go on from one another's checkpoints."""
     free = {"early_stop", "gates", *(("iters", "epochs", "tokens") if spec.goes_on else ())}
     recipe = {name: value for name, value in facts.recipe.items() if name not in free}

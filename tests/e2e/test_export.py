@@ -13,9 +13,9 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models import llama
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
-
 from punie_build.artifacts.graph import tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.engine import state
 from punie_build.engine.build import build
 from punie_build.errors import ModelError, RecipeError

@@ -122,7 +122,7 @@ def test_trap_the_server_uses_the_adapter_for_one_model_name_only(server, adapte
     by_path = post(server, hello | {"model": str(adapted.model)})["logprobs"]["content"]
     assert by_default_name != by_path
     assert post(server, hello)["logprobs"]["content"] == by_default_name
-    cache = ResponseCache(root / paths.answered("trap"))
+    cache = ResponseCache(root / paths.responses("trap"))
     runner.run_in_process(eval_run(root, adapted, suite), cache, {})
     expected, base = cache.canaries
     first, second = ([(token["id"], token["logprob"]) for token in tokens] for tokens in (by_default_name, by_path))

@@ -13,10 +13,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, state
-from punie_build.engine.build import Made, Work
 from punie_build.engine.plan import plan
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.storage import paths, store
 from tests.support.profiles import examples
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from punie_build.artifacts.graph import Task, tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.cli import main
 from punie_build.engine import build, plan
 from punie_build.engine import check as checking
 from punie_build.engine import state as states
 from punie_build.engine.check import LEVELS, Finding, check, worst
+from punie_build.engine.task import Task, graph
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
@@ -61,7 +61,7 @@ def lock_of(root: Path, label: str) -> Lock:
 def relock(root: Path, label: str, **facts: object) -> None:
     """A lock as another machine, another code or another day would have written it: honest, of other facts."""
     old = lock_of(root, label)
-    new = msgspec.structs.replace(old.facts, **facts)
+    new = msgspec.structs.replace(old.key_inputs, **facts)
     path = root / paths.lock(paths.target(*label.split(":")))
     locks.write(path, msgspec.structs.replace(old, facts=new, key=new.key))
 
@@ -85,7 +85,9 @@ def built(tmp_path_factory) -> Path:
             {"mlx": "9.9", "device": "metal"},
         )
         (root / "adapters").mkdir()
-        made = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "0" * 64}, metrics={}, seconds=99.0)
+        made = Lock(
+            key=facts.key, key_inputs=facts, outputs={"adapters.safetensors": "0" * 64}, metrics={}, seconds=99.0
+        )
         locks.write(root / paths.lock(task.target), made)
     return root
 

@@ -11,8 +11,9 @@ from typing import get_args
 
 import msgspec
 import pytest
-
 from punie_build.artifacts.graph import tasks
+from punie_build.recipes.recipe import KINDS
+
 from punie_build.cli import check_formats
 from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
@@ -23,7 +24,6 @@ from punie_build.data.transforms import AnyTransform
 from punie_build.engine import provenance
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.recipes.loader import load
-from punie_build.recipes.recipe import KINDS
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora

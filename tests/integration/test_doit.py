@@ -213,9 +213,9 @@ def test_a_dodo_file_may_describe_tasks_of_its_own(tmp_path):
     (tmp_path / "in.txt").write_text("hello")
     (tmp_path / "dodo.py").write_text(
         "from pathlib import Path\n"
-        "from punie_build.engine.build import Made\n"
+        "from punie_build.engine.work import StepResult\n"
         "from punie_build.doit_plugin.tasks import DOIT_CONFIG, described\n"
-        "from punie_build.artifacts.graph import Task\n"
+        "from punie_build.engine.task import Task\n"
         "def shout(work):\n"
         "    text = (work.root / work.task.inputs[0]).read_text()\n"
         "    (work.out / 'out.txt').write_text(text.upper())\n"

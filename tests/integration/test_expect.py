@@ -86,7 +86,7 @@ def test_every_mistake_of_an_expectation_is_told(recipes):
 
 def test_a_share_of_a_category_that_no_row_has_is_none():
     gate = Gate(metric="categories.x", min=0.1)
-    assert gate.objection({"rows": 3.0}) == "gate 'categories.x': 0 is below 0.1"
+    assert gate.problem({"rows": 3.0}) == "gate 'categories.x': 0 is below 0.1"
     assert Gate(metric="rows", min=1).objection({}) is not None
 
 

@@ -7,9 +7,8 @@ import math
 from pathlib import Path
 
 import msgspec
-
-from punie_build.artifacts.graph import Task, tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.data.example import ToolCall
 from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
@@ -233,5 +232,5 @@ def play(root: Path, task: Task, step: build.Step) -> None:
     out.mkdir(parents=True, exist_ok=True)
     metrics = step(Work(root=root, task=task, out=out, logs=root / paths.logs(task.target))).metrics
     outputs = digests.of_target(out, task.target)
-    lock = Lock(key=facts.key, facts=facts, outputs=outputs, metrics=metrics, seconds=PLAYED[task.kind])
+    lock = Lock(key=facts.key, key_inputs=facts, outputs=outputs, metrics=metrics, seconds=PLAYED[task.kind])
     locks.write(root / paths.lock(task.target), lock)

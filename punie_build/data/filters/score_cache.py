@@ -70,9 +70,8 @@ class ScoreCache:
 
 def scorer_key(filter_: ScoredFilter, context: FilterContext) -> str:
     """Return 16 hex digits that change if the filter's scores may change; parameters of the decision are left out."""
-    symbol = type(filter_).__module__.removeprefix(f"{fingerprint.PACKAGE}."), type(filter_).__name__
     parameters = {name: getattr(filter_, name) for name in filter_.SCORED_BY}
-    code = fingerprint.of_symbols([symbol])
+    code = fingerprint.of_symbols([fingerprint.class_symbol(type(filter_))])
     packages = {name: versions.version(name) for name in filter_.PACKAGES}
     return hashlib.blake2b(
         msgspec.json.encode([parameters, code, packages, filter_.input_digest(context)], order="deterministic"),

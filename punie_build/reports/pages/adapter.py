@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation import statistics
-from punie_build.reports import charts
+from punie_build.project import Project
+from punie_build.reports import charts, lineage
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.data import Step
-from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section
 from punie_build.runtime.console import format_seconds
 from punie_build.training import history
@@ -50,7 +51,7 @@ class Adapter(Material, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def gather(project: Project, task: Task, **more: Any) -> Adapter:
+def gather(project: Project, task: AnyTask, **more: Any) -> Adapter:
     """The material of an adapter's page."""
     return Adapter(
         task=task,
@@ -64,7 +65,7 @@ def gather(project: Project, task: Task, **more: Any) -> Adapter:
 def results(project: Project, arm: str) -> tuple[Result, ...]:
     """What current evals say of an arm."""
     found = []
-    for task in project.of("eval"):
+    for task in project.current_tasks("eval"):
         if task.spec.arm == arm:
             scores = evaluating.scores(project.folder(task))
             found.append(
@@ -74,8 +75,8 @@ def results(project: Project, arm: str) -> tuple[Result, ...]:
                     passed=scores.passed,
                     n=len(scores.cases),
                     canary=scores.canary,
-                    digest=str(project.lock(task).facts.recipe.get("cases", "")),
-                    href=project.href(task),
+                    digest=str(project.lock(task).key_inputs.recipe.get("cases", "")),
+                    href=lineage.href(project, task),
                 )
             )
     return tuple(found)
@@ -151,3 +152,8 @@ def curves(m: Adapter) -> Section:
 
 
 SECTIONS = (numbers, standard_sections.gates, evals, curves, data.funnel, *standard_sections.ENDING)
+
+ADAPTER_PAGE = PageKind(
+    load=gather, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:adapter_lines"
+)
+SELECTION_PAGE = structs.replace(ADAPTER_PAGE, data_file="choice.json")

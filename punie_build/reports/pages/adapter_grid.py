@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
+from punie_build.project import Project
+from punie_build.reports import lineage
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import eval_grid, standard_sections
-from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section, plain
 from punie_build.schema.spec import canonical
 from punie_build.sweeps import adapter_ranking
@@ -26,13 +28,13 @@ class Grid(Material, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-def gather(project: Project, task: Task, **more: Any) -> Grid | eval_grid.Tuned:
+def gather(project: Project, task: AnyTask, **more: Any) -> Grid | eval_grid.Tuned:
     """The material of a grid's page, of adapters or of evals."""
     if task.spec.of == "eval":
         return eval_grid.gather(project, task, **more)
     found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=AdapterRanking)
     cells = [project.planned[label].task for label in task.needs]
-    return Grid(task=task, ranking=found, links={cell.name: project.href(cell) for cell in cells}, **more)
+    return Grid(task=task, ranking=found, links={cell.name: lineage.href(project, cell) for cell in cells}, **more)
 
 
 def named(setting: dict[str, Any]) -> str:
@@ -131,4 +133,8 @@ SECTIONS = (
     *map(trained, (places, heat, effects)),
     standard_sections.around,
     standard_sections.made,
+)
+
+GRID_PAGE = PageKind(
+    load=gather, sections=SECTIONS, data_file="ranking.json", terminal="punie_build.reports.terminal:grid_lines"
 )

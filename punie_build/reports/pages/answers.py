@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
 from punie_build.evaluation import answer_files, scores
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
+from punie_build.project import Project
 from punie_build.reports import charts
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
-from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section
 
 
@@ -25,7 +26,7 @@ class Answers(Material, frozen=True, kw_only=True):
     proof: Proof
 
 
-def gather(project: Project, task: Task, **more: Any) -> Answers:
+def gather(project: Project, task: AnyTask, **more: Any) -> Answers:
     """The material of an answers page."""
     folder = project.folder(task)
     proof = answer_files.read_proof(folder)
@@ -70,3 +71,5 @@ def latency(arms: list[tuple[str, list[float]]]) -> Section | None:
 
 
 SECTIONS = (numbers, standard_sections.gates, speed, *standard_sections.ENDING)
+
+ANSWERS_PAGE = PageKind(load=gather, sections=SECTIONS, data_file="proof.json")

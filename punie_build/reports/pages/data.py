@@ -10,16 +10,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.artifacts.graph import Task
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import SplitCounts, Stats, read_stats
+from punie_build.engine.task import AnyTask
 from punie_build.preflight import preview
 from punie_build.preflight.finding import Finding
-from punie_build.recipes.recipe import DATA
-from punie_build.reports import charts
+from punie_build.project import Project
+from punie_build.reports import charts, lineage
 from punie_build.reports import samples as looking
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
-from punie_build.reports.project import Project
 from punie_build.reports.samples import Lengths, Row
 from punie_build.reports.section import Material, Section
 from punie_build.training import token_file
@@ -58,12 +58,14 @@ class Data(Material, frozen=True, kw_only=True):
     odd: tuple[Finding, ...] = ()
 
 
-def gather(project: Project, task: Task, **more: Any) -> Data:
+def gather(project: Project, task: AnyTask, **more: Any) -> Data:
     """The material of a dataset's, stage's or mix's page."""
     folder = project.folder(task)
     stats = read_stats(folder)
     lengths = [
-        looking.tokens(project.folder(other)) for other in project.of("tokens") if other.spec.data == task.name
+        looking.tokens(project.folder(other))
+        for other in project.current_tasks("tokens")
+        if other.spec.data == task.name
     ] or [looking.letters(folder, stats.splits["train"].rows)]
     return Data(
         task=task,
@@ -73,13 +75,16 @@ def gather(project: Project, task: Task, **more: Any) -> Data:
         dropped=looking.dropped(folder),
         lengths=tuple(lengths[:1]),
         odd=tuple(
-            each for other in project.of("preflight") if other.spec.data == task.name for each in odd_of(project, other)
+            each
+            for other in project.current_tasks("preflight")
+            if other.spec.data == task.name
+            for each in odd_of(project, other)
         ),
         **more,
     )
 
 
-def odd_of(project: Project, task: Task) -> list[Finding]:
+def odd_of(project: Project, task: AnyTask) -> list[Finding]:
     """What a preflight found odd about the rows."""
     return preview.findings(project.folder(task) / "findings.json")
 
@@ -87,8 +92,8 @@ def odd_of(project: Project, task: Task) -> list[Finding]:
 def way(project: Project, label: str) -> tuple[Step, ...]:
     """All data that something is made from, sources first."""
     return tuple(
-        Step(task.label, task.name, read_stats(project.folder(task)), project.href(task))
-        for task in project.before(label, *DATA)
+        Step(task.label, task.name, read_stats(project.folder(task)), lineage.href(project, task))
+        for task in project.upstream(label, "data")
     )
 
 
@@ -222,7 +227,7 @@ class Tokens(Material, frozen=True, kw_only=True):
     lengths: tuple[Lengths, ...]
 
 
-def gather_tokens(project: Project, task: Task, **more: Any) -> Tokens:
+def gather_tokens(project: Project, task: AnyTask, **more: Any) -> Tokens:
     """The material of the page of a dataset in tokens."""
     folder = project.folder(task)
     stats = token_file.stats(folder)
@@ -256,7 +261,7 @@ class Preflight(Material, frozen=True, kw_only=True):
     odd: tuple[Finding, ...]
 
 
-def gather_preflight(project: Project, task: Task, **more: Any) -> Preflight:
+def gather_preflight(project: Project, task: AnyTask, **more: Any) -> Preflight:
     """The material of a preflight's page."""
     return Preflight(task=task, odd=tuple(odd_of(project, task)), **more)
 
@@ -269,3 +274,9 @@ def odd(m: Preflight) -> Section:
 
 PREFLIGHT = (standard_sections.numbers, odd, *standard_sections.ENDING)
 TOKENS = (token_numbers, standard_sections.gates, lengths, funnel, *standard_sections.ENDING)
+
+DATA_PAGE = PageKind(
+    load=gather, sections=SECTIONS, data_file="stats.json", terminal="punie_build.reports.terminal:data_lines"
+)
+PREFLIGHT_PAGE = PageKind(load=gather_preflight, sections=PREFLIGHT, data_file="findings.json")
+TOKENS_PAGE = PageKind(load=gather_tokens, sections=TOKENS, data_file="stats.json")

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.graph import Task
-from punie_build.reports.project import Project
+from punie_build.engine.task import AnyTask
+from punie_build.project import Project
+from punie_build.reports import lineage
 from punie_build.reports.section import Material, Section, plain
 from punie_build.sweeps import eval_ranking
 from punie_build.sweeps.eval_ranking import EvalRanking
@@ -20,11 +21,11 @@ class Tuned(Material, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-def gather(project: Project, task: Task, **more: Any) -> Tuned:
+def gather(project: Project, task: AnyTask, **more: Any) -> Tuned:
     """The material of the page of an eval's grid."""
     found = msgspec.json.decode((project.folder(task) / "ranking.json").read_bytes(), type=EvalRanking)
     cells = [project.planned[label].task for label in task.needs]
-    return Tuned(task=task, tuning=found, links={cell.name: project.href(cell) for cell in cells}, **more)
+    return Tuned(task=task, tuning=found, links={cell.name: lineage.href(project, cell) for cell in cells}, **more)
 
 
 def settings(m: Material) -> Section | None:

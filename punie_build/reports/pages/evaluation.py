@@ -9,46 +9,47 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
 from punie_build.evaluation.comparison import Compared, sentence
 from punie_build.evaluation.paired_difference import share
 from punie_build.evaluation.scoring import rates
 from punie_build.evaluation.suite import Suite
-from punie_build.recipes.recipe import ADAPTERS
-from punie_build.reports import charts
+from punie_build.project import Project
+from punie_build.reports import charts, lineage
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.answers import latency
 from punie_build.reports.pages.arms import Arm, Comparison, Evals
 from punie_build.reports.pages.cases import cases
-from punie_build.reports.project import Project
 from punie_build.reports.section import Section
 from punie_build.training import history
 
 
 def _suite(project: Project, name: str) -> Suite:
-    return project.suites[name]
+    suite: Suite = project.recipe.content(project.recipe.resolve("suite", name))
+    return suite
 
 
 def _arm(project: Project, name: str) -> Arm:
     task = project.planned[f"eval:{name}"].task
     given = scores.given(project.root / task.inputs[0])
-    return Arm(scores.scores(project.folder(task)), given, project.href(task))
+    return Arm(scores.scores(project.folder(task)), given, lineage.href(project, task))
 
 
-def gather_eval(project: Project, task: Task, **more: Any) -> Evals:
+def gather_eval(project: Project, task: AnyTask, **more: Any) -> Evals:
     """The material of an eval's page."""
     return Evals(task=task, suite=_suite(project, task.spec.suite), arms=(_arm(project, task.name),), **more)
 
 
-def gather(project: Project, task: Task, **more: Any) -> Comparison:
+def gather(project: Project, task: AnyTask, **more: Any) -> Comparison:
     """The material of a comparison's page."""
     result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=Compared)
-    trained = project.before(task.label, *ADAPTERS)
+    trained = project.upstream(task.label, "trained")
     return Comparison(
         task=task,
         suite=_suite(project, task.spec.suite),
-        arms=tuple(_arm(project, name) for name in task.config["evals"]),
+        arms=tuple(_arm(project, name) for name in task.details.evals),
         result=result,
         way=data.way(project, task.label),
         curves=tuple((each.name, history.read(project.folder(each))) for each in trained),
@@ -218,3 +219,12 @@ SECTIONS = (
     parity, verdict, standard_sections.gates, totals, against, categories, cases, leaks, failures, behaviour, speed, curves, data.funnel, proof,
     *standard_sections.ENDING,
 )  # fmt: skip
+
+EVAL_PAGE = PageKind(load=gather_eval, sections=EVAL)
+COMPARISON_PAGE = PageKind(
+    load=gather,
+    sections=SECTIONS,
+    data_file="comparison.json",
+    markdown="punie_build.reports.markdown:comparison",
+    terminal="punie_build.reports.terminal:comparison_lines",
+)

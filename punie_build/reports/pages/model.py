@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from punie_build.artifacts.graph import Task
+from punie_build.engine.task import AnyTask
+from punie_build.project import Project
+from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import adapter, data, standard_sections
 from punie_build.reports.pages.adapter import Result
 from punie_build.reports.pages.data import Step
-from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section
 
 
@@ -22,7 +23,7 @@ class Model(Material, frozen=True, kw_only=True):
     results: tuple[Result, ...]
 
 
-def gather(project: Project, task: Task, **more: Any) -> Model:
+def gather(project: Project, task: AnyTask, **more: Any) -> Model:
     """The material of a model's page."""
     return Model(task=task, way=data.way(project, task.label), results=adapter.results(project, task.name), **more)
 
@@ -65,3 +66,5 @@ def evals(m: Model) -> Section:
 
 
 SECTIONS = (numbers, standard_sections.gates, evals, data.funnel, *standard_sections.ENDING)
+
+MODEL_PAGE = PageKind(load=gather, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:model_lines")

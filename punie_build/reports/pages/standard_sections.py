@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from punie_build.artifacts.graph import Task
-from punie_build.engine.gates import demanded, expected
+from punie_build.engine.gates import expectations, required
+from punie_build.engine.task import AnyTask
+from punie_build.project import Project
 from punie_build.reports import lineage
-from punie_build.reports.project import Project
 from punie_build.reports.section import Material, Section, asked
 
 
 def gates(m: Material) -> Section | None:
     """The numbers it must reach, and whether it does."""
-    some = (*demanded(m.task.spec), *expected(m.task.spec))
+    some = (*required(m.task.spec), *expectations(m.task.spec))
     rows = [
-        {"gate": gate, "value": m.lock.metrics.get(gate.metric), "objection": gate.objection(m.lock.metrics)}
+        {"gate": gate, "value": m.lock.metrics.get(gate.metric), "objection": gate.problem(m.lock.metrics)}
         for gate in some
     ]
     return (
@@ -54,16 +54,16 @@ def made(m: Material) -> Section:
             "label": m.task.label,
             "target": m.task.target,
             "key": lock.key,
-            "code": lock.facts.code,
-            "inputs": lock.facts.inputs,
-            "tools": lock.facts.tools,
+            "code": lock.key_inputs.code,
+            "inputs": lock.key_inputs.inputs,
+            "tools": lock.key_inputs.tools,
             "outputs": lock.outputs,
             "seconds": lock.seconds,
         },
     )
 
 
-def gather(_project: Project, task: Task, **more: Any) -> Material:
+def load(_project: Project, task: AnyTask, **more: Any) -> Material:
     """The material of a page that shows nothing special."""
     return Material(task=task, **more)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-
 from punie_build.artifacts.graph import tasks
+
 from punie_build.cli import check_formats
 from punie_build.engine import check as checking
 from punie_build.engine.check import Finding
 from punie_build.recipes.loader import load
 from punie_build.storage import locks
-from punie_build.storage.locks import Facts, Lock
+from punie_build.storage.locks import KeyInputs, Lock
 
 FOUND = [
     Finding(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
@@ -189,9 +189,9 @@ def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
 def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
     """GitHub obeys any line that begins with `::`, after blanks."""
     root = recipes("[dataset.d]\nsource = { type = 'local', path = \"x\\n::stop-commands::y\" }")
-    facts = Facts(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
+    facts = KeyInputs(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
     (root / "data").mkdir()
-    locks.write(root / "data/d.lock.json", Lock(key=facts.key, facts=facts, outputs={}, metrics={}, seconds=1.0))
+    locks.write(root / "data/d.lock.json", Lock(key=facts.key, key_inputs=facts, outputs={}, metrics={}, seconds=1.0))
     said = check_formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"]))
     commands = [line for line in said.splitlines() if line.strip().startswith("::")]
     assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]

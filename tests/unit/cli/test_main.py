@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
 from punie_build.artifacts.graph import tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.cli import build as building
 from punie_build.cli import registry
 from punie_build.engine import build, state

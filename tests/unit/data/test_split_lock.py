@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from punie_build.artifacts.graph import tasks
 from punie_build.artifacts.steps import steps
 from punie_build.data import split_lock

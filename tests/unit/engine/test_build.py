@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, state
 from punie_build.engine.build import ChangedError, Made, Work
+from punie_build.engine.task import Task
 from punie_build.schema.spec import Spec
 from punie_build.storage import locks, paths
 
@@ -166,8 +166,8 @@ def test_the_lock_holds_no_path_of_this_machine(root):
     text = (root / paths.lock("data/s")).read_text()
     assert str(root) not in text
     lock = locks.read(root / paths.lock("data/s"))
-    assert lock.key == lock.facts.key
-    assert lock.facts.recipe == {"a": 1}
+    assert lock.key == lock.key_inputs.key
+    assert lock.key_inputs.recipe == {"a": 1}
 
 
 def test_a_torn_lock_counts_as_never_made(root):
@@ -260,7 +260,7 @@ def test_a_field_that_recipes_did_not_have_yet_changes_nothing_while_it_has_its_
     before = {"knobs": {"old": 1}, "some": [{"old": 1}]}
     build.build(root, msgspec.structs.replace(task(**before), spec=Nested()), Step())
     lock = locks.read(root / paths.lock("data/s"))
-    assert lock.facts.recipe["knobs"] == {"old": 1}
+    assert lock.key_inputs.recipe["knobs"] == {"old": 1}
     assert state.state(root, nested()) == "current"
     step = Step()
     assert build.build(root, nested(), step).how == "current"

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.engine.explain import differences
-from punie_build.storage.locks import Facts
+from punie_build.storage.locks import KeyInputs
 from tests.support.profiles import examples
 
 
-def facts(recipe: dict, code: str = "c", **inputs: str) -> Facts:
-    return Facts(kind="stage", recipe=recipe, code=code, inputs=inputs, tools={})
+def facts(recipe: dict, code: str = "c", **inputs: str) -> KeyInputs:
+    return KeyInputs(kind="stage", recipe=recipe, code=code, inputs=inputs, tools={})
 
 
 def told(old: dict, new: dict) -> list[str]:
@@ -75,7 +75,7 @@ def test_something_is_told_exactly_if_the_key_is_another(old, new):
 
 
 def test_another_kind_is_told():
-    old, new = facts({}), Facts(kind="mix", recipe={}, code="c", inputs={}, tools={})
+    old, new = facts({}), KeyInputs(kind="mix", recipe={}, code="c", inputs={}, tools={})
     assert list(differences(old, new)) == ["kind: stage -> mix"]
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, state
-from punie_build.engine.build import Made, Work
 from punie_build.engine.plan import Planned, needed, plan, total
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.storage import digests, locks, paths
 from tests.support.profiles import examples
 

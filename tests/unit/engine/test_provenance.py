@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from punie_build.artifacts.graph import Task, tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.engine import build, state
 from punie_build.engine.provenance import MODEL, statement
+from punie_build.engine.task import Task
 from punie_build.models import locate
 from punie_build.models.spec import Base
 from punie_build.recipes.loader import load
@@ -84,7 +84,7 @@ def trained(root: Path, label: str) -> dict:
     facts = msgspec.structs.replace(state.facts(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
     inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.base.hub else {"base": "5" * 64})
     facts = msgspec.structs.replace(facts, inputs=facts.inputs | inputs)
-    lock = Lock(key=facts.key, facts=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
+    lock = Lock(key=facts.key, key_inputs=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
     return json.loads(json.dumps(statement(task, lock)))
 
 

@@ -233,17 +233,17 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
     )
     spec = Comparison(arms=("base", "better"), suite="s", require=required)
     found = compared("c", [arm("base", some(0.2)), arm("better", some(0.7))])
-    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparison.metrics(found)))]
+    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.metrics(found)))]
     assert len(told) == 1
     assert "better.category.a.share" in told[0]
     worse = compared("c", [arm("base", some(0.7)), arm("better", some(0.2))])
-    told = [line for gate in gates.demanded(spec) if (line := gate.objection(comparison.metrics(worse)))]
+    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.metrics(worse)))]
     assert any("better.low" in line for line in told)
     assert any("better.worst" in line for line in told)
     unsound = comparison.metrics(msgspec.structs.replace(found, sound=False))
-    told = [line for gate in gates.demanded(spec) if (line := gate.objection(unsound))]
+    told = [line for gate in gates.required(spec) if (line := gate.problem(unsound))]
     assert any("'sound'" in line for line in told)
-    assert gates.demanded(Comparison(arms=("a", "b"), suite="s")) == ()
+    assert gates.required(Comparison(arms=("a", "b"), suite="s")) == ()
     with pytest.raises(ValueError, match="require them of a comparison"):
         Eval(arm="a", suite="s", require=Requirements(parity=0.02))
 
@@ -253,8 +253,8 @@ def test_parity_needs_the_whole_interval_inside():
     n = 200
     same = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
     other = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
-    assert not [line for gate in gates.demanded(spec) if (line := gate.objection(same))]
-    assert [line for gate in gates.demanded(spec) if (line := gate.objection(other))]
+    assert not [line for gate in gates.required(spec) if (line := gate.problem(same))]
+    assert [line for gate in gates.required(spec) if (line := gate.problem(other))]
 
 
 def test_what_is_written_is_read_back_and_names_every_metric_a_gate_may_ask():

@@ -57,7 +57,7 @@ class Project:
 
     @property
     def cache(self) -> ResponseCache:
-        return ResponseCache(self.root / paths.answered(self.eval_run(suite_of("x")).cache_name))
+        return ResponseCache(self.root / paths.responses(self.eval_run(suite_of("x")).cache_name))
 
     def collect(self, *prompts: str, **options) -> tuple[list[Answer], int]:
         """The answers to these prompts, and the number of requests that were sent."""

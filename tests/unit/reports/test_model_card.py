@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, card_notes, state
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.evaluation import statistics
 from punie_build.recipes.loader import load
 from punie_build.reports import draw, model_card
@@ -72,7 +72,7 @@ def test_a_card_says_what_the_hub_asks_and_what_people_ask(root):
 
 def test_cards_are_in_no_digest(root):
     project = draw.project_of(root, load(root))
-    for task in project.of(*model_card.KINDS):
+    for task in project.current_tasks(*model_card.KINDS):
         assert (root / task.target / "README.md").exists()
         assert "README.md" not in project.lock(task).outputs
         assert state.state(root, task) == "current"

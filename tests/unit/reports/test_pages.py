@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from punie_build.artifacts.graph import tasks
+
 from punie_build.engine import state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
@@ -134,7 +134,7 @@ def test_the_index_names_every_artifact_with_its_state(drawn, tmp_path):
     page = read(drawn, "index")
     assert f"All {len(project.tasks)} artifacts are current" in page
     for task in project.tasks:
-        assert f'href="{project.href(task)}"' in page
+        assert f'href="{lineage.href(project, task)}"' in page
     state.forget(drawn, project.planned["adapter:tuned"].task)
     try:
         assert [*draw.refresh(draw.project_of(drawn, load(drawn)))] == []

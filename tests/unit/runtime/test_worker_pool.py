@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.errors import DataError, PunieError, RecipeError
 from punie_build.runtime import device_lock, worker_pool
 from punie_build.runtime.worker_pool import WorkerError

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, state
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.storage import digests
 from punie_build.storage import paths as layout
 

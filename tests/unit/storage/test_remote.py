@@ -14,9 +14,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build, state
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.errors import RecipeError
 from punie_build.storage import digests, locks, paths, settings, store
 from punie_build.storage import remote as shared

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from punie_build.artifacts.graph import Task
 from punie_build.engine import build
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import Work
 from punie_build.errors import UseError
 from punie_build.storage import digests, git_refs, locks, store
 from punie_build.storage import paths as layout
-from punie_build.storage.locks import Facts, Lock
+from punie_build.storage.locks import KeyInputs, Lock
 
 DAY = 86400
 TARGET = "data/s"
@@ -35,8 +35,8 @@ def made(root: Path, files: dict[str, str], salt: object = 0) -> Lock:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    facts = Facts(kind="stage", recipe={"salt": salt}, code="c", inputs={}, tools={})
-    lock = Lock(key=facts.key, facts=facts, outputs=digests.of_folder(folder), seconds=1.5)
+    facts = KeyInputs(kind="stage", recipe={"salt": salt}, code="c", inputs={}, tools={})
+    lock = Lock(key=facts.key, key_inputs=facts, outputs=digests.of_folder(folder), seconds=1.5)
     store.put(root, folder, lock)
     return lock
 
@@ -131,8 +131,8 @@ def test_two_targets_of_one_key_may_be_put_and_restored_by_many_threads_at_once(
         (root / f"made{name}").mkdir()
         for file in range(20):
             (root / f"made{name}" / f"{file}").write_text(f"{file}" * 500)
-    facts = Facts(kind="stage", recipe={}, code="c", inputs={}, tools={})
-    lock = Lock(key=facts.key, facts=facts, outputs=digests.of_folder(root / "made0"), seconds=1.0)
+    facts = KeyInputs(kind="stage", recipe={}, code="c", inputs={}, tools={})
+    lock = Lock(key=facts.key, key_inputs=facts, outputs=digests.of_folder(root / "made0"), seconds=1.0)
     wrong = []
 
     def work(name: int) -> None:
@@ -485,8 +485,8 @@ def test_where_the_file_system_can_clone_three_copies_take_the_room_of_one_and_s
     folder = cloning / "made"
     folder.mkdir()
     (folder / "weights").write_bytes(os.urandom(size))
-    facts = Facts(kind="adapter", recipe={}, code="c", inputs={}, tools={})
-    lock = Lock(key=facts.key, facts=facts, outputs=digests.of_folder(folder), seconds=1.0)
+    facts = KeyInputs(kind="adapter", recipe={}, code="c", inputs={}, tools={})
+    lock = Lock(key=facts.key, key_inputs=facts, outputs=digests.of_folder(folder), seconds=1.0)
     before = taken(cloning)
     assert before >= size
     store.put(cloning, folder, lock)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from punie_build.artifacts.graph import tasks
+
 from punie_build.errors import RecipeError
 from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.spec import Eval, Sampling

@@ -221,11 +221,11 @@ def test_fewer_iterations_or_less_patience_do_not_take_what_lies_behind_their_en
 
 
 def test_trainings_of_one_identity_differ_in_how_long_they_are_alone():
-    from punie_build.storage.locks import Facts
+    from punie_build.storage.locks import KeyInputs
 
     def of(wanted: Adapter, **inputs: str) -> str:
         recipe = msgspec.to_builtins(wanted)
-        return identity(Facts(kind="adapter", recipe=recipe, code="", inputs=inputs, tools={}), wanted)
+        return identity(KeyInputs(kind="adapter", recipe=recipe, code="", inputs=inputs, tools={}), wanted)
 
     assert of(spec(iters=5)) == of(spec(iters=9)) == of(spec(iters=None, epochs=2.0)) == of(spec(early_stop=3))
     assert of(spec(iters=5)) != of(spec(iters=5, seed=1))

@@ -1,7 +1,0 @@
-"""What steps share."""
-
-from __future__ import annotations
-
-from punie_build.evaluation.suite import Suite
-
-Suites = dict[str, Suite]

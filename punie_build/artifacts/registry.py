@@ -1,0 +1,38 @@
+"""The registry of all kinds of artifacts, in the order in which pages list them."""
+
+from __future__ import annotations
+
+from punie_build.artifacts.data import DATASET, MIX, STAGE
+from punie_build.artifacts.evaluation import ANSWERS, COMPARISON, EVAL, SUITE
+from punie_build.artifacts.grid import GRID, SEARCH, SELECTION
+from punie_build.artifacts.model import BASE, MODEL
+from punie_build.artifacts.training import ADAPTER, PREFLIGHT, TOKENS
+from punie_build.engine.kind import ArtifactKind
+
+KINDS: dict[str, ArtifactKind] = {
+    kind.name: kind
+    for kind in (
+        COMPARISON,
+        GRID,
+        EVAL,
+        MODEL,
+        SELECTION,
+        ADAPTER,
+        MIX,
+        STAGE,
+        DATASET,
+        TOKENS,
+        ANSWERS,
+        PREFLIGHT,
+        BASE,
+        SUITE,
+        SEARCH,
+    )
+}
+
+
+def register(kind: ArtifactKind) -> None:
+    """Add a kind of another package or of `dodo.py`. Raises ValueError if the name is taken."""
+    if KINDS.get(kind.name, kind) is not kind:
+        raise ValueError(f"kind '{kind.name}': the name is taken - choose another")
+    KINDS[kind.name] = kind

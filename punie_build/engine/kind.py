@@ -1,0 +1,131 @@
+"""Kinds of artifacts: one `ArtifactKind` value declares everything that is particular to a kind.
+
+The engine, the commands and the pages read it and know no kind by name. `punie_build/artifacts/` holds the kinds of punie-build; a
+project may add its own: see `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from punie_build.schema.spec import Spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from punie_build.engine.recipe import Entry, Recipe
+    from punie_build.engine.task import TaskInputs
+    from punie_build.engine.work import StepResult, Work
+
+Lazy = str  # "package.module:name", imported when it is first used
+
+NOT_IN_KEY = (
+    "description",
+    "expect",
+    "gates",
+    "temporary",
+)  # what a recipe demands of an artifact, or says of it, changes no byte of it
+
+
+class ExternalInput(Protocol):
+    """Something that a task reads and that no task builds, such as a model from a hub."""
+
+    @property
+    def path(self) -> str | None:
+        """The path in the project, where it lies there."""
+
+    def identity(self, root: Path, pointers: bool = False) -> str:
+        """Return what identifies its content in keys; `absent` where it is not there. With `pointers` a Git LFS pointer stands for
+        its file."""
+
+    def present(self, root: Path) -> Path | None:
+        """Return its folder if it is on this machine, without a download."""
+
+    def locate(self, root: Path) -> Path:
+        """Return its folder, after a download if need be. Raises PunieError."""
+
+    def dependency(self, name: str, identity: str) -> dict[str, Any]:
+        """Return a SLSA resource descriptor of it."""
+
+
+class ArtifactKind(Struct, frozen=True, kw_only=True):
+    """The declaration of one kind.
+
+    In recipes: `name` is the table; `spec` the Struct of its entries (None where no recipe describes the kind); `roles` are what
+    fields of other kinds may ask for; `references` maps a field to the role of the names in it (`a.b` is inside a table, `a[].b` in
+    each item of a list); names are unique among the kinds of a `namespace`. `content` reads the file that an entry names and returns
+    it with its mistakes; `cross_check` yields the mistakes of an entry that only the whole recipe shows.
+
+    To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without opening a file;
+    `step` makes the files; `check_first` raises what would go wrong, before the step waits for the device. A kind without a `folder` is
+    not built.
+
+    In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the code of
+    `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes. `not_in_key` are
+    fields of the spec that decide none.
+
+    Afterwards: `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields where files differ
+    from the recipe; `preview` adds what `plan` can foresee of a run; `page` is its page; `summary` maps metrics to words for tables.
+    """
+
+    name: str
+    plural: str = ""
+    spec: type[Spec] | None = None
+    roles: tuple[str, ...] = ()
+    references: dict[str, str] = {}
+    namespace: str = ""
+    content: Callable[[Any, Path, str], tuple[Any, list[str]]] | Lazy = ""
+    cross_check: Callable[[Path, Recipe, Entry[Any]], Iterable[str]] | Lazy = ""
+
+    folder: str = ""
+    suffix: str = ""
+    inputs: Callable[[Recipe, Entry[Any]], TaskInputs] | None = None
+    step: Callable[[Work[Any]], StepResult] | Lazy = ""
+    check_first: Callable[[Work[Any]], None] | Lazy = ""
+    in_worker: bool = False  # computes in Python: several at a time need processes
+    exclusive: str = ""  # what it needs for itself: one build at a time on this machine
+    version: int | None = None
+    packages: tuple[str, ...] = ()
+    environment: Callable[[], dict[str, str]] | None = None
+    not_in_key: tuple[str, ...] = NOT_IN_KEY
+
+    outputs: dict[str, Lazy] = {}
+    verify: Callable[[Path, Any, Path | None], Iterator[str]] | Lazy = ""
+    preview: Callable[..., None] | Lazy = ""
+    page: Any = ""
+    summary: Callable[[dict[str, float]], str] | tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_built(self) -> bool:
+        """Whether punie-build makes artifacts of this kind; others are only named."""
+        return bool(self.folder)
+
+    def target(self, name: str) -> str:
+        """Return the folder of an artifact, such as `data/clean`."""
+        return f"{self.folder}/{name}{self.suffix}"
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """Return the metrics of an artifact in a few words."""
+        if callable(self.summary):
+            return self.summary(metrics)
+        return ", ".join(text.format(metrics[name]) for name, text in self.summary if name in metrics)
+
+
+def resolve(reference: Any) -> Any:
+    """Return what a `Lazy` names; any other value as it is."""
+    if not isinstance(reference, str):
+        return reference
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+def symbol(reference: Any) -> tuple[str, str]:
+    """Return (module, name) of a function, imported or not."""
+    if isinstance(reference, str):
+        module, _, name = reference.partition(":")
+        return module, name
+    return reference.__module__, reference.__qualname__

@@ -1,0 +1,168 @@
+"""The meaning of Python source: its syntax without what cannot change a result.
+
+Comments, docstrings, layout, error messages, messages to people and imports of this package mean nothing; neither do the names and
+places of modules: `module.name`, an alias and `name` read the same. The text is the same from every Python version.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+PACKAGE = "punie_build"
+ROOT = Path(__file__).parent.parent
+SILENT_METHODS = ("say",)  # methods that only print something for people
+SILENT_DECORATOR = "message"  # marks a function whose result is only shown to people
+
+Symbol = tuple[str, str]  # (module below the package, name in it); ("module", "") is the module itself
+Bindings = Mapping[str, Symbol]  # local name -> the definition of the package that it stands for
+
+
+class Definition(Struct, frozen=True):
+    """A top-level name of a module: its meaning, and the definitions of the package that it uses."""
+
+    meaning: str
+    uses: tuple[Symbol, ...]
+
+
+@cache
+def module_definitions(module: str) -> dict[str, Definition]:
+    """Return the definitions of a module of the package; none if there is no such module."""
+    path = module_path(module)
+    return definitions(module, path.read_text(encoding="utf-8")) if path else {}
+
+
+def module_path(module: str) -> Path | None:
+    """Return the file of a module or package below the root of the package, or None."""
+    base = ROOT / module.replace(".", "/")
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if module and path.exists()), None)
+
+
+def definitions(module: str, source: str) -> dict[str, Definition]:
+    """Return every top-level function, class and value of a module by name."""
+    tree = ast.parse(source)
+    bindings = dict(_imports(tree))
+    statements: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for name in _names(statement):
+            statements.setdefault(name, []).append(statement)
+    local = set(statements)
+    passed_on = {
+        name: Definition("", (symbol,)) for name, symbol in bindings.items() if symbol[1] and name not in local
+    }
+    return passed_on | {
+        name: Definition(
+            "".join(meaning(statement, bindings) for statement in body),
+            tuple(
+                sorted(
+                    {use for statement in body for use in _uses(statement, module, local, bindings)} - {(module, name)}
+                )
+            ),
+        )
+        for name, body in statements.items()
+        if not _is_union(body[0])
+    }
+
+
+def meaning(node: Any, bindings: Bindings | None = None) -> str:
+    """Return the meaning of a syntax tree as text."""
+    bindings = bindings or {}
+    if isinstance(node, list):
+        return f"[{','.join(meaning(part, bindings) for part in node if not _is_silent(part))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and bindings.get(node.value.id, "..")[1] == ""
+    ):
+        return meaning(ast.Name(id=node.attr))
+    if isinstance(node, ast.Name) and node.id in bindings:
+        node = ast.Name(id=bindings[node.id][1] or node.id)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Raise):
+        fields = {"exc": node.exc.func if isinstance(node.exc, ast.Call) else node.exc}
+    elif isinstance(node, ast.JoinedStr):  # Python 3.12 splits the text between two values in another way
+        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    text = ",".join(
+        f"{name}={meaning(value, bindings)}"
+        for name, value in fields.items()
+        if value is not None and value != [] and name not in ("ctx", "type_comment", "kind")
+    )
+    return f"{type(node).__name__}({text})"
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, Symbol]]:
+    """Yield the local name of everything that a module imports from the package, at its top or inside a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and _is_own(node):
+            parent = (node.module or "").removeprefix(PACKAGE).removeprefix(".")
+            for alias in node.names:
+                child = f"{parent}.{alias.name}".removeprefix(".")
+                yield alias.asname or alias.name, ((child, "") if module_path(child) else (parent, alias.name))
+
+
+def _is_own(node: ast.ImportFrom) -> bool:
+    return (node.module or "").split(".")[0] == PACKAGE
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement at the top of a module defines."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [] if _is_message(statement) else [statement.name]
+        case ast.Assign():
+            return [node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.AnnAssign() | ast.AugAssign():
+            return [statement.target.id] if isinstance(statement.target, ast.Name) else []
+    return []
+
+
+def _uses(node: ast.AST, module: str, local: set[str], bindings: Bindings) -> Iterator[Symbol]:
+    """Yield the definitions of the package that a statement names, except those that only serve a message."""
+    if isinstance(node, ast.Raise) or _is_silent_call(node) or _is_message(node):
+        return
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        parent, name = bindings.get(node.value.id, ("", "?"))
+        if not name:
+            yield parent, node.attr
+            return
+    if isinstance(node, ast.Name):
+        if node.id in local:
+            yield module, node.id
+        elif node.id in bindings and bindings[node.id][1]:
+            yield bindings[node.id]
+    for child in ast.iter_child_nodes(node):
+        yield from _uses(child, module, local, bindings)
+
+
+def _is_union(statement: ast.stmt) -> bool:
+    """Whether it is `A | B | C`: a recipe names the members that it uses, so a union itself is not followed."""
+    return (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.BinOp)
+        and all(isinstance(node, ast.Name | ast.BinOp | ast.BitOr | ast.Load) for node in ast.walk(statement.value))
+    )
+
+
+def _is_message(node: ast.AST) -> bool:
+    decorators = getattr(node, "decorator_list", ())
+    return any(isinstance(decorator, ast.Name) and decorator.id == SILENT_DECORATOR for decorator in decorators)
+
+
+def _is_silent_call(node: Any) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SILENT_METHODS
+
+
+def _is_silent(part: Any) -> bool:
+    """Whether a part of a list decides nothing: a docstring, `pass`, a message to people, an import of the package."""
+    if isinstance(part, ast.Expr):
+        return isinstance(part.value, ast.Constant) or _is_silent_call(part.value)
+    if isinstance(part, ast.ImportFrom):
+        return _is_own(part)
+    return isinstance(part, ast.Pass) or _is_message(part)

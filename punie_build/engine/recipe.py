@@ -1,0 +1,112 @@
+"""Recipe: every entry of a project's recipe files, as frozen values that refer to one another by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from punie_build.engine.kind import ArtifactKind
+
+SpecT = TypeVar("SpecT")
+
+
+class Reference(Struct, frozen=True):
+    """A name in a field of a recipe: where it is, the role it asks for, and the name."""
+
+    field: str
+    role: str
+    name: str
+
+
+class Entry(Struct, Generic[SpecT], frozen=True):
+    """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table has mistakes.
+    `builtin` entries ship with punie-build and are built where something needs them."""
+
+    kind: ArtifactKind
+    name: str
+    spec: SpecT
+    file: str
+    builtin: bool = False
+    table: tuple[str, str] | None = None
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """(kind, name) of the recipe table that describes it, or that needs it: a grid for its cells, an adapter for its tokens."""
+        return self.table or (self.kind.name, self.name)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind.name}:{self.name}"
+
+    @property
+    def where(self) -> str:
+        """The place that messages name."""
+        return f"{self.file}: {self.kind.name}.{self.name}"
+
+    @property
+    def target(self) -> str:
+        return self.kind.target(self.name)
+
+    def references(self) -> Iterator[Reference]:
+        """Yield the names of other entries in its fields."""
+        return references(self.kind, msgspec.to_builtins(self.spec)) if self.kind.references else iter(())
+
+
+class Recipe(Struct, frozen=True):
+    """All entries by (kind, name), and the content of files that entries name, by label."""
+
+    kinds: dict[str, ArtifactKind]
+    entries: dict[tuple[str, str], Entry[Any]]
+    contents: dict[str, Any] = {}
+
+    def find(self, role: str, name: str) -> Entry[Any] | None:
+        """Return the entry of this name among the kinds that have a role (the name of a kind is one), or None."""
+        keys = ((kind.name, name) for kind in self.kinds.values() if role in (kind.name, *kind.roles))
+        return next((self.entries[key] for key in keys if key in self.entries), None)
+
+    def resolve(self, role: str, name: str) -> Entry[Any]:
+        """Return the entry of this name; the recipes were checked, so there is one."""
+        entry = self.find(role, name)
+        assert entry is not None, f"no {role} is called {name}: the loader reports that"
+        return entry
+
+    def of_role(self, role: str) -> Iterator[Entry[Any]]:
+        """Yield the entries whose kind has a role."""
+        return (entry for entry in self.entries.values() if role in (entry.kind.name, *entry.kind.roles))
+
+    def of_kind(self, kind: str) -> Iterator[Entry[Any]]:
+        """Yield the entries of a kind."""
+        return (entry for entry in self.entries.values() if entry.kind.name == kind)
+
+    def content(self, entry: Entry[Any]) -> Any:
+        """Return what the file of an entry holds, such as the cases of a suite."""
+        return self.contents[entry.label]
+
+
+def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]:
+    """Yield the references in a table of a kind. The table may have mistakes elsewhere."""
+    for field, role in kind.references.items():
+        for path, value in _values(table, field):
+            many = isinstance(value, list | tuple)
+            for index, item in enumerate(value if many else [value]):
+                name = item.get("name") if isinstance(item, dict) else item
+                if isinstance(name, str):
+                    yield Reference(f"{path}[{index}]" if many else path, role, name)
+
+
+def _values(table: Any, field: str, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have mistakes."""
+    key, _, rest = field.partition(".")
+    name = key.removesuffix("[]")
+    value = table.get(name) if isinstance(table, dict) else None
+    path = f"{path}.{name}".removeprefix(".")
+    if key.endswith("[]"):
+        for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
+            yield from _values(item, rest, f"{path}[{index}]")
+    elif rest:
+        yield from _values(value, rest, path)
+    else:
+        yield path, value
