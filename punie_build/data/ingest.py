@@ -138,7 +138,7 @@ def _converted_row(line: bytes, dialect: str, parse_error: ValueError | None) ->
 def _canonical_row(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
     """Return a record in canonical form, with the bytes of its `line` if it is canonical already."""
     try:
-        canonical = normalize.normalise(code_pair_to_chat(record), dialect)
+        canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
         return parse(line if line and canonical is record else _encode(canonical))
     except RecursionError:
         raise ValueError("nested too deeply - each line must be one conversation") from None

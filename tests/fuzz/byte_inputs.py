@@ -19,7 +19,7 @@ from punie_build.data.filters.union import DatasetFilter, MaxTokens, MinTokens, 
 from punie_build.data.ingest import to_chat_row
 from punie_build.data.readers.compression import DamagedError, decompress
 from punie_build.data.readers.formats import FORMATS
-from punie_build.data.tool_call_markup import Around, read
+from punie_build.data.tool_call_markup import ParseContext, parse_text
 from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
 from tests.fuzz.laws import explained, forwarded, must, readable, told
@@ -69,9 +69,9 @@ def _row(record: bytes | dict[str, object], dialect: str) -> str:
 
 def _text(text: str, choice: int) -> str:
     """A text with calls: reading it is reading each of its calls, and nothing is left that would be read again."""
-    around = Around(TOOLS if choice & 1 else {}, bool(choice & 2), bool(choice & 4))
+    context = ParseContext(TOOLS if choice & 1 else {}, bool(choice & 2), bool(choice & 4))
     try:
-        reading = read(text, around)
+        reading = parse_text(text, context)
     except ValueError as error:
         must(" - " in str(error), "a reason says what - and what to do", str(error))
         return "refused"

@@ -139,7 +139,7 @@ def forwarded(line: bytes, row: Row, dialect: str) -> None:
     if row.line != line:
         record = msgspec.json.decode(line)
         must(
-            normalize.normalise(code_pair_to_chat(record), dialect) != record,
+            normalize.to_canonical(code_pair_to_chat(record), dialect) != record,
             "what is chat keeps its bytes",
             (line, row.line),
         )

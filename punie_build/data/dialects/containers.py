@@ -1,4 +1,4 @@
-"""Container: the keys that a conversation stands under, and how they are opened: their texts as turns."""
+"""Containers: the keys that a conversation is stored under, and the parsers that turn their content into turns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.data.dialects.glaive import labelled, unmarked
-from punie_build.data.tool_call_markup import MEND
+from punie_build.data.dialects.glaive import split_labels, strip_end_marks
+from punie_build.data.tool_call_markup import FIX_HINT
 
-UNMARKED = ("messages", "sharegpt", "alpaca", "prompt-completion", "text")  # the containers that are no markup, too
-_LISTS = ("messages", "conversation", "conversations")
+CONTAINER_DIALECTS = ("messages", "sharegpt", "alpaca", "prompt-completion", "text")  # containers without own markup
+_LIST_KEYS = ("messages", "conversation", "conversations")
 _PAIRS = (("prompt", "completion"), ("prompt", "response"), ("question", "answer"), ("query", "response"))
 _KEYS = (
     ("glaive", ("chat",)),
@@ -20,131 +20,136 @@ _KEYS = (
     ("text", ("text",)),
 )
 _IM_START, _IM_END = "<|im_start|>", "<|im_end|>"
-FOREIGN = ("<|start_header_id|>", "<start_of_turn>", "[INST]", "### Human:", "<|user|>")
+FOREIGN_MARKERS = ("<|start_header_id|>", "<start_of_turn>", "[INST]", "### Human:", "<|user|>")
 
 
-class Chat(Struct):
-    """A container opened: its turns as they stand, declared tools, keys that are not its own, the number of its first turn."""
+class RawConversation(Struct):
+    """The content of a container: its turns, its other keys, its declared tools, and the number of its first turn."""
 
     turns: list[Any]
-    rest: dict[str, Any]
+    other_keys: dict[str, Any]
     tools: Any = None
     first: int = 1
 
 
-def container(record: Any) -> str:
+def detect_container(record: Any) -> str:
+    """Return the name of the container that a record's keys fit. Raises ValueError if there is none."""
     if not isinstance(record, dict):
-        raise ValueError(f"{type(record).__name__}, not an object - one JSON object a line")
-    for key in _LISTS:
+        raise ValueError(f"{type(record).__name__}, not an object - write one JSON object per line")
+    for key in _LIST_KEYS:
         if isinstance(turns := record.get(key), list):
             return "sharegpt" if any(isinstance(turn, dict) and "from" in turn for turn in turns) else "messages"
     if record.get("messages") is not None:
-        raise ValueError(f"messages is {type(record['messages']).__name__}, not a list - one object for each message")
+        kind = type(record["messages"]).__name__
+        raise ValueError(f"messages is {kind}, not a list - write one object for each message")
     for name, keys in _KEYS:
         if all(key in record for key in keys):
             return name
-    found = ", ".join(map(str, record)) or "none"
+    record_keys = ", ".join(map(str, record)) or "none"
     raise ValueError(
-        f"no dialect fits the keys {found} - bring messages, or the keys of one of {', '.join((*UNMARKED[1:], 'glaive'))}"
+        f"no dialect fits the keys {record_keys}"
+        f" - use messages, or the keys of one of {', '.join((*CONTAINER_DIALECTS[1:], 'glaive'))}"
     )
 
 
-def _open_messages(record: dict[str, Any]) -> Chat:
-    key = next(key for key in _LISTS if isinstance(record.get(key), list))
-    if not record[key]:
+def _parse_messages(record: dict[str, Any]) -> RawConversation:
+    list_key = next(key for key in _LIST_KEYS if isinstance(record.get(key), list))
+    if not record[list_key]:
         raise ValueError("no messages - a conversation needs at least one")
-    rest = {name: value for name, value in record.items() if name not in (key, "messages")}
-    chat = Chat(record[key], rest, _tools(rest))
-    if isinstance(prompt := rest.get("system"), str):
-        del rest["system"]
+    other_keys = {key: value for key, value in record.items() if key not in (list_key, "messages")}
+    raw = RawConversation(record[list_key], other_keys, _pop_tools(other_keys))
+    if isinstance(prompt := other_keys.get("system"), str):
+        del other_keys["system"]
         if prompt.strip():
-            chat.turns, chat.first = [{"role": "system", "content": prompt}, *chat.turns], 0
-    return chat
+            raw.turns, raw.first = [{"role": "system", "content": prompt}, *raw.turns], 0
+    return raw
 
 
-def _open_alpaca(record: dict[str, Any]) -> Chat:
-    parts = {key: text_at(record, key) for key in ("system", "instruction", "input", "output")}
-    asked = "\n".join(part for part in (parts["instruction"], parts["input"]) if part)
-    if not asked:
-        raise ValueError(f"instruction and input are empty - {MEND}")
+def _parse_alpaca(record: dict[str, Any]) -> RawConversation:
+    fields = {key: text_field(record, key) for key in ("system", "instruction", "input", "output")}
+    question = "\n".join(text for text in (fields["instruction"], fields["input"]) if text)
+    if not question:
+        raise ValueError(f"instruction and input are empty - {FIX_HINT}")
     history = record.get("history") or []
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
-        raise ValueError("history is no list of [question, answer] pairs - make it one")
-    said = [side for pair in history for side in pair] + [asked, parts["output"]]
-    turns = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(said)]
-    return _beside(record, turns, "instruction", "input", "output", "history")
+        raise ValueError("history is not a list of [question, answer] pairs - write it as one")
+    texts = [text for pair in history for text in pair] + [question, fields["output"]]
+    turns = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
+    return _raw_conversation(record, turns, "instruction", "input", "output", "history")
 
 
-def _open_pair(record: dict[str, Any]) -> Chat:
-    asked, answered = next(pair for pair in _PAIRS if all(key in record for key in pair))
+def _parse_pair(record: dict[str, Any]) -> RawConversation:
+    prompt, completion = next(pair for pair in _PAIRS if all(key in record for key in pair))
     for key in ("context", "input", "history"):
         if record.get(key):
-            raise ValueError(f"'{key}' beside {asked} and {answered}: how to join them is not known - bring messages")
+            raise ValueError(
+                f"'{key}' beside {prompt} and {completion}: the order of the three is unknown - use messages"
+            )
     turns: list[Any] = []
-    for key, role in ((asked, "user"), (answered, "assistant")):
-        side = record[key]
-        turns += side if isinstance(side, list) else [{"role": role, "content": text_at(record, key)}]
-    return _beside(record, turns, asked, answered)
+    for key, role in ((prompt, "user"), (completion, "assistant")):
+        value = record[key]
+        turns += value if isinstance(value, list) else [{"role": role, "content": text_field(record, key)}]
+    return _raw_conversation(record, turns, prompt, completion)
 
 
-def _open_text(record: dict[str, Any]) -> Chat:
-    text = text_at(record, "text")
+def _parse_chatml(record: dict[str, Any]) -> RawConversation:
+    text = text_field(record, "text")
     if _IM_START not in text:
-        return _beside(record, [{"role": "assistant", "content": text}], "text")
+        return _raw_conversation(record, [{"role": "assistant", "content": text}], "text")
     turns = []
-    head, *pieces = unmarked(text).split(_IM_START)
+    head, *blocks = strip_end_marks(text).split(_IM_START)
     if head.strip():
-        raise ValueError(f"text before the first {_IM_START}: {head.strip()[:40]!r} - {MEND}")
-    for number, piece in enumerate(pieces, 1):
-        role, _, content = piece.partition("\n")
+        raise ValueError(f"text before the first {_IM_START}: {head.strip()[:40]!r} - {FIX_HINT}")
+    for number, block in enumerate(blocks, 1):
+        role, _, content = block.partition("\n")
         content, end, after = content.partition(_IM_END)
-        if after.strip() or (not end and number < len(pieces)):
-            raise ValueError(f"message {number} ({role}): no {_IM_END} at its end - {MEND}")
+        if after.strip() or (not end and number < len(blocks)):
+            raise ValueError(f"message {number} ({role}): no {_IM_END} at its end - {FIX_HINT}")
         turns.append({"role": role.strip(), "content": content})
-    return _beside(record, turns, "text")
+    return _raw_conversation(record, turns, "text")
 
 
-def _open_glaive(record: dict[str, Any]) -> Chat:
-    chat = text_at(record, "chat")
-    turns = labelled(chat, "")
+def _parse_glaive_chat(record: dict[str, Any]) -> RawConversation:
+    turns = split_labels(text_field(record, "chat"), "")
     if not turns:
-        raise ValueError(f"chat has no 'USER:' or 'ASSISTANT:' - {MEND}")
-    return _beside(record, turns, "chat")
+        raise ValueError(f"chat has no 'USER:' or 'ASSISTANT:' - {FIX_HINT}")
+    return _raw_conversation(record, turns, "chat")
 
 
-def _beside(record: dict[str, Any], turns: list[Any], *own: str) -> Chat:
-    """A chat of these turns, with the system prompt and the tools that stand beside them."""
-    rest = {key: value for key, value in record.items() if key not in (*own, "messages", "system")}
-    if prompt := text_at(record, "system"):
+def _raw_conversation(record: dict[str, Any], turns: list[Any], *own_keys: str) -> RawConversation:
+    """Return the turns with the system prompt and the tools of the record's other keys."""
+    other_keys = {key: value for key, value in record.items() if key not in (*own_keys, "messages", "system")}
+    if prompt := text_field(record, "system"):
         turns = [{"role": "system", "content": prompt}, *turns]
-    return Chat(turns, rest, _tools(rest), 0 if prompt else 1)
+    return RawConversation(turns, other_keys, _pop_tools(other_keys), 0 if prompt else 1)
 
 
-def text_at(record: dict[str, Any], key: str) -> str:
+def text_field(record: dict[str, Any], key: str) -> str:
+    """Return the text under a key, empty without one. Raises ValueError for another type."""
     value = record.get(key)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{key} is {type(value).__name__}, not text - {MEND}")
+        raise ValueError(f"{key} is {type(value).__name__}, not text - {FIX_HINT}")
     return value or ""
 
 
-def _tools(rest: dict[str, Any]) -> Any:
-    """Takes the declared tools out of what stands beside a conversation. Without any, an empty list or null may stay there."""
-    found = [key for key in ("tools", "functions") if rest.get(key)]
-    if len(found) > 1:
+def _pop_tools(record: dict[str, Any]) -> Any:
+    """Remove the declared tools from a record, and return them. Without any, `tools` may stay as an empty list or null."""
+    keys = [key for key in ("tools", "functions") if record.get(key)]
+    if len(keys) > 1:
         raise ValueError("tools and functions both declare tools - keep one")
-    tools = rest[found[0]] if found else None
-    for key in ("tools", "functions") if found else ():
-        rest.pop(key, None)
-    if rest.get("tools") not in (None, []):
-        del rest["tools"]
+    tools = record[keys[0]] if keys else None
+    for key in ("tools", "functions") if keys else ():
+        record.pop(key, None)
+    if record.get("tools") not in (None, []):
+        del record["tools"]
     return tools
 
 
-OPENERS: dict[str, Callable[[dict[str, Any]], Chat]] = {
-    "messages": _open_messages,
-    "sharegpt": _open_messages,
-    "alpaca": _open_alpaca,
-    "prompt-completion": _open_pair,
-    "text": _open_text,
-    "glaive": _open_glaive,
+CONTAINERS: dict[str, Callable[[dict[str, Any]], RawConversation]] = {
+    "messages": _parse_messages,
+    "sharegpt": _parse_messages,
+    "alpaca": _parse_alpaca,
+    "prompt-completion": _parse_pair,
+    "text": _parse_chatml,
+    "glaive": _parse_glaive_chat,
 }

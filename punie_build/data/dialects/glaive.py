@@ -1,4 +1,4 @@
-"""Glaive's labels: SYSTEM:, USER:, ASSISTANT: and FUNCTION RESPONSE: in one text."""
+"""The labels of Glaive: SYSTEM:, USER:, ASSISTANT: and FUNCTION RESPONSE: in one text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from punie_build.data.tool_call_markup import MEND
+from punie_build.data.tool_call_markup import FIX_HINT
 
-END = "<|endoftext|>"
-SYSTEM = re.compile(r"\A\s*(?:SYSTEM:\s*)+")
-ANNOUNCED = re.compile(
+END_OF_TEXT = "<|endoftext|>"
+SYSTEM_LABEL = re.compile(r"\A\s*(?:SYSTEM:\s*)+")
+TOOLS_ANNOUNCEMENT = re.compile(
     r"(?<![\s,])[\s,]*with access to the following functions\.?\s*Use them if required\s*(?:-\s*)?(?=\{)"
 )
 FUNCTIONCALL = re.compile(r"^[^\S\n]*<functioncall>|<functioncall>\s*\{", re.MULTILINE)
@@ -18,42 +18,46 @@ _LABEL = re.compile(r"(USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
 _ROLES = {"USER": "user", "ASSISTANT": "assistant", "FUNCTION RESPONSE": "tool"}
 
 
-def is_prompt(text: str) -> bool:
-    announces = "Use them if required" in text and ANNOUNCED.search(text) is not None
-    return announces or SYSTEM.match(text) is not None
+def is_glaive_prompt(text: str) -> bool:
+    """Whether a system prompt has the label or the announcement of tools of Glaive."""
+    has_announcement = "Use them if required" in text and TOOLS_ANNOUNCEMENT.search(text) is not None
+    return has_announcement or SYSTEM_LABEL.match(text) is not None
 
 
-def unmarked(text: str) -> str:
-    """The text without the end-of-text marks it ends in, and without the white space around them."""
-    pieces = text.split(END)
-    count = len(pieces)
-    while len(pieces) > 1 and not pieces[-1].strip():
-        pieces.pop()
-    return text if len(pieces) == count else END.join(pieces).rstrip()
+def strip_end_marks(text: str) -> str:
+    """Remove the end-of-text marks at the end, and the white space around them."""
+    parts = text.split(END_OF_TEXT)
+    count = len(parts)
+    while len(parts) > 1 and not parts[-1].strip():
+        parts.pop()
+    return text if len(parts) == count else END_OF_TEXT.join(parts).rstrip()
 
 
-def labelled(text: str, role: str) -> list[dict[str, Any]]:
-    """The turns of a text with labels. Labels stand after blank lines, or, if that gives no second turn, at line starts.
-    What stands before the first is a turn of `role`."""
+def split_labels(text: str, role: str) -> list[dict[str, Any]]:
+    """Split a text with labels into turns; text before the first label is a turn of `role`.
+
+    Labels follow blank lines; if that gives fewer than two labels, they may follow any line break.
+    """
     labels = list(_labels(text, 2))
     if len(labels) < 2:
         labels = list(_labels(text, 1))
     head = text[: labels[0].start()] if labels else text
     if head.strip() and not role:
-        raise ValueError(f"chat starts with {head.strip()[:40]!r}, not with a label - {MEND}")
+        raise ValueError(f"chat starts with {head.strip()[:40]!r}, not with a label - {FIX_HINT}")
     ends = [*(label.start() for label in labels), len(text)][1:]
-    said = [(_ROLES[label[1]], text[label.end() : end]) for label, end in zip(labels, ends, strict=True)]
-    turns = [(role, head), *said] if role and head.strip() else said
-    return [{"role": role, "content": unmarked(content).rstrip()} for role, content in turns]
+    turns = [(_ROLES[label[1]], text[label.end() : end]) for label, end in zip(labels, ends, strict=True)]
+    if role and head.strip():
+        turns = [(role, head), *turns]
+    return [{"role": role, "content": strip_end_marks(content).rstrip()} for role, content in turns]
 
 
-def _labels(text: str, breaks: int) -> Iterator[re.Match[str]]:
-    """The labels that begin the text, follow an end-of-text mark, or stand after so many line breaks."""
-    last = 0
+def _labels(text: str, line_breaks: int) -> Iterator[re.Match[str]]:
+    """Yield the labels that begin the text, follow an end-of-text mark, or follow at least so many line breaks."""
+    previous_end = 0
     for label in _LABEL.finditer(text):
-        at = label.start()
-        while at > last and text[at - 1].isspace():
-            at -= 1
-        if at == 0 or text.endswith(END, 0, at) or text.count("\n", at, label.start()) >= breaks:
+        start = label.start()
+        while start > previous_end and text[start - 1].isspace():
+            start -= 1
+        if start == 0 or text.endswith(END_OF_TEXT, 0, start) or text.count("\n", start, label.start()) >= line_breaks:
             yield label
-        last = label.end()
+        previous_end = label.end()

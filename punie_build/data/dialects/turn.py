@@ -1,4 +1,4 @@
-"""Turn: a message as far as it is known before the conversation is written anew."""
+"""A turn: a message of any dialect with its role and content identified, before calls and results are matched."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.data.dialects.glaive import (
-    END,
+    END_OF_TEXT,
     FUNCTIONCALL,
-    SYSTEM,
-    is_prompt,
-    labelled,
-    unmarked,
+    SYSTEM_LABEL,
+    is_glaive_prompt,
+    split_labels,
+    strip_end_marks,
 )
-from punie_build.data.tool_call_markup import MEND
+from punie_build.data.tool_call_markup import FIX_HINT
 
 _ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -27,7 +27,7 @@ _ROLES = {
 
 
 class Turn(Struct):
-    """A message as far as it is known: `role` is one of ours or `call`, for what ShareGPT calls function_call."""
+    """A message with its position for error messages. `role` is canonical, or `call` for ShareGPT's function_call."""
 
     where: str
     role: str
@@ -37,46 +37,49 @@ class Turn(Struct):
     def content(self) -> str:
         return self.message.get("content") or ""
 
-    def says_glaive(self) -> bool:
+    def is_glaive(self) -> bool:
+        """Whether the content has markup of Glaive."""
         if self.role == "system":
-            return is_prompt(self.content)
+            return is_glaive_prompt(self.content)
         return self.role == "assistant" and FUNCTIONCALL.search(self.content) is not None
 
-    def parts(self) -> list[Turn]:
-        """A turn of glaive without its labels and end-of-text marks: an assistant's may hold the result, too."""
+    def split_glaive(self) -> list[Turn]:
+        """Remove labels and end-of-text marks of Glaive; an assistant's turn may also contain the result."""
         if self.role == "system":
-            return [Turn(self.where, self.role, self.message | {"content": SYSTEM.sub("", self.content, count=1)})]
+            content = SYSTEM_LABEL.sub("", self.content, count=1)
+            return [Turn(self.where, self.role, self.message | {"content": content})]
         if self.role == "assistant" and "FUNCTION RESPONSE:" in self.content:
-            first, *others = labelled(self.content, "assistant")
+            first, *others = split_labels(self.content, "assistant")
             return [Turn(self.where, turn["role"], turn) for turn in (self.message | first, *others)]
-        if self.role in ("assistant", "tool") and END in self.content:
-            return [Turn(self.where, self.role, self.message | {"content": unmarked(self.content)})]
+        if self.role in ("assistant", "tool") and END_OF_TEXT in self.content:
+            return [Turn(self.where, self.role, self.message | {"content": strip_end_marks(self.content)})]
         return [self]
 
 
-def turn_of(raw: Any, number: int) -> Turn:
+def to_turn(raw: Any, number: int) -> Turn:
+    """Identify role and content of a message. Raises ValueError for an unknown role and for a message without content."""
     if not isinstance(raw, dict):
-        raise ValueError(f"message {number}: {type(raw).__name__}, not an object - {MEND}")
-    said = raw.get("role", raw.get("from"))
-    role = _ROLES.get(said) if isinstance(said, str) else None
+        raise ValueError(f"message {number}: {type(raw).__name__}, not an object - {FIX_HINT}")
+    raw_role = raw.get("role", raw.get("from"))
+    role = _ROLES.get(raw_role) if isinstance(raw_role, str) else None
     if role is None:
-        raise ValueError(f"message {number}: unknown role {said!r} - use system, user, assistant or tool")
-    where = f"message {number} ({said})"
+        raise ValueError(f"message {number}: unknown role {raw_role!r} - use system, user, assistant or tool")
+    where = f"message {number} ({raw_role})"
     if not isinstance(raw.get("tool_calls") or [], list):
-        raise ValueError(f"{where}: tool_calls is {type(raw['tool_calls']).__name__}, not a list - {MEND}")
+        raise ValueError(f"{where}: tool_calls is {type(raw['tool_calls']).__name__}, not a list - {FIX_HINT}")
     key = "content" if "content" in raw else "value"
-    message = {"role": role, "content": _words(raw.get(key), role, where)}
+    message = {"role": role, "content": _content_text(raw.get(key), role, where)}
     if message["content"] is None:
         if not raw.get("tool_calls") and not raw.get("function_call"):
-            others = ", ".join(name for name in raw if name not in ("role", "from", key)) or "nothing"
-            raise ValueError(f"{where}: no content, but {others} - give it a content or leave the row out")
+            other_keys = ", ".join(name for name in raw if name not in ("role", "from", key)) or "none"
+            raise ValueError(f"{where}: no content, other keys: {other_keys} - add content or remove the row")
         if key not in raw:
             del message["content"]
     return Turn(where, role, message | {name: raw[name] for name in raw if name not in ("role", "from", key)})
 
 
-def _words(content: Any, role: str, where: str) -> str | None:
-    """Content as text: its parts one after another; a tool's object as JSON."""
+def _content_text(content: Any, role: str, where: str) -> str | None:
+    """Return content as text: text parts joined; an object in a tool's message as JSON."""
     if content is None or isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else [None]
@@ -84,17 +87,17 @@ def _words(content: Any, role: str, where: str) -> str | None:
     if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
         return "".join(str(text) for text in texts)
     if role in ("tool", "call"):
-        return text_of(content)
-    raise ValueError(f"{where}: content is {type(content).__name__} and not only text - {MEND}")
+        return to_json(content)
+    raise ValueError(f"{where}: content is {type(content).__name__} and not only text - {FIX_HINT}")
 
 
-def text_of(value: Any) -> str:
-    """A value as JSON text. Raises ValueError for what JSON has not."""
+def to_json(value: Any) -> str:
+    """Encode a value as JSON text. Raises ValueError for values that JSON does not have."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"half a surrogate pair in {text[:40]!a} - {MEND}") from None
+        raise ValueError(f"half a surrogate pair in {text[:40]!a} - {FIX_HINT}") from None
     except TypeError as error:  # a table may hold dates and bytes
-        raise ValueError(f"{error} - {MEND}") from None
+        raise ValueError(f"{error} - {FIX_HINT}") from None
     return text

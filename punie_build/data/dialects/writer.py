@@ -1,71 +1,73 @@
-"""Writer: the conversation written anew, in the one form."""
+"""Writer of canonical messages: matches calls, ids and results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from punie_build.data.dialects.canonical import is_object
-from punie_build.data.dialects.containers import Chat
-from punie_build.data.dialects.tool_declarations import declarations, declared
-from punie_build.data.dialects.turn import Turn, text_of, turn_of
+from punie_build.data.dialects.canonical import is_json_object
+from punie_build.data.dialects.containers import RawConversation
+from punie_build.data.dialects.tool_declarations import extract_tools, to_declarations
+from punie_build.data.dialects.turn import Turn, to_json, to_turn
+from punie_build.data.example import ToolCall
 from punie_build.data.tool_call_markup import (
-    MEND,
-    Around,
-    Call,
-    Reading,
-    arguments_of,
-    brief,
-    calls_of,
-    is_result,
-    read,
-    results,
-    value_of,
+    FIX_HINT,
+    ParseContext,
+    ParsedText,
+    is_tool_result,
+    parse_text,
+    parse_value,
+    preview,
+    split_results,
+    to_arguments,
+    to_calls,
 )
 
 
-class Writer:
-    """Turns in, messages out: gives calls their ids, and results the ids of the calls they answer."""
+class MessageWriter:
+    """Converts turns to messages: gives calls their ids, and results the ids of the calls they answer."""
 
-    def __init__(self, chat: Chat, markups: frozenset[str]) -> None:
+    def __init__(self, raw: RawConversation, markups: frozenset[str]) -> None:
         self.markups = markups
         self.messages: list[dict[str, Any]] = []
         self.tools: dict[str, dict[str, Any]] = {}
-        self.waiting: list[str] = []  # ids of calls without a result
-        self.half_answered = False
+        self.open_ids: list[str] = []  # ids of calls without a result
+        self.has_results = False  # of the last calls
         self.markup: str | None = None
-        self.turns = [turn_of(turn, number) for number, turn in enumerate(chat.turns, chat.first)]
-        if "glaive" in markups and any(turn.says_glaive() for turn in self.turns):
+        self.turns = [to_turn(turn, number) for number, turn in enumerate(raw.turns, raw.first)]
+        if "glaive" in markups and any(turn.is_glaive() for turn in self.turns):
             self.markup = "glaive"
-            self.turns = [part for turn in self.turns for part in turn.parts()]
-        self.ids = {
+            self.turns = [part for turn in self.turns for part in turn.split_glaive()]
+        self.input_ids = {
             str(call.get("id"))
             for turn in self.turns
             for call in turn.message.get("tool_calls") or ()
             if isinstance(call, dict)
         }
-        self.number = 0
-        self.write_each = {
-            "system": self._system,
-            "user": self._user,
-            "assistant": self._assistant,
-            "tool": self._tool,
-            "call": self._call,
+        self.call_number = 0
+        self.write_turn = {
+            "system": self._write_system,
+            "user": self._write_user,
+            "assistant": self._write_assistant,
+            "tool": self._write_tool,
+            "call": self._write_call,
         }
         try:
-            self._declare(declarations(chat.tools or []))
+            self._declare(to_declarations(raw.tools or []))
         except ValueError as problem:
-            raise ValueError(f"tools: {problem} - {MEND}") from None
+            raise ValueError(f"tools: {problem} - {FIX_HINT}") from None
 
     def write(self) -> list[dict[str, Any]]:
+        """Return the messages. Raises ValueError with the number and the role of the message."""
         followers: list[Turn | None] = [*self.turns[1:], None]
         for turn, follower in zip(self.turns, followers, strict=True):
             try:
-                self.write_each[turn.role](turn, follower)
+                self.write_turn[turn.role](turn, follower)
                 if follower is None:
-                    self._move_on()
+                    self._close_calls()
             except ValueError as problem:
-                raise ValueError(f"{turn.where}: {problem}{'' if MEND in str(problem) else f' - {MEND}'}") from None
+                hint = "" if FIX_HINT in str(problem) else f" - {FIX_HINT}"
+                raise ValueError(f"{turn.where}: {problem}{hint}") from None
         return self.messages
 
     def _declare(self, tools: Iterable[dict[str, Any]]) -> None:
@@ -74,114 +76,116 @@ class Writer:
             if self.tools.setdefault(name, tool) != tool:
                 raise ValueError(f"tool {name!r} is declared twice, differently")
 
-    def _system(self, turn: Turn, _: Turn | None) -> None:
-        self._move_on()
-        tools, prompt = declared(turn.content, self.markups)
+    def _write_system(self, turn: Turn, _: Turn | None) -> None:
+        self._close_calls()
+        tools, prompt = extract_tools(turn.content, self.markups)
         self._declare(tools)
         if prompt or not tools:
             self.messages.append(turn.message | ({"content": prompt} if tools else {}))
 
-    def _user(self, turn: Turn, _: Turn | None) -> None:
-        if not (self.waiting and self.markups and is_result(turn.content)):
-            self._move_on()
+    def _write_user(self, turn: Turn, _: Turn | None) -> None:
+        if not (self.open_ids and self.markups and is_tool_result(turn.content)):
+            self._close_calls()
             self.messages.append(turn.message)
             return
-        texts, words = results(turn.content, len(self.waiting))
-        self._answer(texts, turn.message)
-        if words:
-            self._move_on()
-            self.messages.append(turn.message | {"content": words})
+        results, text = split_results(turn.content, len(self.open_ids))
+        self._write_results(results, turn.message)
+        if text:
+            self._close_calls()
+            self.messages.append(turn.message | {"content": text})
 
-    def _assistant(self, turn: Turn, follower: Turn | None) -> None:
-        self._move_on()
+    def _write_assistant(self, turn: Turn, follower: Turn | None) -> None:
+        self._close_calls()
         message = turn.message
         if message.get("tool_calls"):
-            self.messages.append(message | {"tool_calls": [self._structured(call) for call in message["tool_calls"]]})
+            self.messages.append(message | {"tool_calls": [self._to_entry(call) for call in message["tool_calls"]]})
             return
         if message.get("function_call"):
-            rest = {key: value for key, value in message.items() if key not in ("function_call", "tool_calls")}
-            self.messages.append({"content": "", **rest, "tool_calls": [self._structured(message["function_call"])]})
+            others = {key: value for key, value in message.items() if key not in ("function_call", "tool_calls")}
+            self.messages.append({"content": "", **others, "tool_calls": [self._to_entry(message["function_call"])]})
             return
-        reading = self._read(turn, follower) if self.markups else Reading(turn.content)
-        self.markup = self.markup or reading.markup
-        self.messages.append(message | {"content": reading.text} | self._calling(reading.calls))
+        parsed = self._parse(turn, follower) if self.markups else ParsedText(turn.content)
+        self.markup = self.markup or parsed.markup
+        self.messages.append(message | {"content": parsed.text} | self._tool_calls(parsed.calls))
 
-    def _read(self, turn: Turn, follower: Turn | None) -> Reading:
-        answered = follower is not None and (
-            follower.role == "tool" or (follower.role == "user" and is_result(follower.content))
+    def _parse(self, turn: Turn, follower: Turn | None) -> ParsedText:
+        has_result = follower is not None and (
+            follower.role == "tool" or (follower.role == "user" and is_tool_result(follower.content))
         )
-        return read(turn.content, Around(self._properties(), answered, follower is None, self.markups))
+        return parse_text(turn.content, ParseContext(self._properties(), has_result, follower is None, self.markups))
 
     def _properties(self) -> dict[str, dict[str, Any]]:
-        found = {}
+        """Return the properties of the declared tools, by the tool's name."""
+        properties_of = {}
         for name, tool in self.tools.items():
             parameters = tool["function"].get("parameters")
             properties = parameters.get("properties") if isinstance(parameters, dict) else None
-            found[name] = properties if isinstance(properties, dict) else {}
-        return found
+            properties_of[name] = properties if isinstance(properties, dict) else {}
+        return properties_of
 
-    def _call(self, turn: Turn, _: Turn | None) -> None:
-        """A turn that is nothing but calls belongs to the assistant's turn before it, if there is one."""
-        calls = calls_of(value_of(turn.content))
+    def _write_call(self, turn: Turn, _: Turn | None) -> None:
+        """Write a turn that has only calls: they belong to the assistant's message before it, if there is one."""
+        calls = to_calls(parse_value(turn.content))
         last = self.messages[-1] if self.messages else {}
         if last.get("role") == "assistant" and turn.message.keys() == {"role", "content"}:
-            written = [*(last.get("tool_calls") or ()), *self._calling(calls)["tool_calls"]]
-            self.messages[-1] = last | {"tool_calls": written}
+            entries = [*(last.get("tool_calls") or ()), *self._tool_calls(calls)["tool_calls"]]
+            self.messages[-1] = last | {"tool_calls": entries}
             return
-        self._move_on()
-        self.messages.append(turn.message | {"role": "assistant", "content": ""} | self._calling(calls))
+        self._close_calls()
+        self.messages.append(turn.message | {"role": "assistant", "content": ""} | self._tool_calls(calls))
 
-    def _tool(self, turn: Turn, _: Turn | None) -> None:
-        said = turn.message.get("tool_call_id")
-        if said is not None and said != "":
-            self.waiting = [name for name in self.waiting if name != str(said)]
-            self.messages.append(turn.message | {"tool_call_id": str(said)})
+    def _write_tool(self, turn: Turn, _: Turn | None) -> None:
+        call_id = turn.message.get("tool_call_id")
+        if call_id is not None and call_id != "":
+            self.open_ids = [open_id for open_id in self.open_ids if open_id != str(call_id)]
+            self.messages.append(turn.message | {"tool_call_id": str(call_id)})
             return
-        texts = [turn.content]
+        results = [turn.content]
         if turn.content.lstrip().startswith("<tool_response>") and self.markups:
-            texts, words = results(turn.content, len(self.waiting))
-            if words:
-                raise ValueError(f"words after the result: {words[:40]!r}")
-        self._answer(texts, turn.message)
+            results, text = split_results(turn.content, len(self.open_ids))
+            if text:
+                raise ValueError(f"text after the result: {text[:40]!r}")
+        self._write_results(results, turn.message)
 
-    def _answer(self, texts: list[str], message: dict[str, Any]) -> None:
-        if len(texts) > len(self.waiting):
-            raise ValueError(f"results: {len(texts)}, calls that wait for one: {len(self.waiting)}")
-        for text in texts:
-            self.messages.append(message | {"role": "tool", "tool_call_id": self.waiting.pop(0), "content": text})
-        self.half_answered = True
+    def _write_results(self, results: list[str], message: dict[str, Any]) -> None:
+        if len(results) > len(self.open_ids):
+            raise ValueError(f"results: {len(results)}, calls without a result: {len(self.open_ids)}")
+        for text in results:
+            self.messages.append(message | {"role": "tool", "tool_call_id": self.open_ids.pop(0), "content": text})
+        self.has_results = True
 
-    def _move_on(self) -> None:
-        if self.half_answered and self.waiting:
-            raise ValueError("fewer results than calls before it, so which call they answer cannot be told")
-        self.waiting, self.half_answered = [], False
+    def _close_calls(self) -> None:
+        """End the results of the last calls. Raises ValueError if only some of the calls have one."""
+        if self.has_results and self.open_ids:
+            raise ValueError("fewer results than calls before it, so they cannot be assigned to the calls")
+        self.open_ids, self.has_results = [], False
 
     def _new_id(self) -> str:
-        self.number += 1
-        while f"call_{self.number}" in self.ids:
-            self.number += 1
-        return f"call_{self.number}"
+        self.call_number += 1
+        while f"call_{self.call_number}" in self.input_ids:
+            self.call_number += 1
+        return f"call_{self.call_number}"
 
-    def _calling(self, calls: Iterable[Call]) -> dict[str, Any]:
-        written = [self._written(call.name, call.arguments) for call in calls]
-        return {"tool_calls": written} if written else {}
+    def _tool_calls(self, calls: Iterable[ToolCall]) -> dict[str, Any]:
+        entries = [self._new_entry(call) for call in calls]
+        return {"tool_calls": entries} if entries else {}
 
-    def _written(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        self.waiting.append(self._new_id())
-        function = {"name": name, "arguments": text_of(arguments)}
-        return {"id": self.waiting[-1], "type": "function", "function": function}
+    def _new_entry(self, call: ToolCall) -> dict[str, Any]:
+        self.open_ids.append(self._new_id())
+        function = {"name": call.name, "arguments": to_json(call.arguments)}
+        return {"id": self.open_ids[-1], "type": "function", "function": function}
 
-    def _structured(self, call: Any) -> dict[str, Any]:
-        """A call that is an object already, in any of the spellings around: flat, without id, with arguments as object."""
+    def _to_entry(self, call: Any) -> dict[str, Any]:
+        """Convert a call that is an object to canonical form: it may be flat, have no id, or arguments as an object."""
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-            raise ValueError(f"a call without a name: {brief(call)}")
-        text = function.get("arguments")
-        if not isinstance(text, str) or not is_object(text):
-            text = text_of(arguments_of(text))
-        name = str(call["id"]) if call.get("id") not in (None, "") else self._new_id()
-        self.waiting.append(name)
+            raise ValueError(f"a call without a name: {preview(call)}")
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str) or not is_json_object(arguments):
+            arguments = to_json(to_arguments(arguments))
+        call_id = str(call["id"]) if call.get("id") not in (None, "") else self._new_id()
+        self.open_ids.append(call_id)
         if function is call:
             others = {key: value for key, value in call.items() if key not in ("id", "type", "name", "arguments")}
             function, call = {"name": call["name"]}, others
-        return {**call, "id": name, "type": "function", "function": {**function, "arguments": text}}
+        return {**call, "id": call_id, "type": "function", "function": {**function, "arguments": arguments}}

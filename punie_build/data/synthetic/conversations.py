@@ -325,7 +325,7 @@ def _messages(turns: Sequence[_Made]) -> Iterator[dict[str, Any]]:
 def _read_back(row: dict[str, Any], where: str) -> None:
     """Raise ValueError if a dataset would read the row as another conversation: words that look like a call become one."""
     try:
-        same = normalize.normalise(row) is row
+        same = normalize.to_canonical(row) is row
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     if not same:

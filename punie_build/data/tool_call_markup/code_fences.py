@@ -7,84 +7,87 @@ from bisect import bisect_left
 from functools import lru_cache
 from typing import Any
 
-from punie_build.data.tool_call_markup.json_values import blank, calls_of, value_at, value_of
-from punie_build.data.tool_call_markup.span import Around, Span, starts_line
+from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at, skip_whitespace, to_calls
+from punie_build.data.tool_call_markup.span import ParseContext, Span, starts_line
 
-_CUT = re.compile(r"<tool_call>\s*[{\[<](?!.*</tool_call>)")
-_INFO = re.compile(r"`+([\w+-]*)[ \t]*\r?\n?")
-_AT_END = re.compile(r"(?<!`)(`{3,}+)[ \t]*+\r?$", re.MULTILINE)
-_LIKE_A_CALL = re.compile(
+_OPEN_CALL = re.compile(r"<tool_call>\s*[{\[<](?!.*</tool_call>)")
+_INFO_STRING = re.compile(r"`+([\w+-]*)[ \t]*\r?\n?")
+_TICKS_AT_LINE_END = re.compile(r"(?<!`)(`{3,}+)[ \t]*+\r?$", re.MULTILINE)
+_CALL_PREFIX = re.compile(
     r"""\[?\s*\{\s*["'](?:name|tool)["']\s*:\s*["'][\w.-]+["']\s*,\s*["'](?:arguments|parameters)["']\s*:"""
 )
 
 
-def code(text: str, at: int, around: Around) -> Span:
-    """A code span or block. Backticks that close nowhere, or in the middle of a call, are letters."""
-    ticks = re.compile("`+").match(text, at)
+def parse_code(text: str, start: int, _context: ParseContext) -> Span:
+    """Parse a code span or block. Backticks that are never closed, or are closed inside a call, are plain text."""
+    ticks = re.compile("`+").match(text, start)
     assert ticks
     if len(ticks[0]) >= 3:
-        return _fence(text, at, len(ticks[0]))
-    line_end = text.find("\n", at)
+        return _parse_fence(text, start, len(ticks[0]))
+    line_end = text.find("\n", start)
     close = re.compile(rf"(?<!`){ticks[0]}(?!`)").search(text, ticks.end(), line_end if line_end >= 0 else len(text))
-    if close is None or _CUT.search(text[ticks.end() : close.start()]):
-        return Span(at, ticks.end())
-    return Span(at, close.end())
+    if close is None or _OPEN_CALL.search(text[ticks.end() : close.start()]):
+        return Span(start, ticks.end())
+    return Span(start, close.end())
 
 
-def _fence(text: str, at: int, ticks: int) -> Span:
-    info = _INFO.match(text, at)
+def _parse_fence(text: str, start: int, ticks: int) -> Span:
+    info = _INFO_STRING.match(text, start)
     assert info
-    start = blank(text, info.end())
-    is_json = info[1].lower() in ("", "json", "tool_call") and text[start : start + 1] in ("{", "[")
+    body_start = skip_whitespace(text, info.end())
+    is_json = info[1].lower() in ("", "json", "tool_call") and text[body_start : body_start + 1] in ("{", "[")
     if is_json:
-        try:  # the JSON says itself where it ends, whatever backticks it holds
-            value, end = value_at(text, start)
+        try:  # the JSON value determines its own end, also if it contains backticks
+            value, end = parse_value_at(text, body_start)
         except ValueError:
             pass
         else:
-            if ticks_after := re.compile(rf"\s*`{{{ticks},}}").match(text, end):
-                return _fenced(at, ticks_after.end(), value)
-    closing = _closing(text, ticks, info.end())
-    if closing is None and not (is_json and _LIKE_A_CALL.match(text, start)):
-        return Span(at, at + ticks)
-    close, end = closing or (len(text), len(text))
-    body = text[start:close]
+            if close := re.compile(rf"\s*`{{{ticks},}}").match(text, end):
+                return _json_span(start, close.end(), value)
+    fence = _closing_fence(text, ticks, info.end())
+    if fence is None and not (is_json and _CALL_PREFIX.match(text, body_start)):
+        return Span(start, start + ticks)
+    body_end, end = fence or (len(text), len(text))
+    body = text[body_start:body_end]
     if not is_json:
-        return Span(at, end)
+        return Span(start, end)
     try:
-        return _fenced(at, end, value_of(body))
+        return _json_span(start, end, parse_value(body))
     except ValueError as problem:
-        return Span(at, end, (), "fenced-json" if _LIKE_A_CALL.match(body) else None, str(problem))
+        return Span(start, end, (), "fenced-json" if _CALL_PREFIX.match(body) else None, str(problem))
 
 
-def _closing(text: str, ticks: int, at: int) -> tuple[int, int] | None:
-    """Where the first fence that closes one of so many `ticks` begins and ends: alone on its line, or else at the end of one."""
-    for runs in _closings(text, ticks):
-        place = bisect_left(runs, (at, 0))
-        if place < len(runs):
-            return runs[place]
+def _closing_fence(text: str, ticks: int, start: int) -> tuple[int, int] | None:
+    """Return start and end of the first fence that closes one of `ticks` backticks.
+
+    A fence alone on its line is preferred to one at the end of a line.
+    """
+    for fences in _closing_fences(text, ticks):
+        index = bisect_left(fences, (start, 0))
+        if index < len(fences):
+            return fences[index]
     return None
 
 
-@lru_cache(maxsize=4)  # a text with many fences that close nowhere would be searched to its end for each
-def _closings(text: str, ticks: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The runs of `ticks` backticks or more that stand alone on a line, and all that end one."""
-    runs = [run.span(1) for run in _AT_END.finditer(text) if len(run[1]) >= ticks]
+@lru_cache(maxsize=4)  # otherwise a text with many unclosed fences is searched to its end for each of them
+def _closing_fences(text: str, ticks: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the runs of at least `ticks` backticks that are alone on a line, and all that end a line."""
+    runs = [run.span(1) for run in _TICKS_AT_LINE_END.finditer(text) if len(run[1]) >= ticks]
     return [run for run in runs if starts_line(text, run[0])], runs
 
 
-def _fenced(start: int, end: int, value: Any) -> Span:
-    """Calls, if the value looks like some: a name and an object of arguments. Other JSON is text."""
+def _json_span(start: int, end: int, value: Any) -> Span:
+    """Return a span of calls if each item has a name and an object of arguments; a span of text for other JSON."""
     items = value if isinstance(value, list) else [value]
-    if not items or not all(_looks_called(item) for item in items):
+    if not items or not all(_looks_like_a_call(item) for item in items):
         return Span(start, end)
     try:
-        return Span(start, end, calls_of(value), "fenced-json")
+        return Span(start, end, to_calls(value), "fenced-json")
     except ValueError as problem:
         return Span(start, end, (), "fenced-json", str(problem))
 
 
-def _looks_called(item: Any) -> bool:
+def _looks_like_a_call(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
     name = item.get("name", item.get("tool"))

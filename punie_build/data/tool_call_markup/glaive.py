@@ -1,65 +1,64 @@
-"""Calls as glaive writes them: <functioncall> and JSON whose arguments are quoted JSON."""
+"""Calls in the markup of Glaive: `<functioncall>` and JSON whose arguments are quoted JSON."""
 
 from __future__ import annotations
 
 import re
 
+from punie_build.data.example import ToolCall
 from punie_build.data.tool_call_markup.json_values import (
-    Call,
-    arguments_of,
-    blank,
-    calls_of,
-    value_at,
-    value_of,
-    whole,
+    parse_strict,
+    parse_value,
+    parse_value_at,
+    skip_whitespace,
+    to_arguments,
+    to_calls,
 )
-from punie_build.data.tool_call_markup.span import MEND, Around, Span, starts_line
+from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext, Span, starts_line
 
 _END = re.compile(r"<functioncall>|<\|endoftext\|>")
-_QUOTED = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'""")
+_QUOTED_ARGUMENTS = re.compile(r"""\{\s*"name"\s*:\s*"([^"]+)"\s*,\s*"arguments"\s*:\s*'""")
 
 
-def glaive(text: str, at: int, around: Around) -> Span:
-    """`<functioncall>` and JSON whose arguments are quoted JSON, with any apostrophe in it."""
-    start = blank(text, at + len("<functioncall>"))
-    if "glaive" not in around.markups or not text.startswith("{", start):
-        if starts_line(text, at) and "glaive" in around.markups:
-            raise ValueError(f"<functioncall> holds no JSON - {MEND}")
-        return Span(at, start)
-    closed = _END.search(text, start)
-    end = closed.start() if closed else len(text)
-    for reader in (_quoted, _unquoted):
+def parse_glaive(text: str, start: int, context: ParseContext) -> Span:
+    """Parse `<functioncall>` and its JSON. The quoted arguments may contain apostrophes."""
+    json_start = skip_whitespace(text, start + len("<functioncall>"))
+    if "glaive" not in context.markups or not text.startswith("{", json_start):
+        if starts_line(text, start) and "glaive" in context.markups:
+            raise ValueError(f"<functioncall> holds no JSON - {FIX_HINT}")
+        return Span(start, json_start)
+    close = _END.search(text, json_start)
+    end = close.start() if close else len(text)
+    for parser in (_parse_quoted, _parse_unquoted):
         try:
-            call, stop = reader(text, start, end)
+            call, call_end = parser(text, json_start, end)
         except ValueError as error:
             problem = error
         else:
-            stop = closed.end() if closed and closed[0] != "<functioncall>" and not text[stop:end].strip() else stop
-            return Span(at, stop, (call,), "glaive")
-    raise ValueError(f"<functioncall> cannot be read: {problem} - {MEND}")
+            ends_text = close and close[0] != "<functioncall>" and not text[call_end:end].strip()
+            return Span(start, close.end() if close and ends_text else call_end, (call,), "glaive")
+    raise ValueError(f"<functioncall> cannot be parsed: {problem} - {FIX_HINT}")
 
 
-def _quoted(text: str, start: int, end: int) -> tuple[Call, int]:
-    quoted = _QUOTED.match(text, start)
-    if quoted is None:
+def _parse_quoted(text: str, start: int, end: int) -> tuple[ToolCall, int]:
+    head = _QUOTED_ARGUMENTS.match(text, start)
+    if head is None:
         raise ValueError("arguments are not quoted")
     try:
-        value, stop = value_at(text, blank(text, quoted.end()))
-        close = re.compile(r"\s*'\s*\}").match(text, stop)
+        value, value_end = parse_value_at(text, skip_whitespace(text, head.end()))
+        close = re.compile(r"\s*'\s*\}").match(text, value_end)
     except ValueError:
         close = None
     if close is None:
-        last = re.compile(r"(.*)'\s*\}", re.DOTALL).match(text, quoted.end(), end)
-        if last is None:
+        longest = re.compile(r"(.*)'\s*\}", re.DOTALL).match(text, head.end(), end)
+        if longest is None:
             raise ValueError("the arguments have no end")
-        value, close = whole(last[1]), last
-    return Call(quoted[1], arguments_of(value)), close.end()
+        value, close = parse_strict(longest[1]), longest
+    return ToolCall(head[1], to_arguments(value)), close.end()
 
 
-def _unquoted(text: str, start: int, end: int) -> tuple[Call, int]:
+def _parse_unquoted(text: str, start: int, end: int) -> tuple[ToolCall, int]:
     try:
-        value, stop = value_at(text, start)
+        value, value_end = parse_value_at(text, start)
     except ValueError:
-        value, stop = value_of(text[start:end]), end
-    calls = calls_of(value)
-    return calls[0], stop
+        value, value_end = parse_value(text[start:end]), end
+    return to_calls(value)[0], value_end

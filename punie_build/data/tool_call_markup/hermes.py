@@ -1,35 +1,36 @@
-"""Calls as Qwen2.5, Qwen3 and Nous write them: JSON within <tool_call>."""
+"""Calls in the markup of Qwen2.5, Qwen3 and Nous Hermes: JSON within `<tool_call>`."""
 
 from __future__ import annotations
 
-from punie_build.data.tool_call_markup.json_values import blank, calls_of, value_at, value_of
-from punie_build.data.tool_call_markup.qwen3_coder import function
-from punie_build.data.tool_call_markup.span import MEND, Around, Span, starts_line
+from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at, skip_whitespace, to_calls
+from punie_build.data.tool_call_markup.qwen3_coder import parse_function
+from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext, Span, starts_line
 
 
-def tagged(text: str, at: int, around: Around) -> Span:
-    inside = blank(text, at + len("<tool_call>"))
+def parse_tool_call(text: str, start: int, context: ParseContext) -> Span:
+    """Parse `<tool_call>...</tool_call>`, which holds JSON, or `<function=...>` as Qwen3-Coder writes it."""
+    inside = skip_whitespace(text, start + len("<tool_call>"))
     if text.startswith("<function=", inside):
-        return function(text, inside, around, at)
+        return parse_function(text, inside, context, start)
     close = text.find("</tool_call>", inside)
     if text[inside : inside + 1] not in ("{", "["):
-        alone = not text[at + len("<tool_call>") : inside + 1].strip(" \t").strip("\n")
-        if starts_line(text, at) and (close >= 0 or alone) and "hermes" in around.markups:
-            raise ValueError(f"<tool_call> holds neither JSON nor <function=...> - {MEND}")
-        return Span(at, inside)
-    if "hermes" not in around.markups:
-        return Span(at, inside)
+        is_alone = not text[start + len("<tool_call>") : inside + 1].strip(" \t").strip("\n")
+        if starts_line(text, start) and (close >= 0 or is_alone) and "hermes" in context.markups:
+            raise ValueError(f"<tool_call> holds neither JSON nor <function=...> - {FIX_HINT}")
+        return Span(start, inside)
+    if "hermes" not in context.markups:
+        return Span(start, inside)
     try:
-        value, end = value_at(text, inside)
-        exact = text.startswith("</tool_call>", blank(text, end))
+        value, end = parse_value_at(text, inside)
+        is_exact = text.startswith("</tool_call>", skip_whitespace(text, end))
     except ValueError:
-        exact = False
-    if exact:
-        close = blank(text, end)
+        is_exact = False
+    if is_exact:
+        close = skip_whitespace(text, end)
     elif close < 0:
-        raise ValueError(f"<tool_call> is never closed - {MEND}")
+        raise ValueError(f"<tool_call> is never closed - {FIX_HINT}")
     try:
-        calls = calls_of(value if exact else value_of(text[inside:close]))
+        calls = to_calls(value if is_exact else parse_value(text[inside:close]))
     except ValueError as problem:
-        raise ValueError(f"<tool_call> cannot be read: {problem} - {MEND}") from None
-    return Span(at, close + len("</tool_call>"), calls, "hermes")
+        raise ValueError(f"<tool_call> cannot be parsed: {problem} - {FIX_HINT}") from None
+    return Span(start, close + len("</tool_call>"), calls, "hermes")

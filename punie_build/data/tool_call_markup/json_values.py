@@ -1,4 +1,4 @@
-"""JSON as people write it into texts, and the calls it says."""
+"""JSON within text, as models and people write it, and the calls in it."""
 
 from __future__ import annotations
 
@@ -7,86 +7,82 @@ import re
 import reprlib
 from typing import Any
 
-from msgspec import Struct
+from punie_build.data.example import ToolCall
 
 _PYTHON = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|\b(?:True|False|None)\b', re.DOTALL)
-WORDS = {"True": "true", "False": "false", "None": "null"}
+JSON_LITERALS = {"True": "true", "False": "false", "None": "null"}
 _ESCAPES = {"\\'": "'", '"': '\\"', "\\x": "\\u00"}
-_BLANK = re.compile(r"\s*")
-
-
-class Call(Struct, frozen=True):
-    name: str
-    arguments: dict[str, Any]
+_WHITESPACE = re.compile(r"\s*")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+    items = dict(pairs)
+    if len(items) < len(pairs):
+        raise ValueError("duplicate key")
+    return items
 
 
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not valid JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number, strict=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_reject_constant, strict=False)
 
 
-def blank(text: str, at: int) -> int:
-    """Where the white space that starts at `at` ends."""
-    found = _BLANK.match(text, at)
-    return found.end() if found else at
+def skip_whitespace(text: str, start: int) -> int:
+    """Return the position after the white space that begins at `start`."""
+    match = _WHITESPACE.match(text, start)
+    return match.end() if match else start
 
 
-def value_at(text: str, at: int) -> tuple[Any, int]:
-    """The JSON value that starts at `at`, and where it ends. Line breaks within strings are fine."""
+def parse_value_at(text: str, start: int) -> tuple[Any, int]:
+    """Parse the JSON value that begins at `start`, and return it with its end. Strings may contain line breaks."""
     try:
-        return _DECODER.raw_decode(text, at)
+        return _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        near = " ".join(text[max(0, error.pos - 20) : error.pos + 20].split())
-        raise ValueError(f"{error.msg}, near: {near}") from None
+        excerpt = " ".join(text[max(0, error.pos - 20) : error.pos + 20].split())
+        raise ValueError(f"{error.msg}, near: {excerpt}") from None
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
-def value_of(text: str) -> Any:
-    """The JSON value that is the text; Python's quotes, True, False and None are read as JSON's. Raises ValueError."""
+def parse_value(text: str) -> Any:
+    """Parse a text that is one JSON value; Python's quotes, True, False and None are accepted. Raises ValueError."""
     try:
-        return whole(text)
+        return parse_strict(text)
     except ValueError as problem:
         try:
-            return whole(_PYTHON.sub(_as_json, text))
+            return parse_strict(_PYTHON.sub(_to_json, text))
         except ValueError:
             raise problem from None
 
 
-def whole(text: str) -> Any:
-    value, end = value_at(text, blank(text, 0))
-    if blank(text, end) < len(text):
+def parse_strict(text: str) -> Any:
+    """Parse a text that is one JSON value. Raises ValueError."""
+    value, end = parse_value_at(text, skip_whitespace(text, 0))
+    if skip_whitespace(text, end) < len(text):
         raise ValueError(f"more text after the JSON: {text[end : end + 20].strip()!r}")
     return value
 
 
-def _as_json(piece: re.Match[str]) -> str:
-    if piece[0].startswith("'"):
-        return '"' + re.sub(r'\\.|"', lambda part: _ESCAPES.get(part[0], part[0]), piece[0][1:-1]) + '"'
-    return WORDS.get(piece[0], piece[0])
+def _to_json(token: re.Match[str]) -> str:
+    if token[0].startswith("'"):
+        return '"' + re.sub(r'\\.|"', lambda match: _ESCAPES.get(match[0], match[0]), token[0][1:-1]) + '"'
+    return JSON_LITERALS.get(token[0], token[0])
 
 
-def brief(value: Any) -> str:
-    """A value as messages show it: its first characters, and nothing that is not to be printed."""
+def preview(value: Any) -> str:
+    """Return the first 60 characters of a value, for messages."""
     try:
         return json.dumps(value)[:60]
     except (TypeError, ValueError, RecursionError):
         return reprlib.repr(value)[:60]
 
 
-def arguments_of(value: Any) -> dict[str, Any]:
-    """Arguments as an object, from an object, its JSON text, or nothing."""
+def to_arguments(value: Any) -> dict[str, Any]:
+    """Return arguments as an object, from an object, its JSON text, or None."""
     if isinstance(value, str):
-        value = value_of(value) if value.strip() else {}
+        value = parse_value(value) if value.strip() else {}
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -94,19 +90,19 @@ def arguments_of(value: Any) -> dict[str, Any]:
     return value
 
 
-def calls_of(value: Any) -> tuple[Call, ...]:
-    """Calls from `{"name", "arguments"}` or a list of such; `tool` and `parameters` are other words for the same."""
-    found = []
+def to_calls(value: Any) -> tuple[ToolCall, ...]:
+    """Return calls from `{"name", "arguments"}` or a list of such; `tool` and `parameters` are accepted as keys, too."""
+    calls = []
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
-            raise ValueError(f"{type(item).__name__} where an object with name and arguments belongs")
+            raise ValueError(f"{type(item).__name__} instead of an object with name and arguments")
         name = item.get("name", item.get("tool"))
         if not isinstance(name, str) or not name:
             raise ValueError("no name")
         key = "arguments" if "arguments" in item else "parameters"
-        if unread := set(item) - {"name" if "name" in item else "tool", key, "type"}:
-            raise ValueError(f"keys that no call has: {', '.join(sorted(unread))}")
-        found.append(Call(name, arguments_of(item.get(key))))
-    if not found:
-        raise ValueError("an empty list")
-    return tuple(found)
+        if unknown := set(item) - {"name" if "name" in item else "tool", key, "type"}:
+            raise ValueError(f"unknown keys in a call: {', '.join(sorted(unknown))}")
+        calls.append(ToolCall(name, to_arguments(item.get(key))))
+    if not calls:
+        raise ValueError("an empty list of calls")
+    return tuple(calls)

@@ -1,4 +1,4 @@
-"""Calls as Qwen3-Coder and Llama write them: <function=name>, and a <parameter=key> for each argument."""
+"""Calls in the markup of Qwen3-Coder and Llama: `<function=name>` with a `<parameter=key>` for each argument."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from types import NoneType
 from typing import Any
 
-from punie_build.data.tool_call_markup.json_values import WORDS, Call, arguments_of, value_of, whole
-from punie_build.data.tool_call_markup.span import MEND, Around, Span, starts_line, trimmed
+from punie_build.data.example import ToolCall
+from punie_build.data.tool_call_markup.json_values import JSON_LITERALS, parse_strict, parse_value, to_arguments
+from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext, Span, starts_line, strip_line_breaks
 
 _FUNCTION = re.compile(r"<function=([^<>\s]+)>")
 _PARAMETER = re.compile(r"\s*<parameter=([^<>\n]+)>(.*?)</parameter>(?=\s*(?:<parameter=[^<>\n]+>|\Z))", re.DOTALL)
@@ -21,72 +22,70 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def function(text: str, at: int, around: Around, wrapped: int | None = None) -> Span:
-    """`<function=name>...</function>`; `wrapped` is where its <tool_call> opens."""
-    opened = _FUNCTION.match(text, at)
-    markup = "code-mode" if opened and opened[1] == "execute_code" else "qwen3-coder"
-    if markup not in around.markups:
-        return Span(at, at + len("<function="))
-    pattern = r"</function>(\s*</tool_call>)?" if wrapped is None else r"</function>(\s*</tool_call>)"
-    close = re.compile(pattern).search(text, opened.end()) if opened else None
-    if opened is None or close is None:
-        if wrapped is None and not starts_line(text, at):
-            return Span(at, at + len("<function="))
-        what = "is never closed" if opened else "has no name"
-        raise ValueError(f"<function=...> {what} - {MEND}")
+def parse_function(text: str, start: int, context: ParseContext, wrapper: int | None = None) -> Span:
+    """Parse `<function=name>...</function>`; `wrapper` is the position of the `<tool_call>` around it, if there is one."""
+    head = _FUNCTION.match(text, start)
+    markup = "code-mode" if head and head[1] == "execute_code" else "qwen3-coder"
+    if markup not in context.markups:
+        return Span(start, start + len("<function="))
+    pattern = r"</function>(\s*</tool_call>)?" if wrapper is None else r"</function>(\s*</tool_call>)"
+    close = re.compile(pattern).search(text, head.end()) if head else None
+    if head is None or close is None:
+        if wrapper is None and not starts_line(text, start):
+            return Span(start, start + len("<function="))
+        reason = "is never closed" if head else "has no name"
+        raise ValueError(f"<function=...> {reason} - {FIX_HINT}")
+    name, body = head[1], text[head.end() : close.start()]
     try:
-        arguments = _parameters(opened[1], text[opened.end() : close.start()], around.tools.get(opened[1], {}))
+        arguments = _parse_parameters(name, body, context.tool_properties.get(name, {}))
     except ValueError as problem:
-        raise ValueError(f"<function={opened[1]}> cannot be read: {problem} - {MEND}") from None
-    return Span(at if wrapped is None else wrapped, close.end(), (Call(opened[1], arguments),), markup)
+        raise ValueError(f"<function={name}> cannot be parsed: {problem} - {FIX_HINT}") from None
+    return Span(start if wrapper is None else wrapper, close.end(), (ToolCall(name, arguments),), markup)
 
 
-def function_alone(text: str, at: int, around: Around) -> Span:
-    return function(text, at, around)
-
-
-def _parameters(name: str, body: str, properties: dict[str, Any]) -> dict[str, Any]:
+def _parse_parameters(name: str, body: str, properties: dict[str, Any]) -> dict[str, Any]:
     if not body.strip() and name != "execute_code":
         return {}
     if not body.lstrip().startswith("<parameter="):
-        return _bare(name, body)
-    found: dict[str, Any] = {}
-    at = 0
-    while part := _PARAMETER.match(body, at):
-        key = part[1].strip()
-        if key in found:
-            raise ValueError(f"parameter {key!r} stands twice")
+        return _parse_bare_body(name, body)
+    arguments: dict[str, Any] = {}
+    position = 0
+    while parameter := _PARAMETER.match(body, position):
+        key = parameter[1].strip()
+        if key in arguments:
+            raise ValueError(f"duplicate parameter {key!r}")
         schema = properties.get(key)
-        found[key] = _typed(key, trimmed(part[2]), schema if isinstance(schema, dict) else {})
-        at = part.end()
-    if rest := body[at:].strip():
-        raise ValueError(f"no parameter: {rest[:40]!r}")
-    return found
+        text = strip_line_breaks(parameter[2])
+        arguments[key] = _parse_typed(key, text, schema if isinstance(schema, dict) else {})
+        position = parameter.end()
+    if rest := body[position:].strip():
+        raise ValueError(f"text outside parameters: {rest[:40]!r}")
+    return arguments
 
 
-def _bare(name: str, body: str) -> dict[str, Any]:
-    """A function's body without parameters: JSON arguments (Llama), or in execute_code Python."""
+def _parse_bare_body(name: str, body: str) -> dict[str, Any]:
+    """Parse a function's body without parameters: JSON arguments (Llama), or Python in `execute_code`."""
     if body.lstrip().startswith("{"):
         try:
-            return arguments_of(whole(body))
+            return to_arguments(parse_strict(body))
         except ValueError:
             if name != "execute_code":
                 raise
     if name != "execute_code" or not body.strip():
         raise ValueError(f"no parameters in {body.strip()[:40]!r}")
-    return {"code": trimmed(body)}
+    return {"code": strip_line_breaks(body)}
 
 
-def _typed(key: str, text: str, schema: dict[str, Any]) -> Any:
-    """A parameter's text as what its declaration says. Without one it is text."""
-    said = schema.get("type")
-    kinds = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-    if not kinds or not all(kind in _TYPES for kind in kinds):
+def _parse_typed(key: str, text: str, schema: dict[str, Any]) -> Any:
+    """Parse a parameter's text as its declared type; without a known type it stays text."""
+    declared = schema.get("type")
+    types = [declared] if isinstance(declared, str) else declared if isinstance(declared, list) else []
+    if not types or not all(name in _TYPES for name in types):
         return text
     try:
-        value = value_of(WORDS.get(text.strip(), text))
+        value = parse_value(JSON_LITERALS.get(text.strip(), text))
     except ValueError:
         value = text
-    if not any(isinstance(value, _TYPES[kind]) and (kind == "boolean" or value is not bool(value)) for kind in kinds):
-        raise ValueError(f"parameter {key!r} is declared {' or '.join(kinds)} and says {text[:40]!r}")
+    if not any(isinstance(value, _TYPES[name]) and (name == "boolean" or value is not bool(value)) for name in types):
+        raise ValueError(f"parameter {key!r} is declared as {' or '.join(types)}, but is {text[:40]!r}")
     return value

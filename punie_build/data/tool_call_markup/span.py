@@ -1,4 +1,4 @@
-"""Span: what a stretch of text is, and what stands around the text that holds it."""
+"""Spans of a text, and the context that decides whether a span is a call."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.data.tool_call_markup.json_values import Call
+from punie_build.data.example import ToolCall
 
 MARKUPS = ("hermes", "qwen3-coder", "code-mode", "fenced-json", "glaive")
-MEND = "mend the row or leave it out"
+FIX_HINT = "fix the row or remove it"
 
 
-class Around(Struct, frozen=True):
-    """What stands around a text: properties of the declared tools, whether a result follows, whether nothing does."""
+class ParseContext(Struct, frozen=True):
+    """The context of a text: the properties of the declared tools, by the tool's name; whether a tool's result follows;
+    whether it is the last message; and the markups to parse."""
 
-    tools: dict[str, dict[str, Any]] = {}
-    answered: bool = False
-    last: bool = True
+    tool_properties: dict[str, dict[str, Any]] = {}
+    has_result: bool = False
+    is_last: bool = True
     markups: frozenset[str] = frozenset(MARKUPS)
 
 
 class Span(Struct, frozen=True):
-    """A stretch of text: calls, a fence that may be one (`problem`: why it cannot), or text to step over (no markup)."""
+    """A span of text: calls, or a fence that cannot be parsed as a call (`problem`), or, without a markup, plain text."""
 
     start: int
     end: int
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     markup: str | None = None
     problem: str | None = None
 
 
-def starts_line(text: str, at: int) -> bool:
-    return not text[text.rfind("\n", 0, at) + 1 : at].strip()
+def starts_line(text: str, position: int) -> bool:
+    """Whether only white space precedes a position on its line."""
+    return not text[text.rfind("\n", 0, position) + 1 : position].strip()
 
 
-def trimmed(value: str) -> str:
-    """Without the line breaks the template puts around a value."""
+def strip_line_breaks(value: str) -> str:
+    """Remove the line breaks that chat templates put around a value, at most one on each side."""
     if value.startswith("\r\n") and value.endswith("\r\n"):
         return value[2:-2]
     return value.removeprefix("\n").removesuffix("\n")

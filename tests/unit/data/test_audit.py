@@ -93,7 +93,7 @@ RECORDS = [
 @pytest.mark.parametrize(("record", "said"), RECORDS)
 def test_markers_that_reading_takes_away_are_known_by_the_record(record: dict, said: str):
     """Those a row still has are in its text; those of a key that is nobody's text are none."""
-    row = normalize.normalise(record)
+    row = normalize.to_canonical(record)
     words = taken(record, row)
     assert words.startswith(said)
     assert bool(words) == bool(said)

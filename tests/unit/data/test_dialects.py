@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.data.dialects.normalize import NAMES, detect, normalise
+from punie_build.data.dialects.normalize import NAMES, detect, to_canonical
 from punie_build.data.example import parse
 
 Record = dict[str, Any]
@@ -55,18 +55,17 @@ HI = turns("Hi", "Hello.")
 LOOK = [user("Look"), assistant("", ("read", {"path": "a"})), result("x = 1"), assistant("It is 1.")]
 
 
-def said(text: str, *after: Record) -> Record:
-    """A record whose assistant answers with this text."""
+def answered(text: str, *after: Record) -> Record:
+    """Return a record whose assistant answers with this text."""
     return {"messages": [user("Look"), {"role": "assistant", "content": text}, *after]}
 
 
-def called(text: str, *calls: tuple[str, dict[str, Any]]) -> Record:
+def with_calls(text: str, *calls: tuple[str, dict[str, Any]]) -> Record:
     return {"messages": [user("Look"), assistant(text, *calls)]}
 
 
-# --- containers: what, detected as, becomes
+# --- containers: name, record, detected dialect, canonical form
 
-MIXED = "id category weight".split()
 CONTAINERS: list[tuple[str, Record, str, Record]] = [
     ("messages", {"messages": HI}, "messages", {"messages": HI}),
     ("conversation", {"conversation": HI}, "messages", {"messages": HI}),
@@ -303,19 +302,19 @@ CONTAINERS: list[tuple[str, Record, str, Record]] = [
         "glaive with an apostrophe in the arguments",
         {"messages": [user("Look"), assistant("<functioncall> {\"name\": \"say\", \"arguments\": '{\"text\": \"it's a cat's\"}'}")]},
         "glaive",
-        called("", ("say", {"text": "it's a cat's"})),
+        with_calls("", ("say", {"text": "it's a cat's"})),
     ),
     (
         "glaive with an escaped apostrophe",
         {"messages": [user("Look"), assistant("<functioncall> {\"name\": \"say\", \"arguments\": '{\"text\": \"it\\'s\"}'}")]},
         "glaive",
-        called("", ("say", {"text": "it's"})),
+        with_calls("", ("say", {"text": "it's"})),
     ),
     (
         "glaive with arguments as an object",
         {"messages": [user("Look"), assistant('<functioncall> {"name": "say", "arguments": {"text": "a"}} <|endoftext|>')]},
         "glaive",
-        called("", ("say", {"text": "a"})),
+        with_calls("", ("say", {"text": "a"})),
     ),
 ]  # fmt: skip
 
@@ -323,16 +322,16 @@ CONTAINERS: list[tuple[str, Record, str, Record]] = [
 @pytest.mark.parametrize(
     ("record", "dialect", "expected"), [row[1:] for row in CONTAINERS], ids=[row[0] for row in CONTAINERS]
 )
-def test_containers(record, dialect, expected):
+def test_a_container_is_detected_and_converted(record, dialect, expected):
     before = deepcopy(record)
     assert detect(record) == dialect
-    assert normalise(record) == expected
-    assert normalise(record, dialect) == expected or dialect == "messages"
+    assert to_canonical(record) == expected
+    assert to_canonical(record, dialect) == expected or dialect == "messages"
     assert record == before
-    assert parse(json.dumps(normalise(record)).encode())
+    assert parse(json.dumps(to_canonical(record)).encode())
 
 
-# --- calls in the text of an assistant: what, text, detected as, words left, calls
+# --- calls in the text of an assistant: name, text, detected dialect, remaining text, calls
 
 HERMES = '<tool_call>\n{"name": "read", "arguments": {"path": "a"}}\n</tool_call>'
 XML = "<tool_call>\n<function=read>\n<parameter=path>\na\n</parameter>\n</function>\n</tool_call>"
@@ -382,12 +381,12 @@ CALLS: list[tuple[str, str, str, str, list[tuple[str, dict[str, Any]]]]] = [
 
 
 @pytest.mark.parametrize(
-    ("text", "dialect", "words", "calls"), [row[1:] for row in CALLS], ids=[f"{row[2]}: {row[0]}" for row in CALLS]
+    ("text", "dialect", "remaining", "calls"), [row[1:] for row in CALLS], ids=[f"{row[2]}: {row[0]}" for row in CALLS]
 )
-def test_calls_in_text(text, dialect, words, calls):
-    record = said(text)
+def test_calls_in_text_are_parsed(text, dialect, remaining, calls):
+    record = answered(text)
     assert detect(record) == dialect
-    assert normalise(record) == normalise(record, dialect) == called(words, *calls)
+    assert to_canonical(record) == to_canonical(record, dialect) == with_calls(remaining, *calls)
 
 
 FENCED_LIKE = '```json\n{"name": "a", "version": "1"}\n```'
@@ -411,32 +410,32 @@ TEXTS = {
     "backticks": "``` `` ` ```` arguments",
     "end of text": "Done.<|endoftext|>",
     "labels": "FUNCTION RESPONSE: 1\nUSER: 2",
-    "nothing": "",
+    "empty": "",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_text_stays_text(text):
-    record = said(text)
-    assert normalise(record) is record
+def test_text_without_calls_is_unchanged(text):
+    record = answered(text)
+    assert to_canonical(record) is record
     assert detect(record) == "messages"
 
 
-def test_a_fenced_call_is_told_by_where_it_stands():
-    words = f"Like this:\n{FENCE}"
-    thanks = said(words, user("Thanks."))
-    assert normalise(thanks) is thanks  # no result, and the conversation goes on
-    answered = normalise(said(f"{words}\nWait.", user("Tool result: 1")))
-    assert answered["messages"][1:] == [assistant("Like this:\n\nWait.", ONE), result("1")]
-    assert "tool_calls" in normalise(thanks | {"tools": [READ]})["messages"][1]  # declared
-    other = said(words) | {"tools": [GREP]}
-    assert normalise(other) is other
+def test_the_position_of_fenced_json_decides_whether_it_is_a_call():
+    text = f"Like this:\n{FENCE}"
+    thanks = answered(text, user("Thanks."))
+    assert to_canonical(thanks) is thanks  # no result, and a message follows
+    with_result = to_canonical(answered(f"{text}\nWait.", user("Tool result: 1")))
+    assert with_result["messages"][1:] == [assistant("Like this:\n\nWait.", ONE), result("1")]
+    assert "tool_calls" in to_canonical(thanks | {"tools": [READ]})["messages"][1]  # declared
+    other = answered(text) | {"tools": [GREP]}
+    assert to_canonical(other) is other
 
 
 # --- results
 
 TWO = f"{HERMES}\n{HERMES}"
-ASKED = [user("Look"), assistant("", ONE, ONE)]
+TWO_CALLS = [user("Look"), assistant("", ONE, ONE)]
 RESULTS: list[tuple[str, list[Record], list[Record]]] = [
     ("a turn each", [user("Tool result: A"), user("Tool result: B")], [result("A"), result("B", 2)]),
     ("one turn, two marks", [user("<tool_response>\nA\n</tool_response>\n<tool_response>\nB\n</tool_response>")], [result("A"), result("B", 2)]),
@@ -453,16 +452,16 @@ RESULTS: list[tuple[str, list[Record], list[Record]]] = [
 
 
 @pytest.mark.parametrize(("turns_after", "expected"), [row[1:] for row in RESULTS], ids=[row[0] for row in RESULTS])
-def test_results(turns_after, expected):
-    assert normalise(said(TWO, *turns_after))["messages"] == [*ASKED, *expected]
+def test_results_are_assigned_to_calls(turns_after, expected):
+    assert to_canonical(answered(TWO, *turns_after))["messages"] == [*TWO_CALLS, *expected]
 
 
-def test_labels_within_a_result_are_its_own_words():
+def test_a_label_within_a_result_belongs_to_the_result():
     text = "a\nTool result: b"
-    assert normalise(said(HERMES, user(f"Tool result: {text}")))["messages"][2] == result(text)
+    assert to_canonical(answered(HERMES, user(f"Tool result: {text}")))["messages"][2] == result(text)
 
 
-def test_a_turn_that_looks_like_a_result_is_one_only_after_a_call():
+def test_a_result_must_follow_a_call():
     record = {
         "messages": [
             user("Tool result: what is that?"),
@@ -471,7 +470,7 @@ def test_a_turn_that_looks_like_a_result_is_one_only_after_a_call():
             assistant("?"),
         ]
     }
-    assert normalise(record) is record
+    assert to_canonical(record) is record
 
 
 # --- declarations
@@ -515,10 +514,10 @@ Reminder
 GREPPED = "<tool_call>\n<function=grep>\n<parameter=pattern>\n1\n</parameter>\n<parameter=limit>\n1\n</parameter>\n</function>\n</tool_call>"
 
 
-def test_qwen3_coders_prompt_declares_types():
-    made = normalise({"messages": [system(CODER), user("Look"), assistant(GREPPED)]})
-    assert made == {
-        "messages": [system("S"), *called("", ("grep", {"pattern": "1", "limit": 1}))["messages"]],
+def test_the_prompt_of_qwen3_coder_declares_types():
+    canonical = to_canonical({"messages": [system(CODER), user("Look"), assistant(GREPPED)]})
+    assert canonical == {
+        "messages": [system("S"), *with_calls("", ("grep", {"pattern": "1", "limit": 1}))["messages"]],
         "tools": [GREP],
     }
 
@@ -539,120 +538,120 @@ TYPED = [
 
 @pytest.mark.parametrize(("kind", "text", "value"), TYPED)
 def test_parameters_have_their_declared_types(kind, text, value):
-    record = said(f"<tool_call><function=f><parameter=p>\n{text}\n</parameter></function></tool_call>") | {
+    record = answered(f"<tool_call><function=f><parameter=p>\n{text}\n</parameter></function></tool_call>") | {
         "tools": [tool("f", p=kind)]
     }
-    assert normalise(record)["messages"] == called("", ("f", {"p": value}))["messages"]
+    assert to_canonical(record)["messages"] == with_calls("", ("f", {"p": value}))["messages"]
 
 
-def test_a_prompt_that_only_declares_is_dropped_and_a_tool_declared_twice_is_one():
+def test_a_prompt_of_declarations_is_removed_and_equal_tools_are_merged():
     prompt = system(f"<tools>{json.dumps(READ)}</tools>")
-    assert normalise({"messages": [prompt, *HI], "tools": [READ]}) == {"messages": HI, "tools": [READ]}
+    assert to_canonical({"messages": [prompt, *HI], "tools": [READ]}) == {"messages": HI, "tools": [READ]}
     prose = {"messages": [system("Use <tools>hammers</tools> and <tools></tools>."), *HI]}
-    assert normalise(prose) is prose
+    assert to_canonical(prose) is prose
 
 
-# --- errors: what, record, what the text must say
+# --- errors: name, record, part of the message
 
 ERRORS: list[tuple[str, Any, str]] = [
-    ("no record", [1], "list, not an object - one JSON object"),
-    ("no dialect", {"chosen": "a", "rejected": "b"}, "no dialect fits the keys chosen, rejected - bring messages"),
+    ("no record", [1], "list, not an object - write one JSON object"),
+    ("no dialect", {"chosen": "a", "rejected": "b"}, "no dialect fits the keys chosen, rejected - use messages"),
     ("no keys", {}, "the keys none"),
     ("messages as text", {"messages": "[]", "text": "a"}, "messages is str, not a list"),
     ("no messages", {"messages": []}, "no messages"),
     ("a message that is text", {"messages": [user("a"), "b"]}, "message 2: str, not an object"),
     ("a role", {"messages": [user("a"), {"role": "narrator", "content": "b"}]}, "message 2: unknown role 'narrator' - use system"),
     ("no role", {"conversations": [{"from": "human", "value": "a"}, {"value": "b"}]}, "message 2: unknown role None"),
-    ("no content", {"messages": [user("a"), {"role": "assistant", "text": "b"}]}, "message 2 (assistant): no content, but text"),
+    ("no content", {"messages": [user("a"), {"role": "assistant", "text": "b"}]}, "message 2 (assistant): no content, other keys: text"),
     ("an image", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "message 1 (user): content is list and not only text"),
     ("a number", {"messages": [{"role": "user", "content": 1}]}, "message 1 (user): content is int"),
     ("a call without a name", {"messages": [user("a"), {"role": "assistant", "tool_calls": [{"function": {}}]}]}, "message 2 (assistant): a call without a name"),
     ("arguments that are no JSON", {"messages": [user("a"), {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{"}]}]}, "message 2 (assistant): Expecting property name"),
     ("arguments that are a list", {"messages": [user("a"), {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "[1]"}]}]}, "arguments are list, not an object"),
-    ("a result before any call", {"messages": [user("a"), {"role": "tool", "content": "b"}]}, "message 2 (tool): results: 1, calls that wait for one: 0"),
-    ("a third result", said(TWO, *[{"role": "tool", "content": "b"}] * 3), "message 5 (tool): results: 1, calls that wait for one: 0"),
-    ("three results at once", said(TWO, user("<tool_response>" + "</tool_response><tool_response>" * 2 + "</tool_response>")), "message 3 (user): results: 3, calls that wait for one: 2"),
-    ("one result for two calls", said(TWO, user("Tool result: b"), assistant("c")), "message 4 (assistant): fewer results than calls"),
-    ("one result for two calls at the end", said(TWO, user("Tool result: b")), "message 3 (user): fewer results than calls"),
-    ("a result that never closes", said(HERMES, user("<tool_response>\nb")), "message 3 (user): <tool_response> is never closed"),
+    ("a result before any call", {"messages": [user("a"), {"role": "tool", "content": "b"}]}, "message 2 (tool): results: 1, calls without a result: 0"),
+    ("a third result", answered(TWO, *[{"role": "tool", "content": "b"}] * 3), "message 5 (tool): results: 1, calls without a result: 0"),
+    ("three results at once", answered(TWO, user("<tool_response>" + "</tool_response><tool_response>" * 2 + "</tool_response>")), "message 3 (user): results: 3, calls without a result: 2"),
+    ("one result for two calls", answered(TWO, user("Tool result: b"), assistant("c")), "message 4 (assistant): fewer results than calls"),
+    ("one result for two calls at the end", answered(TWO, user("Tool result: b")), "message 3 (user): fewer results than calls"),
+    ("a result that never closes", answered(HERMES, user("<tool_response>\nb")), "message 3 (user): <tool_response> is never closed"),
     ("tools that are none", {"messages": HI, "tools": "[{}]"}, "tools: a tool without a name"),
     ("tools that are broken", {"messages": HI, "tools": "["}, "tools: Expecting value"),
     ("tools twice", {"messages": HI, "tools": [READ], "functions": [READ]}, "tools and functions both declare"),
     ("a tool declared in two ways", {"messages": [system(f"<tools>{json.dumps(tool('read'))}</tools>"), *HI], "tools": [READ]}, "message 1 (system): tool 'read' is declared twice"),
     ("tools in the prompt that are broken", {"messages": [system('<tools>{"name": </tools>'), *HI]}, "message 1 (system): Expecting value"),
-    ("hermes: no JSON", said("<tool_call>\nread a\n</tool_call>"), "message 2 (assistant): <tool_call> holds neither JSON nor"),
-    ("hermes: nothing", said("<tool_call>\n"), "holds neither JSON nor"),
-    ("hermes: broken JSON", said('<tool_call>{"name": "read", "arguments": {"path": }}</tool_call>'), "message 2 (assistant): <tool_call> cannot be read: Expecting value, near:"),
-    ("hermes: no name", said('<tool_call>{"arguments": {}}</tool_call>'), "<tool_call> cannot be read: no name"),
-    ("hermes: more keys", said('<tool_call>{"name": "a", "arguments": {}, "why": 1}</tool_call>'), "keys that no call has: why"),
-    ("hermes: a key twice", said('<tool_call>{"name": "a", "arguments": {"a": 1, "a": 2}}</tool_call>'), "a key stands twice"),
-    ("hermes: not a number", said('<tool_call>{"name": "a", "arguments": {"a": NaN}}</tool_call>'), "NaN is no JSON"),
-    ("hermes: half a pair", said('<tool_call>{"name": "a", "arguments": {"a": "\\ud800"}}</tool_call>'), "half a surrogate pair"),
-    ("hermes: never closed", said('<tool_call>{"name": "read", "arguments": {"path": "a"}}'), "<tool_call> is never closed"),
-    ("hermes: deep", said("<tool_call>" + "[" * 100_000 + "</tool_call>"), "nested too deep"),
-    ("xml: never closed", said("<tool_call><function=read><parameter=path>a</parameter></function>"), "<function=...> is never closed"),
-    ("xml: no name", said("<tool_call><function=><parameter=path>a</parameter></function></tool_call>"), "<function=...> has no name"),
-    ("xml: parameter never closed", said("<tool_call><function=read><parameter=path>a</function></tool_call>"), "<function=read> cannot be read: no parameter: '<parameter=path>a'"),
-    ("xml: parameter twice", said("<tool_call><function=f><parameter=a>1</parameter><parameter=a>2</parameter></function></tool_call>"), "parameter 'a' stands twice"),
-    ("xml: words for parameters", said("<tool_call><function=f>path a</function></tool_call>"), "no parameters in 'path a'"),
-    ("xml: a value that holds all closing tags", said("<tool_call><function=f><parameter=a>x</parameter></function></tool_call></parameter></function></tool_call>"), "</parameter> is left over beside a call"),
-    ("xml: another type", said("<tool_call><function=f><parameter=p>x</parameter></function></tool_call>") | {"tools": [tool("f", p="integer")]}, "parameter 'p' is declared integer and says 'x'"),
-    ("xml: a number for a flag", said("<tool_call><function=f><parameter=p>1</parameter></function></tool_call>") | {"tools": [tool("f", p="boolean")]}, "is declared boolean"),
-    ("xml: a flag for a number", said("<tool_call><function=f><parameter=p>true</parameter></function></tool_call>") | {"tools": [tool("f", p="integer")]}, "is declared integer"),
-    ("code: none", said("<tool_call><function=execute_code>\n</function></tool_call>"), "no parameters"),
-    ("fence: a brace is missing", said('```json\n{"name": "read", "arguments": {"path": "a"}\n```'), "message 2 (assistant): the fenced JSON is a call that cannot be read: Expecting ',' delimiter"),
-    ("fence: a bad escape", said('```json\n{"name": "read", "arguments": {"path": "\\{"}}\n```', user("Tool result: a")), "Invalid \\escape"),
-    ("fence: more keys", said('```json\n{"name": "read", "arguments": {}, "id": 1}\n```'), "keys that no call has: id"),
-    ("glaive: no JSON", said("<functioncall> read"), "<functioncall> holds no JSON"),
-    ("glaive: broken arguments", said("<functioncall> {\"name\": \"a\", \"arguments\": '{\"b\": }'}"), "<functioncall> cannot be read"),
+    ("hermes: no JSON", answered("<tool_call>\nread a\n</tool_call>"), "message 2 (assistant): <tool_call> holds neither JSON nor"),
+    ("hermes: nothing", answered("<tool_call>\n"), "holds neither JSON nor"),
+    ("hermes: broken JSON", answered('<tool_call>{"name": "read", "arguments": {"path": }}</tool_call>'), "message 2 (assistant): <tool_call> cannot be parsed: Expecting value, near:"),
+    ("hermes: no name", answered('<tool_call>{"arguments": {}}</tool_call>'), "<tool_call> cannot be parsed: no name"),
+    ("hermes: more keys", answered('<tool_call>{"name": "a", "arguments": {}, "why": 1}</tool_call>'), "unknown keys in a call: why"),
+    ("hermes: a key twice", answered('<tool_call>{"name": "a", "arguments": {"a": 1, "a": 2}}</tool_call>'), "duplicate key"),
+    ("hermes: not a number", answered('<tool_call>{"name": "a", "arguments": {"a": NaN}}</tool_call>'), "NaN is not valid JSON"),
+    ("hermes: half a pair", answered('<tool_call>{"name": "a", "arguments": {"a": "\\ud800"}}</tool_call>'), "half a surrogate pair"),
+    ("hermes: never closed", answered('<tool_call>{"name": "read", "arguments": {"path": "a"}}'), "<tool_call> is never closed"),
+    ("hermes: deep", answered("<tool_call>" + "[" * 100_000 + "</tool_call>"), "nested too deep"),
+    ("xml: never closed", answered("<tool_call><function=read><parameter=path>a</parameter></function>"), "<function=...> is never closed"),
+    ("xml: no name", answered("<tool_call><function=><parameter=path>a</parameter></function></tool_call>"), "<function=...> has no name"),
+    ("xml: parameter never closed", answered("<tool_call><function=read><parameter=path>a</function></tool_call>"), "<function=read> cannot be parsed: text outside parameters: '<parameter=path>a'"),
+    ("xml: parameter twice", answered("<tool_call><function=f><parameter=a>1</parameter><parameter=a>2</parameter></function></tool_call>"), "duplicate parameter 'a'"),
+    ("xml: words for parameters", answered("<tool_call><function=f>path a</function></tool_call>"), "no parameters in 'path a'"),
+    ("xml: a value that holds all closing tags", answered("<tool_call><function=f><parameter=a>x</parameter></function></tool_call></parameter></function></tool_call>"), "</parameter> is left over beside a call"),
+    ("xml: another type", answered("<tool_call><function=f><parameter=p>x</parameter></function></tool_call>") | {"tools": [tool("f", p="integer")]}, "parameter 'p' is declared as integer, but is 'x'"),
+    ("xml: a number for a flag", answered("<tool_call><function=f><parameter=p>1</parameter></function></tool_call>") | {"tools": [tool("f", p="boolean")]}, "is declared as boolean"),
+    ("xml: a flag for a number", answered("<tool_call><function=f><parameter=p>true</parameter></function></tool_call>") | {"tools": [tool("f", p="integer")]}, "is declared as integer"),
+    ("code: none", answered("<tool_call><function=execute_code>\n</function></tool_call>"), "no parameters"),
+    ("fence: a brace is missing", answered('```json\n{"name": "read", "arguments": {"path": "a"}\n```'), "message 2 (assistant): the fenced JSON is a call that cannot be parsed: Expecting ',' delimiter"),
+    ("fence: a bad escape", answered('```json\n{"name": "read", "arguments": {"path": "\\{"}}\n```', user("Tool result: a")), "Invalid \\escape"),
+    ("fence: more keys", answered('```json\n{"name": "read", "arguments": {}, "id": 1}\n```'), "unknown keys in a call: id"),
+    ("glaive: no JSON", answered("<functioncall> read"), "<functioncall> holds no JSON"),
+    ("glaive: broken arguments", answered("<functioncall> {\"name\": \"a\", \"arguments\": '{\"b\": }'}"), "<functioncall> cannot be parsed"),
     ("glaive: no label", {"chat": "Hi"}, "chat starts with 'Hi', not with a label"),
     ("glaive: nothing", {"chat": " "}, "chat has no 'USER:'"),
     ("sharegpt: a call that is words", {"conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": "read a"}]}, "message 2 (function_call): Expecting value"),
     ("alpaca: nothing asked", {"instruction": "", "input": "", "output": "a"}, "instruction and input are empty"),
     ("alpaca: output", {"instruction": "a", "output": ["b"]}, "output is list, not text"),
-    ("alpaca: history", {"instruction": "a", "output": "b", "history": ["a", "b"]}, "history is no list of [question, answer] pairs"),
+    ("alpaca: history", {"instruction": "a", "output": "b", "history": ["a", "b"]}, "history is not a list of [question, answer] pairs"),
     ("a pair with context", {"question": "a", "answer": "b", "context": "c"}, "'context' beside question and answer"),
     ("ChatML: no end", {"text": "<|im_start|>user\na\n<|im_start|>assistant\nb"}, "message 1 (user): no <|im_end|> at its end"),
     ("ChatML: words before", {"text": "a<|im_start|>user\na<|im_end|>"}, "text before the first <|im_start|>: 'a'"),
     ("ChatML: words between", {"text": "<|im_start|>user\na<|im_end|>b<|im_start|>user\na<|im_end|>"}, "message 1 (user): no <|im_end|> at its end"),
     ("ChatML: a role", {"text": "<|im_start|>critic\na<|im_end|>"}, "message 1: unknown role 'critic'"),
-    ("another template", {"text": "[INST] a [/INST] b"}, "text holds [INST], another chat template"),
+    ("another template", {"text": "[INST] a [/INST] b"}, "text holds [INST] of another chat template"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("record", "reason"), [row[1:] for row in ERRORS], ids=[row[0] for row in ERRORS])
-def test_errors_say_where_and_what_to_do(record, reason):
+def test_an_error_names_the_message_and_a_fix(record, reason):
     with pytest.raises(ValueError, match=re.escape(reason)) as caught:
-        normalise(record)
+        to_canonical(record)
     assert " - " in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-# --- asking for a dialect
+# --- restriction to one dialect
 
 
-def test_a_dialect_by_name_restricts():
-    assert normalise(said(HERMES), "messages") == said(HERMES)
-    assert normalise(said(HERMES), "qwen3-coder") == said(HERMES)
-    assert normalise(said(XML), "code-mode") == said(XML)
-    broken = said("<tool_call>\nno JSON\n</tool_call>")
-    assert normalise(broken, "fenced-json") == broken
-    assert normalise({"text": "[INST] a"}, "text") == {"messages": [assistant("[INST] a")]}
+def test_a_named_dialect_restricts_the_input():
+    assert to_canonical(answered(HERMES), "messages") == answered(HERMES)
+    assert to_canonical(answered(HERMES), "qwen3-coder") == answered(HERMES)
+    assert to_canonical(answered(XML), "code-mode") == answered(XML)
+    broken = answered("<tool_call>\nno JSON\n</tool_call>")
+    assert to_canonical(broken, "fenced-json") == broken
+    assert to_canonical({"text": "[INST] a"}, "text") == {"messages": [assistant("[INST] a")]}
     with pytest.raises(ValueError, match="no dialect 'openai' - use auto or one of messages"):
-        normalise(said(HERMES), "openai")
-    with pytest.raises(ValueError, match="not alpaca: the keys are those of messages - say dialect 'messages'"):
-        normalise(said(HERMES), "alpaca")
+        to_canonical(answered(HERMES), "openai")
+    with pytest.raises(ValueError, match="not alpaca: the keys are those of messages - use dialect 'messages'"):
+        to_canonical(answered(HERMES), "alpaca")
     with pytest.raises(ValueError, match="not hermes"):
-        normalise({"chat": "USER: a"}, "hermes")
+        to_canonical({"chat": "USER: a"}, "hermes")
 
 
-def test_detect_names_a_dialect_for_broken_calls_too():
-    assert detect(said("<tool_call>\nno JSON\n</tool_call>")) == "messages"
+def test_detect_accepts_calls_that_cannot_be_parsed():
+    assert detect(answered("<tool_call>\nno JSON\n</tool_call>")) == "messages"
     with pytest.raises(ValueError, match="no dialect fits"):
         detect({"a": 1})
 
 
-NORMAL = {
+CANONICAL = {
     "words": {"messages": HI, "id": 1, "category": "words", "nested": {"messages": []}},
     "calls": {"messages": LOOK, "tools": [READ]},
     "no content beside calls": {"messages": [user("Look"), {"role": "assistant", "tool_calls": LOOK[1]["tool_calls"]}]},
@@ -666,21 +665,21 @@ NORMAL = {
 }
 
 
-@pytest.mark.parametrize("record", NORMAL.values(), ids=NORMAL)
-def test_the_normal_form_is_returned_as_it_is(record):
+@pytest.mark.parametrize("record", CANONICAL.values(), ids=CANONICAL)
+def test_a_canonical_record_is_returned_unchanged(record):
     before = deepcopy(record)
-    assert normalise(record) is record
+    assert to_canonical(record) is record
     assert detect(record) == "messages"
     assert record == before
 
 
-@pytest.mark.parametrize("record", [row[1] for row in CONTAINERS] + [said(row[1]) for row in CALLS])
-def test_normalising_twice_changes_nothing(record):
-    once = normalise(record)
-    assert normalise(once) is once
+@pytest.mark.parametrize("record", [row[1] for row in CONTAINERS] + [answered(row[1]) for row in CALLS])
+def test_the_canonical_form_is_stable(record):
+    canonical = to_canonical(record)
+    assert to_canonical(canonical) is canonical
 
 
-# --- laws: what is written in a dialect comes back
+# --- laws: a conversation written in a dialect is converted back to the same conversation
 
 BITS = (
     "a",
@@ -735,15 +734,15 @@ keys = st.sampled_from(("path", "text", "x_1"))
 
 
 @st.composite
-def conversations(draw, values=values, names=names, keys=keys, most: int = 3, prompted: bool = True) -> Record:
-    """A conversation in the one form, with its calls numbered as they come."""
-    messages = [system(draw(words))] if prompted and draw(st.booleans()) else []
+def conversations(draw, values=values, names=names, keys=keys, max_calls: int = 3, has_prompt: bool = True) -> Record:
+    """Draw a conversation in canonical form, with its calls numbered in order."""
+    messages = [system(draw(words))] if has_prompt and draw(st.booleans()) else []
     number = 1
     for _ in range(draw(st.integers(1, 3))):
         messages.append(user(draw(words)))
         for _ in range(draw(st.integers(0, 2))):
             calls = draw(
-                st.lists(st.tuples(names, st.dictionaries(keys, values, max_size=3)), min_size=1, max_size=most)
+                st.lists(st.tuples(names, st.dictionaries(keys, values, max_size=3)), min_size=1, max_size=max_calls)
             )
             messages.append(assistant(draw(words | st.just("")), *calls, first=number))
             messages += [result(draw(words), number + index) for index in range(len(calls))]
@@ -758,14 +757,14 @@ def functions(message: Record) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def in_text(record: Record, write, answer, role: str = "user", between: str = "\n") -> Record:
-    """The record with its calls written into the texts, and its results as turns of `role`."""
+def in_text(record: Record, write_call, write_result, role: str = "user", between: str = "\n") -> Record:
+    """Return the record with its calls as markup in the texts, and its results as messages of `role`."""
     messages = []
     for message in record["messages"]:
         if message["role"] == "tool":
-            messages.append({"role": role, "content": answer(message["content"])})
+            messages.append({"role": role, "content": write_result(message["content"])})
         elif calls := functions(message):
-            parts = [message["content"], *(write(name, arguments) for name, arguments in calls)]
+            parts = [message["content"], *(write_call(name, arguments) for name, arguments in calls)]
             messages.append({"role": "assistant", "content": between.join(part for part in parts if part)})
         else:
             messages.append(message)
@@ -809,80 +808,80 @@ def chatml(record: Record) -> Record:
 
 
 def sharegpt(record: Record) -> Record:
-    found = []
-    spoken = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
+    turns = []
+    labels = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
     for message in record["messages"]:
         calls = functions(message)
         if message["content"] or not calls:
-            found.append({"from": spoken[message["role"]], "value": message["content"]})
+            turns.append({"from": labels[message["role"]], "value": message["content"]})
         if calls:
-            found.append({"from": "function_call", "value": f"[{', '.join(as_json(*call) for call in calls)}]"})
-    return {"conversations": found}
+            turns.append({"from": "function_call", "value": f"[{', '.join(as_json(*call) for call in calls)}]"})
+    return {"conversations": turns}
 
 
 def glaive_chat(record: Record) -> Record:
-    spoken = {"user": "USER", "assistant": "ASSISTANT", "tool": "FUNCTION RESPONSE"}
+    labels = {"user": "USER", "assistant": "ASSISTANT", "tool": "FUNCTION RESPONSE"}
     parts = in_text(record, glaive, str, "tool")["messages"]
     prompt = {"system": f"SYSTEM: {parts.pop(0)['content']}"} if parts[0]["role"] == "system" else {}
-    return prompt | {"chat": "\n\n\n".join(f"{spoken[part['role']]}: {part['content']}" for part in parts)}
+    return prompt | {"chat": "\n\n\n".join(f"{labels[part['role']]}: {part['content']}" for part in parts)}
 
 
 @pytest.mark.slow
 @given(conversations())
-def test_sharegpt_comes_back(record):
-    assert normalise(sharegpt(record)) == record
+def test_sharegpt_round_trip(record):
+    assert to_canonical(sharegpt(record)) == record
 
 
 @pytest.mark.slow
 @given(conversations())
-def test_hermes_comes_back(record):
-    for written in (in_text(record, hermes, response), in_text(record, hermes, response, "tool")):
-        assert normalise(written) == record
-        assert normalise(chatml(written)) == record
+def test_hermes_round_trip(record):
+    for variant in (in_text(record, hermes, response), in_text(record, hermes, response, "tool")):
+        assert to_canonical(variant) == record
+        assert to_canonical(chatml(variant)) == record
 
 
 @pytest.mark.slow
 @given(conversations())
-def test_fenced_json_comes_back(record):
-    assert normalise(in_text(record, fence, label, between="\n\n")) == record
+def test_fenced_json_round_trip(record):
+    assert to_canonical(in_text(record, fence, label, between="\n\n")) == record
 
 
-whole = nasty.filter(lambda text: not re.search(r"</parameter>\s*(<parameter=|$)", text))
-
-
-@pytest.mark.slow
-@given(conversations(values=whole))
-def test_qwen3_coder_comes_back(record):
-    assert normalise(in_text(record, xml, response)) == record
+parameter_values = nasty.filter(lambda text: not re.search(r"</parameter>\s*(<parameter=|$)", text))
 
 
 @pytest.mark.slow
-@given(conversations(values=whole, names=st.just("execute_code"), keys=st.just("code")))
-def test_code_mode_comes_back(record):
-    emptied = any(not arguments for message in record["messages"] for _, arguments in functions(message))
-    if not emptied:
-        assert normalise(in_text(record, xml, response)) == record
+@given(conversations(values=parameter_values))
+def test_qwen3_coder_round_trip(record):
+    assert to_canonical(in_text(record, xml, response)) == record
+
+
+@pytest.mark.slow
+@given(conversations(values=parameter_values, names=st.just("execute_code"), keys=st.just("code")))
+def test_code_mode_round_trip(record):
+    has_empty_call = any(not arguments for message in record["messages"] for _, arguments in functions(message))
+    if not has_empty_call:
+        assert to_canonical(in_text(record, xml, response)) == record
 
 
 plain = st.text(st.characters(exclude_categories=("C",)), max_size=8)
 
 
-@given(conversations(values=plain, most=1, prompted=False))
-def test_glaive_comes_back(record):
-    assert normalise(in_text(record, glaive, lambda text: f"FUNCTION RESPONSE: {text}")) == record
+@given(conversations(values=plain, max_calls=1, has_prompt=False))
+def test_glaive_round_trip(record):
+    assert to_canonical(in_text(record, glaive, lambda text: f"FUNCTION RESPONSE: {text}")) == record
 
 
-@given(conversations(values=plain, most=1))
-def test_glaives_chat_comes_back(record):
-    assert normalise(glaive_chat(record)) == record
+@given(conversations(values=plain, max_calls=1))
+def test_glaive_chat_round_trip(record):
+    assert to_canonical(glaive_chat(record)) == record
 
 
 @given(words, words, words)
-def test_pairs_come_back(prompt, asked, answered):
-    expected = {"messages": [system(prompt), user(asked), assistant(answered)]}
-    assert normalise({"instruction": asked, "output": answered, "system": prompt}) == expected
-    assert normalise({"question": asked, "answer": answered, "system": prompt}) == expected
-    assert normalise({"text": answered}) == {"messages": [assistant(answered)]}
+def test_pairs_round_trip(prompt, question, answer):
+    expected = {"messages": [system(prompt), user(question), assistant(answer)]}
+    assert to_canonical({"instruction": question, "output": answer, "system": prompt}) == expected
+    assert to_canonical({"question": question, "answer": answer, "system": prompt}) == expected
+    assert to_canonical({"text": answer}) == {"messages": [assistant(answer)]}
 
 
 anything = st.lists(
@@ -914,16 +913,16 @@ STRUCTURE = ("name", "arguments", "path", "read")
 
 
 def letters(text: str) -> str:
-    """A text's letters, without markup and without the keys of calls."""
+    """Return the sorted letters of a text, without markup and the keys of calls."""
     bare = MARKUP.sub("", text)
     for word in STRUCTURE:
         bare = bare.replace(word, "")
     return "".join(sorted(bare))
 
 
-def why_not(record: Record) -> str:
+def conversion_error(record: Record) -> str:
     try:
-        normalise(record)
+        to_canonical(record)
     except ValueError as error:
         return str(error)
     return ""
@@ -943,20 +942,20 @@ answering = st.tuples(st.sampled_from(("", "Tool result: ", "<tool_response>\n")
         max_size=4,
     )
 )
-def test_no_text_is_ever_lost(parts):
+def test_conversion_loses_no_text(parts):
     record = {"messages": [{"role": role, "content": text} for role, text in parts]}
-    problem = why_not(record)
+    problem = conversion_error(record)
     if problem:
         assert re.match(r"message \d", problem)
         return
-    made = normalise(record)
-    assert normalise(made) is made
-    came = "".join(
+    canonical = to_canonical(record)
+    assert to_canonical(canonical) is canonical
+    output = "".join(
         f"{message['content']} {' '.join(f'{name} {json.dumps(arguments, ensure_ascii=False)}' for name, arguments in functions(message))}"
-        for message in made["messages"]
+        for message in canonical["messages"]
     )
-    assert letters(came) == letters("".join(text for _, text in parts))
+    assert letters(output) == letters("".join(text for _, text in parts))
 
 
-def test_every_dialect_is_tried_here():
+def test_every_dialect_has_a_case():
     assert {row[2] for row in CONTAINERS} | {row[2] for row in CALLS} == set(NAMES)

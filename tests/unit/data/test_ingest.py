@@ -132,7 +132,7 @@ def read(root: Path, dialect: str = "auto") -> list[bytes]:
     ("line", "reason"),
     [
         (b"{not json", "not JSON"),
-        (b'{"text": "hi"}', "the keys are those of text - say dialect 'text' or auto"),
+        (b'{"text": "hi"}', "the keys are those of text - use dialect 'text' or auto"),
         (b'{"a": 1}', "- "),
         (b'{"messages": []}', "no messages"),
         (b'{"messages": [{"role": "robot", "content": "hi"}]}', "wrong role"),

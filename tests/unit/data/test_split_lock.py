@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from punie_build.artifacts.graph import tasks
 from punie_build.artifacts.steps import steps
+
 from punie_build.data import split_lock
 from punie_build.data.example import Example, Message
 from punie_build.data.split import AMBIGUOUS, Split, assign, assign_locked, find_overlaps

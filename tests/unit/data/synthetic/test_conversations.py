@@ -237,7 +237,7 @@ DONE = read_file("a", result="x")
         (("q", "a<|endoftext|>"), "turn 2: <|endoftext|> is markup of chat templates - word it otherwise"),
         (("q", write_file("a", "</tool_call>")), "turn 2: </tool_call> is markup of chat templates"),
         (("q", '```json\n{"name": "read_file", "arguments": {}}\n```'), "words would be read as a call or as tools"),
-        (("q", "<functioncall> {"), "conversation 'q': message 3 (assistant): <functioncall> cannot be read"),
+        (("q", "<functioncall> {"), "conversation 'q': message 3 (assistant): <functioncall> cannot be parsed"),
     ],
 )
 def test_the_order_of_turns_is_looked_at(turns: tuple, said: str):
