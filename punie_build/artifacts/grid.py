@@ -60,7 +60,7 @@ GRID = ArtifactKind(
     suffix="@grid",  # a grid, an eval and a comparison may have one name
     inputs=_grid_inputs,
     step="punie_build.sweeps.steps:grid",
-    page="punie_build.reports.pages.adapter_grid:GRID_PAGE",
+    page="punie_build.reports.pages.grid:GRID_PAGE",
     summary=(("settings", "{:.0f} settings"), ("valid_loss", "best {:.3f}")),
 )
 SELECTION = ArtifactKind(

@@ -104,7 +104,7 @@ TOKENS = ArtifactKind(
     version=2,
     packages=("mlx-lm", "tokenizers", "transformers"),
     outputs={"stats.json": "punie_build.training.token_file:TokenStats"},
-    page="punie_build.reports.pages.data:TOKENS_PAGE",
+    page="punie_build.reports.pages.tokens:TOKENS_PAGE",
     summary=(("tokens", "{:,.0f} tokens"),),
 )
 PREFLIGHT = ArtifactKind(
@@ -116,7 +116,7 @@ PREFLIGHT = ArtifactKind(
     inputs=_preflight_inputs,
     step="punie_build.preflight.steps:preflight",
     version=1,
-    page="punie_build.reports.pages.data:PREFLIGHT_PAGE",
+    page="punie_build.reports.pages.preflight:PREFLIGHT_PAGE",
 )
 ADAPTER = ArtifactKind(
     name="adapter",

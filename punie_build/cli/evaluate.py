@@ -118,17 +118,17 @@ def eval_(root: Path, options: Options) -> int:
 def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:
     """The page of an eval that no recipe asked for: without how it was made."""
     from punie_build.reports import html
-    from punie_build.reports.pages import arms as sides
     from punie_build.reports.pages import evaluation
+    from punie_build.reports.pages.arms import ArmResults, EvaluationPage
 
     task = Task(kind=EVAL, name=spec.name, spec=spec)
     facts = KeyInputs(kind=EVAL.name, recipe={}, code="", inputs={}, tools={})
     lock = Lock(key=facts.key, key_inputs=facts, outputs={}, seconds=0.0)
-    arms = (sides.Arm(scores, evaluating.given(out)),)
-    shown = sides.Evals(task=task, lock=lock, suite=suite, arms=arms)
-    sections = tuple(section for make in evaluation.ALONE if (section := make(shown)))
+    arms = (ArmResults(scores, evaluating.given(out)),)
+    shown = EvaluationPage(task=task, lock=lock, suite=suite, arms=arms)
+    sections = tuple(section for make in evaluation.STANDALONE_SECTIONS if (section := make(shown)))
     numbers = (out / "scores.json").read_bytes()
-    return html.render(html.Page(title=spec.name, kicker="eval", sections=sections, facts=numbers, up=False))
+    return html.render(html.Page(title=spec.name, label="eval", sections=sections, facts=numbers, up=False))
 
 
 def table(cases: tuple[Scored, ...]) -> str:

@@ -22,7 +22,7 @@ from punie_build.storage.atomic import write_file
 
 PLAIN_PAGE = PageKind(  # for kinds without a page of their own
     load=standard_sections.load,
-    sections=(standard_sections.numbers, standard_sections.gates, *standard_sections.ENDING),
+    sections=(standard_sections.metrics, standard_sections.gates, *standard_sections.CLOSING),
 )
 
 
@@ -70,10 +70,10 @@ def page(project: Project, task: AnyTask) -> str:
 
     kind = page_kind(task)
     neighbors = tuple(lineage.around(lineage.nodes(project), task.label))
-    values = kind.load(project, task, lock=project.lock(task), around=neighbors)
+    values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors)
     data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
     sections = tuple(section for make in kind.sections if (section := make(values)))
-    return render(Page(title=task.name, kicker=task.kind.name, doc=task.doc, sections=sections, facts=data))
+    return render(Page(title=task.name, label=task.kind.name, doc=task.doc, sections=sections, facts=data))
 
 
 def _index(project: Project) -> str:
@@ -81,7 +81,7 @@ def _index(project: Project) -> str:
 
     values = index.load(project)
     sections = tuple(section for make in index.SECTIONS if (section := make(values)))
-    return render(Page(title=values.name, kicker="all artifacts", sections=sections, up=False))
+    return render(Page(title=values.name, label="all artifacts", sections=sections, up=False))
 
 
 def _outdated(project: Project) -> list[AnyTask]:

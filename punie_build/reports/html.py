@@ -1,7 +1,7 @@
-"""Page: one standalone HTML file. Everything shown is escaped; nothing is fetched; it works when mailed.
+"""HTML pages: one standalone file each. All text is escaped, no resource is fetched, and a page can be sent by mail.
 
-What models and rows say goes through `said` in a template: control characters become visible, what is endless is cut, and where
-there is much of it, it is packed: gzip and base64, put back by the page's one small script.
+Text of models and rows goes through `text_block` in a template: control characters become visible and long text is truncated. On a page
+above `PACK_BYTES` the text blocks are gzipped and base64-encoded, and the page's script unpacks them.
 """
 
 from __future__ import annotations
@@ -16,67 +16,69 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.reports.section import Section
+from punie_build.reports.section import Section, format_points
 
-ROOMY = 300_000  # bytes of a page up to which texts stay as they are
-LONGEST = 12_000  # letters of one text that are shown
-Part = tuple[str, str]  # "", "ins" or "del", and what is said
+PACK_BYTES = 300_000  # pages up to this size are not packed
+MAX_CHARACTERS = 12_000  # of one text block
+Part = tuple[str, str]  # (tag: "", "ins" or "del"; text)
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """A page to be drawn: its heading, its sections, and what it holds for programs (`facts`, JSON)."""
+    """A page before rendering: its heading, the label above it, its sections, and JSON for programs (`facts`)."""
 
     title: str
-    kicker: str
+    label: str
     doc: str = ""
     sections: tuple[Section, ...]
     facts: bytes = b""
-    up: bool = True  # whether it leads back to the index
+    up: bool = True  # whether the page links to the index
 
 
 def render(page: Page) -> str:
-    """The whole page."""
-    plain = _render(page, Texts(packing=False))
-    if len(plain) <= ROOMY:
-        return plain
-    return min(plain, _render(page, Texts(packing=True)), key=len)
+    """Render a page; pack its text blocks if the page is large and packing makes it smaller."""
+    unpacked = _render(page, TextBlocks(packing=False))
+    if len(unpacked) <= PACK_BYTES:
+        return unpacked
+    return min(unpacked, _render(page, TextBlocks(packing=True)), key=len)
 
 
-class Texts:
-    """What is said on a page, as markup: in its place, or in a store that the page's script reads."""
+class TextBlocks:
+    """The text blocks of a page: inline markup, or entries of a list that the page's script reads (`packing`)."""
 
     def __init__(self, packing: bool) -> None:
         self.packing = packing
-        self.store: list[list[Part]] = []
+        self.blocks: list[list[Part]] = []
 
-    def said(self, text: str | Sequence[Part]) -> Any:
-        """A block of what somebody said, made visible and cut; parts that came or went are marked."""
+    def text_block(self, text: str | Sequence[Part]) -> Any:
+        """Return markup for text with visible control characters, truncated; inserted and deleted parts are marked."""
         from markupsafe import Markup, escape
 
-        parts = cut([("", text)] if isinstance(text, str) else text)
-        shown = [(kind, visible(words)) for kind, words in parts] or [("", "(nothing)")]
+        parts = truncate([("", text)] if isinstance(text, str) else text)
+        parts = [(tag, visible(part)) for tag, part in parts] or [("", "(empty)")]
         if self.packing:
-            self.store.append(shown)
-            return Markup('<pre data-text="{}"></pre>').format(len(self.store) - 1)
-        marked = (f"<{kind}>{escape(words)}</{kind}>" if kind else escape(words) for kind, words in shown)
+            self.blocks.append(parts)
+            return Markup('<pre data-text="{}"></pre>').format(len(self.blocks) - 1)
+        marked = (f"<{tag}>{escape(part)}</{tag}>" if tag else escape(part) for tag, part in parts)
         return Markup("<pre>{}</pre>").format(Markup("").join(map(Markup, marked)))
 
     @property
     def packed(self) -> str:
-        if not self.store:
+        """The blocks as base64 of gzipped JSON; "" without blocks."""
+        if not self.blocks:
             return ""
-        text = json.dumps(self.store, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(self.blocks, ensure_ascii=False, separators=(",", ":")).encode()
         return base64.b64encode(gzip.compress(text, 9, mtime=0)).decode()
 
 
-def _render(page: Page, texts: Texts) -> str:
+def _render(page: Page, texts: TextBlocks) -> str:
     environment = _environment()
     bodies = [
-        (section, environment.get_template(f"{section.template}.html.j2").render(section.facts, said=texts.said))
+        (section, template.render(section.context, text_block=texts.text_block))
         for section in page.sections
+        for template in [environment.get_template(f"{section.template}.html.j2")]
     ]
     script = environment.loader.get_source(environment, "page.js")[0].strip()
-    inside = json.dumps(json.loads(page.facts), separators=(",", ":")) if page.facts else ""
+    facts = json.dumps(json.loads(page.facts), separators=(",", ":")) if page.facts else ""
     return str(
         environment.get_template("page.html.j2").render(
             page=page,
@@ -84,7 +86,7 @@ def _render(page: Page, texts: Texts) -> str:
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             packed=texts.packed,
-            facts=inside.replace("<", "\\u003c"),
+            facts=facts.replace("<", "\\u003c"),
         )
     )
 
@@ -101,7 +103,8 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: f"{value:.0%}"
-    environment.filters["signed"] = lambda value: f"{value:+.0%}".replace("-", "−").replace("+0%", "0%")
+    environment.filters["score_difference"] = lambda value: f"{value:+.2f}".replace("-", "−")
+    environment.filters["points"] = lambda *differences: format_points(*differences).replace("-", "−")
     environment.filters["visible"] = visible
     environment.filters["line"] = lambda text: visible(" ".join(text[:400].split()))
     environment.filters["slug"] = lambda text: text.replace(" ", "-")
@@ -109,24 +112,22 @@ def _environment() -> Any:
 
 
 def visible(text: str) -> str:
-    """Text with its control and direction characters made visible, so that model output can neither hide nor reorder."""
+    """Replace control and direction characters by visible codes, so that model output can neither hide nor reorder text."""
     if text.isprintable() and text.isascii():
         return text
     return "".join(
-        letter
-        if letter in "\n\t" or (letter.isprintable() and not 0xD800 <= ord(letter) <= 0xDFFF)
-        else f"␛{ord(letter):04x}"
-        for letter in text
+        char if char in "\n\t" or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF) else f"␛{ord(char):04x}"
+        for char in text
     )
 
 
-def cut(parts: Iterable[Part]) -> list[Part]:
-    """The first `LONGEST` letters of what is said, and how many more there are."""
+def truncate(parts: Iterable[Part]) -> list[Part]:
+    """Return the first `MAX_CHARACTERS` characters of the parts, and a note with the number of omitted ones."""
     parts = [part for part in parts if part[1]]
-    over, room, kept = sum(len(words) for _, words in parts) - LONGEST, LONGEST, list[Part]()
-    for kind, words in parts:
-        kept.append((kind, words[:room]))
-        room -= len(words)
-        if room <= 0:
+    excess, available, result = sum(len(text) for _, text in parts) - MAX_CHARACTERS, MAX_CHARACTERS, list[Part]()
+    for tag, text in parts:
+        result.append((tag, text[:available]))
+        available -= len(text)
+        if available <= 0:
             break
-    return [*kept, ("", f"\n[... {over:,} letters more ...]")] if over > 0 else kept
+    return [*result, ("", f"\n[... {excess:,} more characters ...]")] if excess > 0 else result

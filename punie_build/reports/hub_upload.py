@@ -1,8 +1,8 @@
-"""Uploading: an adapter or a model as a folder of the Hugging Face Hub, and that folder to the Hub.
+"""Upload of adapters and models to the Hugging Face Hub.
 
     .punie/publish/adapters/v1/   the target's files, its card, and provenance.json
 
-One commit holds all of it: a repository never has new weights beside an old card.
+The folder is uploaded in one commit, so that a repository never has new weights beside an old card.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from punie_build.project import Project
 from punie_build.reports import draw
 from punie_build.storage import paths, store
 
-TOKEN = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs none"  # noqa: S105 - a sentence
+TOKEN_HINT = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs no token"  # noqa: S105 - a message
 
 
 def prepare(project: Project, task: AnyTask) -> Path:
-    """The folder as it would be uploaded. Raises UseError if the target is not one to publish, or not what its recipe gives."""
+    """Write the folder to upload. Raises UseError if the kind cannot be published or the artifact is not current."""
     if not draw.page_kind(task).card:
-        raise UseError(f"{task.label}: {task.kind.name} is not published - adapters and models are")
+        raise UseError(f"{task.label}: {task.kind.name} cannot be published - choose an adapter or a model")
     if not project.is_current(task.label):
-        raise UseError(f"{task.label}: {project.state(task)} - `doit {task.label}` first")
+        raise UseError(f"{task.label}: {project.state(task)} - run `doit {task.label}` first")
     out = project.root / paths.upload_folder(task.target)
     shutil.rmtree(out, ignore_errors=True)
     lock = project.lock(task)
@@ -40,29 +40,30 @@ def prepare(project: Project, task: AnyTask) -> Path:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """The bytes of each file of a folder, by its path in it."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
+    """Return the size in bytes of every file of a folder, by its path in the folder."""
+    file_paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in file_paths}
 
 
 def upload(folder: Path, repo: str, message: str, private: bool) -> str:
-    """Make the repository if it is not there, and commit the folder to it; where it is then. Raises UseError."""
+    """Create the repository if it does not exist, commit the folder, and return the URL of the commit. Raises UseError."""
     import httpx
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if not get_token():
-        raise UseError(f"{repo}: no token of the Hub - {TOKEN}")
+        raise UseError(f"{repo}: no Hugging Face token - {TOKEN_HINT}")
     api = HfApi()
     try:
         name = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        added = [CommitOperationAdd(place, str(folder / place)) for place in files(folder)]
-        commit = api.create_commit(name, added, commit_message=message)
+        additions = [CommitOperationAdd(path, str(folder / path)) for path in files(folder)]
+        commit = api.create_commit(name, additions, commit_message=message)
     except HFValidationError as error:
         raise UseError(f"{repo}: {error} - write owner/name") from None
     except (HfHubHTTPError, httpx.HTTPError, ValueError, OSError) as error:
-        said = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise UseError(
-            f"{repo}: the Hub did not take it ({said}) - may this token write there? The folder is ready: {folder.name}"
+            f"{repo}: the Hub rejected the upload ({reason}) - check that the token may write to this repository; "
+            f"the folder is ready: {folder.name}"
         ) from None
     return str(commit.commit_url)

@@ -1,5 +1,4 @@
-"""Markdown: the page of a comparison in short, for a pull request. The facts are those of its page: no number without its cases, no
-difference without its interval."""
+"""A comparison in Markdown, for a pull request: the same facts as on its page."""
 
 from __future__ import annotations
 
@@ -8,89 +7,93 @@ from collections.abc import Iterable, Sequence
 from punie_build.engine.gates import required
 from punie_build.evaluation.comparison import told
 from punie_build.reports.html import visible
-from punie_build.reports.pages.arms import Comparison
-from punie_build.reports.pages.evaluation import WORDS
+from punie_build.reports.pages.arms import ComparisonPage
+from punie_build.reports.pages.evaluation import VERDICTS
+from punie_build.reports.section import format_points
 
-MOST = 20  # regressions that are listed
+MAX_REGRESSIONS = 20
 
 
-def comparison(m: Comparison) -> str:
-    """The whole text."""
-    found = m.result
-    [main] = [delta for delta in found.deltas if delta.arm == found.arm]
+def comparison(page: ComparisonPage) -> str:
+    """Return a comparison as Markdown: verdict, gates, arms, categories, regressions."""
+    result = page.result
+    [main] = [delta for delta in result.deltas if delta.arm == result.arm]
+    canaries = zip(result.arms, result.canaries, strict=True)
+    identities = ", ".join(f"{cell(arm)} (weights fingerprint `{canary}`)" for arm, canary in canaries)
     parts = [
-        f"## {WORDS[main.verdict]}: {cell(main.arm)} {main.difference:+.0%}",
-        f"{cell(told(found))}.",
-        _gates(m),
-        _arms(m),
-        _categories(m),
-        _regressions(m),
-        f"Made by `doit comparison:{m.task.name}` from the answers of {', '.join(f'{cell(n)} (canary `{c}`)' for n, c in zip(found.arms, found.canaries, strict=True))}.",
+        f"## {VERDICTS[main.verdict]}: {cell(main.arm)} {format_points(main.difference)}",
+        f"{cell(told(result))}.",
+        _gates(page),
+        _arms(page),
+        _categories(page),
+        _regressions(page),
+        f"Built by `doit comparison:{page.task.name}` from the answers of {identities}.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cell(text: str) -> str:
-    """A text that is nothing but text, in one line."""
-    plain = "".join(
-        f"\\{letter}" if letter in "\\`*_{}[]<>|#!" else letter for letter in visible(" ".join(text.split()))
-    )
-    return plain.replace("@", "@\u200b")  # nobody is called by a name in a suite
+    """Escape text for one line of Markdown, so that it can contain no markup and mention no user."""
+    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]<>|#!" else char for char in visible(" ".join(text.split())))
+    return escaped.replace("@", "@\u200b")
 
 
 def code(text: str) -> str:
-    """The same between backticks."""
+    """Escape text for a code span in a table."""
     return visible(text).replace("`", "'").replace("|", "\\|")
 
 
-def _gates(m: Comparison) -> str:
-    some = [(gate, gate.problem(m.lock.metrics)) for gate in required(m.task.spec)]
+def _gates(page: ComparisonPage) -> str:
+    gates = [(gate.metric, gate.problem(page.lock.metrics)) for gate in required(page.task.spec)]
     rows = [
-        [f"`{gate.metric}`", f"✗ {cell(objection.partition(': ')[2])}" if objection else "✓ open"]
-        for gate, objection in some
+        [f"`{metric}`", f"✗ {cell(problem.partition(': ')[2])}" if problem else "✓ passed"] for metric, problem in gates
     ]
-    return table(("gate", ""), rows) if rows else ""
+    return table(("gate", "result"), rows) if rows else ""
 
 
-def _arms(m: Comparison) -> str:
+def _arms(page: ComparisonPage) -> str:
+    baseline = cell(page.result.arms[0])
     rows = []
-    for place, (name, total) in enumerate(zip(m.result.arms, m.result.totals, strict=True)):
+    for index, (name, total) in enumerate(zip(page.result.arms, page.result.totals, strict=True)):
         low, high = total.interval
-        against = "–"
-        if place:
-            delta = m.result.deltas[place - 1]
-            against = f"{delta.difference:+.0%} ({delta.low:+.0%} to {delta.high:+.0%}), {delta.gained} gained, {delta.lost} lost"
-        rows.append(
-            [cell(name), f"{total.passed:g} of {total.n}", f"{total.share:.0%} ({low:.0%} to {high:.0%})", against]
-        )
-    return table(("arm", "passed", "share, 95 % interval", f"against {cell(m.result.arms[0])}, 95 % interval"), rows)
+        difference = "–"
+        if index:
+            delta = page.result.deltas[index - 1]
+            interval = f"{format_points(delta.difference)} ({format_points(delta.low, delta.high)})"
+            difference = f"{interval}, {delta.gained} gained, {delta.lost} lost"
+        rate = f"{total.share:.0%} ({low:.0%} to {high:.0%})"
+        rows.append([cell(name), f"{total.passed:g} of {total.n}", rate, difference])
+    return table(("arm", "passed", "pass rate, 95 % interval", f"difference from {baseline}, 95 % interval"), rows)
 
 
-def _categories(m: Comparison) -> str:
-    place = m.result.arms.index(m.result.arm)
+def _categories(page: ComparisonPage) -> str:
+    index = page.result.arms.index(page.result.arm)
     rows = []
-    for name, shares in m.result.categories.items():
-        delta = m.result.category_deltas[name][place - 1]
-        counts = [f"{each.passed:g}" for each in shares]
-        rows.append(
-            [cell(name), str(shares[0].n), *counts, f"{delta.difference:+.0%} ({delta.low:+.0%} to {delta.high:+.0%})"]
-        )
-    inside = table(("category", "n", *map(cell, m.result.arms), f"{cell(m.result.arm)}, difference"), rows)
-    return f"<details><summary>By category</summary>\n\n{inside}\n\n</details>"
+    for name, shares in page.result.categories.items():
+        delta = page.result.category_deltas[name][index - 1]
+        difference = f"{format_points(delta.difference)} ({format_points(delta.low, delta.high)})"
+        rows.append([cell(name), str(shares[0].n), *(f"{share.passed:g}" for share in shares), difference])
+    head = ("category", "cases", *map(cell, page.result.arms), f"{cell(page.result.arm)}, difference")
+    return f"<details><summary>By category</summary>\n\n{table(head, rows)}\n\n</details>"
 
 
-def _regressions(m: Comparison) -> str:
-    """The cases that the first arm passes and the one the verdict is of does not."""
-    both = zip(m.arms[0].scores.cases, m.arms[m.last].scores.cases, strict=True)
-    lost = [after for before, after in both if before.passed and not after.passed and after.case not in m.learnt]
+def _regressions(page: ComparisonPage) -> str:
+    """List the cases that the baseline passes and the candidate fails."""
+    pairs = zip(page.arms[0].scores.cases, page.arms[page.candidate].scores.cases, strict=True)
+    lost = [
+        candidate
+        for baseline, candidate in pairs
+        if baseline.passed and not candidate.passed and candidate.case not in page.contaminated
+    ]
     if not lost:
-        return "No case that passed before fails now."
-    rows = [[f"`{code(each.case)}`", cell(each.category), cell(each.failure)] for each in lost[:MOST]]
-    more = f"\n\nand {len(lost) - MOST} more" if len(lost) > MOST else ""
-    inside = table(("case", "category", "why"), rows)
-    return f"<details><summary>{len(lost)} cases fail that passed before</summary>\n\n{inside}{more}\n\n</details>"
+        return "No regressions."
+    rows = [[f"`{code(score.case)}`", cell(score.category), cell(score.failure)] for score in lost[:MAX_REGRESSIONS]]
+    omitted = f"\n\nand {len(lost) - MAX_REGRESSIONS} more" if len(lost) > MAX_REGRESSIONS else ""
+    listing = table(("case", "category", "failure"), rows)
+    return f"<details><summary>{len(lost)} regressions</summary>\n\n{listing}{omitted}\n\n</details>"

@@ -1,7 +1,7 @@
-"""Model cards: the README.md of an adapter or a model, as the Hugging Face Hub reads it. A view, like pages: in no digest, drawn anew
-when what it says changes. What people write between its two marks stays (`notes`).
+"""Model cards: the README.md of an adapter or a model, in the format of the Hugging Face Hub.
 
-To say more: a function from the material to Markdown in `PARTS`.
+A card is a view: it is in no digest, and is rendered again when its contents change. Text that people write between its two marks stays
+(`card_notes`). To add a part: write a function from the page data to Markdown, and insert it into `PARTS`.
 """
 
 from __future__ import annotations
@@ -9,161 +9,156 @@ from __future__ import annotations
 from punie_build.engine import card_notes
 from punie_build.models.spec import Base
 from punie_build.reports.html import visible
-from punie_build.reports.pages.adapter import Adapter
-from punie_build.reports.pages.model import Model
-from punie_build.reports.section import asked
+from punie_build.reports.pages.adapter import AdapterPage
+from punie_build.reports.pages.model import ModelPage
+from punie_build.reports.section import recipe_fields
 
-Material = Adapter | Model
+CardPage = AdapterPage | ModelPage
 
 
-def card(m: Material, written: str, datasets: tuple[str, ...] = ()) -> str:
-    """The whole card. `written` are the notes of people; `datasets` the Hub's names of what it was trained on."""
+def card(page: CardPage, notes: str, datasets: tuple[str, ...] = ()) -> str:
+    """Return the card. `notes` are the notes of people; `datasets` the Hub names of the datasets it was trained on."""
     from huggingface_hub import ModelCard
 
-    body = "\n\n".join(part for make in PARTS if (part := make(m)))
-    text = f"---\n{_data(m, datasets)}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(written)}"
+    body = "\n\n".join(part for make in PARTS if (part := make(page)))
+    text = f"---\n{_metadata(page, datasets)}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(notes)}"
     return str(ModelCard(text))
 
 
-def _data(m: Material, datasets: tuple[str, ...]) -> str:
-    """The front matter."""
+def _metadata(page: CardPage, datasets: tuple[str, ...]) -> str:
+    """Return the YAML front matter."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    base = _base(m)
+    base = _base(page)
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=each.suite,
-            dataset_name=f"suite {each.suite}",
-            dataset_revision=each.digest or None,
+            dataset_type=result.suite,
+            dataset_name=f"suite {result.suite}",
+            dataset_revision=result.suite_digest or None,
             metric_type="pass_rate",
-            metric_name="share of cases passed",
-            metric_value=round(each.share, 4),
+            metric_name="pass rate",
+            metric_value=round(result.pass_rate, 4),
         )
-        for each in m.results
+        for result in page.results
     ]
-    trained = getattr(m.task.spec, "fine_tune_type", "")
+    method = getattr(page.task.spec, "fine_tune_type", "")
     data = ModelCardData(
         library_name="mlx",
         pipeline_tag="text-generation",
         base_model=base.hub if base else None,
-        base_model_relation=_relation(m) if base and base.hub else None,
+        base_model_relation=_relation(page) if base and base.hub else None,
         datasets=[*datasets] or None,
-        tags=["mlx", "punie-build", *([trained] if trained else [])],
-        model_name=m.task.name if results else None,
+        tags=["mlx", "punie-build", *([method] if method else [])],
+        model_name=page.task.name if results else None,
         eval_results=results or None,
     )
     return str(data)
 
 
-def _base(m: Material) -> Base | None:
-    base = m.task.external.get("base")
+def _base(page: CardPage) -> Base | None:
+    base = page.task.external.get("base")
     return base if isinstance(base, Base) else None
 
 
-def _is_adapter(m: Material) -> bool:
-    return "trained" in m.task.kind.roles
+def _is_adapter(page: CardPage) -> bool:
+    return "trained" in page.task.kind.roles
 
 
-def _relation(m: Material) -> str:
-    if _is_adapter(m):
+def _relation(page: CardPage) -> str:
+    if _is_adapter(page):
         return "adapter"
-    return "finetune" if m.task.spec.adapter else "quantized"
+    return "finetune" if page.task.spec.adapter else "quantized"
 
 
-def _named(base: Base | None) -> str:
+def _base_name(base: Base | None) -> str:
     if base is None:
-        return "its base"
+        return "unknown"
     if base.hub:
         return f"[{base.hub}](https://huggingface.co/{base.hub}) at `{base.revision}`"
-    return "nano, the base that ships with punie-build" if base.embedded else f"`{base.path}`, a model of its project"
+    return "nano, the base that ships with punie-build" if base.embedded else f"`{base.path}`, a local model"
 
 
-def heading(m: Material) -> str:
-    what = "An adapter" if _is_adapter(m) else "A model"
-    said = f"{what} for [MLX](https://github.com/ml-explore/mlx): {m.task.doc}. Its base is {_named(_base(m))}."
-    return f"# {m.task.name}\n\n{said}"
+def heading(page: CardPage) -> str:
+    """Name the artifact and its base."""
+    kind = "Adapter" if _is_adapter(page) else "Model"
+    mlx = "[MLX](https://github.com/ml-explore/mlx)"
+    return f"# {page.task.name}\n\n{kind} for {mlx}: {page.task.doc}. Base: {_base_name(_base(page))}."
 
 
-def use(m: Material) -> str:
-    """How to run it with mlx-lm."""
-    base = _base(m)
-    model = (base.hub if base and base.hub else "PATH/TO/BASE") if _is_adapter(m) else "."
-    adapter = " --adapter-path ." if _is_adapter(m) else ""
-    lines = [
-        "pip install mlx-lm",
-        f'mlx_lm.generate --model {model}{adapter} --prompt "Hello"',
-        f"mlx_lm.server --model {model}{adapter}",
-    ]
-    text = "## Use\n\nIn this folder:\n\n```sh\n" + "\n".join(lines) + "\n```"
-    if _is_adapter(m):
-        text += "\n\n`mlx_lm.server` applies the adapter to requests whose `model` is `default_model`, and to no other."
+def usage(page: CardPage) -> str:
+    """Show how to run it with mlx-lm."""
+    base, is_adapter = _base(page), _is_adapter(page)
+    model = (base.hub if base and base.hub else "PATH/TO/BASE") if is_adapter else "."
+    options = f"--model {model}" + (" --adapter-path ." if is_adapter else "")
+    lines = ["pip install mlx-lm", f'mlx_lm.generate {options} --prompt "Hello"', f"mlx_lm.server {options}"]
+    text = "## Usage\n\nIn this folder:\n\n```sh\n" + "\n".join(lines) + "\n```"
+    if is_adapter:
+        text += "\n\n`mlx_lm.server` applies the adapter only to requests whose `model` is `default_model`."
     return text
 
 
-def results(m: Material) -> str:
-    """What evals say, with intervals."""
-    if not m.results:
-        return "## Results\n\nNo eval has asked it: nothing is known of what it can do."
+def results(page: CardPage) -> str:
+    """Show the pass rates of evals with intervals."""
+    if not page.results:
+        return "## Results\n\nNot evaluated."
     rows = [
-        f"| {each.suite} | {each.passed} | {each.n} | {each.share:.1%} | {each.interval[0]:.1%} to {each.interval[1]:.1%} | `{each.digest[:12]}` |"
-        for each in m.results
+        f"| {result.suite} | {result.passed} | {result.cases} | {result.pass_rate:.1%} "
+        f"| {result.interval[0]:.1%} to {result.interval[1]:.1%} | `{result.suite_digest[:12]}` |"
+        for result in page.results
     ]
-    said = "Cases that pass every check, of all cases of a suite. Canary of the weights that answered: "
-    canaries = ", ".join(f"`{name}`" for name in dict.fromkeys(each.canary for each in m.results))
-    head = "| suite | passed | of cases | share | 95 % interval | suite's digest |\n|---|---|---|---|---|---|"
-    return "\n".join(["## Results\n", f"{said}{canaries}.\n", head, *rows])
+    canaries = ", ".join(f"`{canary}`" for canary in dict.fromkeys(result.canary for result in page.results))
+    text = f"A case passes if it passes every check. Fingerprint of the evaluated weights: {canaries}."
+    head = "| suite | passed | cases | pass rate | 95 % interval | suite digest |\n|---|---|---|---|---|---|"
+    return "\n".join(["## Results\n", f"{text}\n", head, *rows])
 
 
-def training(m: Material) -> str:
-    """How training went, or how alike the model is to its adapter."""
-    if isinstance(m, Adapter):
-        start, end = m.history.start, m.history.end
-        loss = (
-            f"Validation loss {m.history.initial.loss:.3f} before, {end.valid_loss:.3f} after {end.iteration} batches"
-        )
-        rows = (
-            f"{start.rows['train']:,} training rows, {end.epochs:.1f} epochs, {start.rows['valid']:,} validation rows"
-        )
-        return f"## Training\n\n{loss} (nats a token); {rows}.\n\n{_recipe(m)}"
-    told = m.lock.metrics
-    alike = [f"{told['bits_per_weight']:.2f} bits a weight"] if "bits_per_weight" in told else []
-    for name, words in (
-        ("gain_retained", "of its adapter's gain retained"),
-        ("agreement", "agreement with its adapter"),
+def training(page: CardPage) -> str:
+    """Show the losses of the training, or how well a model reproduces its adapter; and the recipe."""
+    if isinstance(page, AdapterPage):
+        start, end = page.history.start, page.history.end
+        before = f"{page.history.initial.loss:.3f} before training"
+        loss = f"Validation loss {before}, {end.valid_loss:.3f} after {end.iteration} batches (nats per token)"
+        rows = f"{start.rows['train']:,} training rows, {start.rows['valid']:,} validation rows"
+        return f"## Training\n\n{loss}; {rows}, {end.epochs:.1f} epochs.\n\n{_recipe(page)}"
+    values = page.lock.metrics
+    facts = [f"{values['bits_per_weight']:.2f} bits per weight"] if "bits_per_weight" in values else []
+    for name, label in (
+        ("gain_retained", "of its adapter's loss reduction retained"),
+        ("agreement", "top-1 agreement with its adapter"),
     ):
-        if name in told:
-            alike.append(f"{told[name]:.1%} {words} on {told.get('tokens', 0):,.0f} held-back tokens")
-    return f"## How it was made\n\n{'; '.join(alike) or 'As its recipe says'}.\n\n{_recipe(m)}"
+        if name in values:
+            facts.append(f"{values[name]:.1%} {label} on {values.get('tokens', 0):,.0f} held-out tokens")
+    return "\n\n".join(["## Export", *([f"{'; '.join(facts)}."] if facts else []), _recipe(page)])
 
 
-def _recipe(m: Material) -> str:
-    rows = [f"| `{each.name}` | {_cell(each.value)} |" for each in asked(m.task.spec) if not each.default]
-    return "\n".join(["| recipe | |\n|---|---|", *rows])
+def _recipe(page: CardPage) -> str:
+    fields = (field for field in recipe_fields(page.task.spec) if not field.is_default)
+    return "\n".join(["| recipe | |\n|---|---|", *(f"| `{field.name}` | {_cell(field.value)} |" for field in fields)])
 
 
 def _cell(text: str) -> str:
     return visible(text).replace("|", "\\|").replace("\n", " ")
 
 
-def data(m: Material) -> str:
-    """Where the training data came from, and what was dropped on the way."""
-    if not m.way:
+def data(page: CardPage) -> str:
+    """Show the upstream data, and the rows that were dropped, by reason."""
+    if not page.upstream:
         return ""
     rows = []
-    for step in m.way:
-        total = step.stats.total
-        why = ", ".join(f"{reason} {count:,}" for reason, count in total.dropped.items()) or "nothing"
-        rows.append(f"| {step.label} | {total.seen:,} | {total.kept:,} | {_cell(why)} |")
+    for upstream in page.upstream:
+        total = upstream.stats.total
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in total.dropped.items()) or "none"
+        rows.append(f"| {upstream.label} | {total.seen:,} | {total.kept:,} | {_cell(reasons)} |")
     return "\n".join(["## Training data\n", "| data | in | kept | dropped |\n|---|---|---|---|", *rows])
 
 
-def proof(m: Material) -> str:
-    """What decides its bytes."""
-    facts = m.lock.key_inputs
-    some = {"key": m.lock.key, **{f"from `{name}`": value for name, value in facts.inputs.items()}, **facts.tools}
-    rows = [f"| {name} | `{_cell(value)}` |" for name, value in some.items()]
+def provenance(page: CardPage) -> str:
+    """Show the key, the digests of all inputs, and the versions of tools."""
+    facts = page.lock.key_inputs
+    digests = {"key": page.lock.key, **{f"from `{name}`": value for name, value in facts.inputs.items()}, **facts.tools}
+    rows = [f"| {name} | `{_cell(value)}` |" for name, value in digests.items()]
     return "\n".join(["## Provenance\n", "| | |\n|---|---|", *rows])
 
 
-PARTS = (heading, use, results, training, data, proof)
+PARTS = (heading, usage, results, training, data, provenance)

@@ -1,10 +1,11 @@
-"""Looking: into the rows of a data folder, as far as a page needs them: a bounded part of each file is read."""
+"""Samples of the rows of a data folder, and row lengths. At most `READ_BYTES` of each file are read."""
 
 from __future__ import annotations
 
 import json
 from array import array
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,81 +15,82 @@ from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.writer import decode_dropped
 from punie_build.models.safetensors import header
 
-MOST = 16 * 2**20  # bytes read of a file
-SHOWN = 3  # rows shown for each reason
+READ_BYTES = 16 * 2**20
+SAMPLES = 3  # rows shown for the training split and for each drop reason
 
 
-class Row(Struct, frozen=True):
-    """A row as it is shown: the side it was on, and who says what."""
+class RowSample(Struct, frozen=True):
+    """A row as a page shows it: its split, and (role, text) of every turn."""
 
-    side: str
+    split: str
     turns: tuple[tuple[str, str], ...]
 
 
-class Lengths(Struct, frozen=True):
-    """How long training rows are, each, in `unit`; `rows` of how many there are (`of`) were looked at."""
+class RowLengths(Struct, frozen=True):
+    """Lengths of training rows in `unit`; `lengths` covers the first rows of `total`."""
 
     unit: str
-    rows: tuple[int, ...]
-    of: int
+    lengths: tuple[int, ...]
+    total: int
 
 
 def turns(example: Example) -> tuple[tuple[str, str], ...]:
-    """Who says what, calls as `name(arguments)`."""
-    said = []
+    """Return (role, text) of every message; tool calls are written as `name(arguments)`."""
+    result = []
     for message in example.messages:
         calls = [f"{call.function.name}({_arguments(call.function.arguments)})" for call in message.tool_calls or ()]
-        said.append((message.role, "\n".join([*([message.content] if message.content else []), *calls])))
-    return tuple(said)
+        result.append((message.role, "\n".join([*([message.content] if message.content else []), *calls])))
+    return tuple(result)
 
 
 def _arguments(value: str | dict[str, Any]) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """The whole lines in the first `MOST` bytes of a file."""
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the complete, non-blank lines in the first `READ_BYTES` of a file; no line if the file does not exist."""
     if path.exists():
         with path.open("rb") as file:
-            yield from (line for line in file.readlines(MOST) if line.strip())
+            yield from (line for line in file.readlines(READ_BYTES) if line.strip())
 
 
-def kept(folder: Path) -> tuple[Row, ...]:
-    """The first rows of each side."""
-    found = []
-    for side in SPLITS:
-        for number, line in enumerate(lines(folder / f"{side}.jsonl")):
-            if number == (SHOWN if side == "train" else 1):
-                break
-            found.append(Row(side, turns(decode_example(line))))
-    return tuple(found)
+def sample_rows(folder: Path) -> tuple[RowSample, ...]:
+    """Return the first rows of every split."""
+    return tuple(
+        RowSample(split, turns(decode_example(line)))
+        for split in SPLITS
+        for line in islice(read_lines(folder / f"{split}.jsonl"), SAMPLES if split == "train" else 1)
+    )
 
 
-def dropped(folder: Path) -> dict[str, tuple[Row, ...]]:
-    """The first rows that each reason took."""
-    found: dict[str, list[Row]] = {}
-    for line in lines(folder / "dropped.jsonl"):
+def sample_dropped(folder: Path) -> dict[str, tuple[RowSample, ...]]:
+    """Return the first dropped rows of every reason; of an unreadable row, the error and the line."""
+    samples: dict[str, list[RowSample]] = {}
+    for line in read_lines(folder / "dropped.jsonl"):
         row = decode_dropped(line)
-        some = found.setdefault(row.reason, [])
-        if len(some) < SHOWN:
-            shown = turns(decode_example(row.example)) if row.line is None else ((row.why or "", row.line),)
-            some.append(Row(row.split, shown))
-    return {reason: tuple(rows) for reason, rows in found.items()}
+        of_reason = samples.setdefault(row.reason, [])
+        if len(of_reason) < SAMPLES:
+            unreadable = row.line is not None
+            text = ((row.why or "", row.line or ""),) if unreadable else turns(decode_example(row.example))
+            of_reason.append(RowSample(row.split, text))
+    return {reason: tuple(rows) for reason, rows in samples.items()}
 
 
-def letters(folder: Path, rows: int) -> Lengths:
-    """The letters said and called in each training row."""
-    found = tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in lines(folder / "train.jsonl"))
-    return Lengths("letters", found, rows)
+def character_lengths(folder: Path, total: int) -> RowLengths:
+    """Measure training rows in characters of messages and tool calls."""
+    rows = read_lines(folder / "train.jsonl")
+    return RowLengths(
+        "characters", tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in rows), total
+    )
 
 
-def tokens(folder: Path) -> Lengths:
-    """The tokens of each training row, from the ends of rows in a token file."""
+def token_lengths(folder: Path) -> RowLengths:
+    """Measure training rows in tokens, from the row ends in a token file."""
     path = folder / "train.safetensors"
-    place = header(path)["ends"]["data_offsets"]
+    begin, end = header(path)["ends"]["data_offsets"]
     with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        file.seek(start + place[0])
-        ends = array("q", file.read(place[1] - place[0]))
-    found = tuple(end - (ends[index - 1] if index else 0) for index, end in enumerate(ends))
-    return Lengths("tokens", found, len(found))
+        data_start = 8 + int.from_bytes(file.read(8), "little")
+        file.seek(data_start + begin)
+        ends = array("q", file.read(end - begin))
+    lengths = tuple(stop - (ends[index - 1] if index else 0) for index, stop in enumerate(ends))
+    return RowLengths("tokens", lengths, len(lengths))

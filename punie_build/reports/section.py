@@ -1,4 +1,4 @@
-"""Material: all that a page is made from, as values. Sections turn it into facts, templates show them."""
+"""Page data, sections of a page, and how reports format values."""
 
 from __future__ import annotations
 
@@ -13,58 +13,64 @@ from punie_build.reports.lineage import Node
 from punie_build.storage.locks import Lock
 
 
-class Material(Struct, frozen=True, kw_only=True):
-    """What every page knows of the artifact it shows: its task, its lock, and what it is made from and what of it, as nodes of
-    a graph. The pages of a kind add what they show."""
+class ArtifactPage(Struct, frozen=True, kw_only=True):
+    """The data that every artifact's page has: its task, its lock, and the nodes of all artifacts that it depends on or that depend on
+    it. Subclasses add the data of a kind."""
 
     task: AnyTask
     lock: Lock
-    around: tuple[Node, ...] = ()
+    neighbors: tuple[Node, ...] = ()
 
 
 class Section(Struct, frozen=True):
-    """A part of the page: the template it is drawn with and what that shows. `title` empty: no heading."""
+    """A part of a page: the name of its template, its heading (empty: no heading), and the variables of the template."""
 
     template: str
     title: str
-    facts: dict[str, Any]
+    context: dict[str, Any]
 
 
-class Asked(Struct, frozen=True):
-    """A field of a recipe: what it says, and whether that is what it would be if nothing were said."""
+class RecipeField(Struct, frozen=True):
+    """A field of a recipe with its value as text; `is_default` if the value equals the default."""
 
     name: str
     value: str
-    default: bool
+    is_default: bool
 
 
-def asked(spec: Any, prefix: str = "") -> Iterator[Asked]:
-    """Every field of a spec, those of the specs in it by `outer.inner`."""
+def recipe_fields(spec: Any, prefix: str = "") -> Iterator[RecipeField]:
+    """Yield every field of a spec; fields of nested specs are named `outer.inner`."""
     for field in structs.fields(spec):
         value = getattr(spec, field.name)
         name = prefix + field.encode_name
         if field.name in ("description", "gates"):
             continue
         if isinstance(value, Struct) and not value.__struct_config__.tag:
-            yield from asked(value, f"{name}.")
+            yield from recipe_fields(value, f"{name}.")
         elif isinstance(value, tuple) and any(isinstance(item, Struct) for item in value):
-            yield from (Asked(f"{name}[{index}]", plain(item), False) for index, item in enumerate(value))
+            yield from (RecipeField(f"{name}[{index}]", format_value(item), False) for index, item in enumerate(value))
         else:
             default = field.default if field.default is not NODEFAULT else None
             if field.default_factory is not NODEFAULT:
                 default = field.default_factory()
-            yield Asked(name, plain(value), not field.required and value == default)
+            yield RecipeField(name, format_value(value), not field.required and value == default)
 
 
-def plain(value: Any) -> str:
-    """A value of a recipe as a recipe writes it."""
+def format_value(value: Any) -> str:
+    """Format a value of a recipe as text, in the notation of recipes."""
     value = msgspec.to_builtins(value)
     if isinstance(value, dict):
         kind = value.get("type")
-        rest = ", ".join(f"{key} = {plain(item)}" for key, item in value.items() if key != "type")
-        return f"{kind}: {rest}" if kind and rest else str(kind or rest)
+        options = ", ".join(f"{key} = {format_value(item)}" for key, item in value.items() if key != "type")
+        return f"{kind}: {options}" if kind and options else str(kind or options)
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value)) or "none"
+        return ", ".join(map(format_value, value)) or "none"
     if isinstance(value, bool) or value is None:
         return {None: "–", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def format_points(*differences: float) -> str:
+    """Format differences of shares in percentage points: `+29 pp`, and an interval `+7 to +27 pp`."""
+    numbers = [round(difference * 100) for difference in differences]
+    return " to ".join(f"{number:+d}" if number else "0" for number in numbers) + " pp"

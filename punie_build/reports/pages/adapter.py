@@ -1,6 +1,6 @@
-"""Adapter pages: what training gave, how it went, from which data, and what evals say of it.
+"""Pages of adapters: losses, speed, the data they were trained on, and the results of their evals.
 
-To add a section: a function, its template, and its place in `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
 """
 
 from __future__ import annotations
@@ -16,144 +16,146 @@ from punie_build.project import Project
 from punie_build.reports import charts, lineage
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import data, standard_sections
-from punie_build.reports.pages.data import Step
-from punie_build.reports.section import Material, Section
+from punie_build.reports.pages.data import UpstreamData
+from punie_build.reports.section import ArtifactPage, Section
 from punie_build.runtime.console import format_seconds
 from punie_build.training import history
 from punie_build.training.history import TrainingEnd, TrainingHistory
 
+LOSS = "loss (nats per token)"
 
-class Result(Struct, frozen=True, kw_only=True):
-    """What an eval found of an arm: cases passed of how many, with the 95 % interval of the share. `digest` is the suite's."""
+
+class EvalResult(Struct, frozen=True, kw_only=True):
+    """The result of an eval: `passed` of `cases` cases of a suite. `canary` identifies the weights, `suite_digest` the cases."""
 
     name: str
     suite: str
     passed: int
-    n: int
+    cases: int
     canary: str = ""
-    digest: str = ""
+    suite_digest: str = ""
     href: str = ""
 
     @property
-    def share(self) -> float:
-        return self.passed / self.n if self.n else 0.0
+    def pass_rate(self) -> float:
+        return self.passed / self.cases if self.cases else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        return statistics.wilson(self.passed, self.n)
+        """The 95 % interval of the pass rate (Wilson)."""
+        return statistics.wilson(self.passed, self.cases)
 
 
-class Adapter(Material, frozen=True, kw_only=True):
-    """An adapter's page: the history of its training, its data from the source on, and the evals that asked it."""
+class AdapterPage(ArtifactPage, frozen=True, kw_only=True):
+    """The page of an adapter: the history of its training, its upstream data, and the results of its evals."""
 
     history: TrainingHistory
-    way: tuple[Step, ...]
-    results: tuple[Result, ...]
+    upstream: tuple[UpstreamData, ...]
+    results: tuple[EvalResult, ...]
 
 
-def gather(project: Project, task: AnyTask, **more: Any) -> Adapter:
-    """The material of an adapter's page."""
-    return Adapter(
+def load(project: Project, task: AnyTask, **common: Any) -> AdapterPage:
+    """Load the page of an adapter."""
+    return AdapterPage(
         task=task,
         history=history.read(project.folder(task)),
-        way=data.way(project, task.label),
-        results=results(project, task.name),
-        **more,
+        upstream=data.upstream_data(project, task.label),
+        results=eval_results(project, task.name),
+        **common,
     )
 
 
-def results(project: Project, arm: str) -> tuple[Result, ...]:
-    """What current evals say of an arm."""
-    found = []
+def eval_results(project: Project, arm: str) -> tuple[EvalResult, ...]:
+    """Return the results of all current evals of a model under test."""
+    results = []
     for task in project.current_tasks("eval"):
         if task.spec.arm == arm:
             scores = evaluating.scores(project.folder(task))
-            found.append(
-                Result(
+            results.append(
+                EvalResult(
                     name=task.name,
                     suite=task.spec.suite,
                     passed=scores.passed,
-                    n=len(scores.cases),
+                    cases=len(scores.cases),
                     canary=scores.canary,
-                    digest=str(project.lock(task).key_inputs.recipe.get("cases", "")),
+                    suite_digest=str(project.lock(task).key_inputs.recipe.get("cases", "")),
                     href=lineage.href(project, task),
                 )
             )
-    return tuple(found)
+    return tuple(results)
 
 
-def numbers(m: Adapter) -> Section:
-    """What came out."""
-    start, end, initial = m.history.start, m.history.end, m.history.initial
-    which = f"after {end.iteration:,} of {end.iterations:,} batches"
+def metrics(page: AdapterPage) -> Section:
+    """Show validation loss, token accuracy, epochs and training time."""
+    start, end, initial = page.history.start, page.history.end, page.history.initial
+    published = f"batch {end.iteration:,} of {end.iterations:,}"
     if end.published != "last":
-        which += f": the best; the last had {end.valid_loss_last:.3f}"
+        published += f", the best checkpoint (last: {end.valid_loss_last:.3f})"
+    rows = f"of trained tokens of {start.rows['valid']:,} validation rows"
     cards = [
         {
             "name": "validation loss",
             "value": f"{end.valid_loss:.3f}",
-            "soft": f"nats a token, {initial.loss:.3f} before; {which}",
+            "note": f"nats per token; {initial.loss:.3f} before training; {published}",
         },
         {
-            "name": "tokens right",
-            "value": f"{m.history.published.accuracy:.0%}",
-            "soft": f"of the learnt tokens of {start.rows['valid']:,} validation rows, {initial.accuracy:.0%} before",
+            "name": "token accuracy",
+            "value": f"{page.history.published.accuracy:.0%}",
+            "note": f"{rows}; {initial.accuracy:.0%} before training",
         },
         {
             "name": "epochs",
             "value": f"{end.epochs:.1f}",
-            "soft": f"over {start.rows['train']:,} rows in {end.updates:,} updates",
+            "note": f"{start.rows['train']:,} rows, {end.updates:,} optimizer steps",
         },
-        {"name": "took", "value": format_seconds(m.lock.seconds), "soft": _speed(m, end)},
+        {"name": "training time", "value": format_seconds(page.lock.seconds), "note": _speed(page, end)},
     ]
-    return Section("numbers", "", {"cards": cards})
+    return Section("cards", "", {"cards": cards})
 
 
-def _speed(m: Adapter, end: TrainingEnd) -> str:
-    if m.lock.metrics.get("went_on_after"):
-        return f"after the first {m.lock.metrics['went_on_after']:,.0f} batches, which had been done before"
-    return f"{end.tokens / max(m.lock.seconds, 0.1):,.0f} tokens/s, loading and validating included"
+def _speed(page: AdapterPage, end: TrainingEnd) -> str:
+    if page.lock.metrics.get("went_on_after"):
+        return f"resumed after batch {page.lock.metrics['went_on_after']:,.0f}; time before that is not included"
+    return f"{end.tokens / max(page.lock.seconds, 0.1):,.0f} tokens/s including loading and validation"
 
 
-def evals(m: Adapter) -> Section:
-    """What evals say of it, with intervals."""
-    return Section("results", "What it can do", {"rows": m.results, "name": m.task.name})
+def evals(page: Any) -> Section:
+    """Show the pass rate of every eval with its interval."""
+    return Section("eval_results", "Eval results", {"rows": page.results, "name": page.task.name})
 
 
-def curves(m: Adapter) -> Section:
-    """Losses over training, with the place of what was published; and the learning rate."""
-    end, reports = m.history.end, m.history.train
-    train = charts.Line("training", "train", tuple((report.iteration, report.loss) for report in reports))
-    valid = charts.Line("validation", "valid", tuple((report.iteration, report.loss) for report in m.history.valid))
+def curves(page: AdapterPage) -> Section:
+    """Draw the losses with marks at the published, the best and the last checkpoint, and the learning rate."""
+    start, end = page.history.start, page.history.end
+    train, valid = loss_lines(page.history)
     best = min(valid.points, key=lambda point: point[1])
     marks = [charts.Mark(f"published: {end.valid_loss:.3f}", end.iteration, end.valid_loss)]
     if best[0] != end.iteration:
         marks.append(charts.Mark(f"best: {best[1]:.3f}", *best))
     if end.iterations not in (end.iteration, best[0]):
         marks.append(charts.Mark(f"last: {end.valid_loss_last:.3f}", end.iterations, end.valid_loss_last))
-    title = (
-        f"Loss of {m.task.name}: validation {valid.points[0][1]:.3f} before, {end.valid_loss:.3f} in what was published"
-    )
-    rates = charts.Line("learning rate", "rate", tuple((report.iteration, report.learning_rate) for report in reports))
-    top = max((rate for _, rate in rates.points), default=0)
-    return Section(
-        "curves",
-        "Training",
-        {
-            "losses": charts.lines([train, valid], title, "batch", "loss (nats a token)", marks),
-            "rates": charts.lines([rates], f"Learning rate, at most {top:g}", "batch", "learning rate", height=130),
-            "rows": m.history.start.rows,
-            "valid": [
-                {"iteration": report.iteration, "loss": report.loss, "accuracy": report.accuracy}
-                for report in m.history.valid
-            ],
-        },
-    )
+    change = f"validation {valid.points[0][1]:.3f} before training, {end.valid_loss:.3f} in the published checkpoint"
+    losses = charts.line_chart([train, valid], f"Loss of {page.task.name}: {change}", "batch", LOSS, marks)
+    rates = tuple((report.iteration, report.learning_rate) for report in page.history.train)
+    title = f"Learning rate, maximum {max((rate for _, rate in rates), default=0):g}"
+    rate_line = charts.Line("learning rate", "rate", rates)
+    context = {
+        "losses": losses,
+        "rates": charts.line_chart([rate_line], title, "batch", "learning rate", height=130),
+        "rows": start.rows,
+        "validations": page.history.valid,
+    }
+    return Section("curves", "Training", context)
 
 
-SECTIONS = (numbers, standard_sections.gates, evals, curves, data.funnel, *standard_sections.ENDING)
+def loss_lines(training: TrainingHistory) -> tuple[charts.Line, charts.Line]:
+    """Return the lines of training and validation loss by batch."""
+    train = tuple((report.iteration, report.loss) for report in training.train)
+    valid = tuple((report.iteration, report.loss) for report in training.valid)
+    return charts.Line("training", "train", train), charts.Line("validation", "valid", valid)
 
-ADAPTER_PAGE = PageKind(
-    load=gather, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:adapter_lines"
-)
+
+SECTIONS = (metrics, standard_sections.gates, evals, curves, data.funnel, *standard_sections.CLOSING)
+
+ADAPTER_PAGE = PageKind(load=load, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:adapter_lines")
 SELECTION_PAGE = structs.replace(ADAPTER_PAGE, data_file="choice.json")

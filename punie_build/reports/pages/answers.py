@@ -1,11 +1,12 @@
-"""Answers pages: who answered, how many, how fast. What they are worth is on the page of the eval that judges them.
+"""Pages of answers: the number of responses, errors, latency, and the weights that responded. The page of the eval shows scores.
 
-To add a section: a function, its template, and its place in `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from punie_build.engine.task import AnyTask
@@ -16,60 +17,68 @@ from punie_build.project import Project
 from punie_build.reports import charts
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
-from punie_build.reports.section import Material, Section
+from punie_build.reports.section import ArtifactPage, Section
 
 
-class Answers(Material, frozen=True, kw_only=True):
-    """An answers page: the answers in the suite's order, and the proof of which weights gave them."""
+class AnswersPage(ArtifactPage, frozen=True, kw_only=True):
+    """The page of answers: the answers in the order of the suite, and the record of the weights that gave them."""
 
     answers: tuple[Answer, ...]
     proof: Proof
 
 
-def gather(project: Project, task: AnyTask, **more: Any) -> Answers:
-    """The material of an answers page."""
+def load(project: Project, task: AnyTask, **common: Any) -> AnswersPage:
+    """Load the page of answers."""
     folder = project.folder(task)
     proof = answer_files.read_proof(folder)
-    given = scores.given(folder)
-    return Answers(task=task, answers=tuple(each for some in given.values() for each in some), proof=proof, **more)
+    answers = tuple(answer for of_case in scores.given(folder).values() for answer in of_case)
+    return AnswersPage(task=task, answers=answers, proof=proof, **common)
 
 
-def numbers(m: Answers) -> Section:
-    """How many came, how they ended, and who gave them."""
-    n = len(m.answers)
-    ends = Counter(each.finish for each in m.answers if each.error is None)
+def metrics(page: AnswersPage) -> Section:
+    """Show how many answers there are, how they finished, and which weights gave them."""
+    total = f"{len(page.answers):,}"
+    finish_reasons = Counter(answer.finish for answer in page.answers if answer.error is None)
     cards = [
         {
             "name": "answers",
-            "value": f"{n:,}",
-            "soft": ", ".join(f"{count} {end}" for end, count in ends.most_common()),
+            "value": total,
+            "note": ", ".join(f"{count} {reason}" for reason, count in finish_reasons.most_common()),
         },
-        {"name": "never came", "value": f"{m.proof.errors:,}", "soft": f"of {n:,}: errors count neither way"},
-        {"name": "not to be read", "value": f"{m.proof.parse_failures:,}", "soft": f"calls, of {n:,} answers"},
-        {"name": "canary", "value": m.proof.canary, "soft": f"its base says {m.proof.base_canary}"},
+        {"name": "no answer", "value": f"{page.proof.errors:,}", "note": f"of {total}; errors are not scored"},
+        {"name": "unparsable", "value": f"{page.proof.parse_failures:,}", "note": f"tool calls in {total} answers"},
+        {"name": "weights fingerprint", "value": page.proof.canary, "note": f"base: {page.proof.base_canary}"},
     ]
-    return Section("numbers", "", {"cards": cards})
+    return Section("cards", "", {"cards": cards})
 
 
-def speed(m: Answers) -> Section | None:
-    """How long they took, where that was measured."""
-    return latency([("", [each.seconds for each in m.answers if each.seconds is not None])])
+def speed(page: AnswersPage) -> Section | None:
+    """Show the latency of the answers that have one."""
+    return latency([("", latencies(page.answers))])
+
+
+def latencies(answers: Sequence[Answer]) -> list[float]:
+    """Return the measured latencies of answers, in seconds."""
+    return [answer.seconds for answer in answers if answer.seconds is not None]
 
 
 def latency(arms: list[tuple[str, list[float]]]) -> Section | None:
-    """How long the answers of each arm took: half of them, 95 % of them, and the longest."""
+    """Show median, 95th percentile and maximum of the latency of every arm, given as (name, seconds)."""
     rows = []
-    for name, some in arms:
-        if some:
-            took = sorted(some)
-            half, most = took[len(took) // 2], took[int(0.95 * (len(took) - 1))]
-            rows.append({"name": name, "n": len(took), "half": half, "most": most, "longest": took[-1]})
+    for name, durations in arms:
+        if durations:
+            ordered = sorted(durations)
+            median, p95 = ordered[len(ordered) // 2], ordered[int(0.95 * (len(ordered) - 1))]
+            rows.append({"name": name, "answers": len(ordered), "median": median, "p95": p95, "maximum": ordered[-1]})
     if not rows:
         return None
-    picture = charts.histogram([round(each * 1000) for each in arms[0][1]], "How long answers took", "milliseconds")
-    return Section("latency", "How long they took", {"rows": rows, "picture": picture if len(arms) == 1 else ""})
+    picture = ""
+    if len(arms) == 1:
+        milliseconds = [round(duration * 1000) for duration in arms[0][1]]
+        picture = charts.histogram(milliseconds, "Latency of answers", "milliseconds")
+    return Section("latency", "Latency", {"rows": rows, "picture": picture})
 
 
-SECTIONS = (numbers, standard_sections.gates, speed, *standard_sections.ENDING)
+SECTIONS = (metrics, standard_sections.gates, speed, *standard_sections.CLOSING)
 
-ANSWERS_PAGE = PageKind(load=gather, sections=SECTIONS, data_file="proof.json")
+ANSWERS_PAGE = PageKind(load=load, sections=SECTIONS, data_file="proof.json")

@@ -1,4 +1,4 @@
-"""Sides: the arms of an eval or a comparison, side by side, as their pages are made from them."""
+"""Data of the pages of evals and comparisons: scores and answers of every arm."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.comparison import Compared
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.suite import Suite
-from punie_build.reports.pages.data import Step
-from punie_build.reports.section import Material
+from punie_build.reports.pages.data import UpstreamData
+from punie_build.reports.section import ArtifactPage
 from punie_build.training.history import TrainingHistory
 
 
-class Arm(Struct, frozen=True):
-    """One arm: its scores, its answers to each case by id, one for each epoch, and the place of its page."""
+class ArmResults(Struct, frozen=True):
+    """The scores of an arm, its answers by case id (one for each epoch), and the link to the page of its eval."""
 
     scores: Scores
     answers: dict[str, list[Answer]]
     href: str = ""
 
 
-class Evals(Material, frozen=True, kw_only=True):
-    """What an eval's page and a comparison's page share: the suite, and its arms."""
+class EvaluationPage(ArtifactPage, frozen=True, kw_only=True):
+    """The page of an eval, with one arm, and the base of the page of a comparison."""
 
     suite: Suite
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmResults, ...]
 
     @property
-    def names(self) -> list[str]:
+    def arm_names(self) -> list[str]:
         return [arm.scores.arm for arm in self.arms]
 
     @property
-    def n(self) -> int:
+    def case_count(self) -> int:
         return len(self.suite.case)
 
     @property
-    def last(self) -> int:
-        """The arm that is held against the first."""
+    def candidate(self) -> int:
+        """The index of the arm that is compared with the first one."""
         return len(self.arms) - 1
 
     @property
-    def learnt(self) -> set[str]:
-        """The cases that occur in training data."""
+    def contaminated(self) -> set[str]:
+        """The ids of the cases that occur in training data."""
         return set()
 
     @property
-    def apart(self) -> bool:
-        """Whether some cases are to choose by, and others to report."""
+    def has_dev_split(self) -> bool:
+        """Whether an arm was selected on other cases than those that the result is of."""
         return False
 
 
-class Comparison(Evals, frozen=True, kw_only=True):
-    """A comparison's page: its result, the data its adapters were made from, and how they were trained."""
+class ComparisonPage(EvaluationPage, frozen=True, kw_only=True):
+    """The page of a comparison: its result, and the upstream data and training histories of its adapters."""
 
     result: Compared
-    way: tuple[Step, ...] = ()
-    curves: tuple[tuple[str, TrainingHistory], ...] = ()
+    upstream: tuple[UpstreamData, ...] = ()
+    trainings: tuple[tuple[str, TrainingHistory], ...] = ()
 
     @property
-    def last(self) -> int:
+    def candidate(self) -> int:
         return self.result.arms.index(self.result.arm)
 
     @property
-    def learnt(self) -> set[str]:
+    def contaminated(self) -> set[str]:
         return {leak.case for leak in self.result.leaks}
 
     @property
-    def apart(self) -> bool:
+    def has_dev_split(self) -> bool:
         return self.result.side == "confirm"

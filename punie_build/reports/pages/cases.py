@@ -1,4 +1,4 @@
-"""Cases: every case of a suite as a page shows it: what was asked, expected and said, and what each check says of it."""
+"""The cases of a suite as pages show them: prompt, expected answer, the answer of every arm, and the verdict of every check."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook
 from punie_build.evaluation.scoring import Scored
 from punie_build.evaluation.suite import Case
 from punie_build.reports.html import Part
-from punie_build.reports.pages.arms import Evals
-from punie_build.reports.section import Section, plain
+from punie_build.reports.pages.arms import EvaluationPage
+from punie_build.reports.section import Section, format_value
 
-STATES = {
+STATES = {  # state -> (label, order on the page)
     "worse": ("▼ worse", 0),
     "better": ("▲ better", 1),
     "both fail": ("✗ both fail", 2),
@@ -23,130 +23,135 @@ STATES = {
     "failed": ("✗ failed", 0),
     "passed": ("✓ passed", 3),
 }
+MAX_DIFF_WORDS = 400
 
 
-def cases(m: Evals) -> Section:
-    """Every case: what was asked, expected and said. Regressions first, then gains, then what both fail."""
-    rows = sorted((_case(m, index) for index in range(m.n)), key=lambda row: STATES[row["state"]][1])
-    counts = {
-        state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
+def cases(page: EvaluationPage) -> Section:
+    """Show all cases: regressions first, then improvements, then cases that both arms fail."""
+    rows = sorted((_case(page, index) for index in range(page.case_count)), key=lambda row: STATES[row["state"]][1])
+    states = [row["state"] for row in rows]
+    context = {
+        "rows": rows,
+        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "labels": STATES,
+        "categories": list(dict.fromkeys(case.category for case in page.suite.case)),
+        "alone": len(page.arms) == 1,
     }
-    kinds = list(dict.fromkeys(row["category"] for row in rows))
-    kinds.sort(key=[case.category for case in m.suite.case].index)
-    return Section(
-        "cases",
-        "Every case",
-        {"rows": rows, "states": counts, "words": STATES, "categories": kinds, "alone": len(m.arms) == 1},
-    )
+    return Section("cases", "Cases", context)
 
 
-def _case(m: Evals, index: int) -> dict[str, Any]:
-    case = m.suite.case[index]
-    scored = [arm.scores.cases[index] for arm in m.arms]
-    first, last = scored[0].passed, scored[m.last].passed
-    state = ("both pass" if first else "better") if last else ("worse" if first else "both fail")
-    if len(m.arms) == 1:
-        state = "passed" if last else "failed"
-    said = [
-        _said(case, score, arm.answers[case.id]) | {"arm": arm.scores.arm}
-        for score, arm in zip(scored, m.arms, strict=True)
+def _case(page: EvaluationPage, index: int) -> dict[str, Any]:
+    case = page.suite.case[index]
+    scored = [arm.scores.cases[index] for arm in page.arms]
+    answers = [
+        _answer(case, score, arm.answers[case.id]) | {"arm": arm.scores.arm}
+        for score, arm in zip(scored, page.arms, strict=True)
     ]
     return {
         "id": case.id,
         "category": case.category,
-        "asked": case.asks,
-        "turns": [(each.role, each.content or _called(each)) for each in case.messages or ()],
+        "prompt": case.asks,
+        "turns": [(message.role, message.content or _calls(message)) for message in case.messages or ()],
         "expected": "\n".join(_expected(case)),
-        "said": said,
-        "state": state,
-        "side": "in training data"
-        if case.id in m.learnt
-        else "to choose by"
-        if m.apart and scored[0].split == "select"
-        else "",
+        "answers": answers,
+        "state": _state(page, scored),
+        "note": _note(page, case.id, scored[0]),
     }
 
 
-def _called(message: Any) -> str:
-    return "\n".join(call(each.function.name, each.function.arguments) for each in message.tool_calls or ())
+def _state(page: EvaluationPage, scored: list[Scored]) -> str:
+    first, candidate = scored[0].passed, scored[page.candidate].passed
+    if len(page.arms) == 1:
+        return "passed" if candidate else "failed"
+    if candidate:
+        return "both pass" if first else "better"
+    return "worse" if first else "both fail"
 
 
-def call(name: str, arguments: Any) -> str:
-    """A call in one line, as people write it."""
+def _note(page: EvaluationPage, case: str, score: Scored) -> str:
+    """Return why the result of the comparison excludes a case; "" for the others."""
+    if case in page.contaminated:
+        return "in training data"
+    return "dev split" if page.has_dev_split and score.split == "select" else ""
+
+
+def _calls(message: Any) -> str:
+    return "\n".join(format_call(call.function.name, call.function.arguments) for call in message.tool_calls or ())
+
+
+def format_call(name: str, arguments: Any) -> str:
+    """Format a tool call in one line, as Python code."""
     if isinstance(arguments, str):
         return f"{name}({arguments})"
-    shown = ", ".join(f"{key}={_shown(value)}" for key, value in arguments.items())
-    return f"{name}({shown})"
-
-
-def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8", "replace")
+    values = (f"{key}={msgspec.json.encode(value).decode('utf-8', 'replace')}" for key, value in arguments.items())
+    return f"{name}({', '.join(values)})"
 
 
 def _expected(case: Case) -> list[str]:
-    """What the checks ask for, a line each."""
+    """Return one line for each expected tool call and each other check."""
     lines: list[str] = []
     for check in case.checks:
         if isinstance(check, Calls):
-            lines += [each.describe() for each in check.calls]
+            lines += [call.describe() for call in check.calls]
         else:
-            lines.append(plain(check))
+            lines.append(format_value(check))
     return lines
 
 
-def _said(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
-    """What an arm said to a case: its calls against those that were wanted, its words as they came, what each check says. Of several
-    epochs the first that failed."""
-    verdicts = [[check.score(answer) for check in case.checks if _tells(check)] for answer in answers]
-    failed = (k for k, some in enumerate(verdicts) if not all(verdict.passed for verdict in some))
-    shown = next(failed, 0)
-    answer = answers[shown]
-    made = [call(each.name, each.arguments) for each in answer.calls]
-    asked = [
-        call(each.name, each.arguments) for check in case.checks if isinstance(check, Calls) for each in wanted(check)
+def _answer(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
+    """Return an arm's answer to a case: raw text, a diff of its tool calls with the expected ones, and the verdict of every check. Of
+    several epochs, the first that failed is returned. Checks are scored here, because scores.json has no verdicts of single checks."""
+    checks = [check for check in case.checks if _scorable(check)]
+    verdicts = [[check.score(answer) for check in checks] for answer in answers]
+    failed = (epoch for epoch, of_epoch in enumerate(verdicts) if not all(verdict.passed for verdict in of_epoch))
+    epoch = next(failed, 0)
+    answer = answers[epoch]
+    calls = [format_call(call.name, call.arguments) for call in answer.calls]
+    expected = [
+        format_call(call.name, call.arguments)
+        for check in case.checks
+        if isinstance(check, Calls)
+        for call in expected_calls(check)
     ]
     return {
         "passed": score.passed,
         "failure": score.failure,
         "reason": score.reason,
-        "epochs": f"passed {score.passes} of {score.epochs} times" if score.epochs > 1 else "",
-        "difference": words("\n".join(asked), "\n".join(made)) if made and asked and not score.passed else (),
+        "epochs": f"passed {score.passes} of {score.epochs} epochs" if score.epochs > 1 else "",
+        "diff": word_diff("\n".join(expected), "\n".join(calls)) if calls and expected and not score.passed else (),
         "raw": answer.error or answer.raw or answer.content,
         "checks": [
             {"name": str(check.__struct_config__.tag), "verdict": verdict}
-            for check, verdict in zip((c for c in case.checks if _tells(c)), verdicts[shown], strict=True)
+            for check, verdict in zip(checks, verdicts[epoch], strict=True)
         ],
     }
 
 
-def wanted(check: Calls) -> tuple[Any, ...]:
-    """Calls that would pass."""
-    right = check.reference()
-    return right.calls if right else ()
+def expected_calls(check: Calls) -> tuple[Any, ...]:
+    """Return tool calls that pass a check."""
+    reference = check.reference()
+    return reference.calls if reference else ()
 
 
-def _tells(check: Any) -> bool:
-    """Whether a check may be asked again: a hook of the project is not run to draw a page."""
-    return not isinstance(check, PythonHook) and not (isinstance(check, Not) and not _tells(check.check))
+def _scorable(check: Any) -> bool:
+    """Return whether a page may score a check: rendering must not run the project's own Python hooks."""
+    return not isinstance(check, PythonHook) and not (isinstance(check, Not) and not _scorable(check.check))
 
 
-MOST_WORDS = 400
-
-
-def words(before: str, after: str) -> tuple[Part, ...]:
-    """A text word by word against another: what went and what came. Long texts are not compared."""
+def word_diff(before: str, after: str) -> tuple[Part, ...]:
+    """Return a word-level diff of two texts; `after` unmarked if one has more than `MAX_DIFF_WORDS` words."""
     a, b = _split(before), _split(after)
-    if max(len(a), len(b)) > MOST_WORDS:
+    if max(len(a), len(b)) > MAX_DIFF_WORDS:
         return (("", after),)
-    found: list[Part] = []
-    for what, start, end, other, until in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if what == "equal":
-            found.append(("", "".join(a[start:end])))
+    parts: list[Part] = []
+    for operation, start, end, other_start, other_end in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if operation == "equal":
+            parts.append(("", "".join(a[start:end])))
         else:
-            found += [("del", "".join(a[start:end])), ("ins", "".join(b[other:until]))]
-    return tuple(part for part in found if part[1])
+            parts += [("del", "".join(a[start:end])), ("ins", "".join(b[other_start:other_end]))]
+    return tuple(part for part in parts if part[1])
 
 
 def _split(text: str) -> list[str]:
-    """Words, and what is between them."""
+    """Split text into words, runs of spaces, and single punctuation characters."""
     return re.findall(r"\w+|\s+|[^\w\s]", text)

@@ -1,6 +1,6 @@
-"""Data pages: how many rows a dataset, stage or mix kept, why others went, and what its rows are like.
+"""Pages of datasets, stages and mixes: how many rows passed the filters, why the others were dropped, and samples of both.
 
-To add a section: a function, its template, and its place in `SECTIONS` (or `TOKENS`), which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
 """
 
 from __future__ import annotations
@@ -11,35 +11,31 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.data.example import SPLITS
-from punie_build.data.stats import SplitCounts, Stats, read_stats
+from punie_build.data.stats import Stats, read_stats
 from punie_build.engine.task import AnyTask
-from punie_build.preflight import preview
 from punie_build.preflight.finding import Finding
 from punie_build.project import Project
-from punie_build.reports import charts, lineage
-from punie_build.reports import samples as looking
+from punie_build.reports import charts, lineage, samples
 from punie_build.reports.page_kind import PageKind
-from punie_build.reports.pages import standard_sections
-from punie_build.reports.samples import Lengths, Row
-from punie_build.reports.section import Material, Section
-from punie_build.training import token_file
-from punie_build.training.token_file import TokenStats
+from punie_build.reports.pages import preflight, standard_sections
+from punie_build.reports.samples import RowLengths, RowSample
+from punie_build.reports.section import ArtifactPage, Section
 
-LOOKED = {  # what a reason looks for, in the words of a reader
-    "language": "languages",
-    "no-script": "scripts",
-    "exact-dedup": "rows that say the same",
-    "near-dedup": "rows that nearly say the same",
-    "twin": "rows that say the same",
-    "between": "rows near to what trains and to what is held back",
-    "decontaminate": "prompts of the suites",
+CHECKED = {  # drop reason -> what the filter checks rows for
+    "language": "language",
+    "no-script": "script",
+    "exact-dedup": "duplicate rows",
+    "near-dedup": "near-duplicate rows",
+    "twin": "duplicate rows",
+    "between": "near duplicates across splits",
+    "decontaminate": "contamination with suite prompts",
     "secrets": "secrets",
-    "valid-tools": "calls that do not fit their tools",
+    "valid-tools": "tool calls that do not match their tools",
 }
 
 
-class Step(Struct, frozen=True):
-    """One dataset, stage or mix on the way: its counts, and the place of its page."""
+class UpstreamData(Struct, frozen=True):
+    """A dataset, stage or mix that an artifact is built from: its statistics, and the link to its page."""
 
     label: str
     name: str
@@ -47,236 +43,170 @@ class Step(Struct, frozen=True):
     href: str = ""
 
 
-class Data(Material, frozen=True, kw_only=True):
-    """A data page: the counts of the artifact and of all it is made from, rows of it, rows it dropped, and how long they are."""
+class DataPage(ArtifactPage, frozen=True, kw_only=True):
+    """The page of a dataset, stage or mix: statistics of itself and of its upstream data, samples of rows and of dropped rows, row
+    lengths, and the issues that preflights report about its rows."""
 
     stats: Stats
-    way: tuple[Step, ...]
-    kept: tuple[Row, ...]
-    dropped: dict[str, tuple[Row, ...]]
-    lengths: tuple[Lengths, ...]
-    odd: tuple[Finding, ...] = ()
+    upstream: tuple[UpstreamData, ...]
+    samples: tuple[RowSample, ...]
+    dropped: dict[str, tuple[RowSample, ...]]
+    lengths: RowLengths
+    issues: tuple[Finding, ...] = ()
 
 
-def gather(project: Project, task: AnyTask, **more: Any) -> Data:
-    """The material of a dataset's, stage's or mix's page."""
+def load(project: Project, task: AnyTask, **common: Any) -> DataPage:
+    """Load the page of a dataset, stage or mix. Lengths are in tokens if a current artifact has tokenized it."""
     folder = project.folder(task)
     stats = read_stats(folder)
-    lengths = [
-        looking.tokens(project.folder(other))
-        for other in project.current_tasks("tokens")
-        if other.spec.data == task.name
-    ] or [looking.letters(folder, stats.splits["train"].rows)]
-    return Data(
+    tokenized = next((other for other in project.current_tasks("tokens") if other.spec.data == task.name), None)
+    return DataPage(
         task=task,
         stats=stats,
-        way=way(project, task.label),
-        kept=looking.kept(folder),
-        dropped=looking.dropped(folder),
-        lengths=tuple(lengths[:1]),
-        odd=tuple(
-            each
+        upstream=upstream_data(project, task.label),
+        samples=samples.sample_rows(folder),
+        dropped=samples.sample_dropped(folder),
+        lengths=samples.token_lengths(project.folder(tokenized))
+        if tokenized
+        else samples.character_lengths(folder, stats.splits["train"].rows),
+        issues=tuple(
+            issue
             for other in project.current_tasks("preflight")
             if other.spec.data == task.name
-            for each in odd_of(project, other)
+            for issue in preflight.load_issues(project, other)
         ),
-        **more,
+        **common,
     )
 
 
-def odd_of(project: Project, task: AnyTask) -> list[Finding]:
-    """What a preflight found odd about the rows."""
-    return preview.findings(project.folder(task) / "findings.json")
-
-
-def way(project: Project, label: str) -> tuple[Step, ...]:
-    """All data that something is made from, sources first."""
+def upstream_data(project: Project, label: str) -> tuple[UpstreamData, ...]:
+    """Return all data that an artifact is built from, and itself if it is data; sources first."""
     return tuple(
-        Step(task.label, task.name, read_stats(project.folder(task)), lineage.href(project, task))
+        UpstreamData(task.label, task.name, read_stats(project.folder(task)), lineage.href(project, task))
         for task in project.upstream(label, "data")
     )
 
 
-def numbers(m: Data) -> Section:
-    """How much there is."""
-    total, rows = m.stats.total, sum(counts.rows for counts in m.stats.splits.values())
-    sides = [(side, m.stats.splits[side].rows) for side in SPLITS if m.stats.splits[side].rows]
+def metrics(page: DataPage) -> Section:
+    """Show the numbers of examples, rows and messages."""
+    total, rows = page.stats.total, sum(counts.rows for counts in page.stats.splits.values())
+    splits = [f"{counts.rows:,} {split}" for split in SPLITS if (counts := page.stats.splits[split]).rows]
+    dropped = f"{total.retention:.0%} of {total.seen:,} input examples"
+    per_row = f"{page.stats.messages / max(rows, 1):.1f} per row"
     cards = [
         {
             "name": "examples kept",
             "value": f"{total.kept:,}",
-            "soft": f"{total.retention:.0%} of the {total.seen:,} that came in"
-            if total.seen > total.kept
-            else "all that came in",
+            "note": dropped if total.seen > total.kept else "all input examples",
         },
-        {"name": "rows", "value": f"{rows:,}", "soft": ", ".join(f"{count:,} {side}" for side, count in sides)},
-        {"name": "messages", "value": f"{m.stats.messages:,}", "soft": f"{m.stats.messages / max(rows, 1):.1f} a row"},
+        {"name": "rows", "value": f"{rows:,}", "note": ", ".join(splits)},
+        {"name": "messages", "value": f"{page.stats.messages:,}", "note": per_row},
     ]
-    if m.stats.changed:
-        cards.append({"name": "rewritten", "value": f"{m.stats.changed:,}", "soft": "by the stage's maps"})
-    return Section("numbers", "", {"cards": cards})
+    if page.stats.changed:
+        cards.append({"name": "rewritten", "value": f"{page.stats.changed:,}", "note": "by the stage's transforms"})
+    return Section("cards", "", {"cards": cards})
 
 
-def funnel(m: Any) -> Section | None:
-    """How many examples each step on the way kept, and why others went."""
-    if not m.way:
+def funnel(page: Any) -> Section | None:
+    """Show how many examples every upstream dataset, stage and mix kept, and why the others were dropped."""
+    if not page.upstream:
         return None
-    widest = max(step.stats.total.seen for step in m.way) or 1
+    widest = max(data.stats.total.seen for data in page.upstream) or 1
     rows = [
         {
-            "label": step.label,
-            "href": step.href,
-            "total": step.stats.total,
-            "splits": {split: counts for split, counts in step.stats.splits.items() if counts.seen},
-            "kept_width": step.stats.total.kept / widest,
-            "lost_width": (step.stats.total.seen - step.stats.total.kept) / widest,
+            "label": data.label,
+            "href": data.href,
+            "total": data.stats.total,
+            "splits": {split: counts for split, counts in data.stats.splits.items() if counts.seen},
+            "kept_width": data.stats.total.kept / widest,
+            "dropped_width": (data.stats.total.seen - data.stats.total.kept) / widest,
         }
-        for step in m.way
+        for data in page.upstream
     ]
-    return Section("funnel", "Where the data went", {"rows": rows})
+    return Section("funnel", "Data lineage", {"rows": rows})
 
 
-def reasons(m: Data) -> Section | None:
-    """Why examples went, each reason with the first rows it took."""
-    total = m.stats.total
+def drop_reasons(page: DataPage) -> Section | None:
+    """Show every drop reason with its count and its first rows."""
+    total = page.stats.total
     if not total.dropped:
         return None
-    order = [reason for reason in m.stats.reasons if reason in total.dropped]
-    order += [reason for reason in total.dropped if reason not in order]
+    order = dict.fromkeys([*page.stats.reasons, *total.dropped])
     rows = [
         {
             "reason": reason,
             "count": total.dropped[reason],
-            "of": total.seen,
+            "total": total.seen,
             "share": total.dropped[reason] / total.seen,
-            "samples": m.dropped.get(reason, ()),
+            "samples": page.dropped.get(reason, ()),
         }
         for reason in order
+        if reason in total.dropped
     ]
-    return Section("reasons", "What was dropped", {"rows": rows, "file": f"{m.task.target}/dropped.jsonl"})
+    return Section("drop_reasons", "Dropped examples", {"rows": rows, "file": f"{page.task.target}/dropped.jsonl"})
 
 
-def categories(m: Data) -> Section | None:
-    """How many rows each category has, and what a mix took from each source."""
-    tables = [("category", m.stats.categories), ("source", m.stats.sources)]
-    shown = [{"name": name, "rows": _bars(counts)} for name, counts in tables if counts]
-    return Section("counts", "What is in it", {"tables": shown}) if shown else None
+def filters(page: DataPage) -> Section:
+    """Show how many rows every upstream filter dropped, the checks that no filter makes, and the issues of preflights."""
+    applied = [
+        (data, reason) for data in page.upstream for reason in dict.fromkeys(data.stats.reasons) if reason in CHECKED
+    ]
+    rows = [
+        {
+            "name": f"{CHECKED[reason]} ({reason}, {data.label})",
+            "dropped": data.stats.total.dropped.get(reason, 0),
+            "total": data.stats.total.seen,
+        }
+        for data, reason in applied
+    ]
+    checked = {CHECKED[reason] for _, reason in applied}
+    unchecked = [check for check in dict.fromkeys(CHECKED.values()) if check not in checked]
+    context = {"rows": rows, "unchecked": unchecked, "target": page.task.target, "issues": page.issues}
+    return Section("filters", "Filters applied", context)
+
+
+def categories(page: DataPage) -> Section | None:
+    """Show the number of rows of every category, and of every source of a mix."""
+    tables = [("category", page.stats.categories), ("source", page.stats.sources)]
+    bars = [{"name": name, "rows": _bars(counts)} for name, counts in tables if counts]
+    return Section("counts", "Composition", {"tables": bars}) if bars else None
 
 
 def _bars(counts: dict[str, int]) -> list[dict[str, Any]]:
-    total, most = sum(counts.values()), max(counts.values())
-    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    return [{"name": n, "count": c, "share": c / total, "width": c / most, "of": total} for n, c in ordered]
+    total, largest = sum(counts.values()), max(counts.values())
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [{"name": n, "count": c, "share": c / total, "width": c / largest, "total": total} for n, c in ordered]
 
 
-def lengths(m: Data) -> Section | None:
-    """How long the training rows are."""
-    some = [each for each in m.lengths if each.rows]
-    if not some:
+def lengths(page: Any) -> Section | None:
+    """Show the distribution of the lengths of training rows."""
+    if not page.lengths.lengths:
         return None
-    return Section("lengths", "How long the training rows are", {"charts": [_lengths(each) for each in some]})
+    ordered, unit, total = sorted(page.lengths.lengths), page.lengths.unit, page.lengths.total
+    half, p95 = median(ordered), ordered[int(0.95 * (len(ordered) - 1))]
+    text = f"median {half:,.0f} {unit}, 95th percentile {p95:,}, maximum {ordered[-1]:,}"
+    rows = f"{len(ordered):,} rows" if len(ordered) == total else f"first {len(ordered):,} of {total:,} rows"
+    picture = charts.histogram(ordered, f"{rows}: {text}", unit)
+    return Section("lengths", "Lengths of training rows", {"picture": picture, "caption": f"{rows}: {text}."})
 
 
-def _lengths(found: Lengths) -> dict[str, Any]:
-    ordered = sorted(found.rows)
-    middle, long = median(ordered), ordered[int(0.95 * (len(ordered) - 1))]
-    said = f"half of them have at most {middle:,.0f} {found.unit}, 95 % at most {long:,}, the longest {ordered[-1]:,}"
-    seen = f"{len(ordered):,} rows" if len(ordered) == found.of else f"the first {len(ordered):,} of {found.of:,} rows"
-    return {"picture": charts.histogram(ordered, f"{seen}: {said}", found.unit), "said": f"Of {seen}, {said}."}
-
-
-def findings(m: Data) -> Section:
-    """What was looked for on the way, and how often it was found; what nobody looked for is said, too."""
-    found: dict[str, SplitCounts] = {}
-    for step in m.way:
-        total = step.stats.total
-        for reason in step.stats.reasons:
-            if reason in LOOKED:
-                place = found.setdefault(f"{LOOKED[reason]} ({reason}, {step.label})", SplitCounts())
-                place.seen, place.kept = total.seen, total.dropped.get(reason, 0)
-    rows = [{"what": what, "count": counts.kept, "of": counts.seen} for what, counts in found.items()]
-    looked = {LOOKED[reason] for step in m.way for reason in step.stats.reasons if reason in LOOKED}
-    missing = [what for what in dict.fromkeys(LOOKED.values()) if what not in looked]
-    facts = {"rows": rows, "missing": missing, "target": m.task.target, "odd": m.odd}
-    return Section("findings", "What was looked for", facts)
-
-
-def samples(m: Data) -> Section:
-    """The first rows of each side."""
-    return Section("samples", "Rows", {"rows": m.kept})
+def sample_rows(page: DataPage) -> Section:
+    """Show the first rows of every split."""
+    return Section("samples", "Sample rows", {"rows": page.samples})
 
 
 SECTIONS = (
-    numbers,
+    metrics,
     standard_sections.gates,
     funnel,
-    reasons,
-    findings,
+    drop_reasons,
+    filters,
     categories,
     lengths,
-    samples,
-    *standard_sections.ENDING,
+    sample_rows,
+    *standard_sections.CLOSING,
 )
-
-
-class Tokens(Material, frozen=True, kw_only=True):
-    """A page of tokens: counts of each side, and how long its training rows are."""
-
-    stats: TokenStats
-    way: tuple[Step, ...]
-    lengths: tuple[Lengths, ...]
-
-
-def gather_tokens(project: Project, task: AnyTask, **more: Any) -> Tokens:
-    """The material of the page of a dataset in tokens."""
-    folder = project.folder(task)
-    stats = token_file.stats(folder)
-    return Tokens(task=task, stats=stats, way=way(project, task.label), lengths=(looking.tokens(folder),), **more)
-
-
-def token_numbers(m: Tokens) -> Section:
-    """How many tokens there are, and how many of them are learnt."""
-    train = m.stats.train
-    lost = {
-        "cut at max_seq_length": sum(counts.truncated for counts in m.stats.splits),
-        "longer, and left out": sum(counts.dropped for counts in m.stats.splits),
-        "with nothing to learn": sum(counts.fully_masked for counts in m.stats.splits),
-    }
-    cards = [
-        {"name": "training tokens", "value": f"{train.tokens:,}", "soft": f"in {train.rows:,} rows"},
-        {
-            "name": "of them learnt",
-            "value": f"{train.trained_tokens:,}",
-            "soft": f"{train.trained_tokens / max(train.tokens, 1):.0%} of {train.tokens:,} tokens",
-        },
-        {"name": "longest row", "value": f"{train.longest:,}", "soft": "tokens, before any cut"},
-        *({"name": "rows", "value": f"{count:,}", "soft": what} for what, count in lost.items() if count),
-    ]
-    return Section("numbers", "", {"cards": cards})
-
-
-class Preflight(Material, frozen=True, kw_only=True):
-    """A preflight's page: what is odd about rows as a base reads them."""
-
-    odd: tuple[Finding, ...]
-
-
-def gather_preflight(project: Project, task: AnyTask, **more: Any) -> Preflight:
-    """The material of a preflight's page."""
-    return Preflight(task=task, odd=tuple(odd_of(project, task)), **more)
-
-
-def odd(m: Preflight) -> Section:
-    """What was found, errors first."""
-    found = sorted(m.odd, key=lambda each: each.level != "error")
-    return Section("odd", "What is odd", {"rows": found})
-
-
-PREFLIGHT = (standard_sections.numbers, odd, *standard_sections.ENDING)
-TOKENS = (token_numbers, standard_sections.gates, lengths, funnel, *standard_sections.ENDING)
 
 DATA_PAGE = PageKind(
-    load=gather, sections=SECTIONS, data_file="stats.json", terminal="punie_build.reports.terminal:data_lines"
+    load=load, sections=SECTIONS, data_file="stats.json", terminal="punie_build.reports.terminal:data_lines"
 )
-PREFLIGHT_PAGE = PageKind(load=gather_preflight, sections=PREFLIGHT, data_file="findings.json")
-TOKENS_PAGE = PageKind(load=gather_tokens, sections=TOKENS, data_file="stats.json")

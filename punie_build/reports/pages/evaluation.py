@@ -1,6 +1,7 @@
-"""Eval and comparison pages: what arms answered, what that is worth, and whether one of them is better.
+"""Pages of evals and comparisons: pass rates, the verdict with its interval, and every case.
 
-To add a section: a function, its template, and its place in `SECTIONS` (or `EVAL`), which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS` (comparisons) or `EVAL_SECTIONS`, which are the
+order on the page.
 """
 
 from __future__ import annotations
@@ -18,12 +19,48 @@ from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
 from punie_build.reports.page_kind import PageKind
-from punie_build.reports.pages import data, standard_sections
-from punie_build.reports.pages.answers import latency
-from punie_build.reports.pages.arms import Arm, Comparison, Evals
+from punie_build.reports.pages import adapter, data, standard_sections
+from punie_build.reports.pages.answers import latencies, latency
+from punie_build.reports.pages.arms import ArmResults, ComparisonPage, EvaluationPage
 from punie_build.reports.pages.cases import cases
 from punie_build.reports.section import Section
 from punie_build.training import history
+
+VERDICTS = {
+    "improved": "▲ Improved",
+    "regressed": "▼ Regressed",
+    "equivalent": "= Equivalent",
+    "inconclusive": "= No significant difference",
+    "invalid": "✗ Invalid comparison",
+}
+RATES = (  # (name, field of `Rates`, unit)
+    ("mean score", "score", "mean over cases, 0 to 1"),
+    ("tool calls where no call is expected", "irrelevant_calls", "of answers to such cases"),
+    ("parsable tool calls", "parse_rate", "of answers"),
+    ("truncated", "truncated", "of cases"),
+    ("no answer, or not scorable", "errors", "of answers"),
+)
+
+
+def load_eval(project: Project, task: AnyTask, **common: Any) -> EvaluationPage:
+    """Load the page of an eval."""
+    suite, arm = _suite(project, task.spec.suite), _load_arm(project, task.name)
+    return EvaluationPage(task=task, suite=suite, arms=(arm,), **common)
+
+
+def load(project: Project, task: AnyTask, **common: Any) -> ComparisonPage:
+    """Load the page of a comparison."""
+    result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=Compared)
+    adapters = project.upstream(task.label, "trained")
+    return ComparisonPage(
+        task=task,
+        suite=_suite(project, task.spec.suite),
+        arms=tuple(_load_arm(project, name) for name in task.details.evals),
+        result=result,
+        upstream=data.upstream_data(project, task.label),
+        trainings=tuple((trained.name, history.read(project.folder(trained))) for trained in adapters),
+        **common,
+    )
 
 
 def _suite(project: Project, name: str) -> Suite:
@@ -31,198 +68,178 @@ def _suite(project: Project, name: str) -> Suite:
     return suite
 
 
-def _arm(project: Project, name: str) -> Arm:
+def _load_arm(project: Project, name: str) -> ArmResults:
     task = project.planned[f"eval:{name}"].task
-    given = scores.given(project.root / task.inputs[0])
-    return Arm(scores.scores(project.folder(task)), given, lineage.href(project, task))
+    answers = scores.given(project.root / task.inputs[0])
+    return ArmResults(scores.scores(project.folder(task)), answers, lineage.href(project, task))
 
 
-def gather_eval(project: Project, task: AnyTask, **more: Any) -> Evals:
-    """The material of an eval's page."""
-    return Evals(task=task, suite=_suite(project, task.spec.suite), arms=(_arm(project, task.name),), **more)
+def verdict(page: ComparisonPage) -> Section:
+    """Show the verdict with its difference and interval, and everything that limits it."""
+    result = page.result
+    [main] = [delta for delta in result.deltas if delta.arm == result.arm]
+    context = {
+        "main": main,
+        "sentence": sentence(main, result.n, result.arms[0]),
+        "notes": list(_notes(result)),
+        "verdicts": VERDICTS,
+    }
+    return Section("verdict", "", context)
 
 
-def gather(project: Project, task: AnyTask, **more: Any) -> Comparison:
-    """The material of a comparison's page."""
-    result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=Compared)
-    trained = project.upstream(task.label, "trained")
-    return Comparison(
-        task=task,
-        suite=_suite(project, task.spec.suite),
-        arms=tuple(_arm(project, name) for name in task.details.evals),
-        result=result,
-        way=data.way(project, task.label),
-        curves=tuple((each.name, history.read(project.folder(each))) for each in trained),
-        **more,
-    )
+def _notes(result: Compared) -> list[str]:
+    split = " of the held-out split (`confirm`)" if result.side == "confirm" else ""
+    notes = [f"Scored on {result.n} cases{split}; "]
+    if result.leaks:
+        notes[0] += f"{len(result.leaks)} more occur in training data of an arm and are excluded."
+    else:
+        notes[0] += "no case occurs in training data of an arm."
+    if selected := result.chosen:
+        alike = ", ".join(selected.alike)
+        ties = f"; not significantly different there: {alike}" if alike else ""
+        notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
+    if not result.sound:
+        notes.append("The suite fails its self-test: it accepts wrong answers (`punie-build suite check`).")
+    return notes + [f"{objection[:1].upper()}{objection[1:]}." for objection in result.objections]
 
 
-WORDS = {
-    "improved": "▲ Improved",
-    "regressed": "▼ Regressed",
-    "equivalent": "= Equivalent",
-    "inconclusive": "= No difference found",
-    "invalid": "✗ Nothing follows",
-}
+def prompt_match(page: EvaluationPage) -> Section | None:
+    """Warn if the prompts of the suite differ from those an arm was trained on."""
+    arms = [(arm.scores.arm, arm.scores.parity.objections()) for arm in page.arms if arm.scores.parity]
+    rows = [{"arm": name, "objections": objections} for name, objections in arms if objections]
+    return Section("prompt_match", "", {"rows": rows}) if rows else None
 
 
-def verdict(m: Comparison) -> Section:
-    """What a person came for: better or not, by how much, how sure, and of which cases."""
-    found = m.result
-    notes = [f"Of the {found.n} cases on {found.side}" if found.side != "all" else f"Of {found.n} cases"]
-    notes[0] += (
-        ", none of which an arm was trained on."
-        if not found.leaks
-        else f"; {len(found.leaks)} more occur in what an arm was trained on, and are left out."
-    )
-    if chosen := found.chosen:
-        alike = f"; {', '.join(chosen.alike)} cannot be told from it there" if chosen.alike else ""
-        notes.append(f"{chosen.arm} was chosen from {len(found.arms) - 1} arms by {chosen.n} other cases{alike}.")
-    if not found.sound:
-        notes.append(
-            "The suite fails its own test: it cannot tell right answers from wrong ones (`punie-build suite check`)."
-        )
-    notes += [f"{each[:1].upper()}{each[1:]}." for each in found.objections]
-    [main] = [delta for delta in found.deltas if delta.arm == found.arm]
-    facts = {"main": main, "sentence": sentence(main, found.n, found.arms[0]), "notes": notes, "words": WORDS}
-    return Section("verdict", "", facts)
+def against_baseline(page: ComparisonPage) -> Section:
+    """Show the paired difference of every arm with the first one."""
+    rows = [(delta, page.result.arms.index(delta.arm)) for delta in page.result.deltas]
+    context = {
+        "rows": rows,
+        "verdicts": VERDICTS,
+        "baseline": page.result.arms[0],
+        "cases": page.result.n,
+        "candidate": page.result.arm,
+    }
+    return Section("against_baseline", f"Difference from {page.result.arms[0]}", context)
 
 
-def parity(m: Evals) -> Section | None:
-    """What a reader must know before any number: an arm that was trained under another prompt than it is asked with."""
-    found = [(arm.scores.arm, arm.scores.parity.objections()) for arm in m.arms if arm.scores.parity]
-    rows = [{"arm": name, "lines": lines} for name, lines in found if lines]
-    return Section("parity", "", {"rows": rows}) if rows else None
-
-
-def against(m: Comparison) -> Section | None:
-    """Every arm against the first, where there are several, or where the graded score says more."""
-    rows = [(delta, m.result.arms.index(delta.arm)) for delta in m.result.deltas]
-    facts = {"rows": rows, "words": WORDS, "base": m.result.arms[0], "n": m.result.n, "chosen": m.result.arm}
-    return Section("against", f"Against {m.result.arms[0]}", facts)
-
-
-def totals(m: Evals) -> Section:
-    """Each arm in total, with its interval."""
+def totals(page: EvaluationPage) -> Section:
+    """Show the pass rate of every arm with its interval."""
     rows = []
-    for index, arm in enumerate(m.arms):
-        whole = share(arm.scores.cases)
-        shown = m.result.totals[index] if isinstance(m, Comparison) else whole
-        more = f"of all {whole.n} cases {whole.passed:g}" if whole.n != shown.n else ""
-        rows.append({"name": arm.scores.arm, "share": shown, "href": arm.href, "more": more})
+    for index, arm in enumerate(page.arms):
+        all_cases = share(arm.scores.cases)
+        total = page.result.totals[index] if isinstance(page, ComparisonPage) else all_cases
+        note = f"{all_cases.passed:g} of all {all_cases.n} cases" if all_cases.n != total.n else ""
+        rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "note": note})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
 
 
-def categories(m: Evals) -> Section:
-    """The same for each category, with the difference of the arm that the verdict is of."""
-    if isinstance(m, Comparison):
-        place = m.result.arms.index(m.result.arm)
+def categories(page: EvaluationPage) -> Section:
+    """Show the pass rates by category, and the difference of the candidate in a comparison."""
+    if isinstance(page, ComparisonPage):
+        index = page.result.arms.index(page.result.arm)
         rows = [
-            {"name": name, "shares": shares, "delta": m.result.category_deltas[name][place - 1]}
-            for name, shares in m.result.categories.items()
+            {"name": name, "shares": shares, "delta": page.result.category_deltas[name][index - 1]}
+            for name, shares in page.result.categories.items()
         ]
-        return Section("categories", "By category", {"arms": m.names, "rows": rows, "of": m.result.arm})
-    [arm] = m.arms
-    names = dict.fromkeys(case.category for case in arm.scores.cases)
-    parts = {name: [case for case in arm.scores.cases if case.category == name] for name in names}
-    rows = [{"name": name, "shares": [share(cases)], "delta": None} for name, cases in parts.items()]
-    return Section("categories", "By category", {"arms": m.names, "rows": rows, "of": ""})
+        candidate = page.result.arm
+    else:
+        [arm] = page.arms
+        names = dict.fromkeys(case.category for case in arm.scores.cases)
+        by_category = {name: [case for case in arm.scores.cases if case.category == name] for name in names}
+        rows = [{"name": name, "shares": [share(of_one)], "delta": None} for name, of_one in by_category.items()]
+        candidate = ""
+    return Section("categories", "By category", {"arms": page.arm_names, "rows": rows, "candidate": candidate})
 
 
-def behaviour(m: Evals) -> Section:
-    """What the arms do besides being right or wrong."""
-    some = [rates(arm.scores.cases) for arm in m.arms]
-    answers = [sum(case.epochs + case.errors for case in arm.scores.cases) for arm in m.arms]
-    asked = (
-        ("graded score", "score", "mean over the cases, from 0 to 1"),
-        ("calls where words are asked for", "irrelevant_calls", "of the answers to such cases"),
-        ("calls that can be read", "parse_rate", "of answers"),
-        ("cut off", "truncated", "of cases"),
-        ("never came, or cannot be judged", "errors", "of answers"),
-    )
-    rows = [{"name": name, "of": of, "values": [getattr(each, field) for each in some]} for name, field, of in asked]
-    if len(some[0].reliability) > 1:
-        rows.append(
-            {
-                "name": f"all of {len(some[0].reliability)} tries pass",
-                "of": "of cases",
-                "values": [each.reliability[-1] for each in some],
-            }
-        )
-    return Section("behaviour", "How they answer", {"arms": m.names, "rows": rows, "n": answers})
-
-
-def speed(m: Evals) -> Section | None:
-    """How long answers took, where that was measured."""
-    found = [
-        (arm.scores.arm, [each.seconds for some in arm.answers.values() for each in some if each.seconds is not None])
-        for arm in m.arms
+def behavior(page: EvaluationPage) -> Section:
+    """Show rates of answers that say more than passed or failed."""
+    arms = [rates(arm.scores.cases) for arm in page.arms]
+    answers = [sum(case.epochs + case.errors for case in arm.scores.cases) for arm in page.arms]
+    rows = [
+        {"name": name, "unit": unit, "values": [getattr(of_arm, field) for of_arm in arms]}
+        for name, field, unit in RATES
     ]
-    return latency(found)
+    if (epochs := len(arms[0].reliability)) > 1:
+        values = [of_arm.reliability[-1] for of_arm in arms]
+        rows.append({"name": f"passed in all {epochs} epochs", "unit": "of cases", "values": values})
+    return Section("behavior", "Behavior", {"arms": page.arm_names, "rows": rows, "answers": answers})
 
 
-def leaks(m: Comparison) -> Section | None:
-    """The cases that occur in training data: they are left out."""
-    return Section("leaks", "Left out", {"rows": m.result.leaks, "n": m.n}) if m.result.leaks else None
+def speed(page: EvaluationPage) -> Section | None:
+    """Show the latency of the answers that have one."""
+    return latency(
+        [
+            (arm.scores.arm, latencies([answer for of_case in arm.answers.values() for answer in of_case]))
+            for arm in page.arms
+        ]
+    )
 
 
-def failures(m: Evals) -> Section | None:
-    """What went wrong, by class, for each arm."""
-    classes = sorted({case.failure for arm in m.arms for case in arm.scores.cases if case.failure})
-    rows = [(name, [sum(case.failure == name for case in arm.scores.cases) for arm in m.arms]) for name in classes]
+def contamination(page: ComparisonPage) -> Section | None:
+    """Show the cases that occur in training data: the comparison excludes them."""
+    rows = page.result.leaks
+    return Section("contamination", "Contaminated cases", {"rows": rows, "cases": page.case_count}) if rows else None
+
+
+def failures(page: EvaluationPage) -> Section | None:
+    """Show the number of cases of every failure class, by arm."""
+    classes = sorted({case.failure for arm in page.arms for case in arm.scores.cases if case.failure})
+    rows = [(name, [sum(case.failure == name for case in arm.scores.cases) for arm in page.arms]) for name in classes]
     rows.sort(key=lambda row: -sum(row[1]))
-    return Section("failures", "What went wrong", {"arms": m.names, "rows": rows, "n": m.n}) if rows else None
+    context = {"arms": page.arm_names, "rows": rows, "cases": page.case_count}
+    return Section("failures", "Failures by class", context) if rows else None
 
 
-def curves(m: Comparison) -> Section | None:
-    """The loss curve of each adapter among the arms."""
-    shown = []
-    for name, training in m.curves:
-        valid = [(report.iteration, report.loss) for report in training.valid]
-        train = [(report.iteration, report.loss) for report in training.train]
-        title = f"Loss of {name}: validation {valid[0][1]:.3f} before, {valid[-1][1]:.3f} at the end"
-        lines = [charts.Line("training", "train", tuple(train)), charts.Line("validation", "valid", tuple(valid))]
-        shown.append(
-            {"name": name, "said": title, "picture": charts.lines(lines, title, "batch", "loss (nats a token)")}
-        )
-    return Section("training", "Training", {"curves": shown}) if shown else None
+def loss_curves(page: ComparisonPage) -> Section | None:
+    """Draw the losses of every adapter among the arms."""
+    curves = []
+    for name, training in page.trainings:
+        lines = adapter.loss_lines(training)
+        before, after = lines[1].points[0][1], lines[1].points[-1][1]
+        title = f"Loss of {name}: validation {before:.3f} before training, {after:.3f} at the end"
+        curves.append({"name": name, "picture": charts.line_chart(lines, title, "batch", adapter.LOSS)})
+    return Section("loss_curves", "Training", {"curves": curves}) if curves else None
 
 
-def proof(m: Evals) -> Section:
-    """Which weights answered."""
+def model_identity(page: EvaluationPage) -> Section:
+    """Show the fingerprints of the weights that answered."""
     arms = [
         {
             "name": arm.scores.arm,
             "canary": arm.scores.canary,
             "base": arm.scores.base_canary,
-            "dropped": arm.scores.parse_failures,
+            "unparsable": arm.scores.parse_failures,
         }
-        for arm in m.arms
+        for arm in page.arms
     ]
-    return Section("proof", "Who answered", {"arms": arms, "n": m.n})
+    return Section("model_identity", "Model identity", {"arms": arms, "cases": page.case_count})
 
 
-ALONE = (totals, categories, cases, failures, behaviour, speed, proof)  # of what no recipe asks for
-EVAL = (
-    parity,
-    totals,
+RESULTS = (categories, cases, failures, behavior, speed, model_identity)
+STANDALONE_SECTIONS = (totals, *RESULTS)  # an eval that no recipe names
+EVAL_SECTIONS = (prompt_match, totals, standard_sections.gates, *RESULTS, *standard_sections.CLOSING)
+SECTIONS = (
+    prompt_match,
+    verdict,
     standard_sections.gates,
+    totals,
+    against_baseline,
     categories,
     cases,
+    contamination,
     failures,
-    behaviour,
+    behavior,
     speed,
-    proof,
-    *standard_sections.ENDING,
+    loss_curves,
+    data.funnel,
+    model_identity,
+    *standard_sections.CLOSING,
 )
-SECTIONS = (
-    parity, verdict, standard_sections.gates, totals, against, categories, cases, leaks, failures, behaviour, speed, curves, data.funnel, proof,
-    *standard_sections.ENDING,
-)  # fmt: skip
 
-EVAL_PAGE = PageKind(load=gather_eval, sections=EVAL)
+EVAL_PAGE = PageKind(load=load_eval, sections=EVAL_SECTIONS)
 COMPARISON_PAGE = PageKind(
-    load=gather,
+    load=load,
     sections=SECTIONS,
     data_file="comparison.json",
     markdown="punie_build.reports.markdown:comparison",

@@ -1,6 +1,6 @@
-"""Model pages: how large it is, how much of its adapter is left in it, and what evals say of it.
+"""Pages of models: size, fidelity to the adapter, and the results of their evals.
 
-To add a section: a function, its template, and its place in `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
 """
 
 from __future__ import annotations
@@ -11,60 +11,47 @@ from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import adapter, data, standard_sections
-from punie_build.reports.pages.adapter import Result
-from punie_build.reports.pages.data import Step
-from punie_build.reports.section import Material, Section
+from punie_build.reports.pages.adapter import EvalResult
+from punie_build.reports.pages.data import UpstreamData
+from punie_build.reports.section import ArtifactPage, Section
 
 
-class Model(Material, frozen=True, kw_only=True):
-    """A model's page: the data its adapter was made from, from the source on, and the evals that asked it."""
+class ModelPage(ArtifactPage, frozen=True, kw_only=True):
+    """The page of a model: the upstream data of its adapter, and the results of its evals."""
 
-    way: tuple[Step, ...]
-    results: tuple[Result, ...]
-
-
-def gather(project: Project, task: AnyTask, **more: Any) -> Model:
-    """The material of a model's page."""
-    return Model(task=task, way=data.way(project, task.label), results=adapter.results(project, task.name), **more)
+    upstream: tuple[UpstreamData, ...]
+    results: tuple[EvalResult, ...]
 
 
-def numbers(m: Model) -> Section:
-    """How large it is, and how alike its adapter."""
-    told = m.lock.metrics
-    size = told.get("bytes", 0.0)
+def load(project: Project, task: AnyTask, **common: Any) -> ModelPage:
+    """Load the page of a model."""
+    upstream = data.upstream_data(project, task.label)
+    return ModelPage(task=task, upstream=upstream, results=adapter.eval_results(project, task.name), **common)
+
+
+def metrics(page: ModelPage) -> Section:
+    """Show the size, and how well the model reproduces its adapter."""
+    values = page.lock.metrics
+    size = values.get("bytes", 0.0)
+    held_out = f"{values.get('tokens', 0):,.0f} held-out tokens"
     cards = [
         {
-            "name": "on disk",
+            "name": "size on disk",
             "value": f"{size / 2**30:.2f} GiB" if size > 2**29 else f"{size / 2**20:,.0f} MiB",
-            "soft": f"{told.get('bits_per_weight', 0):.2f} bits a weight",
+            "note": f"{values.get('bits_per_weight', 0):.2f} bits per weight",
         }
     ]
-    if "gain_retained" in told:
-        cards.append(
-            {
-                "name": "gain retained",
-                "value": f"{told['gain_retained']:.1%}",
-                "soft": f"of what {m.task.spec.adapter} gained in loss, over {told.get('tokens', 0):,.0f} held-back tokens",
-            }
-        )
-    if "agreement" in told:
-        cards.append(
-            {
-                "name": "agreement",
-                "value": f"{told['agreement']:.1%}",
-                "soft": f"of {told.get('tokens', 0):,.0f} held-back tokens: the same one most likely as for {m.task.spec.adapter}",
-            }
-        )
-    if told.get("unquantised"):
-        cards.append({"name": "layers", "value": f"{told['unquantised']:.0f}", "soft": "left unquantised"})
-    return Section("numbers", "", {"cards": cards})
+    if "gain_retained" in values:
+        note = f"of the loss reduction of {page.task.spec.adapter}, on {held_out}"
+        cards.append({"name": "gain retained", "value": f"{values['gain_retained']:.1%}", "note": note})
+    if "agreement" in values:
+        note = f"of {held_out} have the same top-1 token as {page.task.spec.adapter}"
+        cards.append({"name": "agreement", "value": f"{values['agreement']:.1%}", "note": note})
+    if values.get("unquantised"):
+        cards.append({"name": "layers", "value": f"{values['unquantised']:.0f}", "note": "not quantized"})
+    return Section("cards", "", {"cards": cards})
 
 
-def evals(m: Model) -> Section:
-    """What evals say of it, with intervals."""
-    return Section("results", "What it can do", {"rows": m.results, "name": m.task.name})
+SECTIONS = (metrics, standard_sections.gates, adapter.evals, data.funnel, *standard_sections.CLOSING)
 
-
-SECTIONS = (numbers, standard_sections.gates, evals, data.funnel, *standard_sections.ENDING)
-
-MODEL_PAGE = PageKind(load=gather, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:model_lines")
+MODEL_PAGE = PageKind(load=load, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:model_lines")

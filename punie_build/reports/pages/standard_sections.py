@@ -1,4 +1,4 @@
-"""Common: the sections that every artifact's page ends with."""
+"""Sections that the pages of all kinds share: metrics, gates, recipe, lineage, provenance."""
 
 from __future__ import annotations
 
@@ -8,72 +8,67 @@ from punie_build.engine.gates import expectations, required
 from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports import lineage
-from punie_build.reports.section import Material, Section, asked
+from punie_build.reports.section import ArtifactPage, Section, recipe_fields
+
+MAX_METRICS = 8
 
 
-def gates(m: Material) -> Section | None:
-    """The numbers it must reach, and whether it does."""
-    some = (*required(m.task.spec), *expectations(m.task.spec))
-    rows = [
-        {"gate": gate, "value": m.lock.metrics.get(gate.metric), "objection": gate.problem(m.lock.metrics)}
-        for gate in some
-    ]
-    return (
-        Section("gates", "Gates", {"rows": rows, "shut": sum(bool(row["objection"]) for row in rows)}) if rows else None
-    )
+def load(_project: Project, task: AnyTask, **common: Any) -> ArtifactPage:
+    """Return the data of a page of a kind that has no page module; `common` are the fields of `ArtifactPage`."""
+    return ArtifactPage(task=task, **common)
 
 
-def recipe(m: Material) -> Section:
-    """What the recipe asks for; what it leaves as it is comes folded."""
-    fields = list(asked(m.task.spec))
-    return Section(
-        "recipe",
-        "Recipe",
-        {
-            "file": m.task.file,
-            "fields": [field for field in fields if not field.default],
-            "defaults": [field for field in fields if field.default],
-        },
-    )
-
-
-def around(m: Material) -> Section | None:
-    """What it is made from, and what is made of it."""
-    if len(m.around) < 2:
-        return None
-    return Section("lineage", "Lineage", lineage.facts(m.around, f"Lineage of {m.task.name}"))
-
-
-def made(m: Material) -> Section:
-    """Everything that decides its bytes, and how to get them again."""
-    lock = m.lock
-    return Section(
-        "made",
-        "How it was made",
-        {
-            "label": m.task.label,
-            "target": m.task.target,
-            "key": lock.key,
-            "code": lock.key_inputs.code,
-            "inputs": lock.key_inputs.inputs,
-            "tools": lock.key_inputs.tools,
-            "outputs": lock.outputs,
-            "seconds": lock.seconds,
-        },
-    )
-
-
-def load(_project: Project, task: AnyTask, **more: Any) -> Material:
-    """The material of a page that shows nothing special."""
-    return Material(task=task, **more)
-
-
-def numbers(m: Material) -> Section | None:
-    """The first of its metrics."""
+def metrics(page: ArtifactPage) -> Section | None:
+    """Show the first metrics of the lock."""
     cards = [
-        {"name": name.replace("_", " "), "value": f"{value:,.4g}", "soft": ""} for name, value in m.lock.metrics.items()
+        {"name": name.replace("_", " "), "value": f"{value:,.4g}", "note": ""}
+        for name, value in page.lock.metrics.items()
     ]
-    return Section("numbers", "", {"cards": cards[:8]}) if cards else None
+    return Section("cards", "", {"cards": cards[:MAX_METRICS]}) if cards else None
 
 
-ENDING = (recipe, around, made)
+def gates(page: ArtifactPage) -> Section | None:
+    """Show the thresholds of the recipe, and whether each gate passed."""
+    rows = [
+        {"gate": gate, "value": page.lock.metrics.get(gate.metric), "problem": gate.problem(page.lock.metrics)}
+        for gate in (*required(page.task.spec), *expectations(page.task.spec))
+    ]
+    if not rows:
+        return None
+    return Section("gates", "Gates", {"rows": rows, "failed": sum(bool(row["problem"]) for row in rows)})
+
+
+def recipe(page: ArtifactPage) -> Section:
+    """Show the fields that the recipe sets, and the defaults folded."""
+    fields = list(recipe_fields(page.task.spec))
+    context = {
+        "file": page.task.file,
+        "fields": [field for field in fields if not field.is_default],
+        "defaults": [field for field in fields if field.is_default],
+    }
+    return Section("recipe", "Recipe", context)
+
+
+def lineage_graph(page: ArtifactPage) -> Section | None:
+    """Draw the graph of the artifacts that this one depends on and that depend on it."""
+    if len(page.neighbors) < 2:
+        return None
+    return Section("lineage", "Lineage", lineage.facts(page.neighbors, f"Lineage of {page.task.name}"))
+
+
+def provenance(page: ArtifactPage) -> Section:
+    """Show every digest that the key consists of, and the command that rebuilds the artifact."""
+    lock = page.lock
+    context = {
+        "label": page.task.label,
+        "target": page.task.target,
+        "key": lock.key,
+        "code": lock.key_inputs.code,
+        "inputs": lock.key_inputs.inputs,
+        "tools": lock.key_inputs.tools,
+        "outputs": lock.outputs,
+    }
+    return Section("provenance", "Provenance", context)
+
+
+CLOSING = (recipe, lineage_graph, provenance)

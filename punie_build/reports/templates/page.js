@@ -2,11 +2,11 @@
 (function () {
   var packed = document.getElementById("packed");
   function fill(texts) {
-    document.querySelectorAll("[data-text]").forEach(function (place) {
-      texts[+place.dataset.text].forEach(function (part) {
+    document.querySelectorAll("[data-text]").forEach(function (block) {
+      texts[+block.dataset.text].forEach(function (part) {
         var node = document.createElement(part[0] || "span");
         node.textContent = part[1];
-        place.append(node);
+        block.append(node);
       });
     });
   }
@@ -18,9 +18,9 @@
   var closed = [];
   addEventListener("beforeprint", function () {
     closed = Array.from(document.querySelectorAll("details:not([open])"));
-    closed.forEach(function (each) { each.open = true; });
+    closed.forEach(function (fold) { fold.open = true; });
   });
   addEventListener("afterprint", function () {
-    closed.forEach(function (each) { each.open = false; });
+    closed.forEach(function (fold) { fold.open = false; });
   });
 })();

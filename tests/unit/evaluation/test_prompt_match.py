@@ -47,8 +47,8 @@ def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
 
 def test_a_report_says_it_before_any_number():
     found = parity(Suite(case=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
-    first = Section("parity", "", {"rows": [{"arm": "v<1>", "lines": found.objections()}]})
-    shown = html.render(html.Page(title="t", kicker="eval", sections=(first,)))
-    assert "v&lt;1&gt; was not trained on what it was asked in" in shown
+    first = Section("prompt_match", "", {"rows": [{"arm": "v<1>", "objections": found.objections()}]})
+    shown = html.render(html.Page(title="t", label="eval", sections=(first,)))
+    assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in shown
     assert "only 0% of training rows have the system prompt" in shown
-    assert evaluation.EVAL[0] is evaluation.SECTIONS[0] is evaluation.parity
+    assert evaluation.EVAL_SECTIONS[0] is evaluation.SECTIONS[0] is evaluation.prompt_match

@@ -1,4 +1,4 @@
-"""Model cards, what people write into them, and how they come to the Hub."""
+"""Model cards, the notes of people in them, and their upload to the Hub."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from punie_build.artifacts.graph import Task
 from punie_build.engine import build, card_notes, state
-from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.build import Made, Work
 from punie_build.evaluation import statistics
 from punie_build.recipes.loader import load
 from punie_build.reports import draw, model_card
 from punie_build.storage import digests, paths, store
 from punie_build.testing.fake_hub import TOKEN, FakeHub
-from tests.support import sample_project as drawing
+from tests.support import sample_project
 
-MINE = "It is meant for editors.\n\n- not for poems"
+NOTES = "It is meant for editors.\n\n- not for poems"
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    text = drawing.RECIPE + drawing.GRID + HUB
-    root = drawing.project(tmp_path_factory.mktemp("drawn"), text)
+    text = sample_project.RECIPE + sample_project.GRID + HUB
+    root = sample_project.project(tmp_path_factory.mktemp("project"), text)
     project = draw.project_of(root, load(root))
     assert [*draw.refresh(project, project.tasks)] == []
     return root
@@ -44,35 +44,35 @@ data = "all"
 """
 
 
-def card(root: Path, place: str) -> ModelCard:
-    return ModelCard.load(root / place / "README.md")
+def load_card(root: Path, folder: str) -> ModelCard:
+    return ModelCard.load(root / folder / "README.md")
 
 
-def test_a_card_says_what_the_hub_asks_and_what_people_ask(root):
-    found = card(root, "adapters/tuned")
-    assert found.data.library_name == "mlx"
-    assert found.data.base_model is None, "nano is no model of the Hub"
-    [result] = found.data.eval_results
+def test_a_card_has_metadata_for_the_hub_and_text_for_people(root):
+    card = load_card(root, "adapters/tuned")
+    assert card.data.library_name == "mlx"
+    assert card.data.base_model is None, "nano is not a model of the Hub"
+    [result] = card.data.eval_results
     scores = json.loads((root / "reports/tuned@tool-calling/scores.json").read_text())
     passed, n = sum(case["passes"] for case in scores["cases"]), len(scores["cases"])
     assert result.metric_value == round(passed / n, 4)
     assert len(result.dataset_revision) == 64
     low, high = statistics.wilson(passed, n)
-    assert f"| tool-calling | {passed} | {n} | {passed / n:.1%} | {low:.1%} to {high:.1%} |" in found.text
-    assert "mlx_lm.generate --model PATH/TO/BASE --adapter-path ." in found.text
-    assert "| `lora.rank` | 16 |" in found.text
-    assert "| stage:english | 240 | 200 | " in found.text
-    far = card(root, "adapters/far")
+    assert f"| tool-calling | {passed} | {n} | {passed / n:.1%} | {low:.1%} to {high:.1%} |" in card.text
+    assert "mlx_lm.generate --model PATH/TO/BASE --adapter-path ." in card.text
+    assert "| `lora.rank` | 16 |" in card.text
+    assert "| stage:english | 240 | 200 | " in card.text
+    far = load_card(root, "adapters/far")
     assert (far.data.base_model, far.data.base_model_relation) == ("some/base", "adapter")
-    assert "nothing is known of what it can do" in far.text
-    model = card(root, "models/small")
-    assert "97.6% of its adapter's gain retained" in model.text
+    assert "Not evaluated." in far.text
+    model = load_card(root, "models/small")
+    assert "97.6% of its adapter's loss reduction retained" in model.text
     assert "--model .\n" in model.text
 
 
 def test_cards_are_in_no_digest(root):
     project = draw.project_of(root, load(root))
-    for task in project.current_tasks(*model_card.KINDS):
+    for task in project.of(*model_card.CARD_KINDS):
         assert (root / task.target / "README.md").exists()
         assert "README.md" not in project.lock(task).outputs
         assert state.state(root, task) == "current"
@@ -82,28 +82,28 @@ def test_cards_are_in_no_digest(root):
     assert [*draw.refresh(project, [project.planned["model:small"].task])] == []
 
 
-def write(place: Path, words: str) -> None:
-    place.write_text(place.read_text().replace(card_notes.BEGIN, f"{card_notes.BEGIN}\n{words}"))
+def add_notes(path: Path, notes: str) -> None:
+    path.write_text(path.read_text().replace(card_notes.BEGIN, f"{card_notes.BEGIN}\n{notes}"))
 
 
-def test_what_people_write_stays_when_a_card_is_drawn_anew(root):
-    place = root / "adapters/gentle/README.md"
-    write(place, MINE)
+def test_notes_stay_when_a_card_is_rendered_again(root):
+    path = root / "adapters/gentle/README.md"
+    add_notes(path, NOTES)
     project = draw.project_of(root, load(root))
     draw.draw(project, project.planned["adapter:gentle"].task)
-    once = place.read_text()
-    assert card_notes.of(once) == MINE
+    first = path.read_text()
+    assert card_notes.of(first) == NOTES
     draw.draw(project, project.planned["adapter:gentle"].task)
-    assert place.read_text() == once
-    place.write_text("---\nlicense: mit\n---\n# All my own\n")
+    assert path.read_text() == first
+    path.write_text("---\nlicense: mit\n---\n# My own text\n")
     draw.draw(project, project.planned["adapter:gentle"].task)
-    assert card_notes.of(place.read_text()) == "# All my own"
-    place.write_text(once)
+    assert card_notes.of(path.read_text()) == "# My own text"
+    path.write_text(first)
 
 
 def step(work: Work) -> Made:
     (work.out / "weights").write_text(str(work.task.config["salt"]))
-    (work.out / "README.md").write_text("what mlx-lm writes there")
+    (work.out / "README.md").write_text("text of mlx-lm")
     return Made("")
 
 
@@ -111,32 +111,29 @@ def task(salt: int) -> Task:
     return Task(kind="choice", name="a", doc="", target="adapters/a", spec=None, config={"salt": salt})
 
 
-def test_notes_outlive_another_adapter_a_restored_one_and_clean(tmp_path):
+def test_notes_survive_retraining_restoring_and_clean(tmp_path):
     build.build(tmp_path, task(1), step)
-    place = tmp_path / "adapters/a/README.md"
-    assert not place.exists(), "what the step wrote there is not the card"
-    place.write_text(f"{card_notes.DRAWN}\nvalidation loss 0.1\n{card_notes.framed(MINE)}")
+    path = tmp_path / "adapters/a/README.md"
+    assert not path.exists(), "the README of the step is not the card"
+    path.write_text(f"{card_notes.DRAWN}\nvalidation loss 0.1\n{card_notes.framed(NOTES)}")
     assert state.state(tmp_path, task(1)) == "current"
     assert build.build(tmp_path, task(2), step).how == "ran"
-    assert place.read_text() == card_notes.framed(MINE), "what was said of other weights is gone"
+    assert path.read_text() == card_notes.framed(NOTES), "results of other weights are removed"
     assert build.build(tmp_path, task(1), step).how == "restored"
-    assert card_notes.of(place.read_text()) == MINE
+    assert card_notes.of(path.read_text()) == NOTES
     state.clean(tmp_path, task(1))
-    assert [path.name for path in place.parent.iterdir()] == ["README.md"]
+    assert [file.name for file in path.parent.iterdir()] == ["README.md"]
     assert state.state(tmp_path, task(1)) == "absent"
     assert build.build(tmp_path, task(1), step).how == "restored"
-    assert card_notes.of(place.read_text()) == MINE
-    place.unlink()
+    assert card_notes.of(path.read_text()) == NOTES
+    path.unlink()
     state.clean(tmp_path, task(1))
-    assert not place.parent.exists()
+    assert not path.parent.exists()
     assert not list(store.blob(tmp_path, "0" * 64).parent.parent.rglob("README*"))
 
 
-# to the Hub
-
-
 def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "from punie_build.cli.main import main; main()", "publish", *arguments],
         cwd=root,
         capture_output=True,
@@ -149,32 +146,32 @@ def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str
             **variables,
         },
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    assert process.returncode == code, process.stdout + process.stderr
+    assert "Traceback" not in process.stderr
+    return process.stdout + process.stderr
 
 
-def test_publish_makes_a_folder_and_uploads_it_in_one_commit(root):
+def test_publish_uploads_a_folder_in_one_commit(root):
     project = draw.project_of(root, load(root))
     lock = project.lock(project.planned["adapter:tuned"].task)
     with FakeHub() as hub:
-        said = publish(root, "adapter:tuned", "--repo", "me/tuned", "--private", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
-        assert f"uploaded: {hub.url}/me/tuned/commit/" in said
+        output = publish(root, "adapter:tuned", "--repo", "me/tuned", "--private", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+        assert f"uploaded: {hub.url}/me/tuned/commit/" in output
         assert hub.commits == [f"adapter:tuned, key {lock.key[:12]}"]
         assert hub.private == {"me/tuned"}
-        taken = hub.uploads["me/tuned"]
-        assert set(taken) == {*lock.outputs, "README.md", "provenance.json"}
-        assert taken["adapters.safetensors"] == (root / "adapters/tuned/adapters.safetensors").read_bytes()
+        uploaded = hub.uploads["me/tuned"]
+        assert set(uploaded) == {*lock.outputs, "README.md", "provenance.json"}
+        assert uploaded["adapters.safetensors"] == (root / "adapters/tuned/adapters.safetensors").read_bytes()
         assert any(path.startswith("/lfs/") for path in hub.requests), "large files go by Git LFS"
-        assert ModelCard(taken["README.md"].decode()).data.library_name == "mlx"
-        assert json.loads(taken["provenance.json"])["subject"][0]["digest"]["sha256"] in lock.outputs.values()
+        assert ModelCard(uploaded["README.md"].decode()).data.library_name == "mlx"
+        assert json.loads(uploaded["provenance.json"])["subject"][0]["digest"]["sha256"] in lock.outputs.values()
         publish(root, "adapter:tuned", "--repo", "me/tuned", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
         assert len(hub.commits) == 2
 
 
-def test_publish_prepares_without_a_token_and_says_what_is_missing(root):
-    said = publish(root, "model:small", "--repo", "me/small", "--dry-run", HF_TOKEN="")
-    assert "not uploaded" in said
+def test_publish_needs_a_token_and_a_valid_repository_name(root):
+    output = publish(root, "model:small", "--repo", "me/small", "--dry-run", HF_TOKEN="")
+    assert "not uploaded" in output
     folder = root / ".punie/publish/models/small"
     assert {path.name for path in folder.iterdir()} == {
         "README.md",
@@ -182,24 +179,24 @@ def test_publish_prepares_without_a_token_and_says_what_is_missing(root):
         "model.safetensors",
         "provenance.json",
     }
-    assert "no token of the Hub - set HF_TOKEN" in publish(
+    assert "no Hugging Face token - set HF_TOKEN" in publish(
         root, "model:small", "--repo", "me/small", code=2, HF_TOKEN=""
     )
     with FakeHub() as hub:
-        said = publish(root, "model:small", "--repo", "me/small", code=2, HF_ENDPOINT=hub.url, HF_TOKEN="wrong")
-        assert "me/small: the Hub did not take it" in said
+        output = publish(root, "model:small", "--repo", "me/small", code=2, HF_ENDPOINT=hub.url, HF_TOKEN="wrong")
+        assert "me/small: the Hub rejected the upload" in output
         assert hub.uploads == {}
-        said = publish(root, "model:small", "--repo", "a/b/c", code=2, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
-        assert "write owner/name" in said
+        output = publish(root, "model:small", "--repo", "a/b/c", code=2, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+        assert "write owner/name" in output
 
 
-def test_publish_refuses_what_is_not_what_its_recipe_gives(root):
-    assert "mix is not published" in publish(root, "mix:all", "--repo", "me/x", "--dry-run", code=2)
-    mark = root / paths.forgotten("adapters/tuned")
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
+def test_publish_refuses_other_kinds_and_stale_artifacts(root):
+    assert "mix cannot be published" in publish(root, "mix:all", "--repo", "me/x", "--dry-run", code=2)
+    marker = root / paths.forgotten("adapters/tuned")
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
     try:
-        said = publish(root, "adapter:tuned", "--repo", "me/x", "--dry-run", code=2)
-        assert "adapter:tuned: stale - `doit adapter:tuned` first" in said
+        output = publish(root, "adapter:tuned", "--repo", "me/x", "--dry-run", code=2)
+        assert "adapter:tuned: stale - run `doit adapter:tuned` first" in output
     finally:
-        mark.unlink()
+        marker.unlink()

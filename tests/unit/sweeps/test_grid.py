@@ -13,9 +13,8 @@ from punie_build.evaluation.spec import Eval, Sampling
 from punie_build.evaluation.statistics import student
 from punie_build.recipes.loader import load
 from punie_build.reports.html import Page, render
-from punie_build.reports.pages.eval_grid import Tuned
-from punie_build.reports.pages.eval_grid import settings as settings_of
-from punie_build.reports.section import Material
+from punie_build.reports.pages.grid import EvalGridPage, eval_settings
+from punie_build.reports.section import ArtifactPage
 from punie_build.sweeps import grid
 from punie_build.sweeps.adapter_ranking import Run, metrics, rank_adapters, summary
 from punie_build.sweeps.eval_ranking import rank_evals
@@ -416,12 +415,12 @@ def test_the_page_of_an_evals_grid_shows_each_setting_and_that_of_adapters_has_n
         if t.kind == "grid"
     ]
     cells = [("t@<i>", {"stop": ["<i>"]}, scored("10", "sc")), ("t@b", {"stop": ["b"]}, scored("00", "sc"))]
-    shown = Tuned(task=task, lock=None, tuning=rank_evals("t", ["stop"], cells), links={"t@b": "eval-b.html"})
-    page = render(Page(title="t", kicker="grid", sections=(settings_of(shown),)))
+    shown = EvalGridPage(task=task, lock=None, ranking=rank_evals("t", ["stop"], cells), links={"t@b": "eval-b.html"})
+    page = render(Page(title="t", label="grid", sections=(eval_settings(shown),)))
     assert "&lt;i&gt;" in page
     assert "<i>" not in page
     assert 'href="eval-b.html"' in page
-    assert settings_of(Material(task=task, lock=None)) is None
+    assert eval_settings(ArtifactPage(task=task, lock=None)) is None
 
 
 def test_a_preflight_knows_the_suites_that_the_best_of_a_grid_are_asked(recipes):
