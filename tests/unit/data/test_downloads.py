@@ -201,6 +201,7 @@ def rows(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_hub_dataset_is_downloaded_once_and_keeps_its_splits(rows, download):
     with FakeHub(datasets={"me/rows": rows}, page_size=2) as hub:
         paths = download(hub, config="python")
@@ -222,6 +223,7 @@ def test_a_hub_dataset_is_downloaded_once_and_keeps_its_splits(rows, download):
     assert "HF_HUB_OFFLINE is set: unset it" in error
 
 
+@pytest.mark.slow
 def test_a_file_or_repository_missing_on_the_hub_is_an_error(rows, download):
     with FakeHub(datasets={"me/rows": rows}) as hub:
         error = download(hub, files=["nothing/*.parquet"])
@@ -233,6 +235,7 @@ def test_a_file_or_repository_missing_on_the_hub_is_an_error(rows, download):
             assert "check the name, the revision and the network" in download(hub, **wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", ["", ".gz"])
 def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tmp_path, pack):
     lines = [json.dumps({"n": number, "text": os.urandom(500).hex()}).encode() for number in range(24_000)]
@@ -255,6 +258,7 @@ def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tm
     assert f"train.jsonl{pack} is not cached, and HF_HUB_OFFLINE is set - unset HF_HUB_OFFLINE" in error
 
 
+@pytest.mark.slow
 def test_a_limit_counts_each_split_across_files(rows, download):
     with FakeHub(datasets={"me/rows": rows}) as hub:
         paths = download(hub, config="python", limit=15)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from punie_build.data.example import parse
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from(["user", "assistant", "tool", "system"]), st.text() | st.none()),

@@ -83,6 +83,7 @@ def test_normalize_is_idempotent_and_treats_ascii_alike(text: str, digits: bool)
     assert normalize(f"{ascii_text} ü", digits) == f"{normalize(ascii_text, digits)} ü".strip()
 
 
+@pytest.mark.slow
 @given(small, st.sampled_from([1, 2, 3, 5]), st.sampled_from([0.3, 0.5, 0.8, 1.0]))
 def test_pairs_are_the_candidates_that_reach_the_threshold(texts: list[str], size: int, threshold: float):
     near = index_of(texts, threshold, size)

@@ -208,6 +208,7 @@ def peak(path: Path) -> tuple[int, int]:
     return int(count), int(size)
 
 
+@pytest.mark.slow
 def test_memory_is_constant_for_a_large_file_and_a_long_line(tmp_path):
     line = json.dumps({"messages": [{"role": "user", "content": "x" * 940}]}).encode() + b"\n"
     megabyte = gzip.compress(line * 1000, 1)
@@ -222,6 +223,7 @@ def test_memory_is_constant_for_a_large_file_and_a_long_line(tmp_path):
     assert max(len(line) for lines in split_lines(chunks) for line in lines) == MAX_LINE_BYTES + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS["zstandard"], reason="needs punie-build[tables]")
 def test_memory_is_bounded_for_a_zip_bomb(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(zstd(bytes(2**20 * 400)))

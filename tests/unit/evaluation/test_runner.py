@@ -106,6 +106,7 @@ def test_names_and_files_keep_their_bytes(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_second_run_sends_no_request_and_a_new_case_sends_one(project):
     answers, sent = project.collect("a", "b")
     assert [answer.content for answer in answers] == ["a", "b"]
@@ -151,6 +152,7 @@ FAULTS = {
 FATAL = ("!die", "!hang", "!stop")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("faults", [[fault for fault in FAULTS if fault not in FATAL], *([fault] for fault in FATAL)])
 def test_a_fault_costs_one_answer_and_all_others_arrive(project, faults):
     prompts = [f"question {n}" for n in range(50 * len(faults))]
@@ -182,6 +184,7 @@ def test_too_many_errors_make_a_run_invalid_and_keep_the_cache(project):
     assert project.collect(*QUESTIONS)[1] == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_each_time_is_not_restarted_forever(project):
     with pytest.raises(ServerError, match=r"invalid, 5 of 5 answers are missing"):
         project.collect(*(f"!die {n}" for n in range(5)))
@@ -214,6 +217,7 @@ def test_answers_hold_durations_only_where_a_check_needs_them(project):
     assert scores.evaluate(Eval(arm="fake", suite="s"), suite, project.out, project.out).passed == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["empty", "prose"])
 def test_answers_without_calls_fail_cases_that_expect_calls(tmp_path, mode):
     suite, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
