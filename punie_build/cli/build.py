@@ -12,7 +12,7 @@ from punie_build.cli.options import Command, Options, target, targets
 from punie_build.project import Project
 
 if TYPE_CHECKING:
-    from punie_build.preflight.preview import Outlook
+    from punie_build.preflight.preview import Preview
 
 
 def check(root: Path, options: Options) -> int:
@@ -39,31 +39,31 @@ def plan(root: Path, options: Options) -> int:
 
     project = Project.load(root)
     planned = project.plan(options.targets)
-    outlook = preview.outlook(project.root, planned)
+    report = preview.preview(project.root, planned)
     for each in planned:
         if each.action != "current":
             print(f"{each.task.label:<36} {each.forecast}")
-            if line := outlook.lines.get(each.task.label):
+            if line := report.lines.get(each.task.label):
                 print(f"{'':<36} {line}")
     print(summary(planned))
-    print("".join(f"{line}\n" for line in _problems(outlook)), end="")
-    if any(finding.level == "error" for finding in outlook.findings):
+    print("".join(f"{line}\n" for line in _problems(report)), end="")
+    if any(finding.level == "error" for finding in report.findings):
         return 2
     return 0 if all(each.action == "current" for each in planned) else 1
 
 
-def _problems(outlook: Outlook) -> Iterator[str]:
-    """Yield the findings of an outlook, each with the name that a recipe may allow it by."""
-    if outlook.findings:
+def _problems(report: Preview) -> Iterator[str]:
+    """Yield the findings of a preview, each with the name that a recipe may allow it by."""
+    if report.findings:
         yield ""
-        yield from (f"{finding.level}[{finding.look}] {finding}" for finding in outlook.findings)
-        errors = sum(finding.level == "error" for finding in outlook.findings)
-        numbers = (("error", errors), ("warning", len(outlook.findings) - errors))
+        yield from (f"{finding.level}[{finding.check}] {finding}" for finding in report.findings)
+        errors = sum(finding.level == "error" for finding in report.findings)
+        numbers = (("error", errors), ("warning", len(report.findings) - errors))
         counts = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in numbers if count]
         hint = ": an error stops what needs it; an adapter may `allow` a check by its name" if errors else ""
         yield ", ".join(counts) + hint
-    if outlook.unseen:
-        yield f"not checked, because not here yet: {', '.join(outlook.unseen)}"
+    if report.unchecked:
+        yield f"not checked, because not built yet: {', '.join(report.unchecked)}"
 
 
 def why(root: Path, options: Options) -> int:

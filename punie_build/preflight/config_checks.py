@@ -1,6 +1,6 @@
-"""Adapters: what can be said of a training by its recipe, its base's files and what is known of its tokens, without its rows.
+"""Checks of a training by its recipe, the files of its base and the statistics of its tokens, without its rows.
 
-A look is a function from a `Subject` to findings. What is not known yet is None, and is not looked at.
+A check is a function from a `TrainingPlan` to findings. It yields none where it needs a value that is not known yet (None).
 """
 
 from __future__ import annotations
@@ -11,167 +11,175 @@ from msgspec import Struct
 
 from punie_build.errors import did_you_mean
 from punie_build.models.architecture import Anatomy
-from punie_build.preflight import resources as room
-from punie_build.preflight.finding import Finding, Level
-from punie_build.preflight.resources import Room
+from punie_build.preflight import resources as estimate
+from punie_build.preflight.finding import Level, PreflightFinding
+from punie_build.preflight.resources import Resources, format_gib
 from punie_build.training.batch_sampler import Coverage
 from punie_build.training.spec import ITERS, Adapter
 from punie_build.training.token_file import TokenStats
 
-LOST = 0.01  # share of rows cut off, or with nothing to learn, from which that is worth a word
-WRITTEN = ("<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<think>", "</think>", "<|im_start|>", "<|im_end|>",
-           "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>")  # fmt: skip
-READ = ("<tool_response>", "</tool_response>")  # what a model only reads costs it less
+Findings = Iterator[PreflightFinding]
+
+REPORTED_SHARE = 0.01  # share of truncated or fully masked rows from which a finding is reported
+WRITTEN_MARKUP = (
+    "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<think>", "</think>", "<|im_start|>", "<|im_end|>",
+    "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>",
+)  # fmt: skip
+READ_MARKUP = ("<tool_response>", "</tool_response>")  # markup that a model only reads matters less
 
 
-class Subject(Struct, frozen=True, kw_only=True):
-    """A training that is to be. `where` is its place in a recipe, `place` that of its tokens; `rows` are those that train; `tokens` what its tokens counted, by split."""
+class TrainingPlan(Struct, frozen=True, kw_only=True):
+    """A training that has not started. `where`: its location in a recipe; `tokens_target`: target of its tokens; `rows`: number of
+    training rows; `tokens`: counts of its tokens per split."""
 
     where: str
     spec: Adapter
-    place: str = ""
+    tokens_target: str = ""
     base: Anatomy | None = None
     rows: int | None = None
     tokens: TokenStats | None = None
     coverage: Coverage | None = None
-    room: Room | None = None
+    resources: Resources | None = None
 
-    def finding(self, look: str, level: Level, field: str, what: str, advice: str, share: float = 1.0) -> Finding:
+    def finding(
+        self, check: str, level: Level, field: str, problem: str, advice: str, share: float = 1.0
+    ) -> PreflightFinding:
+        """Return a finding about a field of the recipe; "" for the whole training."""
         where = f"{self.where}.{field}" if field else self.where
-        return Finding(look=look, level=level, where=where, what=what, advice=advice, share=share)
+        return PreflightFinding(check=check, level=level, where=where, problem=problem, advice=advice, share=share)
 
-    def of_tokens(self, look: str, level: Level, what: str, advice: str, share: float) -> Finding:
-        """One that all adapters of these tokens share."""
-        return Finding(look=look, level=level, where=self.place, what=what, advice=advice, share=share)
-
-
-def base(it: Subject) -> Iterator[Finding]:
-    """The base can chat."""
-    if it.base and not it.base.template:
-        yield it.finding(
-            "base", "error", "base", f"{it.spec.base} has no chat template", "use a chat or instruct model"
-        )
+    def tokens_finding(self, check: str, level: Level, problem: str, advice: str, share: float) -> PreflightFinding:
+        """Return a finding that all adapters of these tokens share."""
+        where = self.tokens_target
+        return PreflightFinding(check=check, level=level, where=where, problem=problem, advice=advice, share=share)
 
 
-def layers(it: Subject) -> Iterator[Finding]:
-    """The base has so many layers."""
-    if it.base and it.spec.num_layers > it.base.layers:
-        what = f"{it.spec.num_layers}, and {it.spec.base} has {it.base.layers} layers"
-        yield it.finding("layers", "error", "num_layers", what, f"at most {it.base.layers}; -1 is all of them")
+def base(plan: TrainingPlan) -> Findings:
+    """Check that the base has a chat template."""
+    if plan.base and not plan.base.template:
+        problem = f"{plan.spec.base} has no chat template"
+        yield plan.finding("base", "error", "base", problem, "use a chat or instruct model")
 
 
-def keys(it: Subject) -> Iterator[Finding]:
-    """The modules to adapt are there."""
-    if it.base and it.base.modules and it.spec.fine_tune_type != "full":
-        for key in it.spec.lora.keys or ():
-            if key not in it.base.modules:
-                what = f"no layer of {it.spec.base} has a module '{key}'"
-                yield it.finding(
-                    "keys",
-                    "error",
-                    "lora.keys",
-                    f"{what}{did_you_mean(key, it.base.modules)}",
-                    "leave keys out for all linear ones",
-                )
+def layers(plan: TrainingPlan) -> Findings:
+    """Check that the base has at least `num_layers` layers."""
+    if plan.base and plan.spec.num_layers > plan.base.layers:
+        problem = f"{plan.spec.num_layers}, and {plan.spec.base} has {plan.base.layers} layers"
+        yield plan.finding("layers", "error", "num_layers", problem, f"at most {plan.base.layers}; -1 is all of them")
 
 
-def rank(it: Subject) -> Iterator[Finding]:
-    """An update of a rank above a module's width is a full one that takes more room."""
-    widths = {name: min(it.base.modules[name]) for name in room.adapted(it.spec, it.base)} if it.base else {}
-    narrow = {name: width for name, width in widths.items() if it.spec.lora.rank > width}
+def keys(plan: TrainingPlan) -> Findings:
+    """Check that the base has the modules to adapt."""
+    if plan.base and plan.base.modules and plan.spec.fine_tune_type != "full":
+        for key in plan.spec.lora.keys or ():
+            if key not in plan.base.modules:
+                problem = f"no layer of {plan.spec.base} has a module '{key}'{did_you_mean(key, plan.base.modules)}"
+                yield plan.finding("keys", "error", "lora.keys", problem, "leave keys out for all linear ones")
+
+
+def rank(plan: TrainingPlan) -> Findings:
+    """Check that the rank is at most the width of the modules: an update of a higher rank is a full one that needs more space."""
+    modules = estimate.lora_modules(plan.spec, plan.base) if plan.base else []
+    widths = {name: min(plan.base.modules[name]) for name in modules} if plan.base else {}
+    narrow = {name: width for name, width in widths.items() if plan.spec.lora.rank > width}
     if narrow:
         name, width = min(narrow.items(), key=lambda pair: pair[1])
         level: Level = "error" if len(narrow) == len(widths) else "warning"
-        what = f"{it.spec.lora.rank}, and {name} of {it.spec.base} is {width} wide"
-        more = f", as {len(narrow) - 1} more are narrower" if len(narrow) > 1 else ""
-        yield it.finding("rank", level, "lora.rank", what + more, 'at most that, or fine_tune_type = "full"')
+        problem = f"{plan.spec.lora.rank}, and {name} of {plan.spec.base} is {width} wide"
+        others = f", as {len(narrow) - 1} more are narrower" if len(narrow) > 1 else ""
+        advice = 'at most that, or fine_tune_type = "full"'
+        yield plan.finding("rank", level, "lora.rank", problem + others, advice)
 
 
-def batch(it: Subject) -> Iterator[Finding]:
-    """A batch has no more rows than there are."""
-    if it.rows is not None and it.spec.batching in ("bucket", "file") and it.spec.batch_size > it.rows:
-        what = f"{it.spec.batch_size}, and {it.spec.data} has {it.rows} training rows"
-        yield it.finding("batch", "error", "batch_size", what, f"at most {it.rows}")
+def batch(plan: TrainingPlan) -> Findings:
+    """Check that a batch has at most as many rows as the training split."""
+    spec = plan.spec
+    if plan.rows is not None and spec.batching in ("bucket", "file") and spec.batch_size > plan.rows:
+        problem = f"{spec.batch_size}, and {spec.data} has {plan.rows} training rows"
+        yield plan.finding("batch", "error", "batch_size", problem, f"at most {plan.rows}")
 
 
-def delimiters(it: Subject) -> Iterator[Finding]:
-    """What the base's template marks turns and calls with are tokens of their own."""
-    if not it.base:
+def delimiters(plan: TrainingPlan) -> Findings:
+    """Check that the delimiters of turns and calls in the base's template are single tokens."""
+    if not plan.base:
         return
-    for level, marks in (("error", WRITTEN), ("warning", READ)):
-        split = [mark for mark in marks if mark in it.base.template and mark not in it.base.tokens]
+    levels: tuple[tuple[Level, tuple[str, ...]], ...] = (("error", WRITTEN_MARKUP), ("warning", READ_MARKUP))
+    for level, marks in levels:
+        split = [mark for mark in marks if mark in plan.base.template and mark not in plan.base.tokens]
         if split:
-            what = (
-                f"the chat template of {it.spec.base} writes {', '.join(split)}, which its tokenizer cuts into pieces"
-            )
-            advice = "a model learns such marks badly: take another base, or another template"
-            yield it.finding("delimiters", "error" if level == "error" else "warning", "base", what, advice)
+            problem = f"the chat template of {plan.spec.base} writes {', '.join(split)}, which its tokenizer splits"
+            advice = "a model learns such marks badly: use another base, or another template"
+            yield plan.finding("delimiters", level, "base", problem, advice)
 
 
-def epochs(it: Subject) -> Iterator[Finding]:
-    """Every row is seen."""
-    spec, seen = it.spec, it.coverage.epochs if it.coverage else None
-    if seen is None and it.rows and spec.batching in ("bucket", "file") and spec.epochs is None and spec.tokens is None:
-        seen = (spec.iters or ITERS) * spec.batch_size / it.rows
-    if seen is not None and round(seen, 2) < 1:
+def epochs(plan: TrainingPlan) -> Findings:
+    """Check that the training sees every row."""
+    spec, count = plan.spec, plan.coverage.epochs if plan.coverage else None
+    by_iters = spec.batching in ("bucket", "file") and spec.epochs is None and spec.tokens is None
+    if count is None and plan.rows and by_iters:
+        count = (spec.iters or ITERS) * spec.batch_size / plan.rows
+    if count is not None and round(count, 2) < 1:
         field = next((name for name in ("epochs", "tokens") if getattr(spec, name) is not None), "iters")
-        rows = f" of {it.rows}" if it.rows else ""
-        what = f"{spec.long} are {seen:.2f} epochs: {1 - seen:.0%}{rows} training rows are never seen"
-        yield it.finding("epochs", "warning", field, what, "epochs = 1 sees each once")
+        rows = f" of {plan.rows}" if plan.rows else ""
+        problem = f"{spec.long} are {count:.2f} epochs: {1 - count:.0%}{rows} training rows are never seen"
+        yield plan.finding("epochs", "warning", field, problem, "epochs = 1 sees each once")
 
 
-def too_long(it: Subject) -> Iterator[Finding]:
-    """Rows fit into max_seq_length."""
-    if it.tokens:
-        lost = sum(counts.truncated + counts.dropped for counts in it.tokens.splits)
-        rows = sum(counts.rows + counts.dropped + counts.fully_masked for counts in it.tokens.splits)
-        longest = max(counts.longest for counts in it.tokens.splits)
-        if rows and lost / rows > LOST:
-            how = "cut off" if it.spec.too_long == "truncate" else "left out"
-            what = f"{lost} of {rows} rows are {how} at max_seq_length = {it.spec.max_seq_length}"
-            advice = f"{longest} takes them whole; the filter `max-tokens` leaves them out"
-            yield it.of_tokens("too-long", "warning", what, advice, lost / rows)
+def too_long(plan: TrainingPlan) -> Findings:
+    """Check that rows fit into max_seq_length."""
+    if plan.tokens:
+        lost = sum(counts.truncated + counts.dropped for counts in plan.tokens.splits)
+        rows = sum(counts.rows + counts.dropped + counts.fully_masked for counts in plan.tokens.splits)
+        longest = max(counts.longest for counts in plan.tokens.splits)
+        if rows and lost / rows > REPORTED_SHARE:
+            effect = "truncated" if plan.spec.too_long == "truncate" else "dropped"
+            problem = f"{lost} of {rows} rows are {effect} at max_seq_length = {plan.spec.max_seq_length}"
+            advice = f"{longest} keeps them complete; the filter `max-tokens` removes them"
+            yield plan.tokens_finding("too-long", "warning", problem, advice, lost / rows)
 
 
-def mute(it: Subject) -> Iterator[Finding]:
-    """Rows have something to learn."""
-    if it.tokens:
-        mute = it.tokens.train.fully_masked
-        rows = it.tokens.train.rows + mute
-        if rows and mute / rows > LOST:
-            level: Level = "error" if mute > rows / 2 else "warning"
-            what = f'{mute} of {rows} training rows have no token to learn (mask = "{it.spec.mask}")'
-            yield it.of_tokens("turns", level, what, "does any assistant answer, within max_seq_length?", mute / rows)
+def fully_masked(plan: TrainingPlan) -> Findings:
+    """Check that training rows have tokens to train on."""
+    if plan.tokens:
+        masked = plan.tokens.train.fully_masked
+        rows = plan.tokens.train.rows + masked
+        if rows and masked / rows > REPORTED_SHARE:
+            level: Level = "error" if masked > rows / 2 else "warning"
+            problem = f'{masked} of {rows} training rows have no token to train on (mask = "{plan.spec.mask}")'
+            advice = "check that they have an assistant message within max_seq_length"
+            yield plan.tokens_finding("turns", level, problem, advice, masked / rows)
 
 
-def disk(it: Subject) -> Iterator[Finding]:
-    """There is room for the adapter and its checkpoints."""
-    if it.base and it.room and (need := room.disk(it.spec, it.base)) > it.room.disk:
-        what = f"checkpoints and adapter need about {room.size(need)} of disk, {room.size(it.room.disk)} are free"
-        yield it.finding(
-            "disk", "error", "", what, "make room (`punie-build store gc`), or lower lora.rank or num_layers"
-        )
+def disk(plan: TrainingPlan) -> Findings:
+    """Check that the disk has space for the adapter and its checkpoints."""
+    if plan.base and plan.resources and (need := estimate.disk_bytes(plan.spec, plan.base)) > plan.resources.disk:
+        free = format_gib(plan.resources.disk)
+        problem = f"checkpoints and adapter need about {format_gib(need)} of disk, {free} are free"
+        advice = "free some (`punie-build store gc`), or lower lora.rank or num_layers"
+        yield plan.finding("disk", "error", "", problem, advice)
 
 
-def memory(it: Subject) -> Iterator[Finding]:
-    """There is memory for the weights and a batch: a rough estimate."""
-    if not (it.base and it.room and it.room.memory):
+def memory(plan: TrainingPlan) -> Findings:
+    """Check that the memory is large enough for the weights and a batch, by a rough estimate."""
+    if not (plan.base and plan.resources and plan.resources.memory):
         return
-    longest = it.tokens.train.longest if it.tokens else it.spec.max_seq_length
-    weights = room.weights(it.base, it.room.cpu)
-    need = weights + room.training(it.spec, it.base, longest)
-    if need > room.ALMOST * it.room.memory:
-        level: Level = "error" if weights > it.room.memory else "warning"
-        parts = f"{room.size(weights)} for the weights of {it.spec.base}"
-        what = f"needs roughly {room.size(need)} of memory ({parts}), the machine has {room.size(it.room.memory)}"
-        advice = "lower batch_size or max_seq_length, set grad_checkpoint = true, or take a smaller or quantised base"
-        yield it.finding("memory", level, "", what, advice)
+    longest = plan.tokens.train.longest if plan.tokens else plan.spec.max_seq_length
+    weights = estimate.weight_bytes(plan.base, plan.resources.cpu)
+    need = weights + estimate.training_bytes(plan.spec, plan.base, longest)
+    if need > estimate.USABLE_MEMORY * plan.resources.memory:
+        level: Level = "error" if weights > plan.resources.memory else "warning"
+        parts = f"{format_gib(weights)} for the weights of {plan.spec.base}"
+        total = format_gib(plan.resources.memory)
+        problem = f"needs roughly {format_gib(need)} of memory ({parts}), the machine has {total}"
+        advice = "lower batch_size or max_seq_length, set grad_checkpoint = true, or use a smaller or quantized base"
+        yield plan.finding("memory", level, "", problem, advice)
 
 
-LOOKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
-    base, layers, keys, rank, batch, delimiters, epochs, too_long, mute, disk, memory,
+CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (
+    base, layers, keys, rank, batch, delimiters, epochs, too_long, fully_masked, disk, memory,
 )  # fmt: skip
 
 
-def look(it: Subject) -> list[Finding]:
-    return [finding for each in LOOKS for finding in each(it)]
+def check(plan: TrainingPlan) -> list[PreflightFinding]:
+    """Return the findings of all checks."""
+    return [finding for function in CHECKS for finding in function(plan)]

@@ -1,37 +1,40 @@
-"""Finding: what a look found, where, and what to do about it."""
+"""The finding of a check: where it is, the problem, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.training.spec import Allow
 
 Level = Literal["error", "warning"]
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """`look` is the name that a recipe may allow; `share` is of the rows concerned, 1 where it is not a matter of rows."""
+class PreflightFinding(Struct, frozen=True, kw_only=True):
+    """A problem found by a check. `check`: the name that a recipe may allow; `share`: of the rows concerned, 1 if it is not about
+    rows."""
 
-    look: str
+    check: str = field(name="look")
     level: Level
     where: str
-    what: str
+    problem: str = field(name="what")
     advice: str
     share: float = 1.0
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what} - {self.advice}"
+        return f"{self.where}: {self.problem} - {self.advice}"
 
 
-def allowed(finding: Finding, allow: Allow) -> bool:
+def is_allowed(finding: PreflightFinding, allow: Allow) -> bool:
+    """Return whether a recipe allows a finding."""
     if isinstance(allow, Mapping):
-        return finding.look in allow and finding.share <= allow[finding.look]
-    return finding.look in allow
+        return finding.check in allow and finding.share <= allow[finding.check]
+    return finding.check in allow
 
 
-def refused(found: Iterable[Finding], allow: Allow) -> list[Finding]:
-    """Those that a recipe does not allow, errors first."""
-    return sorted((each for each in found if not allowed(each, allow)), key=lambda each: each.level != "error")
+def not_allowed(findings: Iterable[PreflightFinding], allow: Allow) -> list[PreflightFinding]:
+    """Return the findings that a recipe does not allow, errors first."""
+    remaining = (finding for finding in findings if not is_allowed(finding, allow))
+    return sorted(remaining, key=lambda finding: finding.level != "error")

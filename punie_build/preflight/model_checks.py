@@ -1,4 +1,4 @@
-"""Models: what can be said of a fused or quantised model by its recipe and its base's files. A look is a function of both."""
+"""Checks of a fused or quantized model by its recipe and the files of its base. A check is a function from a `ModelPlan` to findings."""
 
 from __future__ import annotations
 
@@ -11,66 +11,75 @@ from punie_build.export import model_folder
 from punie_build.export.spec import Model, unwritable
 from punie_build.models import verify
 from punie_build.models.architecture import Anatomy, anatomy
-from punie_build.preflight.finding import Finding, Level
-from punie_build.preflight.resources import Room, size
+from punie_build.preflight.finding import Level, PreflightFinding
+from punie_build.preflight.resources import Resources, format_gib
+
+Findings = Iterator[PreflightFinding]
 
 
-class Subject(Struct, frozen=True, kw_only=True):
-    """A model that is to be made of the `base` in `folder`. `where` is its place in a recipe."""
+class ModelPlan(Struct, frozen=True, kw_only=True):
+    """A model that has not been made yet, from the `base` in `folder`. `where`: its location in a recipe."""
 
     where: str
     spec: Model
     folder: Path
     base: Anatomy
-    room: Room
+    resources: Resources
 
-    def finding(self, look: str, level: Level, field: str, what: str, advice: str) -> Finding:
+    def finding(self, check: str, level: Level, field: str, problem: str, advice: str) -> PreflightFinding:
+        """Return a finding about a field of the recipe; "" for the whole model."""
         where = f"{self.where}.{field}" if field else self.where
-        return Finding(look=look, level=level, where=where, what=what, advice=advice)
+        return PreflightFinding(check=check, level=level, where=where, problem=problem, advice=advice)
 
 
-def gguf(it: Subject) -> Iterator[Finding]:
-    """mlx-lm can write it."""
-    if why := unwritable(it.spec, model_folder.model_type(it.folder)):
-        what, _, advice = why.removeprefix("gguf: ").rpartition(" - ")
-        yield it.finding("bits", "error", "gguf", what, advice)
+def gguf(plan: ModelPlan) -> Findings:
+    """Check that mlx-lm can write the model as GGUF."""
+    if message := unwritable(plan.spec, model_folder.model_type(plan.folder)):
+        problem, _, advice = message.removeprefix("gguf: ").rpartition(" - ")
+        yield plan.finding("bits", "error", "gguf", problem, advice)
 
 
-def groups(it: Subject) -> Iterator[Finding]:
-    """The rows of every weight are whole groups: mlx-lm leaves others as they are, in silence."""
-    if it.spec.quantised:
-        group = it.spec.quantisation["group_size"]
-        odd = [name for name, (_, inputs) in it.base.modules.items() if inputs % group]
-        if odd:
-            level: Level = "error" if len(odd) == len(it.base.modules) else "warning"
-            name = odd[0]
-            what = f"{group}, and {name} is {it.base.modules[name][1]} wide: {len(odd)} of {len(it.base.modules)} modules of a layer stay unquantised"
-            yield it.finding("bits", level, "group_size", what, "a size that divides the widths")
+def groups(plan: ModelPlan) -> Findings:
+    """Check that the group size divides the width of every weight: mlx-lm leaves others unquantized without a message."""
+    if plan.spec.quantised:
+        group = plan.spec.quantisation["group_size"]
+        modules = plan.base.modules
+        undivided = [name for name, (_, inputs) in modules.items() if inputs % group]
+        if undivided:
+            level: Level = "error" if len(undivided) == len(modules) else "warning"
+            name = undivided[0]
+            problem = (
+                f"{group}, and {name} is {modules[name][1]} wide: "
+                f"{len(undivided)} of {len(modules)} modules of a layer stay unquantized"
+            )
+            yield plan.finding("bits", level, "group_size", problem, "a size that divides the widths")
 
 
-def bits(it: Subject) -> Iterator[Finding]:
-    """What a base has lost does not come back."""
-    here = verify.quantization_bits(it.folder)
-    if it.spec.bits is not None and it.spec.bits > here:
-        what = f"{it.spec.bits}, and its base has {here}: more room for the same weights"
-        yield it.finding(
-            "bits", "warning", "bits", what, "that serves an adapter which fewer bits would erase, and else nothing"
-        )
+def bits(plan: ModelPlan) -> Findings:
+    """Check that the base has at least the precision of the model."""
+    base_bits = verify.quantization_bits(plan.folder)
+    if plan.spec.bits is not None and plan.spec.bits > base_bits:
+        problem = f"{plan.spec.bits}, and its base has {base_bits}: more disk and memory for the same weights"
+        advice = "useful only for an adapter that would be lost in fewer bits"
+        yield plan.finding("bits", "warning", "bits", problem, advice)
 
 
-def disk(it: Subject) -> Iterator[Finding]:
-    """There is room for it."""
-    need = (1 if it.spec.temporary else 2) * model_folder.size(it.folder, it.spec)
-    if need > it.room.disk:
-        what = f"needs about {size(need)} of disk, with its copy in the store, {size(it.room.disk)} are free"
-        yield it.finding("disk", "error", "", what, "make room (`punie-build store gc`), or take fewer bits")
+def disk(plan: ModelPlan) -> Findings:
+    """Check that the disk has space for the model."""
+    need = (1 if plan.spec.temporary else 2) * model_folder.size(plan.folder, plan.spec)
+    if need > plan.resources.disk:
+        free = format_gib(plan.resources.disk)
+        problem = f"needs about {format_gib(need)} of disk, with its copy in the store, {free} are free"
+        yield plan.finding("disk", "error", "", problem, "free some (`punie-build store gc`), or use fewer bits")
 
 
-LOOKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (gguf, groups, bits, disk)
+CHECKS: tuple[Callable[[ModelPlan], Findings], ...] = (gguf, groups, bits, disk)
 
 
-def look(where: str, spec: Model, folder: Path, room: Room) -> list[Finding]:
-    """The findings of all looks; none where the base cannot be read."""
-    known = anatomy(folder)
-    it = Subject(where=where, spec=spec, folder=folder, base=known, room=room) if known else None
-    return [finding for each in LOOKS for finding in each(it)] if it else []
+def check(where: str, spec: Model, folder: Path, resources: Resources) -> list[PreflightFinding]:
+    """Return the findings of all checks; none if the base cannot be read."""
+    base = anatomy(folder)
+    if base is None:
+        return []
+    plan = ModelPlan(where=where, spec=spec, folder=folder, base=base, resources=resources)
+    return [finding for function in CHECKS for finding in function(plan)]

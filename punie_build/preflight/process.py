@@ -1,13 +1,12 @@
-"""Looking: the process that looks at the rows of a dataset as a base reads them. Run by a step and by `plan`, never imported.
+"""Entry point of the process that checks the rows of a dataset as a base renders them. Run by a step and by `plan`, not imported.
 
-    python -m punie_build.preflight.looking JOB.json
+    python -m punie_build.preflight.process JOB.json
 
-With mlx-lm's own tokenizer and parser, which import mlx.
+It uses mlx-lm's own tokenizer and parser, which import mlx.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,20 @@ from typing import Any
 import msgspec
 from mlx_lm.tokenizer_utils import load
 
-from punie_build.preflight.row_checks import Rows, look
+from punie_build.preflight.rendered_rows import RenderedRows
+from punie_build.preflight.result import PreflightJob, PreflightResult, RowFacts
+from punie_build.preflight.row_checks import check
 
 
-def main(job: dict[str, Any]) -> None:
-    tokenizer: Any = load(Path(job["base"]))
+def main(job: PreflightJob) -> None:
+    """Write the findings.json of a job."""
+    tokenizer: Any = load(Path(job.base))
     if not tokenizer.has_chat_template:
-        raise SystemExit(f"punie: {job['name']}: its tokenizer has no chat template - use a chat or instruct model")
-    rows = Rows(Path(job["data"]), job["where"], tokenizer, job["suites"], job["mixed"])
-    facts = {"rows": rows.rendered.rows, "calls": rows.rendered.calls, "read": rows.rendered.read}
-    text = msgspec.json.format(msgspec.json.encode({"facts": facts, "findings": look(rows)}), indent=1)
-    Path(job["out"], "findings.json").write_bytes(text + b"\n")
+        raise SystemExit(f"punie: {job.name}: its tokenizer has no chat template - use a chat or instruct model")
+    rows = RenderedRows(Path(job.data), job.where, tokenizer, job.suites, job.mixed)
+    facts = RowFacts(rows=rows.rendered.rows, calls=rows.rendered.calls, read=rows.rendered.read)
+    PreflightResult(facts, check(rows)).write(Path(job.out))
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=PreflightJob))

@@ -24,10 +24,8 @@ ITERS = 300  # batches, where a recipe says nothing of how long
 Mask = Literal["assistant", "last", "all"]
 TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
-Allow = (
-    tuple[str, ...] | dict[str, float]
-)  # looks of `preflight` that a recipe takes as they are, or up to a share of the rows
-LOOKS = (
+Allow = tuple[str, ...] | dict[str, float]  # checks of the preflight that a recipe allows, or up to a share of the rows
+PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect", "formats", "keys",
     "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank", "systems", "template", "too-long",
     "tools", "turns",
@@ -57,7 +55,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     Every `steps_per_eval` batches and at the end the whole validation split is asked, or its first `val_batches`. `early_stop`: end
     when so many validations in a row found nothing better. `keep`: whether the best adapter or the last is published.
-    `allow`: looks of the preflight that are no errors here. `save_every` batches all is kept that training needs to go on after a kill.
+    `allow`: checks of the preflight whose findings are no errors here. `save_every` batches all is kept that training needs to go on after a kill.
     """
 
     base: str
@@ -168,4 +166,8 @@ def tokenized(spec: Adapter) -> Tokenized:
 
 def unknown(allow: Allow) -> list[str]:
     """What is wrong with what a recipe allows."""
-    return [f"allow: no look is called '{name}'{did_you_mean(name, LOOKS)}" for name in allow if name not in LOOKS]
+    return [
+        f"allow: no check is called '{name}'{did_you_mean(name, PREFLIGHT_CHECKS)}"
+        for name in allow
+        if name not in PREFLIGHT_CHECKS
+    ]

@@ -14,7 +14,8 @@ from punie_build.engine import build, state
 from punie_build.engine.build import Made, Work
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
-from punie_build.preflight.finding import Finding
+from punie_build.preflight.finding import PreflightFinding
+from punie_build.preflight.result import PreflightResult, RowFacts
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
@@ -100,17 +101,17 @@ def tokens(work: Work) -> Made:
 
 def preflight(work: Work) -> Made:
     """Rows with one thing odd about them."""
-    odd = Finding(
-        look="several-systems",
+    odd = PreflightFinding(
+        check="several-systems",
         level="warning",
         where=work.task.inputs[0],
-        what="2 system prompts in 315 rows",
+        problem="2 system prompts in 315 rows",
         advice="use the map `system-prompt`",
         share=0.2,
     )
-    facts = {"rows": 315, "calls": 400, "read": 400}
-    (work.out / "findings.json").write_bytes(msgspec.json.encode({"facts": facts, "findings": [odd]}))
-    return Made("preflight", facts | {"errors": 0, "warnings": 1})
+    facts = RowFacts(rows=315, calls=400, read=400)
+    PreflightResult(facts, [odd]).write(work.out)
+    return Made("preflight", msgspec.structs.asdict(facts) | {"errors": 0, "warnings": 1})
 
 
 def adapter(work: Work) -> Made:

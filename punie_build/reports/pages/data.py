@@ -13,7 +13,7 @@ from msgspec import Struct
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import Stats, read_stats
 from punie_build.engine.task import AnyTask
-from punie_build.preflight.finding import Finding
+from punie_build.preflight.finding import PreflightFinding
 from punie_build.project import Project
 from punie_build.reports import charts, lineage, samples
 from punie_build.reports.page_kind import PageKind
@@ -52,7 +52,7 @@ class DataPage(ArtifactPage, frozen=True, kw_only=True):
     samples: tuple[RowSample, ...]
     dropped: dict[str, tuple[RowSample, ...]]
     lengths: RowLengths
-    issues: tuple[Finding, ...] = ()
+    issues: tuple[PreflightFinding, ...] = ()
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> DataPage:

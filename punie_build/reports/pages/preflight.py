@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from punie_build.engine.task import AnyTask
-from punie_build.preflight import preview
-from punie_build.preflight.finding import Finding
+from punie_build.preflight import result
+from punie_build.preflight.finding import PreflightFinding
 from punie_build.project import Project
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
@@ -16,7 +16,7 @@ from punie_build.reports.section import ArtifactPage, Section
 class PreflightPage(ArtifactPage, frozen=True, kw_only=True):
     """The page of a preflight: the issues that its checks found."""
 
-    issues: tuple[Finding, ...]
+    issues: tuple[PreflightFinding, ...]
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> PreflightPage:
@@ -24,9 +24,9 @@ def load(project: Project, task: AnyTask, **common: Any) -> PreflightPage:
     return PreflightPage(task=task, issues=tuple(load_issues(project, task)), **common)
 
 
-def load_issues(project: Project, task: AnyTask) -> list[Finding]:
+def load_issues(project: Project, task: AnyTask) -> list[PreflightFinding]:
     """Read the issues that a preflight found."""
-    return preview.findings(project.folder(task) / "findings.json")
+    return result.read(project.folder(task) / "findings.json").findings
 
 
 def issues(page: PreflightPage) -> Section:

@@ -17,13 +17,16 @@ from punie_build.data import audit
 from punie_build.errors import RecipeError
 from punie_build.export.spec import Model
 from punie_build.models.architecture import anatomy
-from punie_build.preflight import Finding, config_checks, model_checks, refused, resources, row_checks
-from punie_build.preflight.config_checks import Subject
-from punie_build.preflight.resources import Room
+from punie_build.preflight import config_checks, model_checks, resources, row_checks
+from punie_build.preflight.config_checks import TrainingPlan
+from punie_build.preflight.finding import PreflightFinding, not_allowed
+from punie_build.preflight.rendered_rows import RenderedRows
+from punie_build.preflight.resources import Resources
+from punie_build.preflight.result import SuitePrompts
 from punie_build.recipes.loader import load
 from punie_build.storage import paths
 from punie_build.training.batch_sampler import Coverage
-from punie_build.training.spec import LOOKS, Adapter, Lora
+from punie_build.training.spec import PREFLIGHT_CHECKS, Adapter, Lora
 from punie_build.training.token_file import TokenStats
 from tests.support.doit_runner import doit, ran
 
@@ -68,18 +71,20 @@ class Base:
     tokenizer = load_tokenizer(paths.nano())
 
 
-SUITES = {"asked": {"system": SYSTEM, "prompts": ["Please read the file called settings.toml and tell me its port"]}}
+SUITES = {"asked": SuitePrompts(SYSTEM, ("Please read the file called settings.toml and tell me its port",))}
 
 
 def found(
     folder: Path, train: list[dict], valid: list[dict] | None = None, test: list[dict] | None = None, **more
-) -> dict[str, Finding]:
+) -> dict[str, PreflightFinding]:
     """What a look at these rows finds, by look."""
     for split, some in (("train", train), ("valid", valid or good(4, 900)), ("test", test or [])):
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some))
     suites = more.get("suites", SUITES)
-    looked = row_checks.Rows(folder, "data/x", more.get("tokenizer", Base.tokenizer), suites, mixed=False)
-    return {finding.look: finding for finding in refused(row_checks.look(looked), ())[::-1]}  # the worst of each look
+    looked = RenderedRows(folder, "data/x", more.get("tokenizer", Base.tokenizer), suites, mixed=False)
+    return {
+        finding.check: finding for finding in not_allowed(row_checks.check(looked), ())[::-1]
+    }  # the worst of each look
 
 
 XML = "<tool_call><function=read_file><parameter=path>a.py</parameter></function></tool_call>"
@@ -89,7 +94,7 @@ OF_ROWS = {  # row of the list -> (rows, what is found, its level)
     "2 a suite's system prompt is in few rows": ({"train": good(19, system="Be brief.") + good(4, 50)}, "eval-system", "warning"),
     "11 validation rows are in training": ({"train": good(20), "valid": good(2, 5) + good(4, 800)}, "leakage", "error"),
     "11 a test row asks what training asks": ({"train": good(20), "test": [row(800, ask=row(3)["messages"][1]["content"])]}, "leakage", "warning"),
-    "11 training asks what a suite asks": ({"train": [*good(20), row(70, ask=SUITES["asked"]["prompts"][0])]}, "leakage", "error"),
+    "11 training asks what a suite asks": ({"train": [*good(20), row(70, ask=SUITES["asked"].prompts[0])]}, "leakage", "error"),
     "11 duplicates": ({"train": good(20) + good(3)}, "duplicates", "warning"),
     "12 preambles with one tool and none with another": ({"train": good(12, words="Let me see.") + good(12, 50, call=("wait", {}))}, "preambles", "warning"),
     "13 calls in the text, in a markup the base does not have": ({"train": good(20, call=None, answer=XML)}, "parser", "error"),
@@ -139,16 +144,16 @@ def test_a_template_that_lacks_tools_is_no_base_for_rows_with_tools(tmp_path, te
 NANO = anatomy(paths.nano())
 
 
-def subject(base=NANO, tokens=None, seen=None, free=10**12, memory=10**12, known=500, **spec) -> Subject:
-    return Subject(
+def subject(base=NANO, tokens=None, seen=None, free=10**12, memory=10**12, known=500, **spec) -> TrainingPlan:
+    return TrainingPlan(
         where="recipes/a.toml: adapter.v1",
-        place="data/x@nano",
+        tokens_target="data/x@nano",
         spec=Adapter(base="nano", data="x", **spec),
         base=base,
         rows=known,
         tokens=msgspec.convert(tokens, TokenStats) if tokens else None,
         coverage=seen,
-        room=Room(disk=free, memory=memory, cpu=True),
+        resources=Resources(disk=free, memory=memory, cpu=True),
     )
 
 
@@ -170,7 +175,7 @@ OF_RECIPES = {  # what is asked -> (the training, look, level, what the line say
     "21 no room on the disk": ({"free": 10**6}, "disk", "error", "need about"),
     "23 not enough memory for the weights": ({"memory": 10**7}, "memory", "error", "needs roughly"),
     "23 not enough memory for a batch": ({"memory": 10**9, "batch_size": 64}, "memory", "warning", "needs roughly"),
-    "rows that are cut off": ({"tokens": {"train": {"rows": 90, "cut": 9, "longest": 3000}}}, "too-long", "warning", "3000 takes them whole"),
+    "rows that are cut off": ({"tokens": {"train": {"rows": 90, "cut": 9, "longest": 3000}}}, "too-long", "warning", "3000 keeps them complete"),
     "rows with nothing to learn": ({"tokens": {"train": {"rows": 90, "mute": 9}}}, "turns", "warning", "9 of 99 training rows"),
     "next to nothing to learn": ({"tokens": {"train": {"rows": 9, "mute": 90}}}, "turns", "error", "90 of 99 training rows"),
 }  # fmt: skip
@@ -179,14 +184,14 @@ OF_RECIPES = {  # what is asked -> (the training, look, level, what the line say
 @pytest.mark.parametrize("case", OF_RECIPES)
 def test_a_failure_that_recipes_bases_and_locks_show_is_found(case):
     asked, look, level, words = OF_RECIPES[case]
-    seen = {finding.look: finding for finding in config_checks.look(subject(**asked))}
+    seen = {finding.check: finding for finding in config_checks.check(subject(**asked))}
     assert seen[look].level == level
     assert words in str(seen[look])
 
 
 def test_a_good_training_and_one_of_which_nothing_is_known_have_no_findings():
-    assert config_checks.look(subject()) == []
-    assert config_checks.look(Subject(where="r", spec=Adapter(base="b", data="d", num_layers=99))) == []
+    assert config_checks.check(subject()) == []
+    assert config_checks.check(TrainingPlan(where="r", spec=Adapter(base="b", data="d", num_layers=99))) == []
 
 
 @pytest.mark.parametrize(
@@ -198,53 +203,53 @@ def test_a_good_training_and_one_of_which_nothing_is_known_have_no_findings():
     ],
 )
 def test_what_a_model_cannot_be_is_found(spec, look, level):
-    seen = model_checks.look("recipes/a.toml: model.m", spec, paths.nano(), Room(disk=10**12, memory=0, cpu=True))
-    assert [(each.look, each.level) for each in seen] == ([(look, level)] if look else [])
-    [full] = model_checks.look("r", Model(base="nano", bits=4), paths.nano(), Room(disk=10, memory=0, cpu=True))
-    assert (full.look, full.level) == ("disk", "error")
+    seen = model_checks.check("recipes/a.toml: model.m", spec, paths.nano(), Resources(disk=10**12, memory=0, cpu=True))
+    assert [(each.check, each.level) for each in seen] == ([(look, level)] if look else [])
+    [full] = model_checks.check("r", Model(base="nano", bits=4), paths.nano(), Resources(disk=10, memory=0, cpu=True))
+    assert (full.check, full.level) == ("disk", "error")
 
 
 @pytest.mark.parametrize(("widths", "level"), [((256, 100), "warning"), ((100, 100), "error"), ((256, 128), None)])
 def test_weights_that_a_group_does_not_divide_are_found(widths, level):
     base = like(modules={"a": (64, widths[0]), "b": (64, widths[1])})
-    room_ = Room(disk=10**12, memory=0, cpu=True)
-    it = model_checks.Subject(
-        where="r", spec=Model(base="b", bits=4, group_size=64), folder=paths.nano(), base=base, room=room_
+    room_ = Resources(disk=10**12, memory=0, cpu=True)
+    it = model_checks.ModelPlan(
+        where="r", spec=Model(base="b", bits=4, group_size=64), folder=paths.nano(), base=base, resources=room_
     )
     assert [each.level for each in model_checks.groups(it)] == ([level] if level else [])
 
 
 def test_a_recipe_allows_a_look_or_bounds_it():
-    some = [Finding(look="leakage", level="warning", where="w", what="a", advice="b", share=0.02)]
-    some += [Finding(look="rank", level="error", where="w", what="a", advice="b")]
-    assert [each.look for each in refused(some, ())] == ["rank", "leakage"]
-    assert [each.look for each in refused(some, ("rank",))] == ["leakage"]
-    assert refused(some, {"leakage": 0.02, "rank": 1.0}) == []
-    assert [each.look for each in refused(some, {"leakage": 0.01, "rank": 1.0})] == ["leakage"]
+    some = [PreflightFinding(check="leakage", level="warning", where="w", problem="a", advice="b", share=0.02)]
+    some += [PreflightFinding(check="rank", level="error", where="w", problem="a", advice="b")]
+    assert [each.check for each in not_allowed(some, ())] == ["rank", "leakage"]
+    assert [each.check for each in not_allowed(some, ("rank",))] == ["leakage"]
+    assert not_allowed(some, {"leakage": 0.02, "rank": 1.0}) == []
+    assert [each.check for each in not_allowed(some, {"leakage": 0.01, "rank": 1.0})] == ["leakage"]
 
 
 def test_a_look_that_is_not_one_is_a_mistake_of_the_recipe(recipes):
     root = recipes(
         '[dataset.d]\nsource = { type = "sample" }\n[adapter.v]\nbase = "nano"\ndata = "d"\nallow = ["leakge"]'
     )
-    with pytest.raises(RecipeError, match="allow: no look is called 'leakge' - did you mean 'leakage'"):
+    with pytest.raises(RecipeError, match="allow: no check is called 'leakge' - did you mean 'leakage'"):
         load(root)
 
 
 def test_every_look_has_its_name_and_every_finding_of_an_audit_its_look():
     known = {what for what, _, _ in audit.LOOKS}
-    assert {what for what in row_checks.AUDITED if what != "rows that say what another says"} <= known
+    assert {what for what in row_checks.AUDIT_CHECKS if what != "rows that say what another says"} <= known
     named = {look for _, look, _ in OF_ROWS.values()} | {look for _, look, _, _ in OF_RECIPES.values()}
-    assert named | {"tools", "template", "bits", "expect"} == set(LOOKS)
+    assert named | {"tools", "template", "bits", "expect"} == set(PREFLIGHT_CHECKS)
 
 
 def test_the_estimate_of_memory_grows_with_what_takes_it():
     spec = Adapter(base="nano", data="x")
-    base = resources.training(spec, NANO, 512)
+    base = resources.training_bytes(spec, NANO, 512)
     for change in ({"batch_size": 8}, {"lora": Lora(rank=64)}, {"fine_tune_type": "full"}):
-        assert resources.training(msgspec.structs.replace(spec, **change), NANO, 512) > base
-    assert resources.training(msgspec.structs.replace(spec, grad_checkpoint=True), NANO, 512) < base
-    assert resources.training(spec, NANO, 4096) == resources.training(spec, NANO, 2048)
+        assert resources.training_bytes(msgspec.structs.replace(spec, **change), NANO, 512) > base
+    assert resources.training_bytes(msgspec.structs.replace(spec, grad_checkpoint=True), NANO, 512) < base
+    assert resources.training_bytes(spec, NANO, 4096) == resources.training_bytes(spec, NANO, 2048)
 
 
 RECIPE = """
@@ -285,7 +290,7 @@ def test_a_plan_tells_all_before_the_first_minute_and_the_build_stops_before_tra
         (tmp_path / "raw" / f"{split}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some))
     said = plan(tmp_path, code=2)
     assert "error[layers] recipes/a.toml: adapter.v1.num_layers: 9, and nano has 4 layers - at most 4" in said
-    assert "not looked at, because not here yet: data/mine" in said
+    assert "not checked, because not built yet: data/mine" in said
     doit(tmp_path, "dataset:mine")
     said = plan(tmp_path, code=2)
     assert (
