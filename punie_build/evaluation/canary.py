@@ -1,4 +1,4 @@
-"""Canary completions: a check of which weights answered, by their greedy completions of fixed prompts.
+"""Canary completions, which verify the weights behind a server by their greedy completions of fixed prompts.
 
 A canary holds, for each prompt, the generated tokens and their log-probabilities. Different weights never agree to the
 last digit; the same weights agree to rounding.
@@ -23,7 +23,7 @@ def fingerprint(canary: Canary) -> str:
 
 
 def distance(a: Canary, b: Canary) -> float:
-    """Return the largest gap in nats between log-probabilities of common prefixes; infinite if a first token differs."""
+    """Return the largest gap between log-probabilities (nats) of common prefixes; infinity if a first token differs."""
     gaps = []
     for completion, other in zip(a, b, strict=True):
         common = 0
@@ -40,9 +40,11 @@ def distance(a: Canary, b: Canary) -> float:
 def verify_identity(
     name: str, served: Canary, repeated: Canary, expected: Canary, base: Canary, has_adapter: bool
 ) -> None:
-    """Raise IdentityError unless the served canary equals the expected one, is repeatable, and an adapter has an effect.
+    """Raise IdentityError unless the served canary equals the expected one, is repeatable, and an adapter has an
+    effect.
 
-    `served` and `repeated` come from the server; `expected` and `base` come from the weights with and without the adapter.
+    `served` and `repeated` come from the server; `expected` and `base` come from the weights with and without the
+    adapter.
     """
     if distance(served, repeated) > TOLERANCE:
         raise IdentityError(

@@ -1,7 +1,8 @@
 """Send chat requests to a server, many at a time, and pass on each completion as soon as it arrives.
 
-A request that fails (lost connection, HTTP status, malformed response) is sent again unchanged, and after the last attempt
-it is a `RequestFailed`, never a completion. `send_all` returns early if the server dies or hangs; the caller restarts it.
+A request that fails (lost connection, HTTP status, malformed response) is sent again unchanged, and after the last
+attempt it is a `RequestFailed`, never a completion. `send_all` returns early if the server dies or hangs; the caller
+restarts it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ OnCompletion = Callable[[str, Completion], None]
 
 
 class BatchResult(Struct, frozen=True):
-    """The failures of a batch by request key. `in_flight` are the keys that were being generated when the server died."""
+    """The failures of a batch by request key. `in_flight` holds the keys of requests that ran when the server died."""
 
     failures: dict[str, RequestFailed]
     in_flight: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ async def _complete(client: httpx.AsyncClient, server: Server, body: dict[str, A
 
 
 async def _post(client: httpx.AsyncClient, server: Server, body: dict[str, Any]) -> bytes:
-    """Return the content of a response with status 200, at most MAX_RESPONSE_BYTES. Raise ServerError or httpx.HTTPError."""
+    """Return a response body of at most MAX_RESPONSE_BYTES with status 200. Raise ServerError or httpx.HTTPError."""
     async with client.stream("POST", f"{server.url}/v1/chat/completions", json=body) as response:
         content = bytearray()
         async for chunk in response.aiter_bytes():
@@ -122,7 +123,7 @@ def _first_choice(content: bytes) -> dict[str, Any]:
 
 
 async def _generates(client: httpx.AsyncClient, server: Server) -> bool:
-    """Return whether generation still runs: if its thread dies, the process remains and answers 404 to every request."""
+    """Return whether generation still runs. If its thread dies, the process remains and answers 404 to all requests."""
     try:
         return (await client.get(f"{server.url}/health")).status_code == 200
     except httpx.HTTPError:
@@ -150,7 +151,7 @@ async def canary_completions(server: Server) -> Canary:
 
 
 def decoder(model: Path, end_tokens: Iterable[str] = END_TOKENS) -> Decode:
-    """Return a function from token ids to text that keeps markup and removes end tokens at the end. Raise ModelError."""
+    """Return a function from token ids to text that keeps markup and strips final end tokens. Raise ModelError."""
     from tokenizers import Tokenizer
 
     path = model / "tokenizer.json"

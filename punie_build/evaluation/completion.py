@@ -1,4 +1,4 @@
-"""Completions: what a model generated for one request, and the answer to a case that it amounts to."""
+"""The completion of one request, and its conversion to the answer of a case."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Decode = Callable[[list[int]], str]  # token ids -> text
 class Completion(Struct, frozen=True, kw_only=True):
     """One completion as the server returned it.
 
-    `token_ids` are all generated tokens, `logprobs` their log-probabilities in nats. `calls` are (name, arguments as JSON
-    text) of the tool calls that the server could parse; it drops the others. `seconds` is the duration, where measured.
+    `token_ids` are all generated tokens, `logprobs` their log-probabilities in nats. `calls` are (name, arguments as
+    JSON text) of the tool calls that the server could parse; it drops the others. `seconds` is the duration, where
+    measured.
     """
 
     token_ids: list[int] = field(name="ids")
@@ -40,7 +41,7 @@ class RequestFailed(Struct, frozen=True):
 
 
 def parse_choice(choice: dict[str, Any]) -> Completion:
-    """Return the completion in one choice of a chat response. Raise ValueError, KeyError or TypeError if it is malformed."""
+    """Return the completion in a choice of a chat response. Raise ValueError, KeyError or TypeError if malformed."""
     message, tokens = choice["message"], choice["logprobs"]["content"]
     calls = [
         (call["function"]["name"], call["function"]["arguments"] or "{}") for call in message.get("tool_calls") or ()
@@ -65,8 +66,8 @@ def replace_surrogates(text: str) -> str:
 def to_answer(case: str, raw: str, completion: Completion, turn: int = 0) -> Answer:
     """Return a completion as the answer to a case, with its tool calls decoded.
 
-    `raw` is the text of all tokens. It shows tool calls that the server dropped because it could not parse them: then the
-    answer is `malformed`.
+    `raw` is the text of all tokens. It shows tool calls that the server dropped because it could not parse them: then
+    the answer is `malformed`.
     """
     calls, malformed = [], False
     for name, text in completion.calls:

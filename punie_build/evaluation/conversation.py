@@ -1,4 +1,4 @@
-"""Conversations: one case in one epoch, from its first request over the results of tool calls to its answer."""
+"""The conversation of one case in one epoch, from its first request over the results of tool calls to its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from punie_build.schema.spec import structs as nested_structs
 
 
 def measures_latency(suite: Suite) -> bool:
-    """Return whether a check needs durations. Answers hold them only then: without them they are the same bytes anywhere."""
+    """Return whether a check needs durations. Answers hold them only then, because durations differ in each run."""
     return any(isinstance(value, Latency) for value in nested_structs(suite))
 
 

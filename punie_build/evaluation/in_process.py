@@ -2,8 +2,8 @@
 
     python -m punie_build.evaluation.in_process JOB.json
 
-It writes into the cache of completions: the canaries of the base and of the model under test (base and adapter), and the
-completions of the requests in its job. A server must give the same canary, or another model is answering.
+It writes into the cache of completions: the canaries of the base and of the model under test (base and adapter), and
+the completions of the requests in its job. A server must give the same canary, or another model is answering.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chat requests: build the request of a case, name it in the cache, and find the problems that keep it from being sent.
+"""Build the chat request of a case, name it in the cache, and find the problems that prevent its sending.
 
 `model` is always `default_model`, because a server answers any other name without the adapter. A `seed` is sent with
 sampling only, because it ends batching.
@@ -25,7 +25,7 @@ def build(
     template: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Return the body of a chat request. It asks for all token ids, and states every setting that has a server default."""
+    """Return the body of a chat request. It requests all token ids, and states every setting with a server default."""
     request: dict[str, Any] = {
         "model": MODEL_NAME,
         "messages": list(messages),
@@ -75,7 +75,8 @@ def cache_key(request: Mapping[str, Any], epoch: int) -> str:
 
 
 def problems(request: Mapping[str, Any], vocabulary_size: int | None = None) -> list[str]:
-    """Return the reasons not to send a request: most of them would end the server's generation, one of them its process.
+    """Return the reasons not to send a request: most of them would end the server's generation, one of them its
+    process.
 
     Without `vocabulary_size`, which counts the tokens of the model, token ids are not limited.
     """

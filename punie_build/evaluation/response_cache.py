@@ -2,9 +2,9 @@
 
     .punie/answers/<cache name>.jsonl      one line for each completion, by the digest of its request; append-only
 
-All settings that decide a completion are either in the name of the file (weights, versions, serving) or in the request. A
-killed build leaves at most one incomplete last line, which readers skip. The folder may be deleted at any time: then all
-requests are sent again.
+All settings that decide a completion are either in the name of the file (weights, versions, serving) or in the request.
+A killed build leaves at most one incomplete last line, which readers skip. The folder may be deleted at any time: then
+all requests are sent again.
 """
 
 from __future__ import annotations

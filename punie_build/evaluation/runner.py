@@ -1,8 +1,8 @@
 """Collect the answers of one model to a suite, and verify that this model gave them.
 
-Each case is a conversation. The completions of its requests come from the cache where it has them; only the other requests
-are sent, to a server or to a process that loads the weights itself. So an interrupted run continues, a new case sends one
-request, and a second run sends none.
+Each case is a conversation. The completions of its requests come from the cache where it has them; only the other
+requests are sent, to a server or to a process that loads the weights itself. So an interrupted run continues, a new
+case sends one request, and a second run sends none.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Failures = dict[str, RequestFailed]  # by cache key
 class EvalRun(Struct, frozen=True, kw_only=True):
     """A model under test, a suite, and the generation settings.
 
-    `weights` is a digest of all that decides a completion besides the request: weights, versions, device. `ignore_cache`
-    sends all requests, also those with a cached completion. `notify` receives messages for the user.
+    `weights` is a digest of all that decides a completion besides the request: weights, versions, device.
+    `ignore_cache` sends all requests, also those with a cached completion. `notify` receives messages for the user.
     """
 
     root: Path
@@ -66,9 +66,11 @@ class EvalRun(Struct, frozen=True, kw_only=True):
 
 
 def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, int]:
-    """Send the requests that are not cached, write answers.jsonl and proof.json, and return (proof, number of requests sent).
+    """Send the requests that are not cached, write answers.jsonl and proof.json, and return (proof, number of requests
+    sent).
 
-    Raise ServerError, ModelError, or IdentityError if other weights answered. The cache keeps all completions in any case.
+    Raise ServerError, ModelError, or IdentityError if other weights answered. The cache keeps all completions in any
+    case.
     """
     from punie_build.evaluation import client
 
@@ -139,7 +141,8 @@ class _ServerEngine:
     def send(self, requests: Requests) -> Failures:
         """Send all requests and return the failures.
 
-        Requests that were in flight when the server died are sent again, last and one by one, to find the one that ends it.
+        Requests that were in flight when the server died are sent again, last and one by one, to find the one that ends
+        it.
         """
         failures: Failures = {}
         suspects: set[str] = set()
@@ -220,7 +223,7 @@ class _InProcessEngine:
 
 
 def run_in_process(run: EvalRun, cache: ResponseCache, requests: Requests) -> str:
-    """Run requests, and the canary prompts if the cache has none, in a process that loads the weights. Return its error or ""."""
+    """Run requests, and missing canary prompts, in a process that loads the weights. Return its error message or ""."""
     job = InferenceJob(
         model=str(run.served.model),
         adapter=str(run.served.adapter) if run.served.adapter else None,

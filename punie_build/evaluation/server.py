@@ -3,10 +3,10 @@
     async with serve(ServedModel(model=folder, adapter=folder), log, env) as server:
         ... server.url ...
 
-Known traps (docs/why.md): the server uses the adapter only for the model name `default_model`; `/health` succeeds before
-the model is loaded; a server that cannot bind its port keeps running, while its clients talk to the other program there;
-a model that cannot be loaded leaves it running with status 503. So a server gets a free port of its own on loopback, and
-it is ready only when its own log says that it has bound the port and it has completed a request.
+Known traps (docs/why.md): the server uses the adapter only for the model name `default_model`; `/health` succeeds
+before the model is loaded; a server that cannot bind its port keeps running, while its clients talk to the other
+program there; a model that cannot be loaded leaves it running with status 503. So a server gets a free port of its own
+on loopback, and it is ready only when its own log says that it has bound the port and it has completed a request.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BROKEN_VERSIONS = {"0.31.3": "it never serves an adapter: the base would give ev
 class ServedModel(Struct, frozen=True, kw_only=True):
     """A model to serve: its folder, the adapter on it if any, and the options of its server.
 
-    `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used or the
-    start fails; None chooses a free one. `program` is the module that serves, and its arguments.
+    `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used
+    or the start fails; None chooses a free one. `program` is the module that serves, and its arguments.
     """
 
     model: Path
@@ -94,7 +94,7 @@ def check_version(version: str | None = None) -> None:
 
 @asynccontextmanager
 async def serve(served: ServedModel, log: Path, env: Mapping[str, str]) -> AsyncIterator[Server]:
-    """Start a server, wait until it is ready, and stop it at the end of the block. Raise ServerError if it does not start."""
+    """Start a server, yield it when it is ready, and stop it at the end of the block. Raise ServerError."""
     server = await start(served, log, env)
     try:
         yield server
@@ -103,7 +103,7 @@ async def serve(served: ServedModel, log: Path, env: Mapping[str, str]) -> Async
 
 
 async def start(served: ServedModel, log: Path, env: Mapping[str, str]) -> Server:
-    """Return a server that is ready; the caller stops it, and it ends with this process. Raise ServerError if it fails."""
+    """Return a server that is ready. The caller stops it; it also ends with this process. Raise ServerError."""
     check_version()
     for attempt in range(1, START_ATTEMPTS + 1):
         port = served.port or free_port()
@@ -169,7 +169,8 @@ def check_running(server: Server, port: int) -> None:
 
 
 class WarmServer:
-    """The server that was used last, which keeps running for the next user of the same weights: a cell of a grid, a suite.
+    """The server that was used last, which keeps running for the next user of the same weights: a cell of a grid, a
+    suite.
 
     At most one server is idle, because two hold two models in memory. A caller that finds it lent out starts another.
     """
@@ -180,7 +181,7 @@ class WarmServer:
 
     @contextmanager
     def lend(self, name: str, served: ServedModel, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
-        """Yield a server that is ready. `name` stands for all settings that its answers depend on. Raise ServerError."""
+        """Yield a server that is ready. `name` stands for all settings that decide its answers. Raise ServerError."""
         import asyncio  # takes 30 ms, which a build without a server saves
 
         with self._lock:

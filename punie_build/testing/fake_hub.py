@@ -26,7 +26,8 @@ LFS_BYTES = 4096  # larger files are uploaded by Git LFS
 
 
 class FakeHub:
-    """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, all at the commit `COMMIT`.
+    """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, all at the commit
+    `COMMIT`.
 
     `requests` is the list of requested paths, in order; `bytes_sent` counts the bytes of file contents. A file tree is
     split into pages of `page_size` files. A client with the token `TOKEN` may create repositories and commit to them:

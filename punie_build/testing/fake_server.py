@@ -1,7 +1,7 @@
 """An `mlx_lm.server` without a model, for tests of its clients.
 
-ServedModel(model=nano, program=("punie_build.testing.fake_server", "prose"))    answers every request with one sentence
-ServedModel(model=nano, program=("punie_build.testing.fake_server", "echo"))     echoes the last message, or fails as it requests: `!hang`
+ServedModel(model=nano, program=("punie_build.testing.fake_server", "prose"))    always the same sentence
+ServedModel(model=nano, program=("punie_build.testing.fake_server", "echo"))     the last message, or the fault it names
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ UNUSUAL_TEXT = "nul \x00 esc \x1b[31m rtl \u202e half \ud800 four \U0001f389"
 class FakeServer:
     """An `mlx_lm.server` without a model: the same requests, the same form of response, the same lines in its log.
 
-    `mode` decides the content of its responses: `empty`, `prose` (one sentence) or `echo` (the last message). In the mode
-    `echo`, a message that begins with a key of `FAULTS` causes that fault. A request for 8 tokens or fewer, as the check
-    of a start and the canaries send, always succeeds.
+    `mode` decides the content of its responses: `empty`, `prose` (one sentence) or `echo` (the last message). In the
+    mode `echo`, a message that begins with a key of `FAULTS` causes that fault. A request for 8 tokens or fewer, as the
+    check of a start and the canaries send, always succeeds.
     """
 
     def __init__(self, mode: str, model: Path, port: int) -> None:

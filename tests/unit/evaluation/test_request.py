@@ -24,7 +24,7 @@ LOOK = {"type": "function", "function": {"name": "look", "parameters": {}}}
 
 
 def test_request_bodies_and_cache_keys_keep_their_bytes():
-    """A changed byte would make every cached response useless: raise `request.CACHE_VERSION` if that is the intention."""
+    """A changed byte makes every cached response useless: then raise `request.CACHE_VERSION`."""
     body = request.for_turn(GREEDY, "c1", 0, HELLO, [])
     assert canonical(body) == (
         b'{"logprobs":true,"max_tokens":256,"messages":[{"content":"hello","role":"user"}],"min_p":0.0,'

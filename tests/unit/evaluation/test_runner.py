@@ -1,4 +1,4 @@
-"""Run a suite against a fake server: each fault has an error of its own, the run continues, and completions are cached."""
+"""Runs of a suite on a fake server: each fault has its own error, the run continues, and completions are cached."""
 
 from __future__ import annotations
 
