@@ -2,7 +2,7 @@
 
     ./run python benchmarks/pages.py
 
-Training and asking are played (`tests/support/sample_project.py`); answers are as long as real ones, about 600 letters each.
+Training and inference are simulated (`tests/support/sample_project.py`); answers are as long as real ones, about 600 letters each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from punie_build.recipes.loader import load
 from punie_build.reports import draw
-from tests.support import sample_project as drawing
+from tests.support import sample_project
 
 CASES = 200
 WORDS = " ".join(f"word{k * k % 97}" for k in range(80))
@@ -32,7 +32,9 @@ def project(root: Path) -> None:
     )
     (root / "many.toml").write_text(f'tools = "editor"\n{cases}')
     suite = '\n[suite.many]\nfile = "many.toml"\n'
-    drawing.project(root, drawing.RECIPE.replace('"tool-calling"', '"many"') + drawing.GRID + suite, says=WORDS)
+    sample_project.build_project(
+        root, sample_project.RECIPE.replace('"tool-calling"', '"many"') + sample_project.GRID + suite, prefix=WORDS
+    )
 
 
 def main() -> None:

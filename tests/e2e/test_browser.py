@@ -31,7 +31,7 @@ NAMES = (
 def root(tmp_path_factory) -> Path:
     """A project with every kind of page, whose models answer with hostile text."""
     recipe = sample_project.RECIPE + sample_project.GRID
-    root = sample_project.project(tmp_path_factory.mktemp("project"), recipe, says=HOSTILE)
+    root = sample_project.build_project(tmp_path_factory.mktemp("project"), recipe, prefix=HOSTILE)
     project = draw.project_of(root, load(root))
     assert [*draw.refresh(project, project.tasks)] == []
     return root
@@ -169,7 +169,7 @@ def render_large_comparison(root: Path, arms: tuple[str, ...], n: int, says: str
             assert (root / folder).is_dir()
         answers = [
             msgspec.structs.replace(answer, raw=f"{says} {k} {answer.raw}", epoch=0)
-            for k, answer in enumerate(sample_project.answered(arm, project.suites["tool-calling"]))
+            for k, answer in enumerate(sample_project.simulated_answers(arm, project.suites["tool-calling"]))
         ]
         (root / f"answers/{arm}@tool-calling/answers.jsonl").write_bytes(
             b"".join(msgspec.json.encode(a) + b"\n" for a in answers)

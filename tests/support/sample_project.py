@@ -1,22 +1,24 @@
-"""A project with every kind of artifact, made in a second: its data is real, training and asking are played."""
+"""A project with every kind of artifact, built in a second: its data is real, training and inference are simulated."""
 
 from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import msgspec
-from punie_build.artifacts.steps import steps
 
 from punie_build.data.example import ToolCall
 from punie_build.engine import build, state
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import AnyTask
+from punie_build.engine.work import Step, StepResult, Work
+from punie_build.evaluation import answer_files
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
 from punie_build.preflight.finding import PreflightFinding
 from punie_build.preflight.result import PreflightResult, RowFacts
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 from punie_build.training import history, token_file
@@ -75,18 +77,18 @@ group_size = 32
 CANARIES = {"nano": "198aad66099a", "gentle": "77f0c2d9e1b4", "tuned": "c403ab447463"}
 
 
-def tokens(work: Work) -> Made:
-    """Tokens of made-up lengths, one row for each real row."""
+def tokens(work: Work) -> StepResult:
+    """Write made-up tokens, one row for each row of the data."""
     stats = {}
-    for side in ("train", "valid"):
-        lines = (work.root / work.task.inputs[0] / f"{side}.jsonl").read_bytes().splitlines()
+    for split in ("train", "valid"):
+        lines = (work.root / work.task.inputs[0] / f"{split}.jsonl").read_bytes().splitlines()
         writer = token_file.Writer()
         for number, line in enumerate(lines, 1):
             size = len(line) // 5
             writer.add(number, Tokens(tuple(range(size)), tuple(k % 3 == 0 for k in range(size))))
-        writer.save(work.out / f"{side}.safetensors")
+        writer.save(work.out / f"{split}.safetensors")
         count = sum(len(line) // 5 for line in lines)
-        stats[side] = {
+        stats[split] = {
             "rows": len(lines),
             "tokens": count,
             "learnt": count // 3,
@@ -96,12 +98,12 @@ def tokens(work: Work) -> Made:
             "longest": 800,
         }
     (work.out / "stats.json").write_text(json.dumps(stats))
-    return Made("tokens", {name: float(value) for name, value in stats["train"].items()})
+    return StepResult("tokens", {name: float(value) for name, value in stats["train"].items()})
 
 
-def preflight(work: Work) -> Made:
-    """Rows with one thing odd about them."""
-    odd = PreflightFinding(
+def preflight(work: Work) -> StepResult:
+    """Write the result of a preflight: one warning."""
+    finding = PreflightFinding(
         check="several-systems",
         level="warning",
         where=work.task.inputs[0],
@@ -110,12 +112,12 @@ def preflight(work: Work) -> Made:
         share=0.2,
     )
     facts = RowFacts(rows=315, calls=400, read=400)
-    PreflightResult(facts, [odd]).write(work.out)
-    return Made("preflight", msgspec.structs.asdict(facts) | {"errors": 0, "warnings": 1})
+    PreflightResult(facts, [finding]).write(work.out)
+    return StepResult("preflight", msgspec.structs.asdict(facts) | {"errors": 0, "warnings": 1})
 
 
-def adapter(work: Work) -> Made:
-    """A training that was best at 250 of 300 batches; the further its learning rate is from 1e-3, the less it learns."""
+def adapter(work: Work) -> StepResult:
+    """Write a training of 300 batches with its lowest loss at 250; it rises with the distance of the rate from 1e-3."""
     spec = work.task.spec
     floor = 0.45 + 0.7 * abs(math.log10(spec.learning_rate) + 3) - 0.03 * (spec.lora.rank > 8)
     floor += 0.02 * spec.seed * (-1) ** spec.lora.rank
@@ -124,8 +126,13 @@ def adapter(work: Work) -> Made:
     for k in range(0, 301, 10):
         if k:
             rate = spec.learning_rate * min(k / 30, 1)
-            some = {"iteration": k, "loss": loss[k] * (0.85 + 0.1 * (k % 3)), "learning_rate": rate, "tokens": k * 700}
-            events.append({"event": "train", **some})
+            report = {
+                "iteration": k,
+                "loss": loss[k] * (0.85 + 0.1 * (k % 3)),
+                "learning_rate": rate,
+                "tokens": k * 700,
+            }
+            events.append({"event": "train", **report})
         if k % 50 == 0:
             events.append({"event": "valid", "iteration": k, "loss": loss[k], "accuracy": 1 - loss[k] / 3})
     end = {
@@ -139,99 +146,94 @@ def adapter(work: Work) -> Made:
     (work.out / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
-    return Made("adapter", history.metrics(work.out))
+    return StepResult("adapter", history.metrics(work.out))
 
 
-def model(work: Work) -> Made:
-    """A model that keeps most of its adapter."""
+def model(work: Work) -> StepResult:
+    """Write a model that retains most of the gain of its adapter."""
     (work.out / "model.safetensors").write_bytes(b"weights")
     (work.out / "config.json").write_text("{}")
-    told = {"bytes": 2_300_000.0, "bits_per_weight": 5.0, "gain_retained": 0.976, "agreement": 0.861, "tokens": 8_120.0}
-    return Made("model", told | {"unquantised": 2.0})
+    metrics = {
+        "bytes": 2_300_000.0,
+        "bits_per_weight": 5.0,
+        "gain_retained": 0.976,
+        "agreement": 0.861,
+        "tokens": 8_120.0,
+    }
+    return StepResult("model", metrics | {"unquantised": 2.0})
 
 
-def rightly(case) -> Answer:
-    """What every check of a case asks for."""
-    rights = [right for check in case.checks if (right := check.reference())]
-    words = " ".join(["Fine.", *(word for right in rights for word in right.words)])
-    return Answer(case=case.id, content=words, calls=tuple(call for right in rights for call in right.calls))
+def reference_answer(case) -> Answer:
+    """The answer that passes every check of a case."""
+    references = [reference for check in case.checks if (reference := check.reference())]
+    words = " ".join(["Fine.", *(word for reference in references for word in reference.words)])
+    return Answer(case=case.id, content=words, calls=tuple(call for item in references for call in item.calls))
 
 
-def written(calls) -> str:
-    """Calls as a model writes them."""
-    shown = ({"name": each.name, "arguments": each.arguments} for each in calls)
-    return "".join(f"<tool_call>\n{json.dumps(each)}\n</tool_call>" for each in shown)
+def markup(calls) -> str:
+    """The text of tool calls as a model generates it."""
+    calls = ({"name": call.name, "arguments": call.arguments} for call in calls)
+    return "".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
 
 
-def answered(arm: str, suite, says: str = "") -> list[Answer]:
-    """The base fails most cases, each adapter fewer; in ways that are all different. `says` is what they say as well."""
-    found = []
+def simulated_answers(arm: str, suite, prefix: str = "") -> list[Answer]:
+    """The answers of a model: the base fails most cases, each adapter fewer. `prefix` begins each text."""
+    answers = []
     for number, case in enumerate(suite.case):
-        right = rightly(case)
-        good = {"nano": number % 7 == 0, "gentle": number % 3 == 0, "tuned": number % 4 != 1}[arm]
-        if good:
-            raw = says + (written(right.calls) or right.content)
-            found.append(msgspec.structs.replace(right, raw=raw))
+        reference = reference_answer(case)
+        passes = {"nano": number % 7 == 0, "gentle": number % 3 == 0, "tuned": number % 4 != 1}[arm]
+        if passes:
+            raw = prefix + (markup(reference.calls) or reference.content)
+            answers.append(msgspec.structs.replace(reference, raw=raw))
         elif number % 5 == 0:
-            found.append(Answer(case=case.id, raw=f'{says}<tool_call>{{"name": "read', malformed=True, finish="length"))
-        elif right.calls and number % 2:
-            wrong = tuple(ToolCall(each.name, each.arguments | {"path": "src/other.py"}) for each in right.calls)
-            found.append(Answer(case=case.id, raw=says + written(wrong), calls=wrong))
+            raw = f'{prefix}<tool_call>{{"name": "read'
+            answers.append(Answer(case=case.id, raw=raw, malformed=True, finish="length"))
+        elif reference.calls and number % 2:
+            calls = tuple(ToolCall(call.name, call.arguments | {"path": "src/other.py"}) for call in reference.calls)
+            answers.append(Answer(case=case.id, raw=prefix + markup(calls), calls=calls))
         else:
-            words = f"{says}I would look into that file first, and then tell you."
-            found.append(Answer(case=case.id, raw=words, content=words))
-    return found
+            text = f"{prefix}I would look into that file first, and then tell you."
+            answers.append(Answer(case=case.id, raw=text, content=text))
+    return answers
 
 
-def played(recipe, says: str = ""):
-    """The steps of a recipe; those that need MLX are played."""
+def answers(work: Work, prefix: str) -> StepResult:
+    """Write simulated answers, with a canary for each model."""
+    arm = work.spec.arm
+    answers = simulated_answers(arm, work.task.uses[work.spec.suite], prefix)
+    proof = Proof(arm=arm, canary=CANARIES[arm], base_canary=CANARIES["nano"], parse_failures=int(arm == "nano"))
+    answer_files.write(work.out, answers, proof)
+    return StepResult("answers", {"answers": len(answers), "errors": 0})
 
-    def answers(work: Work) -> Made:
-        arm, suite = work.task.spec.arm, recipe.suites[work.task.spec.suite]
-        given = answered(arm, suite, says)
-        proof = Proof(arm=arm, canary=CANARIES[arm], base_canary=CANARIES["nano"], parse_failures=int(arm == "nano"))
-        (work.out / "answers.jsonl").write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in given))
-        (work.out / "proof.json").write_bytes(msgspec.json.encode(proof))
-        return Made("answers", {"answers": len(given), "errors": 0})
 
-    return {
-        **steps(recipe),
+SIMULATED_SECONDS = {"tokens": 2.1, "preflight": 3.4, "adapter": 337.2, "model": 8.4, "answers": 14.3}  # in the locks
+
+
+def build_project(root: Path, text: str = RECIPE, prefix: str = "") -> Path:
+    """Write a project with this recipe and build all its targets. `prefix` begins the text of each answer."""
+    (root / "recipes").mkdir(exist_ok=True)
+    (root / "recipes" / "all.toml").write_text(text)
+    simulated_steps = {
         "tokens": tokens,
         "preflight": preflight,
         "adapter": adapter,
         "model": model,
-        "answers": answers,
+        "answers": partial(answers, prefix=prefix),
     }
-
-
-def project(root: Path, text: str = RECIPE, says: str = "") -> Path:
-    """A project of this recipe with everything built."""
-    (root / "recipes").mkdir(exist_ok=True)
-    (root / "recipes" / "all.toml").write_text(text)
-    recipe = load(root)
-    work = played(recipe, says)
-    for task in tasks(recipe):
-        if task.kind in PLAYED:
-            play(root, task, work[task.kind])
+    for task in Project.load(root).tasks:
+        if step := simulated_steps.get(task.kind.name):
+            simulate(root, task, step)
         else:
-            build.build(root, task, work[task.kind])
+            build.build(root, task)
     return root
 
 
-PLAYED = {
-    "tokens": 2.1,
-    "preflight": 3.4,
-    "adapter": 337.2,
-    "model": 8.4,
-    "answers": 14.3,
-}  # kind -> the seconds its lock says
-
-
-def play(root: Path, task: Task, step: build.Step) -> None:
-    """Make a target without the stage layer, which would wait until nobody else on this machine trains."""
-    out, facts = root / task.target, state.facts(root, task)
+def simulate(root: Path, task: AnyTask, step: Step) -> None:
+    """Build a target without the engine, which would wait for other trainings on this machine."""
+    out, key_inputs = root / task.target, state.key_inputs(root, task)
     out.mkdir(parents=True, exist_ok=True)
     metrics = step(Work(root=root, task=task, out=out, logs=root / paths.logs(task.target))).metrics
     outputs = digests.of_target(out, task.target)
-    lock = Lock(key=facts.key, key_inputs=facts, outputs=outputs, metrics=metrics, seconds=PLAYED[task.kind])
+    seconds = SIMULATED_SECONDS[task.kind.name]
+    lock = Lock(key=key_inputs.key, key_inputs=key_inputs, outputs=outputs, metrics=metrics, seconds=seconds)
     locks.write(root / paths.lock(task.target), lock)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
-
 from punie_build.artifacts.graph import Task
+
 from punie_build.engine import build, card_notes, state
 from punie_build.engine.build import Made, Work
 from punie_build.evaluation import statistics
@@ -27,7 +27,7 @@ NOTES = "It is meant for editors.\n\n- not for poems"
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     text = sample_project.RECIPE + sample_project.GRID + HUB
-    root = sample_project.project(tmp_path_factory.mktemp("project"), text)
+    root = sample_project.build_project(tmp_path_factory.mktemp("project"), text)
     project = draw.project_of(root, load(root))
     assert [*draw.refresh(project, project.tasks)] == []
     return root

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from punie_build.artifacts.graph import tasks
+
 from punie_build.engine import state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
@@ -30,7 +30,7 @@ from tests.support.hostile_text import HOSTILE
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """A project with all its pages, whose models answer with hostile text."""
-    root = sample_project.project(tmp_path_factory.mktemp("project"), says=HOSTILE)
+    root = sample_project.build_project(tmp_path_factory.mktemp("project"), prefix=HOSTILE)
     project = draw.project_of(root, load(root))
     assert [*draw.refresh(project, project.tasks)] == []
     return root
