@@ -1,7 +1,8 @@
-"""Runs the transforms and filters of a stage over the rows of its source: all transforms first, then the filters in order.
+"""Run the transforms of a stage, then its filters in order, over the rows of its source.
 
-Filters that test one row at a time run while the rows stream by, in constant memory. A DatasetFilter needs every row that
-the filters before it keep, so the source is read once more for each of them; one byte for each row is kept in memory.
+Filters that test one row at a time run while the rows stream by, in constant memory. A DatasetFilter needs every row
+that the filters before it keep, so the source is read once more for each of them; one byte for each row is kept in
+memory.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ IndexedPredicates = list[tuple[int, Predicate]]  # (index of the filter, its pre
 
 
 class FilteredBlock(Struct):
-    """A block of rows after the chain: the kept lines and their counts, and the dropped lines with their filter's index."""
+    """A block of rows after the chain: kept lines and their counts, dropped lines with the index of their filter."""
 
     kept: list[bytes]
     messages: int
@@ -58,7 +59,8 @@ class FilterChain:
     def run(self, source: Path, byte_ranges: Iterable[ByteRange] | None = None) -> Iterator[tuple[str, FilteredBlock]]:
         """Yield (split, filtered block) in the order of the files.
 
-        `byte_ranges` restricts the run to parts of the files; a chain with a DatasetFilter needs all rows and allows none.
+        `byte_ranges` restricts the run to parts of the files; a chain with a DatasetFilter needs all rows and allows
+        none.
         """
         assert byte_ranges is None or not self.dataset_filters
         outcomes = self._outcomes(source) if self.dataset_filters else None

@@ -1,9 +1,9 @@
-"""Finds near-duplicate texts (MinHash LSH), and texts that share an n-gram with others.
+"""Find near-duplicate texts (MinHash LSH), and texts that share an n-gram with others.
 
-The similarity of two texts is the Jaccard index of their sets of word shingles (`shingle` consecutive words). MinHash with
-bands proposes candidate pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and the exact index of each
-candidate is computed: results have no false positives, and the hashing decides only how many pairs are missed (see
-`choose_bands`). Importing this module imports numpy.
+The similarity of two texts is the Jaccard index of their sets of word shingles (`shingle` consecutive words). MinHash
+with bands proposes candidate pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and the exact
+index of each candidate is computed: results have no false positives, and the hashing decides only how many pairs are
+missed (see `choose_bands`). Importing this module imports numpy.
 """
 
 from __future__ import annotations
@@ -86,12 +86,12 @@ class NearDuplicates:
         return self._sketches[0]
 
     def exact_duplicates(self) -> Indices:
-        """Return, for each text, the first text with the same multiset of shingles: itself if there is no earlier one."""
+        """Return, for each text, the first text with the same multiset of shingles, which may be the text itself."""
         _, first, inverse = np.unique(self._sketch()[:, :2], axis=0, return_index=True, return_inverse=True)
         return first[inverse.reshape(-1)].astype(np.int64)
 
     def candidates(self) -> Iterator[tuple[Indices, Indices]]:
-        """Yield arrays i and j, i < j: every pair that shares a band, once. Only the first of exact duplicates takes part."""
+        """Yield arrays i and j, i < j: each pair that shares a band, once. Exact duplicates are left out but for the first."""
         sketch, representatives = self._sketch(), self._representatives()
         for band in range(2, 2 + self.bands):
             order = representatives[np.argsort(sketch[representatives, band], kind="stable")]
@@ -107,7 +107,8 @@ class NearDuplicates:
         """Return (i, j, Jaccard index) for i < j, sorted. `texts` are the texts that were added, in the same order.
 
         An exact duplicate is paired only with the first of its kind (index 1), which represents it in other pairs: a
-        thousand equal texts give 999 pairs. A thousand near duplicates give half a million; use `spanning_pairs` for groups.
+        thousand equal texts give 999 pairs. A thousand near duplicates give half a million; use `spanning_pairs` for
+        groups.
         """
         return self._verified(texts, spanning=False)
 
@@ -190,8 +191,9 @@ def connected_components(count: int, pairs: Iterable[tuple[int, int, float]]) ->
 def ngram_matches(texts: Iterable[str], references: Sequence[str], n: int = 12) -> list[NgramMatch]:
     """Return the texts that share `n` consecutive words with any reference: the first match of each, lowest reference.
 
-    A text of fewer than `n` words matches only references that consist of the same words. Hashes find the matches, and a
-    comparison of the words confirms them. Memory: 16 bytes for each word of `references`; `texts` may be a stream.
+    A text of fewer than `n` words matches only references that consist of the same words. Hashes find the matches,
+    and a comparison of the words confirms them. Memory: 16 bytes for each word of `references`; `texts` may be a
+    stream.
     """
     reference_hashes, reference_starts = shingle_hashes(references, n)
     index, first = np.unique(reference_hashes, return_index=True)  # first occurrence, so the lowest reference

@@ -1,7 +1,7 @@
-"""Merges datasets: caps, weights and exact deduplication.
+"""Choose, deduplicate, repeat and shuffle the rows of a mix.
 
-Choices depend only on hashes of the examples, so they are the same on every machine, and a larger cap or share only adds
-rows.
+Choices depend only on hashes of the examples, so they are the same on every machine, and a larger cap or share only
+adds rows.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def choose(rows: Sequence[H], component: MixComponent, seed: int) -> list[H]:
 
 
 def copies(row: Hashed, component: MixComponent, seed: int) -> int:
-    """Return the number of times that a training row occurs: weight 2.5 gives two copies, and three for half of the rows."""
+    """Return how often a training row occurs. Weight 2.5 gives two copies, and three for half of the rows."""
     minimum, remainder = divmod(max(component.weight, 1.0), 1)
     return int(minimum) + (hash_fraction(seed, "again", row.content_hash()) < remainder)
 

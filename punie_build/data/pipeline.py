@@ -1,4 +1,4 @@
-"""Builds datasets, stages and mixes: each is a folder with train, valid, test and dropped rows, and `stats.json`.
+"""Build datasets, stages and mixes: each is a folder with train, valid, test and dropped rows, and `stats.json`.
 
 Every row that is read is either kept or dropped with a reason: `seen = kept + dropped`, for each split.
 """

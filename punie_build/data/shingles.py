@@ -1,8 +1,8 @@
-"""Normalizes texts and hashes their words and word n-grams (shingles).
+"""Normalize texts, and hash their words and word n-grams (shingles).
 
-A word is a run of bytes without ASCII whitespace (as `bytes.split`); `normalize` turns all other whitespace into a space and
-unifies case and Unicode form, so callers normalize texts first. The hashes are specified here: they depend on no library
-version and no machine. Importing this module imports numpy.
+A word is a run of bytes without ASCII whitespace (as `bytes.split`); `normalize` turns all other whitespace into a
+space and unifies case and Unicode form, so callers normalize texts first. The hashes are specified here: they depend
+on no library version and no machine. Importing this module imports numpy.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def text_hash(text: str, digits: bool = False) -> bytes:
 def shingle_hashes(texts: Sequence[str], size: int) -> tuple[Hashes, Indices]:
     """Return (hashes of the shingles of all texts in a row, index of each text's first shingle).
 
-    A shingle's hash is the mixed polynomial of its words' hashes. Each text has at least one shingle: a text of fewer than
-    `size` words is one shingle, padded with words of hash 0, and equals only the same short text.
+    A shingle's hash is the mixed polynomial of its words' hashes. Each text has at least one shingle: a text of fewer
+    than `size` words is one shingle, padded with words of hash 0, and equals only the same short text.
     """
     words, begins = _word_hashes(texts)
     counts = np.diff(begins)

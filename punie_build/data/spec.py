@@ -51,9 +51,9 @@ class Data(Spec, frozen=True, kw_only=True):
 class Dataset(Data, frozen=True, kw_only=True):
     """Examples from a source, written as chat JSONL in train, valid and test.
 
-    `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"` writes
-    unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources without splits
-    of their own.
+    `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"`
+    writes unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources
+    without splits of their own.
     """
 
     source: AnySource
@@ -78,7 +78,7 @@ class Stage(Data, frozen=True, kw_only=True):
 
 
 class Mix(Data, frozen=True, kw_only=True):
-    """Several datasets merged: capped and weighted, without exact duplicates, and split again so that splits do not overlap."""
+    """Several datasets merged, capped and weighted, without exact duplicates, and split again without overlaps."""
 
     from_: Annotated[tuple[str | MixComponent, ...], Meta(min_length=1)] = field(name="from")
     split: Split = Split()

@@ -1,9 +1,9 @@
-"""Assigns examples to train, valid and test so that no held-out example has a near copy in training, and finds overlaps.
+"""Split examples so that no held-out example has a near copy in training, and find such overlaps.
 
-Examples that belong together get the same split: those with the same first question (numbers in it are ignored, because
-generators fill numbers into templates) and near duplicates. The split of such a group is a hash, so it does not depend on the
-other examples: adding examples moves none of the others, unless a new one joins two groups. `split_lock` stores assignments
-so that even then no example moves.
+Examples that belong together get the same split: those with the same first question (numbers in it are ignored,
+because generators fill numbers into templates) and near duplicates. The split of such a group is a hash, so it does
+not depend on the other examples: adding examples moves none of the others, unless a new one joins two groups.
+`split_lock` stores assignments so that even then no example moves.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def assign(stream: ExampleStream, spec: Split) -> list[str]:
 def assign_locked(stream: ExampleStream, spec: Split, previous: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """Return (split of every example, split of every group by name), where groups of `previous` keep their split.
 
-    An example that is close to groups of two different splits is AMBIGUOUS: no assigned group moves because of it. Without
-    `previous` no example is AMBIGUOUS.
+    An example that is close to groups of two different splits is AMBIGUOUS: no assigned group moves because of it.
+    Without `previous` no example is AMBIGUOUS.
     """
     from punie_build.data import minhash, shingles
 

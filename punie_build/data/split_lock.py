@@ -1,8 +1,8 @@
 """The file `data/NAME.splits.lock`: the split of each group of examples, committed to git.
 
-Split assignments are hashes, so most groups keep their split when data is added. But a new row can join two groups, or change
-the smallest hash of a group. With this file an assigned group keeps its split; an example that is close to groups of two
-splits is left out and reported.
+Split assignments are hashes, so most groups keep their split when data is added. But a new row can join two groups,
+or change the smallest hash of a group. With this file an assigned group keeps its split; an example that is close to
+groups of two splits is left out and reported.
 """
 
 from __future__ import annotations

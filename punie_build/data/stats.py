@@ -23,8 +23,8 @@ class FilterCounts(Struct, frozen=True, rename={"rows_in": "in", "rows_out": "ou
 class SplitCounts(Struct):
     """Row counts of one split: rows read (`seen`), kept, and dropped for each reason.
 
-    `filters` has the same numbers filter by filter. `rows` counts the lines of the split's file, including the copies of
-    upsampled rows.
+    `filters` has the same numbers filter by filter. `rows` counts the lines of the split's file, including the copies
+    of upsampled rows.
     """
 
     seen: int = 0

@@ -1,4 +1,4 @@
-"""Row transforms (`maps` of a stage): rewrites of messages. Filters never rewrite; a row that no transform changes keeps its bytes.
+"""Row transforms, the `maps` of a stage: they rewrite messages, and a row that no transform changes keeps its bytes.
 
 To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the file, a test.
 """

@@ -1,4 +1,4 @@
-"""Writes the files of a data folder: train, valid, test and dropped as JSONL, and the counts as `stats.json`."""
+"""Write the files of a data folder: train, valid, test and dropped as JSONL, and the counts as `stats.json`."""
 
 from __future__ import annotations
 

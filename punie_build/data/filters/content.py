@@ -90,7 +90,7 @@ Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "
 
 
 class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
-    """Keep examples in which no message has a letter of these `scripts`. Fast, because it does not identify languages."""
+    """Keep examples in which no message has a letter of these `scripts`. This is much faster than `language`."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
 
@@ -182,8 +182,8 @@ def secret_pattern(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
 class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
     """Keep examples without secrets of `kinds`: private keys, access tokens, e-mail and public IP addresses.
 
-    The default is keys and tokens: addresses in code and documentation are mostly harmless. To replace secrets instead, use
-    the map `redact`.
+    The default is keys and tokens: addresses in code and documentation are mostly harmless. To replace secrets
+    instead, use the map `redact`.
     """
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token")

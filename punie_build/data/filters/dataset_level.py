@@ -52,7 +52,8 @@ class ExactDedup(DatasetFilter, frozen=True, kw_only=True, tag="exact-dedup"):
 class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
     """Keep the first of examples whose word 5-grams have a Jaccard index of `threshold` or more.
 
-    MinHash LSH proposes candidate pairs, and the exact index of each is computed: no pair below the threshold is dropped.
+    MinHash LSH proposes candidate pairs, and the exact index of each is computed: no pair below the threshold is
+    dropped.
     """
 
     on: DedupScope = "conversation"
@@ -75,7 +76,7 @@ class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
 
 
 class Decontaminate(DatasetFilter, frozen=True, kw_only=True, tag="decontaminate"):
-    """Drop examples that share `n` consecutive words with a prompt of one of `suites`, so that evals have unseen prompts.
+    """Drop examples that share `n` consecutive words with a prompt of one of `suites`, so that evals have new prompts.
 
     Prompts shorter than `n` words match only a user message with the same text.
     """
@@ -121,7 +122,7 @@ class Balance(DatasetFilter, frozen=True, kw_only=True, tag="balance"):
 
 
 class SampleRows(DatasetFilter, frozen=True, kw_only=True, tag="sample"):
-    """Keep `most` examples, or a `share` of them, those with the smallest hash: a larger sample contains a smaller one."""
+    """Keep `most` examples, or a `share`, those with the smallest hash: a larger sample contains a smaller one."""
 
     most: Annotated[int, Meta(ge=1)] | None = None
     share: Annotated[float, Meta(gt=0, le=1)] | None = None

@@ -1,4 +1,4 @@
-"""The base classes of filters: `Filter` and `ScoredFilter` test one example at a time, `DatasetFilter` needs all of them."""
+"""Base classes of filters: `Filter` and `ScoredFilter` test one example alone, `DatasetFilter` needs all."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Filter(Kind, frozen=True, kw_only=True):
 class ScoredFilter(Filter, frozen=True, kw_only=True):
     """A filter that computes an expensive score and compares it with a threshold.
 
-    Scores are cached (see `score_cache`). `SCORED_BY` names the parameters that affect the score; the others only affect
-    the decision.
+    Scores are cached (see `score_cache`). `SCORED_BY` names the parameters that affect the score; the others only
+    affect the decision.
     """
 
     SCORED_BY: ClassVar[tuple[str, ...]] = ()

@@ -1,7 +1,8 @@
-"""Detects code that only Python 2 accepts.
+"""Detect code that only Python 2 accepts.
 
-Cheap steps come first (`docs/why.md` has precision and recall). Code that Python 3 parses is searched for removed names.
-Other code is Python 2 if Python 2's grammar parses it and finds a construct that only Python 2 has; else it is not Python.
+Cheap steps come first (`docs/why.md` has precision and recall). Code that Python 3 parses is searched for removed
+names. Other code is Python 2 if Python 2's grammar parses it and finds a construct that only Python 2 has; else it is
+not Python.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ REMOVED_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "
 
 
 def python_code(example: Example) -> Iterator[str]:
-    """Yield the Python code of the assistant: fenced blocks; else code spans, inline `print 'x'`, or text that looks like code."""
+    """Yield the Python code of the assistant: fenced blocks, else code spans, inline `print 'x'`, or code-like text."""
     about_python = any("python" in text.lower() for text in example.texts("system", "user", "assistant"))
     for text in example.texts("assistant"):
         if fenced := _FENCE.findall(text):
@@ -80,8 +81,8 @@ def _uses_removed_names(tree: ast.AST) -> bool:
 def _is_removed(node: ast.AST) -> bool:
     """Return whether Python 3 parses the node but cannot run it.
 
-    That is an import of a removed module, `print >>file, text` (a shift of the function `print`), or `from x import *` in a
-    function.
+    That is an import of a removed module, `print >>file, text` (a shift of the function `print`), or `from x import
+    *` in a function.
     """
     match node:
         case ast.Import(names):
@@ -108,7 +109,8 @@ def _driver() -> Any:
 def _python2_construct(code: str, escape: bool = False) -> bool:
     """Return whether Python 2's grammar parses the code and finds a construct that no later version has.
 
-    With `escape`, parsing is enough: the code has several lines and a string such as `"\\u"`, which only Python 2 accepts.
+    With `escape`, parsing is enough: the code has several lines and a string such as `"\\u"`, which only Python 2
+    accepts.
     """
     from fissix import pygram
 

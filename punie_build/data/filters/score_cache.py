@@ -1,8 +1,8 @@
 """A cache of filter scores in SQLite: `.punie/memo.db`.
 
-A ScoredFilter compares a score with a threshold. Scores are stored by the example and by the scorer: the parameters that
-affect the score, the filter's code, and the versions of its packages. So a changed threshold needs no new scores, and a
-dataset that grew by 1 % is scored for that 1 %. The file may be deleted at any time.
+A ScoredFilter compares a score with a threshold. Scores are stored by the example and by the scorer: the parameters
+that affect the score, the filter's code, and the versions of its packages. So a changed threshold needs no new
+scores, and a dataset that grew by 1 % is scored for that 1 %. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 2000  # scores in one transaction
 
 
 class ScoreCache:
-    """The scores of one scorer. Scores that cannot be stored (full disk, missing folder) are computed again next time."""
+    """The scores of one scorer. Scores that cannot be stored (full disk, missing folder) are computed again."""
 
     def __init__(self, path: Path, scorer: str) -> None:
         self.pending: list[tuple[bytes, bytes]] = []
@@ -80,7 +80,7 @@ def scorer_key(filter_: ScoredFilter, context: FilterContext) -> str:
 
 
 def cached_predicate(filter_: ScoredFilter, context: FilterContext, path: Path) -> tuple[Predicate, Callable[[], None]]:
-    """Return (predicate of the filter that uses stored scores, function that writes the pending scores after the pass)."""
+    """Return (predicate that uses stored scores, function that writes the pending scores after the pass)."""
     cache = ScoreCache(path, scorer_key(filter_, context))
     scorer: list[Callable[[Example], Any]] = []
 

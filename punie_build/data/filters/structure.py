@@ -100,9 +100,9 @@ class EndsWithAssistant(Filter, frozen=True, kw_only=True, tag="ends-with-assist
 class ValidTools(Filter, frozen=True, kw_only=True, tag="valid-tools"):
     """Keep examples whose calls match the declarations of their tools, and whose results have the id of a call.
 
-    A call must have a declared name and arguments that are a JSON object, with every required argument, with no unknown
-    argument if the declaration forbids them, and with values of the declared types. In rows without declared tools only the
-    arguments are checked.
+    A call must have a declared name and arguments that are a JSON object, with every required argument, with no
+    unknown argument if the declaration forbids them, and with values of the declared types. In rows without declared
+    tools only the arguments are checked.
     """
 
     def keep(self, example: Example) -> bool:

@@ -1,8 +1,8 @@
 """The union of all filters, as recipes name them. A filter drops examples for one reason and never changes a row.
 
-To add one: a class with `keep` in `structure` or `content`, or with `drops` in `dataset_level` if it needs all examples; its
-name in `AnyFilter` below; a row in the table of `tests/unit/data/test_filters.py`. The tag is the reason that is written
-beside each dropped example.
+To add one: a class with `keep` in `structure` or `content`, or with `drops` in `dataset_level` if it needs all
+examples; its name in `AnyFilter` below; a row in the table of `tests/unit/data/test_filters.py`. The tag is the
+reason that is written beside each dropped example.
 """
 
 from __future__ import annotations

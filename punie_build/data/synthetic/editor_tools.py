@@ -1,18 +1,21 @@
-"""The seven tools of a coding editor's agent: what they are called, take and do. `templates` writes conversations with them."""
+"""Declarations of the seven tools of a coding agent in an editor, and its system prompt."""
 
 from __future__ import annotations
 
 from typing import Any
 
-SYSTEM = "You are a coding agent in an editor. Use the tools for files and terminals. Answer in words when no tool is needed."
+SYSTEM = (
+    "You are a coding agent in an editor. Use the tools for files and terminals. "
+    "Answer in words when no tool is needed."
+)
 
 
 def _declare(
     name: str, description: str, required: dict[str, str], optional: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    kinds = {"line": "integer", "limit": "integer"}
+    types = {"line": "integer", "limit": "integer"}
     properties = {
-        key: {"type": kinds.get(key, "string"), "description": text}
+        key: {"type": types.get(key, "string"), "description": text}
         for key, text in (required | (optional or {})).items()
     }
     return {

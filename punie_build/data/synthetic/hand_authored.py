@@ -1,7 +1,7 @@
-"""The hand-authored set: conversations with the seven editor tools, each written for what it teaches.
+"""Hand-authored conversations with the seven editor tools.
 
-Single calls for each tool, several calls in a row, read -> modify -> verify, failures, and questions that need no tool.
-To add one: a `conversation(...)` in the tuple it belongs to.
+Single calls of each tool, several calls in a row, read -> modify -> verify, failures, and questions that need no
+tool. To add one: a `conversation(...)` in the tuple it belongs to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from punie_build.data.synthetic.conversations import run_command as run
 from punie_build.data.synthetic.conversations import wait_for_terminal_exit as wait
 from punie_build.data.synthetic.conversations import write_file as write
 
-READING = (
+READ_FILE = (
     conversation(
         "What is in pyproject.toml?",
         read("pyproject.toml", result='[project]\nname = "demo"'),
@@ -60,7 +60,7 @@ READING = (
     ),
 )
 
-WRITING = (
+WRITE_FILE = (
     conversation(
         "Create hello.txt with the text Hello", write("hello.txt", "Hello", result="ok"), "I wrote hello.txt."
     ),
@@ -93,7 +93,7 @@ WRITING = (
     ),
 )
 
-RUNNING = (
+RUN_COMMAND = (
     conversation("Run the tests", run("pytest")),
     conversation("Run pytest -q", run("pytest -q", result="term-1"), "pytest runs in terminal term-1."),
     conversation("Execute ls -la", run("ls -la", result="t2"), "It runs in terminal t2."),
@@ -112,7 +112,7 @@ RUNNING = (
     conversation("Which branch am I on? Use git branch.", run("git branch")),
 )
 
-LOOKING = (
+TERMINAL_OUTPUT = (
     conversation("What has terminal t1 printed?", output("t1", result="3 passed"), "All 3 tests passed."),
     conversation(
         "Show the output of term-4", output("term-4", result="error: port 80 is in use"), "Port 80 is in use."
@@ -127,7 +127,7 @@ LOOKING = (
     conversation("Check the log in terminal term-8", output("term-8")),
 )
 
-RELEASING = (
+RELEASE_TERMINAL = (
     conversation("Close terminal t1", release("t1", result="ok"), "Terminal t1 is closed."),
     conversation("I am done with term-5", release("term-5", result="ok"), "I closed term-5."),
     conversation("We don't need terminal x3 any more", release("x3")),
@@ -136,7 +136,7 @@ RELEASING = (
     conversation("You can let go of t6 now", release("t6", result="ok"), "t6 is released."),
 )
 
-WAITING = (
+WAIT_FOR_EXIT = (
     conversation("Wait for terminal t4 to finish", wait("t4", result="exit code 0"), "It finished with exit code 0."),
     conversation("Wait until term-2 is done", wait("term-2", result="exit code 1"), "It failed with exit code 1."),
     conversation("Let the build in b1 finish first", wait("b1")),
@@ -145,7 +145,7 @@ WAITING = (
     conversation("Tell me the exit code of job-6 when it ends", wait("job-6")),
 )
 
-KILLING = (
+KILL_TERMINAL = (
     conversation("Kill terminal t5", kill("t5", result="ok"), "I stopped t5."),
     conversation("The server in srv-1 hangs, stop it", kill("srv-1")),
     conversation("Stop the command in term-3 right now", kill("term-3", result="ok"), "It is stopped."),
@@ -154,7 +154,7 @@ KILLING = (
     conversation("term-7 is stuck. End it.", kill("term-7", result="ok"), "term-7 is stopped."),
 )
 
-SEVERAL = (
+SEVERAL_CALLS = (
     conversation(
         "In config.py change port 80 to 8080",
         read("config.py", result="port = 80"),
@@ -260,7 +260,7 @@ SEVERAL = (
     ),
 )
 
-WORDS = (
+NO_CALL = (
     conversation("What is a terminal?", "A terminal is a window in which commands run."),
     conversation("Hello!", "Hello! How can I help?"),
     conversation("What is 3 + 4?", "3 + 4 = 7."),
@@ -277,5 +277,15 @@ WORDS = (
 
 
 def conversations() -> tuple[dict[str, Any], ...]:
-    """All of them, JSON-ready."""
-    return READING + WRITING + RUNNING + LOOKING + RELEASING + WAITING + KILLING + SEVERAL + WORDS
+    """Return all conversations as JSON-ready rows."""
+    return (
+        READ_FILE
+        + WRITE_FILE
+        + RUN_COMMAND
+        + TERMINAL_OUTPUT
+        + RELEASE_TERMINAL
+        + WAIT_FOR_EXIT
+        + KILL_TERMINAL
+        + SEVERAL_CALLS
+        + NO_CALL
+    )

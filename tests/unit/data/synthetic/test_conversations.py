@@ -12,12 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.data.example import parse
-from punie_build.data.filters.union import EndsWithAssistant, ValidTools
-from punie_build.data.ingest import ingest, to_chat_row
-from punie_build.data.sources import Command
-from punie_build.data.synthetic import conversations
-from punie_build.data.synthetic.conversations import (
+from punie_build import conversations
+from punie_build.conversations import (
     call,
     conversation,
     declare,
@@ -33,6 +29,10 @@ from punie_build.data.synthetic.conversations import (
     write,
     write_file,
 )
+from punie_build.data.example import parse
+from punie_build.data.filters.union import EndsWithAssistant, ValidTools
+from punie_build.data.ingest import ingest, to_chat_row
+from punie_build.data.sources import Command
 from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
 from punie_build.storage import paths
 
@@ -61,7 +61,7 @@ EDITOR = {
     "kill_terminal": kill_terminal("t1", result="ok"),
 }
 ROWS = [
-    *(steps(f"Use {name}", each, answer="Done.") for name, each in EDITOR.items()),
+    *(steps(f"Use {name}", request, answer="Done.") for name, request in EDITOR.items()),
     steps("Run it", run_command("make")),
     steps("Both", [read_file("a"), read_file("b")]),
     steps("Both, and say", (read_file("a", result="1"), read_file("b", result="2")), run_command("x"), system=None),
@@ -74,44 +74,46 @@ ROWS = [
 ]
 
 
-def held(row: dict) -> None:
-    """What every row keeps: filters, bytes, the order of ids."""
+def check_row(row: dict) -> None:
+    """Assert what holds for every row: the filters keep it, a dataset keeps its bytes, ids are numbered."""
     line = json.dumps(row, ensure_ascii=False).encode()
     example = parse(line).example
     assert ValidTools().keep(example)
     assert EndsWithAssistant().keep(example)
-    assert to_chat_row(line, "auto").line == line, "a dataset reads it as it is"
-    ids = [each["id"] for message in row["messages"] for each in message.get("tool_calls", ())]
+    assert to_chat_row(line, "auto").line == line, "a dataset keeps the bytes"
+    ids = [call["id"] for message in row["messages"] for call in message.get("tool_calls", ())]
     assert ids == [f"call_{number}" for number in range(1, len(ids) + 1)]
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_what_is_written_can_be_learnt(row: dict):
-    held(row)
+def test_every_row_is_a_valid_training_example(row: dict):
+    check_row(row)
 
 
 text = st.text("ab {}[]\"'`<>|\\\n\tü💡=/", max_size=12)
 words = text.filter(str.strip)
-answered = st.one_of(
+answered_calls = st.one_of(
     st.builds(read_file, text, st.none() | st.integers(), st.none() | st.integers(), result=text),
     st.builds(write_file, text, text, result=text),
     st.builds(
         lambda city, days, result: call(WEATHER, {"city": city, "days": days}, result), text, st.integers(), text
     ),
 )
-turns = st.lists(st.tuples(words, st.lists(answered | st.lists(answered, min_size=1, max_size=3), max_size=3), words))
+turns = st.lists(
+    st.tuples(words, st.lists(answered_calls | st.lists(answered_calls, min_size=1, max_size=3), max_size=3), words)
+)
 
 
 @pytest.mark.slow
 @given(turns.filter(bool))
-def test_any_conversation_can_be_learnt(said: list):
-    made = [turn for asked, calls, answer in said for turn in (asked, *calls, answer)]
-    held(conversation(*made, tools=[*TOOLS, WEATHER]))
+def test_any_conversation_is_a_valid_training_example(exchanges: list):
+    turns = [turn for question, calls, answer in exchanges for turn in (question, *calls, answer)]
+    check_row(conversation(*turns, tools=[*TOOLS, WEATHER]))
 
 
 @pytest.mark.slow
-def test_a_base_writes_them_down_and_its_server_reads_them_back(tmp_path):
-    """nano's own template and parser; the rows with a system prompt and those without."""
+def test_the_template_of_a_base_writes_calls_that_its_server_parses(tmp_path):
+    """Uses nano's own template and parser, for rows with and without a system prompt."""
     for split in ("train", "valid", "test"):
         rows = ROWS if split == "train" else []
         (tmp_path / f"{split}.jsonl").write_text("".join(f"messages {json.dumps(row)}\n" for row in rows))
@@ -127,7 +129,7 @@ def test_a_row_is_openai_chat():
     assert list(row) == ["messages", "tools", "category"]
     system, user, calls, first, second, answer = row["messages"]
     assert (system, user) == ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "Both"})
-    assert [json.loads(each["function"]["arguments"]) for each in calls["tool_calls"]] == [
+    assert [json.loads(entry["function"]["arguments"]) for entry in calls["tool_calls"]] == [
         {"path": "a"},
         {"path": "b", "line": 2},
     ]
@@ -137,7 +139,7 @@ def test_a_row_is_openai_chat():
     assert row["tools"] == list(TOOLS.values())
 
 
-def test_tools_and_category_are_what_the_calls_say_or_what_is_said():
+def test_tools_and_category_follow_from_the_calls_or_are_given():
     assert [row["category"] for row in ROWS[:9]] == [*EDITOR, "run_command", "multi-tool"]
     assert [row["category"] for row in ROWS[-5:]] == ["weather", "reading", "words", "words", "multi-tool"]
     both = steps("q", call(WEATHER, {"city": "x"}, "1"), read_file("a"))
@@ -145,7 +147,7 @@ def test_tools_and_category_are_what_the_calls_say_or_what_is_said():
     assert "tools" not in decline("q", "a", tools=())
 
 
-def test_a_function_declares_itself():
+def test_declare_reads_a_python_function():
     assert WEATHER["function"] == {
         "name": "weather",
         "description": "The weather of a city.",
@@ -163,9 +165,9 @@ def test_a_function_declares_itself():
     with pytest.raises(ValueError, match=r"<lambda>\.x: no parameter with a type - annotate it"):
         declare(lambda x: x)
 
-    def picture(of: io.BytesIO) -> None: ...
+    def picture(image: io.BytesIO) -> None: ...
 
-    with pytest.raises(ValueError, match=r"picture\.of: JSON has no word for"):
+    with pytest.raises(ValueError, match=r"picture\.image: .* has no JSON Schema"):
         declare(picture)
 
 
@@ -186,19 +188,19 @@ ORDER = {
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
+    ("tool", "arguments", "message"),
     [
         ("read_file", {}, "read_file.path: missing - the declaration requires it"),
-        ("read_file", {"path": 3}, "read_file.path: 3 is no string - give one"),
-        ("read_file", {"path": "a", "line": "3"}, 'read_file.line: "3" is no integer - give one'),
-        ("read_file", {"path": "a", "line": True}, "read_file.line: true is no integer - give one"),
+        ("read_file", {"path": 3}, "read_file.path: 3 is not of type string - correct it"),
+        ("read_file", {"path": "a", "line": "3"}, 'read_file.line: "3" is not of type integer - correct it'),
+        ("read_file", {"path": "a", "line": True}, "read_file.line: true is not of type integer - correct it"),
         ("read_file", {"path": "a", "lines": 3}, "read_file.lines: unknown - did you mean 'line'?"),
-        ("read_fil", {"path": "a"}, "read_fil: no editor tool is called so - did you mean 'read_file'?"),
-        (WEATHER, {"city": "x", "unit": "K"}, 'weather.unit: "K" is not allowed - give one of "C", "F"'),
-        (ORDER, {"items": [{"n": 1}, {"n": "2"}]}, 'order.items[1].n: "2" is no integer - give one'),
+        ("read_fil", {"path": "a"}, "read_fil: not an editor tool - did you mean 'read_file'?"),
+        (WEATHER, {"city": "x", "unit": "K"}, 'weather.unit: "K" is not allowed - use one of "C", "F"'),
+        (ORDER, {"items": [{"n": 1}, {"n": "2"}]}, 'order.items[1].n: "2" is not of type integer - correct it'),
         (ORDER, {"items": [{"m": 1}]}, "order.items[0].m: unknown - known: n"),
-        (ORDER, {"price": "9"}, 'order.price: "9" is no number or null - give one'),
-        (ORDER, {"fast": 1}, "order.fast: 1 is no boolean - give one"),
+        (ORDER, {"price": "9"}, 'order.price: "9" is not of type number or null - correct it'),
+        (ORDER, {"fast": 1}, "order.fast: 1 is not of type boolean - correct it"),
         (ORDER, {"price": float("nan")}, "order: arguments: Out of range float values are not JSON compliant"),
         (ORDER, {"items": {1, 2}}, "order: arguments: Object of type set is not JSON serializable"),
         (ORDER, {"fast": "\ud800"}, "order: arguments: 'utf-8' codec can't encode"),
@@ -206,12 +208,12 @@ ORDER = {
         ({"name": "now", "parameters": {"properties": {}}}, {"x": 1}, "now.x: unknown - the tool takes no arguments"),
     ],
 )
-def test_arguments_are_held_against_the_declaration(tool, arguments: dict, said: str):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_arguments_must_match_the_declaration(tool, arguments: dict, message: str):
+    with pytest.raises(ValueError, match=re.escape(message)):
         call(tool, arguments)
 
 
-def test_all_that_is_wrong_with_a_call_is_told_at_once_and_what_fits_is_taken():
+def test_an_error_lists_all_problems_of_a_call_and_tuples_are_lists():
     with pytest.raises(ValueError, match=r"missing.*\n.*unknown"):
         call("read_file", {"file": "a"})
     assert call(ORDER, {"items": ({"n": 1},), "price": None}).arguments == {"items": [{"n": 1}], "price": None}
@@ -222,31 +224,34 @@ DONE = read_file("a", result="x")
 
 
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("turns", "message"),
     [
-        ((), "conversation '': nothing is said - begin with the user's words"),
-        (("q",), "conversation 'q': turn 1: the user has the last word - add the assistant's answer, or a call"),
-        (("q", " "), "turn 2: no words - write some"),
-        ((DONE, "a"), "turn 1: read_file is called before the user speaks - put the user's words before it"),
-        (("q", DONE), "turn 2: a result has the last word - add the assistant's answer"),
-        (("q", read_file("a"), "a"), "turn 2: read_file has no result - give it result=..."),
-        (("q", (DONE, run_command("x"))), "turn 2: run_command has no result - give it result=..."),
-        (("q", (), "a"), "turn 2: no text and no calls - use read_file(...)"),
-        (("q", None, "a"), "turn 2: no text and no calls"),
-        (("q", {"role": "assistant"}, "a"), "turn 2: no text and no calls"),
-        (("q", "a<|endoftext|>"), "turn 2: <|endoftext|> is markup of chat templates - word it otherwise"),
+        ((), "conversation '': no turns - begin with the user's text"),
+        (
+            ("q",),
+            "conversation 'q': turn 1: the conversation ends with the user - add the assistant's answer, or a call",
+        ),
+        (("q", " "), "turn 2: empty text - write some"),
+        ((DONE, "a"), "turn 1: read_file is called before a user message - put the user's text before it"),
+        (("q", DONE), "turn 2: the conversation ends with a result - add the assistant's answer"),
+        (("q", read_file("a"), "a"), "turn 2: read_file has no result - add result=..."),
+        (("q", (DONE, run_command("x"))), "turn 2: run_command has no result - add result=..."),
+        (("q", (), "a"), "turn 2: neither text nor calls - use read_file(...)"),
+        (("q", None, "a"), "turn 2: neither text nor calls"),
+        (("q", {"role": "assistant"}, "a"), "turn 2: neither text nor calls"),
+        (("q", "a<|endoftext|>"), "turn 2: <|endoftext|> is markup of chat templates - use other words"),
         (("q", write_file("a", "</tool_call>")), "turn 2: </tool_call> is markup of chat templates"),
-        (("q", '```json\n{"name": "read_file", "arguments": {}}\n```'), "words would be read as a call or as tools"),
+        (("q", '```json\n{"name": "read_file", "arguments": {}}\n```'), "a text would be read as a call or as tools"),
         (("q", "<functioncall> {"), "conversation 'q': message 3 (assistant): <functioncall> cannot be parsed"),
     ],
 )
-def test_the_order_of_turns_is_looked_at(turns: tuple, said: str):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_turns_out_of_order_are_errors(turns: tuple, message: str):
+    with pytest.raises(ValueError, match=re.escape(message)):
         conversation(*turns)
 
 
-def test_what_is_called_must_be_offered_and_steps_have_calls():
-    with pytest.raises(ValueError, match="'q': read_file is called but not offered so - add its declaration to tools"):
+def test_called_tools_must_be_declared_and_steps_have_calls():
+    with pytest.raises(ValueError, match="'q': read_file is called, but not in tools with this declaration - add it"):
         steps("q", read_file("a"), tools=["write_file"])
     with pytest.raises(ValueError, match="'q': no calls - add some, or use decline"):
         steps("q", answer="a")
@@ -257,8 +262,8 @@ def test_what_is_called_must_be_offered_and_steps_have_calls():
 def test_rows_are_written_to_a_path_an_open_file_or_standard_output(tmp_path, capfdbinary):
     row = decline("ü", "a", tools=())
     assert write([row, row], tmp_path / "new" / "a.jsonl") == 2
-    line, again = (tmp_path / "new" / "a.jsonl").read_bytes().splitlines()
-    assert line == again
+    line, second = (tmp_path / "new" / "a.jsonl").read_bytes().splitlines()
+    assert line == second
     assert json.loads(line) == row
     assert "ü".encode() in line
     out = io.BytesIO()
@@ -272,41 +277,36 @@ def test_rows_are_written_to_a_path_an_open_file_or_standard_output(tmp_path, ca
     assert capfdbinary.readouterr().out == line + b"\n"
 
 
-def test_a_path_keeps_what_it_held_until_all_rows_are_there(tmp_path):
+def test_a_file_is_replaced_only_when_all_rows_are_written(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("mine")
-    for bad, said in (({"messages": []}, "row 2: no messages"), ({"messages": {1}}, "row 2: Object of type set")):
-        with pytest.raises(ValueError, match=said):
+    for bad, message in (({"messages": []}, "row 2: no messages"), ({"messages": {1}}, "row 2: Object of type set")):
+        with pytest.raises(ValueError, match=message):
             write([ROWS[0], bad], path)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
     assert path.read_text() == "mine"
 
 
-# --- the reference
+# --- docs/recipes.md
 
 
-def test_the_script_of_the_reference_is_a_source(tmp_path):
+def test_the_script_in_the_docs_is_a_source(tmp_path):
     [script] = re.findall(r"```python\n(# make_rows.py\n.*?)```", RECIPES, re.DOTALL)
     (tmp_path / "make_rows.py").write_text(script)
-    found = [row for _, row in ingest(tmp_path, Command(argv=("python", "make_rows.py")), "auto", tmp_path)]
-    assert [row.example.category for row in found] == [
+    rows = [row for _, row in ingest(tmp_path, Command(argv=("python", "make_rows.py")), "auto", tmp_path)]
+    assert [row.example.category for row in rows] == [
         "read_file", "run_command", "multi-tool", "weather", "words", "words", "multi-tool",
     ]  # fmt: skip
-    for row in found:
-        held(json.loads(row.line))
+    for row in rows:
+        check_row(json.loads(row.line))
 
 
-def test_the_reference_names_every_function_and_shows_what_mistakes_say():
-    public = {
-        name
-        for name, value in vars(conversations).items()
-        if getattr(value, "__module__", "") == conversations.__name__
-    }
-    functions = {name for name in public if not name.startswith("_") and name.islower()}
+def test_the_docs_name_every_function_and_show_error_messages():
+    functions = [name for name in conversations.__all__ if name.islower()]
     assert len(functions) == 14
     assert all(re.search(rf"[|,] `{name}[`(]", RECIPES) for name in functions)
-    shown = re.findall(r"^ValueError: (.*)$", RECIPES, re.MULTILINE)
-    with pytest.raises(ValueError, match=re.escape(shown[0])):
+    errors = re.findall(r"^ValueError: (.*)$", RECIPES, re.MULTILINE)
+    with pytest.raises(ValueError, match=re.escape(errors[0])):
         call("read_file", {"path": "a", "lines": 3})
-    with pytest.raises(ValueError, match=re.escape(shown[1])):
+    with pytest.raises(ValueError, match=re.escape(errors[1])):
         steps("Run the tests", run_command("pytest", result="t1"))

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from punie_build.data.synthetic.editor_tools import TOOLS
 from punie_build.data.synthetic.generator import sample
 from punie_build.data.synthetic.hand_authored import conversations
 from punie_build.evaluation.checks.union import Answer, score_answer
+from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import reference_answer
-from punie_build.recipes.loader import load
+from punie_build.evaluation.suite_file import read_suite
 
 PYTHON_TYPES = {"string": str, "integer": int}
 
@@ -20,23 +23,23 @@ def calls(example: dict) -> list[dict]:
 
 
 @pytest.mark.parametrize("example", [*conversations(), *(sample(3, n) for n in range(300))])
-def test_every_call_fits_its_declaration_and_every_result_its_call(example: dict):
+def test_calls_match_their_declarations_and_results_their_calls(example: dict):
     declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in example.get("tools", ())}
     for call in calls(example):
         schema, arguments = declared[call["name"]], json.loads(call["arguments"])
         assert set(schema["required"]) <= set(arguments) <= set(schema["properties"])
         assert all(type(value) is PYTHON_TYPES[schema["properties"][name]["type"]] for name, value in arguments.items())
     ids = [call["id"] for message in example["messages"] for call in message.get("tool_calls", ())]
-    answered = [message["tool_call_id"] for message in example["messages"] if message["role"] == "tool"]
-    assert answered == ids[: len(answered)]
+    result_ids = [message["tool_call_id"] for message in example["messages"] if message["role"] == "tool"]
+    assert result_ids == ids[: len(result_ids)]
     assert not any("<tool_call>" in (message["content"] or "") for message in example["messages"])
 
 
-def test_the_set_is_large_and_covers_what_agents_do():
-    found = conversations()
-    assert len(found) >= 60
-    assert {call["name"] for example in found for call in calls(example)} == set(TOOLS)
-    chains = [[call["name"] for call in calls(example)] for example in found]
+def test_the_set_is_large_and_has_all_tools_and_chains_of_calls():
+    rows = conversations()
+    assert len(rows) >= 60
+    assert {call["name"] for example in rows for call in calls(example)} == set(TOOLS)
+    chains = [[call["name"] for call in calls(example)] for example in rows]
     assert sum(chain[:3] == ["read_file", "write_file", "read_file"] for chain in chains) >= 2
     assert sum(len(set(chain)) > 1 for chain in chains) >= 10
     assert sum(not chain for chain in chains) >= 10
@@ -47,26 +50,25 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory):
-    root = tmp_path_factory.mktemp("project")
-    (root / "recipes").mkdir()
-    (root / "recipes" / "r.toml").write_text("[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n")
-    return load(root).suites["tool-calling"]
+def suite():
+    suite, problems = read_suite(msgspec.convert({"embedded": "tool-calling"}, SuiteFile), Path(), "test")
+    assert not problems
+    return suite
 
 
-def test_no_question_of_the_suite_occurs_in_what_ships_as_training_data(suite):
+def test_no_prompt_of_the_suite_is_in_the_shipped_training_data(suite):
     trained = {
         plain(message["content"])
         for example in [*conversations(), *(sample(0, n) for n in range(3000))]
         for message in example["messages"]
         if message["role"] == "user"
     }
-    asked = {plain(case.prompt) for case in suite.case if case.prompt}
-    assert len(asked) >= 60
-    assert not asked & trained
+    prompts = {plain(case.prompt) for case in suite.case if case.prompt}
+    assert len(prompts) >= 60
+    assert not prompts & trained
 
 
-def test_the_suite_passes_its_oracle_and_fails_silence_and_other_cases_answers(suite):
+def test_the_suite_accepts_references_and_rejects_other_answers(suite):
     cases = suite.case
     assert len(cases) >= 60
     for index, case in enumerate(cases):
