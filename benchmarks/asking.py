@@ -79,7 +79,7 @@ class Bench:
             Case(id=f"c{n}", category="c", prompt=text, checks=(Keywords(words=("a", "the")),))
             for n, text in enumerate(self.asked)
         )
-        self.suite = Suite(case=cases, system=SYSTEM)
+        self.suite = Suite(cases=cases, system=SYSTEM)
         self.served = ServedModel(model=paths.nano())
         self.runs, self.said = 0, dict[str, list[str]]()
         (scratch / "prompts.json").write_text(json.dumps(self.asked))
@@ -154,9 +154,9 @@ def rescore(bench: Bench, out: Path) -> float:
         for n in range(1000):
             answer = json.loads(lines[n % len(lines)]) | {"case": f"t{n}"}
             file.write(json.dumps(answer).encode() + b"\n")
-            cases.append(msgspec.structs.replace(bench.suite.case[n % bench.count], id=f"t{n}"))
+            cases.append(msgspec.structs.replace(bench.suite.cases[n % bench.count], id=f"t{n}"))
     (folder / "proof.json").write_bytes((out / "proof.json").read_bytes())
-    (folder / "suite.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(bench.suite, case=tuple(cases))))
+    (folder / "suite.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(bench.suite, cases=tuple(cases))))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-c", RESCORE, str(folder / "suite.json"), str(folder)], check=True, capture_output=True
@@ -164,7 +164,7 @@ def rescore(bench: Bench, out: Path) -> float:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.process_time()
     scores.evaluate(
-        Eval(arm="nano", suite="s"), msgspec.structs.replace(bench.suite, case=tuple(cases)), folder, folder
+        Eval(arm="nano", suite="s"), msgspec.structs.replace(bench.suite, cases=tuple(cases)), folder, folder
     )
     print(
         f"re-scoring 1,000 answers: {time.process_time() - started:.3f} s CPU, and with the process around it", end=" "

@@ -35,8 +35,8 @@ def timed(name: str, what: Callable[[], object]) -> None:
 def main() -> None:
     suite, problems = suite_file.read_suite(SuiteFile(embedded="tool-calling"), Path(), "")
     assert suite is not None, problems
-    cases = [msgspec.structs.replace(each, id=f"{each.id}-{k}") for k in range(6) for each in suite.case][:1000]
-    many = msgspec.structs.replace(suite, case=tuple(cases))
+    cases = [msgspec.structs.replace(each, id=f"{each.id}-{k}") for k in range(6) for each in suite.cases][:1000]
+    many = msgspec.structs.replace(suite, cases=tuple(cases))
     r = Random(0)
     right = {each.id: reference_answer(each) or Answer(case=each.id) for each in cases}
     given = {each.id: right[r.choice(cases).id] if r.random() < 0.5 else right[each.id] for each in cases}
@@ -57,7 +57,7 @@ def main() -> None:
         "two arms of 1,000 cases compared",
         lambda: (statistics.detectable.cache_clear(), comparison.compared("c", arms)),
     )
-    timed(f"self-test of the {len(suite.case)} cases of tool-calling", lambda: suite_validation.validate_suite(suite))
+    timed(f"self-test of the {len(suite.cases)} cases of tool-calling", lambda: suite_validation.validate_suite(suite))
     rows = [
         ("x", msgspec.json.decode(msgspec.json.encode(generator.sample(0, k)), type=Example)) for k in range(20_000)
     ]

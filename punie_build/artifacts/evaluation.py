@@ -59,7 +59,7 @@ class ComparisonDetails(Struct, frozen=True):
 
 def questions_digest(suite: Suite) -> str:
     """Return a digest that changes when anything that a suite asks does, not when it scores in another way."""
-    return digest([[case.id, suite.question(case)] for case in suite.case])
+    return digest([[case.id, suite.model_input(case)] for case in suite.cases])
 
 
 def suite_of(recipe: Recipe, name: str) -> Suite:

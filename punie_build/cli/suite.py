@@ -79,7 +79,7 @@ def import_(_root: Path, options: Options) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     about = f"Imported from {source.path.name} ({form}{', strict' if source.strict else ''})."
     output.write_text(registry.text(made.suite, about), encoding="utf-8")
-    print(f"{len(made.suite.case)} cases written to {output}")
+    print(f"{len(made.suite.cases)} cases written to {output}")
     for note in [*made.notes, *suites.problems(made.suite)]:
         print(f"note: {note}")
     return 0

@@ -33,7 +33,7 @@ def leaks(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[Leak, ...]
     """The cases that are in the rows, each with its nearest row; in the suite's order. `rows`: where each is, and what it says."""
     from punie_build.data import shingles
 
-    asked = [(case.id, shingles.normalize(said)) for case in suite.case if (said := "\n".join(case.users()))]
+    asked = [(case.id, shingles.normalize(said)) for case in suite.cases if (said := "\n".join(case.user_messages()))]
     hashes, starts = shingles.shingle_hashes([text for _, text in asked], WORDS)
     index: dict[int, set[int]] = {}
     sizes = []

@@ -26,7 +26,7 @@ class Conversation:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
         self.spec, self.suite, self.case, self.epoch, self.decode = spec, suite, case, epoch, decode
-        self.messages, self.tools = suite.conversation(case), suite.declarations(case)
+        self.messages, self.tools = suite.messages(case), suite.tool_declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
         self.answer: Answer | None = None
@@ -58,7 +58,8 @@ class Conversation:
         earlier = [call.name for past in self.turns[:-1] for call in past.calls]
         names = [call.name for call in turn.calls]
         results = [
-            self.case.result(name, earlier.count(name) + names[:index].count(name)) for index, name in enumerate(names)
+            self.case.canned_result(name, earlier.count(name) + names[:index].count(name))
+            for index, name in enumerate(names)
         ]
         return [text for text in results if text is not None] if results and None not in results else None
 

@@ -55,8 +55,8 @@ _decode = msgspec.json.Decoder(_Row).decode
 
 def parity(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> Parity | None:
     """Hold the first rows of the training split against what a suite sends. None where there are none."""
-    systems = {suite.system if case.system is None else case.system for case in suite.case}
-    tooled = {bool(suite.declarations(case)) for case in suite.case}
+    systems = {suite.system if case.system is None else case.system for case in suite.cases}
+    tooled = {bool(suite.tool_declarations(case)) for case in suite.cases}
     seen = same = with_tools = 0
     for seen, line in enumerate(rows, 1):
         row = _decode(line)

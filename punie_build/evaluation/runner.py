@@ -79,7 +79,7 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
     decode = client.decoder(run.served.model)
     conversations = [
         Conversation(run.spec, run.suite, case, epoch, decode)
-        for case in run.suite.case
+        for case in run.suite.cases
         for epoch in range(run.spec.epochs)
     ]
     sent = 0

@@ -96,7 +96,7 @@ def metrics(suite: Suite, cases: Sequence[Scored], sound: bool) -> dict[str, flo
     for side in ("select", "confirm"):
         if some := [case for case in cases if case.split == side]:
             found[f"{side}.share"] = _share(some)
-    for category in dict.fromkeys(case.category for case in suite.case):
+    for category in dict.fromkeys(case.category for case in suite.cases):
         found[f"category.{category}.share"] = _share([case for case in cases if case.category == category])
     return found | rates(cases).metrics() | {"sound": float(sound)}
 
@@ -109,8 +109,10 @@ def _share(cases: Sequence[Scored]) -> float:
 def score(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple[Scored, ...]:
     """Judge the answers to each case, one or one for each epoch. Raises KeyError for a case that was not asked."""
     return tuple(
-        scored(case, suite.side(case), [answers] if isinstance(answers := given[case.id], Answer) else list(answers))
-        for case in suite.case
+        scored(
+            case, suite.split_of(case), [answers] if isinstance(answers := given[case.id], Answer) else list(answers)
+        )
+        for case in suite.cases
     )
 
 

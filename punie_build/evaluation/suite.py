@@ -1,6 +1,6 @@
-"""Suites: what an arm is asked, and how its answers are judged. A suite is a file of cases, in TOML or JSONL, or made in Python:
+"""Suites of test cases. A suite is a TOML or JSONL file of cases, or is built in Python:
 
-Suite(case=(Case(id="sum-1", category="sums", prompt="What is 2 + 3?", checks=(NoCall(), Contains(words=("5",)))),))
+Suite(cases=(Case(id="sum-1", category="sums", prompt="What is 2 + 3?", checks=(NoCall(), Contains(words=("5",)))),))
 """
 
 from __future__ import annotations
@@ -14,37 +14,31 @@ from msgspec import Meta, field
 
 from punie_build.data.example import Message
 from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
-from punie_build.evaluation.checks.union import (
-    Answer,
-    AnyCheck,
-    Calls,
-    ExpectedCall,
-    Finish,
-    Not,
-    expects_no_call,
-)
+from punie_build.evaluation.checks.union import Answer, AnyCheck, Calls, ExpectedCall, Finish, Not, expects_no_call
 from punie_build.schema.spec import Spec
 
 SuiteSplit = Literal["select", "confirm"]
-CONFIRM_FRACTION = 0.6  # the share of groups that are drawn for confirm: a choice is cheap, a claim is not
-MAX_TURNS = 6  # how often an arm may call on before its conversation is over
+CONFIRM_FRACTION = 0.6  # of groups that a hash assigns to confirm: a reported result needs more cases than a selection
+MAX_TURNS = 6  # turns of the model in one conversation
 
 
 class ReferenceAnswer(Spec, frozen=True, kw_only=True):
-    """A right answer, for a case whose checks do not say one themselves: what the self-test of the suite gives."""
+    """A correct answer to a case whose checks do not define one. The validation of the suite uses it."""
 
     content: str = ""
     calls: tuple[ExpectedCall, ...] = ()
 
 
 class Case(Spec, frozen=True, kw_only=True):
-    """One question. `prompt` is short for a single user message; `messages` is a whole conversation up to the answer.
+    """A test case: the input of the model and the checks of its answer.
 
-    `results` are canned tool results by the tool's name: as long as the arm calls tools that have one, it gets it and goes on, at most
-    `TURNS` turns; of a list the first call gets the first, and the last one stays. Without them the first turn is the answer.
-    `group` names what belongs together, such as wordings of one question: it is counted as one, and stays on one side. `split` is the
-    side; by default a hash of the group, or of the id, decides. `system` and `tools` are instead of the suite's. `weight` is for the
-    graded score. `oracle` is a right answer, where the checks do not say one.
+    `prompt` is short for a single user message; `messages` is a conversation up to the answer.
+    `results`: canned tool results by tool name. While every tool that the model calls has one, the model gets the results and
+    continues, for at most `MAX_TURNS` turns. A list gives one result for each call of the tool; its last item is repeated.
+    Without results the first turn is the answer.
+    `group`: the name of a set of related cases, such as paraphrases. A group counts as one case and belongs to one split.
+    `split`: the split of the case; the default is a hash of the group or the id. `system` and `tools` override those of the suite.
+    `weight`: the weight in the graded score. `oracle`: a correct answer, if the checks do not define one.
     """
 
     id: str
@@ -64,136 +58,141 @@ class Case(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("a case has either `prompt` or `messages` - give one of them")
+            raise ValueError("a case has either `prompt` or `messages` - write one of them")
 
     @property
-    def drawn(self) -> SuiteSplit:
-        """The side by the hash of the group, or of the id: the same whatever else the suite has."""
+    def hashed_split(self) -> SuiteSplit:
+        """The split by the hash of the group or the id, which is independent of all other cases."""
         number = int(hashlib.sha256((self.group or self.id).encode()).hexdigest()[:8], 16)
         return "confirm" if number < CONFIRM_FRACTION * 2**32 else "select"
 
     @property
-    def asks(self) -> str:
-        """The last thing the user says."""
-        return next(iter(self.users()[-1:]), "")
+    def last_user_message(self) -> str:
+        """The text of the last user message; empty if there is none."""
+        return next(iter(self.user_messages()[-1:]), "")
 
-    def users(self) -> tuple[str, ...]:
-        """All that users say in the case, in order."""
+    def user_messages(self) -> tuple[str, ...]:
+        """Return the texts of all user messages, in order."""
         if self.prompt is not None:
             return (self.prompt,)
         return tuple(m.content for m in self.messages or () if m.role == "user" and m.content)
 
-    def result(self, tool: str, before: int) -> str | None:
-        """What the tool gives back when it was called `before` times already; None: there is no result, the answer ends here."""
+    def canned_result(self, tool: str, n_previous: int) -> str | None:
+        """Return the result of a tool after `n_previous` earlier calls of it. None: there is no result, the conversation ends."""
         texts = self.results.get(tool)
-        return texts if texts is None or isinstance(texts, str) else texts[min(before, len(texts) - 1)]
+        return texts if texts is None or isinstance(texts, str) else texts[min(n_previous, len(texts) - 1)]
 
 
 class Suite(Spec, frozen=True, kw_only=True):
-    """Cases under one system prompt and one set of tools: `tools = "editor"`, or OpenAI declarations. `split` is the side of cases that
-    say none; without it each is drawn."""
+    """A set of cases with a system prompt and tools: `tools = "editor"`, or OpenAI declarations.
 
-    case: Annotated[tuple[Case, ...], Meta(min_length=1)]
+    `split`: the split of cases without their own; the default is a hash of each group.
+    """
+
+    cases: Annotated[tuple[Case, ...], Meta(min_length=1)] = field(name="case")
     system: str = SYSTEM
     tools: Literal["editor"] | tuple[dict[str, Any], ...] = ()
     split: SuiteSplit | None = None
     description: str = ""
 
-    def side(self, case: Case) -> SuiteSplit:
-        """`select` to choose by, `confirm` to report: what the case says, or the suite; else it is drawn."""
-        return case.split or self.split or case.drawn
+    def split_of(self, case: Case) -> SuiteSplit:
+        """Return the split of a case: `select` for choosing a model, `confirm` for the reported result."""
+        return case.split or self.split or case.hashed_split
 
-    def declarations(self, case: Case | None = None) -> list[dict[str, Any]]:
-        """The tools that a case offers; those of the suite, if it has none of its own."""
+    def tool_declarations(self, case: Case | None = None) -> list[dict[str, Any]]:
+        """Return the tools of a case; the tools of the suite, if the case has none of its own."""
         tools = self.tools if case is None or case.tools is None else case.tools
         return list(TOOLS.values()) if tools == "editor" else list(tools)
 
     def prompts(self) -> tuple[str, ...]:
-        """What the cases ask: the last thing the user says in each."""
-        return tuple(text for case in self.case if (text := case.asks))
+        """Return the last user message of each case, without empty ones."""
+        return tuple(text for case in self.cases if (text := case.last_user_message))
 
-    def conversation(self, case: Case) -> list[dict[str, Any]]:
-        """The messages to send: the system prompt, then the case's own."""
+    def messages(self, case: Case) -> list[dict[str, Any]]:
+        """Return the messages of a request: the system prompt, then the messages of the case."""
         prompt = self.system if case.system is None else case.system
         system = [{"role": "system", "content": prompt}] if prompt else []
         if case.prompt is not None:
             return [*system, {"role": "user", "content": case.prompt}]
-        return system + [_sent(message) for message in case.messages or ()]
+        return system + [_without_nulls(message) for message in case.messages or ()]
 
-    def question(self, case: Case) -> dict[str, Any]:
-        """All of a case that reaches an arm. What it is not in - checks, names, weights - changes no answer."""
+    def model_input(self, case: Case) -> dict[str, Any]:
+        """Return all parts of a case that reach the model. Other parts, such as checks and weights, change no answer."""
         return {
-            "messages": self.conversation(case),
-            "tools": self.declarations(case),
+            "messages": self.messages(case),
+            "tools": self.tool_declarations(case),
             "results": case.results,
             "max_tokens": case.max_tokens,
         }
 
 
-def _sent(message: Message) -> dict[str, Any]:
-    """A message as a server takes it: no `tool_calls` where there are none."""
+def _without_nulls(message: Message) -> dict[str, Any]:
+    """Return a message as a server accepts it: without keys whose value is null, such as `tool_calls`."""
     return {key: value for key, value in msgspec.to_builtins(message).items() if value is not None}
 
 
 def problems(suite: Suite) -> list[str]:
-    """What is wrong beyond types, all at once: ids that occur twice, tools and parameters that nobody declares, groups torn apart,
-    conversations that wait for nobody."""
-    found = []
-    seen: set[str] = set()
-    sides: dict[str, SuiteSplit] = {}
-    for case in suite.case:
+    """Return all mistakes that types do not catch.
+
+    These are duplicate ids, undeclared tools and parameters, groups on both splits, and conversations without a final user or
+    tool message.
+    """
+    lines = []
+    ids: set[str] = set()
+    splits: dict[str, SuiteSplit] = {}
+    for case in suite.cases:
         where = f"case '{case.id}'"
-        if case.id in seen:
-            found.append(f"{where} occurs twice - ids are unique")
-        seen.add(case.id)
-        if case.group and sides.setdefault(case.group, suite.side(case)) != suite.side(case):
-            found.append(f"{where}: the group '{case.group}' is on both sides - give all of it the same `split`")
-        found += [f"{where} {problem}" for problem in _wrong(suite, case)]
-    return found
+        if case.id in ids:
+            lines.append(f"{where} occurs twice - use unique ids")
+        ids.add(case.id)
+        if case.group and splits.setdefault(case.group, suite.split_of(case)) != suite.split_of(case):
+            lines.append(f"{where}: the group '{case.group}' is on both splits - set the same `split` in all its cases")
+        lines += [f"{where} {problem}" for problem in _case_problems(suite, case)]
+    return lines
 
 
-def _wrong(suite: Suite, case: Case) -> Iterator[str]:
-    tools = {tool.get("name"): tool for each in suite.declarations(case) if (tool := each.get("function", each))}
+def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
+    tools = {tool.get("name"): tool for item in suite.tool_declarations(case) if (tool := item.get("function", item))}
     if case.messages is not None and (not case.messages or case.messages[-1].role not in ("user", "tool")):
-        yield "does not end with the user or a tool - nobody waits for an answer"
-    elif not case.asks.strip():
-        yield "asks nothing - give it a prompt"
+        yield "does not end with a message of the user or a tool - add one"
+    elif not case.last_user_message.strip():
+        yield "has an empty prompt - write one"
     for name in case.results:
         if name not in tools:
             yield f"has a result of the tool '{name}', which the suite does not declare"
-    expects = [call for check in positive_checks(case.checks) if isinstance(check, Calls) for call in check.calls]
-    if expects and expects_no_call(case.checks):
-        yield "expects calls and no call - keep one of them"
-    for call in [*expects, *(case.oracle.calls if case.oracle else ())]:
+    expected = [call for check in positive_checks(case.checks) if isinstance(check, Calls) for call in check.calls]
+    if expected and expects_no_call(case.checks):
+        yield "expects calls and no call - remove one of these checks"
+    for call in [*expected, *(case.oracle.calls if case.oracle else ())]:
         if call.name not in tools:
             yield f"expects the tool '{call.name}', which the suite does not declare"
             continue
-        told = tools[call.name].get("parameters", {})
-        odd = [name for name in call.arguments if name not in told.get("properties", {})]
-        if odd and told.get("additionalProperties", False) is False:
-            yield f"expects {call.name} with {', '.join(odd)}, which the tool does not take"
-        lacks = [name for name in told.get("required", ()) if name not in call.arguments]
-        if lacks and not call.more:
-            yield f"expects {call.name} without {', '.join(lacks)}, which the tool needs"
+        parameters = tools[call.name].get("parameters", {})
+        unknown = [name for name in call.arguments if name not in parameters.get("properties", {})]
+        if unknown and parameters.get("additionalProperties", False) is False:
+            yield f"expects {call.name} with {', '.join(unknown)}, which the tool does not declare"
+        missing = [name for name in parameters.get("required", ()) if name not in call.arguments]
+        if missing and not call.more:
+            yield f"expects {call.name} without {', '.join(missing)}, which the tool requires"
 
 
 def positive_checks(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
-    """The checks that say what should be: those inside a `not` say what should not."""
+    """Yield the checks that are not negated."""
     return (check for check in checks if not isinstance(check, Not))
 
 
 def reference_answer(case: Case) -> Answer | None:
-    """A right answer: the case's own, or what its checks ask for. None where neither says one."""
-    rights = [check.reference() for check in case.checks]
+    """Return a correct answer: the `oracle` of the case, or one built from its checks. None if neither defines one."""
+    references = [check.reference() for check in case.checks]
     if case.oracle is not None:
         calls = tuple(call.reference() for call in case.oracle.calls)
         content = case.oracle.content or ("" if calls else "Fine.")
-    elif None in rights:
+    elif None in references:
         return None
     else:
-        told = [right for right in rights if right is not None]
-        calls = tuple(call for right in told for call in right.calls)
-        texts = [right.text for right in told if right.text is not None]
-        content = texts[0] if texts else " ".join(["Fine.", *(word for right in told for word in right.words)])
+        parts = [reference for reference in references if reference is not None]
+        calls = tuple(call for part in parts for call in part.calls)
+        texts = [part.text for part in parts if part.text is not None]
+        content = texts[0] if texts else " ".join(["Fine.", *(word for part in parts for word in part.words)])
     finish = next((check.reason for check in case.checks if isinstance(check, Finish)), "stop")
     return Answer(case=case.id, raw="oracle", content=content, calls=calls, finish=finish, seconds=0.0)

@@ -88,12 +88,12 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
             wrong.append(f"case '{where}': {error}")
             return check
 
-    if not any(isinstance(check, PythonHook | Not) for case in suite.case for check in case.checks):
+    if not any(isinstance(check, PythonHook | Not) for case in suite.cases for check in case.checks):
         return suite, wrong
     cases = [
-        structs.replace(case, checks=tuple(filled(check, case.id) for check in case.checks)) for case in suite.case
+        structs.replace(case, checks=tuple(filled(check, case.id) for check in case.checks)) for case in suite.cases
     ]
-    return structs.replace(suite, case=tuple(cases)), wrong
+    return structs.replace(suite, cases=tuple(cases)), wrong
 
 
 def _source(check: PythonHook, root: Path) -> str:

@@ -61,7 +61,7 @@ def prose_answer(case: Case, _suite: Suite) -> Answer:
 
 
 def call_answer(case: Case, suite: Suite) -> Answer:
-    names = [str(tool.get("function", tool).get("name")) for tool in suite.declarations(case)]
+    names = [str(tool.get("function", tool).get("name")) for tool in suite.tool_declarations(case)]
     return Answer(case=case.id, raw="call", calls=tuple(ToolCall(name, {}) for name in names[:1]), seconds=0.0)
 
 
@@ -75,7 +75,7 @@ BASELINES: dict[str, Callable[[Case, Suite], Answer]] = {
 def validate_suite(suite: Suite) -> SuiteValidation:
     """The whole test. Hooks of the project are run."""
     passes = {
-        name: [case for case in suite.case if score_answer(case.checks, make(case, suite)).passed]
+        name: [case for case in suite.cases if score_answer(case.checks, make(case, suite)).passed]
         for name, make in BASELINES.items()
     }
     problems = [*_oracles(suite), *_swaps(suite), *_controls(suite, passes)]
@@ -88,11 +88,11 @@ def validate_suite(suite: Suite) -> SuiteValidation:
     warnings += [f"case '{case.id}' passes whatever is said" for case in passes["prose"] if case in passes["caller"]]
     warnings += [
         f"case '{case.id}': its checks do not say a right answer - give it an `oracle`"
-        for case in suite.case
+        for case in suite.cases
         if reference_answer(case) is None
     ]
     return SuiteValidation(
-        controls={name: round(len(some) / len(suite.case), 6) for name, some in passes.items()},
+        controls={name: round(len(some) / len(suite.cases), 6) for name, some in passes.items()},
         categories=categories,
         problems=tuple(problems),
         warnings=tuple(warnings),
@@ -100,7 +100,7 @@ def validate_suite(suite: Suite) -> SuiteValidation:
 
 
 def _oracles(suite: Suite) -> Iterator[str]:
-    for case in suite.case:
+    for case in suite.cases:
         right = reference_answer(case)
         verdict = score_answer(case.checks, right) if right else None
         if verdict and not (verdict.passed and verdict.score == 1.0):
@@ -110,7 +110,7 @@ def _oracles(suite: Suite) -> Iterator[str]:
 def _controls(suite: Suite, passes: dict[str, list[Case]]) -> Iterator[str]:
     yield from (f"case '{case.id}': an empty answer passes" for case in passes["empty"])
     for name in ("prose", "caller"):
-        share = len(passes[name]) / len(suite.case)
+        share = len(passes[name]) / len(suite.cases)
         if share > MAX_BASELINE_PASS_RATE:
             some = ", ".join(case.id for case in passes[name][:5])
             yield f"an arm that {TELLS[name]} passes {share:.0%}, more than {MAX_BASELINE_PASS_RATE:.0%}: {some} ... - add checks of what is said"
@@ -121,17 +121,17 @@ TELLS = {"prose": "only talks", "caller": "always calls"}
 
 def _swaps(suite: Suite) -> Iterator[str]:
     """Cases that pass with the right answers to others, if that is no wonder: two cases may ask for the same."""
-    answers = [reference_answer(case) for case in suite.case]
-    n = len(suite.case)
+    answers = [reference_answer(case) for case in suite.cases]
+    n = len(suite.cases)
     steps = sorted({1 + k * max(1, n // SWAPS_PER_CASE) for k in range(SWAPS_PER_CASE)})
-    for index, case in enumerate(suite.case):
+    for index, case in enumerate(suite.cases):
         others = [
             (index + step) % n
             for step in steps
-            if step < n and _differ(case, answers[index], suite.case[(index + step) % n], answers[(index + step) % n])
+            if step < n and _differ(case, answers[index], suite.cases[(index + step) % n], answers[(index + step) % n])
         ]
         wrong = [
-            suite.case[other].id
+            suite.cases[other].id
             for other in others
             if score_answer(case.checks, answers[other] or Answer(case="")).passed
         ]
@@ -150,8 +150,8 @@ def _differ(case: Case, right: Answer | None, other: Case, another: Answer | Non
 
 
 def _categories(suite: Suite) -> Iterator[tuple[str, CategorySizes]]:
-    for name in dict.fromkeys(case.category for case in suite.case):
-        sides = [suite.side(case) for case in suite.case if case.category == name]
+    for name in dict.fromkeys(case.category for case in suite.cases):
+        sides = [suite.split_of(case) for case in suite.cases if case.category == name]
         confirm = sides.count("confirm")
         yield (
             name,

@@ -97,7 +97,7 @@ def test_filters_show_only_the_selected_cases(root, chromium):
     chromium.width(1100)
     chromium.open(page_path(root, "comparison-tuned"))
     before = visible(chromium, ".case")
-    assert before == len(load(root).suites["tool-calling"].case)
+    assert before == len(load(root).suites["tool-calling"].cases)
     better = len(chromium.all(".state-better"))
     assert better > 20
     [box] = chromium.all("#show-better")
@@ -162,7 +162,7 @@ def render_large_comparison(root: Path, arms: tuple[str, ...], n: int, says: str
     recipe = load(root)
     project = draw.project_of(root, recipe)
     suite = recipe.suites["tool-calling"]
-    cases = tuple(msgspec.structs.replace(suite.case[k % len(suite.case)], id=f"case-{k}") for k in range(n))
+    cases = tuple(msgspec.structs.replace(suite.cases[k % len(suite.cases)], id=f"case-{k}") for k in range(n))
     project.suites = {"tool-calling": msgspec.structs.replace(suite, case=cases)}
     for arm in arms:
         for folder in (f"answers/{arm}@tool-calling", f"reports/{arm}@tool-calling"):
@@ -175,7 +175,7 @@ def render_large_comparison(root: Path, arms: tuple[str, ...], n: int, says: str
             b"".join(msgspec.json.encode(a) + b"\n" for a in answers)
         )
         scores = json.loads((root / f"reports/{arm}@tool-calling/scores.json").read_text())
-        scores["cases"] = [scores["cases"][k % len(suite.case)] | {"case": f"case-{k}"} for k in range(n)]
+        scores["cases"] = [scores["cases"][k % len(suite.cases)] | {"case": f"case-{k}"} for k in range(n)]
         (root / f"reports/{arm}@tool-calling/scores.json").write_text(json.dumps(scores))
     path = page_path(root, "comparison-many")
     path.write_text(draw.page(project, project.planned["comparison:tuned"].task), encoding="utf-8")

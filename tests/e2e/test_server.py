@@ -51,7 +51,7 @@ def env(root):
 @pytest.fixture(scope="module")
 def suite(root) -> Suite:
     suite, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), root, "suite")
-    return msgspec.structs.replace(suite, case=suite.case[:96:8])
+    return msgspec.structs.replace(suite, cases=suite.cases[:96:8])
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_trap_the_server_uses_the_adapter_for_one_model_name_only(server, adapte
 def test_trap_the_server_drops_a_tool_call_that_it_cannot_parse(server, suite):
     sampling = Sampling(stop=("arguments",))  # ends the tool call in its middle, without an end mark
     body = request.build(
-        suite.conversation(suite.case[0]), max_tokens=60, tools=suite.declarations(), sampling=sampling
+        suite.messages(suite.cases[0]), max_tokens=60, tools=suite.tool_declarations(), sampling=sampling
     )
     before = server.unparsed_tool_calls()
     completion = parse_choice(post(server, body))
@@ -143,16 +143,16 @@ def test_trap_the_server_drops_a_tool_call_that_it_cannot_parse(server, suite):
     answer = to_answer("x", client.decoder(paths.nano())(completion.token_ids), completion)
     assert answer.malformed
     assert answer.raw.startswith("<tool_call>")
-    assert score_answer(suite.case[0].checks, answer).failure == "malformed"
+    assert score_answer(suite.cases[0].checks, answer).failure == "malformed"
 
 
 def test_trap_the_server_drops_a_truncated_tool_call(server, suite):
-    body = request.build(suite.conversation(suite.case[0]), max_tokens=6, tools=suite.declarations())
+    body = request.build(suite.messages(suite.cases[0]), max_tokens=6, tools=suite.tool_declarations())
     completion = parse_choice(post(server, body))
     assert (completion.content, completion.calls, completion.finish) == ("", [], "length")
     answer = to_answer("x", client.decoder(paths.nano())(completion.token_ids), completion)
     assert answer.raw.startswith("<tool_call>")
-    assert score_answer(suite.case[0].checks, answer).failure in ("truncated", "malformed")
+    assert score_answer(suite.cases[0].checks, answer).failure in ("truncated", "malformed")
 
 
 def test_both_engines_give_equal_answers_and_grid_cells_share_a_server(root, adapted, warm, suite, tmp_path):

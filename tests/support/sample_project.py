@@ -179,7 +179,7 @@ def markup(calls) -> str:
 def simulated_answers(arm: str, suite, prefix: str = "") -> list[Answer]:
     """The answers of a model: the base fails most cases, each adapter fewer. `prefix` begins each text."""
     answers = []
-    for number, case in enumerate(suite.case):
+    for number, case in enumerate(suite.cases):
         reference = reference_answer(case)
         passes = {"nano": number % 7 == 0, "gentle": number % 3 == 0, "tuned": number % 4 != 1}[arm]
         if passes:

@@ -53,4 +53,4 @@ def suite(path: Path, cases: list[Case], notes: list[str], **more: Any) -> Impor
     """Raises DataError where nothing is left."""
     if not cases:
         raise DataError(f"{path.name}: no case that can be imported{''.join(f'; {note}' for note in notes[:5])}")
-    return Imported(suite=Suite(case=tuple(cases), **more), notes=tuple(notes))
+    return Imported(suite=Suite(cases=tuple(cases), **more), notes=tuple(notes))

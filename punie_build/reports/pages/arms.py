@@ -33,7 +33,7 @@ class EvaluationPage(ArtifactPage, frozen=True, kw_only=True):
 
     @property
     def case_count(self) -> int:
-        return len(self.suite.case)
+        return len(self.suite.cases)
 
     @property
     def candidate(self) -> int:

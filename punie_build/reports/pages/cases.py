@@ -34,14 +34,14 @@ def cases(page: EvaluationPage) -> Section:
         "rows": rows,
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "labels": STATES,
-        "categories": list(dict.fromkeys(case.category for case in page.suite.case)),
+        "categories": list(dict.fromkeys(case.category for case in page.suite.cases)),
         "alone": len(page.arms) == 1,
     }
     return Section("cases", "Cases", context)
 
 
 def _case(page: EvaluationPage, index: int) -> dict[str, Any]:
-    case = page.suite.case[index]
+    case = page.suite.cases[index]
     scored = [arm.scores.cases[index] for arm in page.arms]
     answers = [
         _answer(case, score, arm.answers[case.id]) | {"arm": arm.scores.arm}
@@ -50,7 +50,7 @@ def _case(page: EvaluationPage, index: int) -> dict[str, Any]:
     return {
         "id": case.id,
         "category": case.category,
-        "prompt": case.asks,
+        "prompt": case.last_user_message,
         "turns": [(message.role, message.content or _calls(message)) for message in case.messages or ()],
         "expected": "\n".join(_expected(case)),
         "answers": answers,

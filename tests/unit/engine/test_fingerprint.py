@@ -85,7 +85,7 @@ from punie_build.engine import fingerprint
 from punie_build.data.filters.union import Decontaminate, MinMessages
 from punie_build.data.spec import Stage
 from punie_build.evaluation.suite import Case, Suite
-suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=()),))
+suite = Suite(tools="editor", cases=(Case(id="a", category="c", prompt="p", checks=()),))
 for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), ())):
     print(fingerprint.code("stage", (Stage(from_="a", filters=(filter_,)), *uses)))
 """
@@ -196,7 +196,7 @@ def test_scores_are_made_by_the_checks_a_suite_names():
     from punie_build.evaluation.suite import Case, Suite
 
     call = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": ["a", "b"]}),))
-    suite = Suite(tools="editor", case=(Case(id="a", category="c", prompt="p", checks=(call,)),))
+    suite = Suite(tools="editor", cases=(Case(id="a", category="c", prompt="p", checks=(call,)),))
     named = set(_classes((Eval(arm="a", suite="s"), suite)))
     assert {
         ("evaluation.checks.tool_calls", "Calls"),

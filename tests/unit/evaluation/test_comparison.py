@@ -173,7 +173,7 @@ def test_wordings_of_one_question_count_once():
 def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
     suite = Suite(
         tools="editor",
-        case=(
+        cases=(
             Case(
                 id="x",
                 category="c",
@@ -195,7 +195,7 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
 
 
 def test_what_cannot_be_judged_is_an_error_of_ours():
-    suite = Suite(case=(Case(id="x", category="c", prompt="p", checks=(Latency(max=1),)),))
+    suite = Suite(cases=(Case(id="x", category="c", prompt="p", checks=(Latency(max=1),)),))
     [scored] = scoring.score(suite, {"x": Answer(case="x", raw="r", content="r")})
     assert (scored.epochs, scored.errors, scored.failure) == (0, 1, "cannot judge")
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_judged_is_an_error_of_ours():
 def test_rates_count_what_is_done_besides_being_wrong():
     suite = Suite(
         tools="editor",
-        case=(
+        cases=(
             Case(id="q", category="words", prompt="p", checks=(NoCall(),), weight=3.0),
             Case(id="r", category="words", prompt="p", checks=(NoCall(),)),
             Case(
@@ -310,7 +310,7 @@ def test_a_prompt_that_training_knows_is_found_exact_or_nearly():
     talk = Case(
         id="talk", category="c", messages=({"role": "user", "content": "Run make"}, {"role": "assistant", "content": "t1"}, {"role": "user", "content": "Stop it"}), checks=(NoCall(),)
     )  # fmt: skip
-    suite = msgspec.convert(msgspec.to_builtins(Suite(case=(*cases, talk))), Suite)
+    suite = msgspec.convert(msgspec.to_builtins(Suite(cases=(*cases, talk))), Suite)
     rows = [
         ("a:1", conversation("kill  TERM-29")),
         ("a:2", conversation("What is the capital of Italy?")),

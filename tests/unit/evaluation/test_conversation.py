@@ -16,7 +16,7 @@ TEXT = Completion(token_ids=[], logprobs=[], content="blue")
 def replay(results: dict, *completions: Completion) -> tuple[Conversation, list[dict]]:
     """A conversation after these completions, and the messages of its last request."""
     case = Case(id="a", category="c", prompt="look", results=results, checks=(NoCall(),))
-    conversation = Conversation(SPEC, Suite(case=(case,), system=""), case, 0, lambda _: "raw")
+    conversation = Conversation(SPEC, Suite(cases=(case,), system=""), case, 0, lambda _: "raw")
     for completion in completions:
         request = conversation.next_request()
         assert request is not None

@@ -106,7 +106,7 @@ def test_the_older_form_is_one_whether_json_lines_or_python(tmp_path):
         for path in (whole, put(tmp_path, "a.jsonl", OLDER), put(tmp_path, "a.py", PYTHON))
     ]
     assert made[0] == made[1] == made[2] == again(made[0], tmp_path)
-    assert made[0].case[0].checks == (Recall(tools=("read_file",), words=("localhost",)),)
+    assert made[0].cases[0].checks == (Recall(tools=("read_file",), words=("localhost",)),)
 
 
 def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
@@ -114,27 +114,27 @@ def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
     path = put(tmp_path, "a.jsonl", OLDER)
     free, strict = FORMS["older"](Source(path=path)).suite, FORMS["older"](Source(path=path, strict=True)).suite
     talk = Answer(case="text-01", raw="x", content="I have no tools for that.")
-    assert score_answer(free.case[2].checks, talk).passed
-    assert not score_answer(strict.case[2].checks, talk).passed
+    assert score_answer(free.cases[2].checks, talk).passed
+    assert not score_answer(strict.cases[2].checks, talk).passed
     both = Answer(
         case="tool-01",
         raw="x",
         content="localhost",
         calls=(ToolCall("read_file", {"path": "/etc/hosts"}), ToolCall("kill", {})),
     )
-    assert score_answer(free.case[0].checks, both).passed
-    assert score_answer(strict.case[0].checks, both).failure == "extra call"
-    assert score_answer(strict.case[0].checks, msgspec.structs.replace(both, calls=both.calls[:1])).passed
-    assert strict.case[1].checks == (NoCall(), Contains(words=("O(log n)", "binary search")))
+    assert score_answer(free.cases[0].checks, both).passed
+    assert score_answer(strict.cases[0].checks, both).failure == "extra call"
+    assert score_answer(strict.cases[0].checks, msgspec.structs.replace(both, calls=both.calls[:1])).passed
+    assert strict.cases[1].checks == (NoCall(), Contains(words=("O(log n)", "binary search")))
 
 
 def test_the_berkeley_form_keeps_its_meaning(tmp_path):
     made = FORMS["bfcl"](Source(path=put(tmp_path, "q.jsonl", BFCL), answers=put(tmp_path, "a.jsonl", TRUTH)))
-    assert [case.id for case in made.suite.case] == ["simple_0", "irrelevance_1", "live_relevance_2-0"]
+    assert [case.id for case in made.suite.cases] == ["simple_0", "irrelevance_1", "live_relevance_2-0"]
     assert len(made.notes) == 2
-    simple = made.suite.case[0]
+    simple = made.suite.cases[0]
     assert simple.category == "simple"
-    [tool] = made.suite.declarations(simple)
+    [tool] = made.suite.tool_declarations(simple)
     assert tool["function"]["parameters"]["type"] == "object"
     assert tool["function"]["parameters"]["properties"]["base"]["type"] == "number"
 
@@ -148,27 +148,27 @@ def test_the_berkeley_form_keeps_its_meaning(tmp_path):
     assert not passes(base=10)
     assert not passes(base=10, height=5, opts={"soft": "x"})
     assert not passes(base=10, height=5, color="red")
-    assert made.suite.case[1].checks == (NoCall(),)
+    assert made.suite.cases[1].checks == (NoCall(),)
     assert score_answer(
-        made.suite.case[2].checks, Answer(case="r", raw="x", calls=(ToolCall("area", {"any": 1}),))
+        made.suite.cases[2].checks, Answer(case="r", raw="x", calls=(ToolCall("area", {"any": 1}),))
     ).passed
     assert again(made.suite, tmp_path) == made.suite
 
 
 def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
     made = FORMS["promptfoo"](Source(path=put(tmp_path, "p.yaml", PROMPTFOO)))
-    assert [case.id for case in made.suite.case][:3] == ["test-1-1", "test-1-2", "test-2-1"]
-    assert made.suite.case[1].prompt == "Say: 2 + 3"
-    assert {case.group for case in made.suite.case[:2]} == {"test-1"}
-    kinds = [type(check).__name__ for check in made.suite.case[0].checks]
+    assert [case.id for case in made.suite.cases][:3] == ["test-1-1", "test-1-2", "test-2-1"]
+    assert made.suite.cases[1].prompt == "Say: 2 + 3"
+    assert {case.group for case in made.suite.cases[:2]} == {"test-1"}
+    kinds = [type(check).__name__ for check in made.suite.cases[0].checks]
     assert kinds == ["Latency", "Contains", "Not"]
-    assert made.suite.case[0].checks[2] == Not(check=Contains(words=("sorry",)))
-    call = made.suite.case[2].checks[1]
+    assert made.suite.cases[0].checks[2] == Not(check=Contains(words=("sorry",)))
+    call = made.suite.cases[2].checks[1]
     assert isinstance(call, Calls)
     assert call.score(
         Answer(case="x", raw="x", calls=(ToolCall("read_file", {"path": "a.py", "line": 3}), ToolCall("z", {})))
     ).passed
-    assert made.suite.case[2].checks[2] == Finish(reason="tool_calls")
+    assert made.suite.cases[2].checks[2] == Finish(reason="tool_calls")
     assert made.notes == ("test 1: llm-rubric is left out",)
     assert again(made.suite, tmp_path) == made.suite
 

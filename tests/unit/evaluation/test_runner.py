@@ -27,7 +27,7 @@ SPEC = GenerationSpec(arm="fake", suite="s", max_tokens=20, timeout=1.0, concurr
 
 def suite_of(*prompts: str) -> Suite:
     cases = tuple(Case(id=f"c{n}", category="c", prompt=text, checks=(NoCall(),)) for n, text in enumerate(prompts))
-    return Suite(case=cases, system="")
+    return Suite(cases=cases, system="")
 
 
 def fake_model(mode: str) -> ServedModel:
@@ -210,7 +210,7 @@ def test_answers_hold_durations_only_where_a_check_needs_them(project):
     """Without durations, the bytes of the answers are the same on every machine."""
     assert project.collect("a")[0][0].seconds is None
     suite = suite_of("a")
-    suite = structs.replace(suite, case=(structs.replace(suite.case[0], checks=(Latency(max=60.0),)),))
+    suite = structs.replace(suite, cases=(structs.replace(suite.cases[0], checks=(Latency(max=60.0),)),))
     _, sent = runner.collect_answers(project.eval_run(suite), project.warm, project.out)
     assert sent == 0, "the cache has the duration of the first request"
     assert 0 < scores.answers(project.out)["c0"].seconds < 60
@@ -221,7 +221,7 @@ def test_answers_hold_durations_only_where_a_check_needs_them(project):
 @pytest.mark.parametrize("mode", ["empty", "prose"])
 def test_answers_without_calls_fail_cases_that_expect_calls(tmp_path, mode):
     suite, _ = suite_file.read_suite(SuiteFile(embedded="tool-calling"), tmp_path, "suite")
-    suite = structs.replace(suite, case=tuple(case for case in suite.case if not isinstance(case.checks[0], NoCall)))
+    suite = structs.replace(suite, cases=tuple(case for case in suite.cases if not isinstance(case.checks[0], NoCall)))
     project = Project(tmp_path, mode)
     project.cache.add_canaries(HELLO, HELLO)
     try:

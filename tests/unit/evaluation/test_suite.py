@@ -34,7 +34,7 @@ def case(name: str, *checks: object, **more: object) -> Case:
 
 
 def of(*cases: Case, **more: object) -> Suite:
-    return Suite(case=cases, **({"tools": "editor"} | more))
+    return Suite(cases=cases, **({"tools": "editor"} | more))
 
 
 def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, list[str]]:
@@ -63,10 +63,10 @@ def test_every_mistake_of_a_suite_is_told_at_once():
         "'b' expects read_file with mode",
         "'d' expects write_file without content",
         "'e' expects calls and no call",
-        "'f' asks nothing",
-        "'g' does not end with the user",
+        "'f' has an empty prompt",
+        "'g' does not end with a message of the user",
         "'h' has a result of the tool 'sing'",
-        "'j': the group 'g' is on both sides",
+        "'j': the group 'g' is on both splits",
     ):
         assert sum(part in line for line in told) == 1, part
     assert len(told) == 9
@@ -74,26 +74,26 @@ def test_every_mistake_of_a_suite_is_told_at_once():
 
 def test_a_side_is_drawn_by_the_group_and_stays():
     names = [str(k) for k in range(500)]
-    sides = Counter(case(name).drawn for name in names)
+    sides = Counter(case(name).hashed_split for name in names)
     assert 0.53 < sides["confirm"] / 500 < 0.67
-    grouped = {case(name, group="one").drawn for name in names}
+    grouped = {case(name, group="one").hashed_split for name in names}
     assert len(grouped) == 1
-    assert of(case("x", split="select")).side(case("x", split="select")) == "select"
-    assert of(case("x"), split="confirm").side(case("x")) == "confirm"
+    assert of(case("x", split="select")).split_of(case("x", split="select")) == "select"
+    assert of(case("x"), split="confirm").split_of(case("x")) == "confirm"
 
 
 def test_what_is_asked_does_not_change_when_it_is_judged_otherwise():
     one, two = case("a"), case("a", Contains(words=("x",)), group="g", weight=2.0, tags=("t",))
-    assert of(one).question(one) == of(two).question(two)
-    assert of(one).question(one) != of(one).question(case("a", results={"read_file": "x"}))
-    assert of(one).question(one) != of(one).question(case("a", system="Be brief."))
+    assert of(one).model_input(one) == of(two).model_input(two)
+    assert of(one).model_input(one) != of(one).model_input(case("a", results={"read_file": "x"}))
+    assert of(one).model_input(one) != of(one).model_input(case("a", system="Be brief."))
 
 
 def test_canned_results_come_one_after_another_and_the_last_stays():
     told = case("a", results={"read_file": ("one", "two"), "run_command": "t1"})
-    assert [told.result("read_file", before) for before in range(4)] == ["one", "two", "two", "two"]
-    assert told.result("run_command", 3) == "t1"
-    assert told.result("kill_terminal", 0) is None
+    assert [told.canned_result("read_file", before) for before in range(4)] == ["one", "two", "two", "two"]
+    assert told.canned_result("run_command", 3) == "t1"
+    assert told.canned_result("kill_terminal", 0) is None
 
 
 def test_toml_and_jsonl_say_the_same(tmp_path):
@@ -138,7 +138,7 @@ def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
     suite, wrong = told('{ type = "not", check = { type = "python", function = "judges:polite" } }')
     assert not wrong
     assert suite is not None
-    [inner] = suite.case[0].checks
+    [inner] = suite.cases[0].checks
     assert isinstance(inner, Not)
     assert isinstance(inner.check, PythonHook)
     assert "never while reading" in inner.check.source
@@ -183,12 +183,12 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
 
 def test_the_answers_of_a_sound_suite_score_what_they_should():
     suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
-    scored = score(suite, {each.id: reference_answer(each) for each in suite.case})
+    scored = score(suite, {each.id: reference_answer(each) for each in suite.cases})
     assert [each.passed for each in scored] == [True, True]
     assert [each.quiet for each in scored] == [False, True]
     assert not any(
         each.passed
-        for each in score(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.case})
+        for each in score(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.cases})
     )
 
 
@@ -216,9 +216,9 @@ def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
 
 def test_the_suite_of_the_editor_tools_asks_of_every_kind():
     suite = built_in("tool-calling")
-    counts = Counter(case.category for case in suite.case)
-    assert len(suite.case) >= 160
+    counts = Counter(case.category for case in suite.cases)
+    assert len(suite.cases) >= 160
     assert {"parallel", "missing", "irrelevant", "steps", "multi-turn", "options", "words"} <= set(counts)
-    sides = Counter(suite.side(case) for case in suite.case)
+    sides = Counter(suite.split_of(case) for case in suite.cases)
     assert sides["confirm"] >= 100
     assert sides["select"] >= 60
