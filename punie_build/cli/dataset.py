@@ -30,7 +30,7 @@ import msgspec
 from punie_build.cli.dataset_audit import audit, audit_options
 from punie_build.cli.options import Command, Options, base_folder, dialect_option, place_option
 from punie_build.data import jsonl, pipeline
-from punie_build.data.chat_template import counter
+from punie_build.data.chat_template import token_counter
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
     AnyFilter,
@@ -80,7 +80,7 @@ def stats(root: Path, options: Options) -> int:
     """Count rows, messages, calls, characters, tokens of a base, and categories, split by split."""
     table: dict[str, Counter[str]] = {}
     categories: Counter[str] = Counter()
-    count = counter(base_folder(root, options.base)) if options.base else None
+    count = token_counter(base_folder(root, options.base)) if options.base else None
     for side, row in _rows(root, options):
         counts = table.setdefault(side or "(no side)", Counter())
         counts["rows"] += 1

@@ -23,6 +23,7 @@ from punie_build.data.readers.discovery import data_files
 from punie_build.data.readers.record import Record
 from punie_build.data.readers.records import read_records
 from punie_build.data.sources import Local, code_pair_to_chat
+from punie_build.data.template_roundtrip import RoundTripReport
 from punie_build.errors import ModelError
 from punie_build.runtime.child import Child
 from punie_build.storage import paths
@@ -47,19 +48,19 @@ def audit(root: Path, options: Options) -> int:
     return 1 if found else 0
 
 
-def _round_trip(root: Path, name: str, folder: Path) -> dict[str, Any]:
-    """What `roundtrip` says of the rows and a base of the recipes, or `nano`, or a model's folder."""
-    told = folder / "roundtrip.json"
+def _round_trip(root: Path, name: str, folder: Path) -> RoundTripReport:
+    """Check the calls of the rows with a base of the recipes, `nano`, or the folder of a model."""
+    out = folder / "roundtrip.json"
     log = root / paths.STATE / "logs" / "by-hand" / "roundtrip.log"
     with Child(
-        "punie_build.data.template_roundtrip", [str(base_folder(root, name)), str(folder), str(told)], log
+        "punie_build.data.template_roundtrip", [str(base_folder(root, name)), str(folder), str(out)], log
     ) as child:
         if child.process.wait() != 0:
             raise ModelError(child.failure("rendering the rows"))
-    found: dict[str, Any] = msgspec.json.decode(told.read_bytes())
-    for some in found["odd"].values():
-        some["places"] = [_read_from(folder, place) for place in some["places"]]
-    return found
+    report = msgspec.json.decode(out.read_bytes(), type=RoundTripReport)
+    for problem in report.problems.values():
+        problem.places[:] = [_read_from(folder, place) for place in problem.places]
+    return report
 
 
 def _read_from(folder: Path, place: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from punie_build.data import split
 from punie_build.data.example import Example
 from punie_build.data.filters.union import ValidTools
+from punie_build.data.template_roundtrip import RoundTripReport
 from punie_build.data.tool_call_markup import MARKUPS
 from punie_build.data.transforms import StripMarkers
 
@@ -272,18 +273,18 @@ def _where(stream: Callable[[], Iterable[Seen]], wanted: set[tuple[str, int]]) -
     return found
 
 
-def rendered(told: dict[str, Any], base: str) -> Iterator[Finding]:
-    """Findings of `roundtrip`: what a base's template and parser make of the rows."""
+def rendered(report: RoundTripReport, base: str) -> Iterator[Finding]:
+    """Yield the findings of a round trip of the calls through a base's chat template and parser."""
     advice = f"trained on {base} they would be learnt in a form that nobody asks for, or not at all"
-    for what, some in told["odd"].items():
-        yield Finding(what=what, count=some["count"], of=told["rows"], advice=advice, places=tuple(some["places"]))
-    if tokens := told["tokens"]:
+    for what, problem in report.problems.items():
+        yield Finding(what=what, count=problem.count, of=report.rows, advice=advice, places=tuple(problem.places))
+    if tokens := report.tokens:
         middle, most = tokens[len(tokens) // 2], tokens[-1]
         long = sum(count > LONG for count in tokens)
         if long:
             yield Finding(
                 what=f"rows above {LONG} tokens of {base} (median {middle}, longest {most})",
                 count=long,
-                of=told["rows"],
+                of=report.rows,
                 advice="training cuts them: raise max_seq_length, or use the filter `max-tokens`",
             )

@@ -1,6 +1,6 @@
-"""Rendering: an example as the text and the tokens that a base sees, by its own chat template.
+"""Chat templates: the text and the tokens of an example as a base model reads it.
 
-The tokenizer is transformers' (no model, no mlx); its code is never taken from the base's folder.
+The tokenizer is the one of transformers (without a model and mlx); code in the base's folder is never executed.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from punie_build.errors import ModelError
 
 
 @cache
-def tokenizer(folder: Path) -> Any:
-    """The tokenizer of a base. Raises ModelError if there is none, or it has no chat template."""
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer of a base. Raises ModelError if that fails, or if it has no chat template."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # PyTorch is not needed
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # it raises whatever went wrong inside
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # transformers raises many types
         raise ModelError(f"{folder.name}: no tokenizer can be loaded: {str(error).splitlines()[0]}") from None
-    if not found.chat_template:
+    if not tokenizer.chat_template:
         raise ModelError(f"{folder.name}: its tokenizer has no chat template - use a chat or instruct model")
-    return found
+    return tokenizer
 
 
-def conversation(example: Example) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
-    """(messages, tools) as templates take them: arguments as objects, no keys without a value."""
+def template_arguments(example: Example) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
+    """Return (messages, tools) as templates expect them: arguments as objects, no keys without a value."""
     messages = []
     for message in example.messages:
         calls: Any = msgspec.to_builtins(message.tool_calls)
@@ -42,32 +42,32 @@ def conversation(example: Example) -> tuple[list[dict[str, Any]], list[dict[str,
             call["type"] = "function"
             if isinstance(call["function"]["arguments"], str):
                 call["function"]["arguments"] = msgspec.json.decode(call["function"]["arguments"])
-        said = {
+        fields = {
             "role": message.role,
             "content": message.content,
             "tool_calls": calls,
             "tool_call_id": message.tool_call_id,
         }
-        messages.append({key: value for key, value in said.items() if value is not None})
+        messages.append({key: value for key, value in fields.items() if value is not None})
     return messages, list(example.tools) if example.tools else None
 
 
-def text(folder: Path, example: Example) -> str:
-    """The whole conversation as the base reads it. Raises ValueError if its template refuses it."""
-    messages, tools = conversation(example)
+def render(folder: Path, example: Example) -> str:
+    """Return the text of the conversation as the base reads it. Raises ValueError if the base's template rejects it."""
+    messages, tools = template_arguments(example)
     try:
-        return str(tokenizer(folder).apply_chat_template(messages, tools=tools, tokenize=False))
-    except Exception as error:  # a template can fail in any way
-        raise ValueError(f"the chat template of the base refuses it: {error}") from error
+        return str(load_tokenizer(folder).apply_chat_template(messages, tools=tools, tokenize=False))
+    except Exception as error:  # templates are code: they can raise any error
+        raise ValueError(f"the chat template of the base rejects it: {error}") from error
 
 
-def counter(folder: Path) -> Callable[[Example], int]:
-    """How many tokens an example is."""
-    encode = tokenizer(folder).encode
-    return lambda example: len(encode(text(folder, example), add_special_tokens=False))
+def token_counter(folder: Path) -> Callable[[Example], int]:
+    """Return a function that counts the tokens of an example."""
+    encode = load_tokenizer(folder).encode
+    return lambda example: len(encode(render(folder, example), add_special_tokens=False))
 
 
-def identity(folder: Path) -> str:
-    """What changes when the base's tokenizer or its template do: a digest of its files but for the weights."""
-    found = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", ".txt"))
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in found)).hexdigest()
+def tokenizer_digest(folder: Path) -> str:
+    """Return a digest of the base's files other than weights, which changes with its tokenizer and its template."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", ".txt"))
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in paths)).hexdigest()

@@ -1,114 +1,142 @@
-"""Round trip: are the calls of a dataset what a server would read, once a base's chat template has written them down?
+"""Round trip of calls: a base's chat template formats the calls of a dataset, and the server's parser parses them again.
 
     python -m punie_build.data.template_roundtrip BASE FOLDER OUT.json
 
-A process of its own, because mlx-lm's tokenizers import mlx. Every turn with calls is rendered by the base's own template, and
-what the template wrote is read back by the parser that `mlx_lm.server` uses for this base. What does not come back the same
-would be learnt in one form and asked for in another.
+It runs in a process of its own, because mlx-lm's tokenizers import mlx. Every turn with calls is rendered by the template of
+the base, and the result is parsed by the parser that `mlx_lm.server` uses for this base. A call that is parsed differently
+would be trained in one format and evaluated in another.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from punie_build.data import chat_template, jsonl
+import msgspec
+from msgspec import Struct, field
+
+from punie_build.data import jsonl
+from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import SPLITS, Example, decode_example
 
-SHOWN = 3
-FORMLESS = "calls, which the base's chat template has no form for"
-UNREAD = "calls that the server "
-
+MAX_PLACES = 3
+TEMPLATE_REJECTS = "the base's chat template rejects them"
+NO_CALL_FORMAT = "calls that the base's chat template cannot format"
+SERVER = "calls that the server "  # begins every problem of parsing
 
 MARKUP = re.compile(r"<tool_call>|<function=|<functioncall>|```json")
+Call = tuple[str, Any]  # name and arguments
 
 
-class Counts:
-    """What is odd, by kind: how often, and where first. Of all turns with `calls`, the server would read so many as they are (`read`)."""
+class RoundTripProblem(Struct, frozen=True):
+    """How often a problem occurs, and its first places, as `split:number`."""
+
+    count: int
+    places: list[str]
+
+
+class RoundTripReport(Struct, frozen=True):
+    """The content of OUT.json: the problems by their description, and the sorted numbers of tokens of the rows."""
+
+    rows: int
+    problems: dict[str, RoundTripProblem] = field(name="odd")
+    tokens: list[int]
+
+
+class RoundTripCounts:
+    """Counts of rows, of assistant turns with calls, and of those that the server parses back unchanged; the problems."""
 
     def __init__(self) -> None:
-        self.odd: dict[str, list[str]] = {}
-        self.rows = self.calls = self.read = 0
+        self.problems: dict[str, list[str]] = {}
+        self.rows = self.calling_turns = self.parsed_turns = 0
         self.tokens: list[int] = []
 
-    def add(self, kind: str, place: str) -> None:
-        self.odd.setdefault(kind, []).append(place)
+    def add(self, problem: str, place: str) -> None:
+        """Record a problem of the row at a place."""
+        self.problems.setdefault(problem, []).append(place)
 
-    def told(self) -> dict[str, Any]:
-        odd = {kind: {"count": len(places), "places": places[:SHOWN]} for kind, places in self.odd.items()}
-        return {"rows": self.rows, "odd": odd, "tokens": sorted(self.tokens)}
+    def report(self) -> RoundTripReport:
+        """Return the counts as they are written to the file."""
+        problems = {
+            problem: RoundTripProblem(len(places), places[:MAX_PLACES]) for problem, places in self.problems.items()
+        }
+        return RoundTripReport(self.rows, problems, sorted(self.tokens))
 
 
-def calls(tokenizer: Any, turn: str, tools: Any) -> list[tuple[str, Any]]:
-    """(name, arguments) of every call in a turn, as the server reads it. Raises ValueError where it could not."""
+def parse_calls(tokenizer: Any, turn: str, tools: Any) -> list[Call]:
+    """Parse the calls in a turn as the server does. Raises any error of the parser."""
     start, end = re.escape(tokenizer.tool_call_start), re.escape(tokenizer.tool_call_end or "")
-    found = []
+    calls = []
     for text in re.findall(f"{start}(.*?){end or chr(92) + 'Z'}", turn, re.DOTALL):
         parsed = tokenizer.tool_parser(text, tools)
-        some = parsed if isinstance(parsed, list) else [parsed]
-        found += [(call["name"], call["arguments"]) for call in some]
-    return found
+        items = parsed if isinstance(parsed, list) else [parsed]
+        calls += [(call["name"], call["arguments"]) for call in items]
+    return calls
 
 
-def turns(render: Any, messages: list[dict[str, Any]], tools: Any) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """(what the template writes for it, the calls it should hold) of every assistant turn with calls."""
+def calling_turns(render: Any, messages: list[dict[str, Any]], tools: Any) -> Iterator[tuple[str, list[Call]]]:
+    """Yield (rendered text, calls of the message) for every assistant turn with calls."""
     for index, message in enumerate(messages):
         if message["role"] == "assistant" and message.get("tool_calls"):
             before = render(messages[:index], tools, True)
             after = render(messages[: index + 1], tools, False)
             if not after.startswith(before):
-                raise ValueError("the template writes earlier turns otherwise later on")
-            wanted = [(call["function"]["name"], call["function"]["arguments"]) for call in message["tool_calls"]]
-            yield after[len(before) :], wanted
+                raise ValueError("the template changes the text of earlier turns")
+            calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message["tool_calls"]]
+            yield after[len(before) :], calls
 
 
-def look(tokenizer: Any, render: Any, example: Example, place: str, counts: Counts, written: bool = False) -> None:
-    """Count a row. `written`: its calls may stand in what the assistant says, as text."""
-    messages, tools = chat_template.conversation(example)
+def check_row(
+    tokenizer: Any, render: Any, example: Example, place: str, counts: RoundTripCounts, has_markup: bool = False
+) -> None:
+    """Count a row. `has_markup`: whether the text of its assistant messages may contain calls."""
+    messages, tools = template_arguments(example)
     counts.rows += 1
     try:
         text = render(messages, tools, False)
-    except Exception as error:  # a template can fail in any way
-        counts.add(f"the base's chat template refuses them ({str(error).splitlines()[0][:80]})", place)
+    except Exception as error:  # templates are code: they can raise any error
+        counts.add(f"{TEMPLATE_REJECTS} ({str(error).splitlines()[0][:80]})", place)
         return
     counts.tokens.append(len(tokenizer.encode(text, add_special_tokens=False)))
-    calling = sum(bool(message.get("tool_calls")) for message in messages)
-    counts.calls += calling
-    if calling and not tokenizer.has_tool_calling:
-        counts.add(FORMLESS, place)
+    turns_with_calls = sum(bool(message.get("tool_calls")) for message in messages)
+    counts.calling_turns += turns_with_calls
+    if turns_with_calls and not tokenizer.has_tool_calling:
+        counts.add(NO_CALL_FORMAT, place)
         return
     try:
-        for turn, wanted in turns(render, messages, tools):
-            if calls(tokenizer, turn, tools) != wanted:
-                counts.add(f"{UNREAD}would read otherwise than they are", place)
+        for turn, calls in calling_turns(render, messages, tools):
+            if parse_calls(tokenizer, turn, tools) != calls:
+                counts.add(f"{SERVER}parses differently", place)
                 break
-            counts.read += 1
-    except Exception as error:  # and so can a parser
-        counts.add(f"{UNREAD}could not read back ({type(error).__name__})", place)
-    if written:
-        in_words(tokenizer, messages, tools, place, counts)
+            counts.parsed_turns += 1
+    except Exception as error:  # so can parsers
+        counts.add(f"{SERVER}cannot parse ({type(error).__name__})", place)
+    if has_markup:
+        _check_markup(tokenizer, messages, tools, place, counts)
 
 
-def in_words(tokenizer: Any, messages: list[dict[str, Any]], tools: Any, place: str, counts: Counts) -> None:
-    """Count the turns whose words hold calls in some markup."""
+def _check_markup(
+    tokenizer: Any, messages: list[dict[str, Any]], tools: Any, place: str, counts: RoundTripCounts
+) -> None:
+    """Count the assistant messages that have calls as markup in their text."""
     for message in messages:
         if message["role"] == "assistant" and MARKUP.search(message.get("content") or ""):
-            counts.calls += 1
+            counts.calling_turns += 1
             try:
-                read = tokenizer.has_tool_calling and calls(tokenizer, message["content"], tools)
-            except Exception:  # a parser can fail in any way
-                read = None
-            if read:
-                counts.read += 1
+                parsed = tokenizer.has_tool_calling and parse_calls(tokenizer, message["content"], tools)
+            except Exception:  # parsers can raise any error
+                parsed = None
+            if parsed:
+                counts.parsed_turns += 1
             else:
-                counts.add(f"{UNREAD}would take for words", place)
+                counts.add(f"{SERVER}treats as text", place)
 
 
 def main(base: str, folder: Path, out: Path) -> None:
+    """Check all rows of a folder, whose lines begin with a word and a space, and write the report to `out`."""
     from mlx_lm.tokenizer_utils import load
 
     tokenizer = load(Path(base))
@@ -116,14 +144,15 @@ def main(base: str, folder: Path, out: Path) -> None:
     def render(messages: Any, tools: Any, prompt: bool) -> str:
         return str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=prompt))
 
-    counts = Counts()
+    counts = RoundTripCounts()
     for split in SPLITS:
         number = 0
         for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 number += 1
-                look(tokenizer, render, decode_example(line.partition(b" ")[2]), f"{split}:{number}", counts)
-    out.write_text(json.dumps(counts.told()))
+                example = decode_example(line.partition(b" ")[2])
+                check_row(tokenizer, render, example, f"{split}:{number}", counts)
+    out.write_bytes(msgspec.json.encode(counts.report()))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(job: PreflightJob) -> None:
     if not tokenizer.has_chat_template:
         raise SystemExit(f"punie: {job.name}: its tokenizer has no chat template - use a chat or instruct model")
     rows = RenderedRows(Path(job.data), job.where, tokenizer, job.suites, job.mixed)
-    facts = RowFacts(rows=rows.rendered.rows, calls=rows.rendered.calls, read=rows.rendered.read)
+    facts = RowFacts(rows=rows.rendered.rows, calls=rows.rendered.calling_turns, read=rows.rendered.parsed_turns)
     PreflightResult(facts, check(rows)).write(Path(job.out))
 
 

@@ -33,13 +33,13 @@ class RenderedRows:
         self, folder: Path, where: str, tokenizer: Any, suites: Mapping[str, SuitePrompts], mixed: bool
     ) -> None:
         self.folder, self.where, self.tokenizer, self.suites, self.mixed = folder, where, tokenizer, suites, mixed
-        self.rendered = template_roundtrip.Counts()
+        self.rendered = template_roundtrip.RoundTripCounts()
         self.call_formats: Counter[str] = Counter()
         self.system_prompts: Counter[str] = Counter()
         self.train = 0
         for row in self.stream():
             has_markup = row.dialect in MARKUPS
-            template_roundtrip.look(tokenizer, self.render, row.example, row.place, self.rendered, has_markup)
+            template_roundtrip.check_row(tokenizer, self.render, row.example, row.place, self.rendered, has_markup)
             if row.side == "train":
                 self.train += 1
                 self.system_prompts[_system_prompt(row.example)] += 1

@@ -11,8 +11,9 @@ from itertools import islice
 
 import msgspec
 
-from punie_build.data import audit, chat_template, template_roundtrip
+from punie_build.data import audit, template_roundtrip
 from punie_build.data import split as splitting
+from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import Example
 from punie_build.data.filters.union import Decontaminate, FilterContext
 from punie_build.preflight.finding import Level, PreflightFinding
@@ -48,17 +49,19 @@ def audited(rows: RenderedRows) -> Findings:
 
 def template(rows: RenderedRows) -> Findings:
     """Check that the base's chat template accepts the rows, renders declared tools, and can render calls."""
-    problems, total = rows.rendered.odd, rows.rendered.rows
+    problems, total = rows.rendered.problems, rows.rendered.rows
     for problem, locations in problems.items():
-        if problem.startswith("the base's chat template refuses"):
+        if problem.startswith(template_roundtrip.TEMPLATE_REJECTS):
             advice = "make the messages alternate between user and assistant, the user first"
             yield rows.finding("template", "error", problem, advice, len(locations), total, locations)
-        elif problem == template_roundtrip.FORMLESS:
+        elif problem == template_roundtrip.NO_CALL_FORMAT:
             advice = "use a base that was trained with tools"
             yield rows.finding("tools", "error", problem, advice, len(locations), total, locations)
-    with_tools = (row for row in rows.stream() if row.example.tools and template_roundtrip.FORMLESS not in problems)
+    with_tools = (
+        row for row in rows.stream() if row.example.tools and template_roundtrip.NO_CALL_FORMAT not in problems
+    )
     for row in islice(with_tools, 1):
-        messages, tools = chat_template.conversation(row.example)
+        messages, tools = template_arguments(row.example)
         try:
             renders_tools = rows.render(messages, tools, False) != rows.render(messages, None, False)
         except Exception:  # a template can fail in any way; it was counted above
@@ -75,15 +78,21 @@ def parser(rows: RenderedRows) -> Findings:
     counts = rows.rendered
     unread = [
         location
-        for problem, locations in counts.odd.items()
-        if problem.startswith(template_roundtrip.UNREAD)
+        for problem, locations in counts.problems.items()
+        if problem.startswith(template_roundtrip.SERVER)
         for location in locations
     ]
-    if counts.calls and counts.read < counts.calls and template_roundtrip.FORMLESS not in counts.odd:
-        level: Level = "error" if counts.read < MIN_READ * counts.calls else "warning"
+    if (
+        counts.calling_turns
+        and counts.parsed_turns < counts.calling_turns
+        and template_roundtrip.NO_CALL_FORMAT not in counts.problems
+    ):
+        level: Level = "error" if counts.parsed_turns < MIN_READ * counts.calling_turns else "warning"
         problem = "calls that the server of this base would not read as they are"
         advice = "the model would learn a form that the server cannot read: convert them to tool_calls with a dialect"
-        yield rows.finding("parser", level, problem, advice, counts.calls - counts.read, counts.calls, unread)
+        yield rows.finding(
+            "parser", level, problem, advice, counts.calling_turns - counts.parsed_turns, counts.calling_turns, unread
+        )
 
 
 def formats(rows: RenderedRows) -> Findings:

@@ -153,7 +153,7 @@ def test_audit_renders_with_a_base_and_reads_calls_back(place):
     rows = [{"role": "user", "content": "go"}, {"role": "assistant", "tool_calls": [call]}]
     (place / "odd.jsonl").write_text("oops\n" + json.dumps({"messages": rows}) + "\n")
     said = run(place, "audit", "odd.jsonl", "--base", "nano", code=1)
-    assert "calls that the server could not read back" in said
+    assert "calls that the server cannot parse" in said
     assert "- first odd.jsonl:2\n" in said
     long = line("word " * 5000, "ok")
     (place / "long.jsonl").write_text(long)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.chat_template import counter, identity
+from punie_build.data.chat_template import token_counter, tokenizer_digest
 from punie_build.data.example import Example, Function
 from punie_build.data.filters.filter import Filter, FilterContext, ScoredFilter
 
@@ -42,10 +42,10 @@ class TokenCountFilter(ScoredFilter, frozen=True, kw_only=True):
     base: str
 
     def input_digest(self, context: FilterContext) -> str:
-        return identity(context.bases[self.base])
+        return tokenizer_digest(context.bases[self.base])
 
     def scorer(self, context: FilterContext) -> Callable[[Example], int | None]:
-        count = counter(context.bases[self.base])
+        count = token_counter(context.bases[self.base])
 
         def score(example: Example) -> int | None:
             try:

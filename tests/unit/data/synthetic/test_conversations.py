@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +35,7 @@ from punie_build.data.filters.union import EndsWithAssistant, ValidTools
 from punie_build.data.ingest import ingest, to_chat_row
 from punie_build.data.sources import Command
 from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
+from punie_build.data.template_roundtrip import RoundTripReport
 from punie_build.storage import paths
 
 RECIPES = (Path(__file__).parents[4] / "docs" / "recipes.md").read_text()
@@ -117,11 +119,11 @@ def test_the_template_of_a_base_writes_calls_that_its_server_parses(tmp_path):
     for split in ("train", "valid", "test"):
         rows = ROWS if split == "train" else []
         (tmp_path / f"{split}.jsonl").write_text("".join(f"messages {json.dumps(row)}\n" for row in rows))
-    out = tmp_path / "told.json"
+    out = tmp_path / "report.json"
     command = [sys.executable, "-m", "punie_build.data.template_roundtrip", str(paths.nano()), str(tmp_path), str(out)]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    told = json.loads(out.read_text())
-    assert (told["rows"], told["odd"]) == (len(ROWS), {})
+    report = msgspec.json.decode(out.read_bytes(), type=RoundTripReport)
+    assert (report.rows, report.problems) == (len(ROWS), {})
 
 
 def test_a_row_is_openai_chat():
