@@ -182,7 +182,15 @@ def summary(ranking: AdapterRanking) -> str:
     if best.p is None:
         return f"{text}; one seed per setting gives no estimate of chance - give `seed` a list"
     similar = sum(not entry.worse for entry in ranking.settings) - 1
-    return f"{text}; " + (f"{similar} others are not significantly worse" if similar else "all others are worse")
+    return f"{text}; {not_worse(similar)}"
+
+
+@message
+def not_worse(count: int) -> str:
+    """Return how many settings are not significantly worse than the best."""
+    return (
+        f"{count} other{'s are' if count > 1 else ' is'} not significantly worse" if count else "all others are worse"
+    )
 
 
 def metrics(ranking: AdapterRanking) -> dict[str, float]:

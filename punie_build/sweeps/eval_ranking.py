@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from punie_build.evaluation import statistics
 from punie_build.evaluation.scoring import Scored
 from punie_build.runtime.console import message
-from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects
+from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects, not_worse
 from punie_build.sweeps.axes import Table
 
 
@@ -99,7 +99,7 @@ def summary(ranking: EvalRanking) -> str:
     text = f"best of {len(ranking.settings)} settings: {setting}, {best.select.share:.0%} of {best.select.cases} cases"
     if len(ranking.settings) > 1:
         similar = sum(not entry.worse for entry in ranking.settings) - 1
-        text += f"; {similar} others are not significantly worse" if similar else "; all others are worse"
+        text += f"; {not_worse(similar)}"
     if ranking.confirmed is None:
         return f'{text}; selected and reported on the same cases, so it is biased - give some cases split = "select"'
     rate = ranking.confirmed
