@@ -45,7 +45,7 @@ EVERYDAY = frozenset(
     now gone fresh it of""".split()
 )
 RIDDLES = re.compile(r"\b(what|whoever|whatever|nobody|nothing|somebody|anybody)\b", re.IGNORECASE)
-TERMS = frozenset("tokenizing packing batching serving training testing scoring sampling finding ranking".split())
+TERMS = frozenset("tokenizing packing batching serving training testing scoring sampling finding ranking meaning".split())
 AFTER_NOUN = frozenset("of is are was were that which who has have and or".split())
 VERBS = frozenset(
     """accept add adjust align allow answer append apply assign assert ask attach average balance begin bind block bound
@@ -223,14 +223,19 @@ def structs_of(annotation: Any, seen: set[type]) -> None:
             structs_of(hint, seen)
 
 
-def recipe_keys() -> int:
-    """Count the keys that the tables of all kinds can have."""
-    from punie_build.recipes.recipe import KINDS as TABLES
+def recipe_structs() -> set[type]:
+    """Return every Struct that a table of a recipe can hold."""
+    from punie_build.artifacts.registry import KINDS as KINDS_BY_NAME
 
     seen: set[type] = set()
-    for spec in TABLES.values():
-        structs_of(spec, seen)
-    return sum(len({field.encode_name for field in msgspec.structs.fields(struct)}) for struct in seen)
+    for kind in KINDS_BY_NAME.values():
+        structs_of(kind.spec, seen)
+    return seen
+
+
+def recipe_keys() -> int:
+    """Count the keys that the tables of all kinds can have."""
+    return sum(len({field.encode_name for field in msgspec.structs.fields(struct)}) for struct in recipe_structs())
 
 
 def code_lines(path: Path) -> int:

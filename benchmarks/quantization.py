@@ -1,6 +1,6 @@
 """How much of what an adapter learnt is left in a model of so many bits: gain retained, agreement, size.
 
-    ./run python benchmarks/quantising.py [FOLDER]      # FOLDER keeps the project: a second run makes only what is missing
+    ./run python benchmarks/quantization.py [FOLDER]      # FOLDER keeps the project: a second run makes only what is missing
 
 The adapters are the quickstart's, on nano as it is and on nano in 4 bits; a row of the table is a model of one of them, and its numbers
 are those of its lock. On 4 bits the training is short: a CPU is slow with quantised weights. Half an hour on two quiet cores.

@@ -1,6 +1,6 @@
 """GenerationSpec: prompts per second on nano, beside lm-evaluation-harness and Inspect driving the same server with the same prompts.
 
-    ./run python benchmarks/asking.py                # --prompts 200; --runs 3; --peers PYTHON: an interpreter with inspect_ai, openai, lm_eval
+    ./run python benchmarks/completions.py                # --prompts 200; --runs 3; --peers PYTHON: an interpreter with inspect_ai, openai, lm_eval
 
 One real `mlx_lm.server`; greedy, at most 32 tokens. Everybody takes turns, and the best of the runs counts. Ours is the whole way from a suite
 to answers.jsonl: the canaries, the cache of replies, what the tokens spell. Peers are timed around their evaluation, without their start.

@@ -1,6 +1,6 @@
 """How long judging takes: scoring answers again, a comparison, the self-test of a suite, the search for contamination.
 
-python benchmarks/judging.py
+python benchmarks/scoring.py
 """
 
 from __future__ import annotations
