@@ -1,37 +1,20 @@
+"""Child processes: their logs, their failures, and their end."""
+
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from punie_build.runtime.child import Child
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" if Path("/proc").exists() else True
-
-
-def until(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
+from tests.support.processes import alive, until
 
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Write a module that a child can run; gives its name."""
+    """Return a function that writes a module which a child can run, and returns its name."""
 
     def write(code: str) -> str:
         (tmp_path / "grandchild_module.py").write_text(code)
@@ -41,33 +24,36 @@ def module(tmp_path, monkeypatch):
     return write
 
 
-def test_a_child_logs_and_ends_with_its_code(tmp_path, module):
+def test_a_child_writes_its_log_and_ends_with_its_exit_code(tmp_path, module):
     with Child(module("import sys; print('hello'); sys.exit(3)"), [], tmp_path / "a.log") as child:
         assert child.process.wait(20) == 3
     assert "hello" in child.tail()
-    assert "exit code 3" in child.failure("it")
+    assert "exit code 3" in child.failure("the test")
 
 
-def test_a_childs_own_sentence_is_the_reason(tmp_path, module):
+def test_a_childs_message_for_users_is_the_reason_of_its_failure(tmp_path, module):
     with Child(module("raise SystemExit('punie: x.toml: no - yes')"), [], tmp_path / "a.log") as child:
         child.process.wait(20)
-    assert child.failure("it") == "x.toml: no - yes"
+    assert child.failure("the test") == "x.toml: no - yes"
 
 
-def test_leaving_the_block_ends_a_child_that_will_not_listen(tmp_path, module):
+def test_leaving_the_block_ends_a_child_that_ignores_sigterm(tmp_path, module):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     with Child(module(code), [], tmp_path / "a.log", grace_seconds=0.5) as child:
         assert until(lambda: "up" in child.tail())
     assert child.process.returncode == -signal.SIGKILL
 
 
-def test_a_child_and_its_children_die_when_the_parent_is_killed(tmp_path, module):
+def test_a_child_and_its_children_end_when_the_parent_is_killed(tmp_path, module):
     module(
         "import os, subprocess, sys, time\n"
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
         "print(os.getpid(), p.pid, flush=True)\ntime.sleep(60)\n"
     )
-    parent = "import sys, time; from pathlib import Path; from punie_build.runtime.child import Child\nwith Child('grandchild_module', [], Path(sys.argv[1])): time.sleep(60)"
+    parent = (
+        "import sys, time; from pathlib import Path; from punie_build.runtime.child import Child\n"
+        "with Child('grandchild_module', [], Path(sys.argv[1])): time.sleep(60)"
+    )
     log = tmp_path / "a.log"
     process = subprocess.Popen([sys.executable, "-c", parent, str(log)])
     assert until(lambda: log.exists() and len(log.read_text().split()) == 2)
