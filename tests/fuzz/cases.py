@@ -1,4 +1,4 @@
-"""Cases for the fuzz run, as Hypothesis draws them: files of every format, whole and damaged, with a stage to sift them."""
+"""Hypothesis strategies for the cases of the fuzz run: files of every format, valid and damaged, with a stage."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ FORMATS = [
 
 
 def encoded(text: str) -> bytes:
+    """Encode a text with its lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
 @st.composite
 def line_files(draw: st.DrawFn) -> tuple[bytes, int]:
-    """JSONL, and how many lines it has."""
+    """Draw JSONL, and return it with the number of its lines."""
     lines = [encoded(row) for row in draw(st.lists(rows(), max_size=6))]
-    odd = draw(
+    bad_lines = draw(
         st.lists(
             st.sampled_from(
                 (b"", b" ", b"\xff", b"\xef\xbb\xbf{}", b"null", b"[]", b"{", b"\x00", b"1", b'"a"', b"\r")
@@ -44,7 +45,7 @@ def line_files(draw: st.DrawFn) -> tuple[bytes, int]:
             max_size=1,
         )
     )
-    lines = [line.replace(b"\n", b" ") for line in (*lines, *odd)]
+    lines = [line.replace(b"\n", b" ") for line in (*lines, *bad_lines)]
     end = draw(st.sampled_from((b"\n", b"\n", b"\r\n")))
     content = end.join(lines) + (end if lines else b"")
     return draw(st.sampled_from((b"", b"", b"", b"\xef\xbb\xbf" if lines else b""))) + content, len(lines)
@@ -52,9 +53,10 @@ def line_files(draw: st.DrawFn) -> tuple[bytes, int]:
 
 @st.composite
 def json_files(draw: st.DrawFn) -> tuple[bytes, int | None]:
-    found = draw(st.lists(rows(), max_size=5))
-    joint = draw(st.sampled_from((",", ", \r\n", " ", "\n", "")))
-    inner = joint.join(found)
+    """Draw a .json file, valid or not."""
+    items = draw(st.lists(rows(), max_size=5))
+    separator = draw(st.sampled_from((",", ", \r\n", " ", "\n", "")))
+    inner = separator.join(items)
     text = draw(
         st.sampled_from(("[{}]", "{}", " [\n{}\n]\n", "\ufeff[{}]", "[{}", "[{}],", "[{},]", '{{"data": [{}]}}'))
     ).format(inner)
@@ -63,6 +65,7 @@ def json_files(draw: st.DrawFn) -> tuple[bytes, int | None]:
 
 @st.composite
 def tables(draw: st.DrawFn, delimiter: str) -> tuple[bytes, int | None]:
+    """Draw a CSV or TSV file, and return it with the number of its rows."""
     names = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique=True))
     cell = st.one_of(words, st.just(json.dumps(CHAT["messages"])), st.just(json.dumps([TOOL])), junk.map(str))
     text = io.StringIO()
@@ -78,8 +81,8 @@ def tables(draw: st.DrawFn, delimiter: str) -> tuple[bytes, int | None]:
 
 
 @st.composite
-def parquets(draw: st.DrawFn) -> tuple[bytes, int | None]:
-    """A table with one column that may be a conversation, and others of any type there is."""
+def parquet_files(draw: st.DrawFn) -> tuple[bytes, int | None]:
+    """Draw a table with one column that may hold conversations, and others of any type."""
     pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     count = draw(st.integers(0, 3))
     head = draw(st.sampled_from(("messages", "conversations", "text", "instruction")))
@@ -91,7 +94,9 @@ def parquets(draw: st.DrawFn) -> tuple[bytes, int | None]:
     }
     names = [head, *draw(st.lists(st.sampled_from(KEYS), max_size=3))]
     first = pa.array([draw(st.sampled_from((good[head], good[head], None))) for _ in range(count)])
-    table = pa.Table.from_arrays([first, *(draw(st.sampled_from(odd_columns(count))) for _ in names[1:])], names=names)
+    table = pa.Table.from_arrays(
+        [first, *(draw(st.sampled_from(unusual_columns(count))) for _ in names[1:])], names=names
+    )
     out = io.BytesIO()
     try:
         pq.write_table(table, out)
@@ -100,8 +105,8 @@ def parquets(draw: st.DrawFn) -> tuple[bytes, int | None]:
     return out.getvalue(), count
 
 
-def odd_columns(count: int) -> list[Any]:
-    """A column of `count` values for each kind of value that JSON has not, or not so."""
+def unusual_columns(count: int) -> list[Any]:
+    """Return a column of `count` values for each type that JSON does not have."""
     pa = importlib.import_module("pyarrow")
     kinds = [
         ([2**63], pa.uint64()), ([b"\xff\x00"], pa.binary()), ([float("nan")], pa.float64()), ([float("inf")], pa.float32()), ([True], pa.bool_()),
@@ -117,18 +122,18 @@ def odd_columns(count: int) -> list[Any]:
     return [*arrays, text.dictionary_encode(), pa.array([b"\xff\xfe"] * count, pa.binary()).view(pa.string())]
 
 
-FILES = {"jsonl": line_files(), "ndjson": line_files(), "json": json_files(), "csv": tables(","), "tsv": tables("\t"), "parquet": parquets()}  # fmt: skip
+FILES = {"jsonl": line_files(), "ndjson": line_files(), "json": json_files(), "csv": tables(","), "tsv": tables("\t"), "parquet": parquet_files()}  # fmt: skip
 
 
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, bytes, int | None]:
-    """(name, content, how many records it holds, where that is known)."""
+    """Draw a file: its name, content, and the number of its records where that is known."""
     form = draw(st.one_of(st.just("jsonl"), st.sampled_from(FORMATS)))
-    base, _, pack = form.partition(".")
+    base, _, suffix = form.partition(".")
     content, count = draw(FILES[base])
-    if pack == "gz":
+    if suffix == "gz":
         content = gzip.compress(content, 1, mtime=0)
-    elif pack == "zst":
+    elif suffix == "zst":
         content = importlib.import_module("zstandard").ZstdCompressor(1).compress(content)
     match draw(st.sampled_from((None, None, None, None, "cut", "bytes", "twice"))):
         case "cut":
@@ -151,9 +156,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def kinds(union: Any) -> list[Any]:
-    """Every member of a union, with parameters that find something in the cases."""
+    """Return every member of a union, with parameters that match rows of the cases."""
     tags = [(kind.__struct_config__.tag, kind) for kind in get_args(union)]
-    return [msgspec.convert({"type": tag, **said}, kind) for tag, kind in tags for said in SETTINGS.get(tag, [{}])]
+    return [msgspec.convert({"type": tag, **fields}, kind) for tag, kind in tags for fields in SETTINGS.get(tag, [{}])]
 
 
 FILTERS, MAPS = kinds(filters.AnyFilter), kinds(transforms.AnyTransform)
@@ -161,13 +166,14 @@ FILTERS, MAPS = kinds(filters.AnyFilter), kinds(transforms.AnyTransform)
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
+    """Draw a case."""
     name, content, count = draw(files())
     dialect = draw(st.sampled_from(("auto",) * 9 + NAMES))
-    sieve = draw(st.lists(st.sampled_from(FILTERS), max_size=6))
-    rewrites = draw(st.lists(st.sampled_from(MAPS), max_size=2))
-    return Case(name, content, dialect, count, tuple(sieve), tuple(rewrites))
+    chosen_filters = draw(st.lists(st.sampled_from(FILTERS), max_size=6))
+    chosen_maps = draw(st.lists(st.sampled_from(MAPS), max_size=2))
+    return Case(name, content, dialect, count, tuple(chosen_filters), tuple(chosen_maps))
 
 
-def everything() -> Case:
-    """A case that every filter and every map looks at."""
+def case_of_all_kinds() -> Case:
+    """Return a case with every filter and every map."""
     return Case("train.jsonl", json.dumps(CHAT).encode(), filters=tuple(FILTERS), maps=tuple(MAPS))

@@ -1,7 +1,7 @@
-"""What must be true of any data, however it is written: the laws that `tests/fuzz/run.py` and `tests/fuzz/test_fuzz.py` hold a case to.
+"""The laws that hold for any data, however it is written: `tests/fuzz/run.py` and `tests/fuzz/test_fuzz.py` check them.
 
-A case is a file, a dialect, and a stage to sift it with. `hold` says what became of it, and raises `BrokenError` for a broken law; any
-other exception is a crash.
+A case is a file, a dialect, and a stage that filters it. `check` returns its outcome, and raises `BrokenError` for a broken
+law; any other exception is a crash.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from punie_build.data.transforms import AnyTransform
 from punie_build.errors import PunieError
 from punie_build.storage import paths
 
-SECONDS = 5  # for one case: more is a hang
-TOLD = re.compile(r"[^\n]+?: [^\n]+ - [^\n]+")  # where: what - what to do
-MORE = re.compile(r"\.\.\. and \d+ more such lines")
-SIDES = tuple(f"{split}.jsonl" for split in SPLITS)
-LINES = ("jsonl", "ndjson")
+SECONDS = 5  # of CPU time for one case
+PROBLEM = re.compile(r"[^\n]+?: [^\n]+ - [^\n]+")  # where: what is wrong - what to do
+MORE_LINES = re.compile(r"\.\.\. and \d+ more such lines")
+SPLIT_FILES = tuple(f"{split}.jsonl" for split in SPLITS)
+LINE_FORMATS = ("jsonl", "ndjson")
 SUITES = {"fuzz": ("Look at a", "what does the function of this file return when nothing is found")}
 CONTEXT = FilterContext(suites=SUITES, bases={"nano": paths.nano()})
 
 
 class Case(Struct, frozen=True):
-    """A file called `name`; `rows` is how many records it holds, where that is known; `filters` and `maps` make a stage."""
+    """A file called `name`, the number of its records where that is known, and the filters and maps of a stage."""
 
     name: str
     content: bytes
@@ -53,7 +53,7 @@ class Case(Struct, frozen=True):
 
 
 class BrokenError(AssertionError):
-    """A law that does not hold: `law` names it."""
+    """A broken law, with its name in `law`."""
 
     def __init__(self, law: str, detail: object) -> None:
         self.law = law
@@ -61,22 +61,23 @@ class BrokenError(AssertionError):
 
 
 class SlowError(BaseException):
-    """A case took longer than it may. No Exception: nothing in between takes it for an error of its own."""
+    """A case exceeded its time. It is not an Exception, so that the code under test cannot catch it."""
 
 
-def must(holds: object, law: str, detail: object = None) -> None:
-    if not holds:
+def require(condition: object, law: str, detail: object = None) -> None:
+    """Raise BrokenError unless the condition is true."""
+    if not condition:
         raise BrokenError(law, detail)
 
 
 @contextmanager
-def in_time(seconds: float = SECONDS) -> Iterator[None]:
-    """Raises SlowError in what takes longer, by the clock of the processor: others may use the machine, too."""
+def time_limit(seconds: float = SECONDS) -> Iterator[None]:
+    """Raise SlowError after this CPU time. Wall time would depend on other processes of the machine."""
 
-    def ring(number: int, frame: FrameType | None) -> None:
-        raise SlowError(f"not done after {seconds} s")
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        raise SlowError(f"still running after {seconds} s")
 
-    before = signal.signal(signal.SIGPROF, ring)
+    before = signal.signal(signal.SIGPROF, on_alarm)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
@@ -85,83 +86,89 @@ def in_time(seconds: float = SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
-def told(error: PunieError) -> None:
-    """Every line of an error says where, what, and what to do, in characters that can be printed."""
+def check_error(error: PunieError) -> None:
+    """Require that every line of an error has place, problem and fix, and can be printed."""
     for line in str(error).split("\n"):
-        must(TOLD.fullmatch(line) or MORE.fullmatch(line), "an error says where: what - what to do", str(error))
-    must(printable(str(error)), "an error can be printed", str(error))
+        require(
+            PROBLEM.fullmatch(line) or MORE_LINES.fullmatch(line),
+            "an error has the form: where: what is wrong - what to do",
+            str(error),
+        )
+    require(is_printable(str(error)), "an error can be printed", str(error))
 
 
-def printable(text: str) -> bool:
+def is_printable(text: str) -> bool:
+    """Whether a text can be encoded as UTF-8."""
     return text == text.encode("utf-8", "replace").decode()
 
 
-def hold(case: Case, folder: Path) -> str:
-    """Read, normalise and sift a case in an empty folder; `rows`, `refused` (a user's error), or `empty` (no row is left)."""
+def check(case: Case, folder: Path) -> str:
+    """Ingest and filter a case in an empty folder. Returns `rows`, `refused` (an error of the user), or `empty` (no rows)."""
     (folder / "raw").mkdir()
     (folder / "raw" / case.name).write_bytes(case.content)
     source = Local(path=f"raw/{case.name}")
     try:
-        found = [row for _, row in ingest(folder, source, case.dialect, folder)]
+        records = [row for _, row in ingest(folder, source, case.dialect, folder)]
     except PunieError as error:
-        told(error)
+        check_error(error)
         return "refused"
-    rows = [row for row in found if isinstance(row, Row)]
-    _counted(case, found)
+    rows = [row for row in records if isinstance(row, Row)]
+    _check_counts(case, records)
     for row in rows:
-        readable(row, case.dialect)
-    for lost in found:
-        if isinstance(lost, UnreadableRow):
-            explained(f"{lost.where}: {lost.reason}")
-    out = _made(folder, case, rows, len(found))
-    return _sifted(folder, case, out) if out else "empty"
+        check_row(row, case.dialect)
+    for record in records:
+        if isinstance(record, UnreadableRow):
+            check_reason(f"{record.where}: {record.reason}")
+    out = _check_dataset(folder, case, rows, len(records))
+    return _check_stage(folder, case, out) if out else "empty"
 
 
-def explained(reason: str) -> None:
-    must(TOLD.fullmatch(reason), "a reason says what - and what to do", reason)
-    must(printable(reason), "a reason can be printed", reason)
+def check_reason(reason: str) -> None:
+    """Require that a reason has a problem and a fix, and can be printed."""
+    require(PROBLEM.fullmatch(reason), "a reason has the form: what is wrong - what to do", reason)
+    require(is_printable(reason), "a reason can be printed", reason)
 
 
-def _counted(case: Case, found: Sequence[Row | UnreadableRow]) -> None:
-    """Nothing is lost and nothing is made up; a row that is chat keeps its bytes."""
-    must(case.rows in (None, len(found)), "every record is read or told", (case.rows, len(found)))
-    if case.name.rpartition(".")[2] in LINES:
+def _check_counts(case: Case, records: Sequence[Row | UnreadableRow]) -> None:
+    """Require one record for each line, and the bytes of canonical rows."""
+    require(case.rows in (None, len(records)), "every record is read or reported", (case.rows, len(records)))
+    if case.name.rpartition(".")[2] in LINE_FORMATS:
         lines = case.content.split(b"\n")
         lines = lines if lines[-1] else lines[:-1]
-        must(len(lines) == len(found), "every line is read or told", (len(lines), len(found)))
-        for line, row in zip(lines, found, strict=True):
+        require(len(lines) == len(records), "every line is read or reported", (len(lines), len(records)))
+        for line, row in zip(lines, records, strict=True):
             if isinstance(row, Row):
-                forwarded(line.rstrip(b"\r"), row, case.dialect)
+                check_bytes(line.rstrip(b"\r"), row, case.dialect)
 
 
-def forwarded(line: bytes, row: Row, dialect: str) -> None:
-    """A row has the bytes of its line, unless its dialect had to be normalised."""
+def check_bytes(line: bytes, row: Row, dialect: str) -> None:
+    """Require that a row has the bytes of its line, unless it was converted from another dialect."""
     if row.line != line:
         record = msgspec.json.decode(line)
-        must(
+        require(
             normalize.to_canonical(code_pair_to_chat(record), dialect) != record,
-            "what is chat keeps its bytes",
+            "a canonical row keeps its bytes",
             (line, row.line),
         )
 
 
-def readable(row: Row, dialect: str) -> None:
-    """A row is strict JSON on one line, and what is normalised once is normal."""
-    must(b"\n" not in row.line, "a row is one line", row.line)
-    strict(row.line)
-    again = dialect if dialect in ("auto", *normalize.MARKUPS) else "messages"
-    must(parse(row.line) == row, "a row parses again", row.line)
-    must(to_chat_row(row.line, again).line == row.line, "normalising twice is normalising once", (again, row.line))
+def check_row(row: Row, dialect: str) -> None:
+    """Require that a row is strict JSON on one line, and that a second conversion does not change it."""
+    require(b"\n" not in row.line, "a row is one line", row.line)
+    decode_strict(row.line)
+    second = dialect if dialect in ("auto", *normalize.MARKUPS) else "messages"
+    require(parse(row.line) == row, "a row parses again", row.line)
+    require(to_chat_row(row.line, second).line == row.line, "the canonical form is stable", (second, row.line))
 
 
-def strict(line: bytes) -> Any:
-    """JSON as the standard library reads it, without its extensions. (It has no long integers and no deep nesting.)"""
+def decode_strict(line: bytes) -> Any:
+    """Decode JSON by the standard library, without its extensions, long integers and deep nesting."""
 
-    def constant(name: str) -> None:
+    def reject(name: str) -> None:
         raise BrokenError("a line is strict JSON", line)
 
     try:
-        return json.loads(line, parse_constant=constant, parse_int=str)
+        return json.loads(line, parse_constant=reject, parse_int=str)
     except RecursionError:
         return None
     except ValueError as error:
@@ -172,74 +179,76 @@ def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().split(b"\n")[:-1]
 
 
-def _made(folder: Path, case: Case, rows: list[Row], seen: int) -> Path | None:
-    """The dataset of the case: seen = kept + dropped, and each row's bytes are in one of its files."""
+def _check_dataset(folder: Path, case: Case, rows: list[Row], seen: int) -> Path | None:
+    """Build the dataset of the case: rows in = kept + dropped, and its files have the bytes of the rows."""
     out = folder / "dataset"
     out.mkdir()
     split = Split(valid=0.2, test=0.2, group_by=("prompt",))
     spec = Dataset(source=Local(path=f"raw/{case.name}"), dialect=case.dialect, unreadable="drop", split=split)
     try:
-        made = pipeline.build_dataset("fuzz", spec, folder, out).total
+        total = pipeline.build_dataset("fuzz", spec, folder, out).total
     except PunieError as error:
-        told(error)
-        must(not rows, "a dataset is refused only where no row is left", str(error))
+        check_error(error)
+        require(not rows, "a dataset is refused only without rows", str(error))
         return None
-    must((made.seen, made.kept) == (seen, len(rows)), "the dataset counts what was read", (made, seen, len(rows)))
-    must(made.seen == made.kept + sum(made.dropped.values()), "in = kept + dropped", made)
+    require((total.seen, total.kept) == (seen, len(rows)), "the dataset counts its rows", (total, seen, len(rows)))
+    require(total.seen == total.kept + sum(total.dropped.values()), "in = kept + dropped", total)
     written = Counter(line for split in SPLITS for line in _lines(out / f"{split}.jsonl"))
-    must(written == Counter(row.line for row in rows), "a dataset has the bytes of its rows")
-    dropped = [strict(line) for line in _lines(out / "dropped.jsonl")]
-    must(len(dropped) == seen - len(rows), "what is dropped is written down", (len(dropped), seen, len(rows)))
+    require(written == Counter(row.line for row in rows), "a dataset has the bytes of its rows")
+    dropped = [decode_strict(line) for line in _lines(out / "dropped.jsonl")]
+    require(
+        len(dropped) == seen - len(rows), "dropped rows are written to dropped.jsonl", (len(dropped), seen, len(rows))
+    )
     return out
 
 
-def _sifted(folder: Path, case: Case, source: Path) -> str:
-    """The stage of the case, twice: seen = kept + dropped, bytes forwarded, and the same each time; once more, over what it made."""
+def _check_stage(folder: Path, case: Case, source: Path) -> str:
+    """Run the stage of the case twice with equal results, and a third time on its own output, which changes nothing."""
     if not (case.filters or case.maps):
         return "rows"
     spec = Stage(from_="fuzz", filters=case.filters, maps=case.maps)
-    first = _stage(spec, source, folder / "first")
-    must(first == _stage(spec, source, folder / "second"), "a stage gives the same each time")
+    first = _run_stage(spec, source, folder / "first")
+    require(first == _run_stage(spec, source, folder / "second"), "a stage is deterministic")
     if isinstance(first, str):
         return "empty"
     for split in SPLITS:
-        _forwarded(case, split, _lines(source / f"{split}.jsonl"), folder / "first")
-    third = _stage(spec, folder / "first", folder / "third")
-    again = (
-        {name: first[name] == content for name, content in third.items() if name in SIDES}
+        _check_split(case, split, _lines(source / f"{split}.jsonl"), folder / "first")
+    third = _run_stage(spec, folder / "first", folder / "third")
+    unchanged = (
+        {name: first[name] == content for name, content in third.items() if name in SPLIT_FILES}
         if isinstance(third, dict)
         else third
     )
-    must(again == dict.fromkeys(SIDES, True), "sifting what is sifted changes nothing", again)
+    require(unchanged == dict.fromkeys(SPLIT_FILES, True), "a stage is idempotent", unchanged)
     return "rows"
 
 
-def _stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
-    """The files of a stage, or what it is refused for."""
+def _run_stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
+    """Return the files of a stage, or its error."""
     out.mkdir()
     try:
         pipeline.build_stage("fuzz", spec, source, out, CONTEXT)
     except PunieError as error:
-        told(error)
+        check_error(error)
         return str(error)
     return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
 
 
-def _forwarded(case: Case, split: str, came: list[bytes], out: Path) -> None:
-    """The laws for one split of a stage, whose files are in `out`; `came` are the rows of its source."""
+def _check_split(case: Case, split: str, rows_in: list[bytes], out: Path) -> None:
+    """Check one split of a stage with its files in `out`; `rows_in` are the rows of its source."""
     stats = read_stats(out)
     counts, kept = stats.splits[split], _lines(out / f"{split}.jsonl")
-    dropped = [strict(line) for line in _lines(out / "dropped.jsonl")]
-    lost = Counter(record["reason"] for record in dropped if record["split"] == split)
-    must(counts.seen == len(came) == counts.kept + sum(counts.dropped.values()), "in = kept + dropped", counts)
-    must(counts.kept == len(kept), "what is kept is written", (counts, len(kept)))
-    must(lost == Counter(counts.dropped), "what is dropped is written with its reason", (counts, lost))
-    made = Counter(kept) - Counter(came)
-    must(not made or case.maps, "what is kept is forwarded byte for byte", made)
-    must(made.total() <= stats.changed, "only what maps change is written anew", made)
-    for line in made:
+    dropped = [decode_strict(line) for line in _lines(out / "dropped.jsonl")]
+    reasons = Counter(record["reason"] for record in dropped if record["split"] == split)
+    require(counts.seen == len(rows_in) == counts.kept + sum(counts.dropped.values()), "in = kept + dropped", counts)
+    require(counts.kept == len(kept), "kept rows are written", (counts, len(kept)))
+    require(reasons == Counter(counts.dropped), "dropped rows are written with their reasons", (counts, reasons))
+    changed = Counter(kept) - Counter(rows_in)
+    require(not changed or case.maps, "kept rows keep their bytes", changed)
+    require(changed.total() <= stats.changed, "only maps change rows", changed)
+    for line in changed:
         parse(line)
-        strict(line)
+        decode_strict(line)
     if not case.maps:
-        places = iter(came)
-        must(all(line in places for line in kept), "rows keep their order")
+        remaining = iter(rows_in)
+        require(all(line in remaining for line in kept), "rows keep their order")

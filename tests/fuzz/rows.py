@@ -1,7 +1,7 @@
-"""Rows for the fuzz run, as Hypothesis draws them: conversations in every dialect, well and badly made.
+"""Hypothesis strategies for the rows of the fuzz run: conversations in every dialect, valid and damaged.
 
-A row is drawn as plain Python. What Python would not write into JSON (a key twice, a number of 5000 digits, 3000 brackets) is put in
-its text in place of a mark, `@raw7@`.
+A row is drawn as plain Python. JSON that Python does not write (a duplicate key, a number of 5000 digits, 3000 brackets)
+replaces a placeholder in its text, `@raw7@`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ KEYS = (
 )  # fmt: skip
 ROLES = ("system", "user", "assistant", "tool", "human", "gpt", "function_call", "observation", "developer", "function", "robot", "")  # fmt: skip
 TOOL = {"type": "function", "function": {"name": "f", "description": "It.", "parameters": {"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": ["integer", "null"]}}, "required": ["a"]}}}  # fmt: skip
-CALLED = '{"name": "f", "arguments": {"a": "x"}}'
+CALL_JSON = '{"name": "f", "arguments": {"a": "x"}}'
 QWEN = "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are provided with function signatures within <tools></tools> XML tags:\n"
-PIECES = (
-    f"<tool_call>\n{CALLED}\n</tool_call>", "<tool_call>{'name': 'f', 'arguments': {'a': None}}</tool_call>", "<tool_call>", "</tool_call>",
+FRAGMENTS = (
+    f"<tool_call>\n{CALL_JSON}\n</tool_call>", "<tool_call>{'name': 'f', 'arguments': {'a': None}}</tool_call>", "<tool_call>", "</tool_call>",
     "<tool_call>\n<function=f>\n<parameter=a>\nx\n</parameter>\n<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>",
     "<function=execute_code>\n<parameter=code>\nprint('</parameter>')\n</parameter>\n</function>", "<function=", "<function=f>", "</function>",
-    "<parameter=a>", "</parameter>", f"```json\n{CALLED}\n```", "```\n[]\n```", "```", "````", "`", "``", f"<functioncall> {CALLED} <|endoftext|>",
+    "<parameter=a>", "</parameter>", f"```json\n{CALL_JSON}\n```", "```\n[]\n```", "```", "````", "`", "``", f"<functioncall> {CALL_JSON} <|endoftext|>",
     "<functioncall> {\"name\": \"f\", \"arguments\": '{\"a\": \"it's\"}'}", "<functioncall>", "<|endoftext|>", "<|im_start|>", "<|im_start|>user\n",
     "<|im_end|>\n", "<|eot_id|>", "[INST]", "<tool_response>\nx\n</tool_response>", "<tool_response>", "</tool_response>", "Tool result: x", "Function output:\n",
     "USER: ", "\n\n\nASSISTANT: ", "\n\nFUNCTION RESPONSE: ", "SYSTEM: ", "<tools>", "</tools>", f"<tools>{json.dumps(TOOL)}</tools>",
@@ -52,10 +52,10 @@ PIECES = (
 )  # fmt: skip
 
 short = st.text(max_size=8)
-long = st.builds(lambda piece, count: piece * count, st.sampled_from(PIECES), st.sampled_from((50, 3000)))
-texts = st.lists(st.one_of(st.sampled_from(PIECES), short, st.sampled_from(PIECES), st.just(CALLED)), max_size=6).map(
-    "".join
-)
+long = st.builds(lambda fragment, count: fragment * count, st.sampled_from(FRAGMENTS), st.sampled_from((50, 3000)))
+texts = st.lists(
+    st.one_of(st.sampled_from(FRAGMENTS), short, st.sampled_from(FRAGMENTS), st.just(CALL_JSON)), max_size=6
+).map("".join)
 longer = st.tuples(texts, long, texts).map("".join)
 words = st.integers(0, 39).flatmap(lambda number: texts if number else longer)
 junk = st.sampled_from(JUNK)
@@ -72,7 +72,7 @@ tools = st.one_of(
 
 
 def turn(role: str, content: str) -> st.SearchStrategy[dict[str, Any]]:
-    """A message: `role` and `content` name its keys."""
+    """Return a strategy for messages with these keys."""
     roles = st.sampled_from(("user", "assistant", "system", "user", "gpt", *ROLES[:10]))
     plain = st.fixed_dictionaries({role: roles, content: words})
     calls = st.fixed_dictionaries({role: st.just("assistant"), content: st.one_of(words, st.none()), "tool_calls": st.lists(call, max_size=2)})  # fmt: skip
@@ -81,31 +81,34 @@ def turn(role: str, content: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(plain, plain, plain, calls, result, parts)
 
 
-def talk(role: str = "role", content: str = "content") -> st.SearchStrategy[list[dict[str, Any]]]:
+def messages(role: str = "role", content: str = "content") -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return a strategy for lists of messages with these keys."""
     return st.lists(turn(role, content), min_size=1, max_size=5)
 
 
-MORE = {"tools": tools, "category": st.sampled_from(("a", "b")), "system": words, "x": junk}
-STARTS = ("<tool_call>\n", "<function=execute_code>", "```json", "<functioncall> ")
-calling = st.sampled_from([piece for piece in PIECES if piece.startswith(STARTS) and len(piece) > 20])
+OPTIONAL_KEYS = {"tools": tools, "category": st.sampled_from(("a", "b")), "system": words, "x": junk}
+CALL_STARTS = ("<tool_call>\n", "<function=execute_code>", "```json", "<functioncall> ")
+calling = st.sampled_from(
+    [fragment for fragment in FRAGMENTS if fragment.startswith(CALL_STARTS) and len(fragment) > 20]
+)
 
 
-def called(text: str, before: str, result: str, role: str, declares: bool) -> dict[str, Any]:
-    """A conversation whose assistant calls a tool in its text, and is answered."""
-    said = [
+def conversation_with_call(text: str, before: str, result: str, role: str, has_tools: bool) -> dict[str, Any]:
+    """Return a conversation with a call in the text of the assistant, and its result."""
+    turns = [
         ("user", "Look at a"),
         ("assistant", f"{before}\n{text}"),
         (role, f"<tool_response>\n{result}\n</tool_response>"),
         ("assistant", "x"),
     ]
-    row = {"messages": [{"role": who, "content": what} for who, what in said]}
-    return row | ({"tools": [TOOL]} if declares else {})
+    row = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    return row | ({"tools": [TOOL]} if has_tools else {})
 
 
-def talked(said: list[str], declared: Any, more: Any) -> dict[str, Any]:
-    """A plain conversation, with whatever is said to be its tools."""
-    messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(said)]
-    return {"messages": messages, "tools": declared, "x": more}
+def conversation_with_tools(texts: list[str], tools: Any, value: Any) -> dict[str, Any]:
+    """Return a conversation with any value as its tools."""
+    messages = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
+    return {"messages": messages, "tools": tools, "x": value}
 
 
 LABELS = ("USER: ", "\n\n\nASSISTANT: ", "\n\n\nFUNCTION RESPONSE: ")
@@ -113,50 +116,52 @@ labelled = st.lists(st.tuples(st.sampled_from(LABELS), words).map("".join), min_
 chatml = st.lists(st.builds("<|im_start|>{}\n{}<|im_end|>\n".format, st.sampled_from(ROLES), words), max_size=4)
 CHAT = {"messages": [{"role": "user", "content": "Look at a"}, {"role": "assistant", "content": "It is 1."}]}
 ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "messages": st.fixed_dictionaries({"messages": talk()}, optional=MORE),
-    "sharegpt": st.fixed_dictionaries({"conversations": talk("from", "value")}, optional=MORE),
-    "alpaca": st.fixed_dictionaries({"instruction": words, "output": words}, optional=MORE | {"input": words, "history": st.lists(st.lists(words, min_size=2, max_size=2), max_size=2)}),
-    "prompt-completion": st.one_of(st.fixed_dictionaries({"prompt": st.one_of(words, talk()), "completion": words}, optional=MORE), st.fixed_dictionaries({"question": words, "answer": words})),
-    "text": st.fixed_dictionaries({"text": st.one_of(words, chatml.map("".join))}, optional=MORE),
-    "glaive": st.fixed_dictionaries({"chat": labelled}, optional=MORE),
+    "messages": st.fixed_dictionaries({"messages": messages()}, optional=OPTIONAL_KEYS),
+    "sharegpt": st.fixed_dictionaries({"conversations": messages("from", "value")}, optional=OPTIONAL_KEYS),
+    "alpaca": st.fixed_dictionaries({"instruction": words, "output": words}, optional=OPTIONAL_KEYS | {"input": words, "history": st.lists(st.lists(words, min_size=2, max_size=2), max_size=2)}),
+    "prompt-completion": st.one_of(st.fixed_dictionaries({"prompt": st.one_of(words, messages()), "completion": words}, optional=OPTIONAL_KEYS), st.fixed_dictionaries({"question": words, "answer": words})),
+    "text": st.fixed_dictionaries({"text": st.one_of(words, chatml.map("".join))}, optional=OPTIONAL_KEYS),
+    "glaive": st.fixed_dictionaries({"chat": labelled}, optional=OPTIONAL_KEYS),
     "code": st.fixed_dictionaries({"docstring": words, "code": words}, optional={"func_name": words, "language": words}),
     "chat": st.just(CHAT),
-    "called": st.builds(called, calling, words, words, st.sampled_from(("tool", "user")), st.booleans()),
-    "talked": st.builds(talked, st.lists(words, min_size=1, max_size=4), st.one_of(st.none(), tools), junk),
+    "call in text": st.builds(conversation_with_call, calling, words, words, st.sampled_from(("tool", "user")), st.booleans()),
+    "any tools": st.builds(conversation_with_tools, st.lists(words, min_size=1, max_size=4), st.one_of(st.none(), tools), junk),
 }  # fmt: skip
 
 
 @st.composite
 def rows(draw: st.DrawFn) -> str:
-    """The JSON text of a row, well or badly made."""
+    """Draw the JSON text of a row, valid or damaged."""
     row = deepcopy(draw(st.sampled_from(sorted(ROWS)).flatmap(ROWS.__getitem__)))
     for _ in range(draw(st.sampled_from((0, 0, 0, 1, 1, 2, 4)))):
-        spoil(row, draw(st.randoms(use_true_random=False)), deepcopy(draw(junk)))
+        damage(row, draw(st.randoms(use_true_random=False)), deepcopy(draw(junk)))
     text = json.dumps(
         row, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from(((",", ":"), (", ", ": "))))
     )
-    return re.sub(r'"@raw(\d+)@"', lambda mark: RAW[int(mark[1])], text)
+    return re.sub(r'"@raw(\d+)@"', lambda match: RAW[int(match[1])], text)
 
 
-def spoil(row: Any, chance: random.Random, other: Any) -> None:
-    """Change one thing somewhere in a row: another value, one key less, more, or of another name."""
-    at = row
+def damage(row: Any, rng: random.Random, value: Any) -> None:
+    """Change one value, or add, remove or rename one key, at any depth of a row."""
+    node = row
     while True:
         inner = [
-            value for value in (at.values() if isinstance(at, dict) else at) if isinstance(value, dict | list) and value
+            item
+            for item in (node.values() if isinstance(node, dict) else node)
+            if isinstance(item, dict | list) and item
         ]
-        if not inner or chance.random() < 0.3:
+        if not inner or rng.random() < 0.3:
             break
-        at = chance.choice(inner)
-    if isinstance(at, list):
-        place = chance.randrange(len(at) + 1)
-        at[place : place + chance.randrange(2)] = [other]
+        node = rng.choice(inner)
+    if isinstance(node, list):
+        index = rng.randrange(len(node) + 1)
+        node[index : index + rng.randrange(2)] = [value]
         return
-    key = chance.choice([*at] or ["x"])
-    match chance.randrange(4):
+    key = rng.choice([*node] or ["x"])
+    match rng.randrange(4):
         case 0 | 1:
-            at[key] = other
+            node[key] = value
         case 2:
-            at.pop(key, None)
+            node.pop(key, None)
         case 3:
-            at[chance.choice(KEYS)] = at.pop(key, other) if chance.random() < 0.5 else other
+            node[rng.choice(KEYS)] = node.pop(key, value) if rng.random() < 0.5 else value

@@ -1,4 +1,4 @@
-"""The short form of the fuzz run (`tests/fuzz/run.py`): a few cases of each engine's kind, always the same, and those that once broke a law."""
+"""A short form of the fuzz run (`tests/fuzz/run.py`): a few fixed cases of each engine, and past findings."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from tests.fuzz import laws as fuzz_laws
 from tests.fuzz.laws import Case
 
 
-def chat(answer: str, **more: object) -> bytes:
-    said = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": answer}]
-    return json.dumps({"messages": said, **more}).encode()
+def chat(answer: str, **fields: object) -> bytes:
+    messages = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": answer}]
+    return json.dumps({"messages": messages, **fields}).encode()
 
 
-FOUND = {
-    "old Python's parser knows no such number": Case(
+PAST_FINDINGS = {
+    "a number that the parser of Python 2 does not know": Case(
         "all.jsonl", chat("```\n¼ print\n```"), filters=(PythonVersion(),)
     ),
-    "a marker that removing one makes": Case("all.jsonl", chat("a <|endof<|im_end|>text|>"), maps=(StripMarkers(),)),
-    "a number beside the messages that no float holds": Case(
+    "a marker that results from removing another": Case(
+        "all.jsonl", chat("a <|endof<|im_end|>text|>"), maps=(StripMarkers(),)
+    ),
+    "a number beside the messages that exceeds a float": Case(
         "all.jsonl",
         chat("<|endoftext|>", x="@").replace(b'"@"', b"[1e400, 1.00]"),
         maps=(StripMarkers(), Redact()),
     ),
-    "a label behind the tools of a prompt": Case(
+    "a label after the tools of a prompt": Case(
         "all.jsonl", json.dumps({"system": '<tools>{"name": "f"}</tools>SYSTEM: SYSTEM: ', "chat": "USER: a"}).encode()
     ),
     "one word of a megabyte": Case("all.jsonl", chat("x" * 2**20), filters=(Language(languages=("en",)),)),
@@ -57,20 +59,20 @@ FOUND = {
 
 @settings(max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(fuzz_cases.cases())
-def test_whatever_a_file_holds_the_laws_hold(tmp_path_factory, case):
-    assert fuzz_laws.hold(case, tmp_path_factory.mktemp("case")) in ("rows", "refused", "empty")
+def test_the_laws_hold_for_any_file(tmp_path_factory, case):
+    assert fuzz_laws.check(case, tmp_path_factory.mktemp("case")) in ("rows", "refused", "empty")
 
 
-@pytest.mark.parametrize("case", FOUND.values(), ids=FOUND)
-def test_what_once_broke_a_law_holds_to_it(tmp_path: Path, case: Case):
-    with fuzz_laws.in_time():
-        assert fuzz_laws.hold(case, tmp_path) == "rows"
+@pytest.mark.parametrize("case", PAST_FINDINGS.values(), ids=PAST_FINDINGS)
+def test_the_laws_hold_for_past_findings(tmp_path: Path, case: Case):
+    with fuzz_laws.time_limit():
+        assert fuzz_laws.check(case, tmp_path) == "rows"
 
 
-def test_bytes_are_rows_or_refused_whatever_is_changed_in_them():
-    chance, found = random.Random(0), set[str]()
+def test_changed_bytes_give_rows_or_an_error():
+    rng, outcomes = random.Random(0), set[str]()
     for seed in fuzz_bytes.seeds():
         for _ in range(12):
-            at, size = chance.randrange(2, len(seed) + 1), chance.choice((0, 1, 9))
-            found.add(fuzz_bytes.hold(seed[:at] + chance.randbytes(chance.choice((0, 1, 3))) + seed[at + size :]))
-    assert found == {"rows", "refused"}
+            at, size = rng.randrange(2, len(seed) + 1), rng.choice((0, 1, 9))
+            outcomes.add(fuzz_bytes.check(seed[:at] + rng.randbytes(rng.choice((0, 1, 3))) + seed[at + size :]))
+    assert outcomes == {"rows", "refused"}
