@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from punie_build.evaluation.checks.union import Answer
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.reports import draw
 from tests.support import sample_project
 from tests.support.browser import THERE, Browser, browser
@@ -32,7 +32,7 @@ def root(tmp_path_factory) -> Path:
     """A project with every kind of page, whose models answer with hostile text."""
     recipe = sample_project.RECIPE + sample_project.GRID
     root = sample_project.build_project(tmp_path_factory.mktemp("project"), recipe, prefix=HOSTILE)
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     assert [*draw.refresh(project, project.tasks)] == []
     return root
 
@@ -97,7 +97,7 @@ def test_filters_show_only_the_selected_cases(root, chromium):
     chromium.width(1100)
     chromium.open(page_path(root, "comparison-tuned"))
     before = visible(chromium, ".case")
-    assert before == len(load(root).suites["tool-calling"].cases)
+    assert before == len(Project.load(root).recipe.contents["suite:tool-calling"].cases)
     better = len(chromium.all(".state-better"))
     assert better > 20
     [box] = chromium.all("#show-better")
@@ -159,26 +159,26 @@ def test_printing_opens_folded_sections(root, chromium):
 
 def render_large_comparison(root: Path, arms: tuple[str, ...], n: int, says: str) -> Path:
     """Render the comparison's page with `n` cases and answers as long as real ones."""
-    recipe = load(root)
-    project = draw.project_of(root, recipe)
-    suite = recipe.suites["tool-calling"]
+    project = Project.load(root)
+    task = project.planned["comparison:tuned"].task  # plan before the files change
+    suite = project.recipe.contents["suite:tool-calling"]
     cases = tuple(msgspec.structs.replace(suite.cases[k % len(suite.cases)], id=f"case-{k}") for k in range(n))
-    project.suites = {"tool-calling": msgspec.structs.replace(suite, case=cases)}
+    large_suite = msgspec.structs.replace(suite, cases=cases)
+    project.recipe.contents["suite:tool-calling"] = large_suite
     for arm in arms:
-        for folder in (f"answers/{arm}@tool-calling", f"reports/{arm}@tool-calling"):
-            assert (root / folder).is_dir()
         answers = [
             msgspec.structs.replace(answer, raw=f"{says} {k} {answer.raw}", epoch=0)
-            for k, answer in enumerate(sample_project.simulated_answers(arm, project.suites["tool-calling"]))
+            for k, answer in enumerate(sample_project.simulated_answers(arm, large_suite))
         ]
-        (root / f"answers/{arm}@tool-calling/answers.jsonl").write_bytes(
-            b"".join(msgspec.json.encode(a) + b"\n" for a in answers)
+        (project.folder(f"answers:{arm}@tool-calling") / "answers.jsonl").write_bytes(
+            b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers)
         )
-        scores = json.loads((root / f"reports/{arm}@tool-calling/scores.json").read_text())
+        scores_path = project.folder(f"eval:{arm}@tool-calling") / "scores.json"
+        scores = json.loads(scores_path.read_text())
         scores["cases"] = [scores["cases"][k % len(suite.cases)] | {"case": f"case-{k}"} for k in range(n)]
-        (root / f"reports/{arm}@tool-calling/scores.json").write_text(json.dumps(scores))
+        scores_path.write_text(json.dumps(scores))
     path = page_path(root, "comparison-many")
-    path.write_text(draw.page(project, project.planned["comparison:tuned"].task), encoding="utf-8")
+    path.write_text(draw.page(project, task), encoding="utf-8")
     return path
 
 
@@ -201,11 +201,11 @@ def test_an_answer_of_five_megabytes_is_truncated(root, chromium, tmp_path):
     import shutil
 
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
-    answers = copy / "answers/tuned@tool-calling/answers.jsonl"
+    answers = Project.load(copy).folder("answers:tuned@tool-calling") / "answers.jsonl"
     first, *rest = answers.read_bytes().splitlines(keepends=True)
     long = msgspec.structs.replace(msgspec.json.decode(first, type=Answer), raw="x" * 5_000_000)
     answers.write_bytes(msgspec.json.encode(long) + b"\n" + b"".join(rest))
-    project = draw.project_of(copy, load(copy))
+    project = Project.load(copy)
     path = page_path(copy, "eval-long")
     path.write_text(draw.page(project, project.planned["eval:tuned@tool-calling"].task), encoding="utf-8")
     assert path.stat().st_size < 500_000

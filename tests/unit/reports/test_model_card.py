@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
-from punie_build.artifacts.graph import Task
+from msgspec import structs
+from tests.support.text_tasks import with_step
 
+from punie_build.artifacts.grid import SELECTION
 from punie_build.engine import build, card_notes, state
-from punie_build.engine.build import Made, Work
+from punie_build.engine.task import Task
+from punie_build.engine.work import StepResult, Work
 from punie_build.evaluation import statistics
-from punie_build.recipes.loader import load
-from punie_build.reports import draw, model_card
+from punie_build.project import Project
+from punie_build.reports import draw
 from punie_build.storage import digests, paths, store
 from punie_build.testing.fake_hub import TOKEN, FakeHub
 from tests.support import sample_project
@@ -28,7 +31,7 @@ NOTES = "It is meant for editors.\n\n- not for poems"
 def root(tmp_path_factory) -> Path:
     text = sample_project.RECIPE + sample_project.GRID + HUB
     root = sample_project.build_project(tmp_path_factory.mktemp("project"), text)
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     assert [*draw.refresh(project, project.tasks)] == []
     return root
 
@@ -71,8 +74,8 @@ def test_a_card_has_metadata_for_the_hub_and_text_for_people(root):
 
 
 def test_cards_are_in_no_digest(root):
-    project = draw.project_of(root, load(root))
-    for task in project.of(*model_card.CARD_KINDS):
+    project = Project.load(root)
+    for task in project.current_tasks("trained", "model"):
         assert (root / task.target / "README.md").exists()
         assert "README.md" not in project.lock(task).outputs
         assert state.state(root, task) == "current"
@@ -89,43 +92,43 @@ def add_notes(path: Path, notes: str) -> None:
 def test_notes_stay_when_a_card_is_rendered_again(root):
     path = root / "adapters/gentle/README.md"
     add_notes(path, NOTES)
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     draw.draw(project, project.planned["adapter:gentle"].task)
     first = path.read_text()
-    assert card_notes.of(first) == NOTES
+    assert card_notes.extract(first) == NOTES
     draw.draw(project, project.planned["adapter:gentle"].task)
     assert path.read_text() == first
     path.write_text("---\nlicense: mit\n---\n# My own text\n")
     draw.draw(project, project.planned["adapter:gentle"].task)
-    assert card_notes.of(path.read_text()) == "# My own text"
+    assert card_notes.extract(path.read_text()) == "# My own text"
     path.write_text(first)
 
 
-def step(work: Work) -> Made:
-    (work.out / "weights").write_text(str(work.task.config["salt"]))
+def step(work: Work) -> StepResult:
+    (work.out / "weights").write_text(str(work.task.recipe["salt"]))
     (work.out / "README.md").write_text("text of mlx-lm")
-    return Made("")
+    return StepResult("")
 
 
 def task(salt: int) -> Task:
-    return Task(kind="choice", name="a", doc="", target="adapters/a", spec=None, config={"salt": salt})
+    return Task(kind=structs.replace(SELECTION, version=1), name="a", spec=None, recipe={"salt": salt})
 
 
 def test_notes_survive_retraining_restoring_and_clean(tmp_path):
-    build.build(tmp_path, task(1), step)
+    build.build(tmp_path, with_step(task(1), step))
     path = tmp_path / "adapters/a/README.md"
     assert not path.exists(), "the README of the step is not the card"
     path.write_text(f"{card_notes.DRAWN}\nvalidation loss 0.1\n{card_notes.framed(NOTES)}")
     assert state.state(tmp_path, task(1)) == "current"
-    assert build.build(tmp_path, task(2), step).how == "ran"
+    assert build.build(tmp_path, with_step(task(2), step)).action == "ran"
     assert path.read_text() == card_notes.framed(NOTES), "results of other weights are removed"
-    assert build.build(tmp_path, task(1), step).how == "restored"
-    assert card_notes.of(path.read_text()) == NOTES
+    assert build.build(tmp_path, with_step(task(1), step)).action == "restored"
+    assert card_notes.extract(path.read_text()) == NOTES
     state.clean(tmp_path, task(1))
     assert [file.name for file in path.parent.iterdir()] == ["README.md"]
     assert state.state(tmp_path, task(1)) == "absent"
-    assert build.build(tmp_path, task(1), step).how == "restored"
-    assert card_notes.of(path.read_text()) == NOTES
+    assert build.build(tmp_path, with_step(task(1), step)).action == "restored"
+    assert card_notes.extract(path.read_text()) == NOTES
     path.unlink()
     state.clean(tmp_path, task(1))
     assert not path.parent.exists()
@@ -152,7 +155,7 @@ def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str
 
 
 def test_publish_uploads_a_folder_in_one_commit(root):
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     lock = project.lock(project.planned["adapter:tuned"].task)
     with FakeHub() as hub:
         output = publish(root, "adapter:tuned", "--repo", "me/tuned", "--private", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)

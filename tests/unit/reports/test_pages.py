@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from punie_build.artifacts.graph import tasks
 
 from punie_build.engine import state
 from punie_build.errors import IdentityError
@@ -18,9 +17,9 @@ from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation.comparison import Compared, compared, sentence
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import Scored
-from punie_build.recipes.loader import load
-from punie_build.reports import draw, markdown
-from punie_build.reports.freshness import behind
+from punie_build.project import Project
+from punie_build.reports import draw, lineage, markdown
+from punie_build.reports.freshness import is_behind
 from punie_build.reports.section import format_points, recipe_fields
 from punie_build.storage import locks, paths
 from tests.support import sample_project
@@ -31,7 +30,7 @@ from tests.support.hostile_text import HOSTILE
 def root(tmp_path_factory) -> Path:
     """A project with all its pages, whose models answer with hostile text."""
     root = sample_project.build_project(tmp_path_factory.mktemp("project"), prefix=HOSTILE)
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     assert [*draw.refresh(project, project.tasks)] == []
     return root
 
@@ -94,7 +93,7 @@ def test_a_comparison_page_begins_with_the_verdict_and_its_interval(root):
         < page.index("Training")
         < page.index("Model identity")
     )
-    cases = len(load(root).suites["tool-calling"].case)
+    cases = len(Project.load(root).recipe.contents["suite:tool-calling"].cases)
     assert page.count('<details class="case') == cases > result.n
     assert page.index("▼ worse</span>") < page.index("▲ better</span>") < page.index("✗ both fail</span>")
     assert "doit comparison:tuned" in page
@@ -127,28 +126,28 @@ def test_an_adapter_page_marks_the_published_checkpoint(root):
 
 
 def test_the_index_links_every_artifact_and_shows_its_state(root):
-    project = draw.project_of(root, load(root))
+    project = Project.load(root)
     page = read(root, "index")
     assert f"All {len(project.tasks)} artifacts are current" in page
     for task in project.tasks:
-        assert f'href="{project.href(task)}"' in page
+        assert f'href="{lineage.href(project, task)}"' in page
     state.forget(root, project.planned["adapter:tuned"].task)
     try:
-        assert [*draw.refresh(draw.project_of(root, load(root)))] == []
+        assert [*draw.refresh(Project.load(root))] == []
         page = read(root, "index")
         assert "artifacts are not current" in page
         assert "adapter, stale" in page
     finally:
         (root / paths.forgotten("adapters/tuned")).unlink()
-        [*draw.refresh(draw.project_of(root, load(root)))]
+        [*draw.refresh(Project.load(root))]
 
 
 def test_an_outdated_eval_is_not_shown_on_the_page_of_its_adapter(root):
-    path = root / "answers/tuned@tool-calling/answers.jsonl"
+    path = Project.load(root).folder("answers:tuned@tool-calling") / "answers.jsonl"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"look into", b"look onto", 1))
     try:
-        project = draw.project_of(root, load(root))
+        project = Project.load(root)
         assert "No current eval of tuned" in draw.page(project, project.planned["adapter:tuned"].task)
     finally:
         path.write_bytes(content)
@@ -159,14 +158,14 @@ def times(root: Path) -> dict[str, int]:
 
 
 def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
-    targets = [task.target for task in tasks(load(root))]
-    assert not behind(root, targets)
+    targets = [task.target for task in Project.load(root).tasks]
+    assert not is_behind(root, targets)
     before = times(root)
     path = root / paths.lock("adapters/tuned")
     newest = max(before.values()) + 10**9
     os.utime(path, ns=(newest, newest))
-    assert behind(root, targets)
-    [*draw.refresh(draw.project_of(root, load(root)))]
+    assert is_behind(root, targets)
+    [*draw.refresh(Project.load(root))]
     assert {name for name, time in times(root).items() if time != before[name]} == {
         "index.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
@@ -175,7 +174,7 @@ def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
 
 
 def test_pages_are_not_outputs_of_any_artifact(root):
-    for task in tasks(load(root)):
+    for task in Project.load(root).tasks:
         assert state.state(root, task) == "current"
         lock = locks.read(root / paths.lock(task.target))
         assert not any(name.endswith((".html", "README.md")) for name in lock.outputs)
@@ -218,7 +217,7 @@ def test_a_comparison_is_written_in_markdown_for_pull_requests(root):
 
 
 def test_recipe_fields_are_listed_with_values_and_defaults(root):
-    fields = {field.name: field for field in recipe_fields(load(root).artifacts["adapter", "tuned"].spec)}
+    fields = {field.name: field for field in recipe_fields(Project.load(root).recipe.entries["adapter", "tuned"].spec)}
     assert (fields["lora.rank"].value, fields["lora.rank"].is_default) == ("16", False)
     assert (fields["lora.scale"].value, fields["lora.scale"].is_default) == ("20", True)
     assert "gates" not in fields
