@@ -37,11 +37,6 @@ def scores(folder: Path) -> Scores:
     return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
 
 
-def answers(folder: Path) -> dict[str, Answer]:
-    """The answer to each case, by its id: the first, where it was asked several times."""
-    return {case: each[0] for case, each in given(folder).items()}
-
-
 def given(folder: Path) -> dict[str, list[Answer]]:
     """The answers to each case, by its id: one for each epoch."""
     found: dict[str, list[Answer]] = {}
