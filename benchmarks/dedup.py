@@ -5,7 +5,7 @@
     ./run python benchmarks/dedup.py --documents 100000 # another size
 
 The documents are conversations of our synthetic set, a few in each, filled up with words drawn from them (about 1 KB);
-5 % are followed later by a copy with some words replaced. Each engine runs in a process of its own, each run normalises
+5 % are followed later by a copy with some words replaced. Each engine runs in a process of its own, each run normalizes
 and shingles the same texts anew; the best of three counts. Recall: of the planted pairs whose index is 0.8 or more.
 """
 

@@ -112,7 +112,7 @@ def conversation_with_tools(texts: list[str], tools: Any, value: Any) -> dict[st
 
 
 LABELS = ("USER: ", "\n\n\nASSISTANT: ", "\n\n\nFUNCTION RESPONSE: ")
-labelled = st.lists(st.tuples(st.sampled_from(LABELS), words).map("".join), min_size=1, max_size=4).map("".join)
+labeled = st.lists(st.tuples(st.sampled_from(LABELS), words).map("".join), min_size=1, max_size=4).map("".join)
 chatml = st.lists(st.builds("<|im_start|>{}\n{}<|im_end|>\n".format, st.sampled_from(ROLES), words), max_size=4)
 CHAT = {"messages": [{"role": "user", "content": "Look at a"}, {"role": "assistant", "content": "It is 1."}]}
 ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -121,7 +121,7 @@ ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "alpaca": st.fixed_dictionaries({"instruction": words, "output": words}, optional=OPTIONAL_KEYS | {"input": words, "history": st.lists(st.lists(words, min_size=2, max_size=2), max_size=2)}),
     "prompt-completion": st.one_of(st.fixed_dictionaries({"prompt": st.one_of(words, messages()), "completion": words}, optional=OPTIONAL_KEYS), st.fixed_dictionaries({"question": words, "answer": words})),
     "text": st.fixed_dictionaries({"text": st.one_of(words, chatml.map("".join))}, optional=OPTIONAL_KEYS),
-    "glaive": st.fixed_dictionaries({"chat": labelled}, optional=OPTIONAL_KEYS),
+    "glaive": st.fixed_dictionaries({"chat": labeled}, optional=OPTIONAL_KEYS),
     "code": st.fixed_dictionaries({"docstring": words, "code": words}, optional={"func_name": words, "language": words}),
     "chat": st.just(CHAT),
     "call in text": st.builds(conversation_with_call, calling, words, words, st.sampled_from(("tool", "user")), st.booleans()),

@@ -25,8 +25,8 @@ def replay(results: dict, *completions: Completion) -> tuple[Conversation, list[
 
 
 def test_tool_results_continue_a_conversation():
-    conversation, messages = replay({"look": ("grey", "blue")}, CALL, CALL, TEXT)
-    assert [message["content"] for message in messages if message["role"] == "tool"] == ["grey", "blue"]
+    conversation, messages = replay({"look": ("gray", "blue")}, CALL, CALL, TEXT)
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["gray", "blue"]
     assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"]
     assert conversation.next_request() is None
     answer = conversation.answer
@@ -38,9 +38,9 @@ def test_a_call_without_a_result_ends_a_conversation():
     assert replay({}, CALL)[0].answer.finish == "tool_calls"
     assert replay({"other": "x"}, CALL)[0].answer.turns == 1
     malformed = Completion(token_ids=[], logprobs=[], calls=[("look", "{")], finish="tool_calls")
-    assert replay({"look": "grey"}, malformed)[0].answer.malformed
+    assert replay({"look": "gray"}, malformed)[0].answer.malformed
 
 
 def test_the_number_of_turns_is_limited():
-    answer = replay({"look": "grey"}, *[CALL] * MAX_TURNS)[0].answer
+    answer = replay({"look": "gray"}, *[CALL] * MAX_TURNS)[0].answer
     assert (answer.turns, answer.finish) == (MAX_TURNS, "turns")

@@ -79,7 +79,7 @@ def test_a_table_without_mistakes_gives_no_line():
         ({"fruit": [{"type": "pear", "ripe": True}]}, "basket.fruit[0].ripe: unknown key"),
         ({"fruit": {"type": "pear"}}, "basket.fruit: expected 'array', got 'object'"),
         ({"fruit": [3]}, "basket.fruit[0]: expected 'object', got 'int'"),
-        ({"lid": {"colour": "red"}}, "basket.lid.colour: unknown key - did you mean 'color'?"),
+        ({"lid": {"colr": "red"}}, "basket.lid.colr: unknown key - did you mean 'color'?"),
         ({"lid": 3}, "basket.lid: expected 'object | null', got 'int'"),
         ({"tool": {"form": "sax"}}, "basket.tool.form: unknown kind 'sax'"),
         ({"tool": {"form": "axe", "edge": "sharp"}}, "basket.tool.edge: expected 'int', got 'str'"),
