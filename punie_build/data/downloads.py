@@ -1,7 +1,7 @@
 """Files of the web, downloaded once and verified by their digest, under `.punie/downloads`.
 
-A file is known by its content, so it is never requested twice, and builds work offline from then on. A file gets its final
-name only when it is complete and verified.
+A file is known by its content, so it is never requested twice, and builds work offline from then on. A file gets its
+final name only when it is complete and verified.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def download_http(root: Path, url: str, sha256: str, form: str, max_mb: int = 20
 def open_url(url: str, headers: Mapping[str, str], hint: str) -> Iterator[httpx.Response]:
     """Stream the body of a response without decoding it. Redirects are followed, to http and https only.
 
-    Raises DataError, with `hint` as what to do, if the request fails or the status is not 200.
+    Raises DataError, with `hint` as its fix, if the request fails or the status is not 200.
     """
     import httpx
 

@@ -1,8 +1,8 @@
 """Chat rows: the conversation, the message and the tool call, as every stage reads them from a line of JSONL.
 
-The format is OpenAI chat, as mlx-lm reads it: `messages` with the roles system, user, assistant and tool, `tool_calls` on
-assistant messages, and `tools` beside the messages. A `Row` keeps the bytes of its line, and stages write those bytes on, so
-keys that no stage reads survive every stage.
+The format is OpenAI chat, as mlx-lm reads it: `messages` with the roles system, user, assistant and tool,
+`tool_calls` on assistant messages, and `tools` beside the messages. A `Row` keeps the bytes of its line, and stages
+write those bytes on, so keys that no stage reads survive every stage.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class RowMessage(Struct, frozen=True, gc=False):
 
 
 class Example(Struct, frozen=True, gc=False):
-    """A conversation of at least one message. Its tools stay JSON until they are read: they are long, and few stages read them."""
+    """A conversation of at least one message. Its tools stay JSON until they are read, like its calls."""
 
     messages: tuple[RowMessage, ...]
     category: str | None = None
@@ -88,7 +88,7 @@ class Example(Struct, frozen=True, gc=False):
         return (call.function for message in self.messages for call in message.tool_calls or ())
 
     def text(self) -> str:
-        """Return all content but the system prompt, and all calls, a line each: the text that is compared for similarity."""
+        """Return the text for comparing examples: all content but the system prompt, and all calls, a line each."""
         return "\n".join(
             [*self.texts("user", "assistant", "tool"), *(f"{call.name} {call.arguments}" for call in self.calls())]
         )

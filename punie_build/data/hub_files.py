@@ -1,7 +1,7 @@
 """Data files of a dataset on the Hugging Face Hub, at a commit.
 
-Complete files stay in the Hub's own cache, first lines of files in `.punie/downloads`. A commit does not change, so that
-builds work offline once its files are cached.
+Complete files stay in the Hub's own cache, first lines of files in `.punie/downloads`. A commit does not change, so
+that builds work offline once its files are cached.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def download_dataset(
 
 
 def select_files(names: Iterable[str], files: tuple[str, ...], split: str | None, config: str | None) -> list[str]:
-    """Return the files of a repository that a recipe selects, sorted. A pattern's `*` matches `/`, as everywhere on the Hub."""
+    """Return the files of a repository that a recipe selects, sorted. `*` in a pattern matches `/`, as on the Hub."""
     supported = sorted(name for name in names if format_of(name))
     if files:
         return [name for name in supported if any(name == file or fnmatchcase(name, file) for file in files)]

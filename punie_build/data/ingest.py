@@ -1,8 +1,8 @@
 """Ingestion: the rows of a source, in any format and dialect, as chat.
 
-A line that is canonical chat keeps its bytes; a record in another dialect is rewritten here. A record that cannot be read is
-never skipped silently: either all of them are reported, the first twenty with their reasons, and the build fails; or, with
-`unreadable = "drop"`, each is dropped with its reason, as by a filter.
+A line that is canonical chat keeps its bytes; a record in another dialect is rewritten here. A record that cannot be
+read is never skipped silently: either all of them are reported, the first twenty with their reasons, and the build
+fails; or, with `unreadable = "drop"`, each is dropped with its reason, as by a filter.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def ingest(
 
 
 def require_readable(rows: Iterable[tuple[str | None, Row | UnreadableRow]]) -> Iterator[tuple[str | None, Row]]:
-    """Yield the readable rows. Raises DataError after the last row if any was unreadable: lists the first, counts the rest."""
+    """Yield the readable rows. Raises DataError after the last row if any was unreadable, with the first of them."""
     problems: list[str] = []
     count = 0
     for split, row in rows:
@@ -123,7 +123,7 @@ def to_chat_row(record: bytes | dict[str, Any], dialect: str) -> Row:
 
 
 def _converted_row(line: bytes, dialect: str, parse_error: ValueError | None) -> Row:
-    """Convert a line that may be in another dialect. `parse_error` is the error of reading it as chat, if that was tried."""
+    """Convert a line that may be in another dialect. `parse_error` is the error of parsing it as chat, or None."""
     try:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -105,10 +105,10 @@ class Http(DataSource, frozen=True, kw_only=True, tag="http"):
 class Hub(DataSource, frozen=True, kw_only=True, tag="hub"):
     """Files of a dataset on the Hugging Face Hub, at a commit, because the data of a branch may change.
 
-    `files` are names or patterns (`data/train-*.parquet`); or `split` and `config` select files by words in their names;
-    or, without any of these, all data files are read: those named train, valid or test, if there are any. Rows keep the
-    splits of their files' names, unless all are of one split: then the `split` of the dataset's recipe divides them. With
-    `limit`, JSONL is streamed only up to the limit.
+    `files` are names or patterns (`data/train-*.parquet`); or `split` and `config` select files by words in their
+    names; or, without any of these, all data files are read: those named train, valid or test, if there are any. Rows
+    keep the splits of their files' names, unless all are of one split: then the `split` of the dataset's recipe
+    divides them. With `limit`, JSONL is streamed only up to the limit.
     """
 
     repo: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
@@ -124,11 +124,11 @@ class Hub(DataSource, frozen=True, kw_only=True, tag="hub"):
 
 
 class Command(DataSource, frozen=True, kw_only=True, tag="command"):
-    """A program of the user that writes chat JSONL on its standard output. It runs in the project's folder, without a shell.
+    """A program of the user that writes chat JSONL to its standard output, run in the project's folder without a shell.
 
-    `argv`: the program and its arguments; `python` is the Python that runs the build. `reads`: the files and folders of
-    the project that it reads; a change of one of them runs it again, as does a change of a script that `argv` names. It is
-    stopped after `timeout` seconds. Its rows have no splits.
+    `argv`: the program and its arguments; `python` is the Python that runs the build. `reads`: the files and folders
+    of the project that it reads; a change of one of them runs it again, as does a change of a script that `argv`
+    names. It is stopped after `timeout` seconds. Its rows have no splits.
     """
 
     argv: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -149,7 +149,7 @@ class Command(DataSource, frozen=True, kw_only=True, tag="command"):
 
 
 def code_pair_to_chat(record: dict[str, Any]) -> dict[str, Any]:
-    """Convert a pair of docstring and code, as in CodeSearchNet, to a request and its answer; return other rows unchanged.
+    """Convert a pair of docstring and code, as in CodeSearchNet, to a request and its answer; keep other rows as is.
 
     A pair has `func_documentation_string` or `docstring`, and `func_code_string`, `whole_func_string`, `code` or
     `original_string`. Other text fields (repository, path, URL, license) stay; tokens and copies are removed.

@@ -1,10 +1,10 @@
-"""Round trip of calls: a base's chat template formats the calls of a dataset, and the server's parser parses them again.
+"""Round trip of calls: a base's chat template formats the calls of a dataset, and the server's parser parses them.
 
     python -m punie_build.data.template_roundtrip BASE FOLDER OUT.json
 
-It runs in a process of its own, because mlx-lm's tokenizers import mlx. Every turn with calls is rendered by the template of
-the base, and the result is parsed by the parser that `mlx_lm.server` uses for this base. A call that is parsed differently
-would be trained in one format and evaluated in another.
+It runs in a process of its own, because mlx-lm's tokenizers import mlx. Every turn with calls is rendered by the
+template of the base, and the result is parsed by the parser that `mlx_lm.server` uses for this base. A call that is
+parsed differently would be trained in one format and evaluated in another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from punie_build.data import jsonl
 from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import SPLITS, Example, decode_example
 
-MAX_PLACES = 3
+MAX_LOCATIONS = 3
 TEMPLATE_REJECTS = "the base's chat template rejects them"
 NO_CALL_FORMAT = "calls that the base's chat template cannot format"
 SERVER = "calls that the server "  # begins every problem of parsing
@@ -32,7 +32,7 @@ Call = tuple[str, Any]  # name and arguments
 
 
 class RoundTripProblem(Struct, frozen=True):
-    """How often a problem occurs, and its first places, as `split:number`."""
+    """How often a problem occurs, and its first locations, as `split:number`."""
 
     count: int
     places: list[str]
@@ -47,21 +47,21 @@ class RoundTripReport(Struct, frozen=True):
 
 
 class RoundTripCounts:
-    """Counts of rows, of assistant turns with calls, and of those that the server parses back unchanged; the problems."""
+    """Counts of rows, of assistant turns with calls, and of those that the server parses unchanged; the problems."""
 
     def __init__(self) -> None:
         self.problems: dict[str, list[str]] = {}
         self.rows = self.calling_turns = self.parsed_turns = 0
         self.tokens: list[int] = []
 
-    def add(self, problem: str, place: str) -> None:
-        """Record a problem of the row at a place."""
-        self.problems.setdefault(problem, []).append(place)
+    def add(self, problem: str, location: str) -> None:
+        """Record a problem of the row at a location."""
+        self.problems.setdefault(problem, []).append(location)
 
     def report(self) -> RoundTripReport:
         """Return the counts as they are written to the file."""
         problems = {
-            problem: RoundTripProblem(len(places), places[:MAX_PLACES]) for problem, places in self.problems.items()
+            problem: RoundTripProblem(len(places), places[:MAX_LOCATIONS]) for problem, places in self.problems.items()
         }
         return RoundTripReport(self.rows, problems, sorted(self.tokens))
 
@@ -90,7 +90,7 @@ def calling_turns(render: Any, messages: list[dict[str, Any]], tools: Any) -> It
 
 
 def check_row(
-    tokenizer: Any, render: Any, example: Example, place: str, counts: RoundTripCounts, has_markup: bool = False
+    tokenizer: Any, render: Any, example: Example, location: str, counts: RoundTripCounts, has_markup: bool = False
 ) -> None:
     """Count a row. `has_markup`: whether the text of its assistant messages may contain calls."""
     messages, tools = template_arguments(example)
@@ -98,28 +98,28 @@ def check_row(
     try:
         text = render(messages, tools, False)
     except Exception as error:  # templates are code: they can raise any error
-        counts.add(f"{TEMPLATE_REJECTS} ({str(error).splitlines()[0][:80]})", place)
+        counts.add(f"{TEMPLATE_REJECTS} ({str(error).splitlines()[0][:80]})", location)
         return
     counts.tokens.append(len(tokenizer.encode(text, add_special_tokens=False)))
     turns_with_calls = sum(bool(message.get("tool_calls")) for message in messages)
     counts.calling_turns += turns_with_calls
     if turns_with_calls and not tokenizer.has_tool_calling:
-        counts.add(NO_CALL_FORMAT, place)
+        counts.add(NO_CALL_FORMAT, location)
         return
     try:
         for turn, calls in calling_turns(render, messages, tools):
             if parse_calls(tokenizer, turn, tools) != calls:
-                counts.add(f"{SERVER}parses differently", place)
+                counts.add(f"{SERVER}parses differently", location)
                 break
             counts.parsed_turns += 1
     except Exception as error:  # so can parsers
-        counts.add(f"{SERVER}cannot parse ({type(error).__name__})", place)
+        counts.add(f"{SERVER}cannot parse ({type(error).__name__})", location)
     if has_markup:
-        _check_markup(tokenizer, messages, tools, place, counts)
+        _check_markup(tokenizer, messages, tools, location, counts)
 
 
 def _check_markup(
-    tokenizer: Any, messages: list[dict[str, Any]], tools: Any, place: str, counts: RoundTripCounts
+    tokenizer: Any, messages: list[dict[str, Any]], tools: Any, location: str, counts: RoundTripCounts
 ) -> None:
     """Count the assistant messages that have calls as markup in their text."""
     for message in messages:
@@ -132,7 +132,7 @@ def _check_markup(
             if parsed:
                 counts.parsed_turns += 1
             else:
-                counts.add(f"{SERVER}treats as text", place)
+                counts.add(f"{SERVER}treats as text", location)
 
 
 def main(base: str, folder: Path, out: Path) -> None:

@@ -1,7 +1,7 @@
 """The laws that hold for any data, however it is written: `tests/fuzz/run.py` and `tests/fuzz/test_fuzz.py` check them.
 
-A case is a file, a dialect, and a stage that filters it. `check` returns its outcome, and raises `BrokenError` for a broken
-law; any other exception is a crash.
+A case is a file, a dialect, and a stage that filters it. `check` returns its outcome, and raises `BrokenError` for a
+broken law; any other exception is a crash.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def is_printable(text: str) -> bool:
 
 
 def check(case: Case, folder: Path) -> str:
-    """Ingest and filter a case in an empty folder. Returns `rows`, `refused` (an error of the user), or `empty` (no rows)."""
+    """Ingest and filter a case in an empty folder. Return `rows`, `refused` (an error of the user) or `empty`."""
     (folder / "raw").mkdir()
     (folder / "raw" / case.name).write_bytes(case.content)
     source = Local(path=f"raw/{case.name}")
@@ -203,7 +203,7 @@ def _check_dataset(folder: Path, case: Case, rows: list[Row], seen: int) -> Path
 
 
 def _check_stage(folder: Path, case: Case, source: Path) -> str:
-    """Run the stage of the case twice with equal results, and a third time on its own output, which changes nothing."""
+    """Run the stage of the case twice with equal results, and on its own output without a change."""
     if not (case.filters or case.maps):
         return "rows"
     spec = Stage(from_="fuzz", filters=case.filters, maps=case.maps)

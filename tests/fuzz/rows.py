@@ -1,7 +1,7 @@
 """Hypothesis strategies for the rows of the fuzz run: conversations in every dialect, valid and damaged.
 
-A row is drawn as plain Python. JSON that Python does not write (a duplicate key, a number of 5000 digits, 3000 brackets)
-replaces a placeholder in its text, `@raw7@`.
+A row is drawn as plain Python. JSON that Python does not write (a duplicate key, a number of 5000 digits, 3000
+brackets) replaces a placeholder in its text, `@raw7@`.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
     python tests/fuzz/run.py --minutes 5 --engine hypothesis --seed 7
     python tests/fuzz/run.py --replay FILE                      replay one saved case, with its traceback
 
-The laws are in `laws.py`. Hypothesis draws projects from grammars (`cases.py`, `rows.py`): a file that becomes a dataset and
-then a stage. Atheris generates bytes guided by coverage (`byte_inputs.py`). Each engine runs in a process of its own, so that
-a crash of the process is a finding, too. Each finding is minimized, saved under `--into`, and counted once: by its law, or by
-its exception and the last line of this package in the traceback. `test_fuzz.py` runs a short form.
+The laws are in `laws.py`. Hypothesis draws projects from grammars (`cases.py`, `rows.py`): a file that becomes a
+dataset and then a stage. Atheris generates bytes guided by coverage (`byte_inputs.py`). Each engine runs in a process
+of its own, so that a crash of the process is a finding, too. Each finding is minimized, saved under `--into`, and
+counted once: by its law, or by its exception and the last line of this package in the traceback. `test_fuzz.py` runs
+a short form.
 """
 
 from __future__ import annotations

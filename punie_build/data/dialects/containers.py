@@ -133,7 +133,7 @@ def text_field(record: dict[str, Any], key: str) -> str:
 
 
 def _pop_tools(record: dict[str, Any]) -> Any:
-    """Remove the declared tools from a record, and return them. Without any, `tools` may stay as an empty list or null."""
+    """Remove the declared tools from a record, and return them. Without tools, an empty list or null may stay."""
     keys = [key for key in ("tools", "functions") if record.get(key)]
     if len(keys) > 1:
         raise ValueError("tools and functions both declare tools - keep one")

@@ -1,8 +1,8 @@
 """Conversion of conversations in any dialect to the canonical form: OpenAI chat.
 
 `{"messages": [...], "tools": [...], ...}` with the roles system, user, assistant and tool; calls as
-`{"id", "type": "function", "function": {"name", "arguments": JSON text}}`; results as `tool` messages with `tool_call_id`.
-Keys that belong to no dialect are kept unchanged.
+`{"id", "type": "function", "function": {"name", "arguments": JSON text}}`; results as `tool` messages with
+`tool_call_id`. Keys that belong to no dialect are kept unchanged.
 
     messages            role and content; also under conversation or conversations
     sharegpt            conversations with from and value; tools as JSON text
@@ -12,8 +12,9 @@ Keys that belong to no dialect are kept unchanged.
     glaive              system and chat, or its texts in messages: SYSTEM:, <functioncall>, FUNCTION RESPONSE:
     hermes qwen3-coder fenced-json code-mode       messages with calls in their text, see `tool_call_markup`
 
-Calls without an id become call_1, call_2 ... in the order of the conversation. Results without an id answer the open calls
-in order; fewer results than calls are an error, no results are not. Text around a call stays the content of its message.
+Calls without an id become call_1, call_2 ... in the order of the conversation. Results without an id answer the open
+calls in order; fewer results than calls are an error, no results are not. Text around a call stays the content of its
+message.
 
 To add a container: a row in `_KEYS` of `containers` and a function in its `CONTAINERS`; its name in `NAMES`.
 """
@@ -46,8 +47,8 @@ def detect(record: dict[str, Any]) -> str:
 def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any]:
     """Return the record in canonical form: the same object if it is canonical, else a new one. Raises ValueError.
 
-    The name of a dialect restricts the input: to one container, or to calls in one markup; `messages` parses no calls in
-    text. `auto` accepts all dialects.
+    The name of a dialect restricts the input: to one container, or to calls in one markup; `messages` parses no calls
+    in text. `auto` accepts all dialects.
     """
     if dialect != "auto" and dialect not in NAMES:
         raise ValueError(f"no dialect '{dialect}' - use auto or one of {', '.join(NAMES)}")

@@ -57,7 +57,7 @@ class Turn(Struct):
 
 
 def to_turn(raw: Any, number: int) -> Turn:
-    """Identify role and content of a message. Raises ValueError for an unknown role and for a message without content."""
+    """Identify role and content of a message. Raises ValueError for an unknown role and for missing content."""
     if not isinstance(raw, dict):
         raise ValueError(f"message {number}: {type(raw).__name__}, not an object - {FIX_HINT}")
     raw_role = raw.get("role", raw.get("from"))

@@ -19,10 +19,10 @@ SHARD = re.compile(  # train-00000-of-00003, train_07, train-00000-of-00001-<has
 
 
 def data_files(path: Path) -> list[tuple[str | None, Path]]:
-    """Return the data files of a folder, sorted by name, each with its split; a path to a file is that file without a split.
+    """Return the data files of a folder, sorted by name, each with its split, or the file at `path` without a split.
 
-    Shards (`train-00000-of-00003.parquet`) have the split of their set. If any file has a split, files without one are not
-    part of the data: notes, `dropped.jsonl`. Hidden files and subfolders are skipped.
+    Shards (`train-00000-of-00003.parquet`) have the split of their set. If any file has a split, files without one
+    are not part of the data: notes, `dropped.jsonl`. Hidden files and subfolders are skipped.
     """
     if not path.exists():
         raise DataError(f"{display_path(path)}: not found - put the data there, or correct the path")

@@ -11,7 +11,7 @@ from punie_build.data.readers.record import TOO_LONG, NumberedRecords
 
 
 def split_lines(chunks: Iterable[bytes], keep_returns: bool = False) -> Iterator[list[bytes]]:
-    """Yield the lines of each chunk, without line feeds and, unless `keep_returns`, without carriage returns before them.
+    """Yield the lines of each chunk, without line feeds; carriage returns before them stay only with `keep_returns`.
 
     A line above MAX_LINE_BYTES is truncated to MAX_LINE_BYTES + 1, so that it is never whole in memory.
     """

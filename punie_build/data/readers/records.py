@@ -1,8 +1,9 @@
 """The records of a data file, one at a time, in constant memory, whatever its format.
 
-A record is the bytes of its line where the format has lines, exactly as they are in the file, so that they are written on
-unchanged. Tables (Parquet, CSV, TSV) give a dict. A str instead of either is the reason why this record cannot be read; the
-caller adds file and number and reports all such records together. An error that ends the file is a DataError.
+A record is the bytes of its line where the format has lines, exactly as they are in the file, so that they are
+written on unchanged. Tables (Parquet, CSV, TSV) give a dict. A str instead of either is the reason why this record
+cannot be read; the caller adds file and number and reports all such records together. An error that ends the file is
+a DataError.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from punie_build.errors import DataError
 
 
 def read_records(path: Path, form: str | None = None) -> NumberedRecords:
-    """Yield number and content of each record: the number of its line, or of the record in a format without lines; from 1.
+    """Yield number and content of each record, counted from 1: lines, or records in a format without lines.
 
-    `form` is a name in FORMATS, for a file whose own name does not end in one. Raises DataError for a file that does not
-    exist, is damaged, or has an unsupported format.
+    `form` is a name in FORMATS, for a file whose own name does not end in one. Raises DataError for a file that does
+    not exist, is damaged, or has an unsupported format.
     """
     form = form or format_of(path.name)
     if form is None:

@@ -92,9 +92,9 @@ def _decode_lists(record: dict[str, Any]) -> Record:
 def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
     """Yield rows as plain Python values, without keys that are null.
 
-    A column of structs has one type for all rows, so Parquet fills fields that a row lacks with nulls: every parameter of
-    every tool of the file, in each tool. These cannot be told from intended nulls, so both are removed, at any depth of the
-    structs. Nulls inside lists stay.
+    A column of structs has one type for all rows, so Parquet fills fields that a row lacks with nulls: every
+    parameter of every tool of the file, in each tool. These cannot be told from intended nulls, so both are removed,
+    at any depth of the structs. Nulls inside lists stay.
     """
     next(content, None)  # raises if the file does not exist or is a Git LFS pointer
     parquet = import_optional("pyarrow.parquet", display_path(path), "Parquet files")

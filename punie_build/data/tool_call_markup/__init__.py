@@ -6,12 +6,12 @@
     ```json {"name": ..., "arguments": {...}}```                                      fenced-json
     <functioncall> {"name": ..., "arguments": '{...}'}                                glaive
 
-Markup in backticks or in a code block is quoted and stays text; so does a tag inside a sentence that does not begin a call.
-A fenced JSON object is a call if a result follows it, or if it ends the message and either its tool is declared or the
-conversation ends there too. A text that clearly is a call, but cannot be parsed, raises ValueError.
+Markup in backticks or in a code block is quoted and stays text; so does a tag inside a sentence that does not begin a
+call. A fenced JSON object is a call if a result follows it, or if it ends the message and either its tool is declared
+or the conversation ends there too. A text that clearly is a call, but cannot be parsed, raises ValueError.
 
-To add a markup: its opening tag in `_PARSERS` of `parse`, with a function from the text and the position of the tag to a
-`Span`, and its name in `MARKUPS`.
+To add a markup: its opening tag in `_PARSERS` of `parse`, with a function from the text and the position of the tag
+to a `Span`, and its name in `MARKUPS`.
 """
 
 from __future__ import annotations

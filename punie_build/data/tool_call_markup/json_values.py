@@ -91,7 +91,7 @@ def to_arguments(value: Any) -> dict[str, Any]:
 
 
 def to_calls(value: Any) -> tuple[ToolCall, ...]:
-    """Return calls from `{"name", "arguments"}` or a list of such; `tool` and `parameters` are accepted as keys, too."""
+    """Return calls from `{"name", "arguments"}` or a list of these; the keys may also be `tool` and `parameters`."""
     calls = []
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):

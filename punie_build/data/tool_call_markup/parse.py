@@ -34,7 +34,8 @@ class ParsedText(Struct, frozen=True):
 def parse_text(text: str, context: ParseContext) -> ParsedText:
     """Parse the calls in an assistant's text. Raises ValueError.
 
-    A text without calls is returned unchanged; around calls, the parts of the text are stripped and joined as paragraphs.
+    A text without calls is returned unchanged; around calls, the parts of the text are stripped and joined as
+    paragraphs.
     """
     spans: list[Span] = []
     stray_tag = None

@@ -23,7 +23,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def parse_function(text: str, start: int, context: ParseContext, wrapper: int | None = None) -> Span:
-    """Parse `<function=name>...</function>`; `wrapper` is the position of the `<tool_call>` around it, if there is one."""
+    """Parse `<function=name>...</function>`; `wrapper` is the position of the `<tool_call>` around it, or None."""
     head = _FUNCTION.match(text, start)
     markup = "code-mode" if head and head[1] == "execute_code" else "qwen3-coder"
     if markup not in context.markups:

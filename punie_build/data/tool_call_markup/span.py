@@ -23,7 +23,7 @@ class ParseContext(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """A span of text: calls, or a fence that cannot be parsed as a call (`problem`), or, without a markup, plain text."""
+    """A span of text: calls, a fence that cannot be parsed as a call (`problem`), or plain text (no markup)."""
 
     start: int
     end: int

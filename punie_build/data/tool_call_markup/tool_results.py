@@ -18,7 +18,7 @@ def is_tool_result(text: str) -> bool:
 
 
 def split_results(text: str, open_calls: int) -> tuple[list[str], str]:
-    """Return the results in a user's message, and the user's text after them. `open_calls`: the calls without a result."""
+    """Return the results in a user's message, and the text after them. `open_calls` counts calls without a result."""
     body = text.lstrip()
     if not body.startswith(_OPEN):
         parts = _LABELS.split(text)[1:]
