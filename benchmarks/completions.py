@@ -1,9 +1,11 @@
-"""GenerationSpec: prompts per second on nano, beside lm-evaluation-harness and Inspect driving the same server with the same prompts.
+"""Prompts per second on nano, compared with lm-evaluation-harness and Inspect on the same server with the same prompts.
 
-    ./run python benchmarks/completions.py                # --prompts 200; --runs 3; --peers PYTHON: an interpreter with inspect_ai, openai, lm_eval
+    ./run python benchmarks/completions.py           # --prompts 200; --runs 3
+                                                     # --peers PYTHON: an interpreter with inspect_ai, openai, lm_eval
 
-One real `mlx_lm.server`; greedy, at most 32 tokens. Everybody takes turns, and the best of the runs counts. Ours is the whole way from a suite
-to answers.jsonl: the canaries, the cache of replies, what the tokens spell. Peers are timed around their evaluation, without their start.
+One real `mlx_lm.server`; greedy decoding, at most 32 tokens. The programs take turns, and the best run of each counts.
+The time of punie-build spans the way from a suite to answers.jsonl: canaries, cache of completions, decoding of tokens.
+The time of the others spans their evaluation, without the start of their process.
 """
 
 from __future__ import annotations
@@ -16,8 +18,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
-from punie_build.evaluation import runner, scores
+import msgspec
+
+from punie_build.evaluation import answer_files, runner, scores
+from punie_build.evaluation.canary import Canary
 from punie_build.evaluation.checks.union import Keywords
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.runner import EvalRun
@@ -40,13 +46,15 @@ from inspect_ai.scorer import includes
 from inspect_ai.solver import generate, system_message
 url, file, concurrency = sys.argv[1:4]
 prompts = json.load(open(file))
-task = Task(dataset=[Sample(input=p, target="x") for p in prompts], solver=[system_message(SYSTEM), generate()], scorer=includes())
-model = get_model("openai-api/mlx/default_model", base_url=url + "/v1", api_key="none", config=GenerateConfig(temperature=0.0, max_tokens=TOKENS, max_connections=int(concurrency)))
+dataset = [Sample(input=prompt, target="x") for prompt in prompts]
+task = Task(dataset=dataset, solver=[system_message(SYSTEM), generate()], scorer=includes())
+config = GenerateConfig(temperature=0.0, max_tokens=TOKENS, max_connections=int(concurrency))
+model = get_model("openai-api/mlx/default_model", base_url=url + "/v1", api_key="none", config=config)
 started = time.perf_counter()
 [log] = eval(task, model=model, display="none", log_dir=sys.argv[4])
-took = time.perf_counter() - started
+seconds = time.perf_counter() - started
 assert log.status == "success" and len(log.samples) == len(prompts)
-print("RESULT", json.dumps([took, [s.output.completion for s in log.samples]]))
+print("RESULT", json.dumps([seconds, [sample.output.completion for sample in log.samples]]))
 """
 LM_EVAL = """
 import json, sys, time
@@ -54,14 +62,22 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.openai_completions import LocalChatCompletion
 url, file, concurrency = sys.argv[1:4]
 prompts = json.load(open(file))
-lm = LocalChatCompletion(model="default_model", base_url=url + "/v1/chat/completions", num_concurrent=int(concurrency), max_retries=3, tokenizer_backend=None, max_gen_toks=TOKENS)
-chats = [lm.apply_chat_template([{"role": "system", "content": SYSTEM}, {"role": "user", "content": p}]) for p in prompts]
-asked = [Instance(request_type="generate_until", doc={}, arguments=(chat, {"temperature": 0.0, "max_gen_toks": TOKENS, "until": ["\\n\\n\\n\\n"]}), idx=i) for i, chat in enumerate(chats)]
+lm = LocalChatCompletion(
+    model="default_model", base_url=url + "/v1/chat/completions", num_concurrent=int(concurrency), max_retries=3,
+    tokenizer_backend=None, max_gen_toks=TOKENS,
+)
+system = {"role": "system", "content": SYSTEM}
+chats = [lm.apply_chat_template([system, {"role": "user", "content": prompt}]) for prompt in prompts]
+options = {"temperature": 0.0, "max_gen_toks": TOKENS, "until": ["\\n\\n\\n\\n"]}
+requests = [
+    Instance(request_type="generate_until", doc={}, arguments=(chat, options), idx=index)
+    for index, chat in enumerate(chats)
+]
 started = time.perf_counter()
-said = lm.generate_until(asked, disable_tqdm=True)
-took = time.perf_counter() - started
-assert len(said) == len(prompts)
-print("RESULT", json.dumps([took, said]))
+completions = lm.generate_until(requests, disable_tqdm=True)
+seconds = time.perf_counter() - started
+assert len(completions) == len(prompts)
+print("RESULT", json.dumps([seconds, completions]))
 """
 
 
@@ -70,24 +86,23 @@ def prompts(count: int) -> list[str]:
 
 
 class Bench:
-    """One server and the suite; every run of ours in a project of its own, so that nothing is known yet."""
+    """A suite and a server for all runs. Each run of punie-build gets a project of its own, with an empty cache."""
 
     def __init__(self, scratch: Path, count: int) -> None:
         self.scratch, self.count, self.warm = scratch, count, WarmServer()
-        self.asked = prompts(count)
+        texts = prompts(count)
         cases = tuple(
             Case(id=f"c{n}", category="c", prompt=text, checks=(Keywords(words=("a", "the")),))
-            for n, text in enumerate(self.asked)
+            for n, text in enumerate(texts)
         )
         self.suite = Suite(cases=cases, system=SYSTEM)
         self.served = ServedModel(model=paths.nano())
-        self.runs, self.said = 0, dict[str, list[str]]()
-        (scratch / "prompts.json").write_text(json.dumps(self.asked))
+        self.runs, self.completions = 0, dict[str, list[str]]()
+        self.canaries: tuple[Canary, Canary] | None = None
+        (scratch / "prompts.json").write_text(json.dumps(texts))
 
-    def eval_run(self, root: Path, concurrency: int, batch: bool = False) -> EvalRun:
-        spec = GenerationSpec(
-            arm="nano", suite="s", max_tokens=TOKENS, concurrency=concurrency, engine="batch" if batch else "server"
-        )
+    def eval_run(self, root: Path, concurrency: int, engine: Literal["server", "batch"] = "server") -> EvalRun:
+        spec = GenerationSpec(arm="nano", suite="s", max_tokens=TOKENS, concurrency=concurrency, engine=engine)
         return EvalRun(
             root=root,
             served=self.served,
@@ -98,127 +113,125 @@ class Bench:
             notify=lambda _: None,
         )
 
-    def ours(self, concurrency: int, batch: bool = False) -> tuple[float, Path, int]:
-        """Seconds, the folder of the answers, and how many questions a second run asks."""
+    def run_suite(self, concurrency: int, engine: Literal["server", "batch"]) -> tuple[float, Path, int]:
+        """Return (seconds, the folder of the answers, the number of requests that a second run sends)."""
         self.runs += 1
         root = self.scratch / f"run{self.runs}"
         out = root / "out"
         out.mkdir(parents=True)
-        run = self.eval_run(root, concurrency, batch)
-        if not batch:  # who the weights are is proven once, not in each run
+        run = self.eval_run(root, concurrency, engine)
+        if engine == "server":  # the canaries of the weights are computed in the first run only
             cache = ResponseCache(root / paths.responses(run.cache_name))
-            if not hasattr(self, "canaries"):
+            if self.canaries:
+                cache.add_canaries(*self.canaries)
+            else:
                 runner.run_in_process(run, cache, {})
                 self.canaries = cache.canaries
-            else:
-                cache.add_canaries(*self.canaries)
         started = time.perf_counter()
         _, sent = runner.collect_answers(run, self.warm, out)
-        took = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         assert sent == self.count
-        return took, out, runner.collect_answers(run, self.warm, out)[1]
+        return seconds, out, runner.collect_answers(run, self.warm, out)[1]
 
-    def peer(self, python: str, code: str, url: str, concurrency: int) -> float | None:
-        text = code.replace("SYSTEM", repr(SYSTEM)).replace("TOKENS", str(TOKENS))
-        words = [
-            python,
-            "-c",
-            text,
-            url,
-            str(self.scratch / "prompts.json"),
-            str(concurrency),
-            str(self.scratch / "logs"),
-        ]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-        if not lines:
-            print(done.stderr.strip().splitlines()[-1:] or done.stdout[-300:], file=sys.stderr)
+    def run_peer(self, python: str, code: str, url: str, concurrency: int) -> float | None:
+        """Return the seconds of another program, or None if it fails."""
+        code_text = code.replace("SYSTEM", repr(SYSTEM)).replace("TOKENS", str(TOKENS))
+        arguments = [url, str(self.scratch / "prompts.json"), str(concurrency), str(self.scratch / "logs")]
+        process = subprocess.run([python, "-c", code_text, *arguments], capture_output=True, text=True, check=False)
+        results = [line for line in process.stdout.splitlines() if line.startswith("RESULT ")]
+        if not results:
+            print(process.stderr.strip().splitlines()[-1:] or process.stdout[-300:], file=sys.stderr)
             return None
-        took, said = json.loads(lines[0][7:])
-        self.said[code] = said
-        return float(took)
+        seconds, self.completions[code] = json.loads(results[0].removeprefix("RESULT "))
+        return float(seconds)
 
 
-RESCORE = "import sys; from pathlib import Path; from punie_build.evaluation.scores import evaluate; from punie_build.evaluation.spec import Eval; import msgspec; from punie_build.evaluation.suite import Suite; print(len(evaluate(Eval(arm='nano', suite='s'), msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2]), Path(sys.argv[2])).cases))"
+SCORE = """
+import sys
+from pathlib import Path
+import msgspec
+from punie_build.evaluation.scores import evaluate
+from punie_build.evaluation.spec import Eval
+from punie_build.evaluation.suite import Suite
+suite, folder = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2])
+print(len(evaluate(Eval(arm="nano", suite="s"), suite, folder, folder).cases))
+"""
 
 
-def rescore(bench: Bench, out: Path) -> float:
-    """CPU seconds of a process that judges 1,000 answers anew, its start and imports included."""
-    import msgspec
-
-    lines = (out / "answers.jsonl").read_bytes().splitlines()
+def score_again(bench: Bench, out: Path) -> tuple[float, float]:
+    """Return the CPU seconds of scoring 1,000 answers: (in this process, in a process with its start and imports)."""
+    answers = answer_files.read_answers(out)
     folder = bench.scratch / "thousand"
     folder.mkdir(exist_ok=True)
-    cases = []
-    with (folder / "answers.jsonl").open("wb") as file:
-        for n in range(1000):
-            answer = json.loads(lines[n % len(lines)]) | {"case": f"t{n}"}
-            file.write(json.dumps(answer).encode() + b"\n")
-            cases.append(msgspec.structs.replace(bench.suite.cases[n % bench.count], id=f"t{n}"))
-    (folder / "proof.json").write_bytes((out / "proof.json").read_bytes())
-    (folder / "suite.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(bench.suite, cases=tuple(cases))))
+    cases = [msgspec.structs.replace(bench.suite.cases[n % bench.count], id=f"t{n}") for n in range(1000)]
+    answers = [msgspec.structs.replace(answers[n % len(answers)], case=case.id) for n, case in enumerate(cases)]
+    answer_files.write(folder, answers, answer_files.read_proof(out))
+    suite = msgspec.structs.replace(bench.suite, cases=tuple(cases))
+    (folder / "suite.json").write_bytes(msgspec.json.encode(suite))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-c", RESCORE, str(folder / "suite.json"), str(folder)], check=True, capture_output=True
-    )
+    command = [sys.executable, "-c", SCORE, str(folder / "suite.json"), str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.process_time()
-    scores.evaluate(
-        Eval(arm="nano", suite="s"), msgspec.structs.replace(bench.suite, cases=tuple(cases)), folder, folder
-    )
-    print(
-        f"re-scoring 1,000 answers: {time.process_time() - started:.3f} s CPU, and with the process around it", end=" "
-    )
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    scores.evaluate(Eval(arm="nano", suite="s"), suite, folder, folder)
+    here = time.process_time() - started
+    return here, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peers", help="a Python that has inspect_ai, openai and lm_eval")
+    parser.add_argument("--peers", help="a Python interpreter with inspect_ai, openai and lm_eval")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.prompts)
-        env = blas.environment(bench.scratch)
-        best: dict[str, float] = {}
-        answers: dict[str, bytes] = {}
-        again = 0
         try:
-            first = bench.eval_run(bench.scratch, 8)
-            with bench.warm.lend(first.cache_name, bench.served, bench.scratch / "server.log", env):
-                pass  # it is started before anybody is timed
-            for _ in range(options.runs):
-                for name, concurrency, batch in (
-                    ("1 at a time", 1, False),
-                    ("8 at a time", 8, False),
-                    ("batch of 8, no server", 8, True),
-                ):
-                    took, out, more = bench.ours(concurrency, batch)
-                    best[f"punie-build, {name}"] = min(took, best.get(f"punie-build, {name}", took))
-                    answers[name], again = (out / "answers.jsonl").read_bytes(), again + more
-                with bench.warm.lend(first.cache_name, bench.served, bench.scratch / "server.log", env) as server:
-                    for name, code in (
-                        (("Inspect", INSPECT), ("lm-evaluation-harness", LM_EVAL)) if options.peers else ()
-                    ):
-                        for concurrency in (1, 8):
-                            peer = bench.peer(options.peers, code, server.url, concurrency)
-                            label = f"{name}, {concurrency} at a time"
-                            if peer is not None:
-                                best[label] = min(peer, best.get(label, peer))
-            for label, took in best.items():
-                print(f"{label:<44} {options.prompts / took:7.1f} prompts/s")
-            ours = [json.loads(line)["content"].strip() for line in answers["8 at a time"].splitlines()]
-            for name, said in zip(("Inspect", "lm-evaluation-harness"), bench.said.values(), strict=False):
-                equal = sum(a == b.strip() for a, b in zip(ours, said, strict=True))
-                print(f"{name} got the same text in {equal} of {len(ours)}")
-            same = len(set(answers.values())) == 1
-            print(
-                f"greedy answers {'identical' if same else 'DIFFER'} at 1, at 8 and without a server; second runs asked {again}"
-            )
-            print(f"{rescore(bench, out):.2f} s CPU")
+            measure(bench, options)
         finally:
             bench.warm.release()
+
+
+def measure(bench: Bench, options: argparse.Namespace) -> None:
+    """Run all programs in turn and print their figures."""
+    best: dict[str, float] = {}
+    answers: dict[str, bytes] = {}
+    repeated = 0  # requests of second runs
+    name, log = bench.eval_run(bench.scratch, 8).cache_name, bench.scratch / "server.log"
+    env = blas.environment(bench.scratch)
+    with bench.warm.lend(name, bench.served, log, env):
+        pass  # start the server before the first measurement
+    for _ in range(options.runs):
+        for label, concurrency, engine in CONFIGURATIONS:
+            seconds, out, sent = bench.run_suite(concurrency, engine)
+            best[f"punie-build, {label}"] = min(seconds, best.get(f"punie-build, {label}", seconds))
+            answers[label], repeated = (out / "answers.jsonl").read_bytes(), repeated + sent
+        with bench.warm.lend(name, bench.served, log, env) as server:
+            for peer, code in PEERS.items() if options.peers else ():
+                for concurrency in (1, 8):
+                    label = f"{peer}, {concurrency} at a time"
+                    peer_seconds = bench.run_peer(options.peers, code, server.url, concurrency)
+                    if peer_seconds is not None:
+                        best[label] = min(peer_seconds, best.get(label, peer_seconds))
+    for label, seconds in best.items():
+        print(f"{label:<44} {options.prompts / seconds:7.1f} prompts/s")
+    texts = [json.loads(line)["content"].strip() for line in answers["8 at a time"].splitlines()]
+    for peer, completions in zip(PEERS, bench.completions.values(), strict=False):
+        equal = sum(text == completion.strip() for text, completion in zip(texts, completions, strict=True))
+        print(f"{peer} got the same text in {equal} of {len(texts)}")
+    same = len(set(answers.values())) == 1
+    print(f"greedy answers {'identical' if same else 'DIFFER'} at 1, at 8 and without a server")
+    print(f"second runs sent {repeated} requests")
+    in_process, with_start = score_again(bench, out)
+    print(f"scoring 1,000 answers: {in_process:.3f} s CPU, with the start of a process {with_start:.2f} s CPU")
+
+
+CONFIGURATIONS: tuple[tuple[str, int, Literal["server", "batch"]], ...] = (
+    ("1 at a time", 1, "server"),
+    ("8 at a time", 8, "server"),
+    ("batch of 8, no server", 8, "batch"),
+)
+PEERS = {"Inspect": INSPECT, "lm-evaluation-harness": LM_EVAL}
 
 
 if __name__ == "__main__":
