@@ -17,7 +17,7 @@ from punie_build.data.synthetic import generator
 from punie_build.evaluation import comparison, contamination, statistics, suite_file, suite_validation
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import score
+from punie_build.evaluation.scoring import score_suite
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite, reference_answer
 
@@ -46,22 +46,22 @@ def main() -> None:
 
     def rescore() -> tuple[object, ...]:
         answers = msgspec.json.Decoder(Answer).decode_lines(lines)
-        return score(many, {answer.case: answer for answer in answers})
+        return score_suite(many, {answer.case: answer for answer in answers})
 
     timed("1,000 answers read and scored", rescore)
     arms = [
-        Scores(arm=name, suite="s", cases=score(many, some), canary=name, base_canary="b")
+        Scores(arm=name, suite="s", cases=score_suite(many, some), canary=name, base_canary="b")
         for name, some in (("base", given), ("right", right))
     ]
     timed(
         "two arms of 1,000 cases compared",
-        lambda: (statistics.detectable.cache_clear(), comparison.compared("c", arms)),
+        lambda: (statistics.detectable_gain.cache_clear(), comparison.compare("c", arms)),
     )
     timed(f"self-test of the {len(suite.cases)} cases of tool-calling", lambda: suite_validation.validate_suite(suite))
     rows = [
         ("x", msgspec.json.decode(msgspec.json.encode(generator.sample(0, k)), type=Example)) for k in range(20_000)
     ]
-    timed("contamination of that suite by 20,000 rows", lambda: contamination.leaks(suite, rows))
+    timed("contamination of that suite by 20,000 rows", lambda: contamination.contaminated_cases(suite, rows))
     timed("the file of the suite read", lambda: read(suite))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from punie_build.engine.check import CheckResult, worst
-from punie_build.evaluation.junit import Result, xml
+from punie_build.evaluation.junit import JunitCase, to_xml
 from punie_build.storage import paths
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
@@ -44,13 +44,13 @@ def json(_root: Path, found: Sequence[CheckResult]) -> str:
 def junit(_root: Path, found: Sequence[CheckResult]) -> str:
     """A suite for each level, a case for each artifact."""
     states = {"unseen": "skipped", "current": ""}
-    suites: dict[str, list[Result]] = {}
+    suites: dict[str, list[JunitCase]] = {}
     for finding in found:
         lines = finding.lines or (("nothing to check",) if finding.state == "unseen" else ())
         state = states.get(finding.state, finding.state)
-        result = Result(group=finding.level, name=finding.label, state=state, lines=lines)
+        result = JunitCase(group=finding.level, name=finding.label, state=state, lines=lines)
         suites.setdefault(finding.level, []).append(result)
-    return xml("punie-build check", suites)
+    return to_xml("punie-build check", suites)
 
 
 def github(root: Path, found: Sequence[CheckResult]) -> str:

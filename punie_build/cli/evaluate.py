@@ -25,7 +25,7 @@ from punie_build.evaluation import runner, suite_file
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation import server as serving
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, generation_spec
 from punie_build.evaluation.suite import Suite
@@ -107,7 +107,7 @@ def eval_(root: Path, options: Options) -> int:
         _, put = runner.collect_answers(job, warm, out)
     finally:
         warm.release()
-    scores = evaluating.evaluate(spec, suite, out, out)
+    scores = evaluating.write_scores(spec, suite, out, out)
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
     print(f"{arm.name} on {name}: {scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})")
     print(table(scores.cases))
@@ -124,14 +124,14 @@ def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:
     task = Task(kind=EVAL, name=spec.name, spec=spec)
     facts = KeyInputs(kind=EVAL.name, recipe={}, code="", inputs={}, tools={})
     lock = Lock(key=facts.key, key_inputs=facts, outputs={}, seconds=0.0)
-    arms = (ArmResults(scores, evaluating.given(out)),)
+    arms = (ArmResults(scores, evaluating.answers_by_case(out)),)
     shown = EvaluationPage(task=task, lock=lock, suite=suite, arms=arms)
     sections = tuple(section for make in evaluation.STANDALONE_SECTIONS if (section := make(shown)))
     numbers = (out / "scores.json").read_bytes()
     return html.render(html.Page(title=spec.name, label="eval", sections=sections, facts=numbers, up=False))
 
 
-def table(cases: tuple[Scored, ...]) -> str:
+def table(cases: tuple[CaseScore, ...]) -> str:
     """A line for each category: what passed, and what went wrong."""
     lines = []
     for category in dict.fromkeys(case.category for case in cases):

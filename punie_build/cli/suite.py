@@ -65,20 +65,20 @@ def _suite(root: Path, name: str) -> Suite:
 
 def import_(_root: Path, options: Options) -> int:
     """Write a suite that others wrote as one of ours, and tell what of it could not be said."""
-    source = registry.Source(
+    source = registry.ImportSource(
         path=Path(options.file), answers=Path(options.answers) if options.answers else None, strict=options.strict
     )
     for path in (source.path, source.answers):
         if path and not path.is_file():
             raise UseError(f"{path}: no such file")
-    form = options.form or registry.guess(source)
-    made = registry.FORMS[form](source)
+    form = options.form or registry.detect_format(source)
+    made = registry.FORMATS[form](source)
     output = Path(options.output)
     if output.exists() and not options.force:
         raise UseError(f"{output}: is there already - choose another name, or --force")
     output.parent.mkdir(parents=True, exist_ok=True)
     about = f"Imported from {source.path.name} ({form}{', strict' if source.strict else ''})."
-    output.write_text(registry.text(made.suite, about), encoding="utf-8")
+    output.write_text(registry.suite_to_toml(made.suite, about), encoding="utf-8")
     print(f"{len(made.suite.cases)} cases written to {output}")
     for note in [*made.notes, *suites.problems(made.suite)]:
         print(f"note: {note}")
@@ -92,7 +92,7 @@ def _check_options(command: argparse.ArgumentParser) -> None:
 def _import_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", help="the file to import")
     command.add_argument("--output", "-o", required=True, help="the TOML file to write")
-    command.add_argument("--form", choices=tuple(registry.FORMS), help="what the file is; by default it is looked at")
+    command.add_argument("--form", choices=tuple(registry.FORMATS), help="what the file is; by default it is looked at")
     command.add_argument("--answers", help="the file of possible answers, for bfcl")
     command.add_argument("--strict", action="store_true", help="judge calls strictly, not as the older evaluator did")
     command.add_argument("--force", action="store_true", help="write over a file that is there")

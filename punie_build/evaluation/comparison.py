@@ -14,35 +14,35 @@ from msgspec.structs import replace
 
 from punie_build.errors import IdentityError
 from punie_build.evaluation import statistics
-from punie_build.evaluation.contamination import Leak
-from punie_build.evaluation.junit import Result
+from punie_build.evaluation.contamination import ContaminatedCase
+from punie_build.evaluation.junit import JunitCase
 from punie_build.evaluation.paired_difference import (
     MARGIN,
-    Delta,
-    Share,
-    delta,
-    judged,
-    share,
+    PairedDifference,
+    PassCount,
+    paired_difference,
+    pass_count,
+    with_verdict,
 )
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import Rates, Scored, rates
+from punie_build.evaluation.scoring import AnswerRates, CaseScore, answer_rates
 from punie_build.evaluation.suite_validation import MIN_CATEGORY_CASES
 from punie_build.runtime.console import message
 
-LOST = 0.02  # the share of answers that may be missing before nothing follows from the rest
+MAX_UNSCORED = 0.02  # the share of answers that may be missing before nothing follows from the rest
 
 
-class Chosen(Struct, frozen=True, kw_only=True):
+class SelectedArm(Struct, frozen=True, kw_only=True):
     """The arm that was chosen on `select`, before what is reported was looked at. `totals` are of all arms there; `alike` are those that
     cannot be told from it."""
 
     arm: str
     n: int
-    totals: tuple[Share, ...]
+    totals: tuple[PassCount, ...]
     alike: tuple[str, ...]
 
 
-class Compared(Struct, frozen=True, kw_only=True):
+class ComparisonResult(Struct, frozen=True, kw_only=True):
     """`comparison.json`: what the report shows, for programs. Arms are in the recipe's order; the first is what others are held against.
 
     `side`: what `totals`, `categories`, `deltas` and `category_deltas` are of: `confirm`, or `all` where no case is on confirm. `n` cases
@@ -57,15 +57,15 @@ class Compared(Struct, frozen=True, kw_only=True):
     verdict: str
     side: str
     n: int
-    totals: tuple[Share, ...]
-    categories: dict[str, tuple[Share, ...]]
-    deltas: tuple[Delta, ...]
-    category_deltas: dict[str, tuple[Delta, ...]]
-    whole: tuple[Share, ...]
-    rates: tuple[Rates, ...]
+    totals: tuple[PassCount, ...]
+    categories: dict[str, tuple[PassCount, ...]]
+    deltas: tuple[PairedDifference, ...]
+    category_deltas: dict[str, tuple[PairedDifference, ...]]
+    whole: tuple[PassCount, ...]
+    rates: tuple[AnswerRates, ...]
     canaries: tuple[str, ...]
-    chosen: Chosen | None = None
-    leaks: tuple[Leak, ...] = ()
+    chosen: SelectedArm | None = None
+    leaks: tuple[ContaminatedCase, ...] = ()
     objections: tuple[str, ...] = ()
     margin: float = MARGIN
     parity: bool = False
@@ -77,15 +77,15 @@ class Compared(Struct, frozen=True, kw_only=True):
         return self.chosen.arm if self.chosen else self.arms[1]
 
 
-def compared(
+def compare(
     name: str,
     arms: Sequence[Scores],
     *,
     margin: float = MARGIN,
     parity: bool = False,
-    leaks: Sequence[Leak] = (),
+    leaks: Sequence[ContaminatedCase] = (),
     sound: bool = True,
-) -> Compared:
+) -> ComparisonResult:
     """Hold every arm against the first. `parity`: the arms should be the same, and may be the same weights.
 
     Raises IdentityError if two arms are the same weights where they should not be.
@@ -99,26 +99,26 @@ def compared(
     shown = confirm if side == "confirm" else fresh
     select = [[case for case in cases if case.split == "select"] for cases in fresh]
     apart = side == "confirm" and bool(select[0])
-    chosen = choose([arm.arm for arm in arms], select if apart else shown) if len(arms) > 2 else None
+    chosen = select_best([arm.arm for arm in arms], select if apart else shown) if len(arms) > 2 else None
     deltas = _deltas(arms, shown, margin, chosen.arm if chosen and apart else None)
     objections = tuple(_objections(arms, shown[0], len(learnt)))
     if objections:
         deltas = [replace(each, verdict="invalid") for each in deltas]
     categories = list(dict.fromkeys(case.category for case in shown[0]))
     parts = {name: [[case for case in cases if case.category == name] for cases in shown] for name in categories}
-    return Compared(
+    return ComparisonResult(
         name=name,
         suite=arms[0].suite,
         arms=tuple(arm.arm for arm in arms),
         verdict=next(each.verdict for each in deltas if chosen is None or each.arm == chosen.arm),
         side=side,
         n=len(shown[0]),
-        totals=tuple(map(share, shown)),
-        categories={name: tuple(map(share, some)) for name, some in parts.items()},
+        totals=tuple(map(pass_count, shown)),
+        categories={name: tuple(map(pass_count, some)) for name, some in parts.items()},
         deltas=tuple(deltas),
         category_deltas={name: tuple(_deltas(arms, some, margin)) for name, some in parts.items()},
-        whole=tuple(share(arm.cases) for arm in arms),
-        rates=tuple(rates(arm.cases) for arm in arms),
+        whole=tuple(pass_count(arm.cases) for arm in arms),
+        rates=tuple(answer_rates(arm.cases) for arm in arms),
         canaries=tuple(arm.canary for arm in arms),
         chosen=chosen,
         leaks=tuple(leaks),
@@ -138,12 +138,12 @@ def _distinct(name: str, arms: Sequence[Scores]) -> None:
                 )
 
 
-def _objections(arms: Sequence[Scores], shown: Sequence[Scored], learnt: int) -> list[str]:
+def _objections(arms: Sequence[Scores], shown: Sequence[CaseScore], learnt: int) -> list[str]:
     wrong = []
     for arm in arms:
         asked = sum(case.epochs + case.errors for case in arm.cases)
         lost = sum(case.errors for case in arm.cases)
-        if lost > LOST * asked:
+        if lost > MAX_UNSCORED * asked:
             wrong.append(f"{lost} of {asked} answers of {arm.arm} never came or cannot be judged")
     if not shown:
         wrong.append(f"no case is left to report: {learnt} occur in what an arm was trained on")
@@ -151,34 +151,34 @@ def _objections(arms: Sequence[Scores], shown: Sequence[Scored], learnt: int) ->
 
 
 def _deltas(
-    arms: Sequence[Scores], cases: Sequence[Sequence[Scored]], margin: float, before: str | None = None
-) -> list[Delta]:
+    arms: Sequence[Scores], cases: Sequence[Sequence[CaseScore]], margin: float, before: str | None = None
+) -> list[PairedDifference]:
     """Every arm but the first against it, their p's held among all of them. `before`: the arm that was chosen without looking at these
     cases: it was asked one question, not many."""
-    found = [delta(arm.arm, cases[0], some, margin) for arm, some in zip(arms[1:], cases[1:], strict=True)]
+    found = [paired_difference(arm.arm, cases[0], some, margin) for arm, some in zip(arms[1:], cases[1:], strict=True)]
     adjusted = statistics.holm([each.p for each in found])
-    return [each if each.arm == before else judged(each, p) for each, p in zip(found, adjusted, strict=True)]
+    return [each if each.arm == before else with_verdict(each, p) for each, p in zip(found, adjusted, strict=True)]
 
 
-def choose(names: Sequence[str], cases: Sequence[Sequence[Scored]]) -> Chosen | None:
+def select_best(names: Sequence[str], cases: Sequence[Sequence[CaseScore]]) -> SelectedArm | None:
     """The best of all arms but the first by passes, then by graded score, then by order. None where there is no case to choose by."""
     if not cases[0]:
         return None
-    totals = [share(some) for some in cases]
+    totals = [pass_count(some) for some in cases]
 
     def worth(index: int) -> tuple[float, float]:
         return totals[index].share, sum(case.score * case.weight for case in cases[index])
 
     best = max(range(1, len(names)), key=lambda index: (*worth(index), -index))
     others = [index for index in range(1, len(names)) if index != best]
-    apart = [delta(names[index], cases[best], cases[index]) for index in others]
+    apart = [paired_difference(names[index], cases[best], cases[index]) for index in others]
     adjusted = statistics.holm([each.p for each in apart])
-    alike = [each.arm for each, p in zip(apart, adjusted, strict=True) if judged(each, p).verdict != "regressed"]
-    return Chosen(arm=names[best], n=len(cases[0]), totals=tuple(totals), alike=tuple(alike))
+    alike = [each.arm for each, p in zip(apart, adjusted, strict=True) if with_verdict(each, p).verdict != "regressed"]
+    return SelectedArm(arm=names[best], n=len(cases[0]), totals=tuple(totals), alike=tuple(alike))
 
 
 @message
-def sentence(delta: Delta, n: int, base: str) -> str:
+def verdict_sentence(delta: PairedDifference, n: int, base: str) -> str:
     """The verdict in words."""
     numbers = f"{delta.difference:+.0%} of {n} cases (95 % interval {delta.low:+.0%} to {delta.high:+.0%})"
     if delta.verdict in ("inconclusive", "equivalent"):
@@ -190,9 +190,9 @@ def sentence(delta: Delta, n: int, base: str) -> str:
 
 
 @message
-def told(result: Compared) -> str:
+def comparison_summary(result: ComparisonResult) -> str:
     """A line for the build: the verdict of each arm, and what a reader must know before he believes it."""
-    parts = [sentence(each, result.n, result.arms[0]) for each in result.deltas]
+    parts = [verdict_sentence(each, result.n, result.arms[0]) for each in result.deltas]
     if result.chosen:
         parts.insert(0, f"{result.chosen.arm} is the best of {len(result.arms) - 1} on {result.chosen.n} other cases")
     if result.leaks:
@@ -203,7 +203,7 @@ def told(result: Compared) -> str:
     return "; ".join(parts)
 
 
-def metrics(result: Compared) -> dict[str, float]:
+def comparison_metrics(result: ComparisonResult) -> dict[str, float]:
     """What gates may ask of a comparison: of each arm, and of the chosen one under the name `chosen`."""
     found: dict[str, float] = {
         "cases": result.n,
@@ -227,7 +227,7 @@ def metrics(result: Compared) -> dict[str, float]:
     return found
 
 
-def _of_delta(name: str, each: Delta) -> dict[str, float]:
+def _of_delta(name: str, each: PairedDifference) -> dict[str, float]:
     values = {
         "difference": each.difference,
         "low": each.low,
@@ -239,25 +239,25 @@ def _of_delta(name: str, each: Delta) -> dict[str, float]:
     return {f"{name}.{key}": value for key, value in values.items()}
 
 
-def few(categories: Mapping[str, Sequence[Share]]) -> list[str]:
+def few(categories: Mapping[str, Sequence[PassCount]]) -> list[str]:
     """The categories with too few cases for a gate to mean much."""
     return [name for name, shares in categories.items() if shares[0].n < MIN_CATEGORY_CASES]
 
 
-def tests(result: Compared, arms: Sequence[Scores]) -> dict[str, list[Result]]:
+def junit_results(result: ComparisonResult, arms: Sequence[Scores]) -> dict[str, list[JunitCase]]:
     """The cases of every arm as test results: a case fails that the first arm passed and this one does not. Cases that count for nothing
     are skipped, with the reason; so are those that the first arm failed, too."""
     learnt = {leak.case: leak.place for leak in result.leaks}
     return {
         arm.arm: [
-            Result(group=case.category, name=case.case, **_outcome(before, case, learnt))
+            JunitCase(group=case.category, name=case.case, **_outcome(before, case, learnt))
             for before, case in zip(arms[0].cases, arm.cases, strict=True)
         ]
         for arm in arms[1:]
     }
 
 
-def _outcome(before: Scored, after: Scored, learnt: Mapping[str, str]) -> dict[str, Any]:
+def _outcome(before: CaseScore, after: CaseScore, learnt: Mapping[str, str]) -> dict[str, Any]:
     why = f"{after.failure}: {after.reason}"
     if place := learnt.get(after.case):
         return {"state": "skipped", "lines": (f"occurs in {place}",)}

@@ -11,12 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from punie_build.evaluation import statistics
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 
 MARGIN = 0.05  # a difference that nobody would mind
 
 
-class Share(Struct, frozen=True):
+class PassCount(Struct, frozen=True):
     """Passed cases of some cases, with the 95 % interval of the share. A case asked several times counts by how often it passed.
     `units` are the groups among them, where there are fewer than cases."""
 
@@ -34,10 +34,10 @@ class Share(Struct, frozen=True):
     @property
     def interval(self) -> tuple[float, float]:
         units = self.units or self.n
-        return statistics.wilson(self.share * units, units)
+        return statistics.wilson_interval(self.share * units, units)
 
 
-class Delta(Struct, frozen=True, kw_only=True):
+class PairedDifference(Struct, frozen=True, kw_only=True):
     """One arm against the first: the mean difference of passes, its 95 % interval, and how many cases flipped.
 
     `n` cases in `units` groups. `p` is exact (sign flips of the groups; McNemar's without groups and epochs), `adjusted` is p among all
@@ -71,55 +71,57 @@ class Delta(Struct, frozen=True, kw_only=True):
         return -self.margin <= self.low and self.high <= self.margin
 
 
-def share(cases: Sequence[Scored]) -> Share:
+def pass_count(cases: Sequence[CaseScore]) -> PassCount:
     """Passes of cases; those that nobody judged are none of them."""
     judged = [case for case in cases if case.epochs]
     passed = sum(case.share for case in judged)
-    units = statistics.clustered([case.share for case in judged], [case.group or case.case for case in judged])
+    units = statistics.cluster_means([case.share for case in judged], [case.group or case.case for case in judged])
     whole = int(passed) if passed == int(passed) else round(passed, 6)
     if len(units) == len(judged):
-        return Share(whole, len(judged))
-    return Share(whole, len(judged), len(units), round(sum(units) / len(units), 6))
+        return PassCount(whole, len(judged))
+    return PassCount(whole, len(judged), len(units), round(sum(units) / len(units), 6))
 
 
-def pairs(base: Iterable[Scored], arm: Iterable[Scored]) -> list[tuple[Scored, Scored]]:
+def scored_pairs(base: Iterable[CaseScore], arm: Iterable[CaseScore]) -> list[tuple[CaseScore, CaseScore]]:
     """The same case in both, where both were judged."""
     return [(b, a) for b, a in zip(base, arm, strict=True) if b.epochs and a.epochs]
 
 
-def delta(name: str, base: Sequence[Scored], arm: Sequence[Scored], margin: float = MARGIN) -> Delta:
+def paired_difference(
+    name: str, base: Sequence[CaseScore], arm: Sequence[CaseScore], margin: float = MARGIN
+) -> PairedDifference:
     """The paired difference arm - base. `adjusted` and `verdict` are as of this arm alone. Both are of the same cases, in order."""
-    both = pairs(base, arm)
+    both = scored_pairs(base, arm)
     groups = [b.group or b.case for b, _ in both]
     flips = [a.share - b.share for b, a in both]
-    units = statistics.clustered(flips, groups)
-    graded = statistics.clustered([a.score - b.score for b, a in both], groups)
-    low, high = statistics.paired(units)
-    graded_low, graded_high = statistics.paired(graded)
+    units = statistics.cluster_means(flips, groups)
+    graded = statistics.cluster_means([a.score - b.score for b, a in both], groups)
+    low, high = statistics.paired_interval(units)
+    graded_low, graded_high = statistics.paired_interval(graded)
     lost = sum(d < 0 for d in units)
     weight = sum(b.weight for b, _ in both)
-    found = Delta(
+    found = PairedDifference(
         arm=name,
         difference=sum(units) / len(units) if units else 0.0,
         low=low,
         high=high,
         gained=sum(d > 0 for d in flips),
         lost=sum(d < 0 for d in flips),
-        p=statistics.sign_flip(units),
-        detectable=statistics.detectable(len(units), lost=round(lost / len(units), 2) if units else 0.0),
+        p=statistics.sign_flip_p(units),
+        detectable=statistics.detectable_gain(len(units), lost=round(lost / len(units), 2) if units else 0.0),
         graded=sum((a.score - b.score) * b.weight for b, a in both) / weight if weight else 0.0,
         graded_low=graded_low,
         graded_high=graded_high,
-        graded_p=statistics.sign_flip(graded),
+        graded_p=statistics.sign_flip_p(graded),
         n=len(both),
         units=len(units),
         margin=margin,
         alike=sum(d == 0 for d in flips) / len(flips) if flips else 1.0,
     )
-    return judged(found, found.p)
+    return with_verdict(found, found.p)
 
 
-def judged(delta: Delta, adjusted: float) -> Delta:
+def with_verdict(delta: PairedDifference, adjusted: float) -> PairedDifference:
     """The delta with its verdict, given the p that holds among all that were looked at."""
     sure = adjusted < statistics.ALPHA or adjusted == delta.p  # alone, the interval decides
     verdict = "inconclusive"

@@ -14,11 +14,11 @@ from msgspec import Struct
 from punie_build.evaluation.suite import Suite
 from punie_build.runtime.console import message
 
-ENOUGH = 0.5  # the share of training rows that must look as the suite asks, before nobody needs to be told
-LOOKED_AT = 2000  # training rows: mixes are shuffled
+MIN_MATCH_RATE = 0.5  # the share of training rows that must look as the suite asks, before nobody needs to be told
+MAX_ROWS = 2000  # training rows: mixes are shuffled
 
 
-class Parity(Struct, frozen=True, kw_only=True):
+class PromptMatch(Struct, frozen=True, kw_only=True):
     """How training and asking agree. `template`: `same`, or how it differs; the others are shares of training rows, in [0, 1]."""
 
     template: str
@@ -35,7 +35,7 @@ class Parity(Struct, frozen=True, kw_only=True):
             else [f"the chat template is used otherwise than in training: {self.template}"]
         )
         for name, share in (("system prompt", self.system_prompt_in_training), ("tools", self.tools_in_training)):
-            if share < ENOUGH:
+            if share < MIN_MATCH_RATE:
                 found.append(f"only {share:.0%} of training rows have the {name} that the suite asks with")
         return found
 
@@ -53,7 +53,7 @@ class _Row(Struct):
 _decode = msgspec.json.Decoder(_Row).decode
 
 
-def parity(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> Parity | None:
+def match_prompts(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> PromptMatch | None:
     """Hold the first rows of the training split against what a suite sends. None where there are none."""
     systems = {suite.system if case.system is None else case.system for case in suite.cases}
     tooled = {bool(suite.tool_declarations(case)) for case in suite.cases}
@@ -63,12 +63,12 @@ def parity(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> 
         first = row.messages[0] if row.messages else _Message("")
         same += (first.content or "" if first.role == "system" else "") in systems
         with_tools += bool(row.tools) in tooled
-        if seen == LOOKED_AT:
+        if seen == MAX_ROWS:
             break
     if not seen:
         return None
     said = f"it is told {dict(template)}" if template else "same"
-    return Parity(
+    return PromptMatch(
         template=said,
         system_prompt_in_training=round(same / seen, 4),
         tools_in_training=round(with_tools / seen, 4),

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from punie_build.evaluation import answer_files
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.prompt_match import Parity, parity
-from punie_build.evaluation.scoring import Scored, score
+from punie_build.evaluation.prompt_match import PromptMatch, match_prompts
+from punie_build.evaluation.scoring import CaseScore, score_suite
 from punie_build.evaluation.spec import Eval
 from punie_build.evaluation.suite import Suite
 
@@ -21,23 +21,23 @@ class Scores(Struct, frozen=True, kw_only=True):
 
     arm: str
     suite: str
-    cases: tuple[Scored, ...]
+    cases: tuple[CaseScore, ...]
     canary: str
     base_canary: str
     parse_failures: int = 0
     errors: int = 0
-    parity: Parity | None = None
+    parity: PromptMatch | None = None
 
     @property
     def passed(self) -> int:
         return sum(case.passed for case in self.cases)
 
 
-def scores(folder: Path) -> Scores:
+def read_scores(folder: Path) -> Scores:
     return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
 
 
-def given(folder: Path) -> dict[str, list[Answer]]:
+def answers_by_case(folder: Path) -> dict[str, list[Answer]]:
     """The answers to each case, by its id: one for each epoch."""
     found: dict[str, list[Answer]] = {}
     for answer in answer_files.read_answers(folder):
@@ -45,14 +45,14 @@ def given(folder: Path) -> dict[str, list[Answer]]:
     return found
 
 
-def evaluate(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path | None = None) -> Scores:
+def write_scores(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path | None = None) -> Scores:
     """Judge the answers of a folder and write scores.json. Asks nobody, and loads nothing but the answers and the first rows of
     the data that the arm was trained on."""
     proof = answer_files.read_proof(said)
     result = Scores(
         arm=spec.arm,
         suite=spec.suite,
-        cases=score(suite, given(said)),
+        cases=score_suite(suite, answers_by_case(said)),
         canary=proof.canary,
         base_canary=proof.base_canary,
         parse_failures=proof.parse_failures,
@@ -63,6 +63,6 @@ def evaluate(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path |
     return result
 
 
-def _parity(spec: Eval, suite: Suite, rows: Path) -> Parity | None:
+def _parity(spec: Eval, suite: Suite, rows: Path) -> PromptMatch | None:
     with rows.open("rb") as file:
-        return parity(suite, file, spec.serving.chat_template_args)
+        return match_prompts(suite, file, spec.serving.chat_template_args)

@@ -14,7 +14,7 @@ Z95 = 1.959963984540054
 ALPHA = 0.05
 
 
-def wilson(passed: float, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson_interval(passed: float, n: int, z: float = Z95) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927). `n` = 0 knows nothing: (0, 1)."""
     if n == 0:
         return 0.0, 1.0
@@ -24,7 +24,7 @@ def wilson(passed: float, n: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def paired(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:
+def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:
     """95 % interval of the mean of paired differences in [-1, 1] ("plus two", Bonett and Price 2012).
 
     One difference of +1 and one of -1 are added first: for pass/fail this is the adjusted Wald interval, and it stays
@@ -37,7 +37,7 @@ def paired(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:
     return max(-1.0, mean - half), min(1.0, mean + half)
 
 
-def clustered(values: Sequence[float], groups: Sequence[str]) -> list[float]:
+def cluster_means(values: Sequence[float], groups: Sequence[str]) -> list[float]:
     """The mean of each group, in the order of first appearance: what belongs together counts once, so that ten wordings of one question
     are not ten questions. With every group of one these are the values."""
     members: dict[str, list[float]] = {}
@@ -54,7 +54,7 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, float(2 * sum(comb(n, k) for k in range(tail + 1)) / 2**n))
 
 
-def sign_flip(differences: Sequence[float]) -> float:
+def sign_flip_p(differences: Sequence[float]) -> float:
     """Exact two-sided p of as large a sum, were every difference as likely as its opposite (Fisher's sign-flip permutation).
 
     For differences of -1, 0 and 1 this is McNemar's. Differences are taken to the nearest thousandth, above 150 of them to the nearest
@@ -89,7 +89,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def pass_k(passes: int, n: int, k: int) -> float:
+def pass_hat_k(passes: int, n: int, k: int) -> float:
     """The chance that `k` tries all pass, of `n` tries of which so many passed (pass^k, Yao et al. 2024): reliability, not luck."""
     if not 0 < k <= n:
         raise ValueError(f"k: {k} tries of {n} - use 1 to {n}")
@@ -97,22 +97,22 @@ def pass_k(passes: int, n: int, k: int) -> float:
 
 
 @lru_cache(maxsize=256)
-def detectable(n: int, power: float = 0.8, lost: float = 0.0) -> float:
+def detectable_gain(n: int, power: float = 0.8, lost: float = 0.0) -> float:
     """The smallest net gain that `n` pairs would show (exact McNemar, 5 %) with this power, if the share `lost` got worse at the same
     time; 1 where none would be shown.
 
     Said beside every "no difference found": a suite of 20 cases is blind to less than 0.41.
     """
     low, high = 1, round((1 - 2 * lost) * 1000)
-    if high < 1 or shown(n, high / 1000 + lost, lost) < power:
+    if high < 1 or mcnemar_power(n, high / 1000 + lost, lost) < power:
         return 1.0
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if shown(n, middle / 1000 + lost, lost) >= power else (middle + 1, high)
+        low, high = (low, middle) if mcnemar_power(n, middle / 1000 + lost, lost) >= power else (middle + 1, high)
     return low / 1000
 
 
-def shown(n: int, gained: float, lost: float) -> float:
+def mcnemar_power(n: int, gained: float, lost: float) -> float:
     """The power of exact McNemar at 5 %: how often `n` pairs, of which these shares gain and lose, come out significant as a gain."""
     flips = gained + lost
     sure = 0.0
@@ -146,7 +146,7 @@ def _needed(flips: int) -> int | None:
     return needed
 
 
-def student(t: float, free: int) -> float:
+def student_t_p(t: float, free: int) -> float:
     """Two-sided p of Student's t with `free` degrees of freedom: the closed sums of Abramowitz and Stegun 26.7.3 and 26.7.4."""
     angle = atan(abs(t) / sqrt(free))
     term, total = (cos(angle), 0.0) if free % 2 else (1.0, 0.0)

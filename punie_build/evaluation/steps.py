@@ -52,7 +52,7 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
         notify=work.say,
     )
     proof, sent = runner.collect_answers(run, model_server.WARM, work.out)
-    count = len(suite.case) * spec.epochs
+    count = len(suite.cases) * spec.epochs
     metrics = {"answers": count, "errors": proof.errors, "parse_failures": proof.parse_failures}
     return StepResult(_answer_counts(count, sent, proof), metrics)
 
@@ -67,10 +67,10 @@ def eval_(work: Work[Eval]) -> StepResult:
     """Score answers."""
     spec, suite = work.spec, work.task.uses[work.spec.suite]
     folder, *data = work.inputs()
-    scores = scoring_files.evaluate(spec, suite, folder, work.out, data[0] if data else None)
+    scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None)
     for line in scores.parity.objections() if scores.parity else ():
         work.say(line)
-    metrics = scoring.metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
+    metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
     return StepResult(
         _pass_counts(scores), metrics | {"parse_failures": scores.parse_failures, "errors": scores.errors}
     )
@@ -84,18 +84,20 @@ def _pass_counts(scores: scoring_files.Scores) -> str:
 def comparison(work: Work[Comparison]) -> StepResult:
     """Compare the scores of models on one suite."""
     task, spec, suite = work.task, work.spec, work.task.uses[work.spec.suite]
-    arms = [scoring_files.scores(work.root / task.needs[f"eval:{name}"]) for name in task.details.evals]
-    result = comparing.compared(
+    arms = [scoring_files.read_scores(work.root / task.needs[f"eval:{name}"]) for name in task.details.evals]
+    result = comparing.compare(
         task.name,
         arms,
         margin=spec.margin,
         parity=spec.parity,
-        leaks=contamination.leaks(suite, _trained_rows(work.root, task.details.learnt)),
+        leaks=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
     )
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    (work.out / "junit.xml").write_text(junit.xml(task.name, comparing.tests(result, arms)) + "\n", encoding="utf-8")
-    return StepResult(comparing.told(result), comparing.metrics(result))
+    (work.out / "junit.xml").write_text(
+        junit.to_xml(task.name, comparing.junit_results(result, arms)) + "\n", encoding="utf-8"
+    )
+    return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result))
 
 
 def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:

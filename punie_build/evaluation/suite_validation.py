@@ -159,6 +159,6 @@ def _categories(suite: Suite) -> Iterator[tuple[str, CategorySizes]]:
                 cases=len(sides),
                 select=len(sides) - confirm,
                 confirm=confirm,
-                detectable=statistics.detectable(confirm),
+                detectable=statistics.detectable_gain(confirm),
             ),
         )

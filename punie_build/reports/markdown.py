@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from punie_build.engine.gates import required
-from punie_build.evaluation.comparison import told
+from punie_build.evaluation.comparison import comparison_summary
 from punie_build.reports.html import visible
 from punie_build.reports.pages.arms import ComparisonPage
 from punie_build.reports.pages.evaluation import VERDICTS
@@ -22,7 +22,7 @@ def comparison(page: ComparisonPage) -> str:
     identities = ", ".join(f"{cell(arm)} (weights fingerprint `{canary}`)" for arm, canary in canaries)
     parts = [
         f"## {VERDICTS[main.verdict]}: {cell(main.arm)} {format_points(main.difference)}",
-        f"{cell(told(result))}.",
+        f"{cell(comparison_summary(result))}.",
         _gates(page),
         _arms(page),
         _categories(page),

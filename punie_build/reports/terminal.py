@@ -91,7 +91,7 @@ def _eval_results(project: Project, task: AnyTask) -> Iterator[Fact]:
 def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     page = evaluation.load(project, task, lock=project.lock(task))
     for delta in page.result.deltas:
-        yield delta.arm, comparison.sentence(delta, page.case_count, page.result.arms[0])
+        yield delta.arm, comparison.verdict_sentence(delta, page.case_count, page.result.arms[0])
 
 
 def grid_lines(project: Project, task: AnyTask) -> Iterator[Fact]:

@@ -150,7 +150,7 @@ def _p_value(best: Sequence[float], other: Sequence[float], noise: float, freedo
     gap = fmean(other) - fmean(best)
     if not gap or not freedom:
         return 1.0
-    return statistics.student(gap / (noise * sqrt(1 / len(best) + 1 / len(other))), freedom) if noise else 0.0
+    return statistics.student_t_p(gap / (noise * sqrt(1 / len(best) + 1 / len(other))), freedom) if noise else 0.0
 
 
 def distinct_values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.runtime.console import message
 from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects, not_worse
 from punie_build.sweeps.axes import Table
@@ -51,7 +51,7 @@ class EvalRanking(Struct, frozen=True, kw_only=True):
     effects: dict[str, tuple[Effect, ...]]
 
 
-def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table, Sequence[Scored]]]) -> EvalRanking:
+def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table, Sequence[CaseScore]]]) -> EvalRanking:
     """Rank the settings by pass rate; equal ones stay in the recipe's order. `cells`: (name, setting, scored cases)."""
     has_select = any(case.split == "select" for case in cells[0][2])
     select = [[case for case in cases if case.split == "select" or not has_select] for *_, cases in cells]
@@ -81,14 +81,14 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
     )
 
 
-def _pass_rate(cases: Sequence[Scored]) -> PassRate:
+def _pass_rate(cases: Sequence[CaseScore]) -> PassRate:
     passed = sum(case.share for case in cases)
-    low, high = statistics.wilson(passed, len(cases))
+    low, high = statistics.wilson_interval(passed, len(cases))
     return PassRate(share=passed / len(cases) if cases else 0.0, low=low, high=high, cases=len(cases))
 
 
-def _p_value(best: Sequence[Scored], other: Sequence[Scored]) -> float:
-    return statistics.sign_flip([a.share - b.share for a, b in zip(best, other, strict=True)])
+def _p_value(best: Sequence[CaseScore], other: Sequence[CaseScore]) -> float:
+    return statistics.sign_flip_p([a.share - b.share for a, b in zip(best, other, strict=True)])
 
 
 @message

@@ -26,7 +26,7 @@ def grid(work: Work[Grid]) -> StepResult:
 def rank_evals(work: Work[Grid]) -> StepResult:
     """Rank settings of an eval by the share of cases that passed."""
     cells = [
-        (cell.name, cell.setting, scores.scores(folder).cases)
+        (cell.name, cell.setting, scores.read_scores(folder).cases)
         for cell, folder in zip(work.spec.cells, work.inputs(), strict=True)
     ]
     ranking = eval_ranking.rank_evals(work.task.name, work.spec.axes, cells)

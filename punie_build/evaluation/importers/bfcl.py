@@ -11,18 +11,20 @@ import msgspec
 from punie_build.data.example import Message
 from punie_build.evaluation.checks.matchers import AnyValue, Matcher, OneOf, OptionalValue
 from punie_build.evaluation.checks.union import AnyCheck, Calls, ExpectedCall, NoCall
-from punie_build.evaluation.importers.imported import Imported, Source, lines, suite
+from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 VARIANTS = 64  # spellings of one object that are written out
 
 
-def read(source: Source) -> Imported:
+def import_suite(source: ImportSource) -> ImportedSuite:
     """Raises DataError for files that are no JSONL."""
-    told = {str(row.get("id")): row.get("ground_truth") for row in lines(source.answers)} if source.answers else {}
+    told = (
+        {str(row.get("id")): row.get("ground_truth") for row in read_objects(source.answers)} if source.answers else {}
+    )
     cases, notes = [], []
-    for row in lines(source.path):
+    for row in read_objects(source.path):
         name, turns = str(row.get("id")), row.get("question") or []
         turns = turns if turns and isinstance(turns[0], list) else [turns]
         check = _check(name, row, told.get(name, row.get("ground_truth")))
@@ -43,7 +45,7 @@ def read(source: Source) -> Imported:
                     checks=(check,),
                 )
             )
-    return suite(source.path, cases, notes, system="")
+    return build_suite(source.path, cases, notes, system="")
 
 
 def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:

@@ -17,15 +17,15 @@ from punie_build.evaluation.checks.union import (
     NoCall,
     Recall,
 )
-from punie_build.evaluation.importers.imported import Imported, Source, lines, suite
+from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case
 
 FIELDS = ("id", "category", "prompt_text", "expected_tool_calls", "expected_keywords")
 
 
-def read(source: Source) -> Imported:
+def import_suite(source: ImportSource) -> ImportedSuite:
     """Raises DataError for a row that is no prompt."""
-    rows = list(_python(source.path)) if source.path.suffix == ".py" else lines(source.path)
+    rows = list(_python(source.path)) if source.path.suffix == ".py" else read_objects(source.path)
     cases = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("prompt_text"), str):
@@ -42,7 +42,7 @@ def read(source: Source) -> Imported:
         )
     names = sorted({name for row in rows for name in row.get("expected_tool_calls") or ()})
     notes = [f"declare the tools in the suite's `tools`: {', '.join(names)}"] if names else []
-    return suite(source.path, cases, notes)
+    return build_suite(source.path, cases, notes)
 
 
 def _strict(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:

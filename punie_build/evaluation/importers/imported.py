@@ -12,7 +12,7 @@ from punie_build.errors import DataError
 from punie_build.evaluation.suite import Case, Suite
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class ImportSource(Struct, frozen=True, kw_only=True):
     """A file to import. `answers`: a second file, where the right answers are kept apart. `strict`: judge as strictly as what is said
     allows, instead of as its own evaluator did."""
 
@@ -21,14 +21,14 @@ class Source(Struct, frozen=True, kw_only=True):
     strict: bool = False
 
 
-class Imported(Struct, frozen=True, kw_only=True):
+class ImportedSuite(Struct, frozen=True, kw_only=True):
     """The suite, and what of the file is not in it."""
 
     suite: Suite
     notes: tuple[str, ...] = ()
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def read_objects(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSONL file, or of a JSON file that is a list, or has one under `prompts` or `tests`. Raises DataError."""
     text = path.read_bytes()
     try:
@@ -49,8 +49,8 @@ def _decoded(path: Path, number: int, line: bytes) -> Any:
         raise DataError(f"{path.name}:{number}: not JSON: {error} - one object a line") from None
 
 
-def suite(path: Path, cases: list[Case], notes: list[str], **more: Any) -> Imported:
+def build_suite(path: Path, cases: list[Case], notes: list[str], **more: Any) -> ImportedSuite:
     """Raises DataError where nothing is left."""
     if not cases:
         raise DataError(f"{path.name}: no case that can be imported{''.join(f'; {note}' for note in notes[:5])}")
-    return Imported(suite=Suite(cases=tuple(cases), **more), notes=tuple(notes))
+    return ImportedSuite(suite=Suite(cases=tuple(cases), **more), notes=tuple(notes))

@@ -20,11 +20,11 @@ from punie_build.evaluation.checks.union import (
     Not,
     Recall,
 )
-from punie_build.evaluation.importers.imported import Imported, Source, suite
+from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite
 from punie_build.evaluation.suite import Case
 
 
-def read(source: Source) -> Imported:
+def import_suite(source: ImportSource) -> ImportedSuite:
     """Raises DataError for what is no YAML, or has no tests."""
     import yaml
 
@@ -52,7 +52,7 @@ def read(source: Source) -> Imported:
             cases.append(
                 Case(id=name, category=category, prompt=_filled(prompt, values), checks=tuple(checks), group=group)
             )
-    return suite(source.path, cases, notes)
+    return build_suite(source.path, cases, notes)
 
 
 def _prompt(value: Any) -> str:
@@ -68,7 +68,7 @@ def _checks(asserted: Any, where: str, notes: list[str]) -> list[AnyCheck]:
     if kind == "assert-set":
         return [check for each in asserted.get("assert") or () for check in _checks(each, where, notes)]
     plain = kind.removeprefix("not-")
-    make = KINDS.get(plain)
+    make = CHECKS.get(plain)
     try:
         check = make(asserted.get("value"), asserted) if make else None
     except (ValueError, TypeError, AttributeError, KeyError):
@@ -98,7 +98,7 @@ def _arguments(value: Any, _: Any) -> AnyCheck:
     return Calls(calls=(call,), mode="superset")
 
 
-KINDS: dict[str, Callable[[Any, Any], AnyCheck]] = {
+CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {
     "equals": lambda value, _: Equals(text=str(value)),
     "contains": lambda value, _: Contains(words=(str(value),), case=True),
     "icontains": lambda value, _: Contains(words=(str(value),)),

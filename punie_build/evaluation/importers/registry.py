@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from punie_build.evaluation.importers import bfcl, eval_prompts, promptfoo
-from punie_build.evaluation.importers.imported import Imported, Source
-from punie_build.evaluation.importers.toml_writer import text
+from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource
+from punie_build.evaluation.importers.toml_writer import suite_to_toml
 
-__all__ = ["FORMS", "Imported", "Source", "guess", "text"]
+__all__ = ["FORMATS", "ImportSource", "ImportedSuite", "detect_format", "suite_to_toml"]
 
-FORMS: dict[str, Callable[[Source], Imported]] = {
-    "older": eval_prompts.read,
-    "bfcl": bfcl.read,
-    "promptfoo": promptfoo.read,
+FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
+    "older": eval_prompts.import_suite,
+    "bfcl": bfcl.import_suite,
+    "promptfoo": promptfoo.import_suite,
 }
 
 
-def guess(source: Source) -> str:
+def detect_format(source: ImportSource) -> str:
     """The form that a file is most likely in."""
     if source.path.suffix in (".yaml", ".yml"):
         return "promptfoo"

@@ -12,9 +12,9 @@ from punie_build.evaluation.suite import Suite
 from punie_build.schema.spec import toml
 
 
-def text(suite: Suite, about: str) -> str:
+def suite_to_toml(suite: Suite, about: str) -> str:
     """`about` becomes a comment on top."""
-    whole = said(suite)
+    whole = without_defaults(suite)
     cases = whole.pop("case")
     out = [f"# {line}" for line in about.splitlines()]
     out += [f"{name} = {toml(value)}" for name, value in whole.items() if not _tables(value)]
@@ -34,7 +34,7 @@ def _lines(table: dict[str, Any]) -> list[str]:
     return [f"{name} = {toml(value)}" for name, value in table.items()]
 
 
-def said(value: Any) -> Any:
+def without_defaults(value: Any) -> Any:
     """A spec without what is as usual and what is None, as TOML has no such thing."""
     if isinstance(value, Matcher):
         return _matched(value)
@@ -45,12 +45,12 @@ def said(value: Any) -> Any:
             inner = getattr(value, field.name)
             usual = field.default_factory() if field.default_factory is not NODEFAULT else field.default
             if inner is not None and inner != usual:
-                found[field.encode_name] = said(inner)
+                found[field.encode_name] = without_defaults(inner)
         return found
     if isinstance(value, dict):
-        return {key: said(each) for key, each in value.items() if each is not None}
+        return {key: without_defaults(each) for key, each in value.items() if each is not None}
     if isinstance(value, list | tuple):
-        return [said(each) for each in value if each is not None]
+        return [without_defaults(each) for each in value if each is not None]
     return value
 
 
@@ -59,10 +59,10 @@ def _matched(value: Matcher) -> Any:
     if isinstance(value, ExactValue) and not isinstance(value.value, dict | list | tuple):
         return value.value
     if isinstance(value, OneOf):
-        return [said(each) for each in value.values]
+        return [without_defaults(each) for each in value.values]
     plain: dict[str, Any] = {"match": value.__struct_config__.tag}
     for name in value.__struct_fields__:
         inner = getattr(value, name)
         if inner is not None:
-            plain[name] = said(inner) if isinstance(inner, Matcher) else msgspec.to_builtins(inner)
+            plain[name] = without_defaults(inner) if isinstance(inner, Matcher) else msgspec.to_builtins(inner)
     return plain

@@ -43,7 +43,7 @@ class EvalResult(Struct, frozen=True, kw_only=True):
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the pass rate (Wilson)."""
-        return statistics.wilson(self.passed, self.cases)
+        return statistics.wilson_interval(self.passed, self.cases)
 
 
 class AdapterPage(ArtifactPage, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ def eval_results(project: Project, arm: str) -> tuple[EvalResult, ...]:
     results = []
     for task in project.current_tasks("eval"):
         if task.spec.arm == arm:
-            scores = evaluating.scores(project.folder(task))
+            scores = evaluating.read_scores(project.folder(task))
             results.append(
                 EvalResult(
                     name=task.name,

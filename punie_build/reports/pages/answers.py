@@ -31,7 +31,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> AnswersPage:
     """Load the page of answers."""
     folder = project.folder(task)
     proof = answer_files.read_proof(folder)
-    answers = tuple(answer for of_case in scores.given(folder).values() for answer in of_case)
+    answers = tuple(answer for of_case in scores.answers_by_case(folder).values() for answer in of_case)
     return AnswersPage(task=task, answers=answers, proof=proof, **common)
 
 

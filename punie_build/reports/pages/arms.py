@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.comparison import Compared
+from punie_build.evaluation.comparison import ComparisonResult
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.suite import Suite
 from punie_build.reports.pages.data import UpstreamData
@@ -54,7 +54,7 @@ class EvaluationPage(ArtifactPage, frozen=True, kw_only=True):
 class ComparisonPage(EvaluationPage, frozen=True, kw_only=True):
     """The page of a comparison: its result, and the upstream data and training histories of its adapters."""
 
-    result: Compared
+    result: ComparisonResult
     upstream: tuple[UpstreamData, ...] = ()
     trainings: tuple[tuple[str, TrainingHistory], ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.suite import Case
 from punie_build.reports.html import Part
 from punie_build.reports.pages.arms import EvaluationPage
@@ -59,7 +59,7 @@ def _case(page: EvaluationPage, index: int) -> dict[str, Any]:
     }
 
 
-def _state(page: EvaluationPage, scored: list[Scored]) -> str:
+def _state(page: EvaluationPage, scored: list[CaseScore]) -> str:
     first, candidate = scored[0].passed, scored[page.candidate].passed
     if len(page.arms) == 1:
         return "passed" if candidate else "failed"
@@ -68,7 +68,7 @@ def _state(page: EvaluationPage, scored: list[Scored]) -> str:
     return "worse" if first else "both fail"
 
 
-def _note(page: EvaluationPage, case: str, score: Scored) -> str:
+def _note(page: EvaluationPage, case: str, score: CaseScore) -> str:
     """Return why the result of the comparison excludes a case; "" for the others."""
     if case in page.contaminated:
         return "in training data"
@@ -98,7 +98,7 @@ def _expected(case: Case) -> list[str]:
     return lines
 
 
-def _answer(case: Case, score: Scored, answers: list[Answer]) -> dict[str, Any]:
+def _answer(case: Case, score: CaseScore, answers: list[Answer]) -> dict[str, Any]:
     """Return an arm's answer to a case: raw text, a diff of its tool calls with the expected ones, and the verdict of every check. Of
     several epochs, the first that failed is returned. Checks are scored here, because scores.json has no verdicts of single checks."""
     checks = [check for check in case.checks if _scorable(check)]

@@ -12,9 +12,9 @@ import msgspec
 
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
-from punie_build.evaluation.comparison import Compared, sentence
-from punie_build.evaluation.paired_difference import share
-from punie_build.evaluation.scoring import rates
+from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
+from punie_build.evaluation.paired_difference import pass_count
+from punie_build.evaluation.scoring import answer_rates
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
@@ -50,7 +50,7 @@ def load_eval(project: Project, task: AnyTask, **common: Any) -> EvaluationPage:
 
 def load(project: Project, task: AnyTask, **common: Any) -> ComparisonPage:
     """Load the page of a comparison."""
-    result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=Compared)
+    result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=ComparisonResult)
     adapters = project.upstream(task.label, "trained")
     return ComparisonPage(
         task=task,
@@ -70,8 +70,8 @@ def _suite(project: Project, name: str) -> Suite:
 
 def _load_arm(project: Project, name: str) -> ArmResults:
     task = project.planned[f"eval:{name}"].task
-    answers = scores.given(project.root / task.inputs[0])
-    return ArmResults(scores.scores(project.folder(task)), answers, lineage.href(project, task))
+    answers = scores.answers_by_case(project.root / task.inputs[0])
+    return ArmResults(scores.read_scores(project.folder(task)), answers, lineage.href(project, task))
 
 
 def verdict(page: ComparisonPage) -> Section:
@@ -80,14 +80,14 @@ def verdict(page: ComparisonPage) -> Section:
     [main] = [delta for delta in result.deltas if delta.arm == result.arm]
     context = {
         "main": main,
-        "sentence": sentence(main, result.n, result.arms[0]),
+        "sentence": verdict_sentence(main, result.n, result.arms[0]),
         "notes": list(_notes(result)),
         "verdicts": VERDICTS,
     }
     return Section("verdict", "", context)
 
 
-def _notes(result: Compared) -> list[str]:
+def _notes(result: ComparisonResult) -> list[str]:
     split = " of the held-out split (`confirm`)" if result.side == "confirm" else ""
     notes = [f"Scored on {result.n} cases{split}; "]
     if result.leaks:
@@ -127,7 +127,7 @@ def totals(page: EvaluationPage) -> Section:
     """Show the pass rate of every arm with its interval."""
     rows = []
     for index, arm in enumerate(page.arms):
-        all_cases = share(arm.scores.cases)
+        all_cases = pass_count(arm.scores.cases)
         total = page.result.totals[index] if isinstance(page, ComparisonPage) else all_cases
         note = f"{all_cases.passed:g} of all {all_cases.n} cases" if all_cases.n != total.n else ""
         rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "note": note})
@@ -147,14 +147,14 @@ def categories(page: EvaluationPage) -> Section:
         [arm] = page.arms
         names = dict.fromkeys(case.category for case in arm.scores.cases)
         by_category = {name: [case for case in arm.scores.cases if case.category == name] for name in names}
-        rows = [{"name": name, "shares": [share(of_one)], "delta": None} for name, of_one in by_category.items()]
+        rows = [{"name": name, "shares": [pass_count(of_one)], "delta": None} for name, of_one in by_category.items()]
         candidate = ""
     return Section("categories", "By category", {"arms": page.arm_names, "rows": rows, "candidate": candidate})
 
 
 def behavior(page: EvaluationPage) -> Section:
     """Show rates of answers that say more than passed or failed."""
-    arms = [rates(arm.scores.cases) for arm in page.arms]
+    arms = [answer_rates(arm.scores.cases) for arm in page.arms]
     answers = [sum(case.epochs + case.errors for case in arm.scores.cases) for arm in page.arms]
     rows = [
         {"name": name, "unit": unit, "values": [getattr(of_arm, field) for of_arm in arms]}

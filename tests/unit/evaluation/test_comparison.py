@@ -17,11 +17,11 @@ from punie_build.evaluation.checks.union import (
     Latency,
     NoCall,
 )
-from punie_build.evaluation.comparison import Compared, compared
-from punie_build.evaluation.contamination import Leak
+from punie_build.evaluation.comparison import ComparisonResult, compare
+from punie_build.evaluation.contamination import ContaminatedCase
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.spec import Comparison, Eval
 from punie_build.evaluation.suite import Case, Suite
 
@@ -30,7 +30,7 @@ def arm(name: str, passes: list[bool], canary: str = "", **more: object) -> Scor
     """Case k is of category k % 2; the first 40 % are on select."""
     n = len(passes)
     cases = tuple(
-        Scored(
+        CaseScore(
             **(
                 {
                     "case": f"c{k}",
@@ -56,26 +56,26 @@ def some(share: float, n: int = 200, seed: int = 0) -> list[bool]:
 
 def test_a_better_arm_improved_and_the_same_one_shows_no_difference():
     base, better = arm("base", some(0.2)), arm("better", some(0.7))
-    found = compared("c", [base, better])
+    found = compare("c", [base, better])
     assert found.verdict == "improved"
     assert found.side == "confirm"
     assert found.n == found.totals[0].n == 120
     assert found.whole[0].n == 200
-    assert compared("c", [better, base]).verdict == "regressed"
-    same = compared("c", [base, arm("again", some(0.2))], parity=True)
+    assert compare("c", [better, base]).verdict == "regressed"
+    same = compare("c", [base, arm("again", some(0.2))], parity=True)
     assert same.verdict == "equivalent"
-    assert "no difference beyond 5% found" in comparison.told(same)
+    assert "no difference beyond 5% found" in comparison.comparison_summary(same)
     assert same.deltas[0].alike == 1.0
-    few = compared("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
+    few = compare("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
     assert few.verdict == "inconclusive"
-    assert f"12 cases find differences from {few.deltas[0].detectable:.0%}" in comparison.told(few)
+    assert f"12 cases find differences from {few.deltas[0].detectable:.0%}" in comparison.comparison_summary(few)
 
 
 def test_two_equal_arms_are_seldom_told_apart():
     """A/A: over 200 pairs of arms that pass as often, a difference is claimed about as rarely as the interval says."""
     claims = 0
     for seed in range(200):
-        found = compared("c", [arm("a", some(0.5, 100, seed)), arm("b", some(0.5, 100, seed + 1000))])
+        found = compare("c", [arm("a", some(0.5, 100, seed)), arm("b", some(0.5, 100, seed + 1000))])
         claims += found.verdict in ("improved", "regressed")
     assert claims / 200 <= 0.075
 
@@ -85,7 +85,7 @@ def test_the_best_of_many_equal_arms_is_not_overstated():
     r, luck, shown, claims = Random(3), 0.0, 0.0, 0
     for _ in range(25):
         arms = [arm(f"a{k}", [r.random() < 0.5 for _ in range(100)]) for k in range(13)]
-        found = compared("c", arms)
+        found = compare("c", arms)
         assert found.chosen is not None
         place = found.arms.index(found.chosen.arm)
         luck += found.chosen.totals[place].share - found.chosen.totals[0].share
@@ -102,51 +102,53 @@ def test_where_nothing_is_held_back_the_best_must_stand_among_all():
         arm("base", [False] * 20, split="confirm"),
         *(arm(f"a{k}", [k == 3 and c < 6 for c in range(20)], split="confirm") for k in range(8)),
     ]
-    found = compared("c", arms)
+    found = compare("c", arms)
     assert found.chosen is not None
     assert found.chosen.arm == "a3"
     [best] = [each for each in found.deltas if each.arm == "a3"]
     assert best.p == pytest.approx(0.03125)
     assert best.adjusted == pytest.approx(8 * 0.03125)
     assert found.verdict == "inconclusive"
-    assert compared("c", [arms[0], arms[4]]).verdict == "improved", "alone it is asked one question"
+    assert compare("c", [arms[0], arms[4]]).verdict == "improved", "alone it is asked one question"
 
 
 def test_equal_weights_are_one_arm_unless_they_should_be():
     pair = [arm("a", some(0.5), "x"), arm("b", some(0.5), "x")]
     with pytest.raises(IdentityError, match="same weights"):
-        compared("c", pair)
-    assert compared("c", pair, parity=True).parity
+        compare("c", pair)
+    assert compare("c", pair, parity=True).parity
 
 
 def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
     base = arm("a", some(0.5))
     lost = msgspec.structs.replace(base.cases[150], epochs=0, passes=0, errors=1, failure="error", reason="timeout")
     one = msgspec.structs.replace(arm("b", some(0.5)), cases=(*base.cases[:150], lost, *base.cases[151:]))
-    found = compared("c", [base, one])
+    found = compare("c", [base, one])
     assert found.deltas[0].n == 119
     assert found.verdict == "equivalent"
     many = tuple(
         msgspec.structs.replace(case, epochs=0, passes=0, errors=1) if k < 10 else case
         for k, case in enumerate(base.cases)
     )
-    bad = compared("c", [base, msgspec.structs.replace(one, cases=many)])
+    bad = compare("c", [base, msgspec.structs.replace(one, cases=many)])
     assert bad.verdict == "invalid"
     assert "10 of 200 answers of b never came" in bad.objections[0]
-    assert comparison.metrics(bad)["valid"] == 0.0
+    assert comparison.comparison_metrics(bad)["valid"] == 0.0
 
 
 def test_cases_that_an_arm_may_have_learnt_are_told_and_left_out():
     base, better = arm("a", [False] * 200), arm("b", [k > 180 for k in range(200)])
-    learnt = [Leak(case=f"c{k}", place=f"data/x/train.jsonl:{k}", near=1.0, text="t") for k in range(181, 200)]
-    assert compared("c", [base, better]).verdict == "improved"
-    found = compared("c", [base, better], leaks=learnt)
+    learnt = [
+        ContaminatedCase(case=f"c{k}", place=f"data/x/train.jsonl:{k}", near=1.0, text="t") for k in range(181, 200)
+    ]
+    assert compare("c", [base, better]).verdict == "improved"
+    found = compare("c", [base, better], leaks=learnt)
     assert found.n == 101
     assert found.verdict == "equivalent"
     assert found.whole[1].passed == 19
-    assert "19 cases left out" in comparison.told(found)
+    assert "19 cases left out" in comparison.comparison_summary(found)
     everything = [msgspec.structs.replace(learnt[0], case=f"c{k}") for k in range(200)]
-    assert compared("c", [base, better], leaks=everything).verdict == "invalid"
+    assert compare("c", [base, better], leaks=everything).verdict == "invalid"
 
 
 def test_wordings_of_one_question_count_once():
@@ -162,12 +164,10 @@ def test_wordings_of_one_question_count_once():
         )
 
     base, better = grouped("a", [False] * 200), grouped("b", [whole[k // 10] for k in range(200)])
-    found = compared("c", [base, better]).deltas[0]
+    found = compare("c", [base, better]).deltas[0]
     assert (found.n, found.units) == (200, 20)
     assert found.high - found.low > 0.3
-    assert (
-        compared("c", [base, better]).totals[1].interval[1] - compared("c", [base, better]).totals[1].interval[0] > 0.3
-    )
+    assert compare("c", [base, better]).totals[1].interval[1] - compare("c", [base, better]).totals[1].interval[0] > 0.3
 
 
 def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
@@ -185,18 +185,18 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
     right, wrong = ToolCall("read_file", {"path": "a"}), ToolCall("read_file", {"path": "b"})
     given = [Answer(case="x", raw="r", calls=(call,), epoch=k) for k, call in enumerate([right, wrong, right, right])]
     lost = Answer(case="x", error="timeout", epoch=4)
-    [scored] = scoring.score(suite, {"x": [*given, lost]})
+    [scored] = scoring.score_suite(suite, {"x": [*given, lost]})
     assert (scored.passes, scored.epochs, scored.errors) == (3, 4, 1)
     assert scored.failure == "wrong arguments"
     assert not scored.passed
-    assert scoring.rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
-    assert paired_difference.share([scored]).share == 0.75
-    assert scoring.metrics(suite, [scored], True)["error_rate"] == 0.2
+    assert scoring.answer_rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
+    assert paired_difference.pass_count([scored]).share == 0.75
+    assert scoring.eval_metrics(suite, [scored], True)["error_rate"] == 0.2
 
 
 def test_what_cannot_be_judged_is_an_error_of_ours():
     suite = Suite(cases=(Case(id="x", category="c", prompt="p", checks=(Latency(max=1),)),))
-    [scored] = scoring.score(suite, {"x": Answer(case="x", raw="r", content="r")})
+    [scored] = scoring.score_suite(suite, {"x": Answer(case="x", raw="r", content="r")})
     assert (scored.epochs, scored.errors, scored.failure) == (0, 1, "cannot judge")
 
 
@@ -219,7 +219,7 @@ def test_rates_count_what_is_done_besides_being_wrong():
         "r": Answer(case="r", raw="x", calls=(ToolCall("read_file", {}),)),
         "m": Answer(case="m", raw="<tool_call>", malformed=True, finish="length"),
     }
-    found = scoring.rates(scoring.score(suite, given))
+    found = scoring.answer_rates(scoring.score_suite(suite, given))
     assert (found.irrelevant_calls, found.parse_rate, found.score) == (0.5, pytest.approx(2 / 3), pytest.approx(3 / 5))
 
 
@@ -232,15 +232,15 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
         min_parse_rate=0.99,
     )
     spec = Comparison(arms=("base", "better"), suite="s", require=required)
-    found = compared("c", [arm("base", some(0.2)), arm("better", some(0.7))])
-    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.metrics(found)))]
+    found = compare("c", [arm("base", some(0.2)), arm("better", some(0.7))])
+    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(found)))]
     assert len(told) == 1
     assert "better.category.a.share" in told[0]
-    worse = compared("c", [arm("base", some(0.7)), arm("better", some(0.2))])
-    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.metrics(worse)))]
+    worse = compare("c", [arm("base", some(0.7)), arm("better", some(0.2))])
+    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(worse)))]
     assert any("better.low" in line for line in told)
     assert any("better.worst" in line for line in told)
-    unsound = comparison.metrics(msgspec.structs.replace(found, sound=False))
+    unsound = comparison.comparison_metrics(msgspec.structs.replace(found, sound=False))
     told = [line for gate in gates.required(spec) if (line := gate.problem(unsound))]
     assert any("'sound'" in line for line in told)
     assert gates.required(Comparison(arms=("a", "b"), suite="s")) == ()
@@ -251,16 +251,16 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
 def test_parity_needs_the_whole_interval_inside():
     spec = Comparison(arms=("a", "b"), suite="s", parity=True, require=Requirements(parity=0.05))
     n = 200
-    same = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
-    other = comparison.metrics(compared("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
+    same = comparison.comparison_metrics(compare("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
+    other = comparison.comparison_metrics(compare("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
     assert not [line for gate in gates.required(spec) if (line := gate.problem(same))]
     assert [line for gate in gates.required(spec) if (line := gate.problem(other))]
 
 
 def test_what_is_written_is_read_back_and_names_every_metric_a_gate_may_ask():
-    found = compared("c", [arm("base", some(0.2)), arm("x", some(0.7)), arm("y", some(0.6))])
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Compared) == found
-    told = comparison.metrics(found)
+    found = compare("c", [arm("base", some(0.2)), arm("x", some(0.7)), arm("y", some(0.6))])
+    assert msgspec.json.decode(msgspec.json.encode(found), type=ComparisonResult) == found
+    told = comparison.comparison_metrics(found)
     assert told["chosen.low"] == told[f"{found.arm}.low"]
     assert {
         "base.share",
@@ -281,9 +281,9 @@ def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
             msgspec.structs.replace(case, reason="says \x00<&>") if case.failure else case for case in after.cases
         ),
     )
-    learnt = [Leak(case="c0", place="data/x/train.jsonl:3", near=1.0, text="t")]
-    found = compared("c", [base, after], leaks=learnt)
-    root = ET.fromstring(junit.xml("c", comparison.tests(found, [base, after])))
+    learnt = [ContaminatedCase(case="c0", place="data/x/train.jsonl:3", near=1.0, text="t")]
+    found = compare("c", [base, after], leaks=learnt)
+    root = ET.fromstring(junit.to_xml("c", comparison.junit_results(found, [base, after])))
     [suite] = root
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "skipped")} == {
         "name": "b",
@@ -318,11 +318,11 @@ def test_a_prompt_that_training_knows_is_found_exact_or_nearly():
         ("a:4", conversation("Stop it")),
         ("a:5", conversation("Run make", "Stop it", "Thanks")),
     ]
-    found = contamination.leaks(suite, rows)
+    found = contamination.contaminated_cases(suite, rows)
     assert [(leak.case, leak.place, leak.near) for leak in found] == [
         ("c0", "a:1", 1.0),
         ("c1", "a:2", 0.6),
         ("c2", "a:3", 1.0),
         ("talk", "a:5", 1.0),
     ]
-    assert contamination.leaks(suite, []) == ()
+    assert contamination.contaminated_cases(suite, []) == ()

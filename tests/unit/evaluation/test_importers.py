@@ -22,7 +22,7 @@ from punie_build.evaluation.checks.union import (
     score_answer,
 )
 from punie_build.evaluation.importers import registry
-from punie_build.evaluation.importers.registry import FORMS, Source
+from punie_build.evaluation.importers.registry import FORMATS, ImportSource
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 
@@ -94,7 +94,7 @@ def put(folder: Path, name: str, rows: object) -> Path:
 
 def again(made: Suite, folder: Path) -> Suite:
     """The suite as its own TOML is read."""
-    (folder / "again.toml").write_text(registry.text(made, "about"), encoding="utf-8")
+    (folder / "again.toml").write_text(registry.suite_to_toml(made, "about"), encoding="utf-8")
     table = tomllib.loads((folder / "again.toml").read_text(encoding="utf-8"))
     return msgspec.convert(table, Suite)
 
@@ -102,7 +102,7 @@ def again(made: Suite, folder: Path) -> Suite:
 def test_the_older_form_is_one_whether_json_lines_or_python(tmp_path):
     whole = put(tmp_path, "a.json", json.dumps({"name": "baseline", "prompts": OLDER}))
     made = [
-        FORMS["older"](Source(path=path)).suite
+        FORMATS["older"](ImportSource(path=path)).suite
         for path in (whole, put(tmp_path, "a.jsonl", OLDER), put(tmp_path, "a.py", PYTHON))
     ]
     assert made[0] == made[1] == made[2] == again(made[0], tmp_path)
@@ -112,7 +112,10 @@ def test_the_older_form_is_one_whether_json_lines_or_python(tmp_path):
 def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
     """The older score is blind to what fine-tuning breaks: extra calls are free, and `ls` is found in "tools"."""
     path = put(tmp_path, "a.jsonl", OLDER)
-    free, strict = FORMS["older"](Source(path=path)).suite, FORMS["older"](Source(path=path, strict=True)).suite
+    free, strict = (
+        FORMATS["older"](ImportSource(path=path)).suite,
+        FORMATS["older"](ImportSource(path=path, strict=True)).suite,
+    )
     talk = Answer(case="text-01", raw="x", content="I have no tools for that.")
     assert score_answer(free.cases[2].checks, talk).passed
     assert not score_answer(strict.cases[2].checks, talk).passed
@@ -129,7 +132,7 @@ def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
 
 
 def test_the_berkeley_form_keeps_its_meaning(tmp_path):
-    made = FORMS["bfcl"](Source(path=put(tmp_path, "q.jsonl", BFCL), answers=put(tmp_path, "a.jsonl", TRUTH)))
+    made = FORMATS["bfcl"](ImportSource(path=put(tmp_path, "q.jsonl", BFCL), answers=put(tmp_path, "a.jsonl", TRUTH)))
     assert [case.id for case in made.suite.cases] == ["simple_0", "irrelevance_1", "live_relevance_2-0"]
     assert len(made.notes) == 2
     simple = made.suite.cases[0]
@@ -156,7 +159,7 @@ def test_the_berkeley_form_keeps_its_meaning(tmp_path):
 
 
 def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
-    made = FORMS["promptfoo"](Source(path=put(tmp_path, "p.yaml", PROMPTFOO)))
+    made = FORMATS["promptfoo"](ImportSource(path=put(tmp_path, "p.yaml", PROMPTFOO)))
     assert [case.id for case in made.suite.cases][:3] == ["test-1-1", "test-1-2", "test-2-1"]
     assert made.suite.cases[1].prompt == "Say: 2 + 3"
     assert {case.group for case in made.suite.cases[:2]} == {"test-1"}
@@ -188,7 +191,7 @@ def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
 )
 def test_what_is_no_suite_says_what_is_wrong(tmp_path, form, name, text, said):
     with pytest.raises(DataError) as caught:
-        FORMS[form](Source(path=put(tmp_path, name, text)))
+        FORMATS[form](ImportSource(path=put(tmp_path, name, text)))
     assert said in str(caught.value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from punie_build.evaluation.checks.union import NoCall
-from punie_build.evaluation.prompt_match import parity
+from punie_build.evaluation.prompt_match import match_prompts
 from punie_build.evaluation.suite import Case, Suite
 from punie_build.reports import html
 from punie_build.reports.pages import evaluation
@@ -22,15 +22,15 @@ def row(system: str | None, tools: list | None = None) -> bytes:
 
 
 def test_the_same_prompt_and_tools_are_nothing_to_say():
-    found = parity(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), [row("You help.", [TOOL])] * 4, {})
+    found = match_prompts(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), [row("You help.", [TOOL])] * 4, {})
     assert (found.template, found.system_prompt_in_training, found.tools_in_training) == ("same", 1.0, 1.0)
     assert found.objections() == []
-    assert parity(Suite(cases=(CASE,), system=""), [row(None)], {}).objections() == []
+    assert match_prompts(Suite(cases=(CASE,), system=""), [row(None)], {}).objections() == []
 
 
 def test_what_training_did_not_have_is_said():
     rows = [row("You help.", [TOOL]), row("You are a pirate."), row(None, []), row("You help. ")]
-    found = parity(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), rows, {"thinking": False})
+    found = match_prompts(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), rows, {"thinking": False})
     assert found.objections() == [
         "the chat template is used otherwise than in training: it is told {'thinking': False}",
         "only 25% of training rows have the system prompt that the suite asks with",
@@ -40,13 +40,13 @@ def test_what_training_did_not_have_is_said():
 
 def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
     other = Case(id="b", category="c", prompt="hello", system="Ahoy.", checks=(NoCall(),))
-    found = parity(Suite(cases=(CASE, other), system="You help."), [row("Ahoy."), row("You help.")], {})
+    found = match_prompts(Suite(cases=(CASE, other), system="You help."), [row("Ahoy."), row("You help.")], {})
     assert found.system_prompt_in_training == 1.0
-    assert parity(Suite(cases=(CASE,)), [], {}) is None
+    assert match_prompts(Suite(cases=(CASE,)), [], {}) is None
 
 
 def test_a_report_says_it_before_any_number():
-    found = parity(Suite(cases=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
+    found = match_prompts(Suite(cases=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
     first = Section("prompt_match", "", {"rows": [{"arm": "v<1>", "objections": found.objections()}]})
     shown = html.render(html.Page(title="t", label="eval", sections=(first,)))
     assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in shown

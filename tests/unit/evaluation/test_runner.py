@@ -214,7 +214,7 @@ def test_answers_hold_durations_only_where_a_check_needs_them(project):
     _, sent = runner.collect_answers(project.eval_run(suite), project.warm, project.out)
     assert sent == 0, "the cache has the duration of the first request"
     assert 0 < answer_files.read_answers(project.out)[0].seconds < 60
-    assert scores.evaluate(Eval(arm="fake", suite="s"), suite, project.out, project.out).passed == 1
+    assert scores.write_scores(Eval(arm="fake", suite="s"), suite, project.out, project.out).passed == 1
 
 
 @pytest.mark.slow
@@ -228,7 +228,7 @@ def test_answers_without_calls_fail_cases_that_expect_calls(tmp_path, mode):
         runner.collect_answers(project.eval_run(suite), project.warm, project.out)
     finally:
         project.warm.release()
-    result = scores.evaluate(Eval(arm="fake", suite="s"), suite, project.out, project.out)
+    result = scores.write_scores(Eval(arm="fake", suite="s"), suite, project.out, project.out)
     assert result.passed <= 0.02 * len(result.cases)
     answers = answer_files.read_answers(project.out)
     assert {answer.content for answer in answers} == {PROSE if mode == "prose" else ""}

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.evaluation.statistics import (
-    clustered,
-    detectable,
+    cluster_means,
+    detectable_gain,
     holm,
     mcnemar,
-    paired,
-    pass_k,
-    shown,
-    sign_flip,
-    wilson,
+    mcnemar_power,
+    paired_interval,
+    pass_hat_k,
+    sign_flip_p,
+    wilson_interval,
 )
 
 
@@ -25,7 +25,7 @@ from punie_build.evaluation.statistics import (
     [(4, 5, 0.3755, 0.9638), (7, 7, 0.6457, 1.0), (0, 10, 0.0, 0.2775), (57, 57, 0.9369, 1.0), (0, 0, 0.0, 1.0)],
 )
 def test_wilson_is_the_textbooks(passed, n, low, high):
-    assert wilson(passed, n) == pytest.approx((low, high), abs=1e-4)
+    assert wilson_interval(passed, n) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.slow
@@ -34,14 +34,14 @@ def test_what_scipy_says_we_say():
 
     for passed, n in [(0, 1), (3, 7), (14, 104), (63, 104), (500, 500), (1, 1000)]:
         theirs = stats.binomtest(passed, n).proportion_ci(0.95, method="wilson")
-        assert wilson(passed, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+        assert wilson_interval(passed, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
     for gained, lost in [(1, 0), (6, 0), (8, 1), (30, 11), (3, 3), (400, 360)]:
         assert mcnemar(gained, lost) == pytest.approx(stats.binomtest(gained, gained + lost).pvalue, rel=1e-9)
     r = Random(1)
     for n in (2, 5, 9, 13):
         differences = [r.choice([-1, -0.5, -0.25, 0, 0.125, 0.5, 0.75, 1]) for _ in range(n)]
         theirs = stats.permutation_test((differences,), sum, permutation_type="samples", n_resamples=10**6).pvalue
-        assert sign_flip(differences) == pytest.approx(theirs, rel=1e-9)
+        assert sign_flip_p(differences) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_holm_is_the_textbooks():
@@ -73,12 +73,12 @@ def test_sign_flips_count_every_way_the_signs_could_fall(thousandths):
         for signs in product((1, -1), repeat=len(thousandths))
     ]
     uneven = sum(abs(each) >= abs(sum(thousandths)) for each in sums) / len(sums)
-    assert sign_flip([d / 1000 for d in thousandths]) == pytest.approx(uneven)
+    assert sign_flip_p([d / 1000 for d in thousandths]) == pytest.approx(uneven)
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=400))
 def test_sign_flips_of_passes_and_fails_are_mcnemars(differences):
-    assert sign_flip(differences) == pytest.approx(mcnemar(differences.count(1.0), differences.count(-1.0)))
+    assert sign_flip_p(differences) == pytest.approx(mcnemar(differences.count(1.0), differences.count(-1.0)))
 
 
 def test_the_paired_interval_holds_what_it_claims():
@@ -86,7 +86,7 @@ def test_the_paired_interval_holds_what_it_claims():
     for n, gain, loss in [(12, 0.25, 0.10), (57, 0.25, 0.10), (100, 0.08, 0.03)]:
         r, held = Random(n), 0
         for _ in range(1500):
-            low, high = paired(
+            low, high = paired_interval(
                 [r.choices((1.0, -1.0, 0.0), weights=(gain, loss, 1 - gain - loss))[0] for _ in range(n)]
             )
             held += low <= gain - loss <= high
@@ -103,29 +103,29 @@ def test_the_interval_holds_for_groups_where_it_fails_for_cases_that_stand_toget
             whole = r.choices((1.0, -1.0, 0.0), weights=(0.3, 0.1, 0.6))[0]
             differences += [whole if r.random() < 0.9 else 0.0 for _ in range(4)]
         truth = 0.2 * 0.9
-        low, high = paired(differences)
+        low, high = paired_interval(differences)
         singly += low <= truth <= high
-        low, high = paired(clustered(differences, names))
+        low, high = paired_interval(cluster_means(differences, names))
         grouped += low <= truth <= high
     assert singly / 800 < 0.8
     assert grouped / 800 >= 0.93
 
 
 def test_no_differences_and_few_cases_claim_little():
-    low, high = paired([0.0] * 5)
+    low, high = paired_interval([0.0] * 5)
     assert low == -high
     assert high > 0.3
-    assert paired([1.0] * 3)[0] < 1
+    assert paired_interval([1.0] * 3)[0] < 1
 
 
 def test_what_a_suite_can_see_shrinks_with_its_size():
-    assert detectable(5) == 1.0
-    assert detectable(20) > detectable(60) > detectable(200) > 0.03
-    assert [round(100 * detectable(n)) for n in (12, 27, 57, 100, 200)] == [58, 28, 14, 8, 4]
-    assert [round(100 * detectable(57, lost=share)) for share in (0.02, 0.05, 0.1)] == pytest.approx(
+    assert detectable_gain(5) == 1.0
+    assert detectable_gain(20) > detectable_gain(60) > detectable_gain(200) > 0.03
+    assert [round(100 * detectable_gain(n)) for n in (12, 27, 57, 100, 200)] == [58, 28, 14, 8, 4]
+    assert [round(100 * detectable_gain(57, lost=share)) for share in (0.02, 0.05, 0.1)] == pytest.approx(
         [18, 21, 26], abs=1
     )
-    assert detectable(7, lost=0.05) == 1.0
+    assert detectable_gain(7, lost=0.05) == 1.0
 
 
 def test_power_is_how_often_a_simulation_finds_it():
@@ -134,17 +134,17 @@ def test_power_is_how_often_a_simulation_finds_it():
         flips = r.choices((1, -1, 0), weights=(0.3, 0.1, 0.6), k=60)
         gained, lost = flips.count(1), flips.count(-1)
         found += gained > lost and mcnemar(gained, lost) < 0.05
-    assert shown(60, 0.3, 0.1) == pytest.approx(found / 2000, abs=0.03)
+    assert mcnemar_power(60, 0.3, 0.1) == pytest.approx(found / 2000, abs=0.03)
 
 
 def test_pass_k_asks_for_every_try():
-    assert pass_k(3, 4, 1) == 0.75
-    assert pass_k(3, 4, 2) == 0.5
-    assert pass_k(3, 4, 4) == 0.0
-    assert pass_k(4, 4, 4) == 1.0
+    assert pass_hat_k(3, 4, 1) == 0.75
+    assert pass_hat_k(3, 4, 2) == 0.5
+    assert pass_hat_k(3, 4, 4) == 0.0
+    assert pass_hat_k(4, 4, 4) == 1.0
     with pytest.raises(ValueError, match="1 to 4"):
-        pass_k(1, 4, 5)
+        pass_hat_k(1, 4, 5)
 
 
 def test_a_group_counts_once():
-    assert clustered([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "a"]) == [pytest.approx(2 / 3), 1.0]
+    assert cluster_means([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "a"]) == [pytest.approx(2 / 3), 1.0]

@@ -22,7 +22,7 @@ from punie_build.evaluation.checks.union import (
     Not,
     PythonHook,
 )
-from punie_build.evaluation.scoring import score
+from punie_build.evaluation.scoring import score_suite
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, reference_answer
 
@@ -183,12 +183,12 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
 
 def test_the_answers_of_a_sound_suite_score_what_they_should():
     suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
-    scored = score(suite, {each.id: reference_answer(each) for each in suite.cases})
+    scored = score_suite(suite, {each.id: reference_answer(each) for each in suite.cases})
     assert [each.passed for each in scored] == [True, True]
     assert [each.quiet for each in scored] == [False, True]
     assert not any(
         each.passed
-        for each in score(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.cases})
+        for each in score_suite(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.cases})
     )
 
 
@@ -211,7 +211,7 @@ def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
     rows = [("sample", generator.sample(0, index)) for index in range(1000)]
     rows += [("authored", row) for row in hand_authored.conversations()]
     read = [(place, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for place, row in rows]
-    assert contamination.leaks(built_in(name), read) == ()
+    assert contamination.contaminated_cases(built_in(name), read) == ()
 
 
 def test_the_suite_of_the_editor_tools_asks_of_every_kind():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
 from punie_build.reports.html import Page, render
 from punie_build.reports.pages.grid import EvalGridPage, eval_settings
@@ -12,9 +12,11 @@ from punie_build.sweeps.eval_ranking import rank_evals
 RECIPE = '[eval.t]\narm = "nano"\nsuite = "tool-calling"\nmax_tokens = [8, 9]\n'
 
 
-def scored(passes: int) -> list[Scored]:
+def scored(passes: int) -> list[CaseScore]:
     """Return a case of each split; both pass if `passes` is 1."""
-    return [Scored(case=split, category="c", score=0.0, passes=passes, split=split) for split in ("select", "confirm")]
+    return [
+        CaseScore(case=split, category="c", score=0.0, passes=passes, split=split) for split in ("select", "confirm")
+    ]
 
 
 def test_the_page_of_an_evals_grid_escapes_and_links_its_settings(recipes):

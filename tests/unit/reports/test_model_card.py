@@ -60,7 +60,7 @@ def test_a_card_has_metadata_for_the_hub_and_text_for_people(root):
     passed, n = sum(case["passes"] for case in scores["cases"]), len(scores["cases"])
     assert result.metric_value == round(passed / n, 4)
     assert len(result.dataset_revision) == 64
-    low, high = statistics.wilson(passed, n)
+    low, high = statistics.wilson_interval(passed, n)
     assert f"| tool-calling | {passed} | {n} | {passed / n:.1%} | {low:.1%} to {high:.1%} |" in card.text
     assert "mlx_lm.generate --model PATH/TO/BASE --adapter-path ." in card.text
     assert "| `lora.rank` | 16 |" in card.text

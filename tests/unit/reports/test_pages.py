@@ -14,9 +14,9 @@ import pytest
 from punie_build.engine import state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
-from punie_build.evaluation.comparison import Compared, compared, sentence
+from punie_build.evaluation.comparison import ComparisonResult, compare, verdict_sentence
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
 from punie_build.reports import draw, lineage, markdown
 from punie_build.reports.freshness import is_behind
@@ -73,8 +73,8 @@ def test_a_page_is_standalone_and_runs_no_foreign_code(root, name):
     assert str(root) not in page
 
 
-def read_comparison(root: Path) -> Compared:
-    return msgspec.json.decode((root / "reports/tuned/comparison.json").read_bytes(), type=Compared)
+def read_comparison(root: Path) -> ComparisonResult:
+    return msgspec.json.decode((root / "reports/tuned/comparison.json").read_bytes(), type=ComparisonResult)
 
 
 def test_a_comparison_page_begins_with_the_verdict_and_its_interval(root):
@@ -97,7 +97,9 @@ def test_a_comparison_page_begins_with_the_verdict_and_its_interval(root):
     assert page.count('<details class="case') == cases > result.n
     assert page.index("▼ worse</span>") < page.index("▲ better</span>") < page.index("✗ both fail</span>")
     assert "doit comparison:tuned" in page
-    assert msgspec.json.decode(re.search(r'id="facts">(.*?)</script>', page)[1].encode(), type=Compared) == result
+    assert (
+        msgspec.json.decode(re.search(r'id="facts">(.*?)</script>', page)[1].encode(), type=ComparisonResult) == result
+    )
 
 
 def test_a_data_page_shows_every_drop_reason_with_samples(root):
@@ -120,7 +122,7 @@ def test_an_adapter_page_marks_the_published_checkpoint(root):
     assert "published: 0.611" in page
     assert "last: 0.657" in page
     assert "batch 250 of 300, the best checkpoint" in page
-    scores = evaluating.scores(root / "reports/tuned@tool-calling")
+    scores = evaluating.read_scores(root / "reports/tuned@tool-calling")
     assert f'{scores.passed}</td><td class="number">{len(scores.cases)}</td><td class="number">' in page
     assert page.index("lora.rank") < page.index("fields with default values") < page.index("grad_checkpoint")
 
@@ -183,7 +185,7 @@ def test_pages_are_not_outputs_of_any_artifact(root):
 def test_a_difference_on_few_cases_is_not_significant():
     def arm(name: str, passes: int, n: int, canary: str) -> Scores:
         cases = tuple(
-            Scored(
+            CaseScore(
                 case=f"{k}",
                 category="c",
                 score=float(k < passes),
@@ -194,13 +196,13 @@ def test_a_difference_on_few_cases_is_not_significant():
         )
         return Scores(arm=name, suite="s", cases=cases, canary=canary, base_canary="a")
 
-    result = compared("c", [arm("nano", 10, 14, "a"), arm("tuned", 12, 14, "b")])
+    result = compare("c", [arm("nano", 10, 14, "a"), arm("tuned", 12, 14, "b")])
     assert result.deltas[0].verdict == "inconclusive"
-    assert "no difference found" in sentence(result.deltas[0], 14, "nano")
-    assert "find differences from" in sentence(result.deltas[0], 14, "nano")
-    assert compared("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).deltas[0].verdict == "regressed"
+    assert "no difference found" in verdict_sentence(result.deltas[0], 14, "nano")
+    assert "find differences from" in verdict_sentence(result.deltas[0], 14, "nano")
+    assert compare("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).deltas[0].verdict == "regressed"
     with pytest.raises(IdentityError, match="answer from the same weights"):
-        compared("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
+        compare("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
 
 
 def test_a_comparison_is_written_in_markdown_for_pull_requests(root):

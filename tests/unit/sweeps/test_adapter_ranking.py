@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.evaluation.statistics import student
+from punie_build.evaluation.statistics import student_t_p
 from punie_build.sweeps.adapter_ranking import Run, metrics, rank_adapters, summary
 
 
@@ -88,5 +88,5 @@ def test_the_order_of_cells_changes_no_rank(losses):
 
 @pytest.mark.parametrize(("free", "t"), [(1, 12.7062), (2, 4.30265), (5, 2.57058), (10, 2.22814), (30, 2.04227)])
 def test_student_has_the_quantiles_of_the_textbook(free, t):
-    assert student(t, free) == pytest.approx(0.05, abs=1e-5)
-    assert student(0.0, free) == 1.0
+    assert student_t_p(t, free) == pytest.approx(0.05, abs=1e-5)
+    assert student_t_p(0.0, free) == 1.0

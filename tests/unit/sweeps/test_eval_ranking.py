@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from punie_build.evaluation.scoring import Scored
+from punie_build.evaluation.scoring import CaseScore
 from punie_build.sweeps.eval_ranking import rank_evals, summary
 
 
-def scored(passes: str, splits: str) -> list[Scored]:
+def scored(passes: str, splits: str) -> list[CaseScore]:
     """Return cases that pass (1) or not (0), each of the split `select` (s) or `confirm` (c)."""
     names = {"s": "select", "c": "confirm"}
     return [
-        Scored(case=str(number), category="c", score=0.0, passes=int(passed), split=names[split])
+        CaseScore(case=str(number), category="c", score=0.0, passes=int(passed), split=names[split])
         for number, (passed, split) in enumerate(zip(passes, splits, strict=True))
     ]
 

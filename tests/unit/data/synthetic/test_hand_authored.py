@@ -63,13 +63,13 @@ def test_no_prompt_of_the_suite_is_in_the_shipped_training_data(suite):
         for message in example["messages"]
         if message["role"] == "user"
     }
-    prompts = {plain(case.prompt) for case in suite.case if case.prompt}
+    prompts = {plain(case.prompt) for case in suite.cases if case.prompt}
     assert len(prompts) >= 60
     assert not prompts & trained
 
 
 def test_the_suite_accepts_references_and_rejects_other_answers(suite):
-    cases = suite.case
+    cases = suite.cases
     assert len(cases) >= 60
     for index, case in enumerate(cases):
         assert score_answer(case.checks, reference_answer(case)).passed, case.id
