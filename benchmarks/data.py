@@ -1,10 +1,10 @@
-"""Sifting chat JSONL: megabytes per CPU second and memory of a stage, beside the same work in plain Python and in polars.
+"""Filtering of chat JSONL: megabytes per CPU second and memory of a stage, compared with plain Python and polars.
 
-    ./run python benchmarks/data.py                # --mb 900: how much; --peers PYTHON: an interpreter that has polars
+    ./run python benchmarks/data.py                # --mb 900: size; --peers PYTHON: an interpreter with polars
 
-The work: at least 3 messages, the assistant last, no Han, Kana, Cyrillic or Arabic letters, every text at least 10 characters;
-kept rows are written as they are. punie-build also writes what it drops, with the reason, and its statistics. Each run is a
-process of its own; the best of three. All must keep equally many rows.
+The filters: at least 3 messages, the assistant last, no Han, Kana, Cyrillic or Arabic letters, every text at least 10
+characters. Kept rows are written unchanged. punie-build also writes the dropped rows with their reasons, and its
+statistics. Each run is a process of its own; the best of three counts. All engines must keep the same number of rows.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ import time
 from pathlib import Path
 
 FOREIGN = "[\u0400-\u052f\u0600-\u06ff\u0750-\u077f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-WORDS = "parser buffer socket thread module import class function value index tokens model adapter weight gradient branch commit rebase merge folder editor window cursor line error warning".split()
+WORDS = (
+    "parser buffer socket thread module import class function value index tokens model adapter weight gradient "
+    "branch commit rebase merge folder editor window cursor line error warning"
+).split()
 
 OURS = """
-import sys; from pathlib import Path; from punie_build.data import pipeline; from punie_build.data.filters.union import *; from punie_build.data.spec import Stage
-filters = (MinMessages(messages=3), EndsWithAssistant(), NoScript(scripts=("han", "kana", "cyrillic", "arabic")), ContentQuality(min_chars=10))
-print(pipeline.build_stage("x", Stage(from_="in", filters=filters), Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
+import sys; from pathlib import Path
+from punie_build.data import pipeline; from punie_build.data.spec import Stage
+from punie_build.data.filters.union import *
+scripts = NoScript(scripts=("han", "kana", "cyrillic", "arabic"))
+filters = (MinMessages(messages=3), EndsWithAssistant(), scripts, ContentQuality(min_chars=10))
+stage = Stage(from_="in", filters=filters)
+print(pipeline.build_stage("x", stage, Path(sys.argv[1]), Path(sys.argv[2]), cores=CORES).total.kept)
 """
 PLAIN = """
 import json, re, sys; from pathlib import Path
@@ -35,18 +42,24 @@ with Path(sys.argv[1], "train.jsonl").open() as lines, Path(sys.argv[2], "kept.j
         messages = json.loads(line)["messages"]
         texts = [m.get("content") or "" for m in messages]
         if len(messages) < 3 or messages[-1]["role"] != "assistant" or any(map(foreign, texts)): continue
-        if any(len(t.strip()) < 10 and not m.get("tool_calls") and m["role"] != "tool" for m, t in zip(messages, texts)): continue
+        words = [t.strip() for m, t in zip(messages, texts) if not m.get("tool_calls") and m["role"] != "tool"]
+        if any(len(t) < 10 for t in words): continue
         out.write(line); kept += 1
 print(kept)
 """
 POLARS = """
 import sys; from pathlib import Path; import polars as pl
-shape = pl.Struct({"messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String, "tool_calls": pl.List(pl.Struct({"id": pl.String}))}))})
-rows = pl.scan_lines(Path(sys.argv[1], "train.jsonl"), name="line").with_columns(m=pl.col("line").str.json_decode(shape).struct.field("messages"))
-each = pl.element().struct.field
-short = (each("content").fill_null("").str.strip_chars().str.len_chars() < 10) & each("tool_calls").is_null() & (each("role") != "tool")
+calls = pl.List(pl.Struct({"id": pl.String}))
+message = pl.Struct({"role": pl.String, "content": pl.String, "tool_calls": calls})
+shape = pl.Struct({"messages": pl.List(message)})
+rows = pl.scan_lines(Path(sys.argv[1], "train.jsonl"), name="line")
+rows = rows.with_columns(m=pl.col("line").str.json_decode(shape).struct.field("messages"))
+field = pl.element().struct.field
+short = field("content").fill_null("").str.strip_chars().str.len_chars() < 10
+short &= field("tool_calls").is_null() & (field("role") != "tool")
 keep = (pl.col("m").list.len() >= 3) & (pl.col("m").list.last().struct.field("role") == "assistant")
-keep &= ~pl.col("m").list.eval(each("content").fill_null("").str.contains(sys.argv[3])).list.any() & ~pl.col("m").list.eval(short).list.any()
+foreign = field("content").fill_null("").str.contains(sys.argv[3])
+keep &= ~pl.col("m").list.eval(foreign).list.any() & ~pl.col("m").list.eval(short).list.any()
 out = rows.filter(keep).select("line").collect(engine="streaming")
 out.write_csv(Path(sys.argv[2], "kept.jsonl"), include_header=False, quote_style="never")
 print(len(out))

@@ -1,12 +1,13 @@
-"""Near and exact duplicates found per second of processor time, with recall; beside peers where they are installed.
+"""Near and exact duplicates: texts per CPU second, with recall, compared with other packages where installed.
 
-    ./run python benchmarks/dedup.py                    # ours
-    PYTHONPATH=. python benchmarks/dedup.py --peers     # ... and datasketch and rensa, from a throw-away environment
+    ./run python benchmarks/dedup.py                    # punie-build
+    PYTHONPATH=. python benchmarks/dedup.py --peers     # ... and datasketch and rensa, in a temporary environment
     ./run python benchmarks/dedup.py --documents 100000 # another size
 
-The documents are conversations of our synthetic set, a few in each, filled up with words drawn from them (about 1 KB);
-5 % are followed later by a copy with some words replaced. Each engine runs in a process of its own, each run normalizes
-and shingles the same texts anew; the best of three counts. Recall: of the planted pairs whose index is 0.8 or more.
+The documents are conversations of the synthetic dataset, a few in each, extended by words drawn from them (about 1 KB).
+5 % are followed later by a copy with some words replaced. Each engine runs in a process of its own, and each run
+normalizes and shingles the same texts again; the best of three counts. Recall is the found share of the planted pairs
+with an index of 0.8 or more.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ def main() -> None:
     texts, _ = documents(asked.documents)
     print(f"{len(texts):,} documents, {sum(len(text.encode()) for text in texts) / 1e6:.1f} MB\n")
     print(
-        "| engine | documents / cpu-s | MB / cpu-s | recall | pairs below 0.8 | MB more memory |\n|---|---|---|---|---|---|"
+        "| engine | documents / cpu-s | MB / cpu-s | recall | pairs below 0.8 | MB more memory |\n"
+        "|---|---|---|---|---|---|"
     )
     for name in ENGINES if asked.peers else ("ours", "exact"):
         again = [sys.executable, __file__, "--engine", name, "--documents", str(asked.documents)]

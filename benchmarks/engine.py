@@ -1,12 +1,12 @@
-"""CPU and wall seconds of whole processes: punie-build beside plain doit, Snakemake and DVC, in one run on one machine.
+"""CPU and wall seconds of whole processes: punie-build, plain doit, Snakemake and DVC, in one run on one machine.
 
     ./run python benchmarks/engine.py                 all measures, six minutes
     ./run python benchmarks/engine.py --quick         fewer repetitions
-    ./run python benchmarks/engine.py --ours noop100  one measure, without the peers
+    ./run python benchmarks/engine.py --ours noop100  one measure, without the other tools
 
-CPU is user and system time of a process and of all it waited for. Repetitions of the tools take turns, so that what else
-the machine does falls on all of them. To add a measure: a function `(engine, folder) -> repeat` and its row in `MEASURES`,
-where `repeat` spends what is measured once. To add a peer: an Engine, named in `PEERS`.
+CPU is user and system time of a process and of all its children. The tools run in turn, so that other load on the
+machine affects all of them. To add a measure: a function `(engine, folder) -> repeat` and its row in `MEASURES`,
+where `repeat` runs the measured work once. To add a tool: an Engine, named in `PEERS`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEEN = "head -c 64 large.bin > {}"  # what a peer's reader does
 
 
 class Spent(NamedTuple):
-    """What a process took, in seconds, and how many targets it wrote (after a switch: how many not by restoring them)."""
+    """Seconds of a process, and the number of targets that it wrote (after a switch: without the restored ones)."""
 
     cpu: float
     wall: float
@@ -119,7 +119,10 @@ class Ours(Engine):
         '{{ type = "python-version", min = "3.{}" }}, {{ type = "ends-with-assistant" }}',
     )
     PER_FILE = 10  # stages in one recipe file
-    RECIPES = "from punie_build.doit_plugin.tasks import DOIT_CONFIG, artifacts\ndef task_all():\n    yield from artifacts()\n"
+    RECIPES = (
+        "from punie_build.doit_plugin.tasks import DOIT_CONFIG, artifacts\n"
+        "def task_all():\n    yield from artifacts()\n"
+    )
     DODO = """
 import random
 from pathlib import Path
@@ -210,7 +213,10 @@ class Snakemake(Engine):
         self._rules(folder, READERS, "large.bin", SEEN.format("{output}"))
 
     def adapter(self, folder: Path, rate: int) -> None:
-        rule = "input: 'in/rows'\n    output: 'out/adapter'\n    params: rate={}\n    shell: 'python make.py {{params.rate}} {{output}}'"
+        rule = (
+            "input: 'in/rows'\n    output: 'out/adapter'\n    params: rate={}\n"
+            "    shell: 'python make.py {{params.rate}} {{output}}'"
+        )
         (folder / "Snakefile").write_text(f"rule adapter:\n    {rule.format(rate)}\n")
 
     def _rules(self, folder: Path, count: int, input_: str, shell: str) -> None:

@@ -1,13 +1,15 @@
-"""How right two filters are: `python-version` beside real interpreters, `language` on sentences and on real sets.
+"""Accuracy of two filters: `python-version` against real interpreters, `language` on sentences and on real datasets.
 
-    ./run python benchmarks/filters.py --python2 PYTHON2.7 --python3 PYTHON3.12 --stdlib DIR DIR ...   # lib/python2.7, lib/python3.13 ...
-    ./run python benchmarks/filters.py --real FOLDER        # a folder of sets in English, each a folder
+    ./run python benchmarks/filters.py --python2 PYTHON2.7 --python3 PYTHON3.12 --stdlib DIR DIR ...
+    ./run python benchmarks/filters.py --real FOLDER        # a folder of English datasets, each a folder
 
-Snippets are the top-level functions and classes of standard libraries. One is old if Python 2.7 compiles it and Python 3 does not.
-Beside punie-build: the regular expressions of the code it replaces. Names that are gone (`xrange`) are seen in snippets that do
-compile: right where they come from Python 2's own library, wrong elsewhere.
+DIR is a standard library, such as lib/python2.7 or lib/python3.13. Snippets are its top-level functions and classes.
+A snippet is old if Python 2.7 compiles it and Python 3 does not. The comparison is with the regular expressions that
+the filter replaced. Removed names (`xrange`) occur in snippets that compile: detecting them is right in the library
+of Python 2, and wrong elsewhere.
 
-Sentences are those of `tests/support/sentences.py`. All rows of the real sets are English, but for those of another script that are shown.
+Sentences are those of `tests/support/sentences.py`. All rows of the real datasets are English, except the printed
+ones in another script.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ from punie_build.data.ingest import ingest
 from punie_build.data.sources import Local
 from tests.support.sentences import SENTENCES
 
-REGEXES = re.compile(r"^class\s+\w+:|from __future__ import|\bprint\s+['\"\w]|\bexcept\s+\w+\s*,|\.has_key\(|\bxrange\(|\braw_input\(|\bunicode\(|<>", re.MULTILINE)  # fmt: skip
+REGEXES = re.compile(
+    r"^class\s+\w+:|from __future__ import|\bprint\s+['\"\w]|\bexcept\s+\w+\s*,|\.has_key\("
+    r"|\bxrange\(|\braw_input\(|\bunicode\(|<>",
+    re.MULTILINE,
+)
 COMPILE = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -41,7 +47,8 @@ def compiles(code):
         return True
     except (SyntaxError, ValueError, TypeError):
         return False
-print(json.dumps([compiles(code.encode("utf-8") if sys.version_info[0] == 2 else code) for code in json.load(sys.stdin)]))
+encode = (lambda code: code.encode("utf-8")) if sys.version_info[0] == 2 else (lambda code: code)
+print(json.dumps([compiles(encode(code)) for code in json.load(sys.stdin)]))
 """
 
 
@@ -70,7 +77,10 @@ def versions(options: argparse.Namespace) -> None:
         codes += [(library.name, code) for code in random.Random(0).sample(some, min(len(some), options.most))]
     two, three = (labels(python, [code for _, code in codes]) for python in (options.python2, options.python3))
     print(f"{len(codes)} snippets, {sum(a and not b for a, b in zip(two, three, strict=True))} of them old\n")
-    print("| detector | precision | recall | gone names in Python 2's library | false alarms in Python 3's | snippets per CPU second |\n|---|---|---|---|---|---|")  # fmt: skip
+    print(
+        "| detector | precision | recall | removed names in Python 2's library | false alarms in Python 3's "
+        "| snippets per CPU second |\n|---|---|---|---|---|---|"
+    )
     detectors: dict[str, Callable[[str], object]] = {
         "punie-build": requires_python2,
         "regular expressions": REGEXES.search,
@@ -85,7 +95,8 @@ def versions(options: argparse.Namespace) -> None:
         missed = sum(not flag and a and not b for _, flag, a, b in rows)
         alarms = sum(flag and b and "2" not in library[-4:-1] for (library, _), flag, _, b in rows)
         names = sum(flag and b and "2" in library[-4:-1] for (library, _), flag, _, b in rows)
-        print(f"| {name} | {right / (right + wrong + alarms):.3f} | {right / (right + missed):.3f} | {names} | {alarms} | {speed:,.0f} |")  # fmt: skip
+        precision, recall = right / (right + wrong + alarms), right / (right + missed)
+        print(f"| {name} | {precision:.3f} | {recall:.3f} | {names} | {alarms} | {speed:,.0f} |")
 
 
 def example(*texts: str) -> Example:
@@ -108,7 +119,10 @@ def languages(real: Path | None) -> None:
         lost = [row for row in rows if not keep(row)]
         speed = sum(len(row.text()) for row in rows) / (time.process_time() - started) / 1e6
         old = sum(not modern(row) for row in rows)
-        print(f"{folder.name}: {len(lost)} of {len(rows)} dropped by language ({speed:.1f} MB per CPU second), {old} by python-version", *(f"    {row.group_key()[:70]!r}" for row in lost), sep="\n")  # fmt: skip
+        print(f"{folder.name}: {len(lost)} of {len(rows)} dropped by language, {old} by python-version")
+        print(
+            f"    language: {speed:.1f} MB per CPU second", *(f"    {row.group_key()[:70]!r}" for row in lost), sep="\n"
+        )
 
 
 def main() -> None:

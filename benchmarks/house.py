@@ -1,4 +1,4 @@
-"""Figures of the code itself, one a line: structure, words, prose, width, size. `tests/unit/test_house.py` holds their budgets.
+"""Figures of the code itself, one per line: structure, words, prose, size. `tests/unit/test_house.py` has budgets.
 
     python benchmarks/house.py
 
@@ -6,12 +6,13 @@ How each figure is counted:
 
 - *first-level entries*: files and folders directly below `punie_build/`.
 - *files that name KIND*: modules of `punie_build/` in which the kind's name is a string literal on its own.
-- *everyday words*: of all bindings (names that are assigned, and parameters), those that are one of `EVERYDAY`, per 1,000.
+- *everyday words*: of all bindings (assigned names, and parameters), those that are one of `EVERYDAY`, per 1,000.
 - *riddles*: share of sentences in docstrings that have one of `RIDDLES` as a noun.
-- *verb first*: share of docstrings whose first word is one of `VERBS`, in its base form or third person ("Return", "Returns"),
-  and is not used as a noun: no punctuation behind it, and no word of `AFTER_NOUN` ("Name of ..."). The list is closed, so the
-  figure is a lower bound: a verb that is not listed does not count.
-- *wide lines*: longer than 120 columns. In Markdown, tables and blocks of JSON are excepted: their lines cannot be broken.
+- *verb first*: share of docstrings whose first word is one of `VERBS`, in its base form or third person ("Return",
+  "Returns"), and is not used as a noun: no punctuation behind it, and no word of `AFTER_NOUN` ("Name of ..."). The
+  list is closed, so the figure is a lower bound: a verb that is not listed does not count.
+- *wide lines*: longer than 120 columns. In Markdown, tables and blocks of JSON are excepted: their lines cannot
+  break.
 - *gerund modules*: names ending in "-ing" that are not the field's own term (`TERMS`).
 - *recipe keys*: the keys of every Struct that a table of a recipe can hold, each Struct counted once.
 - *lines*: of `punie_build/`; *lines of code* are those without comments, docstrings and blank lines.
@@ -45,7 +46,9 @@ EVERYDAY = frozenset(
     now gone fresh it of""".split()
 )
 RIDDLES = re.compile(r"\b(what|whoever|whatever|nobody|nothing|somebody|anybody)\b", re.IGNORECASE)
-TERMS = frozenset("tokenizing packing batching serving training testing scoring sampling finding ranking meaning".split())
+TERMS = frozenset(
+    "tokenizing packing batching serving training testing scoring sampling finding ranking meaning".split()
+)
 AFTER_NOUN = frozenset("of is are was were that which who has have and or".split())
 VERBS = frozenset(
     """accept add adjust align allow answer append apply assign assert ask attach average balance begin bind block bound

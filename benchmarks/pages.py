@@ -1,8 +1,9 @@
-"""Pages: how large they are and how long they take to draw, with 200 cases of three arms.
+"""Pages: their size, and the time to draw them, with 200 cases and three arms.
 
     ./run python benchmarks/pages.py
 
-Training and inference are simulated (`tests/support/sample_project.py`); answers are as long as real ones, about 600 letters each.
+Training and inference are simulated (`tests/support/sample_project.py`). Answers are as long as real ones, about 600
+characters each.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def main() -> None:
         assert not drawn
         count = sum(1 for each in os.scandir(root / "reports") if each.name.endswith(".html"))
         print(
-            f"| all {count} pages, cards with them | {sum(p.stat().st_size for p in (root / 'reports').glob('*.html')) / 1000:.0f} | {took * 1000:.0f} |"
+            f"| all {count} pages and cards | "
+            f"{sum(p.stat().st_size for p in (root / 'reports').glob('*.html')) / 1000:.0f} | {took * 1000:.0f} |"
         )
 
 

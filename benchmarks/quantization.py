@@ -1,9 +1,10 @@
-"""How much of what an adapter learnt is left in a model of so many bits: gain retained, agreement, size.
+"""Quantized models of an adapter: gain retained, agreement and size by number of bits.
 
-    ./run python benchmarks/quantization.py [FOLDER]      # FOLDER keeps the project: a second run makes only what is missing
+    ./run python benchmarks/quantization.py [FOLDER]   # FOLDER keeps the project: a second run builds the rest
 
-The adapters are the quickstart's, on nano as it is and on nano in 4 bits; a row of the table is a model of one of them, and its numbers
-are those of its lock. On 4 bits the training is short: a CPU is slow with quantised weights. Half an hour on two quiet cores.
+The adapters are those of the quickstart, on nano and on nano in 4 bits. A row of the table is a model of one of them,
+with the numbers of its lock. On 4 bits the training is short, because a CPU is slow with quantized weights. Half an
+hour on two idle cores.
 """
 
 from __future__ import annotations

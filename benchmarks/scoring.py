@@ -1,6 +1,6 @@
-"""How long judging takes: scoring answers again, a comparison, the self-test of a suite, the search for contamination.
+"""Scoring: CPU seconds for scores, a comparison, the validation of a suite, and the search for contamination.
 
-python benchmarks/scoring.py
+./run python benchmarks/scoring.py
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""Splits of real sets: held-back rows that training has, too, and rows that change sides when data is added.
+"""Splits of real datasets: held-out rows that also occur in training, and rows that change splits when data is added.
 
-    ./run python benchmarks/splits.py                     # --real FOLDER: a folder of sets, each a folder
-    git clone https://github.com/pauleveritt/punie        # the sets of all its phases
-    ./run python benchmarks/splits.py --real punie/data --sets phase28_merged phase33_merged --grown phase28_merged phase33_merged
+    ./run python benchmarks/splits.py                     # --real FOLDER: a folder of datasets, each a folder
+    git clone https://github.com/pauleveritt/punie        # the datasets of all its phases
+    ./run python benchmarks/splits.py --real punie/data --sets phase28_merged phase33_merged \
+        --grown phase28_merged phase33_merged
 
-A tenth is held back. A held-back row leaks if training has it word for word, but for its numbers, its question, or a row that
-nearly says the same (Jaccard 0.8 of word 5-grams): `splitting.find_overlaps` finds them, whoever split. Beside punie-build: the sides the
-set came with; `shuffle` with seed 42, the last tenth held back; a salted hash of each row. What moves is seen on each set
-without every eighth row and then with it, or, with --grown, on two sets of which the second has the rows of the first.
-`kept` is punie-build with the sides it gave before, as `data/NAME.splits.lock` keeps them: rows between two sides are left out.
+A tenth is held out. A held-out row leaks if training has the same row, the same except for numbers, the same
+question, or a near duplicate (Jaccard 0.8 of word 5-grams), as found by `split.find_overlaps`. punie-build is
+compared with the shipped splits, with `shuffle` (seed 42, the last tenth held out), and with a salted hash of each
+row. Moved rows are counted on each dataset without every eighth row and then with it, or, with --grown, on two
+datasets of which the second contains the first. `kept` is punie-build with the split lock of the first run: rows
+between two splits are dropped.
 """
 
 from __future__ import annotations
@@ -134,7 +136,8 @@ def main() -> int:
     for name, rows, more in grown:
         bad += sum(growth(name, rows, more))
     print(
-        f"\ngoal: through punie-build none leak, with the sides kept none move - {'met' if not bad else f'missed by {bad}'}"
+        "\ngoal: with punie-build no row leaks, and with the split lock none moves: "
+        f"{'met' if not bad else f'missed by {bad}'}"
     )
     return 1 if bad else 0
 

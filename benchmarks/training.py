@@ -1,10 +1,11 @@
-"""Training: useful tokens a second and memory, beside `mlx_lm.lora`; what a mask leaves unlearnt, what a checkpoint and a BLAS cost.
+"""Training: useful tokens per second and memory, compared with `mlx_lm.lora`; costs of masks and checkpoints.
 
-    ./run python benchmarks/training.py                   # --quick: one round; --data FOLDER: a set of your own beside the sample
+    ./run python benchmarks/training.py            # --quick: one round; --data FOLDER: a dataset beside the sample
 
-Both train one epoch of the same rows in batches of four, LoRA of rank 8 on all layers, each in a process of its own, in turns. mlx-lm runs as
-its users run it, with --mask-prompt, and with the same BLAS. Useful tokens are those of the rows, without padding; time and CPU time
-begin after the first validation. `mixed`: rows of the sample, every sixth as long as several; `uniform`: rows of nearly one length.
+Both train one epoch of the same rows in batches of four, LoRA of rank 8 on all layers, in processes of their own, in
+turn. mlx-lm runs with its usual options, with --mask-prompt, and with the same BLAS. Useful tokens are those of the
+rows, without padding. Time and CPU time begin after the first validation. `mixed`: rows of the sample, every sixth as
+long as several; `uniform`: rows of nearly one length.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from punie_build.training.spec import Adapter, Tokenized
 
 ROWS, BATCH = 96, 4
 LLAMA = {
-    "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 688, "num_attention_heads": 8,
+    "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 688,
+    "num_attention_heads": 8,
     "num_key_value_heads": 8, "rms_norm_eps": 1e-6, "vocab_size": 8192, "tie_word_embeddings": True, "eos_token_id": 2,
 }  # fmt: skip
 Row = dict[str, Any]
@@ -177,7 +179,7 @@ def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
 
 
 def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
-    """The loss of tool calls that are not in the last turn, after so many equal updates with a mask, all weights trained."""
+    """Return the loss of tool calls outside the last turn, after equal numbers of updates with a mask, all weights trained."""
     import mlx.core as mx
     import msgspec
     import numpy as np
@@ -241,7 +243,8 @@ def speed(bases: dict[str, Path], data: dict[str, Path], fast: dict[str, str], r
         "pack": ("ours", "pack", fast),
     }
     print(
-        "| base, data | arm | useful tokens/s | per CPU second | ratio: wall, CPU | MB | checkpoints |\n|---|---|---|---|---|---|---|"
+        "| base, data | arm | useful tokens/s | per CPU second | ratio: wall, CPU | MB | checkpoints |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for (name, base), (kind, folder) in ((b, d) for b in bases.items() for d in data.items()):
         useful = sum(token_file.load(folder / "tokens/train.safetensors").lengths)
@@ -256,7 +259,8 @@ def speed(bases: dict[str, Path], data: dict[str, Path], fast: dict[str, str], r
             held = f"{max(run['checkpoint'] for run in some):.2%}" if "checkpoint" in some[0] else ""
             memory = max(run["resident"] for run in some)
             print(
-                f"| {name}, {kind} | {arm} | {wall:.0f} | {cpu:.0f} | {wall / ref['seconds']:.2f}, {cpu / ref['cpu']:.2f} | {memory:.0f} | {held} |",
+                f"| {name}, {kind} | {arm} | {wall:.0f} | {cpu:.0f} | {wall / ref['seconds']:.2f}, "
+                f"{cpu / ref['cpu']:.2f} | {memory:.0f} | {held} |",
                 flush=True,
             )
 
@@ -285,7 +289,8 @@ def wheel(base: Path, folder: Path, fast: dict[str, str]) -> None:
     slow = {name: value for name, value in fast.items() if name != "LD_PRELOAD"}
     rates = [useful / child("ours", base, folder, "bucket", env)["cpu"] for env in (slow, fast)]
     print(
-        f"\nnano in float32: {rates[0]:.0f} tokens per CPU second with the wheel alone, {rates[1]:.0f} preloaded: {rates[1] / rates[0]:.1f} times"
+        f"\nnano in float32: {rates[0]:.0f} tokens per CPU second with the wheel alone, {rates[1]:.0f} preloaded: "
+        f"{rates[1] / rates[0]:.1f} times"
     )
 
 

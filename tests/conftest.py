@@ -56,7 +56,7 @@ def project(built: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the URL of a store that all projects of this test session may share, over all workers: PUNIE_BUILD_STORE."""
+    """Return the URL of a store of the test session, shared by all workers: the value of PUNIE_BUILD_STORE."""
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if worker else folder) / "shared-store"
     folder.mkdir(exist_ok=True)

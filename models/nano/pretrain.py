@@ -1,14 +1,14 @@
 """Pre-train nano from scratch, and export it as an mlx-lm model folder.
 
-    python pretrain.py RUN --steps 5000               # checkpoints in RUN/, a line of metrics every 50 steps; continues where it was
+    python pretrain.py RUN --steps 5000               # checkpoints in RUN/, metrics every 50 steps; resumes
     python pretrain.py RUN --steps 5000 --cooldown 800 --export OUT
 
-Written in PyTorch because this runs once, on whatever CPU there is, and its CPU kernels train this model about four times
-faster than mlx's (`docs/log.md` has the figures). Nothing else of the project needs torch: `pip install torch safetensors`.
+The script uses PyTorch, because it runs once, on any CPU, and PyTorch trains this model on a CPU about four times
+faster than mlx (figures in `docs/log.md`). No other part of the project needs torch: `pip install torch safetensors`.
 
-The schedule is warm-up, constant, then a linear cool-down, so a run can be prolonged from any checkpoint. Matrices are trained
-with Muon, the rest with AdamW. Targets are weighted: what the assistant says counts 1, what it reads `--read-weight`:
-a little of it teaches the words, more drowns the calls in text that cannot be foreseen.
+The schedule is warm-up, constant rate, and a linear cool-down, so a run can be extended from any checkpoint. Matrices
+are trained with Muon, other parameters with AdamW. Loss weights: 1 for tokens of the assistant, `--read-weight` for
+tokens that it only reads. A small weight teaches the words; a large one lets unpredictable text dominate the calls.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from vocabulary import renderer
 
 HERE = Path(__file__).parent
 CONFIG = {
-    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "vocab_size": 2048, "hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 768,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 32, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-    "tie_word_embeddings": True, "hidden_act": "silu", "attention_bias": False, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0, "torch_dtype": "float32",
+    "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "vocab_size": 2048, "hidden_size": 256,
+    "num_hidden_layers": 4, "intermediate_size": 768, "num_attention_heads": 8, "num_key_value_heads": 4,
+    "head_dim": 32, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+    "tie_word_embeddings": True, "hidden_act": "silu", "attention_bias": False, "bos_token_id": None,
+    "eos_token_id": 2, "pad_token_id": 0, "torch_dtype": "float32",
 }  # fmt: skip
 SEED, HELD_OUT_SEED, CHUNK, BATCH_TOKENS, LONGEST = 1, 2, 4096, 12_288, 1024
 
@@ -115,7 +117,7 @@ class Body(nn.Module):
 
 
 class Nano(nn.Module):
-    """Qwen3 as mlx-lm and transformers name its parts: token ids (batch, length) -> logits (batch, length, vocabulary)."""
+    """Qwen3 with the names of mlx-lm: token ids (batch, length) -> logits (batch, length, vocabulary)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +195,7 @@ def loss_of(model: Nano, batch: list[tuple[list[int], list[bool]]], read_weight:
 
 @torch.no_grad()
 def exact(model: Nano, rows: list[tuple[list[int], list[bool]]]) -> tuple[float, float]:
-    """Share of rows whose last assistant turn greedy decoding would write token for token: (turns that call, other turns)."""
+    """Return the shares of rows whose last turn greedy decoding reproduces exactly: turns with calls, other turns."""
     hits: dict[bool, list[bool]] = {True: [], False: []}
     opener = model_call_token
     for batch in batches(rows, Random(0)):

@@ -1,10 +1,10 @@
-"""The kill matrix: builds killed at random instants, and what must be true afterwards.
+"""The kill matrix: kill builds at random instants, and check the files and processes afterwards.
 
-    python tests/kills/builds.py --kills 300          prints a table; ends with 1 if anything was torn, mislabelled or orphaned
+    python tests/kills/builds.py --kills 300          prints a table; exits with 1 after any violation
 
-Every kill is at a random instant of what the build has left to do. After each: every target that its lock calls current has the bytes of
-an uninterrupted build (nothing torn, nothing mislabelled), and no process of the build is alive. In the end a plain build
-gives the same bytes as an uninterrupted one. `tests/integration/test_kills.py` runs a short form.
+The instants are drawn from the remaining time of the build. After each kill, every target that matches its lock has
+the bytes of an uninterrupted build, and no process of the build is alive. In the end, a plain build gives the same
+bytes as an uninterrupted one. `tests/integration/test_kills.py` runs a short form.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def wrong(place: Path, right: dict[str, bytes]) -> list[str]:
 
 
 def alive(place: Path) -> list[str]:
-    """Processes that name the project in their command line, have it as their folder, or one of its files open as output."""
+    """Return the processes that name the project, run in it, or write one of its files."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -149,9 +149,10 @@ def phase(place: Path) -> str:
 def kills(
     place: Path, right: dict[str, bytes], span: float, count: int, chance: random.Random, sign: int = signal.SIGKILL
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Kill `count` builds; after each: (phase, what is wrong, who is left). Starts anew whenever a build gets to its end.
+    """Kill `count` builds. Yield the phase, the wrong targets and the orphans of each. Start again after a complete build.
 
-    `span` is how long an uninterrupted build takes: instants are drawn from what is left of it, so that every part is hit.
+    `span` is how long an uninterrupted build takes: instants are drawn from what is left of it, so that every part is
+    hit.
     """
     done = 0
     before = 0.0
@@ -201,7 +202,8 @@ def main() -> int:
                 same = last.returncode == 0 and made(place) == right
                 bad += not same
                 print(
-                    f"{name}: {hit.total()} x {sign.name}, {dict(hit)}; then a plain build: {'the same bytes' if same else 'OTHER BYTES'}",
+                    f"{name}: {hit.total()} x {sign.name}, {dict(hit)}; then a plain build: "
+                    f"{'the same bytes' if same else 'OTHER BYTES'}",
                     flush=True,
                 )
     print(f"{bad} torn, mislabelled or orphaned")

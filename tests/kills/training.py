@@ -1,9 +1,10 @@
-"""Trainings killed at random instants, and built again: the adapter and metrics.jsonl must be those of one that was left alone.
+"""Kill trainings at random instants and resume them: the files must equal those of an uninterrupted run.
 
-    python tests/kills/training.py --kills 100        prints a table; ends with 1 if a byte differed or a process was left
+    python tests/kills/training.py --kills 100        exits with 1 if a byte differs or a process is left
 
-Real trainings of nano through doit, each killed with SIGKILL again and again until it is through: with dropout, accumulated updates that
-do not divide the whole, a schedule, checkpoints every other batch, an early stop, two ranks. `tests/unit/training/test_trainer.py` holds the same as laws, in one process.
+Real trainings of nano through doit, each killed with SIGKILL until it ends: with dropout, accumulation that does not
+divide the number of batches, a schedule, checkpoints every other batch, an early stop, two ranks.
+`tests/unit/training/test_trainer.py` states the same as laws, in one process.
 """
 
 from __future__ import annotations
@@ -30,10 +31,36 @@ from tests.kills.builds import build, orphans, project
 DATA = '[dataset.sample]\nsource = { type = "sample", max_examples = 60 }\n'
 COMMON = '\n[adapter.a]\nbase = "nano"\ndata = "sample"\nbatch_size = 2\nmax_seq_length = 256\nsave_every = 2\n'
 ADAPTERS = {
-    "dropout, accumulation": 'iters = 19\ngrad_accumulation_steps = 2\nlora = { rank = 4, dropout = 0.1 }\nsteps_per_eval = 5\nlr_schedule = { type = "cosine-decay" }\nwarmup = 2\n',
-    "early stop": "iters = 60\nlearning_rate = 0.02\nsteps_per_eval = 3\nearly_stop = 2\noptimizer = { type = 'adamw', weight_decay = 0.1 }\n",
-    "packed, dora": 'iters = 8\nbatching = "pack"\nbatch_tokens = 512\nfine_tune_type = "dora"\nnum_layers = 2\nsteps_per_eval = 4\nkeep = "last"\n',
-    "two ranks": "iters = 12\nranks = 2\nnum_layers = 1\nsteps_per_eval = 4\n",
+    "dropout, accumulation": """
+iters = 19
+grad_accumulation_steps = 2
+lora = { rank = 4, dropout = 0.1 }
+steps_per_eval = 5
+lr_schedule = { type = "cosine-decay" }
+warmup = 2
+""",
+    "early stop": """
+iters = 60
+learning_rate = 0.02
+steps_per_eval = 3
+early_stop = 2
+optimizer = { type = "adamw", weight_decay = 0.1 }
+""",
+    "packed, dora": """
+iters = 8
+batching = "pack"
+batch_tokens = 512
+fine_tune_type = "dora"
+num_layers = 2
+steps_per_eval = 4
+keep = "last"
+""",
+    "two ranks": """
+iters = 12
+ranks = 2
+num_layers = 1
+steps_per_eval = 4
+""",
 }
 
 

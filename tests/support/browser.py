@@ -35,7 +35,8 @@ class Browser:
         """Wait until what is packed is unpacked."""
         self.driver.set_script_timeout(20)
         self.driver.execute_async_script(
-            "var done = arguments[0]; (function look() { var all = Array.from(document.querySelectorAll('[data-text]'));"
+            "var done = arguments[0]; (function look() { "
+            "var all = Array.from(document.querySelectorAll('[data-text]'));"
             " if (all.every(function (each) { return each.firstChild; })) done(); else setTimeout(look, 20); })();"
         )
 

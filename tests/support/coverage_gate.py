@@ -1,7 +1,7 @@
 """Fail if a package is covered less than its floor: `python tests/support/coverage_gate.py`, after `coverage combine`.
 
-`FLOORS` holds the percentage of lines and branches that the tests of the whole suite must reach, by package. Packages without a floor
-are only reported.
+`FLOORS` holds the percentage of lines and branches that the tests must reach, by package. Packages without a floor
+are not checked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Running doit in a project, as people do."""
+"""Run doit in a project, as a user does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many examples a property test draws: `dev` draws a quarter, `ci` all. Choose with HYPOTHESIS_PROFILE; CI=true means `ci`.
+"""Profiles of property tests: `dev` draws a quarter of the examples, `ci` all. HYPOTHESIS_PROFILE selects one.
 
 No profile has a deadline: these tests share their machine, and a slow example is no failure.
 """
@@ -17,5 +17,5 @@ settings.load_profile(PROFILE)
 
 
 def examples(number: int) -> settings:
-    """Settings of a property test that draws `number` examples under `ci`, and a quarter of them, at least ten, under `dev`."""
+    """Return settings that draw `number` examples under `ci`, and a quarter of them, at least ten, under `dev`."""
     return settings(max_examples=number if PROFILE == "ci" else max(10, number // 4))

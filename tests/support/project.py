@@ -1,7 +1,8 @@
 """Projects in a temporary folder: written from the text of one recipe, edited, and copied once they are built.
 
-`SAMPLE` is the data of every test that only needs something to train on. Such tests build into `shared_store`, a store of the
-whole test session, so that tokens and preflight of nano are computed by the first of them and restored by the others.
+`SAMPLE` is the data of every test that only needs something to train on. Such tests build with `shared_store`, a
+store of the test session, so that the first of them computes tokens and preflight of nano, and the others restore
+them.
 """
 
 from __future__ import annotations

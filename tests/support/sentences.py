@@ -1,4 +1,4 @@
-"""Sentences that people say to a coding agent, by language: the table that `language` is held to, here and in benchmarks/filters.py."""
+"""Sentences for a coding agent, by language: the test data of the filter `language`."""
 
 from __future__ import annotations
 
