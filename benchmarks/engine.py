@@ -136,7 +136,8 @@ def step(work):
     return Made("made")
 def task_all():
     rate = Path("rate").read_text()
-    found = [Task(kind="stage", name=f"s{{n}}", doc="", target=f"data/s{{n}}", spec=None, config={{"n": n, "rate": rate}},
+    found = [Task(kind="stage", name=f"s{{n}}", doc="", target=f"data/s{{n}}", spec=None,
+                  config={{"n": n, "rate": rate}},
                   inputs=("{input}",)) for n in range({count})]
     yield from described(Path.cwd(), found, {{"stage": step}})
 """

@@ -179,7 +179,7 @@ def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
 
 
 def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
-    """Return the loss of tool calls outside the last turn, after equal numbers of updates with a mask, all weights trained."""
+    """Return the loss of tool calls outside the last turn, after equal numbers of updates with a mask."""
     import mlx.core as mx
     import msgspec
     import numpy as np

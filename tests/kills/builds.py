@@ -149,7 +149,7 @@ def phase(place: Path) -> str:
 def kills(
     place: Path, right: dict[str, bytes], span: float, count: int, chance: random.Random, sign: int = signal.SIGKILL
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Kill `count` builds. Yield the phase, the wrong targets and the orphans of each. Start again after a complete build.
+    """Kill `count` builds. Yield the phase, the wrong targets and the orphans of each.
 
     `span` is how long an uninterrupted build takes: instants are drawn from what is left of it, so that every part is
     hit.
