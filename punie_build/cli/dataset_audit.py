@@ -16,6 +16,7 @@ import msgspec
 from punie_build.cli.options import Options, base_folder, place_option
 from punie_build.data import audit as auditing
 from punie_build.data import jsonl
+from punie_build.data.audit_checks import AuditedRow, removed_marker
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.ingest import UnreadableRow, ingest
@@ -35,13 +36,13 @@ def audit(root: Path, options: Options) -> int:
         bad = _audited(root, options.place, options.dialect, Path(scratch))
         found = list(auditing.audit(lambda: _seen(Path(scratch))))
         if options.base:
-            found += auditing.rendered(_round_trip(root, options.base, Path(scratch)), options.base)
+            found += auditing.roundtrip_findings(_round_trip(root, options.base, Path(scratch)), options.base)
     if bad:
         advice = 'mend them, or give the dataset unreadable = "drop"'
         found.insert(
             0,
-            auditing.Finding(
-                what="rows that cannot be read", count=len(bad), of=0, advice=advice, places=tuple(bad[:3])
+            auditing.AuditFinding(
+                problem="rows that cannot be read", count=len(bad), total=0, advice=advice, locations=tuple(bad[:3])
             ),
         )
     print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
@@ -96,17 +97,17 @@ def _before(where: str, record: Record, row: Row) -> bytes:
     """A word without spaces: the row's place, its dialect, and what reading it took away."""
     table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
     kept = isinstance(record, bytes) and row.line == record
-    taken = "" if kept else auditing.taken(table, msgspec.json.decode(row.line))
+    taken = "" if kept else removed_marker(table, msgspec.json.decode(row.line))
     return quote(msgspec.json.encode((where, normalize.detect(code_pair_to_chat(table)), taken))).encode()
 
 
-def _seen(folder: Path) -> Iterator[auditing.Seen]:
+def _seen(folder: Path) -> Iterator[AuditedRow]:
     for split in SPLITS:
         for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 before, _, row = line.partition(b" ")
                 where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
-                yield auditing.Seen(split, where, decode_example(row), dialect, taken)
+                yield AuditedRow(split, where, decode_example(row), dialect, taken)
 
 
 def audit_options(command: argparse.ArgumentParser) -> None:

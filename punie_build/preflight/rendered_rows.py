@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from punie_build.data import audit, jsonl, template_roundtrip
-from punie_build.data.audit import Seen
+from punie_build.data.audit_checks import AuditedRow
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.tool_call_markup import MARKUPS
@@ -39,8 +39,8 @@ class RenderedRows:
         self.train = 0
         for row in self.stream():
             has_markup = row.dialect in MARKUPS
-            template_roundtrip.check_row(tokenizer, self.render, row.example, row.place, self.rendered, has_markup)
-            if row.side == "train":
+            template_roundtrip.check_row(tokenizer, self.render, row.example, row.location, self.rendered, has_markup)
+            if row.split == "train":
                 self.train += 1
                 self.system_prompts[_system_prompt(row.example)] += 1
                 if any(message.tool_calls for message in row.example.messages):
@@ -53,7 +53,7 @@ class RenderedRows:
         text = self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=prompt)
         return str(text)
 
-    def stream(self, *splits: str) -> Iterator[Seen]:
+    def stream(self, *splits: str) -> Iterator[AuditedRow]:
         """Yield the rows of some splits, by default of all."""
         for split in splits or SPLITS:
             number = 0
@@ -63,7 +63,7 @@ class RenderedRows:
                     example = decode_example(line)
                     may_have_markup = any(hint in line for hint in MARKUP_HINTS)
                     dialect = normalize.detect(msgspec.json.decode(line)) if may_have_markup else "messages"
-                    yield Seen(split, f"{split}.jsonl:{number}", example, dialect)
+                    yield AuditedRow(split, f"{split}.jsonl:{number}", example, dialect)
 
     def finding(
         self,
@@ -82,7 +82,7 @@ class RenderedRows:
         return PreflightFinding(check=check, level=level, where=self.where, problem=text, advice=advice, share=share)
 
     @cached_property
-    def audit_findings(self) -> list[audit.Finding]:
+    def audit_findings(self) -> list[audit.AuditFinding]:
         return list(audit.audit(self.stream))
 
 

@@ -33,18 +33,20 @@ AUDIT_CHECKS: dict[str, tuple[str, Level]] = {  # problem in the audit -> check 
     "no assistant at the end": ("turns", "warning"),
     "empty assistant messages": ("turns", "warning"),
     "calls that do not fit their tools": ("calls", "warning"),
-    "rows that say what another says": ("duplicates", "warning"),
+    "exact duplicates of other rows": ("duplicates", "warning"),
 }
 
 
 def audited(rows: RenderedRows) -> Findings:
     """Report problems that do not depend on the base."""
     for finding in rows.audit_findings:
-        check, level = AUDIT_CHECKS.get(finding.what, ("", "warning"))
-        rare = level == "warning" and finding.count <= REPORTED_SHARE * finding.of  # some commands print nothing
+        check, level = AUDIT_CHECKS.get(finding.problem, ("", "warning"))
+        rare = level == "warning" and finding.count <= REPORTED_SHARE * finding.total  # some commands print nothing
         intended = check == "duplicates" and rows.mixed  # a mix repeats rows by its weights only
         if check and not (rare or intended):
-            yield rows.finding(check, level, finding.what, finding.advice, finding.count, finding.of, finding.places)
+            yield rows.finding(
+                check, level, finding.problem, finding.advice, finding.count, finding.total, finding.locations
+            )
 
 
 def template(rows: RenderedRows) -> Findings:
@@ -70,7 +72,7 @@ def template(rows: RenderedRows) -> Findings:
             count = sum(bool(row.example.tools) for row in rows.stream())
             advice = "the model would never see its tools: use a base whose template renders them"
             problem = "rows declare tools, and the base's chat template does not render them"
-            yield rows.finding("tools", "error", problem, advice, count, total, [row.place])
+            yield rows.finding("tools", "error", problem, advice, count, total, [row.location])
 
 
 def parser(rows: RenderedRows) -> Findings:
@@ -118,7 +120,7 @@ def markers(rows: RenderedRows) -> Findings:
         tokens = {token for text in texts for token in special if token in text}
         tokens |= {token for text in row.example.texts("assistant") for token in in_assistant if token in text}
         counts.update(tokens)
-        locations += [row.place] if tokens else []
+        locations += [row.location] if tokens else []
     if locations:
         problem = f"special tokens of the base in texts ({', '.join(token for token, _ in counts.most_common(3))})"
         advice = 'the tokenizer would read them as markup: use the map `strip-markers` with `markers = ["..."]`'
@@ -168,14 +170,14 @@ def _split_overlaps(rows: RenderedRows, into: str, held_out: Sequence[str]) -> F
 
     def stream() -> Iterator[tuple[str, Example]]:
         for row in rows.stream(into, *held_out):
-            yield "train" if row.side == into else row.side, row.example
+            yield "train" if row.split == into else row.split, row.example
 
-    total = sum(row.side != into for row in rows.stream(into, *held_out))
+    total = sum(row.split != into for row in rows.stream(into, *held_out))
     overlaps = splitting.find_overlaps(stream)
     for how, level in OVERLAP_LEVELS.items():
         if found := [overlap for overlap in overlaps if overlap.how == how]:
             locations = [f"{item.split}.jsonl:{item.row} = {into}.jsonl:{item.train}" for item in found]
-            problem = audit.LEAKS[how].format(*audit.NAMED[into])
+            problem = audit.OVERLAP_PROBLEMS[how].format(*audit.OVERLAP_NAMES[into])
             advice = "split the data again with a mix, which keeps copies in one split"
             yield rows.finding("leakage", level, problem, advice, len(found), total, locations)
 

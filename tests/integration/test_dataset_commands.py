@@ -68,7 +68,7 @@ def test_head_shows_dropped_rows_that_could_not_be_read(place):
     assert "--- train, unreadable: not JSON: " in shown
     assert '{"messages": [{"role": "user"\n' in shown
     assert "--- train, unreadable: empty line" in shown
-    assert [row for rows in samples.dropped(out).values() for row in rows if row.turns[0][1] == ""], "an empty line"
+    assert [row for rows in samples.sample_dropped(out).values() for row in rows if row.turns[0][1] == ""], "an empty line"
 
 
 def test_what_is_there_is_not_overwritten(place):
@@ -82,7 +82,7 @@ def test_what_is_there_is_not_overwritten(place):
 def test_audit_tells_what_is_odd(place):
     said = run(place, "audit", "raw", code=1)
     assert (
-        "held-back rows that training has word for word: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1"
+        "held-out rows that equal a training row: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1"
         in said
     )
     assert "no assistant at the end: 1 of 5 rows" in said
@@ -106,12 +106,12 @@ def test_audit_tells_what_stood_in_the_file_before_it_was_read(place):
     (place / "g/valid.jsonl").write_text("oops\n" + line("Book a flight", "No."))
     said = run(place, "audit", "g", code=1)
     assert (
-        "end-of-text markers that a dataset leaves out: 2 of 3 rows (67%) - first train.jsonl:2, train.jsonl:3" in said
+        "end-of-text markers that a dataset removes: 2 of 3 rows (67%) - first train.jsonl:2, train.jsonl:3" in said
     )
     assert "    such as: I cannot book flights. <|endoftext|>\n" in said
     assert "markers in the text" not in said
     assert (
-        "held-back rows whose question training has: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3" in said
+        "held-out rows with the first question of a training row: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3" in said
     )
     kept = run(place, "audit", "g", "--dialect", "messages", code=1)
     assert "end-of-text markers in the text: 2 of 3 rows" in kept
@@ -125,7 +125,7 @@ def test_merge_drops_twins_and_leaks_nothing(place):
     said = run(place, "merge", "raw", "more.jsonl", "-o", "all", "--valid", "0.3")
     assert "1 twins dropped" in said
     assert "20 rows from more.jsonl" in said
-    assert "held-back" not in run(place, "audit", "all", code=1)
+    assert "held-out" not in run(place, "audit", "all", code=1)
     (place / "two.jsonl").write_text(line("x", "y") + line("x", "z"))
     said = run(place, "merge", "two.jsonl", "-o", "two")
     assert "2 rows: 2 valid" in said

@@ -3,7 +3,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from punie_build.data.audit import LOOKS, Finding, Seen, audit, taken
+from punie_build.data.audit import AuditFinding, audit
+from punie_build.data.audit_checks import CHECKS, AuditedRow, removed_marker
 from punie_build.data.dialects import normalize
 from punie_build.data.example import Example, Function, Message, ToolCallEntry
 
@@ -12,24 +13,29 @@ def chat(*texts: str, roles: str = "user assistant") -> Example:
     return Example(tuple(Message(role, text) for role, text in zip(roles.split() * 9, texts, strict=False)))
 
 
-def seen(*examples: Example, side: str = "train", dialect: str = "messages", gone: str = "") -> list[Seen]:
-    return [Seen(side, f"{side}.jsonl:{line}", each, dialect, gone) for line, each in enumerate(examples, 1)]
+def audited(*examples: Example, split: str = "train", dialect: str = "messages", removed: str = "") -> list[AuditedRow]:
+    return [
+        AuditedRow(split, f"{split}.jsonl:{line}", example, dialect, removed)
+        for line, example in enumerate(examples, 1)
+    ]
 
 
-def findings(rows: list[Seen]) -> dict[str, Finding]:
-    return {finding.what: finding for finding in audit(lambda: rows)}
+def findings(rows: list[AuditedRow]) -> dict[str, AuditFinding]:
+    return {finding.problem: finding for finding in audit(lambda: rows)}
 
 
-def found(*examples: Example, dialect: str = "messages", gone: str = "") -> dict[str, tuple[int, tuple[str, ...]]]:
-    rows = seen(*examples, dialect=dialect, gone=gone)
-    return {what: (finding.count, finding.places) for what, finding in findings(rows).items()}
+def problems(
+    *examples: Example, dialect: str = "messages", removed: str = ""
+) -> dict[str, tuple[int, tuple[str, ...]]]:
+    rows = audited(*examples, dialect=dialect, removed=removed)
+    return {problem: (finding.count, finding.locations) for problem, finding in findings(rows).items()}
 
 
 GOOD = chat("hello", "hi")
 CALL = Message("assistant", None, (ToolCallEntry(Function("f", "{}"), "1"),))
-ODD = {
+EXAMPLES = {
     "calls and results written as text": (GOOD, "hermes"),
-    "end-of-text markers that a dataset leaves out": (GOOD, "messages", "b<|endoftext|>"),
+    "end-of-text markers that a dataset removes": (GOOD, "messages", "b<|endoftext|>"),
     "end-of-text markers in the text": (chat("a", "b<|endoftext|>"), "messages"),
     "several system messages": (chat("a", "b", "c", "d", roles="system system user assistant"), "messages"),
     "empty or placeholder tool results": (
@@ -45,34 +51,35 @@ ODD = {
 }
 
 
-def test_every_look_finds_what_it_looks_for_and_leaves_good_rows_alone():
-    assert {what for what, _, _ in LOOKS} == set(ODD)
-    assert found(GOOD) == {}
-    for what, (example, dialect, *gone) in ODD.items():
-        assert found(example, dialect=dialect, gone="".join(gone))[what] == (1, ("train.jsonl:1",))
+def test_every_check_finds_its_problem_and_accepts_good_rows():
+    assert {problem for problem, _, _ in CHECKS} == set(EXAMPLES)
+    assert problems(GOOD) == {}
+    for problem, (example, dialect, *removed) in EXAMPLES.items():
+        assert problems(example, dialect=dialect, removed="".join(removed))[problem] == (1, ("train.jsonl:1",))
 
 
-SHOWN = {
+SAMPLES = {
     "end-of-text markers in the text": "b<|endoftext|>",
-    "end-of-text markers that a dataset leaves out": "b<|endoftext|>",
+    "end-of-text markers that a dataset removes": "b<|endoftext|>",
     "several system messages": "b",
     "empty or placeholder tool results": "'...'",
     "no assistant at the end": "user: only",
 }
 
 
-def test_a_finding_shows_the_words_it_is_about():
-    for what, words in SHOWN.items():
-        example, dialect, *gone = ODD[what]
-        finding = findings(seen(example, example, dialect=dialect, gone="".join(gone)))[what]
-        assert finding.shown == words
-        assert f"{what}: 2 of 2 rows (100%) - first train.jsonl:1, train.jsonl:2\n    such as: {words}\n    " in (
+def test_a_finding_has_a_sample_of_the_text():
+    for problem, sample in SAMPLES.items():
+        example, dialect, *removed = EXAMPLES[problem]
+        finding = findings(audited(example, example, dialect=dialect, removed="".join(removed)))[problem]
+        assert finding.sample == sample
+        assert f"{problem}: 2 of 2 rows (100%) - first train.jsonl:1, train.jsonl:2\n    such as: {sample}\n    " in (
             finding.sentence()
         )
-    long = findings(seen(chat("q", f"{'word ' * 99}end<|endoftext|>{' more' * 99}")))["end-of-text markers in the text"]
-    assert long.shown.startswith("...d word")
-    assert "end<|endoftext|> more" in long.shown
-    assert len(long.shown) <= 90
+    long = audited(chat("q", f"{'word ' * 99}end<|endoftext|>{' more' * 99}"))
+    finding = findings(long)["end-of-text markers in the text"]
+    assert finding.sample.startswith("...d word")
+    assert "end<|endoftext|> more" in finding.sample
+    assert len(finding.sample) <= 90
 
 
 GLAIVE = "SYSTEM: You are a helpful assistant."
@@ -90,40 +97,43 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize(("record", "said"), RECORDS)
-def test_markers_that_reading_takes_away_are_known_by_the_record(record: dict, said: str):
-    """Those a row still has are in its text; those of a key that is nobody's text are none."""
+@pytest.mark.parametrize(("record", "start"), RECORDS)
+def test_removed_markers_are_found_in_the_record(record: dict, start: str):
+    """Markers that the row still has, and those in keys that are not text of the conversation, are not removed ones."""
     row = normalize.to_canonical(record)
-    words = taken(record, row)
-    assert words.startswith(said)
-    assert bool(words) == bool(said)
+    sample = removed_marker(record, row)
+    assert sample.startswith(start)
+    assert bool(sample) == bool(start)
 
 
-def test_repetitions_and_templates_are_counted():
-    told = found(chat("same", "x"), chat("Same", "x"))
-    assert told["rows that say what another says"][0] == 1
-    told = found(*(chat(f"add {n} and 1", f"{n + 1}") for n in range(20)))
-    assert told["templates: 1 texts but for their numbers"][0] == 19
+def test_duplicates_and_templates_are_counted():
+    duplicates = problems(chat("same", "x"), chat("Same", "x"))
+    assert duplicates["exact duplicates of other rows"][0] == 1
+    templates = problems(*(chat(f"add {n} and 1", f"{n + 1}") for n in range(20)))
+    assert templates["templates: 1 texts that differ in more than numbers"][0] == 19
 
 
-def test_mixed_prompts_and_dialects_are_told():
+def test_several_prompts_and_dialects_are_reported():
     two = [chat(prompt, "q", "a", roles="system user assistant") for prompt in ("one", "two")]
-    assert "2 different system prompts" in found(*two)
-    rows = [*seen(GOOD, dialect="hermes"), *seen(chat("x", "y"))]
-    assert any(finding.what.startswith("mixed dialects (hermes 1, messages 1)") for finding in audit(lambda: rows))
+    assert "2 different system prompts" in problems(*two)
+    rows = [*audited(GOOD, dialect="hermes"), *audited(chat("x", "y"))]
+    assert any(finding.problem.startswith("mixed dialects (hermes 1, messages 1)") for finding in audit(lambda: rows))
 
 
-def test_leaks_are_told_with_both_places():
-    rows = [*seen(chat("other", "thing"), GOOD), *seen(chat("a", "b"), GOOD, side="valid")]
-    [leak] = [finding for finding in audit(lambda: rows) if "word for word" in finding.what]
-    assert (leak.count, leak.of, leak.places) == (1, 2, ("valid.jsonl:2 = train.jsonl:2",))
-    assert "1 of 2 rows (50%) - first valid.jsonl:2 = train.jsonl:2" in leak.sentence()
+def test_overlaps_are_reported_with_both_locations():
+    rows = [*audited(chat("other", "thing"), GOOD), *audited(chat("a", "b"), GOOD, split="valid")]
+    [overlap] = [finding for finding in audit(lambda: rows) if "equal a training row" in finding.problem]
+    assert (overlap.count, overlap.total, overlap.locations) == (1, 2, ("valid.jsonl:2 = train.jsonl:2",))
+    assert "1 of 2 rows (50%) - first valid.jsonl:2 = train.jsonl:2" in overlap.sentence()
 
 
-def test_leaks_from_validation_into_the_test_are_told_too():
-    valid = seen(chat("add 1 and 1", "2"), GOOD, side="valid")
-    test = seen(chat("add 7 and 8", "15"), chat("hello", "other words"), side="test")
-    told = findings([*seen(chat("other", "thing")), *valid, *test])
-    assert not [what for what in told if what.startswith("held-back")]
-    assert told["test rows that validation has but for their numbers"].places == ("test.jsonl:1 = valid.jsonl:1",)
-    assert told["test rows whose question validation has"].places == ("test.jsonl:2 = valid.jsonl:2",)
+def test_overlaps_of_validation_and_test_are_reported_too():
+    valid = audited(chat("add 1 and 1", "2"), GOOD, split="valid")
+    test = audited(chat("add 7 and 8", "15"), chat("hello", "other words"), split="test")
+    by_problem = findings([*audited(chat("other", "thing")), *valid, *test])
+    assert not [problem for problem in by_problem if problem.startswith("held-out")]
+    template = by_problem["test rows that equal a validation row except for numbers"]
+    assert template.locations == ("test.jsonl:1 = valid.jsonl:1",)
+    assert by_problem["test rows with the first question of a validation row"].locations == (
+        "test.jsonl:2 = valid.jsonl:2",
+    )

@@ -1,0 +1,153 @@
+"""The audit's checks of single rows.
+
+To add a check: a function that returns a sample of the problem in a row ("" without a sample), or None if the row has
+no problem; and its row in `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from punie_build.data.example import Example
+from punie_build.data.filters.union import ValidTools
+from punie_build.data.tool_call_markup import MARKUPS
+from punie_build.data.transforms import StripMarkers
+
+MAX_SAMPLE = 80  # characters of a sample
+
+
+class AuditedRow(Struct, frozen=True):
+    """A row of a dataset: its split, its location (file and line), and its content.
+
+    `dialect` is the format in which the source wrote it. `removed_marker` is the text around the first end-of-text
+    marker that the reader removed, "" if it removed none.
+    """
+
+    split: str
+    location: str
+    example: Example
+    dialect: str = "messages"
+    removed_marker: str = ""
+
+
+def _text_markers(row: AuditedRow) -> str | None:
+    return _around_marker(row.example.texts("system", "user", "assistant", "tool"), StripMarkers().markers)
+
+
+def _removed_markers(row: AuditedRow) -> str | None:
+    return row.removed_marker or None
+
+
+def _several_systems(row: AuditedRow) -> str | None:
+    further = [message.content or "" for message in row.example.messages if message.role == "system"][1:]
+    return _shorten(further[0]) if further else None
+
+
+PLACEHOLDERS = {"...", "…", "todo", "result", "<result>", "[result]", "tool result", "placeholder", "n/a", "output"}
+
+
+def _placeholder_result(row: AuditedRow) -> str | None:
+    results = (message.content or "" for message in row.example.messages if message.role == "tool")
+    return next((repr(text) for text in results if not text.strip() or text.strip().lower() in PLACEHOLDERS), None)
+
+
+def _no_final_answer(row: AuditedRow) -> str | None:
+    last = row.example.messages[-1]
+    return None if last.role == "assistant" else _shorten(f"{last.role}: {last.content or ''}")
+
+
+def _empty_answer(row: AuditedRow) -> str | None:
+    messages = (message for message in row.example.messages if message.role == "assistant")
+    return "" if any(not (message.content or "").strip() and not message.tool_calls for message in messages) else None
+
+
+def _invalid_calls(row: AuditedRow) -> str | None:
+    return None if ValidTools().keep(row.example) else ""
+
+
+def _calls_as_text(row: AuditedRow) -> str | None:
+    return "" if row.dialect in MARKUPS else None
+
+
+CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (problem, check, advice)
+    (
+        "calls and results written as text",
+        _calls_as_text,
+        "a dataset converts them to structured calls; train on its target, not on this file",
+    ),
+    (
+        "end-of-text markers in the text",
+        _text_markers,
+        "the model would learn them as words: use the map `strip-markers`",
+    ),
+    (
+        "end-of-text markers that a dataset removes",
+        _removed_markers,
+        "a training on this file would learn them as words; train on a dataset's target",
+    ),
+    (
+        "several system messages",
+        _several_systems,
+        "most chat templates accept one: use the map `system-prompt`",
+    ),
+    (
+        "empty or placeholder tool results",
+        _placeholder_result,
+        "the model would learn that results have no content: remove these rows",
+    ),
+    (
+        "no assistant at the end",
+        _no_final_answer,
+        "the last message is not trained on: use the filter `ends-with-assistant`",
+    ),
+    (
+        "empty assistant messages",
+        _empty_answer,
+        "the model would learn empty answers: use the filter `content-quality`",
+    ),
+    (
+        "calls that do not fit their tools",
+        _invalid_calls,
+        "use the filter `valid-tools`, or correct the declarations",
+    ),
+)
+
+
+def removed_marker(record: dict[str, Any], row: dict[str, Any]) -> str:
+    """Return the text around the first end-of-text marker that a record has and the row read from it has not, else "".
+
+    `<|im_start|>` and `<|im_end|>` in ChatML are not markers: they are its syntax.
+    """
+    differing = {key: value for key, value in record.items() if key == "messages" or row.get(key) != value}
+    is_chatml = isinstance(text := differing.get("text"), str) and "<|im_start|>" in text
+    markers = [marker for marker in StripMarkers().markers if not (is_chatml and marker.startswith("<|im_"))]
+    row_text = "\n".join(_texts(row))
+    texts = list(_texts(differing))
+    removed = [marker for marker in markers if sum(text.count(marker) for text in texts) > row_text.count(marker)]
+    return _around_marker(texts, removed) or ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every string in a JSON value, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _around_marker(texts: Iterable[str], markers: Sequence[str]) -> str | None:
+    """Return the text around the first marker in the texts."""
+    for text in texts:
+        if offsets := [offset for marker in markers if (offset := text.find(marker)) >= 0]:
+            start = max(min(offsets) - MAX_SAMPLE // 2, 0)
+            return ("..." if start else "") + _shorten(text[start:])
+    return None
+
+
+def _shorten(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= MAX_SAMPLE else f"{words[: MAX_SAMPLE - 3]}..."
