@@ -95,10 +95,10 @@ def _lengths(folder: Path, base: Path, rows: list[Row]) -> list[int]:
 
 
 def ours(base: Path, data: Path, how: str) -> dict[str, float]:
-    """One epoch of punie-build's course, and what a checkpoint takes then."""
-    from punie_build.training.loop.lora import adapted
-    from punie_build.training.loop.process import resident
-    from punie_build.training.loop.trainer import Course
+    """One epoch of punie-build's trainer, and what a checkpoint takes then."""
+    from punie_build.training.loop.lora import load_trainable
+    from punie_build.training.loop.process import peak_resident_bytes
+    from punie_build.training.loop.trainer import BatchReport, LoopStart, Trainer
 
     spec = Adapter(
         base="b",
@@ -111,28 +111,28 @@ def ours(base: Path, data: Path, how: str) -> dict[str, float]:
         save_every=10**6,
     )  # type: ignore[arg-type]
     rows = {side: token_file.load(data / f"tokens/{side}.safetensors") for side in ("train", "valid")}
-    model, _ = adapted(spec, str(base), len(rows["train"]))
-    marks: dict[str, tuple[float, float]] = {}
-    course = Course(
+    model, _ = load_trainable(spec, str(base), len(rows["train"]))
+    marks: dict[type, tuple[float, float]] = {}
+    trainer = Trainer(
         model,
         rows,
         spec,
         data / "kept",
-        lambda kind, _: marks.__setitem__(kind, (time.perf_counter(), time.process_time())),
+        lambda event: marks.__setitem__(type(event), (time.perf_counter(), time.process_time())),
     )
-    course.train()
-    (a, c), (b, d) = marks["begin"], marks["batch"]
+    trainer.train()
+    (a, c), (b, d) = marks[LoopStart], marks[BatchReport]
     before = time.perf_counter()
     for _ in range(5):
-        course.save()
+        trainer.save()
     each = (time.perf_counter() - before) / 5
-    share = each / (100 * (b - a) / course.coverage.iters)
+    share = each / (100 * (b - a) / trainer.coverage.iters)
     return {
         "seconds": b - a,
         "cpu": d - c,
-        "resident": resident() / 2**20,
+        "resident": peak_resident_bytes() / 2**20,
         "checkpoint": share,
-        "padding": course.coverage.padding,
+        "padding": trainer.coverage.padding,
     }
 
 
@@ -145,7 +145,7 @@ def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
     from mlx_lm.tuner.callbacks import TrainingCallback
     from mlx_lm.tuner.datasets import load_dataset
 
-    from punie_build.training.loop.process import resident
+    from punie_build.training.loop.process import peak_resident_bytes
 
     iters = ROWS // BATCH
     more = {
@@ -175,7 +175,7 @@ def theirs(base: Path, data: Path, _how: str) -> dict[str, float]:
     train_model(arguments, model, train, valid, Marks())
     (a, c, _), (b, d, _) = marks[0], marks[-1]
     rest = sum(seconds for _, _, seconds in marks[1:])
-    return {"seconds": b - a - rest, "cpu": d - c - rest, "resident": resident() / 2**20}
+    return {"seconds": b - a - rest, "cpu": d - c - rest, "resident": peak_resident_bytes() / 2**20}
 
 
 def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
@@ -185,8 +185,8 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
     import numpy as np
     from mlx import nn
 
-    from punie_build.training.loop.lora import adapted
-    from punie_build.training.loop.trainer import Course
+    from punie_build.training.loop.lora import load_trainable
+    from punie_build.training.loop.trainer import Trainer
 
     rows = {side: token_file.load(data / f"{mask}/{side}.safetensors") for side in ("train", "valid")}
     spec = Adapter(
@@ -200,12 +200,12 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
         steps_per_eval=10**6,
         save_every=10**6,
     )
-    model, _ = adapted(spec, str(base), len(rows["train"]))
+    model, _ = load_trainable(spec, str(base), len(rows["train"]))
     model.unfreeze()
-    course = Course(model, rows, msgspec.structs.replace(spec, keep="last"), data / f"kept-{mask}", lambda *_: None)
-    course.train()
+    trainer = Trainer(model, rows, msgspec.structs.replace(spec, keep="last"), data / f"kept-{mask}", lambda _: None)
+    trainer.train()
     model.eval()
-    course.picked.places = mx.arange(1)
+    trainer.sparse_model.positions = mx.arange(1)
     every, last = (token_file.load(data / f"{name}/valid.safetensors") for name in ("assistant", "last"))
     nats = {"earlier": [0.0, 0.0], "last": [0.0, 0.0]}
     ends = {int(line): last.row(index)[1] for index, line in enumerate(last.lines)}  # not of rows whose end was cut off
@@ -213,7 +213,9 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
         ids, all_of = every.row(index)
         some = ends.get(int(line), np.zeros_like(all_of))
         inputs = mx.array(ids[:-1])[None]
-        losses = np.array(nn.losses.cross_entropy(course.picked(inputs, mx.arange(len(ids) - 1)), mx.array(ids[1:])))
+        losses = np.array(
+            nn.losses.cross_entropy(trainer.sparse_model(inputs, mx.arange(len(ids) - 1)), mx.array(ids[1:]))
+        )
         for name, marked in (("earlier", (all_of > some)[1:]), ("last", some[1:] > 0)):
             nats[name][0] += float(losses[marked].sum())
             nats[name][1] += int(marked.sum())

@@ -14,7 +14,7 @@ from punie_build.engine.task import TaskInputs
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
-from punie_build.training.spec import Adapter, Tokenized, tokenized
+from punie_build.training.spec import Adapter, Tokenized, tokenized_for
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -27,7 +27,7 @@ class PreflightDetails(Struct, frozen=True):
 
 def tokens_of(entry: Entry[Any]) -> Entry[Tokenized]:
     """Return the tokens that an adapter is trained on. Adapters whose tokens are equal share them, as all cells of a grid do."""
-    spec = entry.spec.tokens if isinstance(entry.spec.tokens, Tokenized) else tokenized(entry.spec)
+    spec = entry.spec.tokens if isinstance(entry.spec.tokens, Tokenized) else tokenized_for(entry.spec)
     return Entry(TOKENS, spec.name, spec, entry.file, table=entry.origin)
 
 
@@ -86,7 +86,7 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     base, first = start(recipe, spec.base)
     rank = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
     return TaskInputs(
-        doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.long}",
+        doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.duration}",
         needs=(tokens, preflight_of(entry), *first),
         inputs=(tokens.target, *(need.target for need in first)),
         reads=("train.safetensors", "valid.safetensors"),

@@ -23,7 +23,7 @@ def gc(root: Path, options: Options) -> int:
     swept = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
     print(f"{verb} {swept.removed} files, {format_bytes(swept.freed)}; kept {swept.kept}, {format_bytes(swept.held)}")
-    trainings, freed = checkpoints.sweep(root / paths.checkpoints(""), options.days, options.dry_run)
+    trainings, freed = checkpoints.remove_unused(root / paths.checkpoints(""), options.days, options.dry_run)
     if trainings:
         print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {format_bytes(freed)}")
     return 0

@@ -40,8 +40,8 @@ from punie_build.storage import digests, paths
 from punie_build.storage.locks import KeyInputs
 from punie_build.sweeps.axes import merge
 from punie_build.training import history, launch, mlx_log, throughput
-from punie_build.training.launch import Training
-from punie_build.training.spec import Adapter, tokenized
+from punie_build.training.launch import TrainingRun
+from punie_build.training.spec import Adapter, tokenized_for
 from punie_build.training.steps import token_counts
 
 LOGS = f"{paths.STATE}/logs/by-hand"
@@ -71,7 +71,7 @@ def benchmark(root: Path, options: Options) -> int:
     if wanted and wanted.kind is not ADAPTER:
         raise UseError(f"--recipe {options.recipe}: not an adapter - such as adapter:v1")
     spec = wanted.spec if wanted else _spec(options, options.base, options.data or "sample")
-    short = throughput.shortened(spec, options.iters)
+    short = throughput.benchmark_spec(spec, options.iters)
     with (
         _benchmarked(root, options, wanted) as data,
         _tokens(root, model, data, spec) as tokens,
@@ -80,7 +80,9 @@ def benchmark(root: Path, options: Options) -> int:
     ):
         out = Path(scratch, "out")
         out.mkdir()
-        work = msgspec.structs.replace(_work(root, model, tokens, short, out), kept=Path(scratch, "kept"))
+        work = msgspec.structs.replace(
+            _work(root, model, tokens, short, out), checkpoint_dir=Path(scratch, "checkpoints")
+        )
         speed = throughput.measure(work, lambda _: None)
         print(f"{options.base} on {versions.device()}, batches of {spec.batch_size} ({spec.batching}): {speed}")
         if wanted:
@@ -90,7 +92,7 @@ def benchmark(root: Path, options: Options) -> int:
 
 def metrics(_root: Path, options: Options) -> int:
     """Read what mlx-lm printed while it trained, old format and new, as the events of a metrics.jsonl."""
-    found = list(mlx_log.events(Path(options.log).read_text(encoding="utf-8", errors="replace")))
+    found = list(mlx_log.parse(Path(options.log).read_text(encoding="utf-8", errors="replace")))
     if not found:
         raise UseError(f"{options.log}: no loss in it - is it the output of mlx_lm.lora?")
     print("\n".join(json.dumps(event) for event in found))
@@ -129,20 +131,20 @@ def _benchmarked(root: Path, options: Options, wanted: Any) -> Iterator[Path]:
 @contextmanager
 def _tokens(root: Path, model: Path, data: Path, spec: Adapter) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
-        stats = launch.tokenize(model, data, tokenized(spec), Path(scratch), root / LOGS)
+        stats = launch.tokenize(model, data, tokenized_for(spec), Path(scratch), root / LOGS)
         print(token_counts(stats))
         yield Path(scratch)
 
 
-def _work(root: Path, model: Path, tokens: Path, spec: Adapter, out: Path) -> Training:
+def _work(root: Path, model: Path, tokens: Path, spec: Adapter, out: Path) -> TrainingRun:
     """The training, with a place for checkpoints that is the same when it is asked for again."""
     inputs = {"tokens": digests.of_tree(tokens), "base": digests.of_tree(model)}
     recipe = msgspec.to_builtins(spec) | {"base": "", "data": ""}
     code = fingerprint.code(ADAPTER, spec)
     facts = KeyInputs(kind=ADAPTER.name, recipe=recipe, code=code, inputs=inputs, tools=tools(ADAPTER, spec))
-    kept = root / paths.checkpoints(launch.identity(facts, spec))
+    checkpoint_dir = root / paths.checkpoints(launch.checkpoint_key(facts, spec))
     log = root / LOGS / "training.log"
-    return Training(root=root, base=model, tokens=tokens, spec=spec, out=out, kept=kept, log=log)
+    return TrainingRun(root=root, base=model, tokens=tokens, spec=spec, out=out, checkpoint_dir=checkpoint_dir, log=log)
 
 
 def _table(options: Options) -> dict[str, Any]:

@@ -18,29 +18,29 @@ from mlx import nn
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model
 
-from punie_build.models.precision import computed
+from punie_build.models.precision import set_compute_precision
 from punie_build.training import token_file
-from punie_build.training.batch_sampler import Order, padded
-from punie_build.training.token_file import Rows
+from punie_build.training.batch_sampler import BatchSampler, padded_length
+from punie_build.training.token_file import TokenRows
 
 MOST = 512  # rows: enough to tell 97 % from 98 %
 TOGETHER = 1024  # tokens computed at once: a vocabulary of 150,000 makes 600 MB of logits of them
 
 
-def held_back(tokens: Path) -> Rows:
+def held_back(tokens: Path) -> TokenRows:
     """The test rows; without any, the validation rows."""
     test = token_file.load(tokens / "test.safetensors")
     return test if len(test) else token_file.load(tokens / "valid.safetensors")
 
 
-def batches(rows: Rows) -> Iterator[tuple[mx.array, Any, Any]]:
+def batches(rows: TokenRows) -> Iterator[tuple[mx.array, Any, Any]]:
     """Inputs (rows, length), targets and marks of what is learnt, as arrays of the same shape, always the same."""
     chosen = sorted(range(len(rows)), key=lambda row: (row * 0.6180339887) % 1)[:MOST]  # from all over the file
     lengths = rows.lengths
-    order = Order(how="tokens", rows=len(chosen), tokens=TOGETHER)
+    order = BatchSampler(batching="tokens", batch_size=len(chosen), batch_tokens=TOGETHER)
     for batch in order.epoch([lengths[row] - 1 for row in chosen], 0):
         found = [rows.row(chosen[row]) for sequence in batch for row in sequence]
-        shape = len(found), padded(max(len(ids) - 1 for ids, _ in found))
+        shape = len(found), padded_length(max(len(ids) - 1 for ids, _ in found))
         inputs, targets, learnt = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
         for place, (ids, marks) in enumerate(found):
             span = slice(0, len(ids) - 1)
@@ -48,7 +48,7 @@ def batches(rows: Rows) -> Iterator[tuple[mx.array, Any, Any]]:
         yield mx.array(inputs), targets, learnt
 
 
-def says(model: nn.Module, rows: Rows) -> tuple[float, Any]:
+def says(model: nn.Module, rows: TokenRows) -> tuple[float, Any]:
     """(mean loss in nats of the learnt tokens, the token thought most likely for each of them)."""
     losses, likely = [], []
     for inputs, targets, learnt in batches(rows):
@@ -62,7 +62,7 @@ def says(model: nn.Module, rows: Rows) -> tuple[float, Any]:
 
 def loaded(folder: Path) -> nn.Module:
     model, _ = load_model(folder, lazy=True)
-    computed(model)
+    set_compute_precision(model)
     return model
 
 
@@ -75,7 +75,7 @@ def measure(base: Path, adapter: Path, model: Path, tokens: Path) -> dict[str, f
     before, _ = says(live, rows)
     load_adapters(live, str(adapter))
     live.eval()
-    computed(live)
+    set_compute_precision(live)
     learnt, its = says(live, rows)
     del live
     mx.clear_cache()

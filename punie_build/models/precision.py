@@ -1,4 +1,4 @@
-"""Precision: in which one a model is computed on this device, whatever it is kept in. For processes that have mlx."""
+"""The precision in which a model is computed on this device. Imports mlx."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, get_total_parameters
 
-SMALL = 2**30  # parameters whose float32 a machine has room for
+MAX_EXPANDED_PARAMETERS = 2**30  # whose float32 weights fit into the memory of most machines
 
 
-def computed(model: nn.Module, expand: bool = True) -> None:
-    """On a CPU, halves are computed in float32, and so are the weights of a small quantised model (`expand`): they are the same
-    weights, and products of halves and of quantised weights are slow there."""
+def set_compute_precision(model: nn.Module, expand: bool = True) -> None:
+    """Convert the weights of a model to float32 on a CPU, where products in half precision are slow.
+
+    With `expand`, the weights of a small quantized model are dequantized too. The values of the weights do not change.
+    """
     if mx.default_device() != mx.Device(mx.cpu):
         return
-    if expand and get_total_parameters(model) < SMALL:
+    if expand and get_total_parameters(model) < MAX_EXPANDED_PARAMETERS:
         dequantize_model(model)
-    kinds = {value.dtype for _, value in tree_flatten(model.parameters())}
-    if kinds <= {mx.bfloat16, mx.float16, mx.float32}:
+    dtypes = {value.dtype for _, value in tree_flatten(model.parameters())}
+    if dtypes <= {mx.bfloat16, mx.float16, mx.float32}:
         model.set_dtype(mx.float32)

@@ -121,7 +121,7 @@ def epochs(plan: TrainingPlan) -> Findings:
     if count is not None and round(count, 2) < 1:
         field = next((name for name in ("epochs", "tokens") if getattr(spec, name) is not None), "iters")
         rows = f" of {plan.rows}" if plan.rows else ""
-        problem = f"{spec.long} are {count:.2f} epochs: {1 - count:.0%}{rows} training rows are never seen"
+        problem = f"{spec.duration} are {count:.2f} epochs: {1 - count:.0%}{rows} training rows are never seen"
         yield plan.finding("epochs", "warning", field, problem, "epochs = 1 sees each once")
 
 

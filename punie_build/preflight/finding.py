@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from punie_build.training.spec import Allow
+from punie_build.training.spec import AllowedChecks
 
 Level = Literal["error", "warning"]
 
@@ -27,14 +27,14 @@ class PreflightFinding(Struct, frozen=True, kw_only=True):
         return f"{self.where}: {self.problem} - {self.advice}"
 
 
-def is_allowed(finding: PreflightFinding, allow: Allow) -> bool:
+def is_allowed(finding: PreflightFinding, allow: AllowedChecks) -> bool:
     """Return whether a recipe allows a finding."""
     if isinstance(allow, Mapping):
         return finding.check in allow and finding.share <= allow[finding.check]
     return finding.check in allow
 
 
-def not_allowed(findings: Iterable[PreflightFinding], allow: Allow) -> list[PreflightFinding]:
+def not_allowed(findings: Iterable[PreflightFinding], allow: AllowedChecks) -> list[PreflightFinding]:
     """Return the findings that a recipe does not allow, errors first."""
     remaining = (finding for finding in findings if not is_allowed(finding, allow))
     return sorted(remaining, key=lambda finding: finding.level != "error")

@@ -32,7 +32,7 @@ def training_plan(
     """Return the plan of an adapter's training with all that is known of it. `base` and `tokens` are folders, None if absent."""
     stats = coverage = None
     if tokens:
-        stats = token_file.stats(tokens)
+        stats = token_file.read_stats(tokens)
         lengths = token_file.load(tokens / "train.safetensors").lengths
         rows, coverage = len(lengths), task.spec.coverage([length - 1 for length in lengths])
     return TrainingPlan(

@@ -17,7 +17,7 @@ from punie_build.errors import RecipeError, did_you_mean
 from punie_build.schema.validation import mistakes
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps.spec import Selection
-from punie_build.training.spec import tokenized
+from punie_build.training.spec import tokenized_for
 
 BUILTIN_FILE = Path(__file__).parent / "builtin.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -134,7 +134,7 @@ class _Loader:
             self.selections[name] = [f"{name}@{rank}" for rank in range(1, made.options.best + 1)]
             for rank, chosen in enumerate(self.selections[name], 1):
                 gates = made.gates if rank == 1 else ()
-                spec = Selection(grid=name, rank=rank, tokens=tokenized(made.specs[0]), gates=gates)
+                spec = Selection(grid=name, rank=rank, tokens=tokenized_for(made.specs[0]), gates=gates)
                 entries.append(Entry(selection, chosen, spec, file, table=table))
         self.entries |= {(each.kind.name, each.name): each for each in entries}
 

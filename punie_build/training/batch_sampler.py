@@ -1,11 +1,12 @@
-"""Batching: which rows are computed together, and in what order. Pure, and decided by the seed and the epoch alone.
+"""The batch sampler: which rows are computed together, and in which order.
 
-    bucket   `batch_size` rows of like length, so that little is padded
-    tokens   as many rows of like length as fit into `batch_tokens`, with their padding: less memory, fewer steps
-    pack     rows behind one another in a sequence of `batch_tokens`, each blind to the others: next to no padding
-    file     `batch_size` rows as they stand in the file
+    bucket   `batch_size` rows of similar length, which needs little padding
+    tokens   as many rows of similar length as fit into `batch_tokens` with their padding: less memory, fewer steps
+    pack     rows concatenated to sequences of `batch_tokens`, each attending to itself only: almost no padding
+    file     `batch_size` rows in the order of the file
 
-A batch is a list of sequences, a sequence a list of rows; only `pack` puts more than one row into a sequence. No row is dropped.
+A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one sequence.
+No row is dropped. The order depends on the seed and the epoch alone.
 """
 
 from __future__ import annotations
@@ -18,88 +19,90 @@ from typing import Literal
 from msgspec import Struct
 
 Batching = Literal["bucket", "tokens", "pack", "file"]
-Batch = list[list[int]]
-PAD_TO = 32  # lengths are padded to multiples of this: few shapes, and products of even sizes
-WINDOW = 64  # batches whose rows are sorted together: sorting all would make every epoch alike
+BatchRows = list[list[int]]
+PAD_TO = 32  # lengths are padded to multiples of this: few shapes, and matrix products of even sizes
+WINDOW = 64  # batches whose rows are sorted together: sorting all rows would make all epochs alike
 
 
-class Order(Struct, frozen=True, kw_only=True):
-    """How rows become batches. `tokens` bounds a batch where rows are counted by tokens."""
+class BatchSampler(Struct, frozen=True, kw_only=True):
+    """A batch sampler. `batch_tokens` bounds a batch of "tokens" and a sequence of "pack", `batch_size` counts rows."""
 
-    how: Batching = "bucket"
-    rows: int = 4
-    tokens: int = 2048
+    batching: Batching = "bucket"
+    batch_size: int = 4
+    batch_tokens: int = 2048
     seed: int = 0
 
-    def epoch(self, lengths: Sequence[int], epoch: int) -> list[Batch]:
-        """Every row once. `lengths` are those of the rows, in tokens."""
-        if self.how == "file":
-            return [[[row] for row in some] for some in _cut(range(len(lengths)), self.rows)]
-        chance = Random(f"{self.seed}:{epoch}")
+    def epoch(self, lengths: Sequence[int], epoch: int) -> list[BatchRows]:
+        """Return the batches of one epoch, which hold every row once. `lengths` are those of the rows in tokens."""
+        if self.batching == "file":
+            return [[[row] for row in rows] for rows in _chunks(range(len(lengths)), self.batch_size)]
+        random = Random(f"{self.seed}:{epoch}")
         order = list(range(len(lengths)))
-        chance.shuffle(order)
-        fill = {"bucket": self._bucket, "tokens": self._tokens, "pack": self._pack}[self.how]
+        random.shuffle(order)
+        fill = {"bucket": self._bucket, "tokens": self._tokens, "pack": self._pack}[self.batching]
         batches = fill(order, lengths)
-        chance.shuffle(batches)
+        random.shuffle(batches)
         return batches
 
-    def forever(self, lengths: Sequence[int], skip: int = 0) -> Iterator[Batch]:
-        """The batches of all epochs, without the first `skip`."""
+    def iterate(self, lengths: Sequence[int], skip: int = 0) -> Iterator[BatchRows]:
+        """Yield the batches of all epochs without end, except the first `skip`."""
         for epoch in count():
             batches = self.epoch(lengths, epoch)
             yield from batches[skip:]
             skip = max(0, skip - len(batches))
 
-    def _bucket(self, order: list[int], lengths: Sequence[int]) -> list[Batch]:
-        windows = _cut(order, WINDOW * self.rows)
+    def _bucket(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
+        windows = _chunks(order, WINDOW * self.batch_size)
         return [
-            [[row] for row in some]
+            [[row] for row in rows]
             for window in windows
-            for some in _cut(sorted(window, key=lengths.__getitem__), self.rows)
+            for rows in _chunks(sorted(window, key=lengths.__getitem__), self.batch_size)
         ]
 
-    def _tokens(self, order: list[int], lengths: Sequence[int]) -> list[Batch]:
-        batches: list[Batch] = []
-        for window in _cut(order, WINDOW * self.rows):
-            batch: Batch = []
+    def _tokens(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
+        batches: list[BatchRows] = []
+        for window in _chunks(order, WINDOW * self.batch_size):
+            batch: BatchRows = []
             for row in sorted(window, key=lengths.__getitem__):
-                if batch and (len(batch) + 1) * padded(lengths[row]) > self.tokens:
+                if batch and (len(batch) + 1) * padded_length(lengths[row]) > self.batch_tokens:
                     batches.append(batch)
                     batch = []
                 batch.append([row])
             batches.append(batch)
         return batches
 
-    def _pack(self, order: list[int], lengths: Sequence[int]) -> list[Batch]:
-        """First fit, the longest first, within windows."""
-        batches: list[Batch] = []
-        for window in _cut(order, WINDOW * self.rows):
+    def _pack(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
+        """Fill sequences by first-fit decreasing within each window."""
+        batches: list[BatchRows] = []
+        for window in _chunks(order, WINDOW * self.batch_size):
             free: list[int] = []
-            packs: list[list[int]] = []
+            sequences: list[list[int]] = []
             for row in sorted(window, key=lengths.__getitem__, reverse=True):
-                place = next((place for place, room in enumerate(free) if room >= lengths[row]), None)
-                if place is None:
-                    place = len(packs)
-                    packs.append([])
-                    free.append(max(self.tokens, lengths[row]))
-                packs[place].append(row)
-                free[place] -= lengths[row]
-            batches += [[pack] for pack in packs]
+                index = next((index for index, room in enumerate(free) if room >= lengths[row]), None)
+                if index is None:
+                    index = len(sequences)
+                    sequences.append([])
+                    free.append(max(self.batch_tokens, lengths[row]))
+                sequences[index].append(row)
+                free[index] -= lengths[row]
+            batches += [[sequence] for sequence in sequences]
         return batches
 
 
-def padded(length: int) -> int:
-    """The length that is computed."""
+def padded_length(length: int) -> int:
+    """Return a length rounded up to a multiple of `PAD_TO`."""
     return -(-length // PAD_TO) * PAD_TO
 
 
-def _cut(items: Sequence[int], size: int) -> list[Sequence[int]]:
+def _chunks(items: Sequence[int], size: int) -> list[Sequence[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
-    """What a training sees: `iters` batches, `updates` of the weights, `epochs`, `tokens` read, the share of `padding` among what
-    is computed."""
+    """The part of the data that a training reads.
+
+    `iters` batches, `updates` of the weights, `epochs`, `tokens`, and `padding` as a share of all computed tokens.
+    """
 
     iters: int
     updates: int
@@ -115,19 +118,25 @@ class Coverage(Struct, frozen=True, kw_only=True):
 
 
 def coverage(
-    order: Order, lengths: Sequence[int], accumulation: int, enough: Callable[[int, float, int], bool]
+    sampler: BatchSampler,
+    lengths: Sequence[int],
+    grad_accumulation_steps: int,
+    is_enough: Callable[[int, float, int], bool],
 ) -> Coverage:
-    """What is seen until `enough(batches, epochs, tokens)`. It is walked through: lengths decide how many batches there are."""
+    """Return the coverage of a training that ends as soon as `is_enough(batches, epochs, tokens)`.
+
+    Walks through the batches, because their number depends on the lengths of the rows.
+    """
     iters = tokens = computed = rows = 0
-    for batch in order.forever(lengths):
-        if enough(iters, rows / len(lengths), tokens):
+    for batch in sampler.iterate(lengths):
+        if is_enough(iters, rows / len(lengths), tokens):
             break
         sizes = [sum(lengths[row] for row in sequence) for sequence in batch]
         iters, tokens, rows = iters + 1, tokens + sum(sizes), rows + sum(map(len, batch))
-        computed += len(batch) * padded(max(sizes))
+        computed += len(batch) * padded_length(max(sizes))
     return Coverage(
         iters=iters,
-        updates=-(-iters // accumulation),
+        updates=-(-iters // grad_accumulation_steps),
         epochs=rows / len(lengths),
         tokens=tokens,
         padding=1 - tokens / computed if computed else 0.0,

@@ -1,9 +1,9 @@
-"""Checkpoints: all that training needs to go on where it was, in one folder that is there whole or not at all.
+"""Checkpoints of a training, each written to a folder that is published atomically.
 
-    .punie/training/IDENTITY/000300/    state.safetensors (weights and optimiser), state.json (position and history)
-    .punie/training/IDENTITY/best-000200.safetensors
+    .punie/training/KEY/000300/    state.safetensors (weights and optimizer), state.json (position and history)
+    .punie/training/KEY/best-000200.safetensors
 
-The identity is a digest of everything that decides the course of the training, except how long it is.
+KEY is `launch.checkpoint_key`: a digest of all that determines the training, except its length.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 Arrays = dict[str, Any]  # name -> mlx array
 NEVER = 2**62
 
 
-class State(Struct, kw_only=True):
-    """Where training is. `iteration` batches are done, in `updates` of the weights, `booked` of them are in the books: `learnt`
-    tokens so far, and since the last report `recent` tokens with a `loss` of so many nats in all. `valid` has (iteration, loss)
-    of every regular validation, `metrics` the text of metrics.jsonl; `saved` is when a checkpoint was kept."""
+class TrainerState(Struct, kw_only=True):
+    """The position and the history of a training.
+
+    `iteration` batches and `updates` are computed; the losses of `logged` batches are read back. `trained_tokens` counts all
+    tokens so far; `recent` tokens, with a summed `loss` in nats, are not in a report yet. `valid` holds (iteration, loss) of
+    every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration of the last checkpoint.
+    """
 
     iteration: int = 0
     updates: int = 0
-    booked: int = 0
-    learnt: int = 0
+    logged: int = field(name="booked", default=0)
+    trained_tokens: int = field(name="learnt", default=0)
     recent: int = 0
     loss: float = 0.0
     valid: list[tuple[int, float]] = []
@@ -38,108 +41,115 @@ class State(Struct, kw_only=True):
     saved: int = 0
 
     @property
-    def best(self) -> int:
-        """The iteration of the lowest validation loss, the first of equals; the base itself does not count."""
+    def best_iteration(self) -> int:
+        """The first iteration with the lowest validation loss, without the base itself; 0 before any validation."""
         return min((pair for pair in self.valid if pair[0]), key=lambda pair: pair[1], default=(0, 0.0))[0]
 
-    def stopped(self, patience: int | None) -> int:
-        """The iteration after which `patience` validations in a row had found nothing better; `NEVER` if none was."""
-        lowest, found = float("inf"), 0
+    def early_stop_iteration(self, patience: int | None) -> int:
+        """Return the iteration after which `patience` validations in a row had no lower loss; `NEVER` if there is none."""
+        lowest, misses = float("inf"), 0
         for iteration, loss in self.valid:
             if not iteration:
                 continue
-            found = 0 if loss < lowest else found + 1
+            misses = 0 if loss < lowest else misses + 1
             lowest = min(lowest, loss)
-            if patience and found >= patience:
+            if patience and misses >= patience:
                 return iteration
         return NEVER
 
 
-def save(folder: Path, state: State, arrays: Arrays, write: Callable[[str, Arrays], None]) -> None:
-    """Keep a checkpoint, and remove those before it. `write` is `mx.save_safetensors`."""
+def save(folder: Path, state: TrainerState, arrays: Arrays, write: Callable[[str, Arrays], None]) -> None:
+    """Write a checkpoint, and remove earlier ones. `write` is `mx.save_safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = folder / f"{state.iteration:06}"
-    fresh = folder / f"{done.name}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    write(str(fresh / "state.safetensors"), arrays)
-    (fresh / "state.json").write_bytes(msgspec.json.encode(state))
+    target = folder / f"{state.iteration:06}"
+    temporary = folder / f"{target.name}.new"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    write(str(temporary / "state.safetensors"), arrays)
+    (temporary / "state.json").write_bytes(msgspec.json.encode(state))
     for name in ("state.safetensors", "state.json"):
-        _settle(fresh / name)
-    shutil.rmtree(done, ignore_errors=True)  # of the same course, or one that could not be read
-    fresh.rename(done)
-    _settle(folder)
-    for old in _found(folder, state.iteration - 1):
+        _fsync(temporary / name)
+    shutil.rmtree(target, ignore_errors=True)  # from the same run, or unreadable
+    temporary.rename(target)
+    _fsync(folder)
+    for old in _numbered_folders(folder, state.iteration - 1):
         shutil.rmtree(old, ignore_errors=True)
-    for file in folder.glob("best-*.safetensors"):  # those after it may be needed by a longer training that stopped
-        if int(file.stem.partition("-")[2]) < state.best:
+    for file in folder.glob("best-*.safetensors"):  # a longer run that stopped may need those of later iterations
+        if int(file.stem.partition("-")[2]) < state.best_iteration:
             file.unlink()
 
 
-def keep(folder: Path, iteration: int, arrays: Arrays, write: Callable[[str, Arrays], None]) -> None:
-    """Keep the best weights so far."""
+def save_best(folder: Path, iteration: int, arrays: Arrays, write: Callable[[str, Arrays], None]) -> None:
+    """Write the best weights so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = best(folder, iteration)
-    fresh = folder / "new.safetensors"
-    write(str(fresh), arrays)
-    _settle(fresh)
-    fresh.replace(place)
+    temporary = folder / "new.safetensors"
+    write(str(temporary), arrays)
+    _fsync(temporary)
+    temporary.replace(best_path(folder, iteration))
 
 
-def best(folder: Path, iteration: int) -> Path:
-    """The file of the weights that were the best, after so many batches."""
+def best_path(folder: Path, iteration: int) -> Path:
+    """Return the file of the weights that were the best after `iteration` batches."""
     return folder / f"best-{iteration:06}.safetensors"
 
 
-def held(folder: Path, fits: Callable[[State], bool]) -> Iterator[tuple[Path, State]]:
-    """The checkpoints that can be read and fit, the latest first. Only their positions are read."""
-    for place in _found(folder, NEVER):
+def resumable(folder: Path, fits: Callable[[TrainerState], bool]) -> Iterator[tuple[Path, TrainerState]]:
+    """Yield folder and state of each readable checkpoint that fits, the latest first. Reads no arrays."""
+    for path in _numbered_folders(folder, NEVER):
         try:
-            state = msgspec.json.decode((place / "state.json").read_bytes(), type=State)
-        except (OSError, ValueError):  # a disk that was full, or somebody's hands
+            state = msgspec.json.decode((path / "state.json").read_bytes(), type=TrainerState)
+        except (OSError, ValueError):  # the disk was full, or the file was edited
             continue
         if fits(state):
-            yield place, state
+            yield path, state
 
 
-def load(folder: Path, fits: Callable[[State], bool], read: Callable[[str], Arrays]) -> tuple[State, Arrays] | None:
-    """The latest checkpoint that fits. `read` is `updating.arrays`."""
-    for place, state in held(folder, fits):
+def load(
+    folder: Path, fits: Callable[[TrainerState], bool], read: Callable[[str], Arrays]
+) -> tuple[TrainerState, Arrays] | None:
+    """Return the latest readable checkpoint that fits, if any. `read` is `optimizer.load_arrays`."""
+    for path, state in resumable(folder, fits):
         try:
-            return state, read(str(place / "state.safetensors"))
+            return state, read(str(path / "state.safetensors"))
         except (OSError, ValueError, RuntimeError):
             continue
     return None
 
 
-def sweep(place: Path, days: float, dry: bool = False) -> tuple[int, int]:
-    """Remove the checkpoints of trainings that nobody went on with for `days` days; (trainings, bytes). `place` holds a folder
-    for each."""
-    old = [folder for folder in place.glob("*") if time.time() - folder.stat().st_mtime > days * 86400]
-    freed = sum(path.stat().st_size for folder in old for path in folder.rglob("*") if path.is_file())
-    for folder in () if dry else old:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(old), freed
+def remove_unused(folder: Path, days: float, dry: bool = False) -> tuple[int, int]:
+    """Remove the checkpoints of trainings that were not resumed for `days` days; return (trainings, bytes).
+
+    `folder` has one folder for each training. With `dry`, count only.
+    """
+    unused = [path for path in folder.glob("*") if time.time() - path.stat().st_mtime > days * 86400]
+    size = sum(path.stat().st_size for training in unused for path in training.rglob("*") if path.is_file())
+    for path in () if dry else unused:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(unused), size
 
 
-def fits(folder: Path, iters: int, patience: int | None, keeps_best: bool) -> Callable[[State], bool]:
-    """Whether a training of so many batches comes by a state: it is not past its end, and its best weights are here."""
+def resume_condition(
+    folder: Path, iters: int, patience: int | None, keeps_best: bool
+) -> Callable[[TrainerState], bool]:
+    """Return a predicate: can a training of `iters` batches resume from this state?
 
-    def fit(state: State) -> bool:
-        if state.iteration > iters or state.stopped(patience) < state.iteration:
+    It can if the state is not beyond the end of the training, and the file of the state's best weights exists.
+    """
+
+    def fits(state: TrainerState) -> bool:
+        if state.iteration > iters or state.early_stop_iteration(patience) < state.iteration:
             return False
-        return not (keeps_best and state.best) or best(folder, state.best).exists()
+        return not (keeps_best and state.best_iteration) or best_path(folder, state.best_iteration).exists()
 
-    return fit
-
-
-def _found(folder: Path, most: int) -> list[Path]:
-    names = (path for path in folder.glob("*") if path.name.isdigit() and int(path.name) <= most)
-    return sorted(names, key=lambda path: int(path.name), reverse=True)
+    return fits
 
 
-def _settle(path: Path) -> None:
-    """On disk before anything counts on it."""
+def _numbered_folders(folder: Path, last: int) -> list[Path]:
+    numbered = (path for path in folder.glob("*") if path.name.isdigit() and int(path.name) <= last)
+    return sorted(numbered, key=lambda path: int(path.name), reverse=True)
+
+
+def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

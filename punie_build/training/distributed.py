@@ -1,9 +1,10 @@
-"""Ranks: one training in several processes, here or on several machines, which mlx's own launcher starts.
+"""The launcher of a training in several processes, on this machine or on several hosts, by mlx's own launcher.
 
     python -m punie_build.training.distributed OPTIONS-OF-mlx.launch -- PYTHON -m punie_build.training.loop.process JOB.json
 
-Each has a port of its own, so two trainings may run at a time. On other machines the project lies at the same path, on a disk
-they share. What the launcher says of its end is not believed (killed ranks are a success to it): the outputs are looked at.
+Every process listens on a port of its own, so that two trainings can run at a time. On all hosts the project lies at the same
+path, on a disk they share. The launcher's exit code is not used, because it reports success for killed ranks: the caller checks
+the output files instead.
 """
 
 from __future__ import annotations
@@ -17,35 +18,33 @@ from pathlib import Path
 
 from punie_build.training.spec import Adapter
 
+TRAINER = "punie_build.training.loop.process"
+
 
 def command(spec: Adapter, job: Path, variables: Mapping[str, str]) -> tuple[str, list[str]]:
-    """(module, arguments) of the process that trains, or that starts all that do, with these variables of the environment."""
+    """Return module and arguments of the process to start: the trainer itself, or the launcher of several trainers.
+
+    `variables` are environment variables for the trainers.
+    """
     if spec.ranks == 1 and not spec.hosts:
-        return "punie_build.training.loop.process", [str(job)]
+        return TRAINER, [str(job)]
     count = len(spec.hosts) or spec.ranks
-    where = ["--hosts", ",".join(spec.hosts)] if spec.hosts else ["-n", str(count)]
-    told = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    options = [*where, "--backend", "ring", "--starting-port", str(ports(count)), *told]
-    return "punie_build.training.distributed", [
-        *options,
-        "--",
-        sys.executable,
-        "-m",
-        "punie_build.training.loop.process",
-        str(job),
-    ]
+    hosts = ["--hosts", ",".join(spec.hosts)] if spec.hosts else ["-n", str(count)]
+    environment = [argument for name, value in variables.items() for argument in ("--env", f"{name}={value}")]
+    options = [*hosts, "--backend", "ring", "--starting-port", str(free_ports(count)), *environment]
+    return "punie_build.training.distributed", [*options, "--", sys.executable, "-m", TRAINER, str(job)]
 
 
-def ports(count: int) -> int:
-    """The first of so many ports in a row that nobody uses."""
+def free_ports(count: int) -> int:
+    """Return the first of `count` consecutive ports that are free."""
     for _ in range(100):
-        with ExitStack() as held:
-            first = held.enter_context(socket.socket())
+        with ExitStack() as sockets:
+            first = sockets.enter_context(socket.socket())
             first.bind(("127.0.0.1", 0))
             port: int = first.getsockname()[1]
             try:
                 for number in range(port + 1, port + count):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", number))
             except (OSError, OverflowError):
                 continue
             return port
@@ -53,7 +52,7 @@ def ports(count: int) -> int:
 
 
 def main() -> None:
-    silent, _held = os.pipe()  # the launcher reads its standard input without end, and in a loop where that has ended
+    silent, _writer = os.pipe()  # the launcher reads its standard input without end, and in a busy loop at end of file
     os.dup2(silent, 0)
     from mlx._distributed_utils.launch import main as launch
 

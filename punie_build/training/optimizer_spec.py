@@ -1,6 +1,6 @@
-"""Optimisers and schedules: how an adapter's numbers are changed. Names and defaults are those of `mlx.optimizers`.
+"""Specs of optimizers and learning-rate schedules, with the names and defaults of `mlx.optimizers`.
 
-One default is ours: Adam's bias correction is on. Without it the first update is three times the learning rate.
+One default differs: Adam's bias correction is on. Without it the first update is three times the learning rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Count = Annotated[int, Meta(ge=1)]
 
 
 class Optimizer(Kind, frozen=True, kw_only=True):
-    """What turns gradients into changes. The learning rate is the adapter's."""
+    """An optimizer. Its learning rate is a field of the adapter."""
 
 
 class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
@@ -39,7 +39,7 @@ class Adamw(Optimizer, frozen=True, kw_only=True, tag="adamw"):
 
 
 class Muon(Optimizer, frozen=True, kw_only=True, tag="muon"):
-    """Momentum made orthogonal by Newton-Schulz (Jordan 2024)."""
+    """Muon: momentum orthogonalized by Newton-Schulz iteration (Jordan 2024)."""
 
     momentum: Below1 = 0.95
     weight_decay: From0 = 0.01
@@ -57,7 +57,7 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
 
 
 class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
-    """Adafactor (Shazeer and Stern 2018). With `relative_step` it makes its own learning rate."""
+    """Adafactor (Shazeer and Stern 2018). With `relative_step` it computes its own learning rate."""
 
     eps: tuple[Above0, Above0] = (1e-30, 1e-3)
     clip_threshold: Above0 = 1.0
@@ -73,35 +73,35 @@ AnyOptimizer = Adam | Adamw | Muon | Sgd | Adafactor
 
 
 class Schedule(Kind, frozen=True, kw_only=True):
-    """How the learning rate goes on after the warm-up. Steps are updates."""
+    """A schedule of the learning rate after the warm-up. Steps count updates."""
 
 
 class Constant(Schedule, frozen=True, kw_only=True, tag="constant"):
-    """It stays. More iterations then go on from the adapter that is there."""
+    """A constant rate. A longer training can then resume from a shorter one."""
 
 
 class CosineDecay(Schedule, frozen=True, kw_only=True, tag="cosine-decay"):
-    """Half a cosine down to `end`, in `steps` updates; by default all there are."""
+    """Half a cosine down to `end` within `steps` updates, by default all."""
 
     end: From0 = 0.0
     steps: Count | None = None
 
 
 class Linear(Schedule, frozen=True, kw_only=True, tag="linear"):
-    """A line down to `end`, in `steps` updates; by default all there are."""
+    """A linear decay to `end` within `steps` updates, by default all."""
 
     end: From0 = 0.0
     steps: Count | None = None
 
 
 class ExponentialDecay(Schedule, frozen=True, kw_only=True, tag="exponential-decay"):
-    """Times `rate` at every update."""
+    """Multiply the rate by `rate` at every update."""
 
     rate: Annotated[float, Meta(gt=0, le=1)]
 
 
 class StepDecay(Schedule, frozen=True, kw_only=True, tag="step-decay"):
-    """Times `rate` every `every` updates."""
+    """Multiply the rate by `rate` every `every` updates."""
 
     rate: Annotated[float, Meta(gt=0, le=1)]
     every: Count

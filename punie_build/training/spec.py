@@ -1,4 +1,4 @@
-"""Adapters: what to train, on which base and data, for how long. Field names are mlx-lm's own wherever it has one."""
+"""Specs of an adapter and of its tokens. Fields have the names of mlx-lm wherever it has one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Meta
 from punie_build.engine.gates import Gate
 from punie_build.errors import did_you_mean
 from punie_build.schema.spec import Spec
-from punie_build.training.batch_sampler import Batching, Coverage, Order, coverage
+from punie_build.training.batch_sampler import Batching, BatchSampler, Coverage, coverage
 from punie_build.training.optimizer_spec import (
     Adam,
     AnyOptimizer,
@@ -20,11 +20,11 @@ from punie_build.training.optimizer_spec import (
     Linear,
 )
 
-ITERS = 300  # batches, where a recipe says nothing of how long
+ITERS = 300  # batches, if a recipe gives neither iters nor epochs nor tokens
 Mask = Literal["assistant", "last", "all"]
 TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
-Allow = tuple[str, ...] | dict[str, float]  # checks of the preflight that a recipe allows, or up to a share of the rows
+AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect", "formats", "keys",
     "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank", "systems", "template", "too-long",
@@ -33,7 +33,10 @@ PREFLIGHT_CHECKS = (
 
 
 class Lora(Spec, frozen=True, kw_only=True):
-    """`scale` multiplies B·A·x directly; it is not alpha/rank. `keys`: modules to adapt, by their name in a layer; default all linear."""
+    """LoRA parameters. `scale` multiplies B·A·x directly; it is not alpha/rank.
+
+    `keys` are the modules to adapt, by their name within a layer; by default all linear modules.
+    """
 
     rank: Positive = 8
     scale: Annotated[float, Meta(gt=0)] = 20.0
@@ -42,20 +45,20 @@ class Lora(Spec, frozen=True, kw_only=True):
 
 
 class Adapter(Spec, frozen=True, kw_only=True):
-    """What is learnt on top of a base, from a dataset. Names are mlx-lm's own wherever it has one.
+    """An adapter to train on top of a base, from a dataset.
 
-    `fine_tune_type`: LoRA, DoRA, or the layers themselves (full). `num_layers`: the last so many, -1 for all.
+    `fine_tune_type`: LoRA, DoRA, or the layers themselves (full). `num_layers`: the last n layers, -1 for all.
 
-    How long: `iters` batches, or `epochs`, or `tokens` read. An update is made every `grad_accumulation_steps` batches, weighing all
-    their tokens alike. `batching` says which rows are computed together (`batching.py`); `batch_tokens` bounds a batch of
-    `tokens` or a `pack`.
+    Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps` batches, with
+    equal weight for all tokens of these batches. `batching` selects a batch sampler (`batch_sampler.py`); `batch_tokens` bounds
+    a batch of "tokens" and a sequence of "pack".
 
-    `mask`: which tokens are learnt: those of every assistant turn, of the last one, or all. `too_long`: what becomes of rows longer
-    than `max_seq_length`.
+    `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all. `too_long`:
+    whether rows longer than `max_seq_length` are truncated, dropped, or an error.
 
-    Every `steps_per_eval` batches and at the end the whole validation split is asked, or its first `val_batches`. `early_stop`: end
-    when so many validations in a row found nothing better. `keep`: whether the best adapter or the last is published.
-    `allow`: checks of the preflight whose findings are no errors here. `save_every` batches all is kept that training needs to go on after a kill.
+    Every `steps_per_eval` batches, and at the end, the loss on the validation split is computed, or on its first `val_batches`.
+    `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the best or the last weights.
+    `allow`: names of preflight checks that are no errors for this adapter. `save_every`: batches between two checkpoints.
     """
 
     base: str
@@ -90,59 +93,60 @@ class Adapter(Spec, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     report_to: tuple[Literal["wandb", "swanlab", "tensorboard"], ...] = ()
     project_name: str = ""
-    allow: Allow = ()
+    allow: AllowedChecks = ()
     gates: tuple[Gate, ...] = ()
     description: str = ""
 
     def __post_init__(self) -> None:
-        wrong = unknown(self.allow)
+        problems = unknown_checks(self.allow)
         if self.num_layers == 0:
-            wrong.append("num_layers 0 adapts nothing - use -1 for all layers")
+            problems.append("num_layers 0 adapts no layer - use -1 for all layers")
         if sum(limit is not None for limit in (self.iters, self.epochs, self.tokens)) > 1:
-            wrong.append("iters, epochs and tokens each say how long - give one of them")
+            problems.append("iters, epochs and tokens each set the duration - give one of them")
         if self.hosts and self.ranks > 1:
-            wrong.append("hosts has a rank on each, ranks are all on this machine - give one of them")
+            problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
         if self.val_batches == 0:
-            wrong.append("val_batches 0 validates nothing - use -1 for the whole validation split")
-        if wrong:
-            raise ValueError("; ".join(wrong))
+            problems.append("val_batches 0 validates no row - use -1 for the whole validation split")
+        if problems:
+            raise ValueError("; ".join(problems))
 
-    def order(self) -> Order:
-        """How its rows become batches."""
-        return Order(how=self.batching, rows=self.batch_size, tokens=self.batch_tokens, seed=self.seed)
+    def batch_sampler(self) -> BatchSampler:
+        """Return the sampler of its training batches."""
+        return BatchSampler(
+            batching=self.batching, batch_size=self.batch_size, batch_tokens=self.batch_tokens, seed=self.seed
+        )
 
     def coverage(self, lengths: Sequence[int]) -> Coverage:
-        """What it sees of training rows of these lengths."""
+        """Return the coverage of the whole training, for training rows of these lengths in tokens."""
 
-        def enough(iters: int, epochs: float, tokens: int) -> bool:
+        def is_enough(iters: int, epochs: float, tokens: int) -> bool:
             if self.epochs is not None:
                 return epochs >= self.epochs
             return tokens >= self.tokens if self.tokens is not None else iters >= (self.iters or ITERS)
 
-        return coverage(self.order(), lengths, self.grad_accumulation_steps, enough)
+        return coverage(self.batch_sampler(), lengths, self.grad_accumulation_steps, is_enough)
 
-    def seen(self, lengths: Sequence[int], iters: int) -> Coverage:
-        """What was seen of them in so many batches."""
+    def coverage_after(self, lengths: Sequence[int], iters: int) -> Coverage:
+        """Return the coverage of the first `iters` batches."""
         return coverage(
-            self.order(), lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
+            self.batch_sampler(), lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
         )
 
     @property
-    def goes_on(self) -> bool:
-        """Whether more iterations go on from what fewer gave: no step may depend on how many there are."""
-        whole = isinstance(self.lr_schedule, CosineDecay | Linear) and self.lr_schedule.steps is None
-        return not whole
+    def extendable(self) -> bool:
+        """Whether a longer run can resume from a shorter one: false if the schedule depends on the total number of steps."""
+        return not (isinstance(self.lr_schedule, CosineDecay | Linear) and self.lr_schedule.steps is None)
 
     @property
-    def long(self) -> str:
-        """How long, in words."""
+    def duration(self) -> str:
+        """The duration in words, such as "2 epochs"."""
         if self.epochs is not None:
             return f"{self.epochs:g} epochs"
         return f"{self.tokens:,} tokens" if self.tokens is not None else f"{self.iters or ITERS} iterations"
 
 
 class Tokenized(Spec, frozen=True, kw_only=True):
-    """A dataset in the tokens of a base, with a mark on each that is learnt: what all adapters of a grid share."""
+    """A dataset in the tokens of a base, with a loss mask. All adapters of a grid share it."""
 
     base: str
     data: str
@@ -157,15 +161,15 @@ class Tokenized(Spec, frozen=True, kw_only=True):
         return "-".join(parts + ([] if self.too_long == "truncate" else [self.too_long]))
 
 
-def tokenized(spec: Adapter) -> Tokenized:
-    """The tokens an adapter is trained on."""
+def tokenized_for(spec: Adapter) -> Tokenized:
+    """Return the spec of the tokens that an adapter is trained on."""
     return Tokenized(
         base=spec.base, data=spec.data, mask=spec.mask, max_seq_length=spec.max_seq_length, too_long=spec.too_long
     )
 
 
-def unknown(allow: Allow) -> list[str]:
-    """What is wrong with what a recipe allows."""
+def unknown_checks(allow: AllowedChecks) -> list[str]:
+    """Return one message for each name in `allow` that is no preflight check."""
     return [
         f"allow: no check is called '{name}'{did_you_mean(name, PREFLIGHT_CHECKS)}"
         for name in allow

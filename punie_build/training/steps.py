@@ -39,19 +39,19 @@ def token_metrics(stats: TokenStats) -> dict[str, float]:
 def adapter(work: Work[Adapter]) -> StepResult:
     assert work.key_inputs is not None
     tokens, spec = work.inputs()[0], work.spec
-    count = launch.rows(tokens)
-    if count < launch.FEWEST:
-        work.say(f"only {count} training examples - fewer than {launch.FEWEST} are mostly learnt by heart")
+    count = launch.count_train_rows(tokens)
+    if count < launch.MIN_EXAMPLES:
+        work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly learnt by heart")
     if advice := blas.advice():
         work.say(advice)
     done = launch.train(
-        launch.Training(
+        launch.TrainingRun(
             root=work.root,
             base=work.external("base"),
             tokens=tokens,
             spec=spec,
             out=work.out,
-            kept=work.root / paths.checkpoints(launch.identity(work.key_inputs, spec)),
+            checkpoint_dir=work.root / paths.checkpoints(launch.checkpoint_key(work.key_inputs, spec)),
             log=work.logs / "training.log",
         ),
         work.say,

@@ -1,5 +1,4 @@
-"""Benchmarking: how fast a base trains here and how much memory that takes, told by the process that trains; and what follows for a
-whole training."""
+"""Measure how fast a base trains on this machine and how much memory it takes, and forecast the time of a whole training."""
 
 from __future__ import annotations
 
@@ -11,16 +10,19 @@ from msgspec import Struct, structs
 
 from punie_build.runtime.console import format_seconds
 from punie_build.training import launch, token_file
-from punie_build.training.launch import Training
+from punie_build.training.launch import TrainingRun
 from punie_build.training.spec import Adapter
 
 NEVER = 10**9
-VALIDATED = 4  # batches: enough to know what one takes
+VALIDATION_BATCHES = 4  # enough to measure the time of one
 
 
-class Speed(Struct, frozen=True, kw_only=True):
-    """What was measured over `iterations` batches: seconds of one (without the first, which warms up), useful and `computed` tokens in it
-    (with padding), seconds to validate a batch; peak memory in GiB, of mlx and of the whole process."""
+class Throughput(Struct, frozen=True, kw_only=True):
+    """Measurements over `iterations` batches.
+
+    `seconds` per batch without the first, which warms up; `tokens` per batch, and `computed` tokens per batch with padding;
+    `validation` seconds per validation batch; peak memory in GiB, of mlx (`memory`) and of the whole process (`resident`).
+    """
 
     iterations: int
     seconds: float
@@ -32,13 +34,14 @@ class Speed(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.seconds:.3f} s per iteration, {self.tokens / self.seconds:,.0f} tokens/s over {self.iterations} iterations; "
+            f"{self.seconds:.3f} s per iteration, {self.tokens / self.seconds:,.0f} tokens/s "
+            f"over {self.iterations} iterations; "
             f"peak memory of the training {self.memory:.2f} GiB in mlx, {self.resident:.2f} GiB in all"
         )
 
 
-def shortened(spec: Adapter, iterations: int) -> Adapter:
-    """The same training, so many batches long, of which nothing is kept."""
+def benchmark_spec(spec: Adapter, iterations: int) -> Adapter:
+    """Return the same training with `iterations` batches, and without checkpoints, reports and trackers."""
     return structs.replace(
         spec,
         iters=iterations,
@@ -47,47 +50,51 @@ def shortened(spec: Adapter, iterations: int) -> Adapter:
         steps_per_eval=NEVER,
         save_every=NEVER,
         steps_per_report=NEVER,
-        val_batches=VALIDATED,
+        val_batches=VALIDATION_BATCHES,
         early_stop=None,
         keep="last",
         report_to=(),
     )
 
 
-def measure(work: Training, say: Callable[[str], object]) -> Speed:
-    """Train as `work` says, and what that took. Raises ModelError, with what to do."""
-    launch.train(work, say)
-    told = launch.last(work.log.parent / "progress.json")
-    assert told is not None, "a training that ended had a batch"
-    rows = token_file.load(work.tokens / "train.safetensors").lengths
-    seen = work.spec.coverage([length - 1 for length in rows])
-    later = max(seen.iters - 1, 1)
-    asked = min(VALIDATED, validated(work.spec, work.tokens))
-    return Speed(
-        iterations=seen.iters,
-        seconds=(told["seconds"] - told["first"]) / later if seen.iters > 1 else told["seconds"],
-        tokens=seen.tokens / seen.iters,
-        computed=_computed(seen.tokens, seen.padding) / seen.iters,
-        validation=told["validated"] / asked,
-        memory=told["peak_memory"],
-        resident=told["resident"],
+def measure(run: TrainingRun, say: Callable[[str], object]) -> Throughput:
+    """Run a training, and return its throughput. Raises ModelError."""
+    launch.train(run, say)
+    progress = launch.read_progress(run.log.parent / "progress.json")
+    assert progress is not None, "a finished training has at least one batch"
+    lengths = token_file.load(run.tokens / "train.safetensors").lengths
+    coverage = run.spec.coverage([length - 1 for length in lengths])
+    seconds = progress.seconds
+    if coverage.iters > 1:
+        seconds = (progress.seconds - progress.first_batch_seconds) / (coverage.iters - 1)
+    return Throughput(
+        iterations=coverage.iters,
+        seconds=seconds,
+        tokens=coverage.tokens / coverage.iters,
+        computed=_computed_tokens(coverage.tokens, coverage.padding) / coverage.iters,
+        validation=progress.validation_seconds / min(VALIDATION_BATCHES, validation_batches(run.spec, run.tokens)),
+        memory=progress.peak_memory,
+        resident=progress.peak_resident,
     )
 
 
-def forecast(speed: Speed, spec: Adapter, tokens: Path) -> str:
-    """How long a whole training would take, by what it computes: padding costs as much as words."""
+def forecast(throughput: Throughput, spec: Adapter, tokens: Path) -> str:
+    """Return one line on the time of a whole training, in proportion to its computed tokens, padding included."""
     coverage = spec.coverage([length - 1 for length in token_file.load(tokens / "train.safetensors").lengths])
-    trained = speed.seconds * _computed(coverage.tokens, coverage.padding) / speed.computed
-    times = 1 + math.ceil(coverage.iters / spec.steps_per_eval)
-    asked = times * validated(spec, tokens) * speed.validation
-    return f"{coverage}: about {format_seconds(trained + asked)}, {format_seconds(asked)} of it for {times} validations"
+    training = throughput.seconds * _computed_tokens(coverage.tokens, coverage.padding) / throughput.computed
+    count = 1 + math.ceil(coverage.iters / spec.steps_per_eval)
+    validation = count * validation_batches(spec, tokens) * throughput.validation
+    return (
+        f"{coverage}: about {format_seconds(training + validation)}, "
+        f"{format_seconds(validation)} of it for {count} validations"
+    )
 
 
-def validated(spec: Adapter, tokens: Path) -> int:
-    """Batches of one validation."""
-    whole = math.ceil(len(token_file.load(tokens / "valid.safetensors")) / spec.batch_size)
-    return whole if spec.val_batches < 0 else min(whole, spec.val_batches)
+def validation_batches(spec: Adapter, tokens: Path) -> int:
+    """Return the number of batches of one validation."""
+    count = math.ceil(len(token_file.load(tokens / "valid.safetensors")) / spec.batch_size)
+    return count if spec.val_batches < 0 else min(count, spec.val_batches)
 
 
-def _computed(tokens: int, padding: float) -> float:
+def _computed_tokens(tokens: int, padding: float) -> float:
     return tokens / (1 - padding)

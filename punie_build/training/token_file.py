@@ -1,5 +1,7 @@
-"""Token files: the rows of a split as token ids with their marks, in one safetensors file. Read without a tokenizer, and
-without a copy of what is not asked for."""
+"""Token files: the rows of a split as token ids with their loss mask, in one safetensors file.
+
+Reading one needs no tokenizer. stats.json beside the files counts their rows and tokens.
+"""
 
 from __future__ import annotations
 
@@ -11,35 +13,39 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field, to_builtins
 
-from punie_build.training.tokenization import Tokens
+from punie_build.training.tokenization import TokenizedRow
 
-Ids = Any  # a numpy array of int32
+NumpyArray = Any
+TENSORS = {"ids": "int32", "learnt": "uint8", "ends": "int64", "lines": "int32"}  # name in the file -> dtype
 
 
-class Rows(Struct, frozen=True):
-    """The rows of a split. `ids` (tokens,) and `learnt` (tokens,) of all of them behind one another; row `i` ends at `ends[i]`
-    (rows,) and came from line `lines[i]` (rows,), counted from 1."""
+class TokenRows(Struct, frozen=True):
+    """The rows of a split.
 
-    ids: Any
-    learnt: Any
-    ends: Any
-    lines: Any
+    `ids` (tokens,) and `loss_mask` (tokens,) hold all rows concatenated. Row `i` ends at `ends[i]` (rows,) and comes from
+    line `lines[i]` (rows,) of its JSONL file, counted from 1.
+    """
+
+    ids: NumpyArray
+    loss_mask: NumpyArray
+    ends: NumpyArray
+    lines: NumpyArray
 
     def __len__(self) -> int:
         return len(self.ends)
 
     @property
     def lengths(self) -> list[int]:
-        """Of each row, in tokens."""
+        """The length of each row in tokens."""
         import numpy as np
 
-        found: list[int] = np.diff(self.ends, prepend=0).tolist()
-        return found
+        lengths: list[int] = np.diff(self.ends, prepend=0).tolist()
+        return lengths
 
-    def row(self, index: int) -> tuple[Ids, Any]:
-        """(ids, marks) of a row, as views."""
+    def row(self, index: int) -> tuple[NumpyArray, NumpyArray]:
+        """Return the ids and the loss mask of a row, as views."""
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
-        return self.ids[start:end], self.learnt[start:end]
+        return self.ids[start:end], self.loss_mask[start:end]
 
 
 class TokenCounts(Struct, kw_only=True):
@@ -76,34 +82,36 @@ class TokenStats(Struct, kw_only=True):
         (folder / "stats.json").write_text(json.dumps(to_builtins(self), indent=1) + "\n")
 
 
-def stats(folder: Path) -> TokenStats:
+def read_stats(folder: Path) -> TokenStats:
     """Read the stats.json of a folder of tokens."""
     return msgspec.json.decode((folder / "stats.json").read_bytes(), type=TokenStats)
 
 
-class Writer:
-    """The rows of a split, to be saved when all are there: 5 bytes a token."""
+class TokenWriter:
+    """A collector of the rows of a split, which are written at once: 5 bytes per token."""
 
     def __init__(self) -> None:
-        self.ids, self.learnt, self.ends, self.lines = array("i"), array("B"), array("q"), array("i")
+        self.ids, self.loss_mask, self.ends, self.lines = array("i"), array("B"), array("q"), array("i")
 
-    def add(self, line: int, row: Tokens) -> None:
+    def add(self, line: int, row: TokenizedRow) -> None:
         """Add the row of a line, counted from 1."""
         self.ids.extend(row.ids)
-        self.learnt.extend(row.learnt)
+        self.loss_mask.extend(row.loss_mask)
         self.ends.append(len(self.ids))
         self.lines.append(line)
 
     def save(self, path: Path) -> None:
+        """Write the token file."""
         import numpy as np
         from safetensors.numpy import save_file
 
-        parts = {"ids": np.int32, "learnt": np.uint8, "ends": np.int64, "lines": np.int32}
-        save_file({name: np.array(getattr(self, name), dtype=kind) for name, kind in parts.items()}, path)
+        columns = (self.ids, self.loss_mask, self.ends, self.lines)
+        save_file({name: np.array(column, TENSORS[name]) for name, column in zip(TENSORS, columns, strict=True)}, path)
 
 
-def load(path: Path) -> Rows:
-    """The rows of a token file. Raises OSError or safetensors' error where it is none."""
+def load(path: Path) -> TokenRows:
+    """Read a token file. Raises OSError or SafetensorError."""
     from safetensors.numpy import load_file
 
-    return Rows(**load_file(path))
+    tensors = load_file(path)
+    return TokenRows(*(tensors[name] for name in TENSORS))

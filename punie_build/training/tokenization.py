@@ -1,7 +1,8 @@
-"""Tokens: conversations as token ids, with a mark on each the assistant is to learn. Pure: the tokenizer is given.
+"""Tokenization of conversations, with a loss mask that selects the tokens of the assistant. Pure: the tokenizer is passed in.
 
-The text is rendered once with the base's own chat template. Turns are found as text, by rendering the conversation up to
-them, and each token that overlaps a turn is marked: prefixes of *tokens* would be wrong where tokens join across the border.
+The base's own chat template renders the whole conversation once. The turns are located in this text by rendering the conversation
+up to each of them, and a token is in the loss mask if it overlaps a turn. Prefixes of *tokens* would be wrong where a token
+spans the border of two turns.
 """
 
 from __future__ import annotations
@@ -15,90 +16,106 @@ from msgspec import Struct
 Conversation = dict[str, Any]
 
 
-class Tokens(Struct, frozen=True):
-    """`ids` and, for each, whether it is learnt."""
+class TokenizedRow(Struct, frozen=True):
+    """The token ids of a conversation, and for each whether it is trained."""
 
     ids: list[int]
-    learnt: list[bool]
+    loss_mask: list[bool]
 
-    def first(self, count: int) -> Tokens:
-        return Tokens(self.ids[:count], self.learnt[:count])
-
-
-Span = tuple[int, int]  # of characters
-MARK = "\ue000"  # a character that nobody writes, and no template takes away
+    def truncated(self, length: int) -> TokenizedRow:
+        """Return the first `length` tokens."""
+        return TokenizedRow(self.ids[:length], self.loss_mask[:length])
 
 
-def spans(render: Any, example: Conversation, mask: str) -> tuple[str, list[Span]]:
-    """The whole text, and the character ranges to learn. Raises ValueError if a turn cannot be found in it."""
+CharRange = tuple[int, int]  # start and end, in characters
+PLACEHOLDER = "\ue000"  # a private-use character: in no data, and kept by every template
+
+
+def trained_ranges(render: Any, example: Conversation, mask: str) -> tuple[str, list[CharRange]]:
+    """Return the rendered text, and its trained ranges. Raises ValueError if a turn cannot be located in it."""
     messages, tools = example["messages"], example.get("tools")
     text = render(messages, tools, False)
     if mask == "all":
         return text, [(0, len(text))]
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    found = []
+    ranges = []
     for index in turns[-1:] if mask == "last" else turns:
         before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
         if text.startswith(after) and after.startswith(before):
-            found.append((len(before), len(after)))
+            ranges.append((len(before), len(after)))
         else:
-            found.append(_rewritten(render, example, text, index))
-    return text, found
+            ranges.append(_range_by_substitution(render, example, text, index))
+    return text, ranges
 
 
-def _rewritten(render: Any, example: Conversation, text: str, index: int) -> Span:
-    """A turn that the template writes otherwise when more follows, as where it thinks in the last turn alone: what is there in
-    place of a mark, when that is said instead, and what ends the turn."""
+def _range_by_substitution(render: Any, example: Conversation, text: str, index: int) -> CharRange:
+    """Locate a turn that the template renders differently once more turns follow, such as one without its reasoning.
+
+    Replaces the content of the turn by a placeholder and renders the conversation again: the two texts differ in the turn
+    only. The end of the turn, such as `<|im_end|>`, belongs to it.
+    """
     messages, tools = example["messages"], example.get("tools")
-    marked = {"role": "assistant", "content": MARK}
+    substitute = {"role": "assistant", "content": PLACEHOLDER}
     try:
-        other = render([*messages[:index], marked, *messages[index + 1 :]], tools, False)
-        alone = [render([*messages[:index], turn], tools, False) for turn in (messages[index], marked)]
+        other = render([*messages[:index], substitute, *messages[index + 1 :]], tools, False)
+        single = [render([*messages[:index], turn], tools, False) for turn in (messages[index], substitute)]
     except Exception:  # a template that counts turns and calls may fail in any way
-        other, alone = "", ["", ""]
-    start, end = _common(text, other), _common(text[::-1], other[::-1])
-    ending = alone[0][len(alone[0]) - _common(alone[0][::-1], alone[1][::-1]) :].rstrip()
-    if other[start : len(other) - end] != MARK or not text[len(text) - end :].startswith(ending):
+        other, single = "", ["", ""]
+    start, end = _common_prefix(text, other), _common_prefix(text[::-1], other[::-1])
+    ending = single[0][len(single[0]) - _common_prefix(single[0][::-1], single[1][::-1]) :].rstrip()
+    if other[start : len(other) - end] != PLACEHOLDER or not text[len(text) - end :].startswith(ending):
         raise ValueError(
-            'the chat template of this base writes earlier turns differently later on - use mask = "last" or "all"'
+            "the chat template of this base renders earlier turns differently once more turns follow - "
+            'use mask = "last" or "all"'
         )
     return start, len(text) - end + len(ending)
 
 
-def _common(one: str, other: str) -> int:
-    """How many characters they begin with alike."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _common_prefix(left: str, right: str) -> int:
+    """Return the number of characters that two texts have in common at their start."""
+    shorter = min(len(left), len(right))
+    return next((index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), shorter)
 
 
-def tokenize(tokenizer: Any, example: Conversation, mask: str) -> Tokens:
-    """Token ids and marks of one conversation. `tokenizer` is mlx-lm's wrapper or a plain fast one."""
+def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
+    """Return the token ids and the loss mask of a conversation. `tokenizer` is mlx-lm's wrapper or a fast tokenizer."""
 
-    def render(messages: Sequence[Any], tools: Any, prompt: bool) -> str:
+    def render(messages: Sequence[Any], tools: Any, add_generation_prompt: bool) -> str:
         return str(
-            tokenizer.apply_chat_template(messages, tools=tools or None, tokenize=False, add_generation_prompt=prompt)
+            tokenizer.apply_chat_template(
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
         )
 
-    text, ranges = spans(render, _decoded(example), mask)
+    text, ranges = trained_ranges(render, _with_parsed_arguments(example), mask)
     encoded = (tokenizer if callable(tokenizer) else tokenizer._tokenizer)(
         text, return_offsets_mapping=True, add_special_tokens=False
     )
-    learnt = [any(first < end and begin < last for begin, end in ranges) for first, last in encoded["offset_mapping"]]
-    return Tokens(list(encoded["input_ids"]), learnt)
+    loss_mask = [
+        any(first < end and start < last for start, end in ranges) for first, last in encoded["offset_mapping"]
+    ]
+    return TokenizedRow(list(encoded["input_ids"]), loss_mask)
 
 
-def _decoded(example: Conversation) -> Conversation:
-    """Arguments as objects: OpenAI keeps them as JSON text, most templates expect what the server gives them, an object."""
+def _with_parsed_arguments(example: Conversation) -> Conversation:
+    """Return a conversation whose tool calls have arguments as objects.
+
+    OpenAI keeps arguments as JSON text, while most templates expect the object that a server passes them.
+    """
     messages = []
     for original in example["messages"]:
         message = {**original, "content": original.get("content") or ""}
         if calls := message.get("tool_calls"):
             message["tool_calls"] = [
-                {**call, "function": {**call["function"], "arguments": _loads(call["function"].get("arguments", "{}"))}}
+                {
+                    **call,
+                    "function": {**call["function"], "arguments": _parsed(call["function"].get("arguments", "{}"))},
+                }
                 for call in calls
             ]
         messages.append(message)
     return {**example, "messages": messages}
 
 
-def _loads(arguments: Any) -> Any:
+def _parsed(arguments: Any) -> Any:
     return json.loads(arguments) if isinstance(arguments, str) else arguments

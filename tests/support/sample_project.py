@@ -22,7 +22,7 @@ from punie_build.project import Project
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 from punie_build.training import history, token_file
-from punie_build.training.tokenization import Tokens
+from punie_build.training.tokenization import TokenizedRow
 
 RECIPE = """
 [dataset.sample]
@@ -82,10 +82,10 @@ def tokens(work: Work) -> StepResult:
     stats = {}
     for split in ("train", "valid"):
         lines = (work.root / work.task.inputs[0] / f"{split}.jsonl").read_bytes().splitlines()
-        writer = token_file.Writer()
+        writer = token_file.TokenWriter()
         for number, line in enumerate(lines, 1):
             size = len(line) // 5
-            writer.add(number, Tokens(tuple(range(size)), tuple(k % 3 == 0 for k in range(size))))
+            writer.add(number, TokenizedRow(tuple(range(size)), tuple(k % 3 == 0 for k in range(size))))
         writer.save(work.out / f"{split}.safetensors")
         count = sum(len(line) // 5 for line in lines)
         stats[split] = {

@@ -29,7 +29,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> TokensPage:
     folder = project.folder(task)
     return TokensPage(
         task=task,
-        stats=token_file.stats(folder),
+        stats=token_file.read_stats(folder),
         upstream=data.upstream_data(project, task.label),
         lengths=samples.token_lengths(folder),
         **common,

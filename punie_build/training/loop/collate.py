@@ -1,4 +1,4 @@
-"""Feeding: from rows of token ids to the arrays of a batch. Imported by the trainer."""
+"""Collate rows of token ids to the arrays of a batch."""
 
 from __future__ import annotations
 
@@ -7,36 +7,42 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
-from punie_build.training.batch_sampler import Batch, padded
-from punie_build.training.token_file import Rows
+from punie_build.training.batch_sampler import BatchRows, padded_length
+from punie_build.training.token_file import TokenRows
 
 
-class Fed(NamedTuple):
-    """A batch: `inputs` (sequences, length); `segments` of the same shape, which row a token is of, counted from 1; and of the
-    tokens to learn `places` (learnt,) in the flattened inputs, `targets` (learnt,), and `weights` (learnt,), 0 where it is padding."""
+class Batch(NamedTuple):
+    """The arrays of a batch.
+
+    `inputs` (sequences, length) are token ids; `segments` of the same shape number the row of each token, from 1. For the
+    trained tokens, `positions` (trained,) are their indices into the flattened inputs, `targets` (trained,) the ids to predict,
+    and `weights` (trained,) 1, or 0 where the arrays are padded.
+    """
 
     inputs: mx.array
     segments: mx.array
-    places: mx.array
+    positions: mx.array
     targets: mx.array
     weights: mx.array
 
 
-def feed(rows: Rows, batch: Batch, rank: int = 0, ranks: int = 1) -> Fed:
-    """A rank's share of a batch. A rank without a share computes another's, and it counts for nothing."""
-    mine = batch[rank::ranks]
-    shares = mine or batch[:1]
-    found = [[rows.row(row) for row in sequence] for sequence in shares]
-    length = padded(max(sum(len(ids) - 1 for ids, _ in sequence) for sequence in found))
-    inputs, targets, learnt, segments = (np.zeros((len(shares), length), np.int32) for _ in range(4))
-    for place, sequence in enumerate(found):
-        at = 0
-        for number, (ids, marks) in enumerate(sequence, 1):
-            span = slice(at, at := at + len(ids) - 1)
-            inputs[place, span], targets[place, span], segments[place, span] = ids[:-1], ids[1:], number
-            learnt[place, span] = marks[1:]
-    places = np.flatnonzero(learnt)
-    kept = np.zeros(padded(max(1, len(places))), np.int32)
-    kept[: len(places)] = places
-    weights = (np.arange(len(kept)) < (len(places) if mine else 0)).astype(np.float32)
-    return Fed(*map(mx.array, (inputs, segments, kept, targets.reshape(-1)[kept], weights)))
+def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1) -> Batch:
+    """Return this rank's share of a batch.
+
+    A rank without rows computes a copy of another rank's batch with loss weight 0, so that collectives stay in step.
+    """
+    own = batch[rank::ranks]
+    sequences = [[rows.row(row) for row in sequence] for sequence in own or batch[:1]]
+    length = padded_length(max(sum(len(ids) - 1 for ids, _ in sequence) for sequence in sequences))
+    inputs, targets, loss_mask, segments = (np.zeros((len(sequences), length), np.int32) for _ in range(4))
+    for index, sequence in enumerate(sequences):
+        end = 0
+        for number, (ids, mask) in enumerate(sequence, 1):
+            span = slice(end, end := end + len(ids) - 1)
+            inputs[index, span], targets[index, span], segments[index, span] = ids[:-1], ids[1:], number
+            loss_mask[index, span] = mask[1:]
+    trained = np.flatnonzero(loss_mask)
+    positions = np.zeros(padded_length(max(1, len(trained))), np.int32)
+    positions[: len(trained)] = trained
+    weights = (np.arange(len(positions)) < (len(trained) if own else 0)).astype(np.float32)
+    return Batch(*map(mx.array, (inputs, segments, positions, targets.reshape(-1)[positions], weights)))

@@ -1,4 +1,4 @@
-"""Updating: the optimiser of a training, made from its recipe, and brought back to where it was. Imported by the trainer."""
+"""Build the optimizer of a training from its recipe, and restore it from a checkpoint."""
 
 from __future__ import annotations
 
@@ -31,54 +31,57 @@ CLASSES: dict[type, Any] = {
 }
 
 
-def optimizer(spec: Adapter, updates: int) -> Any:
-    """The optimiser a recipe asks for, with its schedule over so many updates."""
-    given = {name: value for name, value in msgspec.to_builtins(spec.optimizer).items() if name != "type"}
-    if "betas" in given:
-        given["betas"] = list(given["betas"])
-    return CLASSES.get(type(spec.optimizer), optimizers.Adam)(learning_rate=schedule(spec, updates), **given)
+def build_optimizer(spec: Adapter, updates: int) -> Any:
+    """Return the optimizer of a recipe, with its schedule over `updates` updates."""
+    arguments = {name: value for name, value in msgspec.to_builtins(spec.optimizer).items() if name != "type"}
+    if "betas" in arguments:
+        arguments["betas"] = list(arguments["betas"])
+    optimizer = CLASSES.get(type(spec.optimizer), optimizers.Adam)
+    return optimizer(learning_rate=learning_rate_schedule(spec, updates), **arguments)
 
 
-def schedule(spec: Adapter, updates: int) -> Any:
-    """The learning rate: a number, or a function of the updates made."""
-    after = _after(spec, max(1, updates - spec.warmup))
+def learning_rate_schedule(spec: Adapter, updates: int) -> Any:
+    """Return the learning rate: a number, or a function of the number of updates."""
+    main = _schedule_after_warmup(spec, max(1, updates - spec.warmup))
     if not spec.warmup:
-        return after
-    rise = schedulers.linear_schedule(spec.warmup_init, spec.learning_rate, spec.warmup)
-    return schedulers.join_schedules([rise, after if callable(after) else lambda _: mx.array(after)], [spec.warmup])
+        return main
+    warmup = schedulers.linear_schedule(spec.warmup_init, spec.learning_rate, spec.warmup)
+    return schedulers.join_schedules([warmup, main if callable(main) else lambda _: mx.array(main)], [spec.warmup])
 
 
-def _after(spec: Adapter, updates: int) -> Any:
-    rate = spec.learning_rate
+def _schedule_after_warmup(spec: Adapter, updates: int) -> Any:
+    learning_rate = spec.learning_rate
     match spec.lr_schedule:
         case CosineDecay(end=end, steps=steps):
-            return schedulers.cosine_decay(rate, steps or updates, end)
+            return schedulers.cosine_decay(learning_rate, steps or updates, end)
         case Linear(end=end, steps=steps):
-            return schedulers.linear_schedule(rate, end, steps or updates)
-        case ExponentialDecay(rate=times):
-            return schedulers.exponential_decay(rate, times)
-        case StepDecay(rate=times, every=every):
-            return schedulers.step_decay(rate, times, every)
+            return schedulers.linear_schedule(learning_rate, end, steps or updates)
+        case ExponentialDecay(rate=factor):
+            return schedulers.exponential_decay(learning_rate, factor)
+        case StepDecay(rate=factor, every=every):
+            return schedulers.step_decay(learning_rate, factor, every)
         case Constant():
-            return rate
+            return learning_rate
 
 
-def arrays(path: str) -> dict[str, mx.array]:
-    """The arrays of a safetensors file, read whole. Raises RuntimeError where it is torn."""
-    found = mx.load(path)
-    assert isinstance(found, dict)
-    mx.eval(found)
-    return found
+def load_arrays(path: str) -> dict[str, mx.array]:
+    """Read all arrays of a safetensors file. Raises RuntimeError if it is truncated."""
+    arrays = mx.load(path)
+    assert isinstance(arrays, dict)
+    mx.eval(arrays)
+    return arrays
 
 
-def resume(model: nn.Module, opt: Any, arrays: dict[str, mx.array]) -> None:
-    """Put weights and optimiser where a checkpoint has them."""
+def restore(model: nn.Module, optimizer: Any, arrays: dict[str, mx.array]) -> None:
+    """Set the weights of a model and the state of its optimizer to those of a checkpoint."""
     weights = [(name.removeprefix("weights."), value) for name, value in arrays.items() if name.startswith("weights.")]
     model.load_weights(weights, strict=False)
-    opt.init(model.trainable_parameters())  # frozen modules leave empty branches that a flat file does not hold
-    held = {name.removeprefix("optimizer."): value for name, value in arrays.items() if name.startswith("optimizer.")}
-    missing = {name for name, _ in tree_flatten(opt.state)} ^ set(held)
-    if missing:
-        raise SystemExit(f"punie: a checkpoint of another optimiser ({sorted(missing)[:3]}) - remove .punie/training")
-    opt.state = tree_map_with_path(lambda path, _: held[path], opt.state)
-    mx.eval(model.parameters(), opt.state)
+    optimizer.init(model.trainable_parameters())  # frozen modules leave empty branches that a flat file does not hold
+    prefix = "optimizer."
+    state = {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+    if differing := {name for name, _ in tree_flatten(optimizer.state)} ^ set(state):
+        raise SystemExit(
+            f"punie: the checkpoint is from another optimizer ({sorted(differing)[:3]}) - remove .punie/training"
+        )
+    optimizer.state = tree_map_with_path(lambda path, _: state[path], optimizer.state)
+    mx.eval(model.parameters(), optimizer.state)

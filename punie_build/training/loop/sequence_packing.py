@@ -1,8 +1,8 @@
-"""Packing: rows behind one another in one sequence, each blind to the others. Imported by the trainer.
+"""Sequence packing: several rows in one sequence, each attending to itself only.
 
-Models of mlx-lm ask the cache they are given for their attention mask: a cache that keeps nothing and answers with a mask of
-blocks packs any of them, without touching its code. Positions count on through a sequence, which relative embeddings do not
-see. That a model keeps to this is tried out before it is trusted (`exact`).
+The models of mlx-lm take their attention mask from the cache that they are passed. A cache that stores no keys and values, and
+answers with a block-diagonal mask, therefore packs any of them without a change to their code. Positions count on through a
+sequence, which makes no difference to relative embeddings. `is_exact` tests a model before packing is used.
 """
 
 from __future__ import annotations
@@ -12,53 +12,57 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from punie_build.training.token_file import Rows
+from punie_build.training.token_file import TokenRows
 
-NEAR = 1e-5  # nats a token, between packed and alone; float32 rounds to less
+TOLERANCE = 1e-5  # nats per token between packed and single rows; float32 rounds to less
 
 
-class Blind:
-    """A cache of nothing: keys and values pass, the mask is ours."""
+class BlockDiagonalMask:
+    """A cache of mlx-lm that stores nothing, and provides a boolean attention mask."""
 
     offset = 0
 
     def __init__(self, mask: mx.array) -> None:
+        """`mask` (sequences, 1, queries, keys) is true where a query may attend to a key."""
         self.mask = mask
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Return keys and values as they are."""
         return keys, values
 
     def make_mask(self, _length: int, *, window_size: int | None = None, **_: Any) -> mx.array:
+        """Return the mask, limited to a sliding window if the layer has one."""
         if window_size is None:
             return self.mask
-        places = mx.arange(self.mask.shape[-1])
-        return self.mask & (places[:, None] < places[None, :] + window_size)
+        positions = mx.arange(self.mask.shape[-1])
+        return self.mask & (positions[:, None] < positions[None, :] + window_size)
 
 
-def blind(model: nn.Module, segments: mx.array) -> list[Blind]:
-    """A cache for every layer: (sequences, length) of row numbers -> who may look at whom."""
-    places = mx.arange(segments.shape[1])
-    same = segments[:, None, :, None] == segments[:, None, None, :]
-    return [Blind(same & (places[:, None] >= places[None, :]))] * len(model.layers)
+def packing_caches(model: nn.Module, segments: mx.array) -> list[BlockDiagonalMask]:
+    """Return a cache for every layer, with the causal mask within the rows of `segments` (sequences, length)."""
+    positions = mx.arange(segments.shape[1])
+    same_row = segments[:, None, :, None] == segments[:, None, None, :]
+    return [BlockDiagonalMask(same_row & (positions[:, None] >= positions[None, :]))] * len(model.layers)
 
 
-def exact(model: nn.Module, rows: Rows) -> bool:
-    """Whether the longest row and a short one give this model in one sequence the losses that they give alone."""
+def is_exact(model: nn.Module, rows: TokenRows) -> bool:
+    """Return whether three rows, the longest among them, have the same losses packed as on their own."""
     order = sorted(range(len(rows)), key=rows.lengths.__getitem__)
     if len(order) < 2:
         return False
-    pair = [mx.array(rows.row(index)[0].tolist()) for index in (order[len(order) // 4], order[-1], order[0])]
-    segments = mx.array([number for number, ids in enumerate(pair) for _ in range(ids.size - 1)])[None]
+    sample = [mx.array(rows.row(index)[0].tolist()) for index in (order[len(order) // 4], order[-1], order[0])]
+    segments = mx.array([number for number, ids in enumerate(sample) for _ in range(ids.size - 1)])[None]
     try:
-        alone = [_losses(model, ids[:-1], ids[1:]) for ids in pair]
-        whole = mx.concatenate([ids[:-1] for ids in pair]), mx.concatenate([ids[1:] for ids in pair])
-        gaps = mx.abs(mx.concatenate(alone) - _losses(model, *whole, blind(model, segments)))
-        return bool((gaps.mean() <= NEAR).item()) and bool((gaps.max() <= 100 * NEAR).item())
-    except Exception:  # a model whose cache is something else may fail in any way
+        single = [_losses(model, ids[:-1], ids[1:]) for ids in sample]
+        inputs, targets = mx.concatenate([ids[:-1] for ids in sample]), mx.concatenate([ids[1:] for ids in sample])
+        packed = _losses(model, inputs, targets, packing_caches(model, segments))
+        differences = mx.abs(mx.concatenate(single) - packed)
+        return bool((differences.mean() <= TOLERANCE).item()) and bool((differences.max() <= 100 * TOLERANCE).item())
+    except Exception:  # a model with another kind of cache may fail in any way
         return False
 
 
 def _losses(model: nn.Module, ids: mx.array, targets: mx.array, cache: Any = None) -> mx.array:
     logits: mx.array = model(ids[None], cache=cache).astype(mx.float32)[0]
-    each: mx.array = nn.losses.cross_entropy(logits, targets)
-    return each
+    losses: mx.array = nn.losses.cross_entropy(logits, targets)
+    return losses

@@ -1,9 +1,9 @@
-"""Picking: a model that gives logits only where something is learnt. Imported by the trainer.
+"""Compute logits only at positions where the loss mask is set.
 
-Of a conversation a sixth is learnt, and the head, which turns a hidden state into a number for each word of the vocabulary, is
-a large part of a small model. Models of mlx-lm have a part that holds the layers and returns hidden states; what follows takes
-any number of them. So that part is given a class of its own, which hands on the chosen places: no code and no name of a
-parameter changes. That a model keeps to this is tried out before it is trusted.
+A sixth of a conversation is trained, and the head, which maps a hidden state to a logit for each token of the vocabulary, is a
+large part of a small model. The models of mlx-lm have a backbone that holds the layers and returns hidden states, and their heads
+accept any number of these. The backbone is therefore given a subclass that returns the selected positions only; no code and no
+parameter name changes. The constructor tests that the model gives the same logits, and falls back to all positions otherwise.
 """
 
 from __future__ import annotations
@@ -11,51 +11,52 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-NEAR = 1e-4  # of the largest logit: a product of other sizes is summed in another order
+TOLERANCE = 1e-4  # relative to the largest logit: products of other sizes are summed in another order
 
 
-class Picked:
-    """A model whose logits are those of `places` of the flattened input: (places, vocabulary)."""
+class SparseLogits:
+    """A model that returns the logits at `positions` of the flattened input: (positions, vocabulary)."""
 
     def __init__(self, model: nn.Module, trial: mx.array) -> None:
-        """`trial` (length,) are token ids on which both ways must agree."""
-        self.model, self.places = model, mx.array([0])
-        self.part = next((part for _, part in model.named_modules() if part is not model and _holds(part, model)), None)
-        self.early = False
-        if self.part is not None:
-            self._try(trial)
+        """`trial` (length,) are token ids on which sparse and full logits must agree."""
+        self.model, self.positions = model, mx.array([0])
+        modules = (module for _, module in model.named_modules() if module is not model)
+        self.backbone = next((module for module in modules if _has_layers(module, model)), None)
+        self.sparse = False
+        if self.backbone is not None:
+            self._enable_if_exact(trial)
 
-    def __call__(self, inputs: mx.array, places: mx.array, cache: object = None) -> mx.array:
-        self.places = places
+    def __call__(self, inputs: mx.array, positions: mx.array, cache: object = None) -> mx.array:
+        self.positions = positions
         logits: mx.array = self.model(inputs, cache=cache)
-        if not self.early:
-            logits = logits.reshape(-1, logits.shape[-1])[places]
+        if not self.sparse:
+            logits = logits.reshape(-1, logits.shape[-1])[positions]
         return logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
 
-    def _try(self, trial: mx.array) -> None:
-        places = mx.array([trial.size - 1, 0, trial.size // 2])
-        whole = self(trial[None], places)
-        kind = type(self.part)
-        self.part.__class__ = _picking(kind, self)
-        self.early = True
+    def _enable_if_exact(self, trial: mx.array) -> None:
+        positions = mx.array([trial.size - 1, 0, trial.size // 2])
+        full = self(trial[None], positions)
+        original = type(self.backbone)
+        self.backbone.__class__ = _selecting_subclass(original, self)
+        self.sparse = True
         try:
-            some = self(trial[None], places)
-            same = some.shape == whole.shape and mx.abs(some - whole).max() <= NEAR * mx.abs(whole).max()
-        except Exception:  # a model that looks at the shape of its hidden states may fail in any way
+            sparse = self(trial[None], positions)
+            same = sparse.shape == full.shape and mx.abs(sparse - full).max() <= TOLERANCE * mx.abs(full).max()
+        except Exception:  # a model that depends on the shape of its hidden states may fail in any way
             same = False
         if not same:
-            self.part.__class__, self.early = kind, False
+            self.backbone.__class__, self.sparse = original, False
 
 
-def _holds(part: nn.Module, model: nn.Module) -> bool:
-    layers = part.get("layers")
+def _has_layers(module: nn.Module, model: nn.Module) -> bool:
+    layers = module.get("layers")
     return isinstance(layers, list) and bool(layers) and layers[0] is model.layers[0]
 
 
-def _picking(kind: type, picked: Picked) -> type:
-    class Picking(kind):  # type: ignore[misc]
-        def __call__(self, *arguments: object, **named: object) -> mx.array:
-            hidden: mx.array = super().__call__(*arguments, **named)
-            return hidden.reshape(1, -1, hidden.shape[-1])[:, picked.places]
+def _selecting_subclass(backbone: type, owner: SparseLogits) -> type:
+    class Selecting(backbone):  # type: ignore[misc]
+        def __call__(self, *arguments: object, **keywords: object) -> mx.array:
+            hidden: mx.array = super().__call__(*arguments, **keywords)
+            return hidden.reshape(1, -1, hidden.shape[-1])[:, owner.positions]
 
-    return Picking
+    return Selecting

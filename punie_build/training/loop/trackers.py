@@ -1,6 +1,6 @@
-"""Following: trackers that are told what metrics.jsonl is told, as it happens: wandb, swanlab, tensorboard. Imported by the trainer.
+"""Forward the events of metrics.jsonl to wandb, swanlab or TensorBoard, as they happen.
 
-They change nothing: one that cannot be reached is said once, and training goes on without it.
+Trackers have no effect on the training: one that fails is reported once, and training continues without it.
 """
 
 from __future__ import annotations
@@ -13,94 +13,105 @@ from typing import Any
 
 import msgspec
 
+from punie_build.training.history import TrainEvent
 from punie_build.training.spec import Adapter
 
-Tell = Callable[[dict[str, float], int], object]  # numbers by name, at an iteration
+Logger = Callable[[dict[str, float], int], object]  # logs numbers by name, at an iteration
 
 
-class Followers:
-    """`with Followers(spec, board) as followers: followers.tell("train", {...})`. `board` is the folder of
-    what they keep, its name that of the run."""
+class TrackerCallbacks:
+    """A context in which `log(event)` forwards to all trackers of `spec.report_to`.
 
-    def __init__(self, spec: Adapter, board: Path) -> None:
-        self.spec, self.board = spec, board
-        self.tells: list[tuple[str, Tell]] = []
-        self.ends: list[Callable[[], object]] = []
+    `run_dir` is the folder of the trackers' files; its name is the name of the run.
+    """
 
-    def __enter__(self) -> Followers:
-        for who in self.spec.report_to:
+    def __init__(self, spec: Adapter, run_dir: Path) -> None:
+        self.spec, self.run_dir = spec, run_dir
+        self.loggers: list[tuple[str, Logger]] = []
+        self.closers: list[Callable[[], object]] = []
+
+    def __enter__(self) -> TrackerCallbacks:
+        for name in self.spec.report_to:
             try:
-                tell, end = OPEN[who](self)
-            except Exception as error:  # not logged in, no network, whatever a tracker may raise
-                self.lost(who, error)
+                logger, close = TRACKERS[name](self)
+            except Exception as error:  # not logged in, no network, or any other error of a tracker
+                self._report_failure(name, error)
             else:
-                self.tells.append((who, tell))
-                self.ends.append(end)
+                self.loggers.append((name, logger))
+                self.closers.append(close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for end in self.ends:
+        for close in self.closers:
             try:
-                end()
-            except Exception as lost:
-                self.lost("a tracker", lost)
+                close()
+            except Exception as failure:
+                self._report_failure("a tracker", failure)
 
-    def tell(self, kind: str, facts: dict[str, Any]) -> None:
-        numbers = {f"{kind}/{name}": value for name, value in facts.items() if isinstance(value, int | float)}
-        at = int(numbers.pop(f"{kind}/iteration", 0))
-        for who, tell in tuple(self.tells) if numbers else ():
+    def log(self, event: TrainEvent) -> None:
+        """Forward the numbers of an event, named `TAG/FIELD`."""
+        fields = msgspec.to_builtins(event)
+        tag, iteration = fields.pop("event"), int(fields.pop("iteration", 0))
+        numbers = {f"{tag}/{name}": value for name, value in fields.items() if isinstance(value, int | float)}
+        for name, logger in tuple(self.loggers) if numbers else ():
             try:
-                tell(numbers, at)
+                logger(numbers, iteration)
             except Exception as error:
-                self.tells.remove((who, tell))
-                self.lost(who, error)
+                self.loggers.remove((name, logger))
+                self._report_failure(name, error)
 
-    def lost(self, who: str, error: Exception) -> None:
-        print(f"punie-build: {who} is told nothing: {error}", flush=True)
+    def _report_failure(self, name: str, error: Exception) -> None:
+        print(f"punie-build: {name} does not receive metrics: {error}", flush=True)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the runs are described with."""
-        facts: dict[str, Any] = msgspec.to_builtins(self.spec)
-        return facts
+    def config(self) -> dict[str, Any]:
+        """The recipe, which trackers show beside a run."""
+        config: dict[str, Any] = msgspec.to_builtins(self.spec)
+        return config
 
     @property
     def project(self) -> str:
+        """The name of the project in a tracker."""
         return self.spec.project_name or "punie-build"
 
 
-def _tensorboard(of: Followers) -> tuple[Tell, Callable[[], object]]:
+def _tensorboard(callbacks: TrackerCallbacks) -> tuple[Logger, Callable[[], object]]:
     from tensorboardX import SummaryWriter
 
-    board = SummaryWriter(str(of.board))
+    writer = SummaryWriter(str(callbacks.run_dir))
 
-    def tell(numbers: dict[str, float], at: int) -> None:
+    def log(numbers: dict[str, float], iteration: int) -> None:
         for name, value in numbers.items():
-            board.add_scalar(name, value, at)
+            writer.add_scalar(name, value, iteration)
 
-    return tell, board.close
+    return log, writer.close
 
 
-def _wandb(of: Followers) -> tuple[Tell, Callable[[], object]]:
+def _wandb(callbacks: TrackerCallbacks) -> tuple[Logger, Callable[[], object]]:
     import wandb
 
-    of.board.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(project=of.project, name=of.board.name, dir=str(of.board), config=of.facts)
-    return lambda numbers, at: run.log(numbers, step=at), run.finish
+    folder = callbacks.run_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    run = wandb.init(project=callbacks.project, name=folder.name, dir=str(folder), config=callbacks.config)
+    return lambda numbers, iteration: run.log(numbers, step=iteration), run.finish
 
 
-def _swanlab(of: Followers) -> tuple[Tell, Callable[[], object]]:
+def _swanlab(callbacks: TrackerCallbacks) -> tuple[Logger, Callable[[], object]]:
     import swanlab
 
+    folder = callbacks.run_dir
     run = swanlab.init(
-        project=of.project, experiment_name=of.board.name, logdir=os.fspath(of.board / "swanlab"), config=of.facts
+        project=callbacks.project,
+        experiment_name=folder.name,
+        logdir=os.fspath(folder / "swanlab"),
+        config=callbacks.config,
     )
-    return lambda numbers, at: run.log(numbers, step=at), run.finish
+    return lambda numbers, iteration: run.log(numbers, step=iteration), run.finish
 
 
-OPEN: dict[str, Callable[[Followers], tuple[Tell, Callable[[], object]]]] = {
+TRACKERS: dict[str, Callable[[TrackerCallbacks], tuple[Logger, Callable[[], object]]]] = {
     "tensorboard": _tensorboard,
     "wandb": _wandb,
     "swanlab": _swanlab,

@@ -1,12 +1,11 @@
-"""Course: the way of one training from its first batch to its last. Imported by the trainer.
+"""The training loop: batches, optimizer steps, validation, checkpoints, early stopping.
 
-Everything random is derived from the seed and the position, and nothing that is written holds a time or a path: a training
-that was killed and goes on writes the same bytes. A batch is computed while the one before it is booked.
+All randomness derives from the seed and the position, and no output holds a time or a path: a training that was killed and resumed
+writes the same bytes. While one batch is computed, the losses of the batch before it are read back.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,235 +15,273 @@ import mlx.core as mx
 from mlx import nn
 from mlx.nn.utils import average_gradients
 from mlx.utils import tree_flatten, tree_map
+from msgspec import Struct
 
 from punie_build.training import checkpoints, history
-from punie_build.training.batch_sampler import Batch
-from punie_build.training.checkpoints import State
-from punie_build.training.history import TrainingEnd
+from punie_build.training.batch_sampler import BatchRows
+from punie_build.training.checkpoints import TrainerState
+from punie_build.training.history import TrainEvent, TrainingEnd, TrainReport, ValidationReport
 from punie_build.training.loop import sequence_packing
-from punie_build.training.loop.collate import Fed, feed
-from punie_build.training.loop.optimizer import arrays, optimizer, resume
-from punie_build.training.loop.sparse_logits import Picked
+from punie_build.training.loop.collate import Batch, collate
+from punie_build.training.loop.optimizer import build_optimizer, load_arrays, restore
+from punie_build.training.loop.sparse_logits import SparseLogits
 from punie_build.training.spec import Adapter
-from punie_build.training.token_file import Rows
+from punie_build.training.token_file import TokenRows
 
-INTERRUPTED = 75  # exit code of a training that was asked to stop, and can go on
-Watch = Callable[[str, dict[str, Any]], None]
-
-
-def summed(each: mx.array) -> mx.array:
-    """The sum over all processes."""
-    return mx.distributed.all_sum(each, stream=mx.cpu)
+EXIT_INTERRUPTED = 75  # exit code of a training that received SIGTERM, and can be resumed
 
 
-class Course:
-    """The model, its optimiser, and where it is (`state`). `kept` is the folder of its checkpoints; `watch` is told every event
-    as it happens, by one process of all."""
+class LoopStart(Struct, frozen=True):
+    """The event before the first batch of this process."""
 
-    def __init__(self, model: nn.Module, rows: dict[str, Rows], spec: Adapter, kept: Path, watch: Watch) -> None:
-        self.model, self.rows, self.spec, self.kept, self.watch = model, rows, spec, kept, watch
+
+class BatchReport(Struct, frozen=True, kw_only=True):
+    """The event after a batch: mean loss in nats per token, all trained tokens so far, and those of this batch."""
+
+    iteration: int
+    loss: float
+    trained_tokens: int
+    batch_tokens: int
+
+
+Callback = Callable[[TrainEvent | LoopStart | BatchReport], object]
+
+
+def all_sum(array: mx.array) -> mx.array:
+    """Return the sum of an array over all processes."""
+    return mx.distributed.all_sum(array, stream=mx.cpu)
+
+
+class Trainer:
+    """A model, its optimizer, and the state of its training.
+
+    `rows` has the splits "train" and "valid". The main process, rank 0, writes checkpoints to `checkpoint_dir`. `callback`
+    receives every event.
+    """
+
+    def __init__(
+        self, model: nn.Module, rows: dict[str, TokenRows], spec: Adapter, checkpoint_dir: Path, callback: Callback
+    ) -> None:
+        self.model, self.rows, self.spec = model, rows, spec
+        self.checkpoint_dir, self.callback = checkpoint_dir, callback
         self.world = mx.distributed.init()
-        self.first = self.world.rank() == 0
+        self.is_main = self.world.rank() == 0
         self.lengths = [length - 1 for length in rows["train"].lengths]
         self.coverage = spec.coverage(self.lengths)
-        self.optimizer = optimizer(spec, self.coverage.updates)
-        self.picked = Picked(model, mx.array(rows["train"].row(0)[0][:64].tolist()))
-        self.step = nn.value_and_grad(model, self.losses)
-        self.asked = self._asked()
-        self.state = State()
+        self.optimizer = build_optimizer(spec, self.coverage.updates)
+        self.sparse_model = SparseLogits(model, mx.array(rows["train"].row(0)[0][:64].tolist()))
+        self.loss_and_gradients = nn.value_and_grad(model, self.losses)
+        self.validation_batches = self._validation_batches()
+        self.state = TrainerState()
         self.stopping = False
         self.gradients: Any = None
-        self.count = mx.array(0.0)
-        self.waiting: tuple[Batch, mx.array] | None = None
+        self.accumulated_tokens = mx.array(0.0)
+        self.pending: tuple[BatchRows, mx.array] | None = None
 
-    def _asked(self) -> list[Batch]:
-        """The batches of a validation: rows of like length together, always the same."""
+    def _validation_batches(self) -> list[BatchRows]:
+        """Return the batches of a validation: the same ones at each validation, with rows sorted by length."""
         rows, size = self.rows["valid"], self.spec.batch_size
         order = list(range(len(rows)))
-        if self.spec.val_batches > 0:  # as many rows, from all over the file
+        if self.spec.val_batches > 0:  # spread over the file
             order = sorted(order, key=lambda row: (row * 0.6180339887) % 1)[: self.spec.val_batches * size]
         order.sort(key=rows.lengths.__getitem__)
         return [[[row] for row in order[start : start + size]] for start in range(0, len(order), size)]
 
-    def losses(self, _: nn.Module, fed: Fed, packed: bool) -> tuple[mx.array, mx.array]:
-        """(sum of the learnt tokens' losses in nats, how many of them are predicted right)."""
-        cache = sequence_packing.blind(self.model, fed.segments) if packed else None
-        logits = self.picked(fed.inputs, fed.places, cache)
-        nats = nn.losses.cross_entropy(logits, fed.targets)
-        return (nats * fed.weights).sum(), ((logits.argmax(-1) == fed.targets) * fed.weights).sum()
+    def losses(self, _: nn.Module, batch: Batch, packed: bool) -> tuple[mx.array, mx.array]:
+        """Return the summed loss of the trained tokens in nats, and the number of tokens predicted correctly."""
+        cache = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
+        logits = self.sparse_model(batch.inputs, batch.positions, cache)
+        nats = nn.losses.cross_entropy(logits, batch.targets)
+        return (nats * batch.weights).sum(), ((logits.argmax(-1) == batch.targets) * batch.weights).sum()
 
-    def fed(self, side: str, batch: Batch) -> Fed:
-        return feed(self.rows[side], batch, self.world.rank(), self.world.size())
+    def collate(self, split: str, rows: BatchRows) -> Batch:
+        """Return this process's share of a batch."""
+        return collate(self.rows[split], rows, self.world.rank(), self.world.size())
 
     def validate(self) -> tuple[float, float]:
-        """(loss in nats, share of tokens right) over the validation rows. Ends the process if the loss is no number."""
+        """Return loss in nats per token and accuracy over the validation rows. Exits if the loss is not finite."""
         self.model.eval()
         totals = mx.zeros(3)
-        for batch in self.asked:
-            some = self.fed("valid", batch)
-            totals = totals + mx.stack([*self.losses(self.model, some, False), some.weights.sum()])
+        for rows in self.validation_batches:
+            batch = self.collate("valid", rows)
+            totals = totals + mx.stack([*self.losses(self.model, batch, False), batch.weights.sum()])
             mx.eval(totals)
         self.model.train()
-        sums: Any = summed(totals).tolist()
-        if not math.isfinite(sums[0]):
+        sums: Any = all_sum(totals).tolist()
+        loss, correct, tokens = sums
+        if not math.isfinite(loss):
             raise SystemExit(
-                f"punie: iteration {self.state.iteration}: the validation loss is {sums[0]} - lower learning_rate ({self.spec.learning_rate:g}), or add warmup"
+                f"punie: iteration {self.state.iteration}: the validation loss is {loss} - "
+                f"lower learning_rate ({self.spec.learning_rate:g}), or add warmup"
             )
-        return sums[0] / sums[2], sums[1] / sums[2]
+        return loss / tokens, correct / tokens
 
     def resume(self) -> None:
-        """Go on from the latest checkpoint that leads to the end this recipe asks for, if any."""
+        """Load the latest checkpoint from which this training can resume, if any."""
         spec, world = self.spec, self.world
-        fits = checkpoints.fits(self.kept, self.coverage.iters, spec.early_stop, spec.keep == "best")
-        if held := checkpoints.load(self.kept, fits, arrays):
-            self.state, found = held
-            resume(self.model, self.optimizer, found)
-        if summed(mx.array(self.state.iteration)).item() != self.state.iteration * world.size():
-            raise SystemExit("punie: hosts do not see the same checkpoints - the project must lie on a disk they share")
+        fits = checkpoints.resume_condition(
+            self.checkpoint_dir, self.coverage.iters, spec.early_stop, spec.keep == "best"
+        )
+        if checkpoint := checkpoints.load(self.checkpoint_dir, fits, load_arrays):
+            self.state, arrays = checkpoint
+            restore(self.model, self.optimizer, arrays)
+        if all_sum(mx.array(self.state.iteration)).item() != self.state.iteration * world.size():
+            raise SystemExit(
+                "punie: hosts: they do not see the same checkpoints - put the project on a disk that all hosts share"
+            )
 
     def train(self) -> None:
-        """All that is left of it."""
+        """Train from the current state to the end. Exits with `EXIT_INTERRUPTED` if `stopping` is set meanwhile."""
         state, spec = self.state, self.spec
         self.model.train()
         if not state.iteration:
-            self.checked()
-        self.watch("begin", {})
-        batches = spec.order().forever(self.lengths, state.iteration)
-        while state.iteration < self.coverage.iters and not self.stale():
-            self.advance(next(batches))
+            self.validate_and_track()
+        self.callback(LoopStart())
+        batches = spec.batch_sampler().iterate(self.lengths, state.iteration)
+        while state.iteration < self.coverage.iters and not self.early_stopped():
+            self.train_batch(next(batches))
             if state.iteration % spec.steps_per_report == 0:
-                self.settle()
-                self.event("train", self.report())
+                self.flush()
+                self.record(self.train_report())
                 state.loss, state.recent = 0.0, 0
             if state.iteration % spec.steps_per_eval == 0:
-                self.settle()
-                self.checked()
-            if self.gradients is None and (self.stopping or self.due()):
-                self.settle()
+                self.flush()
+                self.validate_and_track()
+            if self.gradients is None and (self.stopping or self.checkpoint_due()):
+                self.flush()
                 self.save()
             if self.stopping:
-                raise SystemExit(INTERRUPTED)
-        self.settle()
+                raise SystemExit(EXIT_INTERRUPTED)
+        self.flush()
         if self.gradients is None and state.iteration % spec.grad_accumulation_steps == 0:
             self.save()
 
-    def advance(self, batch: Batch) -> None:
-        """Compute a batch, and change the weights where its update is whole; book the batch before it meanwhile."""
+    def train_batch(self, rows: BatchRows) -> None:
+        """Compute a batch, update the weights if it completes an accumulation, and flush the batch before it."""
         state, spec = self.state, self.spec
-        position = state.iteration + 1
-        mx.random.seed(spec.seed * 1_000_003 + position + self.world.rank() * 7_919)  # for dropout
-        some = self.fed("train", batch)
-        (loss, _), found = self.step(self.model, some, spec.batching == "pack")
-        self.gradients = found if self.gradients is None else tree_map(mx.add, self.gradients, found)
-        learnt = some.weights.sum()
-        self.count = self.count + learnt
-        if position % spec.grad_accumulation_steps == 0 or position == self.coverage.iters:
-            share = self.world.size() / mx.maximum(summed(self.count), 1)
-            self.optimizer.update(self.model, tree_map(lambda each: each * share, average_gradients(self.gradients)))
-            self.gradients, self.count = None, mx.array(0.0)
+        iteration = state.iteration + 1
+        mx.random.seed(spec.seed * 1_000_003 + iteration + self.world.rank() * 7_919)  # for dropout
+        batch = self.collate("train", rows)
+        (loss, _), gradients = self.loss_and_gradients(self.model, batch, spec.batching == "pack")
+        self.gradients = gradients if self.gradients is None else tree_map(mx.add, self.gradients, gradients)
+        tokens = batch.weights.sum()
+        self.accumulated_tokens = self.accumulated_tokens + tokens
+        if iteration % spec.grad_accumulation_steps == 0 or iteration == self.coverage.iters:
+            scale = self.world.size() / mx.maximum(all_sum(self.accumulated_tokens), 1)
+            mean = tree_map(lambda gradient: gradient * scale, average_gradients(self.gradients))
+            self.optimizer.update(self.model, mean)
+            self.gradients, self.accumulated_tokens = None, mx.array(0.0)
             state.updates += 1
-        booking = summed(mx.stack([loss, learnt]))
-        computed = (self.model.trainable_parameters(), self.optimizer.state, booking, self.gradients or (), self.count)
-        mx.async_eval(*computed)  # type: ignore[no-untyped-call]
-        self.settle()
-        self.waiting = batch, booking
-        state.iteration = position
+        sums = all_sum(mx.stack([loss, tokens]))
+        weights = self.model.trainable_parameters()
+        mx.async_eval(  # type: ignore[no-untyped-call]
+            weights, self.optimizer.state, sums, self.gradients or (), self.accumulated_tokens
+        )
+        self.flush()
+        self.pending = rows, sums
+        state.iteration = iteration
 
-    def settle(self) -> None:
-        """Book the batch that was computed: its loss and its tokens."""
-        if self.waiting is None:
+    def flush(self) -> None:
+        """Read back the loss and the tokens of the pending batch. Exits if the loss is not finite."""
+        if self.pending is None:
             return
-        (batch, booking), self.waiting = self.waiting, None
-        numbers: Any = booking.tolist()
-        loss, learnt = numbers
+        (batch, sums), self.pending = self.pending, None
+        numbers: Any = sums.tolist()
+        loss, tokens = numbers
+        state = self.state
         if not math.isfinite(loss):
             lines = sorted({int(self.rows["train"].lines[row]) for sequence in batch for row in sequence})
             raise SystemExit(
-                f"punie: iteration {self.state.booked + 1}: the loss is {loss} (rows {', '.join(map(str, lines))} of train.jsonl) - lower learning_rate ({self.spec.learning_rate:g}), add warmup, or look at these rows"
+                f"punie: iteration {state.logged + 1}: the loss is {loss} "
+                f"(rows {', '.join(map(str, lines))} of train.jsonl) - "
+                f"lower learning_rate ({self.spec.learning_rate:g}), add warmup, or inspect these rows"
             )
-        state = self.state
-        state.booked += 1
-        state.loss, state.recent, state.learnt = (
-            state.loss + loss,
-            state.recent + int(learnt),
-            state.learnt + int(learnt),
-        )
-        self.watch(
-            "batch",
-            {"iteration": state.booked, "loss": loss / max(learnt, 1), "learnt": state.learnt, "more": int(learnt)},
+        state.logged += 1
+        state.loss += loss
+        state.recent += int(tokens)
+        state.trained_tokens += int(tokens)
+        self.callback(
+            BatchReport(
+                iteration=state.logged,
+                loss=loss / max(tokens, 1),
+                trained_tokens=state.trained_tokens,
+                batch_tokens=int(tokens),
+            )
         )
 
-    def stale(self) -> bool:
-        return self.state.stopped(self.spec.early_stop) <= self.state.iteration
+    def early_stopped(self) -> bool:
+        """Return whether the last validations had no lower loss."""
+        return self.state.early_stop_iteration(self.spec.early_stop) <= self.state.iteration
 
-    def due(self) -> bool:
-        """Whether a checkpoint is: every so often, and before batches that make no whole update any more."""
+    def checkpoint_due(self) -> bool:
+        """Return whether to save: every `save_every` batches, and after the last complete accumulation."""
         state, spec = self.state, self.spec
         last = self.coverage.iters - self.coverage.iters % spec.grad_accumulation_steps
         return state.iteration - state.saved >= spec.save_every or state.iteration == last != self.coverage.iters
 
     def save(self) -> None:
-        """Keep all that is needed to go on from here."""
+        """Write a checkpoint."""
         self.state.saved = self.state.iteration
-        if self.first:
-            held = {f"weights.{name}": value for name, value in self.weights().items()}
-            held |= {f"optimizer.{name}": value for name, value in tree_flatten(self.optimizer.state)}
-            checkpoints.save(self.kept, self.state, held, mx.save_safetensors)
+        if self.is_main:
+            arrays = {f"weights.{name}": value for name, value in self.weights().items()}
+            arrays |= {f"optimizer.{name}": value for name, value in tree_flatten(self.optimizer.state)}
+            checkpoints.save(self.checkpoint_dir, self.state, arrays, mx.save_safetensors)
 
-    def event(self, kind: str, facts: dict[str, Any]) -> None:
-        self.state.metrics += line(kind, facts)
-        self.watch(kind, facts)
+    def record(self, event: TrainEvent) -> None:
+        """Append an event to metrics.jsonl, and pass it to the callback."""
+        self.state.metrics += history.encode(event)
+        self.callback(event)
 
-    def report(self) -> dict[str, Any]:
-        """Of the batches since the last report: the mean loss of a learnt token."""
+    def train_report(self) -> TrainReport:
+        """Return the event of the batches since the last report."""
         state = self.state
-        return {
-            "iteration": state.iteration,
-            "loss": state.loss / max(state.recent, 1),
-            "learning_rate": float(self.optimizer.learning_rate),
-            "tokens": state.learnt,
-        }
+        return TrainReport(
+            iteration=state.iteration,
+            loss=state.loss / max(state.recent, 1),
+            learning_rate=float(self.optimizer.learning_rate),
+            trained_tokens=state.trained_tokens,
+        )
 
-    def checked(self) -> None:
-        """Validate, and keep the weights if they are the best so far."""
+    def validate_and_track(self) -> None:
+        """Validate, record the result, and write the weights if they are the best so far."""
         state = self.state
-        loss, right = self.validate()
+        loss, accuracy = self.validate()
         state.valid = [*state.valid, (state.iteration, loss)]
-        self.event("valid", {"iteration": state.iteration, "loss": loss, "accuracy": right})
-        if self.first and self.spec.keep == "best" and state.iteration and state.best == state.iteration:
-            checkpoints.keep(self.kept, state.iteration, self.weights(), mx.save_safetensors)
+        self.record(ValidationReport(iteration=state.iteration, loss=loss, accuracy=accuracy))
+        if self.is_main and self.spec.keep == "best" and state.iteration and state.best_iteration == state.iteration:
+            checkpoints.save_best(self.checkpoint_dir, state.iteration, self.weights(), mx.save_safetensors)
 
     def weights(self) -> dict[str, mx.array]:
-        """What is trained, by name."""
+        """Return the trainable weights by name."""
         return dict(tree_flatten(self.model.trainable_parameters()))
 
-    def end(self) -> tuple[dict[str, mx.array], TrainingEnd, str]:
-        """What is published: (weights, what they are, the text of metrics.jsonl). The state stays as the checkpoint has it: a
-        longer training goes on from there."""
+    def finish(self) -> tuple[dict[str, mx.array], TrainingEnd, str]:
+        """Return the weights to publish, the last event, and the text of metrics.jsonl.
+
+        Leaves the state as the checkpoint has it, because a longer training resumes from there.
+        """
         state, text, valid = self.state, self.state.metrics, dict(self.state.valid)
         if state.iteration not in valid:
-            loss, right = self.validate()
+            loss, accuracy = self.validate()
             valid[state.iteration] = loss
             if state.recent:
-                text += line("train", self.report())
-            text += line("valid", {"iteration": state.iteration, "loss": loss, "accuracy": right})
-        chosen = min((at for at in valid if at), key=valid.__getitem__) if self.spec.keep == "best" else state.iteration
-        weights = self.weights() if chosen == state.iteration else arrays(str(checkpoints.best(self.kept, chosen)))
-        seen = self.spec.seen(self.lengths, state.iteration)
+                text += history.encode(self.train_report())
+            text += history.encode(ValidationReport(iteration=state.iteration, loss=loss, accuracy=accuracy))
+        published = state.iteration
+        if self.spec.keep == "best":
+            published = min((iteration for iteration in valid if iteration), key=valid.__getitem__)
+        is_last = published == state.iteration
+        weights = self.weights() if is_last else load_arrays(str(checkpoints.best_path(self.checkpoint_dir, published)))
+        coverage = self.spec.coverage_after(self.lengths, state.iteration)
         end = TrainingEnd(
-            published="last" if chosen == state.iteration else "best",
-            iteration=chosen,
+            published="last" if is_last else "best",
+            iteration=published,
             iterations=state.iteration,
-            valid_loss=valid[chosen],
+            valid_loss=valid[published],
             valid_loss_last=valid[state.iteration],
             updates=state.updates,
-            epochs=seen.epochs,
-            tokens=seen.tokens,
-            padding=seen.padding,
+            epochs=coverage.epochs,
+            tokens=coverage.tokens,
+            padding=coverage.padding,
         )
         return weights, end, text + history.encode(end)
-
-
-def line(kind: str, facts: dict[str, Any]) -> str:
-    """An event as metrics.jsonl has it."""
-    return json.dumps({"event": kind, **facts}) + "\n"

@@ -146,10 +146,10 @@ def test_each_mistake_has_the_location_of_its_value(table, problems):
 
 def test_a_mistake_without_a_field_is_reported_once_or_with_its_setting():
     assert mistakes(iters=[3, 4], epochs=[1, 2]) == [
-        "x: adapter.v1: iters, epochs and tokens each say how long - give one of them"
+        "x: adapter.v1: iters, epochs and tokens each set the duration - give one of them"
     ]
     assert mistakes(num_layers=[1, 0]) == [
-        "x: adapter.v1: with num_layers 0: num_layers 0 adapts nothing - use -1 for all layers"
+        "x: adapter.v1: with num_layers 0: num_layers 0 adapts no layer - use -1 for all layers"
     ]
 
 

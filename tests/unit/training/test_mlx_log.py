@@ -1,4 +1,4 @@
-"""The samples are what mlx-lm 0.30.6 and 0.32.2 printed here: the same training of nano, 12 batches of 4 rows."""
+"""The samples are the output of mlx-lm 0.30.6 and 0.32.2 for the same training of nano, 12 batches of 4 rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.training.mlx_log import events
+from punie_build.training.mlx_log import parse
 
 OLD = """\
 Loading configuration file c.yaml
@@ -51,18 +51,18 @@ Trainable parameters: 1.060% (0.039M/3.673M)
 \x1b[1;34mtrain\x1b[0m \x1b[34m████\x1b[0m \x1b[1;34m100%\x1b[0m \x1b[38;5;244m·\x1b[0m \x1b[1;34m   12\x1b[0m\x1b[38;5;244m/12\x1b[0m
 """
 LOSSES = [(0, 4.439), (4, 2.879), (5, 0.607), (8, 0.704), (11, 0.485), (12, 0.535)]
-KINDS = ["valid", "train", "valid", "train", "valid", "train"]
+TAGS = ["valid", "train", "valid", "train", "valid", "train"]
 
 
 @pytest.mark.parametrize("text", [OLD, NEW, NEW.replace("\n", "\r\n")])
 def test_old_and_new_logs_of_one_training_give_the_same_losses(text):
-    found = [event for event in events(text) if event["event"] != "test"]
-    assert [(event["iteration"], event["loss"]) for event in found] == LOSSES
-    assert [event["event"] for event in found] == KINDS
+    train_and_valid = [event for event in parse(text) if event["event"] != "test"]
+    assert [(event["iteration"], event["loss"]) for event in train_and_valid] == LOSSES
+    assert [event["event"] for event in train_and_valid] == TAGS
 
 
-def test_the_old_log_has_rates_and_tokens_and_a_test_the_new_one_thousands_of_tokens():
-    old, new = list(events(OLD)), list(events(NEW))
+def test_the_old_log_has_learning_rates_and_a_test_loss_the_new_one_has_neither():
+    old, new = list(parse(OLD)), list(parse(NEW))
     assert [event["tokens"] for event in old if event["event"] == "train"] == [324, 640, 968]
     assert old[1]["learning_rate"] == 1e-3
     assert old[-1] == {"event": "test", "loss": 0.469}
@@ -70,23 +70,23 @@ def test_the_old_log_has_rates_and_tokens_and_a_test_the_new_one_thousands_of_to
     assert "learning_rate" not in new[1]
 
 
-def test_a_log_that_broke_off_and_one_with_a_progress_bar_in_it_are_read():
-    assert [event["loss"] for event in events(OLD[: OLD.index("Iter 6: Saved")])] == [4.439, 2.879, 0.607]
+def test_a_truncated_log_and_a_log_with_a_progress_bar_are_parsed():
+    assert [event["loss"] for event in parse(OLD[: OLD.index("Iter 6: Saved")])] == [4.439, 2.879, 0.607]
     bar = "Calculating loss...: 50%|#####     | 1/2 [00:00<00:00]\r"
-    assert list(events(OLD.replace("Iter 6: Val", bar + "Iter 6: Val"))) == list(events(OLD))
-    assert list(events("Iter 1: Train loss 2.0, Learning Rate 1.000e-05, It/sec 0.5")) == [
+    assert list(parse(OLD.replace("Iter 6: Val", bar + "Iter 6: Val"))) == list(parse(OLD))
+    assert list(parse("Iter 1: Train loss 2.0, Learning Rate 1.000e-05, It/sec 0.5")) == [
         {"event": "train", "iteration": 1, "loss": 2.0, "learning_rate": 1e-5}
     ]
 
 
-def test_large_numbers_and_none():
-    [table] = events("  1200    nan ▲    12,345    1234.5k")
+def test_large_numbers_and_losses_that_are_not_finite():
+    [table] = parse("  1200    nan ▲    12,345    1234.5k")
     assert table == {"event": "train", "iteration": 1200, "loss": None, "tokens": 1234500}
     assert json.dumps(table, allow_nan=False)
-    [line] = events("Iter 7: Train loss nan, Learning Rate 1.000e-05, It/sec 1.0, Tokens/sec 9.0, Trained Tokens 12")
+    [line] = parse("Iter 7: Train loss nan, Learning Rate 1.000e-05, It/sec 1.0, Tokens/sec 9.0, Trained Tokens 12")
     assert (line["loss"], line["tokens"]) == (None, 12)
 
 
 @given(st.text())
-def test_any_text_is_read_without_complaint(text):
-    assert all(event["event"] in ("train", "valid", "test") for event in events(text))
+def test_any_text_is_parsed_without_an_error(text):
+    assert all(event["event"] in ("train", "valid", "test") for event in parse(text))

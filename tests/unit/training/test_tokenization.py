@@ -30,7 +30,7 @@ CHATML = """{% if tools %}<|im_start|>system
 {{ m.content }}
 </tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
 {% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""  # as Qwen2.5 writes it
+{% endif %}"""  # the template of Qwen2.5
 LLAMA = """{% if messages[0].role == 'system' %}{% set system = messages[0].content | trim %}{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}<|start_header_id|>system<|end_header_id|>
 
 {% if tools %}Environment: ipython
@@ -48,10 +48,10 @@ Given the following functions, please respond with a JSON for a function call.
 
 {{ m.content | tojson }}<|eot_id|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
 
-{% endif %}"""  # as Llama 3.1 writes it
+{% endif %}"""  # the template of Llama 3.1
 MISTRAL = """{% if messages[0].role == 'system' %}{% set system = messages[0].content %}{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif %}{% set users = loop_messages | selectattr('role', 'equalto', 'user') | list %}{% set ns = namespace(index=0) %}{% for m in loop_messages %}{% if not (m.role == 'tool' or m.role == 'tool_results' or m.tool_calls) %}{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('After the optional system message, conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% endfor %}{% for m in loop_messages %}{% if m.role == 'user' %}{% if tools and m == users[-1] %}[AVAILABLE_TOOLS] {{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% if loop.last and system is defined %}[INST] {{ system }}
 
-{{ m.content }}[/INST]{% else %}[INST] {{ m.content }}[/INST]{% endif %}{% elif m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% elif m.role == 'assistant' %} {{ m.content }}</s>{% elif m.role == 'tool' %}[TOOL_RESULTS] {"content": {{ m.content }}}[/TOOL_RESULTS]{% endif %}{% endfor %}"""  # as Mistral 7B v0.3 writes it
+{{ m.content }}[/INST]{% else %}[INST] {{ m.content }}[/INST]{% endif %}{% elif m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% elif m.role == 'assistant' %} {{ m.content }}</s>{% elif m.role == 'tool' %}[TOOL_RESULTS] {"content": {{ m.content }}}[/TOOL_RESULTS]{% endif %}{% endfor %}"""  # the template of Mistral 7B v0.3
 QWEN3 = """{% if tools %}<|im_start|>system
 {% if messages[0].role == 'system' %}{{ messages[0].content }}
 
@@ -78,8 +78,8 @@ QWEN3 = """{% if tools %}<|im_start|>system
 {{ m.content }}
 </tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
 {% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% endif %}"""  # as Qwen3 writes it: it thinks in the last turn alone
-FORGETFUL = "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}(said){% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+{% endif %}"""  # the template of Qwen3, which keeps the reasoning of the last turn only
+REWRITING = "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}(said){% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 TURNS = [("user", "Ask one"), ("assistant", "First answer"), ("user", "Ask two"), ("assistant", "Second answer")]
 EXAMPLE = {"messages": [{"role": role, "content": text} for role, text in TURNS]}
 
@@ -90,12 +90,12 @@ def tokenizer():
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def learnt(tokenizer, example, mask: str) -> list[str]:
-    """The learnt tokens, decoded, one text per run of them."""
-    tokens = tokenize(tokenizer, example, mask)
+def trained_texts(tokenizer, example, mask: str) -> list[str]:
+    """Return the text of each run of trained tokens."""
+    row = tokenize(tokenizer, example, mask)
     runs, current = [], []
-    for token, mark in [*zip(tokens.ids, tokens.learnt, strict=True), (0, False)]:
-        if mark:
+    for token, trained in [*zip(row.ids, row.loss_mask, strict=True), (0, False)]:
+        if trained:
             current.append(token)
         elif current:
             runs.append(tokenizer.decode(current))
@@ -156,7 +156,7 @@ def mistral(path: str) -> str:
 
 
 EMPTY = "<think>\n\n</think>\n\n"
-TABLE = {  # (template, conversation) -> what is learnt of it, turn by turn
+TABLE = {  # (template, conversation) -> trained text of each turn
     ("chatml", "plain"): ["First answer<|im_end|>", "Second answer<|im_end|>"],
     ("chatml", "tools"): [chatml("a"), "It says one.<|im_end|>"],
     ("chatml", "longer"): [chatml("a"), "It says one.<|im_end|>", chatml("b"), "It says two.<|im_end|>"],
@@ -187,35 +187,37 @@ CONVERSATIONS = {
 
 @pytest.fixture
 def templated(tokenizer):
-    """The tokenizer, to be given another template."""
-    kept = tokenizer.chat_template
+    """The tokenizer, whose template a test may replace."""
+    template = tokenizer.chat_template
     yield tokenizer
-    tokenizer.chat_template = kept
+    tokenizer.chat_template = template
 
 
 @pytest.mark.parametrize(("name", "kind"), TABLE.keys())
-def test_what_is_learnt_token_by_token(templated, name, kind):
+def test_trained_text_of_each_turn(templated, name, kind):
     templated.chat_template = TEMPLATES[name]
     expected, example = TABLE[name, kind], CONVERSATIONS[kind]
-    assert [run.removeprefix("\n") for run in learnt(templated, example, "assistant")] == expected
-    assert [run.removeprefix("\n") for run in learnt(templated, example, "last")] == expected[-1:]
+    assert [run.removeprefix("\n") for run in trained_texts(templated, example, "assistant")] == expected
+    assert [run.removeprefix("\n") for run in trained_texts(templated, example, "last")] == expected[-1:]
     everything = tokenize(templated, example, "all")
-    assert all(everything.learnt)
+    assert all(everything.loss_mask)
     assert everything.ids == tokenize(templated, example, "assistant").ids
 
 
-@pytest.mark.parametrize(("template", "example"), [(FORGETFUL, EXAMPLE), (MISTRAL, LONGER), (MISTRAL, WITH_TOOLS)])
-def test_a_turn_that_cannot_be_found_in_the_whole_is_refused(templated, template, example):
-    """Mistral declares its tools before the last question, gives the system prompt with it alone, and counts turns."""
+@pytest.mark.parametrize(("template", "example"), [(REWRITING, EXAMPLE), (MISTRAL, LONGER), (MISTRAL, WITH_TOOLS)])
+def test_a_turn_that_cannot_be_located_is_an_error(templated, template, example):
+    """Mistral's template declares tools and system prompt before the last question only, and counts turns."""
     templated.chat_template = template
-    with pytest.raises(ValueError, match='writes earlier turns differently later on - use mask = "last" or "all"'):
+    with pytest.raises(
+        ValueError, match='renders earlier turns differently once more turns follow - use mask = "last" or "all"'
+    ):
         tokenize(templated, example, "assistant")
-    assert learnt(templated, example, "last")
+    assert trained_texts(templated, example, "last")
 
 
 @pytest.mark.parametrize("example", conversations())
-def test_in_tool_conversations_every_call_and_answer_is_learnt_and_nothing_else(tokenizer, example):
-    runs = learnt(tokenizer, example, "assistant")
+def test_exactly_the_calls_and_answers_of_tool_conversations_are_trained(tokenizer, example):
+    runs = trained_texts(tokenizer, example, "assistant")
     turns = [message for message in example["messages"] if message["role"] == "assistant"]
     assert len(runs) == len(turns)
     for run, turn in zip(runs, turns, strict=True):
@@ -229,8 +231,8 @@ def test_in_tool_conversations_every_call_and_answer_is_learnt_and_nothing_else(
             assert run == turn["content"] + "<|im_end|>"
 
 
-def test_the_first_tokens_of_a_row_keep_their_marks(tokenizer):
-    whole = tokenize(tokenizer, EXAMPLE, "assistant")
-    short = whole.first(10)
-    assert short.ids == whole.ids[:10]
-    assert short.learnt == whole.learnt[:10]
+def test_a_truncated_row_keeps_its_loss_mask(tokenizer):
+    row = tokenize(tokenizer, EXAMPLE, "assistant")
+    short = row.truncated(10)
+    assert short.ids == row.ids[:10]
+    assert short.loss_mask == row.loss_mask[:10]

@@ -1,6 +1,6 @@
-"""One training after another of a very small model, in this process: what is learnt, that a killed one ends the same, what is refused.
+"""Trainings of a very small model, in this process: results, resumed trainings, incompatible settings.
 
-The model is a random llama of two layers, the rows are random tokens: nothing here depends on what is learnt, all on how.
+The model is a random llama of two layers, the rows are random tokens: the tests are independent of the trained content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,15 +29,17 @@ from mlx_lm.models import gemma3_text, llama, mamba2
 
 from punie_build.errors import ModelError
 from punie_build.training import checkpoints, launch, token_file, verify
-from punie_build.training.batch_sampler import Order
-from punie_build.training.compatibility import Known, refusals
-from punie_build.training.launch import Job, identity
+from punie_build.training.batch_sampler import BatchSampler
+from punie_build.training.compatibility import BaseFacts, incompatibilities
+from punie_build.training.history import TrainReport
+from punie_build.training.launch import TrainingRun, TrainJob, checkpoint_key
 from punie_build.training.loop import process, sequence_packing
-from punie_build.training.loop.collate import feed
-from punie_build.training.loop.lora import adapted, known
-from punie_build.training.loop.optimizer import CLASSES, arrays, schedule
-from punie_build.training.loop.sparse_logits import Picked
-from punie_build.training.loop.trackers import Followers
+from punie_build.training.loop.collate import collate
+from punie_build.training.loop.lora import base_facts, load_trainable
+from punie_build.training.loop.optimizer import CLASSES, learning_rate_schedule, load_arrays
+from punie_build.training.loop.sparse_logits import SparseLogits
+from punie_build.training.loop.trackers import TrackerCallbacks
+from punie_build.training.loop.trainer import BatchReport, Callback
 from punie_build.training.optimizer_spec import (
     Adafactor,
     Adam,
@@ -49,98 +50,118 @@ from punie_build.training.optimizer_spec import (
     StepDecay,
 )
 from punie_build.training.spec import Adapter, Lora
-from punie_build.training.tokenization import Tokens
+from punie_build.training.tokenization import TokenizedRow
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 2, "vocab_size": 64}
 LLAMA = SIZES | {"model_type": "llama", "rms_norm_eps": 1e-6, "num_key_value_heads": 2, "tie_word_embeddings": True}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A base in `base`, and in `tokens` 21 training and 5 validation rows of 6 to 60 tokens, a third of them learnt."""
-    place = tmp_path_factory.mktemp("training")
-    (place / "base").mkdir()
-    (place / "tokens").mkdir()
+def inputs(tmp_path_factory) -> Path:
+    """A base in `base`, and in `tokens` 21 training and 5 validation rows of 6 to 60 tokens, a third of them trained."""
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "base").mkdir()
+    (folder / "tokens").mkdir()
     mx.random.seed(1)
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
     mx.save_safetensors(
-        str(place / "base/model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}
+        str(folder / "base/model.safetensors"), dict(tree_flatten(model.parameters())), {"format": "mlx"}
     )
-    (place / "base/config.json").write_text(json.dumps(LLAMA))
+    (folder / "base/config.json").write_text(json.dumps(LLAMA))
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(Path(__file__).parents[3] / "models/nano" / name, place / "base")
-    chance = random.Random(2)
-    for side, count in (("train", 21), ("valid", 5)):
-        written = token_file.Writer()
+        shutil.copy(Path(__file__).parents[3] / "models/nano" / name, folder / "base")
+    randomness = random.Random(2)
+    for split, count in (("train", 21), ("valid", 5)):
+        writer = token_file.TokenWriter()
         for line in range(1, count + 1):
-            ids = [chance.randrange(64) for _ in range(chance.choice((6, 11, 30, 60)))]
-            written.add(line, Tokens(ids, [at % 3 == 0 for at in range(len(ids))]))
-        written.save(place / f"tokens/{side}.safetensors")
-    return place
+            ids = [randomness.randrange(64) for _ in range(randomness.choice((6, 11, 30, 60)))]
+            writer.add(line, TokenizedRow(ids, [position % 3 == 0 for position in range(len(ids))]))
+        writer.save(folder / f"tokens/{split}.safetensors")
+    return folder
 
 
-def spec(**more: Any) -> Adapter:
-    given = {"iters": 12, "learning_rate": 1e-2, "steps_per_eval": 4, "steps_per_report": 3, "save_every": 3} | more
-    return Adapter(base="b", data="d", **given)
+def spec(**changes: Any) -> Adapter:
+    fields = {"iters": 12, "learning_rate": 1e-2, "steps_per_eval": 4, "steps_per_report": 3, "save_every": 3}
+    return Adapter(base="b", data="d", **fields | changes)
 
 
-def job(place: Path, folder: Path, wanted: Adapter) -> Job:
-    for name in ("out", "kept"):
+def train_job(inputs: Path, folder: Path, adapter: Adapter) -> TrainJob:
+    for name in ("out", "checkpoints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    places = {"base": place / "base", "tokens": place / "tokens", "out": folder / "out", "kept": folder / "kept"}
-    more = {"progress": folder / "progress.json", "board": folder / "board"}
-    return Job(spec=wanted, **{name: str(each) for name, each in (places | more).items()})
+    return TrainJob(
+        spec=adapter,
+        base=str(inputs / "base"),
+        tokens=str(inputs / "tokens"),
+        out=str(folder / "out"),
+        checkpoint_dir=str(folder / "checkpoints"),
+        progress=str(folder / "progress.json"),
+        tracker_dir=str(folder / "run"),
+    )
+
+
+def training_run(inputs: Path, folder: Path, adapter: Adapter) -> TrainingRun:
+    for name in ("out", "checkpoints"):
+        (folder / name).mkdir(exist_ok=True)
+    return TrainingRun(
+        root=folder,
+        spec=adapter,
+        base=inputs / "base",
+        tokens=inputs / "tokens",
+        out=folder / "out",
+        checkpoint_dir=folder / "checkpoints",
+        log=folder / "training.log",
+    )
 
 
 class Killed(BaseException):
-    """What a kill is to a process that can look at itself."""
+    """A stand-in for SIGKILL that a test can catch."""
 
 
-def dies(after: int) -> Callable[[str, dict], None]:
-    """A watch that ends everything at so many events."""
-    left = [after]
+def kill_after(events: int) -> Callback:
+    """Return a callback that raises Killed at the given number of events."""
+    remaining = [events]
 
-    def watch(_kind: str, _facts: dict) -> None:
-        left[0] -= 1
-        if left[0] <= 0:
+    def callback(_event: object) -> None:
+        remaining[0] -= 1
+        if remaining[0] <= 0:
             raise Killed
 
-    return watch
+    return callback
 
 
-def quiet(_kind: str, _facts: dict) -> None:
-    """Nobody looks."""
+def ignore(_event: object) -> None:
+    """Ignore an event."""
 
 
-def made(place: Path, folder: Path, wanted: Adapter, *kills: int) -> dict[str, bytes]:
-    """What a training publishes that is killed after so many events, again and again, and then left alone."""
-    asked = job(place, folder, wanted)
-    for after in kills:
-        shutil.rmtree(asked.out)
-        Path(asked.out).mkdir()
-        with suppress(Killed):  # or it comes to its end before
-            process.run(asked, dies(after))
-    process.run(asked, quiet)
-    return {path.name: path.read_bytes() for path in Path(asked.out).iterdir()}
+def train(inputs: Path, folder: Path, adapter: Adapter, *kills: int) -> dict[str, bytes]:
+    """Return the files of an adapter whose training is killed after each number of events, then runs to its end."""
+    job = train_job(inputs, folder, adapter)
+    for events in kills:
+        shutil.rmtree(job.out)
+        Path(job.out).mkdir()
+        with suppress(Killed):  # or it ends before
+            process.run(job, kill_after(events))
+    process.run(job, ignore)
+    return {path.name: path.read_bytes() for path in Path(job.out).iterdir()}
 
 
-def events(files: dict[str, bytes], kind: str) -> list[dict]:
-    return [event for line in files["metrics.jsonl"].splitlines() if (event := json.loads(line))["event"] == kind]
+def events(files: dict[str, bytes], tag: str) -> list[dict]:
+    return [event for line in files["metrics.jsonl"].splitlines() if (event := json.loads(line))["event"] == tag]
 
 
-# going on
+# resumed trainings
 
 
-KINDS = {
-    "as it comes": {},
-    "all at once": {
+VARIANTS = {
+    "defaults": {},
+    "many settings": {
         "lora": Lora(rank=2, dropout=0.2),
         "grad_accumulation_steps": 2,
         "warmup": 2,
         "lr_schedule": CosineDecay(end=1e-4),
         "optimizer": Adamw(weight_decay=0.1),
     },
-    "an update that is not whole": {"grad_accumulation_steps": 5, "save_every": 2},
+    "incomplete accumulation": {"grad_accumulation_steps": 5, "save_every": 2},
     "dora": {"fine_tune_type": "dora", "optimizer": Muon(), "batching": "tokens", "batch_tokens": 128},
     "full": {
         "fine_tune_type": "full",
@@ -149,204 +170,201 @@ KINDS = {
         "batching": "pack",
         "batch_tokens": 128,
     },
-    "the last": {
+    "keep last": {
         "keep": "last",
         "optimizer": Sgd(momentum=0.9),
         "lr_schedule": StepDecay(rate=0.5, every=2),
         "batching": "file",
     },
-    "stopped early": {"learning_rate": 0.5, "iters": 40, "early_stop": 2, "steps_per_eval": 2},
+    "early stop": {"learning_rate": 0.5, "iters": 40, "early_stop": 2, "steps_per_eval": 2},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", KINDS.values(), ids=KINDS.keys())
-def test_a_training_that_was_killed_ends_with_the_bytes_of_one_that_was_not(place, tmp_path, more):
-    whole = made(place, tmp_path / "whole", spec(**more))
-    chance = random.Random(str(more))
-    assert made(place, tmp_path / "killed", spec(**more), 1, *(chance.randint(2, 14) for _ in range(4))) == whole
-    asked = job(place, tmp_path / "killed", spec(**more))
-    assert list(verify.adapter(Path(asked.out), asked.spec, place / "base")) == []
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+def test_a_killed_and_resumed_training_writes_the_bytes_of_an_uninterrupted_one(inputs, tmp_path, changes):
+    uninterrupted = train(inputs, tmp_path / "uninterrupted", spec(**changes))
+    randomness = random.Random(str(changes))
+    kills = [1, *(randomness.randint(2, 14) for _ in range(4))]
+    assert train(inputs, tmp_path / "killed", spec(**changes), *kills) == uninterrupted
+    job = train_job(inputs, tmp_path / "killed", spec(**changes))
+    assert list(verify.adapter(Path(job.out), job.spec, inputs / "base")) == []
 
 
 @pytest.mark.slow
-def test_what_is_half_written_rotten_or_gone_costs_only_time(place, tmp_path):
-    wanted = spec(learning_rate=0.3, iters=8)
-    whole = made(place, tmp_path / "whole", wanted)
-    folder = tmp_path / "hurt"
-    kept = folder / "kept"
+def test_truncated_corrupt_and_missing_checkpoints_do_not_change_the_result(inputs, tmp_path):
+    adapter = spec(learning_rate=0.3, iters=8)
+    uninterrupted = train(inputs, tmp_path / "uninterrupted", adapter)
+    folder = tmp_path / "damaged"
+    saved = folder / "checkpoints"
 
-    def cut(file: Path) -> None:
+    def truncate(file: Path) -> None:
         file.write_bytes(file.read_bytes()[:-100])
 
-    for hurt in (
-        (kept / "000099.new").mkdir,
-        lambda: [cut(file) for file in kept.glob("*/state.safetensors")],
-        lambda: [file.write_text("{") for file in kept.glob("*/state.json")],
-        lambda: [file.unlink() for file in kept.glob("best-*")],
-        lambda: shutil.rmtree(kept),
+    for damage in (
+        (saved / "000099.new").mkdir,
+        lambda: [truncate(file) for file in saved.glob("*/state.safetensors")],
+        lambda: [file.write_text("{") for file in saved.glob("*/state.json")],
+        lambda: [file.unlink() for file in saved.glob("best-*")],
+        lambda: shutil.rmtree(saved),
     ):
         shutil.rmtree(folder, ignore_errors=True)
         with pytest.raises(Killed):
-            process.run(job(place, folder, wanted), dies(11))
-        hurt()
-        assert made(place, folder, wanted) == whole
+            process.run(train_job(inputs, folder, adapter), kill_after(11))
+        damage()
+        assert train(inputs, folder, adapter) == uninterrupted
 
 
 @pytest.mark.slow
-def test_more_iterations_go_on_from_the_end_and_give_what_they_give_at_once(place, tmp_path):
-    made(place, tmp_path / "grown", spec(iters=7))
-    seen: list[int] = []
+def test_a_longer_training_resumes_from_a_shorter_one_with_the_same_bytes(inputs, tmp_path):
+    train(inputs, tmp_path / "extended", spec(iters=7))
+    iterations: list[int] = []
     process.run(
-        job(place, tmp_path / "grown", spec(iters=12)),
-        lambda kind, facts: seen.append(facts["iteration"]) if kind == "batch" else None,
+        train_job(inputs, tmp_path / "extended", spec(iters=12)),
+        lambda event: iterations.append(event.iteration) if isinstance(event, BatchReport) else None,
     )
-    assert seen == list(range(8, 13))
-    grown = {path.name: path.read_bytes() for path in (tmp_path / "grown/out").iterdir()}
-    assert grown == made(place, tmp_path / "once", spec(iters=12))
+    assert iterations == list(range(8, 13))
+    extended = {path.name: path.read_bytes() for path in (tmp_path / "extended/out").iterdir()}
+    assert extended == train(inputs, tmp_path / "once", spec(iters=12))
 
 
 @pytest.mark.slow
-def test_fewer_iterations_or_less_patience_do_not_take_what_lies_behind_their_end(place, tmp_path):
-    wanted = {"learning_rate": 0.5, "steps_per_eval": 2}
-    made(place, tmp_path / "long", spec(iters=20, **wanted))
+def test_a_shorter_training_ignores_checkpoints_beyond_its_end(inputs, tmp_path):
+    changes = {"learning_rate": 0.5, "steps_per_eval": 2}
+    train(inputs, tmp_path / "long", spec(iters=20, **changes))
     shutil.copytree(tmp_path / "long", tmp_path / "patient")
-    assert made(place, tmp_path / "long", spec(iters=6, **wanted)) == made(
-        place, tmp_path / "a", spec(iters=6, **wanted)
-    )
-    stops = spec(iters=20, early_stop=2, **wanted)
-    ended = made(place, tmp_path / "b", stops)
-    assert events(ended, "end")[0]["iterations"] < 20
-    assert made(place, tmp_path / "patient", stops) == ended
+    short = spec(iters=6, **changes)
+    assert train(inputs, tmp_path / "long", short) == train(inputs, tmp_path / "a", short)
+    early_stop = spec(iters=20, early_stop=2, **changes)
+    files = train(inputs, tmp_path / "b", early_stop)
+    assert events(files, "end")[0]["iterations"] < 20
+    assert train(inputs, tmp_path / "patient", early_stop) == files
 
 
-def test_trainings_of_one_identity_differ_in_how_long_they_are_alone():
+def test_trainings_with_one_checkpoint_key_differ_in_their_length_alone():
     from punie_build.storage.locks import KeyInputs
 
-    def of(wanted: Adapter, **inputs: str) -> str:
-        recipe = msgspec.to_builtins(wanted)
-        return identity(KeyInputs(kind="adapter", recipe=recipe, code="", inputs=inputs, tools={}), wanted)
+    def key(adapter: Adapter, **digests: str) -> str:
+        recipe = msgspec.to_builtins(adapter)
+        return checkpoint_key(KeyInputs(kind="adapter", recipe=recipe, code="", inputs=digests, tools={}), adapter)
 
-    assert of(spec(iters=5)) == of(spec(iters=9)) == of(spec(iters=None, epochs=2.0)) == of(spec(early_stop=3))
-    assert of(spec(iters=5)) != of(spec(iters=5, seed=1))
-    assert of(spec(iters=5)) != of(spec(iters=5), tokens="other")
-    falling = CosineDecay()
-    assert of(spec(iters=5, lr_schedule=falling)) != of(spec(iters=9, lr_schedule=falling))
-    assert of(spec(iters=5, lr_schedule=CosineDecay(steps=9))) == of(spec(iters=9, lr_schedule=CosineDecay(steps=9)))
+    assert key(spec(iters=5)) == key(spec(iters=9)) == key(spec(iters=None, epochs=2.0)) == key(spec(early_stop=3))
+    assert key(spec(iters=5)) != key(spec(iters=5, seed=1))
+    assert key(spec(iters=5)) != key(spec(iters=5), tokens="other")
+    decay = CosineDecay()
+    assert key(spec(iters=5, lr_schedule=decay)) != key(spec(iters=9, lr_schedule=decay))
+    assert key(spec(iters=5, lr_schedule=CosineDecay(steps=9))) == key(spec(iters=9, lr_schedule=CosineDecay(steps=9)))
 
 
-# what comes out
+# results
 
 
 @pytest.mark.slow
-def test_the_best_is_published_with_both_losses_and_the_last_where_that_is_asked(place, tmp_path):
+def test_the_best_weights_are_published_or_the_last_with_both_losses(inputs, tmp_path):
     harmful = {"learning_rate": 0.5, "iters": 16}
-    best = made(place, tmp_path / "best", spec(**harmful))
+    best = train(inputs, tmp_path / "best", spec(**harmful))
     losses = {event["iteration"]: event["loss"] for event in events(best, "valid")}
     [end] = events(best, "end")
-    assert losses[end["iteration"]] == end["valid_loss"] == min(loss for at, loss in losses.items() if at)
+    assert losses[end["iteration"]] == end["valid_loss"] == min(loss for iteration, loss in losses.items() if iteration)
     assert (end["published"], end["valid_loss_last"]) == ("best", losses[16])
     config = json.loads(best["adapter_config.json"])
     assert (config["published"], config["valid_loss"]) == ("best", end["valid_loss"])
-    last = made(place, tmp_path / "last", spec(keep="last", **harmful))
+    last = train(inputs, tmp_path / "last", spec(keep="last", **harmful))
     assert events(last, "end")[0]["valid_loss"] == losses[16]
     assert last["adapters.safetensors"] != best["adapters.safetensors"]
 
 
-def test_an_update_weighs_all_tokens_of_its_batches_alike(place, tmp_path):
-    """Two batches accumulated are the batch of both."""
-    alone = spec(iters=4, batch_size=2, grad_accumulation_steps=2, batching="file", keep="last", optimizer=Sgd())
-    one, two = (
-        made(place, tmp_path / name, wanted)
-        for name, wanted in (
-            ("two", alone),
-            ("one", msgspec.structs.replace(alone, iters=2, batch_size=4, grad_accumulation_steps=1)),
-        )
+def test_an_accumulated_update_weighs_all_tokens_of_its_batches_equally(inputs, tmp_path):
+    """Two accumulated batches give the update of one batch with the rows of both."""
+    adapter = spec(iters=4, batch_size=2, grad_accumulation_steps=2, batching="file", keep="last", optimizer=Sgd())
+    train(inputs, tmp_path / "accumulated", adapter)
+    train(
+        inputs, tmp_path / "single", msgspec.structs.replace(adapter, iters=2, batch_size=4, grad_accumulation_steps=1)
     )
-    for name in ("one", "two"):
-        (tmp_path / f"{name}.safetensors").write_bytes((one if name == "one" else two)["adapters.safetensors"])
-    a, b = (arrays(str(tmp_path / f"{name}.safetensors")) for name in ("one", "two"))
-    assert all(mx.allclose(a[name], b[name], rtol=1e-4, atol=1e-7) for name in a)
-    assert any(mx.abs(value).max() > 0 for name, value in a.items() if name.endswith("lora_b"))
+    accumulated, single = (
+        load_arrays(str(tmp_path / name / "out/adapters.safetensors")) for name in ("accumulated", "single")
+    )
+    assert all(mx.allclose(accumulated[name], single[name], rtol=1e-4, atol=1e-7) for name in accumulated)
+    assert any(mx.abs(value).max() > 0 for name, value in accumulated.items() if name.endswith("lora_b"))
 
 
-def test_less_memory_for_more_time_changes_nothing(place, tmp_path):
+def test_gradient_checkpointing_does_not_change_the_adapter(inputs, tmp_path):
     plain, checkpointed = (
-        made(place, tmp_path / str(value), spec(iters=2, steps_per_eval=2, grad_checkpoint=value))
+        train(inputs, tmp_path / str(value), spec(iters=2, steps_per_eval=2, grad_checkpoint=value))
         for value in (False, True)
     )
     assert plain["adapters.safetensors"] == checkpointed["adapters.safetensors"]
 
 
-def test_a_loss_that_is_no_number_ends_it_with_step_rows_and_what_to_try(place, tmp_path):
-    with pytest.raises(SystemExit) as ended:
-        made(
-            place,
+def test_a_loss_that_is_not_finite_exits_with_iteration_rows_and_advice(inputs, tmp_path):
+    with pytest.raises(SystemExit) as exit_:
+        train(
+            inputs,
             tmp_path,
             spec(learning_rate=1.0, optimizer=Sgd(), lora=Lora(scale=1e20), iters=30, steps_per_eval=30),
         )
-    assert "punie: iteration " in str(ended.value)
-    assert "of train.jsonl) - lower learning_rate (1), add warmup, or look at these rows" in str(ended.value)
+    assert "punie: iteration " in str(exit_.value)
+    assert "of train.jsonl) - lower learning_rate (1), add warmup, or inspect these rows" in str(exit_.value)
     assert not (tmp_path / "out/adapters.safetensors").exists()
 
 
-def test_losses_are_those_of_the_model_over_all_rows(place, tmp_path):
-    files = made(place, tmp_path, spec(iters=1, batch_size=2))
-    model, _ = adapted(spec(), str(place / "base"), 21)
-    rows, total, count = token_file.load(place / "tokens/valid.safetensors"), 0.0, 0
+def test_the_validation_loss_is_that_of_the_model_over_all_rows(inputs, tmp_path):
+    files = train(inputs, tmp_path, spec(iters=1, batch_size=2))
+    model, _ = load_trainable(spec(), str(inputs / "base"), 21)
+    rows, total, count = token_file.load(inputs / "tokens/valid.safetensors"), 0.0, 0
     for index in range(len(rows)):
-        ids, learnt = rows.row(index)
+        ids, mask = rows.row(index)
         losses = nn.losses.cross_entropy(model(mx.array(ids[:-1])[None])[0], mx.array(ids[1:]))
-        total, count = total + float((losses * mx.array(learnt[1:])).sum()), count + int(learnt[1:].sum())
+        total, count = total + float((losses * mx.array(mask[1:])).sum()), count + int(mask[1:].sum())
     assert events(files, "valid")[0]["loss"] == pytest.approx(total / count, abs=1e-5)
 
 
-# what is refused
+# incompatible settings
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("changes", "message"),
     [
         ({"num_layers": 99}, "num_layers 99: the base has 2 layers - use -1 for all"),
-        ({"lora": Lora(rank=33)}, "lora.rank 33: the widest module is 32 wide, and no rank is above that - lower it"),
+        ({"lora": Lora(rank=33)}, "lora.rank 33: the widest module has width 32, which no rank can exceed - lower it"),
         (
             {"lora": Lora(keys=("self_attn.q",))},
             "lora.keys: the base has no module 'self_attn.q' - did you mean 'self_attn.q_proj'?",
         ),
         ({"batch_size": 22}, "batch_size 22: there are 21 training rows - lower it, or add data"),
-        ({"ranks": 5}, "batch_size 4: 5 processes share a batch, and some would have nothing to do - raise it"),
+        ({"ranks": 5}, "batch_size 4: 5 processes share a batch, and some would get no row - raise it"),
     ],
 )
-def test_what_a_base_or_its_data_cannot_give_is_said_before_training(place, tmp_path, more, told):
-    with pytest.raises(SystemExit) as ended:
-        process.run(job(place, tmp_path, spec(**more)), quiet)
-    assert str(ended.value) == f"punie: {told}"
+def test_settings_that_the_base_or_the_data_do_not_allow_end_the_training(inputs, tmp_path, changes, message):
+    with pytest.raises(SystemExit) as exit_:
+        process.run(train_job(inputs, tmp_path, spec(**changes)), ignore)
+    assert str(exit_.value) == f"punie: {message}"
 
 
-def test_everything_that_is_wrong_is_said_at_once():
-    wanted = spec(num_layers=5, lora=Lora(rank=99), batch_size=50)
-    told = refusals(wanted, Known(layers=2, widths={"q": 8}, rows=20))
-    assert [line.partition(" ")[0] for line in told] == ["num_layers", "lora.rank", "batch_size"]
-    assert refusals(wanted, Known()) == []
+def test_all_incompatible_settings_are_reported_at_once():
+    adapter = spec(num_layers=5, lora=Lora(rank=99), batch_size=50)
+    problems = incompatibilities(adapter, BaseFacts(layers=2, widths={"q": 8}, rows=20))
+    assert [problem.partition(" ")[0] for problem in problems] == ["num_layers", "lora.rank", "batch_size"]
+    assert incompatibilities(adapter, BaseFacts()) == []
 
 
-def test_a_quantised_base_is_not_trained_whole(place):
-    model, _ = adapted(spec(num_layers=1), str(place / "base"), 21)
-    whole = spec(fine_tune_type="full")
-    assert refusals(whole, known(model, 21)) == []
+def test_full_training_of_a_quantized_base_is_incompatible(inputs):
+    model, _ = load_trainable(spec(num_layers=1), str(inputs / "base"), 21)
+    full = spec(fine_tune_type="full")
+    assert incompatibilities(full, base_facts(model, 21)) == []
     nn.quantize(model, group_size=32, bits=4, class_predicate=lambda name, module: isinstance(module, nn.Linear))
-    assert "is quantised, its weights cannot be trained" in refusals(whole, known(model, 21))[0]
-    assert known(model, 21).widths["self_attn.q_proj"] == 32
+    assert "the weights of a quantized base cannot be trained" in incompatibilities(full, base_facts(model, 21))[0]
+    assert base_facts(model, 21).widths["self_attn.q_proj"] == 32
 
 
-# what mlx-lm and mlx have, we have
+# parity with mlx-lm and mlx
 
 
-def test_every_knob_of_mlx_lm_is_a_field_or_has_its_place():
+def test_every_option_of_mlx_lm_is_a_field_or_listed_as_left_out():
     ours = {field.name for field in msgspec.structs.fields(Adapter)} | {"model", "optimizer_config", "lora_parameters"}
     elsewhere = {
-        "train", "test", "test_batches", "config", "adapter_path",  # what to do, and where
-        "resume_adapter_file",  # checkpoints do that
+        "train", "test", "test_batches", "config", "adapter_path",  # options of the command
+        "resume_adapter_file",  # resumed from checkpoints
         "clear_cache_threshold",  # mlx-lm never reads it
         "mask_prompt",  # mask
         "trust_remote_code",  # never
@@ -373,23 +391,23 @@ def test_every_knob_of_mlx_lm_is_a_field_or_has_its_place():
 
 
 @pytest.mark.parametrize("kind", [Adam, Adamw, Muon, Sgd, Adafactor])
-def test_optimisers_have_the_fields_and_the_defaults_of_mlx(kind):
+def test_optimizers_have_the_fields_and_defaults_of_mlx(kind):
     import inspect
 
     theirs = dict(inspect.signature(CLASSES.get(kind, optimizers.Adam).__init__).parameters)
-    theirs = {name: each.default for name, each in theirs.items() if name not in ("self", "learning_rate")}
+    theirs = {name: parameter.default for name, parameter in theirs.items() if name not in ("self", "learning_rate")}
     ours = {field.name: field.default for field in msgspec.structs.fields(kind)}
     assert set(ours) == set(theirs)
     own = {"bias_correction": True, "relative_step": False} | ({"momentum": 0.0} if kind is Sgd else {})
     for name, value in ours.items():
-        theirs_too = tuple(theirs[name]) if isinstance(theirs[name], list) else theirs[name]
-        assert value == own.get(name, theirs_too), name
+        default = tuple(theirs[name]) if isinstance(theirs[name], list) else theirs[name]
+        assert value == own.get(name, default), name
 
 
-def test_the_rate_rises_and_falls_as_the_recipe_says():
-    def rates(*at: int, **more: Any) -> list[float]:
-        rate = schedule(spec(learning_rate=1.0, **more), 10)
-        return [round(float(rate(mx.array(each)) if callable(rate) else rate), 4) for each in at]
+def test_the_learning_rate_follows_warmup_and_schedule():
+    def rates(*updates: int, **changes: Any) -> list[float]:
+        rate = learning_rate_schedule(spec(learning_rate=1.0, **changes), 10)
+        return [round(float(rate(mx.array(update)) if callable(rate) else rate), 4) for update in updates]
 
     assert rates(0, 9) == [1.0, 1.0]
     assert rates(0, 1, 2, 9, warmup=2) == [0.0, 0.5, 1.0, 1.0]
@@ -397,24 +415,24 @@ def test_the_rate_rises_and_falls_as_the_recipe_says():
     assert rates(0, 1, 2, 4, lr_schedule=StepDecay(rate=0.5, every=2)) == [1.0, 1.0, 0.5, 0.25]
 
 
-# packing and picking
+# sparse logits, packing, collating
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_logits_of_chosen_places_are_those_of_the_whole(tied):
+def test_sparse_logits_are_the_full_logits_at_their_positions(tied):
     mx.random.seed(3)
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA | {"tie_word_embeddings": tied}))
-    ids, places = mx.random.randint(0, 64, (3, 20)), mx.array([0, 7, 19, 20, 59])
-    whole = model(ids).reshape(-1, 64)[places]
+    ids, positions = mx.random.randint(0, 64, (3, 20)), mx.array([0, 7, 19, 20, 59])
+    full = model(ids).reshape(-1, 64)[positions]
     names = [name for name, _ in tree_flatten(model.parameters())]
-    picked = Picked(model, ids[0])
-    assert picked.early
-    assert mx.allclose(picked(ids, places), whole, atol=1e-5)
+    sparse = SparseLogits(model, ids[0])
+    assert sparse.sparse
+    assert mx.allclose(sparse(ids, positions), full, atol=1e-5)
     assert [name for name, _ in tree_flatten(model.parameters())] == names
 
 
-class Odd(nn.Module):
-    """A model whose head looks at all places at once: it cannot be asked for some."""
+class GlobalHead(nn.Module):
+    """A model whose head depends on all positions at once, which rules out sparse logits."""
 
     class Inner(nn.Module):
         def __init__(self) -> None:
@@ -427,7 +445,7 @@ class Odd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = Odd.Inner()
+        self.model = GlobalHead.Inner()
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -438,49 +456,49 @@ class Odd(nn.Module):
         return self.model.embed.as_linear(hidden - hidden.mean(axis=1, keepdims=True))
 
 
-def test_a_model_that_cannot_be_asked_for_some_places_is_asked_for_all():
-    model = Odd()
-    ids, places = mx.array([[1, 2, 3, 4, 5, 6]]), mx.array([1, 4])
-    whole = model(ids)[0][places]
-    picked = Picked(model, ids[0])
-    assert not picked.early
-    assert mx.allclose(picked(ids, places), whole)
+def test_a_model_without_sparse_logits_computes_all_positions():
+    model = GlobalHead()
+    ids, positions = mx.array([[1, 2, 3, 4, 5, 6]]), mx.array([1, 4])
+    full = model(ids)[0][positions]
+    sparse = SparseLogits(model, ids[0])
+    assert not sparse.sparse
+    assert mx.allclose(sparse(ids, positions), full)
 
 
 @pytest.fixture
-def rows(place) -> token_file.Rows:
-    return token_file.load(place / "tokens/train.safetensors")
+def rows(inputs) -> token_file.TokenRows:
+    return token_file.load(inputs / "tokens/train.safetensors")
 
 
-def test_rows_in_one_sequence_have_the_losses_that_they_have_alone(rows):
+def test_packed_rows_have_the_logits_of_single_rows(rows):
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
     model.eval()
-    assert sequence_packing.exact(model, rows)
-    batch = next(batch for batch in Order(how="pack", tokens=128).epoch(rows.lengths, 0) if len(batch[0]) > 2)
-    fed = feed(rows, batch)
-    together = model(fed.inputs, cache=sequence_packing.blind(model, fed.segments))[0]
-    at = 0
+    assert sequence_packing.is_exact(model, rows)
+    sampler = BatchSampler(batching="pack", batch_tokens=128)
+    batch = next(batch for batch in sampler.epoch(rows.lengths, 0) if len(batch[0]) > 2)
+    arrays = collate(rows, batch)
+    packed = model(arrays.inputs, cache=sequence_packing.packing_caches(model, arrays.segments))[0]
+    start = 0
     for row in batch[0]:
         ids = rows.row(row)[0]
-        assert mx.allclose(together[at : at + len(ids) - 1], model(mx.array(ids[:-1])[None])[0], atol=1e-4)
-        at += len(ids) - 1
+        assert mx.allclose(packed[start : start + len(ids) - 1], model(mx.array(ids[:-1])[None])[0], atol=1e-4)
+        start += len(ids) - 1
 
 
-def test_what_each_rank_is_fed_is_a_batch_together(rows):
-    batch = Order(rows=5).epoch(rows.lengths, 0)[0]
-    whole, shares = feed(rows, batch), [feed(rows, batch, rank, 3) for rank in range(3)]
-    assert sum(share.inputs.shape[0] for share in shares) == whole.inputs.shape[0] == 5
-    assert sum(float(share.weights.sum()) for share in shares) == float(whole.weights.sum())
-    idle = feed(rows, batch[:1], 1, 2)
+def test_the_shares_of_all_ranks_make_up_the_batch(rows):
+    batch = BatchSampler(batch_size=5).epoch(rows.lengths, 0)[0]
+    full, shares = collate(rows, batch), [collate(rows, batch, rank, 3) for rank in range(3)]
+    assert sum(share.inputs.shape[0] for share in shares) == full.inputs.shape[0] == 5
+    assert sum(float(share.weights.sum()) for share in shares) == float(full.weights.sum())
+    idle = collate(rows, batch[:1], 1, 2)
     assert float(idle.weights.sum()) == 0
-    targets = np.array(whole.targets)[np.array(whole.weights) > 0]
-    assert sorted(targets) == sorted(
-        int(t) for row in batch for t in rows.row(row[0])[0][1:][rows.row(row[0])[1][1:] > 0]
-    )
+    targets = np.array(full.targets)[np.array(full.weights) > 0]
+    trained = (ids[1:][mask[1:] > 0] for ids, mask in (rows.row(row) for [row] in batch))
+    assert sorted(targets) == sorted(int(target) for targets in trained for target in targets)
 
 
-def test_a_model_with_a_memory_of_its_own_is_not_packed(rows):
-    """Of a state-space model each token is part of all that follow."""
+def test_a_state_space_model_is_not_packed(rows):
+    """Its state carries every token to all later tokens, across the border of two rows."""
     ssm = mamba2.ModelArgs(
         model_type="mamba2", num_heads=4, head_dim=16, vocab_size=64, hidden_size=32, intermediate_size=64, state_size=8,
         num_hidden_layers=2, layer_norm_epsilon=1e-5, conv_kernel=4, n_groups=1, use_bias=False, use_conv_bias=True,
@@ -488,123 +506,102 @@ def test_a_model_with_a_memory_of_its_own_is_not_packed(rows):
     )  # fmt: skip
     model = mamba2.Model(ssm)
     model.eval()
-    rows = token_file.Rows(ids=rows.ids[:24], learnt=rows.learnt[:24], ends=np.array([6, 12, 24]), lines=rows.lines[:3])
-    assert not sequence_packing.exact(model, rows)
+    rows = token_file.TokenRows(
+        ids=rows.ids[:24], loss_mask=rows.loss_mask[:24], ends=np.array([6, 12, 24]), lines=rows.lines[:3]
+    )
+    assert not sequence_packing.is_exact(model, rows)
 
 
 @pytest.mark.slow
-def test_of_a_model_with_windows_the_mask_keeps_them(rows):
+def test_packing_keeps_the_sliding_windows_of_a_model(rows):
     window = {"model_type": "gemma3_text", "head_dim": 16, "num_key_value_heads": 1, "sliding_window": 8}
     model = gemma3_text.Model(gemma3_text.ModelArgs.from_dict(SIZES | window | {"sliding_window_pattern": 2}))
     model.eval()
-    assert sequence_packing.exact(model, rows)
+    assert sequence_packing.is_exact(model, rows)
 
 
-def test_only_the_latest_checkpoint_and_the_best_weights_are_kept(place, tmp_path):
-    made(place, tmp_path, spec(learning_rate=0.5))
-    state = next(state for _, state in checkpoints.held(tmp_path / "kept", lambda _: True))
-    names = sorted(path.name for path in (tmp_path / "kept").iterdir())
-    assert names == ["000012", f"best-{state.best:06}.safetensors"]
+def test_only_the_latest_checkpoint_and_the_best_weights_remain(inputs, tmp_path):
+    train(inputs, tmp_path, spec(learning_rate=0.5))
+    state = next(state for _, state in checkpoints.resumable(tmp_path / "checkpoints", lambda _: True))
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["000012", f"best-{state.best_iteration:06}.safetensors"]
 
 
-def test_checkpoints_that_nobody_went_on_with_are_swept(place, tmp_path):
+def test_checkpoints_that_were_not_resumed_for_days_are_removed(inputs, tmp_path):
+    (tmp_path / "all").mkdir()
     for name in ("old", "new"):
-        made(place, tmp_path / name, spec(iters=3))
-        (tmp_path / name / "kept").rename(tmp_path / f"kept-{name}")
-        (tmp_path / "all").mkdir(exist_ok=True)
-        (tmp_path / f"kept-{name}").rename(tmp_path / "all" / name)
+        train(inputs, tmp_path / name, spec(iters=3))
+        (tmp_path / name / "checkpoints").rename(tmp_path / "all" / name)
     os.utime(tmp_path / "all/old", (0, 0))
-    assert checkpoints.sweep(tmp_path / "all", 30, dry=True)[0] == 1
-    count, freed = checkpoints.sweep(tmp_path / "all", 30)
+    assert checkpoints.remove_unused(tmp_path / "all", 30, dry=True)[0] == 1
+    count, size = checkpoints.remove_unused(tmp_path / "all", 30)
     assert count == 1
-    assert freed > 1000
+    assert size > 1000
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["new"]
 
 
-# who follows
+# trackers
 
 
 @pytest.mark.slow
-def test_a_tracker_is_told_what_metrics_say_and_changes_nothing(place, tmp_path):
+def test_a_tracker_receives_the_metrics_and_does_not_change_the_adapter(inputs, tmp_path):
     pytest.importorskip("tensorboardX")
-    wanted = spec(report_to=("tensorboard",))
-    asked = job(place, tmp_path / "told", wanted)
-    process.main(asked)
-    [file] = (tmp_path / "told/board").iterdir()
+    process.main(train_job(inputs, tmp_path / "tracked", spec(report_to=("tensorboard",))))
+    [file] = (tmp_path / "tracked/run").iterdir()
     assert all(name in file.read_bytes() for name in (b"train/loss", b"valid/loss", b"train/learning_rate"))
-    made(place, tmp_path / "untold", spec())
+    train(inputs, tmp_path / "untracked", spec())
     for name in ("adapters.safetensors", "metrics.jsonl", "adapter_config.json"):
-        assert (tmp_path / "told/out" / name).read_bytes() == (tmp_path / "untold/out" / name).read_bytes()
-    told = json.loads((tmp_path / "told/progress.json").read_text())
-    assert told["iteration"] == 12
-    assert told["tokens_per_second"] > 0
+        assert (tmp_path / "tracked/out" / name).read_bytes() == (tmp_path / "untracked/out" / name).read_bytes()
+    progress = json.loads((tmp_path / "tracked/progress.json").read_text())
+    assert progress["iteration"] == 12
+    assert progress["tokens_per_second"] > 0
 
 
-def test_a_tracker_that_fails_is_said_once_and_training_goes_on(tmp_path, capsys):
-    with Followers(spec(), tmp_path) as followers:
-        followers.tells.append(("swanlab", lambda _numbers, _at: 1 / 0))
-        followers.tell("train", {"iteration": 1, "loss": 2.0})
-        followers.tell("train", {"iteration": 2, "loss": 2.0})
-    assert capsys.readouterr().out == "punie-build: swanlab is told nothing: division by zero\n"
+def test_a_failing_tracker_is_reported_once_and_training_continues(tmp_path, capsys):
+    with TrackerCallbacks(spec(), tmp_path) as trackers:
+        trackers.loggers.append(("swanlab", lambda _numbers, _iteration: 1 / 0))
+        for iteration in (1, 2):
+            trackers.log(TrainReport(iteration=iteration, loss=2.0, learning_rate=0.1, trained_tokens=9))
+    assert capsys.readouterr().out == "punie-build: swanlab does not receive metrics: division by zero\n"
 
 
-def test_a_tracker_that_is_not_installed_is_said_before_training(place, tmp_path):
+def test_a_tracker_that_is_not_installed_is_reported_before_training(inputs, tmp_path):
     if find_spec("swanlab"):
         pytest.skip("it is installed")
-    places = {name: place / name for name in ("base", "tokens")} | {
-        name: tmp_path / name for name in ("out", "kept", "log")
-    }
-    with pytest.raises(ModelError, match="report_to: swanlab not installed - pip install swanlab, or take it out"):
-        launch.train(launch.Training(root=tmp_path, spec=spec(report_to=("swanlab",)), **places))
+    with pytest.raises(ModelError, match="report_to: swanlab not installed - pip install swanlab, or remove it"):
+        launch.train(training_run(inputs, tmp_path, spec(report_to=("swanlab",))))
 
 
 # several processes
 
 
 @pytest.mark.slow
-def test_two_ranks_learn_what_one_learns(place, tmp_path):
-    """Under mlx's own launcher, on loopback: the same rows in the same order, weighed alike."""
-    wanted = spec(ranks=2, iters=6, grad_accumulation_steps=2)
-    places = {"base": place / "base", "tokens": place / "tokens", "out": tmp_path / "out", "kept": tmp_path / "kept"}
-    for name in ("out", "kept"):
-        places[name].mkdir()
-    launch.train(launch.Training(root=tmp_path, spec=wanted, log=tmp_path / "training.log", **places))
+def test_two_ranks_have_the_losses_of_one(inputs, tmp_path):
+    """With mlx's own launcher on loopback: the same rows in the same order, with equal weights."""
+    launch.train(training_run(inputs, tmp_path, spec(ranks=2, iters=6, grad_accumulation_steps=2)))
     both = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    alone = made(place, tmp_path / "alone", spec(iters=6, grad_accumulation_steps=2))
-    losses = [[event["loss"] for event in events(each, "valid")] for each in (both, alone)]
+    single = train(inputs, tmp_path / "single", spec(iters=6, grad_accumulation_steps=2))
+    losses = [[event["loss"] for event in events(files, "valid")] for files in (both, single)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
-def test_a_rank_that_is_killed_ends_the_training_in_a_sentence(place, tmp_path):
-    folders = {each: tmp_path / each for each in ("out", "kept")}
-    for folder in folders.values():
-        folder.mkdir()
-    endless = launch.Training(
-        root=tmp_path,
-        base=place / "base",
-        tokens=place / "tokens",
-        spec=spec(ranks=2, iters=20_000),
-        log=tmp_path / "t.log",
-        **folders,
-    )
+def test_a_killed_rank_ends_the_training_with_a_message(inputs, tmp_path):
+    pattern = f"punie_build.training.loop.process {tmp_path}"
 
-    def kill() -> None:
+    def processes() -> list[str]:
+        return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+
+    def kill_last() -> None:
         while not (tmp_path / "progress.json").exists():
             time.sleep(0.05)
-        found = subprocess.run(
-            ["pgrep", "-f", f"punie_build.training.loop.process {tmp_path}"], capture_output=True, text=True
-        )
-        os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
+        os.kill(int(processes()[-1]), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill_last)
     killer.start()
     with pytest.raises(ModelError, match="training"):
-        launch.train(endless)
+        launch.train(training_run(inputs, tmp_path, spec(ranks=2, iters=20_000)))
     killer.join()
     assert not (tmp_path / "out/adapter_config.json").exists()
-    left = subprocess.run(
-        ["pgrep", "-f", f"punie_build.training.loop.process {tmp_path}"], capture_output=True, text=True
-    )
-    assert left.stdout == ""
+    assert processes() == []
