@@ -31,7 +31,11 @@ description = "synthetic editor conversations"
 
 [stage.english]
 from = "sample"
-filters = [{ type = "language", languages = ["en"] }, { type = "python-version", min = "3.10" }, { type = "ends-with-assistant" }]
+filters = [
+    { type = "language", languages = ["en"] },
+    { type = "python-version", min = "3.10" },
+    { type = "ends-with-assistant" },
+]
 
 [mix.all]
 from = ["english", { name = "hand-authored", weight = 2.0 }]
