@@ -1,6 +1,7 @@
 """Checks of a training by its recipe, the files of its base and the statistics of its tokens, without its rows.
 
-A check is a function from a `TrainingPlan` to findings. It yields none where it needs a value that is not known yet (None).
+A check is a function from a `TrainingPlan` to findings. It yields none where it needs a value that is not known yet
+(None).
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ Findings = Iterator[PreflightFinding]
 
 REPORTED_SHARE = 0.01  # share of truncated or fully masked rows from which a finding is reported
 WRITTEN_MARKUP = (
-    "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<think>", "</think>", "<|im_start|>", "<|im_end|>",
-    "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>",
+    "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<think>", "</think>", "<|im_start|>",
+    "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<start_of_turn>", "<end_of_turn>",
 )  # fmt: skip
 READ_MARKUP = ("<tool_response>", "</tool_response>")  # markup that a model only reads matters less
 
 
 class TrainingPlan(Struct, frozen=True, kw_only=True):
-    """A training that has not started. `where`: its location in a recipe; `tokens_target`: target of its tokens; `rows`: number of
-    training rows; `tokens`: counts of its tokens per split."""
+    """A training that has not started. `where`: its location in a recipe; `tokens_target`: target of its tokens;
+    `rows`: number of training rows; `tokens`: counts of its tokens per split."""
 
     where: str
     spec: Adapter
@@ -78,7 +79,8 @@ def keys(plan: TrainingPlan) -> Findings:
 
 
 def rank(plan: TrainingPlan) -> Findings:
-    """Check that the rank is at most the width of the modules: an update of a higher rank is a full one that needs more space."""
+    """Check that the rank is at most the width of the modules: an update of a higher rank is a full one that needs
+    more space."""
     modules = estimate.lora_modules(plan.spec, plan.base) if plan.base else []
     widths = {name: min(plan.base.modules[name]) for name in modules} if plan.base else {}
     narrow = {name: width for name, width in widths.items() if plan.spec.lora.rank > width}

@@ -1,4 +1,4 @@
-"""The finding of a check: where it is, the problem, and what to do."""
+"""The finding of a check: its location, the problem, and advice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Level = Literal["error", "warning"]
 
 
 class PreflightFinding(Struct, frozen=True, kw_only=True):
-    """A problem found by a check. `check`: the name that a recipe may allow; `share`: of the rows concerned, 1 if it is not about
-    rows."""
+    """A problem found by a check. `check`: the name that a recipe may allow; `share`: of the rows concerned, 1 if it
+    is not about rows."""
 
     check: str = field(name="look")
     level: Level

@@ -1,4 +1,5 @@
-"""Checks of a fused or quantized model by its recipe and the files of its base. A check is a function from a `ModelPlan` to findings."""
+"""Checks of a fused or quantized model by its recipe and the files of its base. A check is a function from a
+`ModelPlan` to findings."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def gguf(plan: ModelPlan) -> Findings:
 
 
 def groups(plan: ModelPlan) -> Findings:
-    """Check that the group size divides the width of every weight: mlx-lm leaves others unquantized without a message."""
+    """Check that the group size divides the width of every weight: mlx-lm leaves others unquantized without a
+    message."""
     if plan.spec.quantised:
         group = plan.spec.quantisation["group_size"]
         modules = plan.base.modules

@@ -29,7 +29,8 @@ class PreflightError(PunieError):
 def training_plan(
     root: Path, task: AnyTask, base: Path | None, tokens: Path | None, rows: int | None = None
 ) -> TrainingPlan:
-    """Return the plan of an adapter's training with all that is known of it. `base` and `tokens` are folders, None if absent."""
+    """Return the plan of an adapter's training with all that is known of it. `base` and `tokens` are folders, None
+    if absent."""
     stats = coverage = None
     if tokens:
         stats = token_file.read_stats(tokens)
@@ -100,7 +101,8 @@ def unmet_expectations(root: Path, task: AnyTask) -> Iterator[PreflightFinding]:
 
 
 def preview_adapter(root: Path, task: AnyTask, by_label: dict[str, Planned], report: Preview) -> None:
-    """Add the findings of a training. Rows that exist and are not checked yet are checked now, and the build reuses the result."""
+    """Add the findings of a training. Rows that exist and are not checked yet are checked now, and the build reuses
+    the result."""
     needs = {entry.task.kind.name: entry for label in task.needs if (entry := by_label.get(label))}
     tokens, preflight = needs["tokens"], needs["preflight"]
     data = by_label[next(iter(preflight.task.needs))]
@@ -134,6 +136,6 @@ def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], repo
 
 
 def at_hand(root: Path, task: AnyTask) -> Path | None:
-    """Return the folder of a task's base, if nothing has to be downloaded for it."""
+    """Return the folder of a task's base, None if it would have to be downloaded."""
     base = task.external.get("base")
     return locate.at_hand(root, base) if isinstance(base, Base) else None

@@ -1,4 +1,5 @@
-"""Entry point of the process that checks the rows of a dataset as a base renders them. Run by a step and by `plan`, not imported.
+"""Entry point of the process that checks the rows of a dataset as a base renders them. Run by a step and by `plan`, not
+imported.
 
     python -m punie_build.preflight.process JOB.json
 

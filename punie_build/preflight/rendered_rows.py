@@ -25,8 +25,8 @@ MARKUP_HINTS = (b"<function", b"<tool_call>", b"```", b"\\u003c")  # a line with
 class RenderedRows:
     """The rows of a data folder, with counts of their rendering.
 
-    `where`: name of the data in findings; `tokenizer`: mlx-lm's, as the server uses it; `suites`: the suites that will be evaluated
-    after the training; `mixed`: whether a mix made the rows.
+    `where`: name of the data in findings; `tokenizer`: mlx-lm's, as the server uses it; `suites`: the suites that will
+    be evaluated after the training; `mixed`: whether a mix made the rows.
     """
 
     def __init__(

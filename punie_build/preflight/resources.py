@@ -1,4 +1,4 @@
-"""Rough estimates of the disk space and memory that a training needs, and what the machine has."""
+"""Rough estimates of the disk space and memory that a training needs, and the resources of the machine."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def weight_bytes(base: Anatomy, cpu: bool) -> int:
 
 
 def training_bytes(spec: Adapter, base: Anatomy, longest: int) -> int:
-    """Return the memory in bytes that a training needs beside the base's weights: for the trained weights with the optimizer's state,
-    and for backpropagation through a batch of rows of `longest` tokens."""
+    """Return the memory in bytes that a training needs beside the base's weights: for the trained weights with the
+    optimizer's state, and for backpropagation through a batch of rows of `longest` tokens."""
     length = min(spec.max_seq_length, longest)
     tokens = max(spec.batch_tokens, length) if spec.batching in ("tokens", "pack") else spec.batch_size * length
     layers = _trained_layers(spec, base)

@@ -21,7 +21,8 @@ class SuitePrompts(Struct, frozen=True):
 class PreflightJob(Struct, frozen=True, kw_only=True):
     """The job of the process: check the rows in the folder `data`, as the tokenizer of the folder `base` renders them.
 
-    `name`: name of the base; `where`: name of the data in findings; `mixed`: whether a mix made the data; `out`: output folder.
+    `name`: name of the base; `where`: name of the data in findings; `mixed`: whether a mix made the data; `out`: output
+    folder.
     """
 
     base: str

@@ -1,6 +1,7 @@
 """Checks of the rows of a dataset, rendered with a base's chat template. Run in the process `process`.
 
-A check is a function from `RenderedRows` to findings. `AUDIT_CHECKS` maps the findings of the data audit that matter to a training.
+A check is a function from `RenderedRows` to findings. `AUDIT_CHECKS` maps the findings of the data audit that matter to
+a training.
 """
 
 from __future__ import annotations
@@ -175,11 +176,11 @@ def _split_overlaps(rows: RenderedRows, into: str, held_out: Sequence[str]) -> F
     total = sum(row.split != into for row in rows.stream(into, *held_out))
     overlaps = splitting.find_overlaps(stream)
     for how, level in OVERLAP_LEVELS.items():
-        if found := [overlap for overlap in overlaps if overlap.how == how]:
-            locations = [f"{item.split}.jsonl:{item.row} = {into}.jsonl:{item.train}" for item in found]
+        if matches := [overlap for overlap in overlaps if overlap.how == how]:
+            locations = [f"{item.split}.jsonl:{item.row} = {into}.jsonl:{item.train}" for item in matches]
             problem = audit.OVERLAP_PROBLEMS[how].format(*audit.OVERLAP_NAMES[into])
             advice = "split the data again with a mix, which keeps copies in one split"
-            yield rows.finding("leakage", level, problem, advice, len(found), total, locations)
+            yield rows.finding("leakage", level, problem, advice, len(matches), total, locations)
 
 
 def preambles(rows: RenderedRows) -> Findings:

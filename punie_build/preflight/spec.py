@@ -6,7 +6,7 @@ from punie_build.schema.spec import Spec
 
 
 class Preflight(Spec, frozen=True, kw_only=True):
-    """What the rows of a dataset tell of a training on this base, before it: what all adapters of both share."""
+    """The checks of the rows of a dataset for trainings on this base. All adapters of both share them."""
 
     base: str
     data: str

@@ -25,12 +25,12 @@ def preflight(work: Work[Preflight]) -> StepResult:
     )
     result = run(job, work.logs)
     facts = msgspec.structs.asdict(result.facts)
-    counts = {f"{level}s": sum(each.level == level for each in result.findings) for level in ("error", "warning")}
+    counts = {f"{level}s": sum(finding.level == level for finding in result.findings) for level in ("error", "warning")}
     lines = [f"{finding.level}: {finding}" for finding in result.findings]
     numbers = ", ".join(f"{count} {level}" for level, count in counts.items()) if result.findings else "no problems"
     return StepResult("\n   ".join([*lines, f"{result.facts.rows} rows checked: {numbers}"]), facts | counts)
 
 
 def check_training(work: Work[Adapter]) -> None:
-    """Raise PreflightError for what would go wrong with a training."""
+    """Raise PreflightError with the errors that the checks of a training find."""
     preview.check_training(work.root, work.task, work.external("base"), work.say)

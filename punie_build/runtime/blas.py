@@ -1,8 +1,8 @@
 """Make mlx fast on Linux CPUs, where its wheel contains a reference BLAS.
 
-The OpenBLAS of the package `scipy-openblas32` computes the same matrix products 30 to 60 times faster, but its functions have a
-prefix. mlx needs three of them: `patchelf` writes a copy with the plain names, and the loader is told to load it first.
-A Mac needs none of this: mlx runs on the GPU there.
+The OpenBLAS of the package `scipy-openblas32` computes the same matrix products 30 to 60 times faster, but its
+functions have a prefix. mlx needs three of them: `patchelf` writes a copy with the plain names, and the loader is told
+to load it first. A Mac does not need it: mlx runs on the GPU there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from punie_build.storage import paths
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
 SYSTEM = ("openblas", "mkl_rt")  # libraries of the system that have the plain names
-# A second thread gains 20 % here, spins while it waits, and rounds otherwise: one thread gives equal adapters everywhere.
+# A second thread gains 20 %, spins while it waits, and rounds otherwise: one thread gives equal adapters everywhere.
 THREADS = 1
 
 

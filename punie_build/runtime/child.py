@@ -24,8 +24,8 @@ EXEC_PROGRAM = (  # a program for `python -c` that replaces itself by a command 
 class Child:
     """A Python module that runs in its own process group: `with Child("mlx_lm", ["server"], log) as child: ...`
 
-    Its output goes to the file `log`, which is emptied first, not to a pipe: a full pipe stops a server after 159 requests.
-    Leaving the block ends it; `grace_seconds` is the time between SIGTERM and SIGKILL.
+    Its output goes to the file `log`, which is emptied first, not to a pipe: a full pipe stops a server after 159
+    requests. Leaving the block ends it; `grace_seconds` is the time between SIGTERM and SIGKILL.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Child:
                 os.close(write_end)
 
     def stop(self) -> int:
-        """Send SIGTERM, then SIGKILL, to the whole group, and return the exit code. Do nothing to a child that has ended."""
+        """Send SIGTERM, then SIGKILL, to the whole group, and return the exit code. A child that has ended gets no
+        signal."""
         for number, seconds in ((signal.SIGTERM, self.grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
             if self.process.poll() is not None:
                 break
@@ -108,7 +109,8 @@ class Child:
         return "\n".join(f"    {line}" for line in self.text().splitlines()[-lines:])
 
     def failure(self, subject: str) -> str:
-        """Return the reason of a failure: its messages for users (`punie: ...`), else its exit code and the end of its log."""
+        """Return the reason of a failure: its messages for users (`punie: ...`), else its exit code and the end of
+        its log."""
         messages = [line.removeprefix("punie: ") for line in self.text().splitlines() if line.startswith("punie: ")]
         code = self.process.returncode
         if messages:

@@ -1,7 +1,7 @@
 """Console output: lines and progress bars; plain lines where stdout is not a terminal.
 
-On a terminal the bars stay below the lines: one for each running task, and one for the build. Anywhere else (CI, a file) a long
-task prints a line every `QUIET_SECONDS`. Threads may share the console.
+On a terminal the bars stay below the lines: one for each running task, and one for the build. Anywhere else (CI, a
+file) a long task prints a line every `QUIET_SECONDS`. Threads may share the console.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def message(function: F) -> F:
 
 
 class Console:
-    """Standard output, shared by lines and progress bars. `progress` is rich's display of the bars, None if there is none."""
+    """Standard output, shared by lines and progress bars. `progress` is rich's display of the bars, None if there is
+    none."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -69,9 +70,9 @@ console = Console()
 
 
 class ProgressBar:
-    """A progress bar with an estimate of the remaining time: `with ProgressBar("training v1", 300) as bar: bar(120, "loss 0.41")`.
+    """A progress bar with an estimate of the remaining time.
 
-    `initial` of the `total` units were done before it started.
+    `with ProgressBar("training v1", 300) as bar: bar(120, "loss 0.41")` shows 120 of 300 units. `initial` of the `total` units were done before it started.
     """
 
     def __init__(self, title: str, total: int, initial: int = 0) -> None:

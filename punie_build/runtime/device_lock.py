@@ -11,7 +11,8 @@ from pathlib import Path
 
 @contextmanager
 def hold(purpose: str, device: str, say: Callable[[str], object]) -> Iterator[None]:
-    """Hold the lock of the device for a purpose such as `training` (none for ""); report and wait while another build holds it.
+    """Hold the lock of the device for a purpose such as `training` (none for ""); report and wait while another build
+    holds it.
 
     The lock ends with the process.
     """

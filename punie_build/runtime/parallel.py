@@ -1,7 +1,7 @@
 """Parallel map over CPU cores.
 
-The calling process takes items from the front of the list, workers take them from the back: so the results of the calling
-process are already in order, and only the end has to be appended.
+The calling process takes items from the front of the list, workers take them from the back: so the results of the
+calling process are already in order, and only the end has to be appended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def cpu_count() -> int:
 
 
 def map_items(items: Sequence[P], local: Callable[[P], object], remote: Callable[[P], R], workers: int) -> list[R]:
-    """Process every item: some by `local` in this thread, from the front; the rest by `remote`, called in `workers` threads.
+    """Process every item: some by `local` in this thread, from the front; the rest by `remote`, called in `workers`
+    threads.
 
     Return the results of `remote` in the order of the items. The first error ends the map and is raised.
     """

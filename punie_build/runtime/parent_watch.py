@@ -2,9 +2,9 @@
 
     python -m punie_build.runtime.parent_watch FD MODULE ARGUMENT ...
 
-FD is the read end of a pipe whose write end only the parent has. A small watcher process reads it: when the parent ends, even
-by kill -9, the read returns, and the watcher kills the group. A thread would have to wait until the module's computation
-releases the GIL. (Linux's PDEATHSIG would kill the module only and orphan the processes that it started.)
+FD is the read end of a pipe whose write end only the parent has. A small watcher process reads it: when the parent
+ends, even by kill -9, the read returns, and the watcher kills the group. A thread would have to wait until the module's
+computation releases the GIL. (Linux's PDEATHSIG would kill the module only and orphan the processes that it started.)
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from contextlib import suppress
 
 
 def watch_parent(fd: int) -> None:
-    """Fork a watcher that kills this process group when the write end of the pipe `fd` closes. Call it before other imports."""
+    """Fork a watcher that kills this process group when the write end of the pipe `fd` closes. Call it before other
+    imports."""
     group = os.getpgid(0)
     if os.fork():
         os.close(fd)

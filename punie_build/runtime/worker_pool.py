@@ -1,7 +1,7 @@
 """Worker processes for steps that compute in Python while several tasks run.
 
-`doit -n 4` runs tasks in threads, and only one thread at a time computes in Python: so a step is sent to a process. A worker
-ends with the build, even if the build is killed. Training and serving use processes of their own (`child`).
+`doit -n 4` runs tasks in threads, and only one thread at a time computes in Python: so a step is sent to a process. A
+worker ends with the build, even if the build is killed. Training and serving use processes of their own (`child`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def _idle_worker() -> Worker:
 
 
 def _serve(connection: Any) -> None:
-    """Answer each step with `(True, result)` or `(False, error)` until the build closes the connection. Runs in a worker."""
+    """Answer each step with `(True, result)` or `(False, error)` until the build closes the connection. Runs in a
+    worker."""
     _end_with_parent()
     with suppress(EOFError, OSError):
         while True:
@@ -106,7 +107,8 @@ def _answer(request: bytes) -> bytes:
 
 
 def _picklable(error: Exception) -> Exception:
-    """Return the error if pickle keeps its text, else an error of the same text. Errors that are bugs get their traceback."""
+    """Return the error if pickle keeps its text, else an error of the same text. Errors that are bugs get their
+    traceback."""
     trace = "".join(traceback.format_exception(error))
     if not isinstance(error, PunieError):
         error.add_note(trace)

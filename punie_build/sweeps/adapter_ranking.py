@@ -1,8 +1,9 @@
 """Ranking of a grid's settings by validation loss, with a test of each against the best. Pure functions.
 
-The loss of a setting is the mean over its seeds. The noise of a loss is estimated from the differences between seeds of the same
-setting, pooled over all settings; where all settings have the same seeds, the mean effect of a seed on all of them is removed first.
-With one seed per setting there is no estimate of the noise, and no setting can be distinguished from the best.
+The loss of a setting is the mean over its seeds. The noise of a loss is estimated from the differences between seeds of
+the same setting, pooled over all settings; where all settings have the same seeds, the mean effect of a seed on all of
+them is removed first. With one seed per setting there is no estimate of the noise, and no setting can be distinguished
+from the best.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ ALPHA = 0.05  # significance level
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """The result of one cell. Losses in nats per token; `accuracy`: share of tokens; `best_at`: of `iterations` batches."""
+    """The result of one cell. Losses in nats per token; `accuracy`: share of tokens; `best_at`: of `iterations`
+    batches."""
 
     cell: str
     seed: int | None
@@ -38,8 +40,8 @@ class Run(Struct, frozen=True, kw_only=True):
 class RankedSetting(Struct, frozen=True, kw_only=True):
     """A setting in the ranking: the mean loss over its seeds, the lowest and the highest one.
 
-    `p`: two-sided p value of its difference to the best (Student's t, Holm's correction), None with one seed per setting.
-    `worse`: significantly worse than the best.
+    `p`: two-sided p value of its difference to the best (Student's t, Holm's correction), None with one seed per
+    setting. `worse`: significantly worse than the best.
     """
 
     rank: int = field(name="place")
@@ -65,8 +67,9 @@ class Effect(Struct, frozen=True, kw_only=True):
 class AdapterRanking(Struct, frozen=True, kw_only=True):
     """The content of `ranking.json` of a grid of adapters.
 
-    `axes`: field -> its values, as in the recipe. `settings`: the best first. `effects`: field -> the effect of each of its values,
-    averaged over the other axes. `noise`: standard deviation of a setting's loss between seeds, None if unknown.
+    `axes`: field -> its values, as in the recipe. `settings`: the best first. `effects`: field -> the effect of each of
+    its values, averaged over the other axes. `noise`: standard deviation of a setting's loss between seeds, None if
+    unknown.
     """
 
     grid: str
@@ -89,7 +92,8 @@ class SelectionRecord(Struct, frozen=True, kw_only=True):
 
 
 def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Run]]) -> AdapterRanking:
-    """Rank the settings by mean loss; equal ones stay in the recipe's order. `runs`: (setting, run), in the recipe's order."""
+    """Rank the settings by mean loss; equal ones stay in the recipe's order. `runs`: (setting, run), in the recipe's
+    order."""
     groups: dict[bytes, tuple[Table, list[Run]]] = {}
     for setting, run in runs:
         groups.setdefault(canonical(setting), (setting, []))[1].append(run)
@@ -127,8 +131,8 @@ def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Ru
 
 
 def _noise(losses: Sequence[Sequence[float]], same_seeds: bool) -> tuple[float, int]:
-    """Return (standard deviation, degrees of freedom) of the residuals: losses minus the effect of the setting and, with
-    `same_seeds`, minus the effect of the seed."""
+    """Return (standard deviation, degrees of freedom) of the residuals: losses minus the effect of the setting and,
+    with `same_seeds`, minus the effect of the seed."""
     blocks = same_seeds and len(losses) > 1
     grand_mean = fmean(loss for group in losses for loss in group)
     seed_effects = (
@@ -194,8 +198,8 @@ def not_worse(count: int) -> str:
 
 
 def metrics(ranking: AdapterRanking) -> dict[str, float]:
-    """Return the metrics for gates: the best setting's loss, its range over seeds, the numbers of settings and cells, and `level`:
-    the number of settings that are not significantly worse than the best, itself included."""
+    """Return the metrics for gates: the best setting's loss, its range over seeds, the numbers of settings and
+    cells, and `level`: the number of settings that are not significantly worse than the best, itself included."""
     best = ranking.settings[0]
     return {
         "valid_loss": best.mean,

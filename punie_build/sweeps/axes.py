@@ -2,8 +2,10 @@
 
     {"learning_rate": [1e-4, 1e-3], "lora": {"rank": [8, 16]}}      expands to four points: the product of both lists
 
-A field whose own type is a list is an axis if its value is a list of lists: `betas = [[0.9, 0.99], [0.9, 0.999]]`. A value that
-is a table may have lists of its own: `optimizer = [{ type = "adam" }, { type = "adamw", weight_decay = [0.0, 0.1] }]` has three.
+A field whose own type is a list is an axis if its value is a list of lists: `betas = [[0.9, 0.99], [0.9, 0.999]]`. A
+value that is a table may have lists of its own; this field has three values:
+
+    optimizer = [{ type = "adam" }, { type = "adamw", weight_decay = [0.0, 0.1] }]
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ Table = dict[str, Any]
 
 
 class Point(Struct, frozen=True):
-    """A value without axes. `setting`: field -> its value; `locations`: field -> its location in the original table, such as
-    `lora.rank` -> `lora.rank[1]`."""
+    """A value without axes. `setting`: field -> its value; `locations`: field -> its location in the original table,
+    such as `lora.rank` -> `lora.rank[1]`."""
 
     value: Any
     setting: Table = {}
@@ -71,7 +73,8 @@ def expand(value: Any, expected: Any, path: str = "", location: str = "") -> Ite
 
 
 def flatten(table: Table, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a table by dotted field: `{"lora": {"rank": 8}}` -> `lora.rank`, 8. A table with a `type` is one value."""
+    """Yield the values of a table by dotted field: `{"lora": {"rank": 8}}` -> `lora.rank`, 8. A table with a `type`
+    is one value."""
     for key, value in table.items():
         if isinstance(value, dict) and "type" not in value:
             yield from flatten(value, join(path, key))
@@ -130,9 +133,9 @@ def _fields(value: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
     ]
     if not matching:
         return
-    known = _types(matching[0])
+    types_ = _types(matching[0])
     for key, item in value.items():
-        yield key, item, known.get(key)
+        yield key, item, types_.get(key)
 
 
 @cache

@@ -1,8 +1,8 @@
 """Ranking of the settings of an eval's grid by their pass rate. Pure functions.
 
-Settings are ranked on the `select` cases of the suite, and the best one is reported on the `confirm` cases, which had no part in the
-selection: on the cases that selected it, the best of many settings looks better than it is. A suite without `select` cases is
-ranked on all cases, and the summary says that the result is biased.
+Settings are ranked on the `select` cases of the suite, and the best one is reported on the `confirm` cases, which had
+no part in the selection: on the cases that selected it, the best of many settings looks better than it is. A suite
+without `select` cases is ranked on all cases, and the summary says that the result is biased.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class PassRate(Struct, frozen=True, kw_only=True):
 
 
 class RankedEvalSetting(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking. `p`: p value of its difference to the best (sign flips per case, Holm's correction); `worse`:
-    significantly worse than the best."""
+    """A setting in the ranking. `p`: p value of its difference to the best (sign flips per case, Holm's correction);
+    `worse`: significantly worse than the best."""
 
     rank: int = field(name="place")
     cell: str
@@ -41,7 +41,8 @@ class RankedEvalSetting(Struct, frozen=True, kw_only=True):
 
 
 class EvalRanking(Struct, frozen=True, kw_only=True):
-    """The content of `ranking.json` of a grid of evals. `confirmed`: the best setting on the `confirm` cases, None without any."""
+    """The content of `ranking.json` of a grid of evals. `confirmed`: the best setting on the `confirm` cases, None
+    without any."""
 
     grid: str
     metric: str = "share"
@@ -93,7 +94,8 @@ def _p_value(best: Sequence[CaseScore], other: Sequence[CaseScore]) -> float:
 
 @message
 def summary(ranking: EvalRanking) -> str:
-    """Return a sentence about the best setting, the others that are not significantly worse, and its result on `confirm` cases."""
+    """Return a sentence about the best setting, the others that are not significantly worse, and its result on
+    `confirm` cases."""
     best = ranking.settings[0]
     setting = ", ".join(f"{axis} {value}" for axis, value in best.setting.items()) or "the only setting"
     text = f"best of {len(ranking.settings)} settings: {setting}, {best.select.share:.0%} of {best.select.cases} cases"
@@ -107,8 +109,8 @@ def summary(ranking: EvalRanking) -> str:
 
 
 def metrics(ranking: EvalRanking) -> dict[str, float]:
-    """Return the metrics for gates: the best setting's pass rate on `select` and `confirm` cases, the number of settings, and `level`:
-    the number of settings that are not significantly worse than the best, itself included."""
+    """Return the metrics for gates: the best setting's pass rate on `select` and `confirm` cases, the number of
+    settings, and `level`: the number of settings that are not significantly worse than the best, itself included."""
     result = {"share": ranking.settings[0].select.share, "settings": len(ranking.settings)}
     result["level"] = sum(not entry.worse for entry in ranking.settings)
     if ranking.confirmed:

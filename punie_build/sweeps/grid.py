@@ -5,8 +5,8 @@
     lora = { rank = [8, 16] }             # another one: four settings
     seed = [0, 1]                         # the replicate: eight adapters, `v1@learning_rate-0.001,rank-8,seed-0` ...
 
-Cells are ordinary artifacts, and cells with equal specs are one. `cells = [{ ... }, ...]` lists settings side by side instead of
-crossing them. To add grids for another kind: add its row to `RULES`.
+Cells are ordinary artifacts, and cells with equal specs are one. `cells = [{ ... }, ...]` lists settings side by side
+instead of crossing them. To add grids for another kind: add its row to `RULES`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from punie_build.training.spec import Adapter
 MAX_CELLS = 500  # more cells are a typing error, or a task for a search
 MAX_NAME_LENGTH = 120  # characters of a cell's name, which becomes a folder
 NOT_IN_KEY = (  # fields of a recipe that do not change the artifact
-    "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency", "timeout", "require",
+    "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency",
+    "timeout", "require",
 )  # fmt: skip
 
 
 class GridRules(Struct, frozen=True, kw_only=True):
     """The rules by which a kind is expanded to cells.
 
-    `fixed`: field that must be the same in all cells -> reason. `ineffective`: function from a spec to the fields that have no effect
-    in it. `replicate`: the axis that only repeats a setting.
+    `fixed`: field that must be the same in all cells -> reason. `ineffective`: function from a spec to the fields that
+    have no effect in it. `replicate`: the axis that only repeats a setting.
     """
 
     spec: type[Spec]
@@ -58,7 +59,8 @@ def _ineffective_in_adapter(spec: Adapter) -> Iterator[str]:
 
 
 def _ineffective_in_eval(spec: Eval) -> Iterator[str]:
-    """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is none."""
+    """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is
+    none."""
     if spec.sampling.greedy:
         yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
     if spec.sampling.repetition_penalty == 1:
@@ -103,7 +105,8 @@ def is_grid(kind: str, table: Table) -> bool:
 
 
 def expand(kind: str, name: str, table: Table, where: str) -> tuple[ExpandedGrid | None, list[str]]:
-    """Return (grid, []) of a table, or (None, mistakes), each with the location of its value: `adapter.v1.lora.rank[1]: ...`."""
+    """Return (grid, []) of a table, or (None, mistakes), each with the location of its value:
+    `adapter.v1.lora.rank[1]: ...`."""
     rules = RULES[kind]
     own = {field: table[field] for field in GridOptions.__struct_fields__ if field in table}
     problems = [*mistakes(own, GridOptions, where), *_fixed_field_mistakes(table, rules, where)]
@@ -141,8 +144,8 @@ def without_ineffective(kind: str, spec: Any) -> Any:
 
 
 def _distinct(kind: str, points: list[Point], constant: Table) -> list[tuple[Point, Any]]:
-    """Return (point, spec) of the points with different effects; a point has the whole setting as its value, for the cell's name, and
-    the effective setting."""
+    """Return (point, spec) of the points with different effects; a point has the whole setting as its value, for the
+    cell's name, and the effective setting."""
     distinct: dict[bytes, tuple[Point, Any]] = {}
     in_cells = {field: value for field, value in constant.items() if field not in ("description", "gates")}
     for point in points:
@@ -200,7 +203,8 @@ def _with_entry(point: Point, location: str, entry: Table) -> Point:
 def _point_mistakes(points: list[Point], constant: Table, spec: type[Spec], where: str) -> list[str]:
     """Return the distinct mistakes of all points.
 
-    A mistake of a value has the location of that value. Any other belongs to the table if all points have it, else to a setting.
+    A mistake of a value has the location of that value. Any other belongs to the table if all points have it, else to a
+    setting.
     """
     by_point = [[*mistakes(point.value | constant, spec, where)] for point in points]
     counts = Counter(problem for problems in by_point for problem in dict.fromkeys(problems))
@@ -232,7 +236,8 @@ def _cell(name: str, setting: Table, rules: GridRules) -> Cell:
 
 
 def _cell_names(grid: str, settings: list[Table]) -> list[str]:
-    """Return names such as `v1@learning_rate-0.001,rank-8`: with the last part of each field, unless two fields share it."""
+    """Return names such as `v1@learning_rate-0.001,rank-8`: with the last part of each field, unless two fields
+    share it."""
     fields = dict.fromkeys(field for setting in settings for field in setting)
     counts = Counter(field.rpartition(".")[2] for field in fields)
     short = {field: last if counts[last := field.rpartition(".")[2]] == 1 else field for field in fields}
@@ -252,7 +257,8 @@ def _cell_names(grid: str, settings: list[Table]) -> list[str]:
 
 
 def _label(value: Any) -> str:
-    """Return a value as part of a name: `0.001`, `8`, `true`, `adamw+weight_decay-0.1`, `self_attn.q_proj+self_attn.v_proj`."""
+    """Return a value as part of a name: `0.001`, `8`, `true`, `adamw+weight_decay-0.1`,
+    `self_attn.q_proj+self_attn.v_proj`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

@@ -4,7 +4,8 @@
     adapter = "v1"                                             # the values of all other fields
     space = { learning_rate = { low = 1e-5, high = 1e-2, log = true }, "lora.rank" = [4, 8, 16] }
 
-Its trials are the cells of a grid of the same name, in a recipe file that the search writes: `recipes/rate.trials.toml`.
+Its trials are the cells of a grid of the same name, in a recipe file that the search writes:
+`recipes/rate.trials.toml`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from punie_build.training.spec import Adapter
 
 
 class Range(Spec, frozen=True, kw_only=True):
-    """The values from `low` to `high`, both included; integers if both are. `log`: sample on a log scale. `step`: step size."""
+    """The values from `low` to `high`, both included; integers if both are. `log`: sample on a log scale. `step`:
+    step size."""
 
     low: int | float
     high: int | float
@@ -53,7 +55,8 @@ class Search(Spec, frozen=True, kw_only=True):
 
 
 def problems(search: Search, adapter: Adapter, where: str) -> Iterator[str]:
-    """Yield a line for each field that cannot be searched, and for each end of a range that is no value of the adapter's field."""
+    """Yield a line for each field that cannot be searched, and for each end of a range that is no value of the
+    adapter's field."""
     table = msgspec.to_builtins(adapter)
     rules = grid.RULES["adapter"]
     for field, candidates in search.space.items():

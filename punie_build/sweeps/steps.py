@@ -56,7 +56,8 @@ def rank_adapters(work: Work[Grid]) -> StepResult:
 
 
 def choice(work: Work[Selection]) -> StepResult:
-    """Copy the adapter of the first seed: the best seed would be selected by chance, and would change with every seed added."""
+    """Copy the adapter of the first seed: the best seed would be selected by chance, and would change with every
+    seed added."""
     spec = work.spec
     ranking = msgspec.json.decode((work.inputs()[0] / "ranking.json").read_bytes(), type=AdapterRanking)
     selected = ranking.settings[spec.rank - 1]

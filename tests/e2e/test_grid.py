@@ -1,4 +1,4 @@
-"""A grid of adapters, really trained: ranked, chosen from, and extended by one value."""
+"""A grid of adapters, with real trainings: ranked, selected from, and extended by one value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.artifacts import verify
+from punie_build.sweeps import verify
 from tests.support.doit_runner import doit, ran
 from tests.support.project import RECIPE, SAMPLE, create
 
@@ -37,27 +37,27 @@ def built(tmp_path_factory, shared_store) -> tuple[Path, str]:
     return root, doit(root, PUNIE_BUILD_STORE=shared_store)
 
 
-def test_a_grid_of_eight_is_trained_ranked_and_its_best_is_chosen(built):
+def test_a_grid_of_eight_cells_is_trained_and_ranked_and_its_best_selected(built):
     root, output = built
     assert len(ran(output)) == 13
-    found = json.loads((root / "reports/v1@grid/ranking.json").read_text())
-    assert [place["place"] for place in found["places"]] == [1, 2, 3, 4]
-    best = found["places"][0]["runs"][0]
+    ranking = json.loads((root / "reports/v1@grid/ranking.json").read_text())
+    assert [entry["place"] for entry in ranking["places"]] == [1, 2, 3, 4]
+    best = ranking["places"][0]["runs"][0]
     assert json.loads((root / "adapters/v1@1/choice.json").read_text())["cell"] == best["cell"]
     for name in ("adapters.safetensors", "adapter_config.json", "metrics.jsonl"):
         assert (root / "adapters/v1@1" / name).read_bytes() == (root / "adapters" / best["cell"] / name).read_bytes()
-    assert best["seed"] == 0, "the first, not the better one"
-    chosen = root / "adapters/v1@1/choice.json"
-    assert not list(verify.OF["choice"](root / "adapters/v1@1", None, None))
-    text = chosen.read_text()
-    chosen.write_text(text.replace('"learning_rate": ', '"learning_rate": 9'))
-    [told] = verify.OF["choice"](root / "adapters/v1@1", None, None)
-    chosen.write_text(text)
-    assert told.startswith("learning_rate: choice.json 9")
+    assert best["seed"] == 0, "the first seed, not the better one"
+    record = root / "adapters/v1@1/choice.json"
+    assert not list(verify.choice(root / "adapters/v1@1", None, None))
+    text = record.read_text()
+    record.write_text(text.replace('"learning_rate": ', '"learning_rate": 9'))
+    [difference] = verify.choice(root / "adapters/v1@1", None, None)
+    record.write_text(text)
+    assert difference.startswith("learning_rate: choice.json 9")
     assert ran(doit(root)) == set()
 
 
-def test_one_more_value_trains_its_cells_alone_and_a_loser_changes_nothing_behind(built, tmp_path):
+def test_one_more_value_trains_only_its_cells(built, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(built[0], root)
     place = root / RECIPE

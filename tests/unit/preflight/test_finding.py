@@ -37,8 +37,8 @@ def test_an_unknown_check_in_a_recipe_is_a_mistake(recipes):
 
 
 def test_every_check_has_its_name_and_every_audit_finding_its_check():
-    known = {problem for problem, _, _ in audit_checks.CHECKS}
-    assert {problem for problem in row_checks.AUDIT_CHECKS if problem != "exact duplicates of other rows"} <= known
+    problems = {problem for problem, _, _ in audit_checks.CHECKS}
+    assert {problem for problem in row_checks.AUDIT_CHECKS if problem != "exact duplicates of other rows"} <= problems
     names = {check for _, check, _ in test_row_checks.CASES.values()}
     names |= {check for _, check, _, _ in test_config_checks.CASES.values()}
     assert names | {"tools", "template", "bits", "expect"} == set(PREFLIGHT_CHECKS)

@@ -1,4 +1,5 @@
-"""Checks of rows: each failure of docs/gates.md that rows show is found, in made-up rows rendered with nano's template."""
+"""Checks of rows: each failure of docs/gates.md that rows show is found, in made-up rows rendered with nano's
+template."""
 
 from __future__ import annotations
 

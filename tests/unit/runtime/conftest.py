@@ -1,4 +1,4 @@
-"""Python programs as processes of their own, for tests of what several processes share."""
+"""Python programs as processes of their own, for tests with several processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ Script = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def script() -> Iterator[Script]:
-    """Return a function that starts a program which may use `device_lock`, `worker_pool` and `steps`; all end with the test."""
+    """Return a function that starts a program which may use `device_lock`, `worker_pool` and `steps`; all end with
+    the test."""
     started: list[subprocess.Popen[str]] = []
     path = os.pathsep.join([str(ROOT), *sys.path])
 

@@ -1,4 +1,4 @@
-"""A job over several cores gives what one core gives."""
+"""Parallel map, and a stage on several cores, which writes the bytes that one core writes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from punie_build.data.transforms import Redact
 from punie_build.runtime import parallel
 
 
-def test_pieces_are_done_once_and_come_back_in_order():
-    here: list[int] = []
+def test_every_item_is_processed_once_and_results_keep_their_order():
+    local: list[int] = []
 
     def slowly(number: int) -> int:
         time.sleep(0.001)
-        here.append(number)
+        local.append(number)
         return number
 
-    away = parallel.map_items(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
-    assert here == sorted(here)
-    assert away == sorted(away)
-    assert sorted(here + away) == list(range(50))
-    assert len(away) > 5
+    remote = parallel.map_items(range(50), slowly, lambda number: time.sleep(0.001) or number, 3)
+    assert local == sorted(local)
+    assert remote == sorted(remote)
+    assert sorted(local + remote) == list(range(50))
+    assert len(remote) > 5
     assert parallel.map_items([1, 2], slowly, slowly, 0) == []
 
 
-@pytest.mark.parametrize("place", ["here", "elsewhere"])
-def test_the_first_error_ends_it(place):
+@pytest.mark.parametrize("failing", ["local", "remote"])
+def test_the_first_error_ends_the_map(failing):
     def fail(number: int) -> int:
         raise ValueError("no")
 
@@ -46,22 +46,22 @@ def test_the_first_error_ends_it(place):
 
     done: list[int] = []
     with pytest.raises(ValueError, match="no"):
-        parallel.map_items(range(10**5), *((fail, slowly) if place == "here" else (slowly, fail)), 2)
+        parallel.map_items(range(10**5), *((fail, slowly) if failing == "local" else (slowly, fail)), 2)
     assert len(done) < 1000
 
 
 @given(st.lists(st.binary(max_size=9).map(lambda text: text.replace(b"\n", b"")), max_size=20), st.integers(1, 30))
-def test_every_line_is_in_one_piece(tmp_path_factory, lines, size):
+def test_every_line_is_in_one_byte_range(tmp_path_factory, lines, size):
     folder = tmp_path_factory.mktemp("rows")
     for name, text in (("train", b"".join(line + b"\n" for line in lines)), ("valid", b""), ("test", b"{}\n")):
         (folder / f"{name}.jsonl").write_bytes(text)
-    found = [
+    read = [
         line
         for split, start, end in jsonl.byte_ranges(folder, size)
         for block in jsonl.read_blocks(folder / f"{split}.jsonl", start, end)
         for line in block
     ]
-    assert found == [*(line + b"\n" for line in lines), b"{}\n"]
+    assert read == [*(line + b"\n" for line in lines), b"{}\n"]
 
 
 def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):

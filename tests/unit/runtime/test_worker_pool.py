@@ -1,4 +1,4 @@
-"""Worker processes: where steps run, what comes back, and how workers end."""
+"""Worker processes: where steps run, their results and errors, and how workers end."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def test_a_field_of_list_type_is_an_axis_if_it_holds_lists():
     betas = {"type": "adam", "betas": [[0.9, 0.99], [0.9, 0.999]]}
     table = {"base": "nano", "data": "d", "optimizer": betas, "lora": {"keys": [["self_attn.q_proj"], ["mlp.up_proj"]]}}
     assert cell_names(table) == [
-        f"v1@betas-{some},keys-{key}"
-        for some in ("0.9+0.99", "0.9+0.999")
+        f"v1@betas-{pair},keys-{key}"
+        for pair in ("0.9+0.99", "0.9+0.999")
         for key in ("self_attn.q_proj", "mlp.up_proj")
     ]
 
