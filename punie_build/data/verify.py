@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie_build.data.stats import Stats
-from punie_build.models.safetensors import as_, read
+from punie_build.models.safetensors import json_as, read
 
 
 def lines(path: Path) -> int:
@@ -21,7 +21,7 @@ def lines(path: Path) -> int:
 def data(folder: Path, _spec: object, _model: Path | None = None) -> Iterator[str]:
     """Lines where a data folder's files do not have the rows its stats.json says."""
     try:
-        splits = read(folder / "stats.json", as_(Stats)).splits
+        splits = read(folder / "stats.json", json_as(Stats)).splits
     except ValueError as error:
         yield str(error)
         return

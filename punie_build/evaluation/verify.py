@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.evaluation.spec import GenerationSpec
-from punie_build.models.safetensors import as_, read
+from punie_build.models.safetensors import json_as, read
 
 
 class _Case(Struct):
@@ -45,7 +45,7 @@ def answers(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> I
 def scores(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> Iterator[str]:
     """Lines where a case of an eval was not judged as often as it was asked."""
     try:
-        judged = read(folder / "scores.json", as_(_Scores)).cases
+        judged = read(folder / "scores.json", json_as(_Scores)).cases
     except ValueError as error:
         yield str(error)
         return

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.export.spec import WHOLE, Model
-from punie_build.models.safetensors import Tensor, as_, header, read
+from punie_build.models.safetensors import TensorHeader, json_as, read_header, read
 from punie_build.storage import digests
 
 INDEX = "model.safetensors.index.json"
@@ -43,7 +43,7 @@ def kept(folder: Path) -> list[str]:
 
 
 def config(folder: Path) -> dict[str, Any]:
-    return read(folder / "config.json", as_(dict[str, Any]))
+    return read(folder / "config.json", json_as(dict[str, Any]))
 
 
 def model_type(folder: Path) -> str | None:
@@ -55,14 +55,14 @@ def model_type(folder: Path) -> str | None:
 def ends(folder: Path) -> list[int]:
     """The tokens that end an answer: generation_config.json's, else config.json's, as mlx-lm reads them."""
     place = folder / "generation_config.json"
-    said = read(place, as_(dict[str, Any])).get("eos_token_id") if place.exists() else None
+    said = read(place, json_as(dict[str, Any])).get("eos_token_id") if place.exists() else None
     said = said or config(folder).get("eos_token_id")
     return sorted(said) if isinstance(said, list) else [] if said is None else [said]
 
 
-def tensors(folder: Path) -> dict[str, Tensor]:
+def tensors(folder: Path) -> dict[str, TensorHeader]:
     """All tensors of all its files."""
-    return {name: tensor for path in _files(folder) for name, tensor in read(path, header).items()}
+    return {name: tensor for path in _files(folder) for name, tensor in read(path, read_header).items()}
 
 
 def size(folder: Path, spec: Model) -> int:
@@ -111,8 +111,8 @@ def model(folder: Path, spec: Model, base: Path | None = None) -> Iterator[str]:
 
 def _whole(folder: Path) -> Iterator[str]:
     """Are all tensors here that the index names, in their files, each as long as its shape says?"""
-    index = read(folder / INDEX, as_(Index))
-    found = {path.name: read(path, header) for path in _files(folder)}
+    index = read(folder / INDEX, json_as(Index))
+    found = {path.name: read(path, read_header) for path in _files(folder)}
     for name in sorted(set(index.weight_map.values()) - set(found)):
         yield f"{name}: the index names it, it is not here"
     places = {tensor: file for file, inside in found.items() for tensor in inside}
@@ -129,7 +129,7 @@ def _whole(folder: Path) -> Iterator[str]:
         yield f"total_size: the index says {index.metadata.get('total_size')} bytes, the files have {total}"
 
 
-def _weights(found: dict[str, Tensor], told: dict[str, Any], spec: Model) -> Iterator[str]:
+def _weights(found: dict[str, TensorHeader], told: dict[str, Any], spec: Model) -> Iterator[str]:
     said = _quantisation(told) or {}
     layers = {name.removesuffix(".weight") for name in found if name.endswith(".weight")}
     packed = {layer for layer in layers if _packed(found, layer)}
@@ -160,7 +160,7 @@ def _asked(said: dict[str, Any], packed: set[str], plain: set[str], wanted: dict
         yield f"{some(silent)}: not quantised, and config.json does not say so"
 
 
-def _other(found: dict[str, Tensor], layer: str, said: dict[str, Any]) -> str | None:
+def _other(found: dict[str, TensorHeader], layer: str, said: dict[str, Any]) -> str | None:
     """What the shapes of a layer say, where config.json says something else."""
     weight, scales = found[f"{layer}.weight"], found[f"{layer}.scales"]
     group, mode = said.get("group_size", 0), said.get("mode", "affine")
@@ -219,16 +219,16 @@ def _layer(said: dict[str, Any], layer: str) -> dict[str, Any]:
     return own if isinstance(own, dict) else said
 
 
-def _packed(found: dict[str, Tensor], layer: str) -> bool:
+def _packed(found: dict[str, TensorHeader], layer: str) -> bool:
     weight = found.get(f"{layer}.weight")
     return bool(weight and weight["dtype"] == "U32" and f"{layer}.scales" in found)
 
 
-def _length(tensor: Tensor) -> int:
+def _length(tensor: TensorHeader) -> int:
     return tensor["data_offsets"][1] - tensor["data_offsets"][0]
 
 
-def _bytes(tensor: Tensor) -> int:
+def _bytes(tensor: TensorHeader) -> int:
     return math.prod(tensor["shape"]) * BYTES.get(tensor["dtype"], 0)
 
 

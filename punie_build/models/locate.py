@@ -1,4 +1,4 @@
-"""Bases: from what a recipe says of a base to a folder with a model in it."""
+"""Locate the folder of a base: in the project, in the package, or downloaded from the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base 
 
 
 def locate(root: Path, base: Base) -> Path:
-    """The model's folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
+    """Return the folder of a base; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
     folder = _download(base) if base.hub else _folder(root, base)
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     if not list(folder.glob("*.safetensors")):
         missing.append("*.safetensors")
     if missing:
         raise ModelError(
-            f"{base.name}: no model there, {', '.join(missing)} missing - a base is a folder as `mlx_lm.convert` writes it"
+            f"{base.name}: no model there, {', '.join(missing)} missing - "
+            "a base is a folder as `mlx_lm.convert` writes it"
         )
     if base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
         raise ModelError(
-            f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or take another base"
+            f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or use another base"
         )
     return folder
 
 
-def present(root: Path, base: Base) -> Path | None:
-    """The model's folder if it is a folder of this project or of the package; a Hub base is not looked for."""
+def local_folder(root: Path, base: Base) -> Path | None:
+    """Return the folder of a base in this project or in the package; None for a Hub base, and if it does not exist."""
     folder = None if base.hub else _folder(root, base)
     return folder if folder and folder.is_dir() else None
 
 
-def at_hand(root: Path, base: Base) -> Path | None:
-    """The model's folder, if nothing has to be downloaded for it."""
+def available_folder(root: Path, base: Base) -> Path | None:
+    """Return the folder of a base, or None if it would have to be downloaded."""
     if not base.hub:
-        return present(root, base)
+        return local_folder(root, base)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -49,9 +50,12 @@ def at_hand(root: Path, base: Base) -> Path | None:
         return None
 
 
-def identity(root: Path, base: Base, pointers: bool = False) -> str:
-    """What changes when the base's weights or tokenizer do: the commit of a Hub base, else the digest of its folder;
-    `absent` where there are no weights. `pointers`: a Git LFS pointer stands for its file."""
+def base_digest(root: Path, base: Base, pointers: bool = False) -> str:
+    """Return a text that identifies the weights and the tokenizer of a base.
+
+    It is the commit of a Hub base, else the digest of the folder, or `absent` if the folder has no weights. With `pointers`, a
+    Git LFS pointer stands for its file.
+    """
     if base.hub:
         return f"{base.hub}@{base.revision}"
     folder = _folder(root, base)

@@ -1,4 +1,4 @@
-"""Headers: what the files of a model or an adapter say of themselves, without their weights."""
+"""Headers of safetensors files, and readers of JSON files whose errors name the file."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ import msgspec
 T = TypeVar("T")
 
 
-class Tensor(TypedDict):
-    """A tensor in the header of a safetensors file; offsets count from the header's end."""
+class TensorHeader(TypedDict):
+    """A tensor in the header of a safetensors file. Offsets count from the end of the header, in bytes."""
 
     dtype: str
     shape: list[int]
     data_offsets: tuple[int, int]
 
 
-def header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name. Raises ValueError on a torn file."""
+def read_header(path: Path) -> dict[str, TensorHeader]:
+    """Return the tensors of a safetensors file by name. Raises ValueError if the file is truncated or is none."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
         if length > size - 8:
             raise ValueError("not a whole safetensors file")
         text = file.read(length)
     try:
-        named = msgspec.json.decode(text, type=dict[str, Any])
-        named.pop("__metadata__", None)  # texts, or null as mlx writes it
-        tensors = msgspec.convert(named, dict[str, Tensor])
+        header = msgspec.json.decode(text, type=dict[str, Any])
+        header.pop("__metadata__", None)  # strings, or null as mlx writes it
+        tensors = msgspec.convert(header, dict[str, TensorHeader])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"no header of a safetensors file ({error})") from None
-    if max((t["data_offsets"][1] for t in tensors.values()), default=0) != size - 8 - length:
+    if max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0) != size - 8 - length:
         raise ValueError("not a whole safetensors file")
     return tensors
 
 
-def as_(wanted: type[T]) -> Callable[[Path], T]:
-    return lambda path: msgspec.json.decode(path.read_bytes(), type=wanted)
+def json_as(type_: type[T]) -> Callable[[Path], T]:
+    """Return a reader of JSON files of one type, for `read`."""
+    return lambda path: msgspec.json.decode(path.read_bytes(), type=type_)
 
 
 def read(path: Path, reader: Callable[[Path], T]) -> T:
-    """What the reader makes of a file. Raises ValueError naming the file, without the folder: reports hold no path."""
+    """Return the result of a reader. Raises ValueError that names the file without its folder: reports hold no path."""
     try:
         return reader(path)
     except OSError as error:

@@ -15,8 +15,8 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # the 
 class Base(Spec, frozen=True, kw_only=True):
     """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
 
-    `nano` is built in. A revision is a commit, 40 hex digits: a branch name would change the model behind your back.
-    `bits`: what its config.json must say of its quantisation; 16 says that it has none. Left out, it is not looked at.
+    `nano` is built in. A revision is a commit of 40 hex digits, because a branch name may point to another model tomorrow.
+    `bits` must match the quantization in config.json, 16 for none; by default it is not checked.
     """
 
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
@@ -27,7 +27,7 @@ class Base(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def __post_init__(self) -> None:
-        if sum(place is not None for place in (self.hub, self.path, self.embedded)) != 1:
+        if sum(source is not None for source in (self.hub, self.path, self.embedded)) != 1:
             raise ValueError("a base is either `hub` with `revision`, or `path` - give one of them")
         if self.hub and not self.revision:
             raise ValueError(
@@ -40,13 +40,13 @@ class Base(Spec, frozen=True, kw_only=True):
         """Return what changes when its weights or tokenizer do; `absent` where there are none. See `ExternalInput`."""
         from punie_build.models import locate
 
-        return locate.identity(root, self, pointers)
+        return locate.base_digest(root, self, pointers)
 
     def present(self, root: Path) -> Path | None:
         """Return its folder if it lies in this project or in the package; a Hub base is not looked for."""
         from punie_build.models import locate
 
-        return locate.present(root, self)
+        return locate.local_folder(root, self)
 
     def locate(self, root: Path) -> Path:
         """Return its folder; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
@@ -63,5 +63,5 @@ class Base(Spec, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """The name of the base in messages."""
         return str(self.hub or self.path or self.embedded)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from punie_build.errors import did_you_mean
-from punie_build.models.architecture import Anatomy
+from punie_build.models.architecture import Architecture
 from punie_build.preflight import resources as estimate
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.resources import Resources, format_gib
@@ -36,7 +36,7 @@ class TrainingPlan(Struct, frozen=True, kw_only=True):
     where: str
     spec: Adapter
     tokens_target: str = ""
-    base: Anatomy | None = None
+    base: Architecture | None = None
     rows: int | None = None
     tokens: TokenStats | None = None
     coverage: Coverage | None = None
@@ -57,7 +57,7 @@ class TrainingPlan(Struct, frozen=True, kw_only=True):
 
 def base(plan: TrainingPlan) -> Findings:
     """Check that the base has a chat template."""
-    if plan.base and not plan.base.template:
+    if plan.base and not plan.base.chat_template:
         problem = f"{plan.spec.base} has no chat template"
         yield plan.finding("base", "error", "base", problem, "use a chat or instruct model")
 
@@ -107,7 +107,7 @@ def delimiters(plan: TrainingPlan) -> Findings:
         return
     levels: tuple[tuple[Level, tuple[str, ...]], ...] = (("error", WRITTEN_MARKUP), ("warning", READ_MARKUP))
     for level, marks in levels:
-        split = [mark for mark in marks if mark in plan.base.template and mark not in plan.base.tokens]
+        split = [mark for mark in marks if mark in plan.base.chat_template and mark not in plan.base.special_tokens]
         if split:
             problem = f"the chat template of {plan.spec.base} writes {', '.join(split)}, which its tokenizer splits"
             advice = "a model learns such marks badly: use another base, or another template"

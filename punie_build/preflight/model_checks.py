@@ -11,7 +11,7 @@ from msgspec import Struct
 from punie_build.export import model_folder
 from punie_build.export.spec import Model, unwritable
 from punie_build.models import verify
-from punie_build.models.architecture import Anatomy, anatomy
+from punie_build.models.architecture import Architecture, read_architecture
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.resources import Resources, format_gib
 
@@ -24,7 +24,7 @@ class ModelPlan(Struct, frozen=True, kw_only=True):
     where: str
     spec: Model
     folder: Path
-    base: Anatomy
+    base: Architecture
     resources: Resources
 
     def finding(self, check: str, level: Level, field: str, problem: str, advice: str) -> PreflightFinding:
@@ -80,7 +80,7 @@ CHECKS: tuple[Callable[[ModelPlan], Findings], ...] = (gguf, groups, bits, disk)
 
 def check(where: str, spec: Model, folder: Path, resources: Resources) -> list[PreflightFinding]:
     """Return the findings of all checks; none if the base cannot be read."""
-    base = anatomy(folder)
+    base = read_architecture(folder)
     if base is None:
         return []
     plan = ModelPlan(where=where, spec=spec, folder=folder, base=base, resources=resources)

@@ -13,7 +13,7 @@ from punie_build.engine.plan import Planned
 from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError
 from punie_build.models import locate
-from punie_build.models.architecture import anatomy
+from punie_build.models.architecture import read_architecture
 from punie_build.models.spec import Base
 from punie_build.preflight import config_checks, model_checks, resources, result
 from punie_build.preflight.config_checks import TrainingPlan
@@ -40,7 +40,7 @@ def training_plan(
         where=f"{task.file}: adapter.{task.name}",
         spec=task.spec,
         tokens_target=task.needed("tokens"),
-        base=anatomy(base) if base else None,
+        base=read_architecture(base) if base else None,
         rows=rows,
         tokens=stats,
         coverage=coverage,
@@ -138,4 +138,4 @@ def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], repo
 def at_hand(root: Path, task: AnyTask) -> Path | None:
     """Return the folder of a task's base, None if it would have to be downloaded."""
     base = task.external.get("base")
-    return locate.at_hand(root, base) if isinstance(base, Base) else None
+    return locate.available_folder(root, base) if isinstance(base, Base) else None

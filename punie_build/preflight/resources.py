@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.models.architecture import Anatomy
+from punie_build.models.architecture import Architecture
 from punie_build.training.spec import Adapter
 
 FLOAT_BYTES = 4  # trained weights are in float32
@@ -37,14 +37,14 @@ def available(root: Path) -> Resources:
     return Resources(disk=shutil.disk_usage(root).free, memory=memory, cpu=sys.platform != "darwin")
 
 
-def lora_modules(spec: Adapter, base: Anatomy) -> list[str]:
+def lora_modules(spec: Adapter, base: Architecture) -> list[str]:
     """Return the modules of a layer that get a LoRA."""
     if spec.fine_tune_type == "full":
         return []
     return [name for name in base.modules if spec.lora.keys is None or name in spec.lora.keys]
 
 
-def trainable_parameters(spec: Adapter, base: Anatomy) -> int:
+def trainable_parameters(spec: Adapter, base: Architecture) -> int:
     """Return the number of parameters that are trained."""
     layers = _trained_layers(spec, base)
     if spec.fine_tune_type == "full":
@@ -52,17 +52,17 @@ def trainable_parameters(spec: Adapter, base: Anatomy) -> int:
     return layers * sum(spec.lora.rank * sum(base.modules[name]) for name in lora_modules(spec, base))
 
 
-def disk_bytes(spec: Adapter, base: Anatomy) -> int:
+def disk_bytes(spec: Adapter, base: Architecture) -> int:
     """Return the disk space for checkpoints and adapter, in bytes."""
     return DISK_COPIES * FLOAT_BYTES * trainable_parameters(spec, base)
 
 
-def weight_bytes(base: Anatomy, cpu: bool) -> int:
+def weight_bytes(base: Architecture, cpu: bool) -> int:
     """Return the memory for the weights of a base, in bytes; a CPU computes half precision in float32."""
-    return base.size * 2 if cpu and base.halves else base.size
+    return base.weight_bytes * 2 if cpu and base.half_precision else base.weight_bytes
 
 
-def training_bytes(spec: Adapter, base: Anatomy, longest: int) -> int:
+def training_bytes(spec: Adapter, base: Architecture, longest: int) -> int:
     """Return the memory in bytes that a training needs beside the base's weights: for the trained weights with the
     optimizer's state, and for backpropagation through a batch of rows of `longest` tokens."""
     length = min(spec.max_seq_length, longest)
@@ -70,12 +70,12 @@ def training_bytes(spec: Adapter, base: Anatomy, longest: int) -> int:
     layers = _trained_layers(spec, base)
     # with grad_checkpoint: the activations of one layer at a time, and the inputs of all
     activations = (layers + ACTIVATIONS) if spec.grad_checkpoint else layers * ACTIVATIONS
-    scores = (2 if spec.grad_checkpoint else layers) * base.heads * length
-    per_token = activations * base.hidden + scores + LOGITS * base.vocabulary
+    scores = (2 if spec.grad_checkpoint else layers) * base.attention_heads * length
+    per_token = activations * base.hidden_size + scores + LOGITS * base.vocab_size
     return FLOAT_BYTES * (MEMORY_COPIES * trainable_parameters(spec, base) + tokens * per_token)
 
 
-def _trained_layers(spec: Adapter, base: Anatomy) -> int:
+def _trained_layers(spec: Adapter, base: Architecture) -> int:
     return base.layers if spec.num_layers == -1 else min(spec.num_layers, base.layers)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.writer import decode_dropped
-from punie_build.models.safetensors import header
+from punie_build.models.safetensors import read_header
 
 READ_BYTES = 16 * 2**20
 SAMPLES = 3  # rows shown for the training split and for each drop reason
@@ -87,7 +87,7 @@ def character_lengths(folder: Path, total: int) -> RowLengths:
 def token_lengths(folder: Path) -> RowLengths:
     """Measure training rows in tokens, from the row ends in a token file."""
     path = folder / "train.safetensors"
-    begin, end = header(path)["ends"]["data_offsets"]
+    begin, end = read_header(path)["ends"]["data_offsets"]
     with path.open("rb") as file:
         data_start = 8 + int.from_bytes(file.read(8), "little")
         file.seek(data_start + begin)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build.models.safetensors import as_, read
+from punie_build.models.safetensors import json_as, read
 from punie_build.sweeps.adapter_ranking import SelectionRecord
 from punie_build.training import adapter_config
 
@@ -17,7 +17,7 @@ RECORDED = ("learning_rate", "batch_size", "seed")  # fields of adapter_config.j
 def choice(folder: Path, _spec: object, _base: Path | None = None) -> Iterator[str]:
     """Yield one line for each field in which the published adapter differs from the setting of choice.json."""
     try:
-        selection = read(folder / "choice.json", as_(SelectionRecord))
+        selection = read(folder / "choice.json", json_as(SelectionRecord))
         config = adapter_config.load(folder)
     except ValueError as error:
         yield str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from punie_build.models.safetensors import as_, read
+from punie_build.models.safetensors import json_as, read
 from punie_build.models.verify import BaseSignature
 
 NAME = "adapter_config.json"
@@ -51,4 +51,4 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def load(folder: Path) -> AdapterConfig:
     """Read the file of an adapter's folder. Raises ValueError that names the file."""
-    return read(folder / NAME, as_(AdapterConfig))
+    return read(folder / NAME, json_as(AdapterConfig))

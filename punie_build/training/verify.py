@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from punie_build.models.safetensors import Tensor, header, read
+from punie_build.models.safetensors import TensorHeader, read_header, read
 from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training import adapter_config
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
@@ -21,7 +21,7 @@ def adapter(folder: Path, spec: Adapter, base: Path | None = None) -> Iterator[s
     `base` is the folder of its base, if that is on this machine.
     """
     try:
-        tensors = read(folder / "adapters.safetensors", header)
+        tensors = read(folder / "adapters.safetensors", read_header)
         config = adapter_config.load(folder)
         signature = read(base, base_signature) if base else BaseSignature()
     except ValueError as error:
@@ -37,7 +37,7 @@ def adapter(folder: Path, spec: Adapter, base: Path | None = None) -> Iterator[s
             yield f"base.{name}: {spec.base} has {str(expected)[:12]}, the adapter was trained on {trained}"
 
 
-def _tensor_differences(tensors: dict[str, Tensor], config: AdapterConfig, spec: Adapter) -> Iterator[str]:
+def _tensor_differences(tensors: dict[str, TensorHeader], config: AdapterConfig, spec: Adapter) -> Iterator[str]:
     suffixes = {name.rpartition(".")[2] for name in tensors}
     kind = "full" if not suffixes & {"lora_a", "lora_b"} else "dora" if "m" in suffixes else "lora"
     if kind != spec.fine_tune_type:

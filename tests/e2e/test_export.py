@@ -23,7 +23,7 @@ from punie_build.export import model_folder
 from punie_build.export.process import make
 from punie_build.export.spec import Model
 from punie_build.export.steps import room, warnings
-from punie_build.models.precision import computed
+from punie_build.models.precision import set_compute_precision
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths
 from punie_build.training.loop.lora import adapt, parameters
@@ -232,13 +232,13 @@ def test_a_quantised_base_stays_so_or_is_brought_back(tmp_path):
     assert np.abs(logits(tmp_path / "eight") - live).max() < np.abs(logits(tmp_path / "kept") - live).max()
 
 
-@pytest.mark.skipif(mx.default_device() != mx.Device(mx.cpu), reason="on a GPU weights are computed as they are")
+@pytest.mark.skipif(mx.default_device() != mx.Device(mx.cpu), reason="on a GPU weights are set_compute_precision as they are")
 def test_on_a_cpu_quantised_weights_are_computed_as_the_same_in_float32(tmp_path):
     base = small(tmp_path / "base", bits=4)
     model, _ = load_model(base)
-    computed(model, expand=False)
+    set_compute_precision(model, expand=False)
     assert "model.layers.0.mlp.up_proj.scales" in dict(tree_flatten(model.parameters()))
-    computed(model)
+    set_compute_precision(model)
     assert {value.dtype for _, value in tree_flatten(model.parameters())} == {mx.float32}
     said = model(mx.array([[5, 9, 40, 7, 11, 300]]))
     assert np.allclose(np.array(said), logits(base), atol=1e-4)

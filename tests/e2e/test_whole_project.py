@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.models.safetensors import header
+from punie_build.models.safetensors import read_header
 from tests.support.doit_runner import doit, ran
 from tests.support.project import create, edit
 
@@ -105,7 +105,7 @@ def test_doit_builds_everything_from_recipe_to_report(first_build):
 
 
 def test_the_adapter_is_what_the_recipe_says(built):
-    tensors = header(built / "adapters/tiny/adapters.safetensors")
+    tensors = read_header(built / "adapters/tiny/adapters.safetensors")
     assert {t["shape"][-1] for name, t in tensors.items() if name.endswith("lora_a")} == {4}
     assert {name.split(".layers.")[1].split(".")[0] for name in tensors} == {"2", "3"}
     config = json.loads((built / "adapters/tiny/adapter_config.json").read_text())

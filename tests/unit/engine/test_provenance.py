@@ -176,7 +176,7 @@ def test_the_files_it_names_of_a_base_are_those_that_identify_it(tmp_path):
         (tmp_path / name).write_text(name)
     named = sorted(path for pattern in MODEL for path in tmp_path.glob(pattern))
     listing = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in named)
-    assert locate.identity(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
+    assert locate.base_digest(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
 
 
 def test_it_names_no_machine_no_folder_of_it_and_no_time(root):

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.models import locate as bases
+from punie_build.models.locate import base_digest
 from punie_build.models.spec import Base
 from punie_build.storage import paths
 from punie_build.testing.fake_hub import COMMIT, FakeHub
 
-LOCATE = "import sys; from pathlib import Path; from punie_build.models.spec import Base; from punie_build.models.locate import locate\ntry:\n    print(locate(Path(), Base(hub='me/nano', revision=sys.argv[1])))\nexcept Exception as error:\n    print(type(error).__name__, error)"
+LOCATE = """\
+import sys
+from pathlib import Path
+from punie_build.models.locate import locate
+from punie_build.models.spec import Base
+try:
+    print(locate(Path(), Base(hub="me/nano", revision=sys.argv[1])))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
 
 
 def locate(hub: str, home: Path, revision: str = COMMIT) -> str:
@@ -42,27 +51,27 @@ def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_
         assert folder.name == COMMIT
         assert (folder / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
         assert {"config.json", "tokenizer.json", "chat_template.jinja"} <= {path.name for path in folder.iterdir()}
-        assert not list(folder.glob("*.py"))  # what a repo would run is not even fetched
-        asked = len(hub.requests)
-        assert asked > 3
+        assert not list(folder.glob("*.py"))  # its code is not downloaded
+        count = len(hub.requests)
+        assert count > 3
         assert Path(locate(hub.url, tmp_path / "home")) == folder
-        assert len(hub.requests) == asked
+        assert len(hub.requests) == count
 
 
 @pytest.mark.slow
-def test_a_commit_that_is_not_there_is_said(repo, tmp_path):
+def test_a_commit_that_does_not_exist_is_reported(repo, tmp_path):
     with FakeHub({"me/nano": repo}) as hub:
-        told = locate(hub.url, tmp_path / "home", "f" * 40)
-    assert told.startswith("ModelError me/nano@ffff")
-    assert "check the name, the revision and the network" in told
+        output = locate(hub.url, tmp_path / "home", "f" * 40)
+    assert output.startswith("ModelError me/nano@ffff")
+    assert "check the name, the revision and the network" in output
 
 
-def test_identity_is_the_commit_or_the_files(repo, tmp_path):
-    assert bases.identity(tmp_path, Base(hub="me/nano", revision=COMMIT)) == f"me/nano@{COMMIT}"
-    before = bases.identity(tmp_path, Base(path="repo"))
-    assert before == bases.identity(tmp_path, Base(embedded="nano"))
+def test_the_digest_of_a_base_is_its_commit_or_that_of_its_files(repo, tmp_path):
+    assert base_digest(tmp_path, Base(hub="me/nano", revision=COMMIT)) == f"me/nano@{COMMIT}"
+    before = base_digest(tmp_path, Base(path="repo"))
+    assert before == base_digest(tmp_path, Base(embedded="nano"))
     (repo / "README.md").write_text("other words")
-    assert bases.identity(tmp_path, Base(path="repo")) == before
+    assert base_digest(tmp_path, Base(path="repo")) == before
     (repo / "chat_template.jinja").write_text("other")
-    assert bases.identity(tmp_path, Base(path="repo")) != before
-    assert bases.identity(tmp_path, Base(path="nowhere")) == "absent"
+    assert base_digest(tmp_path, Base(path="repo")) != before
+    assert base_digest(tmp_path, Base(path="nowhere")) == "absent"

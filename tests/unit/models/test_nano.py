@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from punie_build.data.synthetic.editor_tools import TOOLS
-from punie_build.models.safetensors import header
+from punie_build.models.safetensors import read_header
 from punie_build.storage import paths
 
 FOLDER = Path(__file__).parents[3] / "models" / "nano"
@@ -30,9 +30,9 @@ def tokenizer():
     return PreTrainedTokenizerFast.from_pretrained(FOLDER)
 
 
-def test_nano_is_small_and_where_the_package_looks_for_it():
+def test_nano_is_small_and_at_its_path_in_the_package():
     assert paths.nano() == FOLDER
-    tensors = header(FOLDER / "model.safetensors")
+    tensors = read_header(FOLDER / "model.safetensors")
     sizes = [1] * len(tensors)
     for index, tensor in enumerate(tensors.values()):
         for size in tensor["shape"]:
@@ -42,7 +42,7 @@ def test_nano_is_small_and_where_the_package_looks_for_it():
 
 
 @pytest.mark.slow
-def test_its_corpus_never_names_an_editor_tool(corpus):
+def test_its_corpus_contains_no_name_of_an_editor_tool(corpus):
     for example in corpus.corpus(1, 0, 3000):
         assert not any(name in json.dumps(example) for name in TOOLS)
 
@@ -53,7 +53,7 @@ def test_its_corpus_is_a_function_of_seed_and_number(corpus):
     assert corpus.example(1, 77) != corpus.example(2, 77)
 
 
-def test_every_call_of_the_corpus_fits_a_declared_tool(corpus):
+def test_every_call_of_the_corpus_matches_a_declared_tool(corpus):
     for example in corpus.corpus(4, 0, 1500):
         declared = {tool["function"]["name"]: tool["function"]["parameters"] for tool in example.get("tools", ())}
         for message in example["messages"]:
@@ -62,24 +62,24 @@ def test_every_call_of_the_corpus_fits_a_declared_tool(corpus):
                 assert set(arguments) <= set(declared[call["function"]["name"]]["properties"])
 
 
-def test_the_server_reads_what_the_template_writes(corpus, tokenizer):
+def test_the_server_parses_the_calls_that_the_template_renders(corpus, tokenizer):
     from mlx_lm.tool_parsers.json_tools import parse_tool_call
 
     for example in corpus.corpus(5, 0, 200):
         calls = [call["function"] for message in example["messages"] for call in message.get("tool_calls", ())]
         text = tokenizer.apply_chat_template(example["messages"], tools=example.get("tools"), tokenize=False)
-        read = [parse_tool_call(part.split("</tool_call>")[0]) for part in text.split("<tool_call>")[1:]]
-        assert read == [{"name": call["name"], "arguments": json.loads(call["arguments"])} for call in calls]
+        parsed = [parse_tool_call(part.split("</tool_call>")[0]) for part in text.split("<tool_call>")[1:]]
+        assert parsed == [{"name": call["name"], "arguments": json.loads(call["arguments"])} for call in calls]
 
 
-def test_the_tokenizer_writes_any_text(tokenizer):
+def test_the_tokenizer_round_trips_any_text(tokenizer):
     for text in ("def f(x):\n\treturn x", "Ünïcödé 漢字 🙂", "\x00\x1b", "  spaces   kept ", "<|im_start|>"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     for mark in ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"):
         assert len(tokenizer.encode(mark)) == 1
 
 
-def test_optional_and_odd_declarations_are_written(tokenizer):
+def test_optional_and_incomplete_declarations_are_rendered(tokenizer):
     tools = [
         {"type": "function", "function": {"name": "bare"}},
         {

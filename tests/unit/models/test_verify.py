@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from punie_build.models.verify import base_signature, lfs_pointers, quantization_bits
+from punie_build.models.verify import base_signature, quantization_bits
+from punie_build.storage import digests
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 3\n"
 
@@ -27,4 +28,4 @@ def test_a_git_lfs_pointer_stands_for_the_tokenizer_that_it_names(tmp_path):
     signature = base_signature(folder)
     (folder / "tokenizer.json").write_text(POINTER.format(signature.tokenizer))
     assert base_signature(folder) == signature
-    assert lfs_pointers(folder) == ["tokenizer.json"]
+    assert digests.lfs_pointers(folder) == ["tokenizer.json"]

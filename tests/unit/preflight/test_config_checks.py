@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from punie_build.models.architecture import Anatomy, anatomy
+from punie_build.models.architecture import Architecture, read_architecture
 from punie_build.preflight import config_checks
 from punie_build.preflight.config_checks import TrainingPlan
 from punie_build.preflight.resources import Resources
@@ -14,7 +14,7 @@ from punie_build.training.batch_sampler import Coverage
 from punie_build.training.spec import Adapter, Lora
 from punie_build.training.token_file import TokenStats
 
-NANO = anatomy(paths.nano())
+NANO = read_architecture(paths.nano())
 
 
 def training_plan(base=NANO, tokens=None, coverage=None, free=10**12, memory=10**12, rows=500, **spec) -> TrainingPlan:
@@ -31,7 +31,7 @@ def training_plan(base=NANO, tokens=None, coverage=None, free=10**12, memory=10*
     )
 
 
-def changed_nano(**changed: object) -> Anatomy:
+def changed_nano(**changed: object) -> Architecture:
     """Return nano's architecture with other values."""
     return msgspec.structs.replace(NANO, **changed)
 
@@ -42,9 +42,9 @@ CASES = {  # failure, with its number in docs/gates.md -> (values of the plan, c
     "10 a rank above some widths": ({"lora": Lora(rank=200)}, "rank", "warning", "is 128 wide"),
     "10 keys that no module has": ({"lora": Lora(keys=("self_attn.q_prj",))}, "keys", "error", "did you mean 'self_attn.q_proj'?"),
     "a batch larger than the split": ({"batch_size": 64, "rows": 40}, "batch", "error", "batch_size: 64, and x has 40 training rows"),
-    "a base without a chat template": ({"base": changed_nano(template="")}, "base", "error", "no chat template"),
-    "14 delimiters that a model writes are several tokens": ({"base": changed_nano(tokens=NANO.tokens - {"<tool_call>"})}, "delimiters", "error", "writes <tool_call>"),
-    "14 delimiters that a model reads are several tokens": ({"base": changed_nano(template=NANO.template + "<tool_response>", tokens=NANO.tokens - {"<tool_response>"})}, "delimiters", "warning", "<tool_response>"),
+    "a base without a chat template": ({"base": changed_nano(chat_template="")}, "base", "error", "no chat template"),
+    "14 delimiters that a model writes are several tokens": ({"base": changed_nano(special_tokens=NANO.special_tokens - {"<tool_call>"})}, "delimiters", "error", "writes <tool_call>"),
+    "14 delimiters that a model reads are several tokens": ({"base": changed_nano(chat_template=NANO.chat_template + "<tool_response>", special_tokens=NANO.special_tokens - {"<tool_response>"})}, "delimiters", "warning", "<tool_response>"),
     "19 less than an epoch, estimated": ({"iters": 100, "batch_size": 1}, "epochs", "warning", "100 iterations are 0.20 epochs: 80% of 500"),
     "19 less than an epoch, counted": ({"tokens": {}, "coverage": Coverage(iters=300, updates=75, epochs=0.69, tokens=9, padding=0.1)}, "epochs", "warning", "300 iterations are 0.69 epochs"),
     "21 not enough disk": ({"free": 10**6}, "disk", "error", "need about"),

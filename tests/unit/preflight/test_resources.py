@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from punie_build.models.architecture import anatomy
+from punie_build.models.architecture import read_architecture
 from punie_build.preflight import resources
 from punie_build.storage import paths
 from punie_build.training.spec import Adapter, Lora
 
-NANO = anatomy(paths.nano())
+NANO = read_architecture(paths.nano())
 
 
 def test_the_estimate_of_memory_grows_with_batch_rank_and_layers():

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from punie_build.models.safetensors import header
+from punie_build.models.safetensors import read_header
 from punie_build.models.verify import base_signature
 from punie_build.training.spec import Adapter, Lora
 from punie_build.training.verify import adapter
@@ -54,7 +54,7 @@ def write_base(folder: Path, bits: int | None = None, vocabulary: str = "a b c")
 
 def test_an_adapter_as_its_recipe_says_has_no_differences(tmp_path):
     assert list(adapter(write_adapter(tmp_path), SPEC)) == []
-    assert len(header(tmp_path / "adapters.safetensors")) == 4
+    assert len(read_header(tmp_path / "adapters.safetensors")) == 4
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"format": "mlx"}])
