@@ -7,7 +7,6 @@ import pytest
 
 from punie_build.data.example import Example, Message, decode_example, parse
 from punie_build.data.filters import union
-from punie_build.data.filters.python2 import requires_python2
 from punie_build.data.filters.union import (
     AnyFilter,
     Balance,
@@ -72,7 +71,7 @@ def call(arguments: object, name: str = "f", tools: tuple = (TOOL,), answer: str
     return decode_example(msgspec.json.encode({"messages": messages, "tools": list(tools)}))
 
 
-KEEPS_DROPS = [
+FILTERS = [
     (
         Language(languages=("en",)),
         chat("Please explain how this function works", "It adds the two numbers and returns the result."),
@@ -159,7 +158,7 @@ KEEPS_DROPS = [
 ]
 LONG = "the quick brown fox jumps over the lazy dog while many other animals sit and watch what it does next"
 SUITE = FilterContext({"s": ("please open the file notes.txt and tell me what the third line of it says", "hello")})
-WHOLES = [
+DATASET_FILTERS = [
     (ExactDedup(), [chat("a", "b"), chat("A ", "b"), chat("a", "c")], [1]),
     (ExactDedup(on="prompt"), [chat("a", "b"), chat("b", "b"), chat("a", "c")], [2]),
     (ExactDedup(on="answer"), [chat("a", "b"), chat("b", "b"), chat("a", "c")], [1]),
@@ -167,25 +166,31 @@ WHOLES = [
     (ExactDedup(), [chat("add 1 and 2", "3"), chat("add 14 and 2", "16")], []),
     (NearDedup(), [chat(LONG, "ok"), chat("else", "no"), chat(LONG + " again", "ok")], [2]),
     (NearDedup(threshold=0.99), [chat(LONG, "ok"), chat(LONG + " again", "ok")], []),
-    (Decontaminate(suites=("s",)), [chat("now please open the file notes.txt and tell me what the first", "x"), chat("Hello", "x"), chat("hello there", "x")], [0, 1]),
+    (
+        Decontaminate(suites=("s",)),
+        [
+            chat("now please open the file notes.txt and tell me what the first", "x"),
+            chat("Hello", "x"),
+            chat("hello there", "x"),
+        ],
+        [0, 1],
+    ),
     (Decontaminate(suites=("s",), n=20), [chat("now please open the file notes.txt and tell me", "x")], []),
     (Balance(most=1), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 4),
     (Balance(most=1, categories=("a",)), [Example((Message("user", str(n)),), "ab"[n % 2]) for n in range(6)], 2),
     (SampleRows(most=3), [chat(str(n)) for n in range(10)], 7),
     (SampleRows(share=1.0), [chat(str(n)) for n in range(10)], 0),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("filter_", "examples", "dropped"), WHOLES)
-def test_what_filters_that_see_everything_drop(
-    filter_: DatasetFilter, examples: list[Example], dropped: list[int] | int
-):
+@pytest.mark.parametrize(("filter_", "examples", "dropped"), DATASET_FILTERS)
+def test_dataset_filters_drop(filter_: DatasetFilter, examples: list[Example], dropped: list[int] | int):
     positions = sorted(filter_.drops(iter(examples), SUITE))
     assert (positions if isinstance(dropped, list) else len(positions)) == dropped
     assert len(set(positions)) == len(positions)
 
 
-def test_a_larger_sample_only_adds():
+def test_a_larger_sample_contains_a_smaller_one():
     examples = [chat(str(n)) for n in range(50)]
     few, many = (set(range(50)) - set(SampleRows(most=most).drops(examples, FilterContext())) for most in (5, 20))
     assert few < many
@@ -194,7 +199,7 @@ def test_a_larger_sample_only_adds():
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "message"),
     [
         ({"type": "regex"}, "either `drop` or `keep_only`"),
         ({"type": "regex", "drop": "("}, "not a regular expression"),
@@ -202,56 +207,29 @@ def test_a_larger_sample_only_adds():
         ({"type": "secrets", "kinds": []}, "length >= 1"),
     ],
 )
-def test_filters_that_make_no_sense_are_refused(table, says):
-    with pytest.raises(msgspec.ValidationError, match=says):
+def test_invalid_filters_are_errors(table, message):
+    with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(table, AnyFilter)
 
 
-@pytest.mark.parametrize(("filter_", "example", "kept"), KEEPS_DROPS)
-def test_what_each_filter_keeps_and_drops(filter_: Filter, example: Example, kept: bool):
+@pytest.mark.parametrize(("filter_", "example", "kept"), FILTERS)
+def test_filters_keep_or_drop(filter_: Filter, example: Example, kept: bool):
     assert filter_.predicate(FilterContext(bases={"nano": paths.nano()}))(example) is kept
 
 
-def test_every_filter_is_in_the_union_in_a_table_and_says_what_it_keeps():
+def test_every_filter_is_in_the_union_and_has_a_row_and_a_docstring():
     bases = {Filter, ScoredFilter, DatasetFilter}
     classes = {cls for cls in vars(union).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
     for cls in classes:
-        assert cls.__doc__.startswith(("Keep ", "Drop ", "`drop`: "))
+        assert cls.__doc__.startswith(("Keep ", "Drop "))
         if issubclass(cls, DatasetFilter):
-            assert any(type(filter_) is cls and dropped for filter_, _, dropped in WHOLES)
+            assert any(type(filter_) is cls and dropped for filter_, _, dropped in DATASET_FILTERS)
         else:
-            assert {kept for filter_, _, kept in KEEPS_DROPS if type(filter_) is cls} == {True, False}
+            assert {kept for filter_, _, kept in FILTERS if type(filter_) is cls} == {True, False}
 
 
 def test_a_filter_is_a_value():
     table = {"type": "python-version", "min": "3.11"}
     assert msgspec.convert(table, AnyFilter) == PythonVersion(min="3.11")
     assert hash(Language(languages=("en",))) == hash(Language(languages=("en",)))
-
-
-OLD = [
-    'print "x"', "print x,", "print >>log, x", 'exec "x"', "raise E, 'm'", "try:\n    f()\nexcept E, e:\n    pass", "a <> b", "x = 0777", "x = 1L", "`x`",
-    'x = ur"a"', "for i in xrange(3):\n    pass", "name = raw_input()", "d.has_key(1)", "for k, v in d.iteritems():\n    pass", "import urllib2", "from ConfigParser import SafeConfigParser",
-    "isinstance(x, basestring)", "unichr(3)", "print 'a' % b", "class A:\n    def f(self):\n        print self.x", "def f((a, b)):\n    print a",
-    "print 'x' if y else 'z'", "raise ValueError, 'no', tb", "exec code in scope", "0xFFL", "import Tkinter as tk", "assert isinstance(s, unicode)", "print >>sys.stderr",
-    "async = False\nf(async)", "s = '\\u'\nprint(s)", "def f():\n    from string import *", "f = lambda (a, b): a", "class A:\n    async = 1",
-]  # fmt: skip
-NOT_OLD = [
-    "print('x')", "class Foo:\n    pass", "from __future__ import annotations\nx = 1", "match x:\n    case 1:\n        pass", "def f(unicode):\n    return unicode", "x = 0o777",
-    "try:\n    xrange\nexcept NameError:\n    xrange = range", "async def f():\n    await g()", "x: int = 3", "f'{x!r}'", "print", "dir/x.py: app.command()", "hello world, this is prose", "", "$ ls -la", "{",
-    "with (open('a') as a, open('b') as b):\n    pass", "def f(a, /, b): ...", "x = (yield)", "import queue", "import commands_of_ours", "except* E:", "x = 00", "lambda x: x", "'\\d'", "print(file=x)", "@a.b[0]\ndef f(): ...",
-    "import StringIO_like", "unicode = str\nunicode(3)", "for xrange in y:\n    xrange", "a if b else c", "d.items()", "b'\\x00'", "import configparser", "raise E('m') from None", "nonlocal_ = 3", "x if y", "def has_key(): ...", "1_000",
-    "type X = int", "def f[T](x: T) -> T: ...", "f'{f'{1}'}'", "if (n := 3) > 2: ...", "print (x)", "exec('x')", "class A(object): pass", "$ awk '{print $1}' f", ">>> print('x')\nx",
-    "open('C:\\Users\\x')", "from string import *", "class A:\n    def iterkeys(self): ...\n    def f(self): self.iterkeys()", "async def f(): await g()", "s = '\\N{BULLET}'", "await", "async", "'\\u'",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("code", OLD)
-def test_python_2_is_known(code: str):
-    assert requires_python2(code)
-
-
-@pytest.mark.parametrize("code", NOT_OLD)
-def test_python_3_and_what_is_no_python_are_left_alone(code: str):
-    assert not requires_python2(code)

@@ -18,37 +18,37 @@ def row(question: str, answer: str = "a") -> Row:
 
 
 rows = st.lists(st.builds(row, st.text(max_size=5), st.text(max_size=3)), max_size=40)
-PART = MixComponent(name="p")
+COMPONENT = MixComponent(name="p")
 
 
 @given(rows, rows)
-def test_adding_rows_moves_none_of_those_that_were_there(old: list[Row], new: list[Row]):
-    order = [each.line for each in shuffle(old, 0)]
-    mixed = [each.line for each in shuffle(old + new, 0)]
-    kept = [line for line in mixed if line in set(order)]
-    if not {each.line for each in new} & set(order):
-        assert kept == order
+def test_adding_rows_keeps_the_order_of_the_others(old: list[Row], new: list[Row]):
+    order = [row.line for row in shuffle(old, 0)]
+    mixed = [row.line for row in shuffle(old + new, 0)]
+    if not {row.line for row in new} & set(order):
+        assert [line for line in mixed if line in set(order)] == order
 
 
 @given(rows)
-def test_unique_keeps_or_drops_every_row_and_once_is_enough(given: list[Row]):
-    pairs = [(PART, each) for each in given]
-    first, twins = dedup(pairs)
-    assert len(first) + len(twins) == len(given)
-    assert dedup(first) == (first, [])
-    assert {each.content_hash() for _, each in first} == {each.content_hash() for each in given}
+def test_dedup_keeps_or_drops_every_row_and_is_idempotent(rows: list[Row]):
+    unique, duplicates = dedup([(COMPONENT, row) for row in rows])
+    assert len(unique) + len(duplicates) == len(rows)
+    assert dedup(unique) == (unique, [])
+    assert {row.content_hash() for _, row in unique} == {row.content_hash() for row in rows}
 
 
-def test_a_larger_cap_only_adds():
-    given = [row(f"q{n}") for n in range(50)]
-    small = choose(given, MixComponent(name="p", cap=10), 0)
-    large = choose(given, MixComponent(name="p", cap=20), 0)
+def test_a_larger_cap_only_adds_rows():
+    examples = [row(f"q{n}") for n in range(50)]
+    small = choose(examples, MixComponent(name="p", cap=10), 0)
+    large = choose(examples, MixComponent(name="p", cap=20), 0)
     assert len(small) == 10
-    assert {each.line for each in small} < {each.line for each in large}
+    assert {row.line for row in small} < {row.line for row in large}
 
 
-def test_weights_repeat_and_thin():
-    given = [row(f"q{n}") for n in range(1000)]
-    assert len(choose(given, MixComponent(name="p", weight=0.3), 0)) == pytest.approx(300, abs=45)
-    assert sum(copies(each, MixComponent(name="p", weight=2.5), 0) for each in given) == pytest.approx(2500, abs=60)
-    assert {copies(each, PART, 0) for each in given} == {1}
+def test_weights_repeat_and_thin_out_rows():
+    examples = [row(f"q{n}") for n in range(1000)]
+    assert len(choose(examples, MixComponent(name="p", weight=0.3), 0)) == pytest.approx(300, abs=45)
+    assert sum(copies(example, MixComponent(name="p", weight=2.5), 0) for example in examples) == pytest.approx(
+        2500, abs=60
+    )
+    assert {copies(example, COMPONENT, 0) for example in examples} == {1}

@@ -15,15 +15,15 @@ from punie_build.data.stats import read_stats
 from punie_build.errors import DataError
 
 
-def line(*texts: str, **more: object) -> str:
+def line(*texts: str, **fields: object) -> str:
     roles = ["user", "assistant"] * 10
     return json.dumps(
-        {"messages": [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)], **more}
+        {"messages": [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)], **fields}
     )
 
 
 def word(n: int) -> str:
-    """Questions that differ in more than a number: those count as one."""
+    """Return a word for a number, because questions that differ only in numbers are one group."""
     return "".join(chr(ord("a") + int(digit)) for digit in str(n))
 
 
@@ -36,21 +36,21 @@ def folder(path: Path, **splits: list[str]) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    made = tmp_path / "out"
-    made.mkdir()
-    return made
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
 
 
-def test_the_sample_is_the_same_everywhere_and_grows_at_its_end(tmp_path, out):
-    more = tmp_path / "more"
-    more.mkdir()
+def test_a_larger_synthetic_sample_begins_with_a_smaller_one(tmp_path, out):
+    larger = tmp_path / "larger"
+    larger.mkdir()
     build_dataset("s", Dataset(source=Sample(max_examples=30), split=Split(valid=0.0)), tmp_path, out)
-    build_dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, more)
-    assert (more / "train.jsonl").read_bytes().startswith((out / "train.jsonl").read_bytes())
+    build_dataset("s", Dataset(source=Sample(max_examples=60), split=Split(valid=0.0)), tmp_path, larger)
+    assert (larger / "train.jsonl").read_bytes().startswith((out / "train.jsonl").read_bytes())
     assert read_stats(out).total.kept == 30
 
 
-def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
+def test_a_folder_keeps_its_splits_and_its_bytes(tmp_path, out):
     strange = (
         '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"role":"assistant","content":"ho"}]}'
     )
@@ -58,7 +58,7 @@ def test_a_folder_keeps_its_sides_and_its_bytes(tmp_path, out):
     (tmp_path / "mine" / "notes.jsonl").write_text("not a split, not read\n")
     stats = build_dataset("d", Dataset(source=Local(path="mine")), tmp_path, out)
     assert (out / "train.jsonl").read_text().splitlines()[0] == strange
-    assert [stats.splits[side].kept for side in ("train", "valid", "test")] == [2, 0, 1]
+    assert [stats.splits[split].kept for split in ("train", "valid", "test")] == [2, 0, 1]
 
 
 def test_a_single_file_is_split_by_hash(tmp_path, out):
@@ -70,7 +70,7 @@ def test_a_single_file_is_split_by_hash(tmp_path, out):
     assert stats.total.kept == 200
 
 
-def test_missing_data_is_named(tmp_path, out):
+def test_an_error_names_the_missing_data(tmp_path, out):
     with pytest.raises(DataError, match=r"dataset\.d: nowhere: not found"):
         build_dataset("d", Dataset(source=Local(path="nowhere")), tmp_path, out)
     (tmp_path / "empty").mkdir()
@@ -95,7 +95,7 @@ def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
     assert (train.seen, train.kept, train.dropped) == (4, 1, {"min-messages": 1, "language": 1, "python-version": 1})
     assert train.retention == 0.25
     dropped = [json.loads(text) for text in (out / "dropped.jsonl").read_text().splitlines()]
-    assert [(each["reason"], each["split"]) for each in dropped] == [
+    assert [(row["reason"], row["split"]) for row in dropped] == [
         ("min-messages", "train"),
         ("language", "train"),
         ("python-version", "train"),
@@ -104,18 +104,18 @@ def test_a_stage_keeps_or_drops_every_example_with_the_reason(tmp_path, out):
     assert read_stats(out) == stats
 
 
-def test_sifting_twice_changes_nothing(tmp_path, out):
+def test_filtering_twice_changes_nothing(tmp_path, out):
     build_dataset("d", Dataset(source=Sample(max_examples=200)), tmp_path, folder(tmp_path / "raw"))
     spec = Stage(from_="raw", filters=(Language(languages=("en",)), PythonVersion(), MinMessages()))
     first = build_stage("s", spec, tmp_path / "raw", out)
-    again = folder(tmp_path / "again")
-    second = build_stage("s", spec, out, again)
+    repeated = folder(tmp_path / "repeated")
+    second = build_stage("s", spec, out, repeated)
     assert 0 < first.total.kept < 200
     assert first.total.seen == first.total.kept + sum(first.total.dropped.values())
     assert not second.total.dropped
     assert all(
-        (out / f"{side}.jsonl").read_bytes() == (again / f"{side}.jsonl").read_bytes()
-        for side in ("train", "valid", "test")
+        (out / f"{split}.jsonl").read_bytes() == (repeated / f"{split}.jsonl").read_bytes()
+        for split in ("train", "valid", "test")
     )
 
 
@@ -125,7 +125,7 @@ def test_an_emptied_split_names_the_filter_that_emptied_it(tmp_path, out):
         build_stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
 
 
-def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
+def test_a_mix_drops_duplicates_and_separates_questions(tmp_path, out):
     a = folder(tmp_path / "a", train=[line(f"q {word(n)}", "x") for n in range(60)])
     b = folder(
         tmp_path / "b",
@@ -136,18 +136,20 @@ def test_a_mix_drops_twins_and_leaks_no_question(tmp_path, out):
     assert stats.total.dropped == {"twin": 5}
     assert stats.sources == {"a": 60, "b": 36}
     assert stats.total.seen == 101
-    sides = {
-        side: {json.loads(text)["messages"][0]["content"] for text in (out / f"{side}.jsonl").read_text().splitlines()}
-        for side in ("train", "valid")
+    questions = {
+        split: {
+            json.loads(text)["messages"][0]["content"] for text in (out / f"{split}.jsonl").read_text().splitlines()
+        }
+        for split in ("train", "valid")
     }
-    assert not sides["train"] & sides["valid"]
+    assert not questions["train"] & questions["valid"]
 
 
-def test_a_weighted_part_is_repeated_in_training_only(tmp_path, out):
+def test_a_weighted_component_is_repeated_in_training_only(tmp_path, out):
     a = folder(tmp_path / "a", train=[line(f"a {word(n)}", "x") for n in range(40)])
     b = folder(tmp_path / "b", train=[line(f"b {word(n)}", "x") for n in range(40)])
     build_mix("m", Mix(from_=("a", MixComponent(name="b", weight=3.0)), split=Split(valid=0.3)), [a, b], out)
-    train, valid = ((out / f"{side}.jsonl").read_text().splitlines() for side in ("train", "valid"))
+    train, valid = ((out / f"{split}.jsonl").read_text().splitlines() for split in ("train", "valid"))
     counts = {text: train.count(text) for text in train}
     assert {count for text, count in counts.items() if '"b ' in text} == {3}
     assert {count for text, count in counts.items() if '"a ' in text} == {1}
@@ -155,13 +157,13 @@ def test_a_weighted_part_is_repeated_in_training_only(tmp_path, out):
     assert len(set(train)) + len(valid) == 80
 
 
-def test_a_mix_too_small_for_its_split_says_so(tmp_path, out):
+def test_a_mix_too_small_for_its_split_is_an_error(tmp_path, out):
     a = folder(tmp_path / "a", train=[line("one", "x")])
     with pytest.raises(DataError, match=r"mix\.m: valid is empty: 1 rows are too few"):
         build_mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out)
 
 
-def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
+def test_the_hand_authored_set_is_a_dataset(tmp_path, out):
     stats = build_dataset("h", Dataset(source=HandAuthored()), tmp_path, out)
     assert stats.total.kept >= 60
     assert set(stats.categories) >= {
@@ -177,19 +179,19 @@ def test_the_hand_authored_set_is_read_like_any_other(tmp_path, out):
     }
 
 
-def test_the_statistics_say_what_came_to_each_filter_and_went_on(tmp_path, out):
+def test_stats_have_the_rows_in_and_out_of_each_filter(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a"), line("x", "y"), line("x", "y", "z"), line("q", "b")])
     filters = (MinMessages(messages=2), ExactDedup(on="prompt"), MinMessages(messages=2))
     build_stage("s", Stage(from_="d", filters=filters), source, out)
-    said = json.loads((out / "stats.json").read_text())["splits"]["train"]["filters"]
-    assert list(said.items()) == [
+    counts = json.loads((out / "stats.json").read_text())["splits"]["train"]["filters"]
+    assert list(counts.items()) == [
         ("min-messages 1", {"in": 4, "out": 3}),
         ("exact-dedup", {"in": 3, "out": 2}),
         ("min-messages 2", {"in": 2, "out": 2}),
     ]
 
 
-def test_by_hand_a_split_may_come_out_empty(tmp_path, out):
+def test_allow_empty_accepts_an_empty_split(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a", "b")], valid=[line("a")])
     stats = build_stage("s", Stage(from_="d", filters=(MinMessages(messages=2),)), source, out, allow_empty=True)
     assert (stats.splits["train"].kept, stats.splits["valid"].kept, stats.splits["valid"].seen) == (1, 0, 1)

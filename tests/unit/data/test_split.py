@@ -18,11 +18,11 @@ WORDS = "the quick brown fox jumps over a lazy dog while many other animals sit 
 
 
 def long(seed: int, changed: int = 0) -> Example:
-    """A conversation of 60 words; `changed` words of it are others."""
-    chance = random.Random(seed)
-    words = [f"{chance.choice(WORDS)}{chance.randrange(99)}" for _ in range(60)]
-    for place in range(changed):
-        words[place * 17 % 60] = f"other{place}"
+    """Return a conversation of 60 words, of which `changed` are replaced."""
+    rng = random.Random(seed)
+    words = [f"{rng.choice(WORDS)}{rng.randrange(99)}" for _ in range(60)]
+    for index in range(changed):
+        words[index * 17 % 60] = f"other{index}"
     return chat(" ".join(words[:30]), " ".join(words[30:]))
 
 
@@ -30,43 +30,42 @@ examples = st.lists(st.builds(chat, st.text("ab1 ", max_size=4), st.text("xy", m
 
 
 @given(examples, examples)
-def test_adding_examples_moves_none_of_those_that_were_there(old: list[Example], new: list[Example]):
+def test_adding_examples_moves_no_other_example(old: list[Example], new: list[Example]):
     split = Split(valid=0.2, test=0.1, group_by=("prompt",))
     assert assign(lambda: old + new, split)[: len(old)] == assign(lambda: old, split)
 
 
 @pytest.mark.slow
 @given(examples)
-def test_a_question_is_on_one_side_only_and_nothing_leaks(given: list[Example]):
-    split = Split(valid=0.4, test=0.2)
-    found = assign(lambda: given, split)
+def test_a_question_is_in_one_split_and_splits_do_not_overlap(examples: list[Example]):
+    splits = assign(lambda: examples, Split(valid=0.4, test=0.2))
     by_question: dict[str, set[str]] = {}
-    for example, side in zip(given, found, strict=True):
-        by_question.setdefault(example.group_key(), set()).add(side)
-    assert all(len(some) == 1 for some in by_question.values())
-    order = sorted(zip(found, given, strict=True), key=lambda pair: pair[0])
-    assert find_overlaps(lambda: order) == []
+    for example, split in zip(examples, splits, strict=True):
+        by_question.setdefault(example.group_key(), set()).add(split)
+    assert all(len(names) == 1 for names in by_question.values())
+    ordered = sorted(zip(splits, examples, strict=True), key=lambda pair: pair[0])
+    assert find_overlaps(lambda: ordered) == []
 
 
-def test_the_shares_are_what_was_asked():
+def test_the_shares_are_those_of_the_spec():
     words = [f"question {word} {other}" for word in map(chr, range(97, 160)) for other in map(chr, range(200, 260))]
-    found = assign(lambda: map(chat, words), Split(valid=0.2, test=0.1))
-    assert found.count("valid") / len(words) == pytest.approx(0.2, abs=0.025)
-    assert found.count("test") / len(words) == pytest.approx(0.1, abs=0.02)
+    splits = assign(lambda: map(chat, words), Split(valid=0.2, test=0.1))
+    assert splits.count("valid") / len(words) == pytest.approx(0.2, abs=0.025)
+    assert splits.count("test") / len(words) == pytest.approx(0.1, abs=0.02)
 
 
 def test_templates_and_near_duplicates_stay_together():
     templates = [chat(f"add {n} and {n + 1}", str(n)) for n in range(200)]
     assert len(set(assign(lambda: templates, Split(valid=0.5)))) == 1
     near = [long(seed, changed) for seed in range(30) for changed in range(2)]
-    found = assign(lambda: near, Split(valid=0.5))
-    assert set(found) == {"train", "valid"}
-    assert found[::2] == found[1::2]
-    apart = assign(lambda: near, Split(valid=0.5, group_by=("prompt",)))
-    assert apart[::2] != apart[1::2]
+    splits = assign(lambda: near, Split(valid=0.5))
+    assert set(splits) == {"train", "valid"}
+    assert splits[::2] == splits[1::2]
+    by_prompt = assign(lambda: near, Split(valid=0.5, group_by=("prompt",)))
+    assert by_prompt[::2] != by_prompt[1::2]
 
 
-def test_leaks_are_told_by_kind_and_line():
+def test_overlaps_have_their_kind_and_line_numbers():
     train = [chat("add 1 and 2", "3"), chat("same", "same"), long(1), chat("one prompt", "first")]
     valid = [
         chat("add 7 and 2", "9"),
@@ -75,18 +74,18 @@ def test_leaks_are_told_by_kind_and_line():
         chat("one prompt", "second"),
         chat("new", "new"),
     ]
-    rows = [("train", each) for each in train] + [("valid", each) for each in valid]
-    found = find_overlaps(lambda: rows)
-    assert [(leak.how, leak.split, leak.row, leak.train) for leak in found] == [
+    rows = [("train", example) for example in train] + [("valid", example) for example in valid]
+    overlaps = find_overlaps(lambda: rows)
+    assert [(overlap.how, overlap.split, overlap.row, overlap.train) for overlap in overlaps] == [
         ("template", "valid", 1, 1),
         ("same", "valid", 2, 2),
         ("near", "valid", 3, 3),
         ("prompt", "valid", 4, 4),
     ]
-    assert 0.8 <= found[2].index < 1
-    assert isinstance(found[0], SplitOverlap)
+    assert 0.8 <= overlaps[2].index < 1
+    assert isinstance(overlaps[0], SplitOverlap)
 
 
-def test_a_split_that_leaves_nothing_is_refused():
+def test_shares_that_leave_nothing_to_train_on_are_an_error():
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Split(valid=0.6, test=0.4)
