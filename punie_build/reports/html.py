@@ -1,7 +1,8 @@
 """HTML pages: one standalone file each. All text is escaped, no resource is fetched, and a page can be sent by mail.
 
-Text of models and rows goes through `text_block` in a template: control characters become visible and long text is truncated. On a page
-above `PACK_BYTES` the text blocks are gzipped and base64-encoded, and the page's script unpacks them.
+Text of models and rows goes through `text_block` in a template: control characters become visible and long text is
+truncated. On a page above `PACK_BYTES` the text blocks are gzipped and base64-encoded, and the page's script unpacks
+them.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _environment() -> Any:
 
 
 def visible(text: str) -> str:
-    """Replace control and direction characters by visible codes, so that model output can neither hide nor reorder text."""
+    """Replace control and direction characters by codes, so that model output can neither hide nor reorder text."""
     if text.isprintable() and text.isascii():
         return text
     return "".join(

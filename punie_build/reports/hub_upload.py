@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, int]:
 
 
 def upload(folder: Path, repo: str, message: str, private: bool) -> str:
-    """Create the repository if it does not exist, commit the folder, and return the URL of the commit. Raises UseError."""
+    """Create the repository if needed, commit the folder, and return the URL of the commit. Raises UseError."""
     import httpx
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError

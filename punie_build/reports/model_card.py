@@ -1,7 +1,8 @@
 """Model cards: the README.md of an adapter or a model, in the format of the Hugging Face Hub.
 
-A card is a view: it is in no digest, and is rendered again when its contents change. Text that people write between its two marks stays
-(`card_notes`). To add a part: write a function from the page data to Markdown, and insert it into `PARTS`.
+A card is a view: it is in no digest, and is rendered again when its contents change. Text that people write between its
+two marks stays (`card_notes`). To add a part: write a function from the page data to Markdown, and insert it into
+`PARTS`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Page kind: how the pages of one kind of artifact are made. An `ArtifactKind` names its page kind."""
+"""Page kinds: how pages of a kind of artifact are loaded and rendered. An `ArtifactKind` names its page kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from msgspec import Struct
 from punie_build.engine.kind import Lazy
 from punie_build.reports.section import Section
 
-Loader = Callable[..., Any]  # (project, task, lock=..., neighbors=...) -> the values of a page
+Loader = Callable[..., Any]  # (project, task, lock=..., neighbors=...) -> the data of a page
 MakeSection = Callable[[Any], Section | None]
 
 
 class PageKind(Struct, frozen=True, kw_only=True):
-    """`load` reads the values of a page and `sections` turn them into its parts, in order.
+    """How the pages of a kind are made: `load` reads the data of a page, and `sections` turn it into sections, in order.
 
-    `data_file` is the file of the target that programs find inside the page; `card` draws a model card into the target; `markdown` returns
-    the page in Markdown; `terminal` yields (name, text) lines for `punie-build show`.
+    `data_file` is the file of the target that the page embeds for programs. With `card` a model card is written into the
+    target. `markdown` returns the page as Markdown. `terminal` yields (name, text) lines for `punie-build show`.
     """
 
     load: Loader

@@ -14,8 +14,10 @@ from punie_build.storage.locks import Lock
 
 
 class ArtifactPage(Struct, frozen=True, kw_only=True):
-    """The data that every artifact's page has: its task, its lock, and the nodes of all artifacts that it depends on or that depend on
-    it. Subclasses add the data of a kind."""
+    """The data that every artifact's page has; subclasses add the data of a kind.
+
+    `neighbors` are the nodes of all artifacts that it depends on or that depend on it.
+    """
 
     task: AnyTask
     lock: Lock
@@ -23,7 +25,7 @@ class ArtifactPage(Struct, frozen=True, kw_only=True):
 
 
 class Section(Struct, frozen=True):
-    """A part of a page: the name of its template, its heading (empty: no heading), and the variables of the template."""
+    """A part of a page: the name of its template, its heading (may be empty), and the variables of the template."""
 
     template: str
     title: str

@@ -1,4 +1,4 @@
-"""Pages in a browser: opened from a file, in light and dark schemes, wide and narrow, by keyboard, with hostile text."""
+"""Pages in a browser: opened from a file, in light and dark, wide and narrow, by keyboard, with hostile text."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 NAMES = (
-    "index", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "adapter-tuned", "grid-sweep",
-    "choice-sweep@1", "model-small", "answers-tuned@tool-calling", "eval-tuned@tool-calling", "comparison-tuned",
+    "index", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "adapter-tuned",
+    "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling", "eval-tuned@tool-calling",
+    "comparison-tuned",
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""One module for each family of artifacts: the data of its pages, a function that loads the data, and functions that build sections.
+"""One module for each family of artifacts: the data of its pages, a function that loads it, and section functions.
 
-Each module ends with `SECTIONS`, the section functions in the order in which the page shows them. `draw.KINDS` maps kinds to modules.
+`SECTIONS` of a module lists its section functions in the order in which the page shows them, and a `PageKind` such as
+`DATA_PAGE` combines loader and sections; the declarations in `punie_build.artifacts` name it.
 """

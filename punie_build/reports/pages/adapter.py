@@ -1,6 +1,6 @@
 """Pages of adapters: losses, speed, the data they were trained on, and the results of their evals.
 
-To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, in the order of the page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ LOSS = "loss (nats per token)"
 
 
 class EvalResult(Struct, frozen=True, kw_only=True):
-    """The result of an eval: `passed` of `cases` cases of a suite. `canary` identifies the weights, `suite_digest` the cases."""
+    """The result of an eval: `passed` of `cases` cases of a suite.
+
+    `canary` identifies the weights, `suite_digest` the cases.
+    """
 
     name: str
     suite: str

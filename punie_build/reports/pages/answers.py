@@ -1,6 +1,6 @@
-"""Pages of answers: the number of responses, errors, latency, and the weights that responded. The page of the eval shows scores.
+"""Pages of answers: numbers of answers and errors, latency, model identity. The page of an eval has the scores.
 
-To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, in the order of the page.
 """
 
 from __future__ import annotations

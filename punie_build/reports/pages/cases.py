@@ -1,4 +1,4 @@
-"""The cases of a suite as pages show them: prompt, expected answer, the answer of every arm, and the verdict of every check."""
+"""Cases of a suite as pages show them: prompt, expected answer, answers of all arms, and verdicts of all checks."""
 
 from __future__ import annotations
 
@@ -99,8 +99,11 @@ def _expected(case: Case) -> list[str]:
 
 
 def _answer(case: Case, score: CaseScore, answers: list[Answer]) -> dict[str, Any]:
-    """Return an arm's answer to a case: raw text, a diff of its tool calls with the expected ones, and the verdict of every check. Of
-    several epochs, the first that failed is returned. Checks are scored here, because scores.json has no verdicts of single checks."""
+    """Return an arm's answer to a case: raw text, a diff of its tool calls with the expected ones, verdicts of checks.
+
+    Of several epochs, the first that failed is returned. Checks are scored here, because scores.json has no verdicts of
+    single checks.
+    """
     checks = [check for check in case.checks if _scorable(check)]
     verdicts = [[check.score(answer) for check in checks] for answer in answers]
     failed = (epoch for epoch, of_epoch in enumerate(verdicts) if not all(verdict.passed for verdict in of_epoch))

@@ -1,6 +1,6 @@
-"""Pages of datasets, stages and mixes: how many rows passed the filters, why the others were dropped, and samples of both.
+"""Pages of datasets, stages and mixes: how many rows passed the filters, the drop reasons, and samples of both.
 
-To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, in the order of the page.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ class UpstreamData(Struct, frozen=True):
 
 
 class DataPage(ArtifactPage, frozen=True, kw_only=True):
-    """The page of a dataset, stage or mix: statistics of itself and of its upstream data, samples of rows and of dropped rows, row
-    lengths, and the issues that preflights report about its rows."""
+    """The page of a dataset, stage or mix.
+
+    It holds statistics of the artifact and of its upstream data, samples of rows and of dropped rows, row lengths, and
+    the issues that preflights report about its rows.
+    """
 
     stats: Stats
     upstream: tuple[UpstreamData, ...]
@@ -147,7 +150,7 @@ def drop_reasons(page: DataPage) -> Section | None:
 
 
 def filters(page: DataPage) -> Section:
-    """Show how many rows every upstream filter dropped, the checks that no filter makes, and the issues of preflights."""
+    """Show the rows that every upstream filter dropped, the checks that no filter makes, and issues of preflights."""
     applied = [
         (data, reason) for data in page.upstream for reason in dict.fromkeys(data.stats.reasons) if reason in CHECKED
     ]

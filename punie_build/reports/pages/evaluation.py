@@ -1,7 +1,7 @@
 """Pages of evals and comparisons: pass rates, the verdict with its interval, and every case.
 
-To add a section: write a function and a template, and insert the function into `SECTIONS` (comparisons) or `EVAL_SECTIONS`, which are the
-order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS` (comparisons) or
+`EVAL_SECTIONS`, in the order of the page.
 """
 
 from __future__ import annotations

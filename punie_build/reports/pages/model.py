@@ -1,6 +1,6 @@
 """Pages of models: size, fidelity to the adapter, and the results of their evals.
 
-To add a section: write a function and a template, and insert the function into `SECTIONS`, which is the order on the page.
+To add a section: write a function and a template, and insert the function into `SECTIONS`, in the order of the page.
 """
 
 from __future__ import annotations
