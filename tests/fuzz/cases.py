@@ -109,20 +109,41 @@ def unusual_columns(count: int) -> list[Any]:
     """Return a column of `count` values for each type that JSON does not have."""
     pa = importlib.import_module("pyarrow")
     kinds = [
-        ([2**63], pa.uint64()), ([b"\xff\x00"], pa.binary()), ([float("nan")], pa.float64()), ([float("inf")], pa.float32()), ([True], pa.bool_()),
-        ([10**30], pa.decimal128(38, 2)), ([2**62], pa.timestamp("s")), ([1], pa.timestamp("ns", "Europe/Oslo")), ([2**31 - 1], pa.date32()),
-        ([1], pa.time64("ns")), ([2**62], pa.duration("s")), ([[("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64())),
-        ([[(b"\xff", 1)]], pa.map_(pa.binary(), pa.int64())), ([[(1, None)]], pa.map_(pa.int32(), pa.null())), ([[[None, [1]]]], pa.list_(pa.list_(pa.list_(pa.int8())))),
-        ([{"role": "user", "content": b"\xfe"}], pa.struct([("role", pa.string()), ("content", pa.binary())])), ([None], pa.null()), (["a"], pa.large_string()),
-        ([[{"role": "user", "content": "x"}]], pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))), ([json.dumps(CHAT["messages"])], pa.string()),
+        ([2**63], pa.uint64()),
+        ([b"\xff\x00"], pa.binary()),
+        ([float("nan")], pa.float64()),
+        ([float("inf")], pa.float32()),
+        ([True], pa.bool_()),
+        ([10**30], pa.decimal128(38, 2)),
+        ([2**62], pa.timestamp("s")),
+        ([1], pa.timestamp("ns", "Europe/Oslo")),
+        ([2**31 - 1], pa.date32()),
+        ([1], pa.time64("ns")),
+        ([2**62], pa.duration("s")),
+        ([[("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64())),
+        ([[(b"\xff", 1)]], pa.map_(pa.binary(), pa.int64())),
+        ([[(1, None)]], pa.map_(pa.int32(), pa.null())),
+        ([[[None, [1]]]], pa.list_(pa.list_(pa.list_(pa.int8())))),
+        ([{"role": "user", "content": b"\xfe"}], pa.struct([("role", pa.string()), ("content", pa.binary())])),
+        ([None], pa.null()),
+        (["a"], pa.large_string()),
+        ([[{"role": "user", "content": "x"}]], pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ([json.dumps(CHAT["messages"])], pa.string()),
         ([[{"name": "f", "when": 2**62}]], pa.list_(pa.struct([("name", pa.string()), ("when", pa.timestamp("s"))]))),
-    ]  # fmt: skip
+    ]
     arrays = [pa.array(values * count, kind) for values, kind in kinds]
     text = pa.array(["a"] * count, pa.string())
     return [*arrays, text.dictionary_encode(), pa.array([b"\xff\xfe"] * count, pa.binary()).view(pa.string())]
 
 
-FILES = {"jsonl": line_files(), "ndjson": line_files(), "json": json_files(), "csv": tables(","), "tsv": tables("\t"), "parquet": parquet_files()}  # fmt: skip
+FILES = {
+    "jsonl": line_files(),
+    "ndjson": line_files(),
+    "json": json_files(),
+    "csv": tables(","),
+    "tsv": tables("\t"),
+    "parquet": parquet_files(),
+}
 
 
 @st.composite
@@ -147,12 +168,23 @@ def files(draw: st.DrawFn) -> tuple[str, bytes, int | None]:
 
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "language": [{"languages": ["en"]}], "no-script": [{"scripts": ["han", "cyrillic"]}], "min-messages": [{}, {"messages": 3}], "max-messages": [{"messages": 2}],
-    "min-tokens": [{"tokens": 10, "base": "nano"}], "max-tokens": [{"tokens": 100, "base": "nano"}], "content-quality": [{}, {"min_chars": 9}], "repetition": [{"min_words": 3}],
-    "regex": [{"drop": "x"}, {"keep_only": r"\w", "roles": ["assistant"]}], "secrets": [{"kinds": ["token", "email", "ip"]}], "exact-dedup": [{}, {"on": "answer", "digits": True}],
-    "near-dedup": [{}, {"on": "prompt", "threshold": 0.5}], "decontaminate": [{"suites": ["fuzz"], "n": 3}], "balance": [{"most": 1}], "sample": [{"most": 2}, {"share": 0.5}],
+    "language": [{"languages": ["en"]}],
+    "no-script": [{"scripts": ["han", "cyrillic"]}],
+    "min-messages": [{}, {"messages": 3}],
+    "max-messages": [{"messages": 2}],
+    "min-tokens": [{"tokens": 10, "base": "nano"}],
+    "max-tokens": [{"tokens": 100, "base": "nano"}],
+    "content-quality": [{}, {"min_chars": 9}],
+    "repetition": [{"min_words": 3}],
+    "regex": [{"drop": "x"}, {"keep_only": r"\w", "roles": ["assistant"]}],
+    "secrets": [{"kinds": ["token", "email", "ip"]}],
+    "exact-dedup": [{}, {"on": "answer", "digits": True}],
+    "near-dedup": [{}, {"on": "prompt", "threshold": 0.5}],
+    "decontaminate": [{"suites": ["fuzz"], "n": 3}],
+    "balance": [{"most": 1}],
+    "sample": [{"most": 2}, {"share": 0.5}],
     "system-prompt": [{"prompt": "P"}, {"prompt": "P", "when": "missing"}],
-}  # fmt: skip
+}
 
 
 def kinds(union: Any) -> list[Any]:

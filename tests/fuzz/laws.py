@@ -237,13 +237,13 @@ def _run_stage(spec: Stage, source: Path, out: Path) -> dict[str, bytes] | str:
 def _check_split(case: Case, split: str, rows_in: list[bytes], out: Path) -> None:
     """Check one split of a stage with its files in `out`; `rows_in` are the rows of its source."""
     stats = read_stats(out)
-    counts, kept = stats.splits[split], _lines(out / f"{split}.jsonl")
+    counts, rows_out = stats.splits[split], _lines(out / f"{split}.jsonl")
     dropped = [decode_strict(line) for line in _lines(out / "dropped.jsonl")]
     reasons = Counter(record["reason"] for record in dropped if record["split"] == split)
     require(counts.seen == len(rows_in) == counts.kept + sum(counts.dropped.values()), "in = kept + dropped", counts)
-    require(counts.kept == len(kept), "kept rows are written", (counts, len(kept)))
+    require(counts.kept == len(rows_out), "kept rows are written", (counts, len(rows_out)))
     require(reasons == Counter(counts.dropped), "dropped rows are written with their reasons", (counts, reasons))
-    changed = Counter(kept) - Counter(rows_in)
+    changed = Counter(rows_out) - Counter(rows_in)
     require(not changed or case.maps, "kept rows keep their bytes", changed)
     require(changed.total() <= stats.changed, "only maps change rows", changed)
     for line in changed:
@@ -251,4 +251,4 @@ def _check_split(case: Case, split: str, rows_in: list[bytes], out: Path) -> Non
         decode_strict(line)
     if not case.maps:
         remaining = iter(rows_in)
-        require(all(line in remaining for line in kept), "rows keep their order")
+        require(all(line in remaining for line in rows_out), "rows keep their order")

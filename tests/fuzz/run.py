@@ -1,8 +1,8 @@
 """The fuzz run: random data through readers, dialects, filters and maps, checked by laws.
 
-    python tests/fuzz/run.py --minutes 60                       both engines, half of the time each; exit code 1 if a law is broken
+    python tests/fuzz/run.py --minutes 60         both engines, half of the time each; exit code 1 for a broken law
     python tests/fuzz/run.py --minutes 5 --engine hypothesis --seed 7
-    python tests/fuzz/run.py --replay FILE                      replay one saved case, with its traceback
+    python tests/fuzz/run.py --replay FILE        one saved case, with its traceback
 
 The laws are in `laws.py`. Hypothesis draws projects from grammars (`cases.py`, `rows.py`): a file that becomes a
 dataset and then a stage. Atheris generates bytes guided by coverage (`byte_inputs.py`). Each engine runs in a process
@@ -46,7 +46,7 @@ class Findings:
         self.started = time.monotonic()
         self.end, self.next = self.started + seconds, self.started + PROGRESS_SECONDS
         self.counts: Counter[str] = Counter()
-        self.known: set[str] = {str(json.loads(path.read_text())["signature"]) for path in into.glob("*.json")}
+        self.signatures: set[str] = {str(json.loads(path.read_text())["signature"]) for path in into.glob("*.json")}
         self.smallest: dict[str, tuple[bytes, str]] = {}
 
     def is_over(self) -> bool:
@@ -60,10 +60,16 @@ class Findings:
             elapsed = time.monotonic() - self.started
             cases = self.counts.total()
             parts = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
-            print(f"{self.engine:10} {elapsed / 60:5.1f} min  {cases} cases ({cases / elapsed * 60:.0f} a minute): {parts or 'none'}; {len(self.known)} crashes", flush=True)  # fmt: skip
+            print(
+                (
+                    f"{self.engine:10} {elapsed / 60:5.1f} min  {cases} cases ({cases / elapsed * 60:.0f} a "
+                    f"minute): {parts or 'none'}; {len(self.signatures)} crashes"
+                ),
+                flush=True,
+            )
 
     def run(self, check: Callable[[Any], str], case: Any, saved: bytes) -> None:
-        """Check a case. Raises NewFinding if it breaks a law or crashes for the first time. `saved` is the case as bytes."""
+        """Check a case, whose bytes are `saved`. Raises NewFinding if it breaks a law or crashes in a new place."""
         self.print_progress()
         try:
             self.counts[check(case)] += 1
@@ -72,7 +78,7 @@ class Findings:
                 raise
             name = signature(error)
             self.counts["broken"] += 1
-            if name in self.known:
+            if name in self.signatures:
                 return
             if name not in self.smallest or len(saved) < len(self.smallest[name][0]):
                 self.smallest[name] = saved, "".join(traceback.format_exception(error)[-12:])
@@ -81,7 +87,7 @@ class Findings:
     def save(self) -> None:
         """Save and print the new findings, which are known from then on."""
         for name, (content, trace) in self.smallest.items():
-            self.known.add(name)
+            self.signatures.add(name)
             path = self.into / f"{self.engine}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
             path.with_suffix(".case").write_bytes(content)
             path.with_suffix(".json").write_text(json.dumps({"signature": name, "traceback": trace}, indent=1))
@@ -209,7 +215,19 @@ def supervise(engine: str, seconds: float, seed: int, into: Path) -> None:
     """Run an engine in a process of its own, and restart it if it dies before its time is over."""
     end = time.monotonic() + seconds
     while (remaining := end - time.monotonic()) > 1:
-        command = [sys.executable, __file__, "--engine", engine, "--minutes", str(remaining / 60), "--seed", str(seed), "--into", str(into), "--inside"]  # fmt: skip
+        command = [
+            sys.executable,
+            __file__,
+            "--engine",
+            engine,
+            "--minutes",
+            str(remaining / 60),
+            "--seed",
+            str(seed),
+            "--into",
+            str(into),
+            "--inside",
+        ]
         with (into / f"{engine}.log").open("ab") as log:
             child = subprocess.Popen(command, stderr=log)
         current = into / "current.case"

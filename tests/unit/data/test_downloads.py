@@ -129,10 +129,13 @@ def test_a_file_with_another_digest_is_an_error(web, tmp_path):
         ((302, {"Location": "file:///etc/passwd"}, b""), "cannot be downloaded"),
         ((302, {"Location": "/a.jsonl"}, b""), "cannot be downloaded"),
         ((200, {}, bytes(2**20 + 1)), "larger than 1 MiB"),
-        ((200, {"Transfer-Encoding": "chunked"}, b"110000\r\n" + bytes(0x110000) + b"\r\n0\r\n\r\n"), "larger than 1 MiB"),
+        (
+            (200, {"Transfer-Encoding": "chunked"}, b"110000\r\n" + bytes(0x110000) + b"\r\n0\r\n\r\n"),
+            "larger than 1 MiB",
+        ),
         ((200, {"Content-Length": str(2**40)}, b""), "larger than 1 MiB"),
     ],
-)  # fmt: skip
+)
 def test_a_failed_download_is_an_error_and_leaves_no_file(web, tmp_path, page, reason):
     web.pages = {"/a.jsonl": page}
     if "chunked" in str(page[1]):
@@ -152,7 +155,7 @@ from pathlib import Path
 from punie_build.data.hub_files import download_dataset
 from punie_build.errors import DataError
 try:
-    print([(side, str(path)) for side, path in download_dataset(Path(sys.argv[1]), **literal_eval(sys.argv[2]))])
+    print([(split, str(path)) for split, path in download_dataset(Path(sys.argv[1]), **literal_eval(sys.argv[2]))])
 except DataError as error:
     print(f"DataError {error}")
 """
@@ -179,14 +182,14 @@ def download(tmp_path):
         )
         out = process.stdout.strip()
         assert out, process.stderr
-        return out if out.startswith("DataError") else [(side, Path(path)) for side, path in ast.literal_eval(out)]
+        return out if out.startswith("DataError") else [(split, Path(path)) for split, path in ast.literal_eval(out)]
 
     return run
 
 
 @pytest.fixture
 def rows(tmp_path) -> Path:
-    """A repository of a dataset: two configs, shards, splits, and other files."""
+    """Write a repository of a dataset: two configs, shards, splits, and other files."""
     folder = tmp_path / "rows"
     for name, content in {
         "README.md": b"# Rows",
@@ -205,7 +208,7 @@ def rows(tmp_path) -> Path:
 def test_a_hub_dataset_is_downloaded_once_and_keeps_its_splits(rows, download):
     with FakeHub(datasets={"me/rows": rows}, page_size=2) as hub:
         paths = download(hub, config="python")
-        assert [(side, path.name) for side, path in paths] == [
+        assert [(split, path.name) for split, path in paths] == [
             ("train", "train-00000-of-00002.jsonl"),
             ("train", "train-00001-of-00002.jsonl.gz"),
             ("valid", "validation-00000-of-00001.jsonl"),
@@ -215,7 +218,9 @@ def test_a_hub_dataset_is_downloaded_once_and_keeps_its_splits(rows, download):
         before = len(hub.requests)
         assert download(hub, config="python") == paths
         assert len(hub.requests) == before
-        assert [(side, path.parent.name) for side, path in download(hub, split="train", config="go")] == [(None, "go")]
+        assert [(split, path.parent.name) for split, path in download(hub, split="train", config="go")] == [
+            (None, "go")
+        ]
     assert download(hub, config="python") == paths  # the server is closed
     assert download(hub, {"HF_HUB_OFFLINE": "1"}, files=["python/train-*"]) == [(None, path) for _, path in paths[:2]]
     error = download(hub, {"HF_HUB_OFFLINE": "1"}, revision="f" * 40)
@@ -244,8 +249,8 @@ def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tm
     size = (rows / f"train.jsonl{pack}").stat().st_size
     assert size > 12 * 2**20
     with FakeHub(datasets={"me/rows": rows}) as hub:
-        [(side, path)] = download(hub, files=["train.*"], limit=100)
-        assert side is None
+        [(split, path)] = download(hub, files=["train.*"], limit=100)
+        assert split is None
         assert path.name == "train.jsonl"
         assert [line for _, line in read_records(path)] == lines[:100]
         assert hub.bytes_sent < size * 0.7  # megabytes are in flight on a loopback when the connection is closed
@@ -262,19 +267,23 @@ def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tm
 def test_a_limit_counts_each_split_across_files(rows, download):
     with FakeHub(datasets={"me/rows": rows}) as hub:
         paths = download(hub, config="python", limit=15)
-        counts = [(side, path.name, sum(1 for _ in read_records(path))) for side, path in paths]
+        counts = [(split, path.name, sum(1 for _ in read_records(path))) for split, path in paths]
         assert counts == [
             ("train", "train.jsonl", 10),
             ("train", "train.jsonl", 5),
             ("valid", "validation.jsonl", 10),
         ]
-        assert [side for side, _ in download(hub, config="python", limit=10)] == ["train", "valid"]
+        assert [split for split, _ in download(hub, config="python", limit=10)] == ["train", "valid"]
 
 
 NAMES = [
-    "README.md", "data/train_sft-00000-of-00003-0a1b2c3d4e5f6a7b.parquet", "data/test_gen-00000-of-00001.parquet",
-    "en/validation/0000.parquet", "de-train.jsonl", "default/train/0000.parquet",
-]  # fmt: skip
+    "README.md",
+    "data/train_sft-00000-of-00003-0a1b2c3d4e5f6a7b.parquet",
+    "data/test_gen-00000-of-00001.parquet",
+    "en/validation/0000.parquet",
+    "de-train.jsonl",
+    "default/train/0000.parquet",
+]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +329,10 @@ def test_a_failed_program_is_an_error_with_the_end_of_its_stderr(tmp_path):
             run_command(tmp_path, (program,), tmp_path / "out")
 
 
-FAMILY = "import os, subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\nprint(os.getpid(), p.pid, flush=True)\n"
+FAMILY = (
+    "import os, subprocess, sys, time\np = subprocess.Popen([sys.executable, '-c', 'import "
+    "time; time.sleep(60)'])\nprint(os.getpid(), p.pid, flush=True)\n"
+)
 
 
 def all_ended(pids: list[int]) -> bool:
@@ -364,7 +376,10 @@ def test_output_does_not_change_after_a_program_ended(tmp_path):
 
 def test_a_program_is_killed_with_the_build(tmp_path):
     argv = script(tmp_path, FAMILY + "time.sleep(60)")
-    build = "import sys; from pathlib import Path; from punie_build.data.command_output import run_command; run_command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
+    build = (
+        "import sys; from pathlib import Path; from punie_build.data.command_output import "
+        "run_command; run_command(Path(sys.argv[1]), tuple(sys.argv[2:]), Path(sys.argv[1], 'out'))"
+    )
     process = subprocess.Popen([sys.executable, "-c", build, str(tmp_path), *argv])
     rows = tmp_path / "out" / "rows.jsonl"
     deadline = time.monotonic() + 20
@@ -414,9 +429,14 @@ def test_a_source_has_a_format_and_inputs():
 
 def test_a_docstring_and_its_code_become_request_and_answer():
     row = {
-        "repository_name": "me/it", "func_name": "A.add", "language": "python", "func_documentation_string": "Add them.\n",
-        "func_code_string": "\n    def add(a, b):\n        return a + b\n", "func_code_tokens": ["def"], "split_name": "train",
-    }  # fmt: skip
+        "repository_name": "me/it",
+        "func_name": "A.add",
+        "language": "python",
+        "func_documentation_string": "Add them.\n",
+        "func_code_string": "\n    def add(a, b):\n        return a + b\n",
+        "func_code_tokens": ["def"],
+        "split_name": "train",
+    }
     chat = code_pair_to_chat(row)
     assert parse(msgspec.json.encode(chat)).example.messages
     assert [message["content"] for message in chat.pop("messages")] == [

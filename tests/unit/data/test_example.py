@@ -40,12 +40,15 @@ def test_any_bytes_give_a_row_or_a_reason(line):
 @pytest.mark.parametrize(
     ("line", "path"),
     [
-        (b'{"messages":[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":1}}]}]}', "messages[1].tool_calls[0].function.name"),
+        (
+            b'{"messages":[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":1}}]}]}',
+            "messages[1].tool_calls[0].function.name",
+        ),
         (b'{"messages":[{"role":"user"}],"tools":[1]}', "tools[0]"),
         (b'{"messages":[{"role":"user","content":3}]}', "messages[0].content"),
         (b"[]", "line"),
     ],
-)  # fmt: skip
+)
 def test_a_reason_names_the_path_in_the_line(line, path):
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected")):
         parse(line)

@@ -23,11 +23,20 @@ CHAT = '{"id":  7, "messages":[{"content":"hi","role":"user","weight":null},{"ro
 ALPACA = '{"instruction": "add", "input": "1 2", "output": "3", "source": "x"}'
 GLAIVE = json.dumps(
     {
-        "system": 'SYSTEM: You are a helpful assistant with access to the following functions. Use them if required -\n{"name": "f", "parameters": {"type": "object"}}',
-        "chat": 'USER: go\n\n\nASSISTANT: <functioncall> {"name": "f", "arguments": \'{}\'} <|endoftext|>\n\n\nFUNCTION RESPONSE: done\n\n\nASSISTANT: It is done. <|endoftext|>',
+        "system": (
+            "SYSTEM: You are a helpful assistant with access to the following functions. Use them if "
+            'required -\n{"name": "f", "parameters": {"type": "object"}}'
+        ),
+        "chat": (
+            'USER: go\n\n\nASSISTANT: <functioncall> {"name": "f", "arguments": \'{}\'} <|endoftext|>\n'
+            "\n\nFUNCTION RESPONSE: done\n\n\nASSISTANT: It is done. <|endoftext|>"
+        ),
     }
 )
-CODE = '{"func_documentation_string": "Add two numbers.", "func_code_string": "def add(a, b):\\n    return a + b", "language": "python"}'
+CODE = (
+    '{"func_documentation_string": "Add two numbers.", "func_code_string": "def add(a, b):\\n   '
+    ' return a + b", "language": "python"}'
+)
 BAD = '{"messages": [{"role": "robot", "content": "x"}]}'
 
 
@@ -103,7 +112,7 @@ def test_unreadable_rows_may_be_dropped_with_their_reasons(tmp_path):
     )
 )
 def test_every_line_is_read_or_reported(tmp_path_factory, lines: list[str]):
-    """The number of lines is the number of rows kept and dropped, whatever the lines are."""
+    """Require that each line is either kept or dropped."""
     root = tmp_path_factory.mktemp("law")
     (root / "all.jsonl").write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
     assert len(rows(root, "all.jsonl")) == len(lines)

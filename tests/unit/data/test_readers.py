@@ -284,7 +284,8 @@ def test_an_error_in_a_json_array_names_the_record(tmp_path, content, reason):
 def test_csv_reports_a_bad_row_by_its_first_line_and_continues(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
-        b'\xef\xbb\xbfmessages,note\r\n"[{""role"": ""user""}]","one\r\ntwo"\r\n1,2,3\r\n\r\n[oops,x\r\n[],\xff\r\n,\r\n'
+        b'\xef\xbb\xbfmessages,note\r\n"[{""role"": ""user""}]","one\r\ntwo"\r\n1,2,3\r\n\r\n[oops,'
+        b"x\r\n[],\xff\r\n,\r\n"
     )
     first, *bad, last = read_records(path)
     assert first == (2, {"messages": [{"role": "user"}], "note": "one\r\ntwo"})
