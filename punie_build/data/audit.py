@@ -145,18 +145,18 @@ def _overlaps(
 
     overlaps = find_overlaps(rows)
     by_kind = {how: [overlap for overlap in overlaps if overlap.how == how] for how in OVERLAP_PROBLEMS}
-    named = [overlap for some in by_kind.values() for overlap in some[:MAX_LOCATIONS]]
-    locations = _locations(stream, named, base) if named else {}
-    for how, found in by_kind.items():
-        if found:
+    first = [overlap for of_kind in by_kind.values() for overlap in of_kind[:MAX_LOCATIONS]]
+    locations = _locations(stream, first, base) if first else {}
+    for how, of_kind in by_kind.items():
+        if of_kind:
             yield AuditFinding(
                 problem=OVERLAP_PROBLEMS[how].format(*OVERLAP_NAMES[base]),
-                count=len(found),
+                count=len(of_kind),
                 total=total,
                 advice="split the data again with a mix, which keeps copies in one split",
                 locations=tuple(
                     f"{locations[overlap.split, overlap.row]} = {locations[base, overlap.train]}"
-                    for overlap in found[:MAX_LOCATIONS]
+                    for overlap in of_kind[:MAX_LOCATIONS]
                 ),
             )
 

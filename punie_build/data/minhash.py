@@ -125,9 +125,9 @@ class NearDuplicates:
         indices = np.arange(len(duplicates))
         verified = [(int(duplicates[text]), int(text), 1.0) for text in np.flatnonzero(duplicates != indices)]
         parent = np.arange(len(duplicates))
-        for left, right in self.candidates():
-            selected = _roots(parent, left) != _roots(parent, right) if spanning else np.full(len(left), True)
-            for i, j in zip(left[selected].tolist(), right[selected].tolist(), strict=True):
+        for lows, highs in self.candidates():
+            selected = _roots(parent, lows) != _roots(parent, highs) if spanning else np.full(len(lows), True)
+            for i, j in zip(lows[selected].tolist(), highs[selected].tolist(), strict=True):
                 index = jaccard(sets[i], sets[j])
                 if index < self.threshold:
                     continue
@@ -216,9 +216,9 @@ def ngram_matches(texts: Iterable[str], references: Sequence[str], n: int = 12) 
     return matches
 
 
-def jaccard(left: Hashes, right: Hashes) -> float:
+def jaccard(a: Hashes, b: Hashes) -> float:
     """Return the Jaccard index of two arrays without repetitions: size of the intersection over size of the union."""
-    both = np.concatenate([left, right])
+    both = np.concatenate([a, b])
     both.sort()
     shared = int(np.count_nonzero(both[1:] == both[:-1]))
     return shared / (len(both) - shared)
@@ -230,11 +230,13 @@ def minhash_signatures(hashes: Hashes, starts: Indices) -> NDArray[np.uint32]:
     Each permutation is a multiplication of the upper half of a hash by an odd number modulo 2**32.
     """
     halves = (hashes >> np.uint64(32)).astype(np.uint32)
-    odd = (mix_bits(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    multipliers = (mix_bits(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64)) >> np.uint64(32)).astype(
+        np.uint32
+    ) | np.uint32(1)
     least = np.empty((PERMUTATIONS, len(starts)), np.uint32)
     permuted = np.empty_like(halves)
     for number in range(PERMUTATIONS):
-        np.multiply(halves, odd[number], out=permuted)
+        np.multiply(halves, multipliers[number], out=permuted)
         np.minimum.reduceat(permuted, starts, out=least[number])
     return least.T
 

@@ -27,7 +27,7 @@ from punie_build.data.stats import FilterCounts, Stats
 from punie_build.data.writer import DataWriter
 from punie_build.errors import DataError
 from punie_build.runtime import parallel, worker_pool
-from punie_build.storage import paths as layout
+from punie_build.storage import paths
 
 SHARD_BYTES = 16 * 2**20  # bytes of a stage's source that a worker filters at a time
 SCORED_SHARD_BYTES = 2**20  # the same for a chain with a ScoredFilter, which is slow
@@ -75,7 +75,7 @@ def _assign_splits(stream: ExampleStream, spec: Split, out: Path, lock_path: Pat
         return splitting.assign(stream, spec)
     splits, groups = splitting.assign_locked(stream, spec, split_lock.read(lock_path, spec))
     if splits:
-        split_lock.write(out / layout.SPLITS_LOCK, spec, groups)
+        split_lock.write(out / paths.SPLITS_LOCK, spec, groups)
     return splits
 
 

@@ -22,7 +22,7 @@ class Transform(Kind, frozen=True, kw_only=True):
     """A rewrite of a row's `messages`. All other keys of the row keep their bytes."""
 
     def applies(self, line: bytes) -> bool:
-        """Return False if `rewrite` certainly changes nothing: a cheap test of the undecoded line."""
+        """Return False if `rewrite` cannot change the row: a cheap test of the undecoded line."""
         return True
 
     def rewrite(self, record: dict[str, Any]) -> bool:
@@ -31,7 +31,7 @@ class Transform(Kind, frozen=True, kw_only=True):
 
 
 def transform_line(line: bytes, transforms: Iterable[Transform]) -> bytes:
-    """Return the line after the transforms: the same object if they change nothing.
+    """Return the line after the transforms: the same object if they do not change it.
 
     Raises ValueError for messages that cannot be decoded, such as integers with more digits than Python accepts.
     """

@@ -31,8 +31,8 @@ def shingled(text: str, size: int) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[start : start + size]) for start in range(max(len(words) - size + 1, 1)))
 
 
-def jaccard_index(left: str, right: str, size: int = 5) -> float:
-    a, b = shingled(left, size), shingled(right, size)
+def jaccard_index(first: str, second: str, size: int = 5) -> float:
+    a, b = shingled(first, size), shingled(second, size)
     return len(a & b) / len(a | b)
 
 
@@ -88,7 +88,7 @@ def test_normalize_is_idempotent_and_treats_ascii_alike(text: str, digits: bool)
 def test_pairs_are_the_candidates_that_reach_the_threshold(texts: list[str], size: int, threshold: float):
     near = index_of(texts, threshold, size)
     duplicates = near.exact_duplicates().tolist()
-    proposed = [(int(i), int(j)) for left, right in near.candidates() for i, j in zip(left, right, strict=True)]
+    proposed = [(int(i), int(j)) for first, second in near.candidates() for i, j in zip(first, second, strict=True)]
     assert len(set(proposed)) == len(proposed)
     true = {(i, j, jaccard_index(texts[i], texts[j], size)) for i, j in proposed}
     copies = {(first, text, 1.0) for text, first in enumerate(duplicates) if first != text}
@@ -186,7 +186,7 @@ def test_another_process_computes_the_same_hashes():
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "near"),
+    ("first", "second", "near"),
     [
         ("", "", True),
         ("", " \n", True),
@@ -203,9 +203,9 @@ def test_another_process_computes_the_same_hashes():
         ("\ud800", "\ud801", False),
     ],
 )
-def test_short_texts_are_near_only_if_their_words_are_equal(left: str, right: str, near: bool):
-    assert near_duplicate_pairs([left, right]) == ([(0, 1, 1.0)] if near else [])
-    assert near_duplicate_pairs(["x y z", left, "some other text of six words", right]) == (
+def test_short_texts_are_near_only_if_their_words_are_equal(first: str, second: str, near: bool):
+    assert near_duplicate_pairs([first, second]) == ([(0, 1, 1.0)] if near else [])
+    assert near_duplicate_pairs(["x y z", first, "some other text of six words", second]) == (
         [(1, 3, 1.0)] if near else []
     )
 
