@@ -7,10 +7,12 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import pytest
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.engine import state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
@@ -29,7 +31,8 @@ from tests.support.hostile_text import HOSTILE
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
     """A project with all its pages, whose models answer with hostile text."""
-    root = sample_project.build_project(tmp_path_factory.mktemp("project"), prefix=HOSTILE)
+    recipe = sample_project.RECIPE + sample_project.GRID
+    root = sample_project.build_project(tmp_path_factory.mktemp("project"), recipe, prefix=HOSTILE)
     project = Project.load(root)
     assert [*draw.refresh(project, project.tasks)] == []
     return root
@@ -55,8 +58,17 @@ class Outline(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
-NAMES = ("index", "dataset-sample", "stage-english", "mix-all", "adapter-tuned", "tokens-all@nano-assistant-2048",
-         "answers-tuned@tool-calling", "eval-tuned@tool-calling", "comparison-tuned")  # fmt: skip
+NAMES = (
+    "index", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "preflight-all@nano",
+    "adapter-tuned", "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling",
+    "eval-tuned@tool-calling", "comparison-tuned",
+)  # fmt: skip
+
+
+def test_a_page_is_rendered_for_every_kind_of_artifact(root):
+    kinds = {kind.name for kind in KINDS.values() if kind.folder}
+    assert {name.partition("-")[0] for name in NAMES} == kinds | {"index"}
+    assert all((root / paths.page(task.kind.name, task.name)).exists() for task in Project.load(root).tasks)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +79,7 @@ def test_a_page_is_standalone_and_runs_no_foreign_code(root, name):
     assert not outline.handlers
     assert "img" not in outline.tags
     assert outline.tags.count("h1") == outline.tags.count("main") == 1
-    assert all((root / "reports" / link.replace("%40", "@")).exists() for link in outline.links), "links lead to pages"
+    assert all((root / "reports" / unquote(link)).exists() for link in outline.links), "links lead to pages"
     assert not re.search(r"[\x00-\x08\x1b\u202a-\u202e\ud800-\udfff]", page)
     assert "Content-Security-Policy" in page
     assert str(root) not in page
@@ -171,7 +183,7 @@ def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
     assert {name for name, time in times(root).items() if time != before[name]} == {
         "index.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
-        "eval-tuned@tool-calling.html", "comparison-tuned.html", "preflight-all@nano.html",
+        "eval-tuned@tool-calling.html", "comparison-tuned.html", "preflight-all@nano.html", "model-small.html",
     }  # fmt: skip
 
 
