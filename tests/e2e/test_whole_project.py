@@ -93,7 +93,7 @@ def test_doit_builds_everything_from_recipe_to_report(first_build):
     assert ran(output) == ALL
     page = (project / "reports/comparison-tiny.html").read_text()
     assert "By category" in page
-    assert "Where the data went" in page
+    assert "Data lineage" in page
     assert "<polyline" in page
     scores = [json.loads((project / f"reports/{arm}@few/scores.json").read_text()) for arm in ("nano", "tiny")]
     assert scores[0]["canary"] == scores[1]["base_canary"] != scores[1]["canary"]
