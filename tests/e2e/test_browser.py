@@ -14,11 +14,11 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.project import Project
 from punie_build.reports import draw
 from tests.support import sample_project
-from tests.support.browser import THERE, Browser, browser
+from tests.support.browser import AVAILABLE, Browser, browser
 from tests.support.hostile_text import HOSTILE
 
 pytestmark = [
-    pytest.mark.skipif(not THERE, reason="no Chromium on this machine"),
+    pytest.mark.skipif(not AVAILABLE, reason="Chromium is not installed"),
     pytest.mark.filterwarnings("ignore"),
 ]
 NAMES = (

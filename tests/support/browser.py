@@ -1,4 +1,4 @@
-"""The browser of the tests: Debian's Chromium, headless, without a network."""
+"""Chromium for the tests of pages: headless, without a network."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-THERE = bool(shutil.which("chromium") and shutil.which("chromedriver"))
+AVAILABLE = bool(shutil.which("chromium") and shutil.which("chromedriver"))
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars")  # fmt: skip
 
 
 class Browser:
-    """A driver, and what the tests ask of it."""
+    """A Selenium driver with the few actions that the tests need."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
     def open(self, path: Path) -> None:
-        """Open a file; nothing but the file may be asked for, and nothing may be complained of."""
+        """Open a file. Fails if the page requests another resource or logs an error."""
         self.driver.get("about:blank")
-        self.driver.get_log("performance")  # what the browser asks for itself
+        self.driver.get_log("performance")  # discard the browser's own requests
         self.driver.get(path.as_uri())
-        self.ready()
+        self.wait_until_unpacked()
         assert self.driver.get_log("browser") == []
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-        assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+        requests = [event["params"]["request"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        urls = [request["url"] for request in requests]
+        assert [url for url in urls if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
 
-    def ready(self) -> None:
-        """Wait until what is packed is unpacked."""
+    def wait_until_unpacked(self) -> None:
+        """Wait until the script of the page has filled all text blocks."""
         self.driver.set_script_timeout(20)
         self.driver.execute_async_script(
-            "var done = arguments[0]; (function look() { "
+            "var done = arguments[0]; (function check() { "
             "var all = Array.from(document.querySelectorAll('[data-text]'));"
-            " if (all.every(function (each) { return each.firstChild; })) done(); else setTimeout(look, 20); })();"
+            " if (all.every(function (block) { return block.firstChild; })) done(); else setTimeout(check, 20); })();"
         )
 
     def run(self, script: str, *arguments: Any) -> Any:
@@ -47,17 +48,19 @@ class Browser:
         return list(self.driver.find_elements("css selector", selector))
 
     def scheme(self, name: str) -> None:
+        """Set the preferred color scheme: light or dark."""
         features = [{"name": "prefers-color-scheme", "value": name}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def width(self, pixels: int) -> None:
-        """Of a phone, or of a screen: not limited by what a window may be."""
+        """Set the width of the viewport, which may be smaller than that of a window."""
         size = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
+    """Start Chromium with a profile folder; it ends with the context."""
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options
     from selenium.webdriver.chrome.service import Service
