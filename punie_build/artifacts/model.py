@@ -11,7 +11,7 @@ from typing import Any
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
-from punie_build.export.spec import Model, unwritable
+from punie_build.export.spec import Model, gguf_problem
 from punie_build.models.environment import mlx_environment
 from punie_build.models.spec import Base
 
@@ -36,7 +36,7 @@ def _model_mistakes(root: Path, recipe: Recipe, entry: Entry[Model]) -> Iterator
     folder = origin.spec.present(root)
     with suppress(OSError, ValueError):  # a folder without a model is reported where it is used
         config = json.loads((folder / "config.json").read_bytes()) if folder else None
-        if isinstance(config, dict) and (problem := unwritable(entry.spec, config.get("model_type"))):
+        if isinstance(config, dict) and (problem := gguf_problem(entry.spec, config.get("model_type"))):
             yield f"{entry.where}.{problem}"
 
 

@@ -1,90 +1,90 @@
-"""Measuring: how much of what an adapter learnt a model still knows. One pass over held-back rows for each, nothing is generated.
+"""Measure how much of its adapter a model retains, on held-out rows. Generates no text.
 
     gain retained = (loss of the base - loss of the model) / (loss of the base - loss of the adapter)
-    agreement     = the share of learnt tokens for which model and adapter think the same token most likely
+    agreement     = share of trained tokens for which model and adapter predict the same token as most likely
 
-Quantisation can erase a LoRA: its update is small beside the weight that it is added to, and may round away.
+Quantization can erase a LoRA: its update is small compared to the weight that it is added to, and may round to zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model
+from numpy.typing import NDArray
 
+from punie_build.export.job import Fidelity
 from punie_build.models.precision import set_compute_precision
 from punie_build.training import token_file
 from punie_build.training.batch_sampler import BatchSampler, padded_length
 from punie_build.training.token_file import TokenRows
 
-MOST = 512  # rows: enough to tell 97 % from 98 %
-TOGETHER = 1024  # tokens computed at once: a vocabulary of 150,000 makes 600 MB of logits of them
+MAX_ROWS = 512  # enough to distinguish 97 % from 98 %
+BATCH_TOKENS = 1024  # with a vocabulary of 150,000, their logits take 600 MB
 
 
-def held_back(tokens: Path) -> TokenRows:
-    """The test rows; without any, the validation rows."""
+def held_out_rows(tokens: Path) -> TokenRows:
+    """Return the test rows, or the validation rows if there are none."""
     test = token_file.load(tokens / "test.safetensors")
     return test if len(test) else token_file.load(tokens / "valid.safetensors")
 
 
-def batches(rows: TokenRows) -> Iterator[tuple[mx.array, Any, Any]]:
-    """Inputs (rows, length), targets and marks of what is learnt, as arrays of the same shape, always the same."""
-    chosen = sorted(range(len(rows)), key=lambda row: (row * 0.6180339887) % 1)[:MOST]  # from all over the file
+def batches(rows: TokenRows) -> Iterator[tuple[mx.array, NDArray[np.int32], NDArray[np.bool_]]]:
+    """Yield the same batches for the same rows: inputs, targets and loss mask, each (rows, length)."""
+    sample = sorted(range(len(rows)), key=lambda row: (row * 0.6180339887) % 1)[:MAX_ROWS]  # spread over the file
     lengths = rows.lengths
-    order = BatchSampler(batching="tokens", batch_size=len(chosen), batch_tokens=TOGETHER)
-    for batch in order.epoch([lengths[row] - 1 for row in chosen], 0):
-        found = [rows.row(chosen[row]) for sequence in batch for row in sequence]
-        shape = len(found), padded_length(max(len(ids) - 1 for ids, _ in found))
-        inputs, targets, learnt = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
-        for place, (ids, marks) in enumerate(found):
+    sampler = BatchSampler(batching="tokens", batch_size=len(sample), batch_tokens=BATCH_TOKENS)
+    for batch in sampler.epoch([lengths[row] - 1 for row in sample], 0):
+        token_rows = [rows.row(sample[row]) for sequence in batch for row in sequence]
+        shape = len(token_rows), padded_length(max(len(ids) - 1 for ids, _ in token_rows))
+        inputs, targets, loss_mask = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, bool)
+        for index, (ids, mask) in enumerate(token_rows):
             span = slice(0, len(ids) - 1)
-            inputs[place, span], targets[place, span], learnt[place, span] = ids[:-1], ids[1:], marks[1:]
-        yield mx.array(inputs), targets, learnt
+            inputs[index, span], targets[index, span], loss_mask[index, span] = ids[:-1], ids[1:], mask[1:]
+        yield mx.array(inputs), targets, loss_mask
 
 
-def says(model: nn.Module, rows: TokenRows) -> tuple[float, Any]:
-    """(mean loss in nats of the learnt tokens, the token thought most likely for each of them)."""
-    losses, likely = [], []
-    for inputs, targets, learnt in batches(rows):
+def evaluate(model: nn.Module, rows: TokenRows) -> tuple[float, NDArray[np.uint32]]:
+    """Return the mean loss of the trained tokens in nats, and the most likely prediction for each of them."""
+    losses, predictions = [], []
+    for inputs, targets, loss_mask in batches(rows):
         logits = model(inputs).astype(mx.float32)
-        some = nn.losses.cross_entropy(logits, mx.array(targets)), logits.argmax(-1)
-        mx.eval(some)
-        losses.append(np.array(some[0])[learnt])
-        likely.append(np.array(some[1])[learnt])
-    return float(np.concatenate(losses).mean(dtype=np.float64)), np.concatenate(likely)
+        results = nn.losses.cross_entropy(logits, mx.array(targets)), logits.argmax(-1)
+        mx.eval(results)
+        losses.append(np.array(results[0])[loss_mask])
+        predictions.append(np.array(results[1])[loss_mask])
+    return float(np.concatenate(losses).mean(dtype=np.float64)), np.concatenate(predictions)
 
 
-def loaded(folder: Path) -> nn.Module:
+def load(folder: Path) -> nn.Module:
+    """Load a model in the compute precision of this device."""
     model, _ = load_model(folder, lazy=True)
     set_compute_precision(model)
     return model
 
 
-def measure(base: Path, adapter: Path, model: Path, tokens: Path) -> dict[str, float]:
-    """Losses of base, adapter and model in nats, what is retained and how far they agree, over so many learnt tokens.
-
-    Nothing is retained of an adapter that is no better than its base: then `gain_retained` is left out."""
-    rows = held_back(tokens)
-    live = loaded(base)
-    before, _ = says(live, rows)
-    load_adapters(live, str(adapter))
-    live.eval()
-    set_compute_precision(live)
-    learnt, its = says(live, rows)
-    del live
+def measure(base: Path, adapter: Path, model: Path, tokens: Path) -> Fidelity:
+    """Return the fidelity of a model to the adapter on its base."""
+    rows = held_out_rows(tokens)
+    adapted = load(base)
+    base_loss, _ = evaluate(adapted, rows)
+    load_adapters(adapted, str(adapter))
+    adapted.eval()
+    set_compute_precision(adapted)
+    adapter_loss, expected = evaluate(adapted, rows)
+    del adapted
     mx.clear_cache()
-    now, ours = says(loaded(model), rows)
-    gain = {"gain_retained": (before - now) / (before - learnt)} if learnt < before else {}
-    return {
-        "loss_base": before,
-        "loss_adapter": learnt,
-        "loss": now,
-        "agreement": float((its == ours).mean()),
-        "tokens": float(len(its)),
-    } | gain
+    loss, predictions = evaluate(load(model), rows)
+    return Fidelity(
+        loss_base=base_loss,
+        loss_adapter=adapter_loss,
+        loss=loss,
+        agreement=float((expected == predictions).mean()),
+        tokens=float(len(expected)),
+        gain_retained=(base_loss - loss) / (base_loss - adapter_loss) if adapter_loss < base_loss else None,
+    )

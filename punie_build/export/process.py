@@ -1,16 +1,13 @@
-"""Fusing: the process that makes a model from a base, with an adapter or without, and measures it. Run by a step, never imported
-by it.
+"""The process that writes a model from a base, with or without an adapter, and measures it. Started by `export.steps.model`.
 
     python -m punie_build.export.process JOB.json
 
-All is done in memory, a tensor at a time as it is written: no intermediate model in full precision lies on the disk. mlx-lm
-fuses, quantises and writes; what lies around the weights is the base's own files, byte for byte, because mlx-lm's would hold
-where the base lay.
+Works in memory, and writes one tensor at a time: no intermediate model in full precision lies on the disk. mlx-lm fuses, quantizes
+and writes the weights. All other files are copied from the base byte for byte, because mlx-lm's would contain the path of the base.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -32,14 +29,17 @@ from mlx_lm.utils import (
 )
 
 from punie_build.export import fidelity, model_folder
-from punie_build.export.spec import MODES, WHOLE, Model
+from punie_build.export.job import ExportJob, ExportResult
+from punie_build.export.spec import FULL_PRECISION_BITS, MODES, Model
 
 Config = dict[str, Any]
 
 
-def fused(model: nn.Module, dequantize: bool) -> None:
-    """Put each adapted layer's update into its weight. Layers of a quantised base are quantised again as they were, unless
-    `dequantize`."""
+def fuse(model: nn.Module, dequantize: bool) -> None:
+    """Add the update of each adapted layer to its weight.
+
+    The layers of a quantized base are quantized again in the same way, unless `dequantize` is set.
+    """
     layers = [
         (name, module.fuse(dequantize=dequantize)) for name, module in model.named_modules() if hasattr(module, "fuse")
     ]
@@ -48,92 +48,99 @@ def fused(model: nn.Module, dequantize: bool) -> None:
 
 
 def cast(model: nn.Module, dtype: Any) -> None:
-    """All weights in this precision, but those that the model keeps in another."""
-    wanted = getattr(model, "cast_predicate", lambda _: True)
+    """Convert all floating-point weights, except those for which the model prescribes another precision."""
+    may_cast = getattr(model, "cast_predicate", lambda _: True)
 
-    def other(path: str, value: mx.array) -> mx.array:
-        return value.astype(dtype) if wanted(path) and mx.issubdtype(value.dtype, mx.floating) else value
+    def converted(path: str, value: mx.array) -> mx.array:
+        return value.astype(dtype) if may_cast(path) and mx.issubdtype(value.dtype, mx.floating) else value
 
-    model.update(tree_map_with_path(other, model.parameters()))
+    model.update(tree_map_with_path(converted, model.parameters()))
 
 
-def quantised(model: nn.Module, config: Config, spec: Model) -> tuple[Config, list[str]]:
-    """Quantise; its config, and the layers that stay as they are because their width is no multiple of a group."""
-    how = spec.quantisation
+def quantize(model: nn.Module, config: Config, spec: Model) -> tuple[Config, list[str]]:
+    """Quantize a model, and return its config and the layers whose width is no multiple of the group size.
+
+    These layers stay as they are. Exits if no layer can be quantized.
+    """
+    settings = spec.quantization
+    group_size = settings["group_size"]
     widths = {
         name: module.weight.shape[-1] for name, module in model.named_modules() if hasattr(module, "to_quantized")
     }
-    _, config = quantize_model(model, config, how["group_size"], how["bits"], how["mode"])
-    said = config["quantization"]
-    done = {name.removesuffix(".scales") for name, _ in tree_flatten(model.parameters()) if name.endswith(".scales")}
+    _, config = quantize_model(model, config, group_size, settings["bits"], settings["mode"])
+    suffix = ".scales"
+    quantized = {name.removesuffix(suffix) for name, _ in tree_flatten(model.parameters()) if name.endswith(suffix)}
     for name, module in model.named_modules():
-        if name not in done and "weight" in module and module.weight.ndim > 1:
-            said[name] = False
-    left = sorted(name for name, width in widths.items() if width % how["group_size"])
-    if not done:
-        raise SystemExit(
-            f"punie: group_size {how['group_size']}: no layer can be quantised - {advice(widths, left, spec)}"
-        )
-    return config, left
+        if name not in quantized and "weight" in module and module.weight.ndim > 1:
+            config["quantization"][name] = False
+    unquantized = sorted(name for name, width in widths.items() if width % group_size)
+    if not quantized:
+        advice = group_size_advice({widths[name] for name in unquantized}, spec)
+        raise SystemExit(f"punie: group_size {group_size}: no layer can be quantized - {advice}")
+    return config, unquantized
 
 
-def advice(widths: dict[str, int], left: list[str], spec: Model) -> str:
-    """What to do about layers whose width is no multiple of the group."""
-    fits = [size for size in sorted(MODES[spec.mode][1], reverse=True) if not any(widths[name] % size for name in left)]
-    some = ", ".join(map(str, sorted({widths[name] for name in left})))
-    return f"their inputs are {some} wide; " + (f"set group_size = {fits[0]}" if fits else "no group_size fits all")
+def group_size_advice(widths: set[int], spec: Model) -> str:
+    """Return advice for layers whose widths are no multiples of the group size."""
+    sizes = sorted(MODES[spec.mode][1], reverse=True)
+    fitting = [size for size in sizes if not any(width % size for width in widths)]
+    advice = f"set group_size = {fitting[0]}" if fitting else "no group_size fits all"
+    return f"their inputs are {', '.join(map(str, sorted(widths)))} wide; {advice}"
 
 
-def named(config: Config, spec: Model) -> Config:
-    """The config without where the model came from, and with the dtype the recipe asks for."""
-    out = {name: named(value, spec) if isinstance(value, dict) else value for name, value in config.items()}
-    out.pop("_name_or_path", None)
+def portable_config(config: Config, spec: Model) -> Config:
+    """Return a config without the path of the base, and with the dtype of the recipe."""
+    portable = {
+        name: portable_config(value, spec) if isinstance(value, dict) else value for name, value in config.items()
+    }
+    portable.pop("_name_or_path", None)
     if spec.dtype:
-        out |= {name: spec.dtype for name in ("dtype", "torch_dtype") if name in out}
-    return out
+        portable |= {name: spec.dtype for name in ("dtype", "torch_dtype") if name in portable}
+    return portable
 
 
-def make(spec: Model, base: Path, adapter: Path | None, out: Path) -> dict[str, Any]:
-    """Write the model into `out`; what is to be said of it."""
+def export(spec: Model, base: Path, adapter: Path | None, out: Path) -> ExportResult:
+    """Write a model into the folder `out`."""
     model, config = load_model(base, lazy=True)
     if adapter:
         load_adapters(model, str(adapter))
         model.eval()
-    whole = spec.quantised or spec.bits == WHOLE
-    fused(model, dequantize=whole)
-    if whole:
+    dequantize = spec.quantized or spec.bits == FULL_PRECISION_BITS
+    fuse(model, dequantize)
+    if dequantize:
         dequantize_model(model)
         config = {name: value for name, value in config.items() if not name.startswith("quantization")}
-    config = named(config, spec)
+    config = portable_config(config, spec)
     if spec.dtype:
         cast(model, getattr(mx, spec.dtype))
-    config, left = quantised(model, config, spec) if spec.quantised else (config, [])
-    for name in model_folder.kept(base):
+    config, unquantized = quantize(model, config, spec) if spec.quantized else (config, [])
+    for name in model_folder.companion_files(base):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(base / name, out / name)
     if spec.gguf:
         convert_to_gguf(out, dict(tree_flatten(model.parameters())), config, str(out / "model.gguf"))
-    told = {"unquantised": left, "bits_per_weight": compute_bits_per_weight(model)}
-    vision = "vision_tower" in getattr(model, "model", {})
+    bits_per_weight = compute_bits_per_weight(model)
+    has_vision = "vision_tower" in getattr(model, "model", {})
     save_model(out, model, donate_model=True)
-    save_config(config, out / "config.json", keep_vision_config=vision)
-    return told
+    save_config(config, out / "config.json", keep_vision_config=has_vision)
+    return ExportResult(unquantized=unquantized, bits_per_weight=bits_per_weight)
 
 
-def main(job: dict[str, Any]) -> None:
-    spec = msgspec.convert(job["spec"], Model)
-    base, out, tokens = Path(job["base"]), Path(job["out"]), job["tokens"]
-    adapter = Path(job["adapter"]) if job["adapter"] else None
+def main(job: ExportJob) -> None:
+    base, out = Path(job.base), Path(job.out)
+    adapter = Path(job.adapter) if job.adapter else None
     try:
-        told = make(spec, base, adapter, out)
-    except (ValueError, KeyError, FileNotFoundError) as error:  # mlx-lm raises whatever went wrong inside
-        raise SystemExit(f"punie: {spec.adapter or spec.base}: mlx-lm cannot make a model of it: {error}") from error
+        result = export(job.spec, base, adapter, out)
+    except (ValueError, KeyError, FileNotFoundError) as error:  # mlx-lm has no error classes of its own
+        name = job.spec.adapter or job.spec.base
+        raise SystemExit(f"punie: {name}: mlx-lm cannot export a model from it: {error}") from error
     mx.clear_cache()
-    if adapter and tokens:
-        told["measured"] = fidelity.measure(base, adapter, out, Path(tokens))
-    told["peak_gigabytes"] = mx.get_peak_memory() / 2**30
-    Path(job["result"]).write_text(json.dumps(told))
+    if adapter and job.tokens:
+        measured = fidelity.measure(base, adapter, out, Path(job.tokens))
+        result = msgspec.structs.replace(result, fidelity=measured)
+    result = msgspec.structs.replace(result, peak_gigabytes=mx.get_peak_memory() / 2**30)
+    Path(job.result).write_bytes(msgspec.json.encode(result))
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=ExportJob))

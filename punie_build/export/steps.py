@@ -1,95 +1,104 @@
-"""Steps of models: fused, quantised, and measured."""
+"""The step that builds models: fused, quantized, and measured."""
 
 from __future__ import annotations
 
 import shutil
-from typing import Any
 
 import msgspec
 
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import ModelError
 from punie_build.export import model_folder
-from punie_build.export.spec import Model, unwritable
+from punie_build.export.job import ExportJob, ExportResult
+from punie_build.export.spec import Model, gguf_problem
 from punie_build.runtime import blas, child
 
-RETAINED, AGREEMENT = 0.95, 0.8  # below these a model is told to be a poor likeness of its adapter
-SAME = 0.95  # agreement of a fused model that is not quantised, at least: rounding moves a few tokens in a hundred
+MIN_GAIN_RETAINED, MIN_AGREEMENT = 0.95, 0.8  # below these a warning says that a model lost much of its adapter
+MIN_UNQUANTIZED_AGREEMENT = 0.95  # of a model in full precision: rounding changes few tokens in a hundred
 
 
 def model(work: Work[Model]) -> StepResult:
-    spec = work.spec
-    folder = work.external("base")
-    if why := unwritable(spec, model_folder.model_type(folder)):
-        raise ModelError(f"{work.task.label}.{why}")
-    copies = 1 if spec.temporary else 2  # the store keeps one
-    room(work.task.label, copies * model_folder.size(folder, spec), shutil.disk_usage(work.out).free)
-    result = work.logs / "result.json"
-    places = dict(zip(("adapter", "tokens"), (str(work.root / place) for place in work.task.inputs), strict=False))
-    job = {
-        "base": str(folder),
-        "out": str(work.out),
-        "result": str(result),
-        "adapter": None,
-        "tokens": None,
-        **places,
-        "spec": msgspec.to_builtins(spec),
-    }
-    place = work.logs / "job.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(msgspec.json.encode(job))
-    child.run("punie_build.export.process", [str(place)], work.logs / "fusing.log", blas.environment(work.root))
-    if problems := list(model_folder.model(work.out, spec, folder)):
-        raise ModelError("\n".join(f"the model is not what the recipe asks for: {problem}" for problem in problems))
-    told: dict[str, Any] = msgspec.json.decode(result.read_bytes())
-    for line in warnings(spec, told):
-        work.say(line)
-    _alike(work, told)
-    return StepResult(*said(told, sum(path.stat().st_size for path in work.out.rglob("*") if path.is_file())))
+    """Write a model in a process of its own, compare it with its recipe, and report its fidelity."""
+    spec, label = work.spec, work.task.label
+    base = work.external("base")
+    if problem := gguf_problem(spec, model_folder.model_type(base)):
+        raise ModelError(f"{label}.{problem}")
+    copies = 1 if spec.temporary else 2  # one is in the store
+    check_disk_space(label, copies * model_folder.estimate_bytes(base, spec), shutil.disk_usage(work.out).free)
+    adapter, tokens = map(str, work.inputs()[:2]) if spec.adapter else (None, None)
+    job = ExportJob(
+        base=str(base),
+        out=str(work.out),
+        result=str(work.logs / "result.json"),
+        adapter=adapter,
+        tokens=tokens,
+        spec=spec,
+    )
+    path = work.logs / "job.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(job))
+    child.run("punie_build.export.process", [str(path)], work.logs / "fusing.log", blas.environment(work.root))
+    if problems := list(model_folder.model(work.out, spec, base)):
+        raise ModelError("\n".join(f"the model differs from its recipe: {problem}" for problem in problems))
+    result = msgspec.json.decode((work.logs / "result.json").read_bytes(), type=ExportResult)
+    for warning in warnings(spec, result):
+        work.say(warning)
+    _check_agreement(label, spec, result)
+    size = sum(path.stat().st_size for path in work.out.rglob("*") if path.is_file())
+    return StepResult(summary(result, size), metrics(result, size))
 
 
-def room(label: str, needed: int, free: int) -> None:
-    """Raise ModelError where so many bytes are not free."""
+def check_disk_space(label: str, needed: int, free: int) -> None:
+    """Raise ModelError if fewer bytes are free than needed."""
     if needed > free:
         raise ModelError(
-            f"{label}: needs about {needed / 2**30:.1f} GiB of disk, with its copy in the store, {free / 2**30:.1f} GiB are free - make room (`punie-build store gc` removes what no lock names), or take fewer bits"
+            f"{label}: needs about {needed / 2**30:.1f} GiB of disk, with its copy in the store, "
+            f"{free / 2**30:.1f} GiB are free - "
+            "free some (`punie-build store gc` removes what no lock names), or use fewer bits"
         )
 
 
-def _alike(work: Work[Model], told: dict[str, Any]) -> None:
-    """Raise ModelError where nothing was quantised and the model is another one than the adapter."""
-    measured = told.get("measured")
-    if measured and told["bits_per_weight"] >= 16 and measured["agreement"] < SAME:
+def _check_agreement(label: str, spec: Model, result: ExportResult) -> None:
+    """Raise ModelError if a model that is not quantized disagrees with its adapter."""
+    fidelity = result.fidelity
+    if fidelity and result.bits_per_weight >= 16 and fidelity.agreement < MIN_UNQUANTIZED_AGREEMENT:
         raise ModelError(
-            f"{work.task.label}: it is not quantised and agrees with {work.spec.adapter} on {measured['agreement']:.1%} of tokens only - was the adapter trained on this base? This is a bug of mlx-lm or of ours"
+            f"{label}: it is not quantized and agrees with {spec.adapter} on {fidelity.agreement:.1%} of tokens only - "
+            "check that the adapter was trained on this base; if so, report a bug"
         )
 
 
-def warnings(spec: Model, told: dict[str, Any]) -> list[str]:
-    """What people should know of a model beside its numbers."""
+def warnings(spec: Model, result: ExportResult) -> list[str]:
+    """Return warnings about layers that are not quantized, and about a low fidelity."""
     lines = []
-    if left := told["unquantised"]:
-        group = spec.quantisation["group_size"]
-        lines.append(f"not quantised, their width is no multiple of group_size {group}: {model_folder.some(left)}")
-    measured = told.get("measured", {})
-    low = measured.get("gain_retained", 1.0) < RETAINED or measured.get("agreement", 1.0) < AGREEMENT
-    if low:
-        gain = f"gain retained {measured['gain_retained']:.1%}, " if "gain_retained" in measured else ""
+    if result.unquantized:
+        group_size, names = spec.quantization["group_size"], model_folder.first_names(result.unquantized)
+        lines.append(f"not quantized, their width is no multiple of group_size {group_size}: {names}")
+    if not (fidelity := result.fidelity):
+        return lines
+    gain = fidelity.gain_retained
+    if fidelity.agreement < MIN_AGREEMENT or (gain is not None and gain < MIN_GAIN_RETAINED):
+        retained = "" if gain is None else f"gain retained {gain:.1%}, "
         lines.append(
-            f"{gain}agreement {measured['agreement']:.1%}: too little is left of {spec.adapter} - take more bits, or smaller groups"
+            f"{retained}agreement {fidelity.agreement:.1%}: too little of {spec.adapter} remains - "
+            "use more bits, or smaller groups"
         )
-    if measured and "gain_retained" not in measured:
-        lines.append(f"{spec.adapter} is no better than its base on held-back rows: what is retained cannot be told")
+    if gain is None:
+        lines.append(f"{spec.adapter} is no better than its base on held-out rows: gain retained is unknown")
     return lines
 
 
-def said(told: dict[str, Any], size: int) -> tuple[str, dict[str, float]]:
-    """One line of what was made, and what gates may ask of it."""
-    line = f"{size / 2**20:,.0f} MiB, {told['bits_per_weight']:.2f} bits a weight"
-    measured: dict[str, float] = told.get("measured", {})
-    if "gain_retained" in measured:
-        line += f"; gain retained {measured['gain_retained']:.1%}"
-    if measured:
-        line += f"; agreement {measured['agreement']:.1%} over {measured['tokens']:,.0f} tokens"
-    metrics = {"bytes": size, "bits_per_weight": told["bits_per_weight"], "unquantised": len(told["unquantised"])}
-    return line, metrics | measured
+def summary(result: ExportResult, size: int) -> str:
+    """Return one line on a model of `size` bytes."""
+    line = f"{size / 2**20:,.0f} MiB, {result.bits_per_weight:.2f} bits a weight"
+    if fidelity := result.fidelity:
+        if fidelity.gain_retained is not None:
+            line += f"; gain retained {fidelity.gain_retained:.1%}"
+        line += f"; agreement {fidelity.agreement:.1%} over {fidelity.tokens:,.0f} tokens"
+    return line
+
+
+def metrics(result: ExportResult, size: int) -> dict[str, float]:
+    """Return the metrics of a model, for its lock."""
+    numbers = {"bytes": size, "bits_per_weight": result.bits_per_weight, "unquantised": len(result.unquantized)}
+    return numbers | (msgspec.to_builtins(result.fidelity) if result.fidelity else {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from punie_build.export import model_folder
-from punie_build.export.spec import Model, unwritable
+from punie_build.export.spec import Model, gguf_problem
 from punie_build.models import verify
 from punie_build.models.architecture import Architecture, read_architecture
 from punie_build.preflight.finding import Level, PreflightFinding
@@ -35,7 +35,7 @@ class ModelPlan(Struct, frozen=True, kw_only=True):
 
 def gguf(plan: ModelPlan) -> Findings:
     """Check that mlx-lm can write the model as GGUF."""
-    if message := unwritable(plan.spec, model_folder.model_type(plan.folder)):
+    if message := gguf_problem(plan.spec, model_folder.model_type(plan.folder)):
         problem, _, advice = message.removeprefix("gguf: ").rpartition(" - ")
         yield plan.finding("bits", "error", "gguf", problem, advice)
 
@@ -43,8 +43,8 @@ def gguf(plan: ModelPlan) -> Findings:
 def groups(plan: ModelPlan) -> Findings:
     """Check that the group size divides the width of every weight: mlx-lm leaves others unquantized without a
     message."""
-    if plan.spec.quantised:
-        group = plan.spec.quantisation["group_size"]
+    if plan.spec.quantized:
+        group = plan.spec.quantization["group_size"]
         modules = plan.base.modules
         undivided = [name for name, (_, inputs) in modules.items() if inputs % group]
         if undivided:
@@ -68,7 +68,7 @@ def bits(plan: ModelPlan) -> Findings:
 
 def disk(plan: ModelPlan) -> Findings:
     """Check that the disk has space for the model."""
-    need = (1 if plan.spec.temporary else 2) * model_folder.size(plan.folder, plan.spec)
+    need = (1 if plan.spec.temporary else 2) * model_folder.estimate_bytes(plan.folder, plan.spec)
     if need > plan.resources.disk:
         free = format_gib(plan.resources.disk)
         problem = f"needs about {format_gib(need)} of disk, with its copy in the store, {free} are free"

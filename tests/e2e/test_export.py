@@ -1,4 +1,4 @@
-"""Models of a really trained adapter: fused, quantised, read back, measured, served."""
+"""Models of a trained adapter: fused, quantized, verified, measured, served."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from punie_build.engine import state
 from punie_build.engine.build import build
 from punie_build.errors import ModelError, RecipeError
 from punie_build.export import model_folder
-from punie_build.export.process import make
+from punie_build.export.process import export
+from punie_build.export.job import ExportResult, Fidelity
 from punie_build.export.spec import Model
-from punie_build.export.steps import room, warnings
+from punie_build.export.steps import check_disk_space, warnings
 from punie_build.models.precision import set_compute_precision
 from punie_build.recipes.loader import load
 from punie_build.storage import digests, locks, paths
-from punie_build.training.loop.lora import adapt, parameters
+from punie_build.training.loop.lora import apply_adapter, lora_parameters
 from punie_build.training.spec import Adapter, Lora
 from tests.support.doit_runner import doit
 from tests.support.project import SAMPLE, create
@@ -43,7 +44,7 @@ batch_size = 2
 learning_rate = 2e-3
 max_seq_length = 512
 lora = { rank = 4, scale = 5.0 }
-[model.whole]
+[model.full]
 adapter = "tiny"
 [model.q2]
 adapter = "tiny"
@@ -71,27 +72,27 @@ def adapter(built) -> Path:
     return built[0] / "adapters" / "tiny"
 
 
-def lock(root: Path, place: str) -> locks.Lock:
-    found = locks.read(root / f"{place}.lock.json")
-    assert found
-    return found
+def lock(root: Path, target: str) -> locks.Lock:
+    lock = locks.read(root / f"{target}.lock.json")
+    assert lock
+    return lock
 
 
-def quantisation(folder: Path) -> dict:
-    return model_folder.config(folder).get("quantization", {})
+def quantization(folder: Path) -> dict:
+    return model_folder.read_config(folder).get("quantization", {})
 
 
-def test_a_fused_model_says_what_its_adapter_says(built):
-    root, said = built
-    measured = lock(root, "models/whole").metrics
-    assert measured["agreement"] == 1.0
-    assert measured["gain_retained"] == pytest.approx(1.0, abs=1e-3)
-    assert measured["loss"] < measured["loss_base"]
-    assert "agreement 100.0%" in said
-    assert "quantization" not in model_folder.config(root / "models" / "whole")
+def test_a_fused_model_agrees_with_its_adapter(built):
+    root, output = built
+    metrics = lock(root, "models/full").metrics
+    assert metrics["agreement"] == 1.0
+    assert metrics["gain_retained"] == pytest.approx(1.0, abs=1e-3)
+    assert metrics["loss"] < metrics["loss_base"]
+    assert "agreement 100.0%" in output
+    assert "quantization" not in model_folder.read_config(root / "models" / "full")
 
 
-def test_few_bits_cost_what_was_learnt_and_the_lock_says_how_much(built):
+def test_few_bits_reduce_the_fidelity_that_the_lock_records(built):
     metrics = lock(built[0], "models/q2").metrics
     assert metrics["agreement"] < 1.0
     assert metrics["loss"] > metrics["loss_adapter"]
@@ -100,26 +101,26 @@ def test_few_bits_cost_what_was_learnt_and_the_lock_says_how_much(built):
 
 
 def test_a_model_answers_a_suite(built):
-    root, said = built
-    assert "1 cases passed" in said
+    root, output = built
+    assert "1 cases passed" in output
     assert set(lock(root, "answers/q2@one@max_tokens-4").facts.inputs) == {"models/q2"}
 
 
-def test_the_same_recipe_gives_the_same_bytes_wherever_the_base_lies(built, adapter, tmp_path):
+def test_the_bytes_of_a_model_do_not_depend_on_the_path_of_its_base(built, adapter, tmp_path):
     shutil.copytree(NANO, tmp_path / "elsewhere")
-    make(Model(adapter="tiny", bits=2), NANO, adapter, tmp_path / "out")
-    make(Model(adapter="renamed", bits=2), tmp_path / "elsewhere", adapter, tmp_path / "again")
+    export(Model(adapter="tiny", bits=2), NANO, adapter, tmp_path / "out")
+    export(Model(adapter="renamed", bits=2), tmp_path / "elsewhere", adapter, tmp_path / "again")
     assert digests.of_folder(tmp_path / "out") == digests.of_folder(tmp_path / "again")
     root, recipe = built[0], load(built[0])
     [task] = [task for task in tasks(recipe) if task.label == "model:q2"]
     before = lock(root, "models/q2").outputs
     assert build(root, task, steps(recipe)["model"], again=True).how == "ran"
     assert lock(root, "models/q2").outputs == before
-    assert set(before) == {*model_folder.kept(NANO), "config.json", "model.safetensors", model_folder.INDEX}
+    assert set(before) == {*model_folder.companion_files(NANO), "config.json", "model.safetensors", model_folder.INDEX}
 
 
 @pytest.mark.parametrize(
-    ("more", "bits", "group", "mode"),
+    ("fields", "bits", "group_size", "mode"),
     [
         ({"bits": 8}, 8, 64, "affine"),
         ({"bits": 6, "group_size": 32}, 6, 32, "affine"),
@@ -130,26 +131,28 @@ def test_the_same_recipe_gives_the_same_bytes_wherever_the_base_lies(built, adap
         ({"bits": 16, "dtype": "float16"}, None, None, None),
     ],
 )
-def test_a_model_has_what_its_recipe_asks_for(adapter, tmp_path, more, bits, group, mode):
-    spec = Model(adapter="tiny", **more)
-    make(spec, NANO, adapter, tmp_path)
+def test_a_model_has_the_quantization_of_its_recipe(adapter, tmp_path, fields, bits, group_size, mode):
+    spec = Model(adapter="tiny", **fields)
+    export(spec, NANO, adapter, tmp_path)
     assert list(model_folder.model(tmp_path, spec, NANO)) == []
-    told = quantisation(tmp_path)
-    assert (told.get("bits"), told.get("group_size"), told.get("mode")) == (bits, group, mode)
-    assert model_folder.size(NANO, spec) == pytest.approx((tmp_path / "model.safetensors").stat().st_size, rel=0.05)
+    settings = quantization(tmp_path)
+    assert (settings.get("bits"), settings.get("group_size"), settings.get("mode")) == (bits, group_size, mode)
+    assert model_folder.estimate_bytes(NANO, spec) == pytest.approx(
+        (tmp_path / "model.safetensors").stat().st_size, rel=0.05
+    )
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".md", ".py")]
     load_model(tmp_path)
 
 
-def varied(base: Path, kind: str, folder: Path) -> Path:
-    """An adapter of this kind with weights that change something."""
+def random_adapter(base: Path, kind: str, folder: Path) -> Path:
+    """Write an adapter of this kind with random weights."""
     spec = Adapter(base="nano", data="d", fine_tune_type=kind, num_layers=1, lora=Lora(rank=2, scale=2.0))
     model, _ = load_model(base)
-    adapt(model, spec)
-    moved = tree_map(lambda value: value + 0.02 * mx.random.normal(value.shape), model.trainable_parameters())
+    apply_adapter(model, spec)
+    weights = tree_map(lambda value: value + 0.02 * mx.random.normal(value.shape), model.trainable_parameters())
     folder.mkdir()
-    mx.save_safetensors(str(folder / "adapters.safetensors"), dict(tree_flatten(moved)))
-    config = {"fine_tune_type": kind, "num_layers": 1, "lora_parameters": parameters(spec)}
+    mx.save_safetensors(str(folder / "adapters.safetensors"), dict(tree_flatten(weights)))
+    config = {"fine_tune_type": kind, "num_layers": 1, "lora_parameters": lora_parameters(spec)}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     return folder
 
@@ -163,20 +166,20 @@ def logits(folder: Path, adapter: Path | None = None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["dora", "full"])
-def test_every_way_to_train_can_be_fused(tmp_path, kind):
-    adapter = varied(NANO, kind, tmp_path / "adapter")
-    make(Model(adapter="a"), NANO, adapter, tmp_path / "out")
+def test_every_fine_tune_type_can_be_fused(tmp_path, kind):
+    adapter = random_adapter(NANO, kind, tmp_path / "adapter")
+    export(Model(adapter="a"), NANO, adapter, tmp_path / "out")
     assert not np.allclose(logits(NANO), logits(NANO, adapter), atol=1e-2)
     assert np.allclose(logits(tmp_path / "out"), logits(NANO, adapter), atol=1e-3)
 
 
-def small(folder: Path, hidden: int = 64, inner: int = 96, bits: int | None = None) -> Path:
-    """A llama of one layer, whose down_proj is `inner` wide, with nano's tokenizer."""
+def small_llama(folder: Path, hidden_size: int = 64, intermediate_size: int = 96, bits: int | None = None) -> Path:
+    """Write a llama of one layer with nano's tokenizer. The input of its down_proj has the intermediate size."""
     config = {
         "model_type": "llama",
-        "hidden_size": hidden,
+        "hidden_size": hidden_size,
         "num_hidden_layers": 1,
-        "intermediate_size": inner,
+        "intermediate_size": intermediate_size,
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
         "rms_norm_eps": 1e-6,
@@ -191,68 +194,72 @@ def small(folder: Path, hidden: int = 64, inner: int = 96, bits: int | None = No
         model, config = quantize_model(model, config, 32, bits)
     save_model(folder, model)
     save_config(config, folder / "config.json")
-    for name in model_folder.kept(NANO):
+    for name in model_folder.companion_files(NANO):
         shutil.copy(NANO / name, folder / name)
     return folder
 
 
-def test_layers_that_no_group_fits_are_named(tmp_path):
-    base, spec = small(tmp_path / "base"), Model(base="b", bits=4)
-    left = ["model.layers.0.mlp.down_proj"]
-    assert make(spec, base, None, tmp_path / "out")["unquantised"] == left
-    assert quantisation(tmp_path / "out")[left[0]] is False
+def test_layers_without_a_fitting_group_size_are_listed(tmp_path):
+    base, spec = small_llama(tmp_path / "base"), Model(base="b", bits=4)
+    result = export(spec, base, None, tmp_path / "out")
+    assert result.unquantized == ["model.layers.0.mlp.down_proj"]
+    assert quantization(tmp_path / "out")["model.layers.0.mlp.down_proj"] is False
     assert list(model_folder.model(tmp_path / "out", spec, base)) == []
     load_model(tmp_path / "out")
-    assert "down_proj" in warnings(spec, {"unquantised": left})[0]
-    fits = Model(base="b", bits=4, group_size=32)
-    assert make(fits, base, None, tmp_path / "fits")["unquantised"] == []
+    assert "down_proj" in warnings(spec, result)[0]
+    fitting = Model(base="b", bits=4, group_size=32)
+    assert export(fitting, base, None, tmp_path / "fitting").unquantized == []
 
 
-def test_a_base_of_which_nothing_can_be_quantised_is_said(tmp_path):
-    base = small(tmp_path / "base", hidden=80, inner=80)
+def test_a_base_without_a_quantizable_layer_is_an_error(tmp_path):
+    base = small_llama(tmp_path / "base", hidden_size=80, intermediate_size=80)
     with pytest.raises(
-        SystemExit, match="no layer can be quantised - their inputs are 80 wide; no group_size fits all"
+        SystemExit, match="no layer can be quantized - their inputs are 80 wide; no group_size fits all"
     ):
-        make(Model(base="b", bits=4), base, None, tmp_path / "out")
-    base = small(tmp_path / "other", hidden=96)
+        export(Model(base="b", bits=4), base, None, tmp_path / "out")
+    base = small_llama(tmp_path / "other", hidden_size=96)
     with pytest.raises(SystemExit, match="set group_size = 32"):
-        make(Model(base="b", bits=4), base, None, tmp_path / "out")
+        export(Model(base="b", bits=4), base, None, tmp_path / "out")
 
 
-def test_a_quantised_base_stays_so_or_is_brought_back(tmp_path):
-    base = small(tmp_path / "base", bits=4)
-    adapter = varied(base, "lora", tmp_path / "adapter")
-    kept, whole, eight = Model(adapter="a"), Model(adapter="a", bits=16), Model(adapter="a", bits=8, group_size=32)
-    for name, spec in (("kept", kept), ("whole", whole), ("eight", eight)):
-        make(spec, base, adapter, tmp_path / name)
+def test_a_quantized_base_stays_quantized_or_is_exported_in_full_precision(tmp_path):
+    base = small_llama(tmp_path / "base", bits=4)
+    adapter = random_adapter(base, "lora", tmp_path / "adapter")
+    specs = {
+        "same": Model(adapter="a"),
+        "full": Model(adapter="a", bits=16),
+        "eight": Model(adapter="a", bits=8, group_size=32),
+    }
+    for name, spec in specs.items():
+        export(spec, base, adapter, tmp_path / name)
         assert list(model_folder.model(tmp_path / name, spec, base)) == []
-    assert quantisation(tmp_path / "kept")["bits"] == 4
-    live = logits(base, adapter)
-    assert np.allclose(logits(tmp_path / "whole"), live, atol=1e-3)
-    assert np.abs(logits(tmp_path / "eight") - live).max() < np.abs(logits(tmp_path / "kept") - live).max()
+    assert quantization(tmp_path / "same")["bits"] == 4
+    expected = logits(base, adapter)
+    assert np.allclose(logits(tmp_path / "full"), expected, atol=1e-3)
+    assert np.abs(logits(tmp_path / "eight") - expected).max() < np.abs(logits(tmp_path / "same") - expected).max()
 
 
-@pytest.mark.skipif(mx.default_device() != mx.Device(mx.cpu), reason="on a GPU weights are set_compute_precision as they are")
-def test_on_a_cpu_quantised_weights_are_computed_as_the_same_in_float32(tmp_path):
-    base = small(tmp_path / "base", bits=4)
+@pytest.mark.skipif(mx.default_device() != mx.Device(mx.cpu), reason="a GPU computes in the precision of the weights")
+def test_a_cpu_computes_with_the_values_of_quantized_weights_in_float32(tmp_path):
+    base = small_llama(tmp_path / "base", bits=4)
     model, _ = load_model(base)
     set_compute_precision(model, expand=False)
     assert "model.layers.0.mlp.up_proj.scales" in dict(tree_flatten(model.parameters()))
     set_compute_precision(model)
     assert {value.dtype for _, value in tree_flatten(model.parameters())} == {mx.float32}
-    said = model(mx.array([[5, 9, 40, 7, 11, 300]]))
-    assert np.allclose(np.array(said), logits(base), atol=1e-4)
+    outputs = model(mx.array([[5, 9, 40, 7, 11, 300]]))
+    assert np.allclose(np.array(outputs), logits(base), atol=1e-4)
 
 
 def test_gguf_is_written_beside_the_model(tmp_path):
-    base, spec = small(tmp_path / "base"), Model(base="b", gguf=True)
+    base, spec = small_llama(tmp_path / "base"), Model(base="b", gguf=True)
     for name in ("out", "again"):
-        make(spec, base, None, tmp_path / name)
+        export(spec, base, None, tmp_path / name)
     assert list(model_folder.model(tmp_path / "out", spec, base)) == []
     assert digests.of_folder(tmp_path / "out") == digests.of_folder(tmp_path / "again")
     assert b"/somewhere" not in (tmp_path / "out" / "model.gguf").read_bytes()
-    found = mx.load(str(tmp_path / "out" / "model.gguf"))
-    assert found["blk.0.ffn_down.weight"].shape == (64, 96)
+    tensors = mx.load(str(tmp_path / "out" / "model.gguf"))
+    assert tensors["blk.0.ffn_down.weight"].shape == (64, 96)
     (tmp_path / "out" / "model.gguf").write_bytes(b"GGUF" + bytes(12))
     assert list(model_folder.model(tmp_path / "out", spec, base)) == ["model.gguf: 0 tensors, the model has 12"]
     (tmp_path / "out" / "model.gguf").write_bytes(b"no")
@@ -262,27 +269,27 @@ def test_gguf_is_written_beside_the_model(tmp_path):
 
 
 def rewrite(name: str, **changes: object):
-    def spoil(folder: Path) -> None:
+    def damage(folder: Path) -> None:
         path = folder / name
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
-    return spoil
+    return damage
 
 
-def quantised(**changes: object):
-    def spoil(folder: Path) -> None:
-        rewrite("config.json", quantization=quantisation(folder) | changes)(folder)
+def requantized(**changes: object):
+    def damage(folder: Path) -> None:
+        rewrite("config.json", quantization=quantization(folder) | changes)(folder)
 
-    return spoil
+    return damage
 
 
-def cut(folder: Path) -> None:
+def truncate(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def longer(folder: Path) -> None:
-    """A tensor whose bytes are not those of its shape, in a file that is whole."""
+def change_shape(folder: Path) -> None:
+    """Give a tensor a shape that differs from its bytes."""
     path = folder / "model.safetensors"
     text = path.read_bytes()
     size = int.from_bytes(text[:8], "little")
@@ -290,20 +297,26 @@ def longer(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "line"),
+    ("damage", "line"),
     [
-        (quantised(bits=4), "bits: recipe 2, config.json 4"),
-        (quantised(bits=4), " and 24 more: config.json says 4 bits"),
-        (quantised(group_size=32), "group_size: recipe 64, config.json 32"),
-        (quantised(mode="mxfp4"), "mode: recipe affine, config.json mxfp4"),
-        (quantised(mode="mxfp4"), " and 24 more: config.json says mxfp4, its tensors are of another mode"),
+        (requantized(bits=4), "bits: recipe 2, config.json 4"),
+        (requantized(bits=4), " and 24 more: config.json says 4 bits"),
+        (requantized(group_size=32), "group_size: recipe 64, config.json 32"),
+        (requantized(mode="mxfp4"), "mode: recipe affine, config.json mxfp4"),
+        (requantized(mode="mxfp4"), " and 24 more: config.json says mxfp4, its tensors are of another mode"),
         (rewrite("config.json", quantization=None), "bits: recipe 2, config.json none"),
         (rewrite("generation_config.json", eos_token_id=7), "eos_token_id: base [0, 2], model [7]"),
-        (rewrite("generation_config.json", eos_token_id=7), "generation_config.json: not the file of the base"),
-        (lambda folder: (folder / "chat_template.jinja").write_text("{{ x }}"), "chat_template.jinja: not the file"),
+        (
+            rewrite("generation_config.json", eos_token_id=7),
+            "generation_config.json: differs from the file of the base",
+        ),
+        (
+            lambda folder: (folder / "chat_template.jinja").write_text("{{ x }}"),
+            "chat_template.jinja: differs from the file",
+        ),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json: the base has it, the model does not"),
-        (cut, "model.safetensors: not a whole safetensors file"),
-        (longer, "model.layers.0.input_layernorm.weight: its bytes are not those of its shape"),
+        (truncate, "model.safetensors: not a whole safetensors file"),
+        (change_shape, "model.layers.0.input_layernorm.weight: its bytes are not those of its shape"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "x"), "model.safetensors: the index names it"),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json: Expected `object`"),
         (lambda folder: (folder / model_folder.INDEX).unlink(), f"{model_folder.INDEX}: No such file or directory"),
@@ -315,33 +328,36 @@ def longer(folder: Path) -> None:
         (rewrite(model_folder.INDEX, metadata={"total_size": 1}), "total_size: the index says 1 bytes"),
     ],
 )
-def test_a_folder_that_is_not_what_the_recipe_says_is_told(built, tmp_path, spoil, line):
+def test_each_difference_of_a_model_from_its_recipe_is_a_line(built, tmp_path, damage, line):
     folder, spec = tmp_path / "q2", Model(adapter="tiny", bits=2)
     shutil.copytree(built[0] / "models" / "q2", folder)
     assert list(model_folder.model(folder, spec, NANO)) == []
-    spoil(folder)
+    damage(folder)
     lines = list(model_folder.model(folder, spec, NANO))
-    assert any(line in each for each in lines), lines
+    assert any(line in other for other in lines), lines
 
 
-def test_a_model_of_other_bits_or_none_is_not_what_was_asked_for(built):
-    whole, three = built[0] / "models" / "whole", built[0] / "models" / "q2"
-    assert "bits: recipe 8, no layer is quantised" in list(model_folder.model(whole, Model(adapter="a", bits=8)))
-    [line] = model_folder.model(three, Model(adapter="a", bits=16))
-    assert line.startswith("bits: recipe 16, 29 layers are quantised")
-    assert next(model_folder.model(three, Model(adapter="a"), NANO)).startswith("quantization: base none, model {")
-    assert list(model_folder.model(whole, Model(adapter="a", dtype="float16"))) == ["dtype: recipe float16, file F32"]
+def test_another_quantization_than_that_of_the_recipe_is_a_difference(built):
+    full, q2 = built[0] / "models" / "full", built[0] / "models" / "q2"
+    assert "bits: recipe 8, no layer is quantized" in list(model_folder.model(full, Model(adapter="a", bits=8)))
+    [line] = model_folder.model(q2, Model(adapter="a", bits=16))
+    assert line.startswith("bits: recipe 16, 29 layers are quantized")
+    assert next(model_folder.model(q2, Model(adapter="a"), NANO)).startswith("quantization: base none, model {")
+    assert list(model_folder.model(full, Model(adapter="a", dtype="float16"))) == ["dtype: recipe float16, file F32"]
 
 
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
         ("bits = 4", ": a model is made from an 'adapter', or from a 'base' alone - give one of them"),
-        ('base = "nano"', ": a base as it is - give 'bits', 'dtype' or 'gguf', or use the base itself"),
+        (
+            'base = "nano"',
+            ": a model of a base alone needs 'bits', 'dtype' or 'gguf' - give one, or use the base itself",
+        ),
         ('base = "nano"\nbits = 7', ": bits 7: mode affine has 2, 3, 4, 5, 6, 8 or 16 - choose one"),
         ('base = "nano"\nbits = 4\nmode = "mxfp8"', ": bits 4: mode mxfp8 has 8 or 16 - choose one"),
         ('base = "nano"\nbits = 4\ngroup_size = 16', ": group_size 16: mode affine has 32, 64, 128 - choose one"),
-        ('base = "nano"\nbits = 16\ngroup_size = 64', ": group_size and mode are of a quantised model - give 'bits'"),
+        ('base = "nano"\nbits = 16\ngroup_size = 64', ": group_size and mode require a quantized model - give 'bits'"),
         ('base = "nano"\nbits = 4\ngguf = true', ": mlx-lm writes GGUF in full precision only - set bits = 16"),
         ('base = "nano"\ngguf = true', ".gguf: mlx-lm writes it for llama, mistral, mixtral, this base is qwen3"),
         ('base = "nano"\nbits = 1', ".bits: expected `int` >= 2"),
@@ -350,24 +366,29 @@ def test_a_model_of_other_bits_or_none_is_not_what_was_asked_for(built):
         ('base = "mine"\nbits = 4', ": models/m is the folder of base.mine - choose another name"),
     ],
 )
-def test_what_cannot_be_made_is_said_before_anything_runs(recipes, table, problem):
+def test_an_impossible_model_is_an_error_before_any_build(recipes, table, problem):
     root = recipes(f'[base.mine]\npath = "models/m"\n[model.m]\n{table}\n')
     with pytest.raises(RecipeError) as error:
         load(root)
     assert f"recipes/test.toml: model.m{problem.replace('`', chr(39))}" in str(error.value)
 
 
-def test_a_full_disk_is_foreseen():
-    room("model:m", 10, 10)
-    with pytest.raises(ModelError, match=r"model:m: needs about 3.0 GiB of disk, .* 1.0 GiB are free - make room"):
-        room("model:m", 3 * 2**30, 2**30)
+def test_too_little_disk_space_is_an_error():
+    check_disk_space("model:m", 10, 10)
+    with pytest.raises(ModelError, match=r"model:m: needs about 3.0 GiB of disk, .* 1.0 GiB are free - free some"):
+        check_disk_space("model:m", 3 * 2**30, 2**30)
 
 
-def test_a_poor_likeness_is_told():
-    poor = {"unquantised": [], "measured": {"gain_retained": 0.75, "agreement": 0.47, "tokens": 9.0}}
-    [line] = warnings(Model(adapter="v1", bits=3), poor)
-    assert line.startswith("gain retained 75.0%, agreement 47.0%: too little is left of v1")
-    [line] = warnings(Model(adapter="v1", bits=8), {"unquantised": [], "measured": {"agreement": 0.99, "tokens": 9.0}})
+def test_a_low_fidelity_is_a_warning():
+    def result(agreement: float, gain_retained: float | None = None) -> ExportResult:
+        fidelity = Fidelity(
+            loss_base=2.0, loss_adapter=1.0, loss=1.5, agreement=agreement, tokens=9.0, gain_retained=gain_retained
+        )
+        return ExportResult(unquantized=[], bits_per_weight=3.5, fidelity=fidelity)
+
+    [line] = warnings(Model(adapter="v1", bits=3), result(0.47, 0.75))
+    assert line.startswith("gain retained 75.0%, agreement 47.0%: too little of v1 remains")
+    [line] = warnings(Model(adapter="v1", bits=8), result(0.99))
     assert line.startswith("v1 is no better than its base")
 
 
@@ -391,22 +412,22 @@ suite = "tool-calling"
 
 def test_an_adapter_may_start_from_a_model(recipes):
     root = recipes(CHAIN)
-    found = {task.label: task for task in tasks(load(root))}
+    graph = {task.label: task for task in tasks(load(root))}
     tokens = "tokens:d@b4-assistant-2048"
-    looked, answers = "preflight:d@b4", "answers:a@tool-calling"
-    assert list(found) == ["dataset:d", "model:b4", tokens, looked, "adapter:a", "model:a6", answers, "eval:e"]
-    assert found["adapter:a"].needs == (tokens, looked, "model:b4")
-    assert found["model:a6"].inputs == ("adapters/a", "data/d@b4-assistant-2048", "models/b4")
-    assert found[answers].inputs == ("adapters/a", "models/b4")
+    preflight, answers = "preflight:d@b4", "answers:a@tool-calling"
+    assert list(graph) == ["dataset:d", "model:b4", tokens, preflight, "adapter:a", "model:a6", answers, "eval:e"]
+    assert graph["adapter:a"].needs == (tokens, preflight, "model:b4")
+    assert graph["model:a6"].inputs == ("adapters/a", "data/d@b4-assistant-2048", "models/b4")
+    assert graph[answers].inputs == ("adapters/a", "models/b4")
     (root / "models" / "b4").mkdir(parents=True)
-    told = []
+    inputs = []
     for text in ("one", "other"):
         (root / "models" / "b4" / "model.safetensors").write_text(text)
-        told.append(state.facts(root, found["adapter:a"]).inputs)
-    assert set(told[0]) == {"data/d@b4-assistant-2048", "models/b4"}
-    assert told[0]["models/b4"] != told[1]["models/b4"]
+        inputs.append(state.facts(root, graph["adapter:a"]).inputs)
+    assert set(inputs[0]) == {"data/d@b4-assistant-2048", "models/b4"}
+    assert inputs[0]["models/b4"] != inputs[1]["models/b4"]
 
 
-def test_a_model_made_from_itself_is_a_circle(recipes):
+def test_a_model_of_itself_is_a_cycle(recipes):
     with pytest.raises(RecipeError, match=r"made from itself: .* - break the circle"):
         load(recipes(CHAIN.replace('base = "nano"\n', 'adapter = "a"\n')))
