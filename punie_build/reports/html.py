@@ -17,7 +17,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.reports.section import Section, format_points
+from punie_build.reports.section import Section
+from punie_build.runtime.console import format_points
 
 PACK_BYTES = 300_000  # pages up to this size are not packed
 MAX_CHARACTERS = 12_000  # of one text block

@@ -9,7 +9,7 @@ from punie_build.evaluation.comparison import comparison_summary
 from punie_build.reports.html import visible
 from punie_build.reports.pages.arms import ComparisonPage
 from punie_build.reports.pages.evaluation import VERDICTS
-from punie_build.reports.section import format_points
+from punie_build.runtime.console import format_points
 
 MAX_REGRESSIONS = 20
 

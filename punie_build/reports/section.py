@@ -70,9 +70,3 @@ def format_value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {None: "–", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def format_points(*differences: float) -> str:
-    """Format differences of shares in percentage points: `+29 pp`, and an interval `+7 to +27 pp`."""
-    numbers = [round(difference * 100) for difference in differences]
-    return " to ".join(f"{number:+d}" if number else "0" for number in numbers) + " pp"

@@ -124,3 +124,9 @@ def format_seconds(count: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def format_points(*differences: float) -> str:
+    """Return differences of shares in percentage points: `+29 pp`, or an interval `+7 to +27 pp`."""
+    numbers = [round(difference * 100) for difference in differences]
+    return " to ".join(f"{number:+d}" if number else "0" for number in numbers) + " pp"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from punie_build.models.safetensors import TensorHeader, read_header, read
+from punie_build.models.safetensors import TensorHeader, read, read_header
 from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training import adapter_config
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters

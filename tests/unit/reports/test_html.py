@@ -8,7 +8,8 @@ from pathlib import Path
 from punie_build.reports import html
 from punie_build.reports.html import Page, TextBlocks, render, truncate, visible
 from punie_build.reports.pages.cases import word_diff
-from punie_build.reports.section import Section, format_points, format_value
+from punie_build.reports.section import Section, format_value
+from punie_build.runtime.console import format_points
 from tests.support.hostile_text import HOSTILE
 
 

@@ -22,7 +22,8 @@ from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
 from punie_build.reports import draw, lineage, markdown
 from punie_build.reports.freshness import is_behind
-from punie_build.reports.section import format_points, recipe_fields
+from punie_build.reports.section import recipe_fields
+from punie_build.runtime.console import format_points
 from punie_build.storage import locks, paths
 from tests.support import sample_project
 from tests.support.hostile_text import HOSTILE
