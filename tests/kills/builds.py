@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.storage import digests, locks, paths
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -74,45 +75,42 @@ suite = "few"
 max_tokens = 8
 """
 PROJECTS = {"data": DATA, "training": TRAINING}
+FOLDERS = list(dict.fromkeys(kind.folder for kind in KINDS.values() if kind.folder))
 
 
 def project(root: Path, recipe: str) -> Path:
     return create(root, recipe, {"few.toml": SUITE})
 
 
-def build(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "doit", *arguments], cwd=place, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "doit", *arguments], cwd=root, capture_output=True, text=True, timeout=600
     )
 
 
-def made(place: Path) -> dict[str, bytes]:
-    """Every file of every target; locks hold how long it took, so they are left out."""
-    tops = dict.fromkeys(paths.FOLDERS.values())
-    found = (path for top in tops for path in (place / top).glob("*/*"))
-    return {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
+def files_of_targets(root: Path) -> dict[str, bytes]:
+    """Return every file of every target. Locks hold the duration of the build, so they are left out."""
+    files = (path for folder in FOLDERS for path in (root / folder).glob("*/*"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
-def wrong(place: Path, right: dict[str, bytes]) -> list[str]:
-    """Targets whose lock and files agree, and that are not what an uninterrupted build made."""
-    found = []
-    for path in locks.present(place):
+def wrong_files(root: Path, expected: dict[str, bytes]) -> list[str]:
+    """Return the files that match their lock and differ from those of an uninterrupted build."""
+    problems = []
+    for path in locks.present(root, FOLDERS):
         lock = locks.read(path)
-        target = path.relative_to(place).as_posix().removesuffix(paths.LOCK)
+        target = path.relative_to(root).as_posix().removesuffix(paths.LOCK)
         if lock is None:
-            found.append(f"{target}: torn lock")
-        elif (place / target).is_dir() and digests.of_target(place / target, target) == lock.outputs:
-            found += [
-                f"{target}/{name}"
-                for name in lock.outputs
-                if (place / target / name).read_bytes() != right.get(f"{target}/{name}")
-            ]
-    return found
+            problems.append(f"{target}: incomplete lock")
+        elif (root / target).is_dir() and digests.of_target(root / target, target) == lock.outputs:
+            names = [f"{target}/{name}" for name in lock.outputs]
+            problems += [name for name in names if (root / name).read_bytes() != expected.get(name)]
+    return problems
 
 
-def alive(place: Path) -> list[str]:
+def processes(root: Path) -> list[str]:
     """Return the processes that name the project, run in it, or write one of its files."""
-    found = []
+    lines = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -120,58 +118,65 @@ def alive(place: Path) -> list[str]:
             names = [command, os.readlink(process / "cwd"), os.readlink(process / "fd" / "1")]
         except OSError:
             continue
-        if state != "Z" and int(process.name) != os.getpid() and any(str(place) in name for name in names):
-            found.append(f"{process.name} {command}")
-    return found
+        if state != "Z" and int(process.name) != os.getpid() and any(str(root) in name for name in names):
+            lines.append(f"{process.name} {command}")
+    return lines
 
 
-def orphans(place: Path, patience: float = 10.0) -> list[str]:
-    deadline = time.monotonic() + patience
-    while (left := alive(place)) and time.monotonic() < deadline:
+def orphans(root: Path, grace_seconds: float = 10.0) -> list[str]:
+    """Wait for the processes of a project to end. Return those that did not."""
+    deadline = time.monotonic() + grace_seconds
+    while (running := processes(root)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return left
+    return running
 
 
-def again(place: Path) -> None:
-    """Nothing was ever built here."""
-    for top in dict.fromkeys(paths.FOLDERS.values()):
-        shutil.rmtree(place / top, ignore_errors=True)
-    shutil.rmtree(place / paths.STATE / "store", ignore_errors=True)
+def reset(root: Path) -> None:
+    """Remove all targets and the store."""
+    for folder in FOLDERS:
+        shutil.rmtree(root / folder, ignore_errors=True)
+    shutil.rmtree(root / paths.STATE / "store", ignore_errors=True)
 
 
-def phase(place: Path) -> str:
-    """What the build was doing, by what it left in the staging folder."""
-    left = [path.relative_to(place / paths.STATE / "staging") for path in (place / paths.STATE / "staging").glob("*/*")]
+def phase(root: Path) -> str:
+    """Return the activity of a killed build, by the files in the staging folder."""
+    staging = root / paths.STATE / "staging"
+    folders = [path.relative_to(staging).parts[0] for path in staging.glob("*/*")]
     kinds = {"data": "data", "adapters": "training", "reports": "serving or reporting"}
-    return kinds.get(left[0].parts[0], "other") if left else "between tasks, publishing or deciding"
+    return kinds.get(folders[0], "other") if folders else "between tasks, publishing or deciding"
 
 
 def kills(
-    place: Path, right: dict[str, bytes], span: float, count: int, chance: random.Random, sign: int = signal.SIGKILL
+    root: Path,
+    expected: dict[str, bytes],
+    duration: float,
+    count: int,
+    rng: random.Random,
+    signal_number: int = signal.SIGKILL,
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """Kill `count` builds. Yield the phase, the wrong targets and the orphans of each.
 
-    `span` is how long an uninterrupted build takes: instants are drawn from what is left of it, so that every part is
+    `duration` is that of an uninterrupted build. The instants are drawn from its remaining time, so that every part is
     hit.
     """
-    done = 0
-    before = 0.0
-    while done < count:
-        with (place / "build.log").open("wb") as log:
-            child = subprocess.Popen([sys.executable, "-m", "doit"], cwd=place, stdout=log, stderr=log)
+    killed = 0
+    elapsed = 0.0
+    while killed < count:
+        with (root / "build.log").open("wb") as log:
+            child = subprocess.Popen([sys.executable, "-m", "doit"], cwd=root, stdout=log, stderr=log)
         try:
-            child.wait(chance.uniform(0.15, max(span - before, 0.5)))
+            child.wait(rng.uniform(0.15, max(duration - elapsed, 0.5)))
         except subprocess.TimeoutExpired:
-            child.send_signal(sign)
+            child.send_signal(signal_number)
             child.wait()
-            done += 1
-            before = before + 0.1 * span if before < 0.9 * span else 0.0
-            yield phase(place), wrong(place, right), orphans(place)
+            killed += 1
+            elapsed = elapsed + 0.1 * duration if elapsed < 0.9 * duration else 0.0
+            yield phase(root), wrong_files(root, expected), orphans(root)
             continue
-        assert child.returncode == 0, (place / "build.log").read_text()
-        assert made(place) == right, "a build that got to its end is another"
-        again(place)
-        before = 0.0
+        assert child.returncode == 0, (root / "build.log").read_text()
+        assert files_of_targets(root) == expected, "a complete build gave other bytes"
+        reset(root)
+        elapsed = 0.0
 
 
 def main() -> int:
@@ -179,35 +184,34 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    bad = 0
+    violations = 0
     for name, recipe in PROJECTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            place = project(Path(folder, "p"), recipe)
-            assert build(place).returncode == 0
-            again(place)
+            root = project(Path(folder, "p"), recipe)
+            assert build(root).returncode == 0
+            reset(root)
             started = time.monotonic()
-            assert build(place).returncode == 0
-            span, right = time.monotonic() - started, made(place)
-            again(place)
+            assert build(root).returncode == 0
+            duration, expected = time.monotonic() - started, files_of_targets(root)
+            reset(root)
             for sign, share in ((signal.SIGKILL, 0.8), (signal.SIGTERM, 0.1), (signal.SIGINT, 0.1)):
-                hit: Counter[str] = Counter()
-                for where, errors, left in kills(
-                    place, right, span, round(options.kills / 2 * share), random.Random(options.seed), sign
-                ):
-                    hit[where] += 1
-                    bad += len(errors) + len(left)
-                    for line in (*errors, *left):
+                phases: Counter[str] = Counter()
+                count, rng = round(options.kills / 2 * share), random.Random(options.seed)
+                for activity, errors, running in kills(root, expected, duration, count, rng, sign):
+                    phases[activity] += 1
+                    violations += len(errors) + len(running)
+                    for line in (*errors, *running):
                         print(f"{name}: {sign.name}: {line}", flush=True)
-                last = build(place)
-                same = last.returncode == 0 and made(place) == right
-                bad += not same
+                last = build(root)
+                same = last.returncode == 0 and files_of_targets(root) == expected
+                violations += not same
                 print(
-                    f"{name}: {hit.total()} x {sign.name}, {dict(hit)}; then a plain build: "
+                    f"{name}: {phases.total()} x {sign.name}, {dict(phases)}; then a plain build: "
                     f"{'the same bytes' if same else 'OTHER BYTES'}",
                     flush=True,
                 )
-    print(f"{bad} torn, mislabelled or orphaned")
-    return 1 if bad else 0
+    print(f"{violations} incomplete, mislabeled or orphaned")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

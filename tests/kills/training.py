@@ -64,54 +64,55 @@ steps_per_eval = 4
 }
 
 
-def adapter(place: Path) -> dict[str, bytes]:
-    """What is published; its lock holds how long it took, and is left out."""
-    return {path.name: path.read_bytes() for path in (place / "adapters/a").glob("*")}
+def adapter(root: Path) -> dict[str, bytes]:
+    """Return the published files. The lock holds the duration, and is left out."""
+    return {path.name: path.read_bytes() for path in (root / "adapters/a").glob("*")}
 
 
-def forget(place: Path) -> None:
-    """No adapter was ever trained here; the data and its tokens stay."""
+def reset(root: Path) -> None:
+    """Remove the adapter, checkpoints and the store; data and tokens stay."""
     for folder in ("adapters", f"{paths.STATE}/store", f"{paths.STATE}/training", f"{paths.STATE}/staging"):
-        shutil.rmtree(place / folder, ignore_errors=True)
+        shutil.rmtree(root / folder, ignore_errors=True)
 
 
-def where(place: Path) -> str:
-    """What was killed."""
-    (place / paths.logs("adapters/a")).mkdir(parents=True, exist_ok=True)
+def phase(root: Path) -> str:
+    """Return the phase in which a training was killed."""
+    logs = root / paths.logs("adapters/a")
+    logs.mkdir(parents=True, exist_ok=True)
     with suppress(OSError, ValueError):
-        at = json.loads((place / paths.logs("adapters/a") / "progress.json").read_text())["iteration"]
-        return "while it trained" if at else "before its first batch"
-    return "before its first batch"
+        iteration = json.loads((logs / "progress.json").read_text())["iteration"]
+        return "during training" if iteration else "before the first batch"
+    return "before the first batch"
 
 
-def kills(place: Path, right: dict[str, bytes], span: float, count: int, chance: random.Random) -> Counter[str]:
-    """Kill so many builds; how often where, how often a training came through all of its kills, and what was wrong."""
-    seen: Counter[str] = Counter()
-    forget(place)
-    while seen["kills"] < count:
-        with (place / "build.log").open("wb") as log:
-            child = subprocess.Popen([sys.executable, "-m", "doit"], cwd=place, stdout=log, stderr=log)
+def kills(root: Path, expected: dict[str, bytes], duration: float, count: int, rng: random.Random) -> Counter[str]:
+    """Kill `count` builds. Return the number of kills by phase, of complete trainings, and of violations."""
+    counts: Counter[str] = Counter()
+    reset(root)
+    while counts["kills"] < count:
+        with (root / "build.log").open("wb") as log:
+            child = subprocess.Popen([sys.executable, "-m", "doit"], cwd=root, stdout=log, stderr=log)
         try:
-            child.wait(chance.uniform(0.3, span))
+            child.wait(rng.uniform(0.3, duration))
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
             child.wait()
-            seen["kills"] += 1
-            seen[where(place)] += 1
-            seen["processes left"] += len(orphans(place))
-            if (place / "adapters/a").is_dir() and not (set(adapter(place).items()) <= set(right.items())):
-                seen["torn"] += 1
+            counts["kills"] += 1
+            counts[phase(root)] += 1
+            counts["orphans"] += len(orphans(root))
+            if (root / "adapters/a").is_dir() and not (set(adapter(root).items()) <= set(expected.items())):
+                counts["incomplete"] += 1
             continue
         if child.returncode:
-            print((place / "build.log").read_text(), flush=True)
-            seen["failed"] += 1
-        seen["came through"] += 1
-        seen["other bytes"] += adapter(place) != right
-        forget(place)
-    last = build(place)
-    seen["came through"] += 1
-    seen["other bytes"] += last.returncode != 0 or adapter(place) != right
-    return seen
+            print((root / "build.log").read_text(), flush=True)
+            counts["failed"] += 1
+        counts["complete"] += 1
+        counts["other bytes"] += adapter(root) != expected
+        reset(root)
+    last = build(root)
+    counts["complete"] += 1
+    counts["other bytes"] += last.returncode != 0 or adapter(root) != expected
+    return counts
 
 
 def main() -> int:
@@ -119,21 +120,22 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    bad = 0
+    violations = 0
     for name, recipe in ADAPTERS.items():
         with tempfile.TemporaryDirectory() as folder:
-            place = project(Path(folder, "p"), DATA + COMMON + recipe)
-            assert build(place).returncode == 0
-            forget(place)
+            root = project(Path(folder, "p"), DATA + COMMON + recipe)
+            assert build(root).returncode == 0
+            reset(root)
             started = time.monotonic()
-            done = build(place)
-            assert done.returncode == 0, done.stdout
-            span, right = time.monotonic() - started, adapter(place)
-            seen = kills(place, right, span, round(options.kills / len(ADAPTERS)), random.Random(options.seed))
-            bad += sum(seen[wrong] for wrong in ("other bytes", "torn", "failed", "processes left"))
-            print(f"{name}: {dict(seen)}", flush=True)
-    print(f"{bad} torn, other bytes, failed or left running")
-    return 1 if bad else 0
+            build_result = build(root)
+            assert build_result.returncode == 0, build_result.stdout
+            duration, expected = time.monotonic() - started, adapter(root)
+            count, rng = round(options.kills / len(ADAPTERS)), random.Random(options.seed)
+            counts = kills(root, expected, duration, count, rng)
+            violations += sum(counts[name] for name in ("other bytes", "incomplete", "failed", "orphans"))
+            print(f"{name}: {dict(counts)}", flush=True)
+    print(f"{violations} incomplete, with other bytes, failed or orphaned")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":
