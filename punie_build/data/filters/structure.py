@@ -11,6 +11,7 @@ from msgspec import Meta
 from punie_build.data.chat_template import token_counter, tokenizer_digest
 from punie_build.data.example import Example, Function
 from punie_build.data.filters.filter import Filter, FilterContext, ScoredFilter
+from punie_build.data.json_schema import JSON_TYPES
 
 
 class MinMessages(Filter, frozen=True, kw_only=True, tag="min-messages"):
@@ -113,17 +114,6 @@ class ValidTools(Filter, frozen=True, kw_only=True, tag="valid-tools"):
         return result_ids <= call_ids and all(_matches(call, declared) for call in example.calls())
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
-
-
 def _function_name(function: Any) -> str | None:
     """Return the name in a declaration, None if the value is not a declaration."""
     name = function.get("name") if isinstance(function, dict) else None
@@ -157,7 +147,7 @@ def _has_type(value: Any, schema: Any) -> bool:
     """Return whether a value has the declared type. True if the schema declares no simple type."""
     declared = schema.get("type") if isinstance(schema, dict) else None
     names = [declared] if isinstance(declared, str) else declared if isinstance(declared, list) else []
-    types = [kind for name in names for kind in _TYPES.get(str(name), (object,))]
+    types = [kind for name in names for kind in JSON_TYPES.get(str(name), (object,))]
     if isinstance(value, bool):
         return not types or bool in types or object in types
     return not types or isinstance(value, tuple(types))

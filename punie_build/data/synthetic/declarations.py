@@ -9,20 +9,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from punie_build.data.json_schema import JSON_TYPES
 from punie_build.data.synthetic.editor_tools import TOOLS
 from punie_build.errors import did_you_mean
 
 Tool = dict[str, Any]  # {"type": "function", "function": {"name", "description", "parameters": a JSON Schema}}
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
 
 
 def declare(function: Callable[..., Any]) -> Tool:
@@ -89,7 +80,7 @@ def _property_mismatches(where: str, schema: dict[str, Any], value: dict[str, An
 
 
 def _has_type(value: Any, name: str) -> bool:
-    return isinstance(value, _TYPES.get(name, (object,))) and (name == "boolean" or not isinstance(value, bool))
+    return isinstance(value, JSON_TYPES.get(name, (object,))) and (name == "boolean" or not isinstance(value, bool))
 
 
 def _schema(hint: Any, where: str) -> dict[str, Any]:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import re
-from types import NoneType
 from typing import Any
 
 from punie_build.data.example import ToolCall
+from punie_build.data.json_schema import JSON_TYPES
 from punie_build.data.tool_call_markup.json_values import JSON_LITERALS, parse_strict, parse_value, to_arguments
 from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext, Span, starts_line, strip_line_breaks
 
 _FUNCTION = re.compile(r"<function=([^<>\s]+)>")
 _PARAMETER = re.compile(r"\s*<parameter=([^<>\n]+)>(.*?)</parameter>(?=\s*(?:<parameter=[^<>\n]+>|\Z))", re.DOTALL)
-_TYPES: dict[str, tuple[type, ...]] = {
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (NoneType,),
-}
+_TYPES = {name: types for name, types in JSON_TYPES.items() if name != "string"}  # a string stays text
 
 
 def parse_function(text: str, start: int, context: ParseContext, wrapper: int | None = None) -> Span:
