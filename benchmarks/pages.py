@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.reports import draw
 from tests.support import sample_project
 
@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         project(root)
-        found = draw.project_of(root, load(root))
+        found = Project.load(root)
         draw.page(found, found.tasks[0])  # imports and templates
         print("| page | kB | ms to draw |\n|---|---|---|")
         for label in (

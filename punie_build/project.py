@@ -17,7 +17,9 @@ from pathlib import Path
 
 from punie_build.artifacts.registry import KINDS
 from punie_build.engine import build, fingerprint
+from punie_build.engine import check as checking
 from punie_build.engine import plan as planning
+from punie_build.engine.check import ArtifactCheck
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.plan import Planned
 from punie_build.engine.recipe import Recipe
@@ -87,6 +89,10 @@ class Project:
                 duration = format_seconds(outcome.seconds)
                 console.print_line(f"   {outcome.message or outcome.action}  ({duration})")
         return self.lock(self.task(label))
+
+    def check(self, levels: Sequence[str] = checking.LEVELS) -> list[ArtifactCheck]:
+        """Compare recipes, locks and files, artifact by artifact, on these levels."""
+        return checking.check(self.root, self.tasks, levels, self.folders)
 
     def lock(self, task: AnyTask | str) -> Lock:
         """Return the lock of an artifact. Raises UseError if it was never built."""

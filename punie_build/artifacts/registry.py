@@ -1,4 +1,4 @@
-"""The registry of all kinds of artifacts, in the order in which pages list them."""
+"""The registry of all kinds of artifacts, each after those that it is built from."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from punie_build.engine.kind import ArtifactKind
 KINDS: dict[str, ArtifactKind] = {
     kind.name: kind
     for kind in (
-        COMPARISON,
-        GRID,
-        EVAL,
-        MODEL,
-        SELECTION,
-        ADAPTER,
-        MIX,
-        STAGE,
-        DATASET,
-        TOKENS,
-        ANSWERS,
-        PREFLIGHT,
         BASE,
-        SUITE,
+        DATASET,
+        STAGE,
+        MIX,
+        TOKENS,
+        PREFLIGHT,
+        ADAPTER,
+        SELECTION,
+        GRID,
+        MODEL,
         SEARCH,
+        SUITE,
+        ANSWERS,
+        EVAL,
+        COMPARISON,
     )
 }
 

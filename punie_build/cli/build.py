@@ -22,7 +22,7 @@ def check(root: Path, options: Options) -> int:
 
     levels = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
     project = Project.load(root, remember=False)
-    results = checking.check(project.root, project.tasks, levels, project.folders)
+    results = project.check(levels)
     for_people = _format_for_people()
     text = check_formats.FORMATS[options.format or for_people](root, results)
     if options.into:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build.engine.check import CheckResult, worst
+from punie_build.engine.check import ArtifactCheck, worst
 from punie_build.evaluation.junit import JunitCase, to_xml
 from punie_build.storage import paths
 
@@ -18,7 +18,7 @@ DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
 TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
 
 
-def text(_root: Path, found: Sequence[CheckResult]) -> str:
+def text(_root: Path, found: Sequence[ArtifactCheck]) -> str:
     """What is not as it should be, artifact by artifact, and one line of counts for each level."""
     lines = []
     for finding in found:
@@ -35,13 +35,13 @@ def text(_root: Path, found: Sequence[CheckResult]) -> str:
 WORDS = {"current": "current", "unseen": "not here or nothing to check", "stale": "stale", "broken": "broken"}
 
 
-def json(_root: Path, found: Sequence[CheckResult]) -> str:
+def json(_root: Path, found: Sequence[ArtifactCheck]) -> str:
     """`{"state": the worst, "findings": [...]}`."""
     said = {"state": worst(found), "findings": found}
     return msgspec.json.format(msgspec.json.encode(said), indent=1).decode()
 
 
-def junit(_root: Path, found: Sequence[CheckResult]) -> str:
+def junit(_root: Path, found: Sequence[ArtifactCheck]) -> str:
     """A suite for each level, a case for each artifact."""
     states = {"unseen": "skipped", "current": ""}
     suites: dict[str, list[JunitCase]] = {}
@@ -53,7 +53,7 @@ def junit(_root: Path, found: Sequence[CheckResult]) -> str:
     return to_xml("punie-build check", suites)
 
 
-def github(root: Path, found: Sequence[CheckResult]) -> str:
+def github(root: Path, found: Sequence[ArtifactCheck]) -> str:
     """Workflow commands that mark the recipe's own line in a pull request, then the text."""
     marks = []
     for finding in found:
@@ -65,7 +65,7 @@ def github(root: Path, found: Sequence[CheckResult]) -> str:
     return "\n".join([*marks, text(root, found)])
 
 
-def _position(root: Path, result: CheckResult) -> tuple[str, int]:
+def _position(root: Path, result: ArtifactCheck) -> tuple[str, int]:
     """Return the recipe file and the line of the artifact's table in it; its lock where no recipe file describes it."""
     try:
         source = (root / result.file).read_text(encoding="utf-8")
@@ -97,7 +97,7 @@ def _escaped(value: str, more: str = "") -> str:
     return value
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[CheckResult]], str]] = {
+FORMATS: dict[str, Callable[[Path, Sequence[ArtifactCheck]], str]] = {
     "text": text,
     "json": json,
     "junit": junit,

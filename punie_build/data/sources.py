@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Meta
 
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 Format = Literal[
     "jsonl", "jsonl.gz", "jsonl.zst", "ndjson", "ndjson.gz", "ndjson.zst", "json", "json.gz", "json.zst",
@@ -30,8 +30,10 @@ _CODE_KEYS = ("func_code_string", "whole_func_string", "code", "original_string"
 _TITLE_KEYS = ("func_name", "name")
 
 
-class DataSource(Kind, frozen=True, kw_only=True):
+class DataSource(TaggedSpec, frozen=True, kw_only=True):
     """The base of all sources."""
+
+    NOUN: ClassVar = "source"
 
     def inputs(self) -> tuple[str, ...]:
         """Return the paths in the project that this source reads."""

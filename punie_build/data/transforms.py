@@ -6,20 +6,22 @@ To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
 from punie_build.data.filters.content import Secret, secret_pattern
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode())).decode
 
 
-class Transform(Kind, frozen=True, kw_only=True):
+class Transform(TaggedSpec, frozen=True, kw_only=True):
     """A rewrite of a row's `messages`. All other keys of the row keep their bytes."""
+
+    NOUN: ClassVar = "map"
 
     def applies(self, line: bytes) -> bool:
         """Return False if `rewrite` cannot change the row: a cheap test of the undecoded line."""

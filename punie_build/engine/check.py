@@ -28,7 +28,7 @@ NOT_HERE = "not here"  # in place of a digest
 CONFLICT = b"<<<<<<< "
 
 
-class CheckResult(Struct, frozen=True, kw_only=True):
+class ArtifactCheck(Struct, frozen=True, kw_only=True):
     """The result of one level for one artifact. `state` is one of `STATES`; `lines` give the reasons; `file` and `table` name the table of the
     recipe, `target` the folder of the artifact."""
 
@@ -41,7 +41,7 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     target: str = ""
 
 
-def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: Iterable[str]) -> list[CheckResult]:
+def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: Iterable[str]) -> list[ArtifactCheck]:
     """Return the results of these levels, artifact by artifact. `tasks` are in the order of the graph; `folders` may have locks."""
     locks_by_target = {task.target: locks.read(root / paths.lock(task.target)) for task in tasks}
     results = []
@@ -51,7 +51,7 @@ def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: 
                 state, lines = CHECKS[level](root, task, locks_by_target)
                 text = tuple(explain.printable(line) for line in lines)
                 results.append(
-                    CheckResult(
+                    ArtifactCheck(
                         label=task.label,
                         level=level,
                         state=state,
@@ -152,16 +152,16 @@ CHECKS: dict[str, Callable[[Path, AnyTask, LocksByTarget], Verdict]] = {
 }
 
 
-def _orphans(root: Path, tasks: Sequence[AnyTask], folders: Iterable[str]) -> Iterator[CheckResult]:
+def _orphans(root: Path, tasks: Sequence[AnyTask], folders: Iterable[str]) -> Iterator[ArtifactCheck]:
     """Yield the locks that no recipe describes any more."""
     known = {paths.lock(task.target) for task in tasks}
     for file in locks.present(root, folders):
         path = file.relative_to(root).as_posix()
         if path not in known:
             line = "no recipe describes it any more - delete this lock, and the target if you do not want it"
-            yield CheckResult(label=explain.printable(path), level="recipes", state="stale", lines=(line,))
+            yield ArtifactCheck(label=explain.printable(path), level="recipes", state="stale", lines=(line,))
 
 
-def worst(results: Sequence[CheckResult]) -> str:
+def worst(results: Sequence[ArtifactCheck]) -> str:
     """Return the worst state of these results."""
     return max((result.state for result in results), key=STATES.index, default="current")

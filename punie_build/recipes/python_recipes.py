@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from punie_build.schema.spec import toml
+from punie_build.schema.spec import toml, toml_key
 from punie_build.storage.atomic import replace_file
 
 FILE = "recipes/dodo.toml"
@@ -60,8 +60,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return msgspec.to_builtins(value)
-
-
-def toml_key(key: str) -> str:
-    """Return a key as TOML writes it."""
-    return key if key.replace("-", "").replace("_", "").isalnum() and key.isascii() else toml(key)

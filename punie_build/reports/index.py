@@ -58,8 +58,9 @@ def load(project: Project) -> IndexPage:
                 file=task.file,
             )
         )
-    titles = [kind.plural or name for name, kind in project.recipe.kinds.items()]
-    titles = list(dict.fromkeys([*titles, *(row.title for row in rows)]))
+    kinds = [*project.recipe.kinds.values()][::-1]
+    results_first = [kind for kind in kinds if kind.namespace] + [kind for kind in kinds if not kind.namespace]
+    titles = list(dict.fromkeys([*(kind.plural for kind in results_first), *(row.title for row in rows)]))
     return IndexPage(
         name=project.root.name, titles=tuple(titles), rows=tuple(rows), nodes=tuple(lineage.nodes(project))
     )

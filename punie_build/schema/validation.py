@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.errors import did_you_mean
-from punie_build.schema.spec import Kind
 
 
 def mistakes(value: Any, wanted: Any, where: str, key: str | None = None) -> Iterator[str]:
@@ -67,7 +66,7 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
     if tag in kinds:
         yield from _table(value, kinds[tag], where, key)
     else:
-        noun = next((kind.__name__.lower() for kind in structs[0].__mro__ if kind.__bases__ == (Kind,)), "kind")
+        noun = getattr(structs[0], "NOUN", "kind")
         yield f"{_join(where, field)}: " + (
             f"missing{did_you_mean('', kinds)}"
             if tag is None

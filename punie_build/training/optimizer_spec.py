@@ -5,11 +5,11 @@ One default differs: Adam's bias correction is on. Without it the first update i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 Above0 = Annotated[float, Meta(gt=0)]
 From0 = Annotated[float, Meta(ge=0)]
@@ -17,8 +17,10 @@ Below1 = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 
 
-class Optimizer(Kind, frozen=True, kw_only=True):
+class Optimizer(TaggedSpec, frozen=True, kw_only=True):
     """An optimizer. Its learning rate is a field of the adapter."""
+
+    NOUN: ClassVar = "optimizer"
 
 
 class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
@@ -72,8 +74,10 @@ class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
 AnyOptimizer = Adam | Adamw | Muon | Sgd | Adafactor
 
 
-class Schedule(Kind, frozen=True, kw_only=True):
+class Schedule(TaggedSpec, frozen=True, kw_only=True):
     """A schedule of the learning rate after the warm-up. Steps count updates."""
+
+    NOUN: ClassVar = "schedule"
 
 
 class Constant(Schedule, frozen=True, kw_only=True, tag="constant"):

@@ -20,8 +20,8 @@ from punie_build.engine import state
 from punie_build.engine.build import build
 from punie_build.errors import ModelError, RecipeError
 from punie_build.export import model_folder
-from punie_build.export.process import export
 from punie_build.export.job import ExportResult, Fidelity
+from punie_build.export.process import export
 from punie_build.export.spec import Model
 from punie_build.export.steps import check_disk_space, warnings
 from punie_build.models.precision import set_compute_precision

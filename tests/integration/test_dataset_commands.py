@@ -68,7 +68,9 @@ def test_head_shows_dropped_rows_that_could_not_be_read(place):
     assert "--- train, unreadable: not JSON: " in shown
     assert '{"messages": [{"role": "user"\n' in shown
     assert "--- train, unreadable: empty line" in shown
-    assert [row for rows in samples.sample_dropped(out).values() for row in rows if row.turns[0][1] == ""], "an empty line"
+    assert [row for rows in samples.sample_dropped(out).values() for row in rows if row.turns[0][1] == ""], (
+        "an empty line"
+    )
 
 
 def test_what_is_there_is_not_overwritten(place):
@@ -81,10 +83,7 @@ def test_what_is_there_is_not_overwritten(place):
 
 def test_audit_tells_what_is_odd(place):
     said = run(place, "audit", "raw", code=1)
-    assert (
-        "held-out rows that equal a training row: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1"
-        in said
-    )
+    assert "held-out rows that equal a training row: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1" in said
     assert "no assistant at the end: 1 of 5 rows" in said
     (place / "good.jsonl").write_text(line("hello", "hi"))
     assert run(place, "audit", "good.jsonl") == "nothing odd found\n"
@@ -105,13 +104,12 @@ def test_audit_tells_what_stood_in_the_file_before_it_was_read(place):
     (place / "g/train.jsonl").write_text("oops\n" + json.dumps({"messages": glaive}) + "\n" + escaped + "\n")
     (place / "g/valid.jsonl").write_text("oops\n" + line("Book a flight", "No."))
     said = run(place, "audit", "g", code=1)
-    assert (
-        "end-of-text markers that a dataset removes: 2 of 3 rows (67%) - first train.jsonl:2, train.jsonl:3" in said
-    )
+    assert "end-of-text markers that a dataset removes: 2 of 3 rows (67%) - first train.jsonl:2, train.jsonl:3" in said
     assert "    such as: I cannot book flights. <|endoftext|>\n" in said
     assert "markers in the text" not in said
     assert (
-        "held-out rows with the first question of a training row: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3" in said
+        "held-out rows with the first question of a training row: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3"
+        in said
     )
     kept = run(place, "audit", "g", "--dialect", "messages", code=1)
     assert "end-of-text markers in the text: 2 of 3 rows" in kept

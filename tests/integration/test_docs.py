@@ -11,7 +11,6 @@ from typing import get_args
 
 import msgspec
 import pytest
-from punie_build.artifacts.graph import tasks
 from punie_build.recipes.recipe import KINDS
 
 from punie_build.cli import check_formats
@@ -23,7 +22,7 @@ from punie_build.data.spec import Dialect
 from punie_build.data.transforms import AnyTransform
 from punie_build.engine import provenance
 from punie_build.evaluation.checks.union import AnyCheck
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora
@@ -42,7 +41,7 @@ def test_the_recipes_of_the_reference_are_a_project(tmp_path):
     for index, block in enumerate(blocks(RECIPES, "toml")):
         name = "suites/mine.toml" if "[[case]]" in block else f"recipes/{index}.toml"
         (tmp_path / name).write_text(block)
-    labels = {task.label for task in tasks(load(tmp_path))}
+    labels = {task.label for task in Project.load(tmp_path).tasks}
     assert {
         "adapter:v1",
         "mix:combined",

@@ -70,7 +70,9 @@ def test_the_citation_has_the_version_of_the_package():
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/gates.md", "docs/why.md"])
 def test_files_that_a_document_names_exist(document):
     text = (ROOT / document).read_text()
-    paths = set(re.findall(r"(?<![\w/.])((?:punie_build|tests|docs|benchmarks|models/nano|\.github|\.ci)/[\w./-]*\w)", text))
+    paths = set(
+        re.findall(r"(?<![\w/.])((?:punie_build|tests|docs|benchmarks|models/nano|\.github|\.ci)/[\w./-]*\w)", text)
+    )
     assert paths or document != "CONTRIBUTING.md"
     missing = sorted(path for path in paths if not (ROOT / path).exists())
     assert missing == []

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 
 from punie_build.data.example import Example
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 Predicate = Callable[[Example], bool]
 
@@ -28,11 +28,13 @@ class FilterContext(Struct, frozen=True):
 EMPTY_CONTEXT = FilterContext()
 
 
-class Filter(Kind, frozen=True, kw_only=True):
+class Filter(TaggedSpec, frozen=True, kw_only=True):
     """A filter that tests each example alone.
 
     `PACKAGES` names the packages whose version affects the result; the versions enter the key.
     """
+
+    NOUN: ClassVar = "filter"
 
     PACKAGES: ClassVar[tuple[str, ...]] = ()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from punie_build.data.example import ToolCall
 from punie_build.evaluation.checks.response import Answer, CheckResult
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 
 class Reference(Struct, frozen=True, kw_only=True):
@@ -17,8 +19,10 @@ class Reference(Struct, frozen=True, kw_only=True):
     text: str | None = None
 
 
-class Check(Kind, frozen=True, kw_only=True):
+class Check(TaggedSpec, frozen=True, kw_only=True):
     """A rule that scores an answer."""
+
+    NOUN: ClassVar = "check"
 
     def score(self, answer: Answer) -> CheckResult:
         raise NotImplementedError

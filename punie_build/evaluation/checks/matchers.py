@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from punie_build.schema.spec import Kind
+from punie_build.schema.spec import TaggedSpec
 
 _LOOSE = re.compile(r"[ ,./\-_*^]")
 
@@ -33,8 +33,10 @@ class Missing(Struct, frozen=True):
 MISSING = Missing()
 
 
-class Matcher(Kind, frozen=True, kw_only=True, tag_field="match"):
+class Matcher(TaggedSpec, frozen=True, kw_only=True, tag_field="match"):
     """A rule that accepts or rejects the value of an argument. `value` is `MISSING` if the argument is omitted."""
+
+    NOUN: ClassVar = "matcher"
 
     def matches(self, value: Any, loose: bool) -> bool:
         raise NotImplementedError

@@ -10,30 +10,30 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from punie_build.artifacts.graph import tasks
 
 from punie_build.cli import check_formats
-from punie_build.engine import check as checking
-from punie_build.engine.check import Finding
-from punie_build.recipes.loader import load
+from punie_build.engine.check import ArtifactCheck
+from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.storage.locks import KeyInputs, Lock
 
 FOUND = [
-    Finding(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
-    Finding(
+    ArtifactCheck(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
+    ArtifactCheck(
         label="stage:s", level="recipes", state="stale", lines=("a: 1 -> 2", "b: 3 -> 4"), file="recipes/test.toml"
     ),
-    Finding(
+    ArtifactCheck(
         label="dataset:d", level="outputs", state="unseen", lines=("data/d is not here",), file="recipes/test.toml"
     ),
-    Finding(label="stage:s", level="outputs", state="broken", lines=("data/s/x: missing",), file="recipes/test.toml"),
+    ArtifactCheck(
+        label="stage:s", level="outputs", state="broken", lines=("data/s/x: missing",), file="recipes/test.toml"
+    ),
 ]
 ODD = 'nul \x00 bell \x07 escape \x1b[31m line\nreturn\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
 
 
-def odd(level: str = "outputs") -> Finding:
-    return Finding(label="stage:s", level=level, state="broken", lines=(ODD, ODD), file="recipes/test.toml")
+def odd(level: str = "outputs") -> ArtifactCheck:
+    return ArtifactCheck(label="stage:s", level=level, state="broken", lines=(ODD, ODD), file="recipes/test.toml")
 
 
 # text
@@ -64,6 +64,8 @@ def test_json_holds_the_worst_state_and_every_finding(tmp_path):
         "state": "stale",
         "lines": ["a: 1 -> 2", "b: 3 -> 4"],
         "file": "recipes/test.toml",
+        "table": ["", ""],
+        "target": "",
     }
     assert len(said["findings"]) == 4
     assert json.loads(check_formats.json(tmp_path, [])) == {"state": "current", "findings": []}
@@ -136,8 +138,8 @@ LINES = {
     "dataset:quoted": 5,
     "stage:plain-en": 8,
     "stage:plain.en": 11,
-    "tokens:plain@nano-assistant-2048": 2,
-    "preflight:plain@nano": 2,
+    "tokens:plain@nano-assistant-2048": 16,  # the first adapter that needs them
+    "preflight:plain@nano": 16,
     "adapter:v1": 16,
     "adapter:v2": 18,
     "answers:nano@tool-calling": 24,
@@ -153,7 +155,7 @@ LINES = {
 
 def test_an_annotation_is_on_the_line_of_its_table(recipes):
     root = recipes(RECIPE)
-    found = checking.check(root, list(tasks(load(root))), ["recipes"])
+    found = Project.load(root).check(["recipes"])
     marks = dict(zip((each.label for each in found), check_formats.github(root, found).splitlines(), strict=False))
     assert set(marks) == set(LINES)
     for label, line in LINES.items():
@@ -167,7 +169,7 @@ def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
     root = recipes("dataset.top.source = { type = 'sample' }\n[mix.m]\nfrom = ['hand-authored', 'top']\n")
     (root / "data").mkdir()
     (root / "data" / "old.lock.json").write_text("{}")
-    said = check_formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"])).splitlines()
+    said = check_formats.github(root, Project.load(root).check(["recipes"])).splitlines()
     assert [line.partition(",title")[0] for line in said if line.startswith("::")] == [
         "::error file=recipes/test.toml,line=1",
         "::error file=data/hand-authored.lock.json,line=1",
@@ -177,7 +179,7 @@ def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
 
 
 def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
-    finding = Finding(
+    finding = ArtifactCheck(
         label="stage:a,b%c", level="outputs", state="broken", lines=("50%", "a::b, c"), file="re,ci:pe.toml"
     )
     (tmp_path / "re,ci:pe.toml").write_text("")
@@ -192,7 +194,7 @@ def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
     facts = KeyInputs(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
     (root / "data").mkdir()
     locks.write(root / "data/d.lock.json", Lock(key=facts.key, key_inputs=facts, outputs={}, metrics={}, seconds=1.0))
-    said = check_formats.github(root, checking.check(root, list(tasks(load(root))), ["recipes"]))
+    said = check_formats.github(root, Project.load(root).check(["recipes"]))
     commands = [line for line in said.splitlines() if line.strip().startswith("::")]
     assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]
     assert r"recipe.a\n::error::b: c\n::error::d -> (none)" in said

@@ -12,13 +12,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from punie_build.artifacts.graph import tasks
-from punie_build.artifacts.steps import steps
 
 from punie_build.cli import build as building
 from punie_build.cli import registry
 from punie_build.engine import build, state
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from tests.support.project import create, edit
 
 RECIPE = """
@@ -55,9 +53,8 @@ def run(root: Path, *arguments: str, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     root = create(tmp_path_factory.mktemp("built"), RECIPE)
-    recipe = load(root)
-    for task in tasks(recipe):
-        build.build(root, task, steps(recipe)[task.kind])
+    for task in Project.load(root).tasks:
+        build.build(root, task)
     return root
 
 
@@ -138,7 +135,7 @@ def test_a_project_as_it_was_built_is_fine_in_every_way(project):
     assert run(project, "check") == "recipes: 3 current\n"
     assert run(project, "plan") == "3 artifacts, all current\n"
     assert run(project, "plan", "stage:clean") == "2 artifacts, all current\n"
-    assert run(project, "why", "stage:long") == "stage:long and all it needs are current\n"
+    assert run(project, "why", "stage:long") == "stage:long and all that it needs are current\n"
 
 
 def test_plan_says_what_runs_what_may_and_for_how_long(project):
@@ -147,7 +144,7 @@ def test_plan_says_what_runs_what_may_and_for_how_long(project):
     took = r"\d+\.\d s last time"
     assert re.fullmatch(
         rf"stage:clean {{26}}RUN, {took}\n"
-        rf"stage:long {{27}}RUN, {took}, or nothing if what it is made from comes out the same\n"
+        rf"stage:long {{27}}RUN, {took}, or nothing if its inputs come out the same\n"
         r"1 to run( \(about \d+\.\d s\))?, 1 to run unless cut off \(at most \d+\.\d s\), 1 current\n",
         text,
     )
@@ -159,10 +156,10 @@ def test_why_tells_what_changed_value_by_value(project):
     edit(project, "messages = 2", "messages = 3")
     text = run(project, "why", "stage:long", code=1)
     assert re.sub(r"\d+\.\d s", "0.1 s", text).splitlines() == [
-        "stage:clean: made from something else - RUN, 0.1 s last time",
+        "stage:clean: out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time",
         "    recipe.filters[min-messages].messages: 2 -> 3",
-        "stage:long: may be made from something else - RUN, 0.1 s last time, or nothing if what it is made from comes out the same",
-        "    data/clean is made anew first",
+        "stage:long: may be out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time, or nothing if its inputs come out the same",
+        "    data/clean is built first",
     ]
 
 
@@ -171,13 +168,13 @@ def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
     (project / "data/long/train.jsonl").write_text("")
     text = re.sub(r"RESTORE.*", "RESTORE", run(project, "why", "stage:long", code=1))
     assert text.splitlines() == [
-        "stage:clean: not there - RESTORE",
+        "stage:clean: not built - RESTORE",
         "stage:long: its files are not those that were made - RESTORE",
     ]
-    state.forget(project, next(task for task in tasks(load(project)) if task.label == "dataset:sample"))
+    state.forget(project, next(task for task in Project.load(project).tasks if task.label == "dataset:sample"))
     assert run(project, "why", "dataset:sample", code=1).startswith("dataset:sample: forgotten - RUN, ")
     edit(project, "[stage.long]", "[stage.longer]")
-    assert "stage:longer: not there - RUN\n" in run(project, "why", "stage:longer", code=1)
+    assert "stage:longer: not built - RUN\n" in run(project, "why", "stage:longer", code=1)
 
 
 def test_every_state_a_plan_may_have_is_said_in_words():
@@ -197,7 +194,7 @@ def test_provenance_is_a_statement_to_be_signed(project):
 def test_what_was_never_built_has_no_provenance(project):
     (project / "data/clean.lock.json").unlink()
     told = run(project, "provenance", "stage:clean", code=2)
-    assert told == "data/clean.lock.json: no lock that can be read - `doit stage:clean`\n"
+    assert told == "stage:clean: not built - `doit stage:clean`\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(project):

@@ -10,14 +10,16 @@ from typing import get_args
 
 import pytest
 
+from punie_build.artifacts.data import STAGE
+from punie_build.artifacts.registry import KINDS
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Stage
 from punie_build.data.transforms import AnyTransform
-from punie_build.engine import fingerprint
+from punie_build.engine import fingerprint, meaning
+from punie_build.engine.kind import symbol
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
-from punie_build.storage import paths
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
 MODULE = """
@@ -36,7 +38,7 @@ def complains(): raise ValueError(f"no {LIMIT}")
 
 
 def told(source: str, name: str) -> str:
-    return fingerprint.definitions("filters", source)[name].meaning
+    return meaning.definitions("filters", source)[name].meaning
 
 
 def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
@@ -55,7 +57,7 @@ def test_messages_and_progress_mean_nothing():
     old = "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n@message\ndef line(work): return 'old'\n"
     for new in (old.replace("old", "new"), old.replace("    work.say('old')\n", "")):
         assert told(old, "step") == told(new, "step")
-        assert "line" not in fingerprint.definitions("steps", new)
+        assert "line" not in meaning.definitions("steps", new)
 
 
 def test_names_and_places_of_modules_mean_nothing():
@@ -67,7 +69,7 @@ def test_names_and_places_of_modules_mean_nothing():
         "def step():\n    from punie_build.data import jsonl as lines\n    return lines.byte_ranges(1)",
     )
     assert len({told(text, "step") for text in texts}) == 1
-    assert {fingerprint.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "byte_ranges"),)}
+    assert {meaning.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "byte_ranges"),)}
 
 
 EDITS = {  # file, old, new -> which stages are built anew
@@ -81,13 +83,14 @@ EDITS = {  # file, old, new -> which stages are built anew
     },
 }
 CODES = """
+from punie_build.artifacts.data import STAGE
 from punie_build.engine import fingerprint
 from punie_build.data.filters.union import Decontaminate, MinMessages
 from punie_build.data.spec import Stage
 from punie_build.evaluation.suite import Case, Suite
 suite = Suite(tools="editor", cases=(Case(id="a", category="c", prompt="p", checks=()),))
 for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), ())):
-    print(fingerprint.code("stage", (Stage(from_="a", filters=(filter_,)), *uses)))
+    print(fingerprint.code(STAGE, (Stage(from_="a", filters=(filter_,)), *uses)))
 """
 
 
@@ -99,7 +102,7 @@ def test_an_edit_of_the_package_changes_the_stages_that_run_that_code(tmp_path):
         return run.stdout.split()
 
     package = tmp_path / "punie_build"
-    shutil.copytree(fingerprint.HERE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(meaning.ROOT, package, ignore=shutil.ignore_patterns("__pycache__"))
     before = codes()
     for (file, old, new), changed in EDITS.items():
         text = (package / file).read_text()
@@ -131,7 +134,7 @@ def test_logic_means_something():
 
 
 def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unions():
-    found = fingerprint.definitions("filters", MODULE)
+    found = meaning.definitions("filters", MODULE)
     assert found["First"].uses == (("data.example", "Row"), ("data.jsonl", "read"), ("filters", "used"))
     assert found["used"].uses == (("filters", "LIMIT"),)
     assert "AnyThing" not in found
@@ -139,35 +142,38 @@ def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unio
 
 def test_another_filter_does_not_change_a_stage_and_its_own_does():
     """What a stage with one filter reaches holds no other filter."""
-    reached = fingerprint.reached([fingerprint.STEPS["stage"], ("data.filters.union", "MinMessages")])
+    reached = fingerprint.reachable([("data.steps", "stage"), ("data.filters.union", "MinMessages")])
     assert ("data.filters.structure", "MinMessages") in reached
     assert ("data.filters.filter", "Filter") in reached
     assert ("data.example", "Row") in reached
     assert not {module for module, _ in reached} & {"engine.gates", "data.filters.score_cache", "engine.fingerprint"}
     assert not {"Language", "MaxTokens", "AnyFilter", "mix", "Suite"} & {name for _, name in reached}
     one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
-    assert fingerprint.code("stage", one) != fingerprint.code("stage", two)
-    assert fingerprint.code("stage", one) == fingerprint.code(
+    assert fingerprint.code(STAGE, one) != fingerprint.code(STAGE, two)
+    assert fingerprint.code(STAGE, one) == fingerprint.code(
         "stage", Stage(from_="b", filters=(MinMessages(messages=9),))
     )
 
 
 def test_every_kind_has_a_fingerprint():
-    assert all(fingerprint.code(kind, None) for kind in paths.FOLDERS)
+    assert all(fingerprint.code(kind, None) for kind in KINDS.values() if kind.is_built)
 
 
 def test_every_step_of_ours_is_found():
-    for symbol in fingerprint.STEPS.values():
-        assert symbol in fingerprint.reached([symbol])
+    for kind in KINDS.values():
+        if kind.is_built and kind.version is None:
+            module, name = symbol(kind.step)
+            step = (module.removeprefix("punie_build."), name)
+            assert step in fingerprint.reachable([step])
 
 
 @pytest.mark.slow
 def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
     """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
     program = (
-        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; fingerprint.remember(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
         "from punie_build.data.spec import Stage; from punie_build.data.filters.union import MinMessages;"
-        "print(fingerprint.code('stage', Stage(from_='a', filters=(MinMessages(),))))"
+        "print(fingerprint.code(STAGE, Stage(from_='a', filters=(MinMessages(),))))"
     )
 
     def told() -> str:
@@ -204,7 +210,7 @@ def test_scores_are_made_by_the_checks_a_suite_names():
         ("evaluation.checks.matchers", "OneOf"),
     } <= named
     assert ("evaluation.checks.tool_calls", NoCall.__name__) not in named
-    code = fingerprint.reached([("evaluation.steps", "eval_"), *named])
+    code = fingerprint.reachable([("evaluation.steps", "eval_"), *named])
     assert {
         ("evaluation.checks.union", "score_answer"),
         ("evaluation.checks.tool_calls", "Calls"),

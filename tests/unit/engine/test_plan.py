@@ -13,26 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.engine import build, state
-from punie_build.engine.plan import Planned, needed, plan, total
-from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.plan import Planned, plan, summary
+from punie_build.engine.task import Task, with_needs
+from punie_build.engine.work import StepResult, Work
 from punie_build.storage import digests, locks, paths
 from tests.support.profiles import examples
+from tests.support.text_tasks import text_task, with_step
 
 
 def task(name: str, *needs: str, salt: int = 0, width: int = 64, reads: tuple[str, ...] = ()) -> Task:
     """A task that reads the targets of `needs`, or `raw.txt` if it needs none."""
-    return Task(
-        kind="stage",
-        name=name,
-        doc="",
-        target=f"data/{name}",
-        spec=None,
-        config={"name": name, "salt": salt, "width": width},
-        needs=tuple(f"stage:{need}" for need in needs),
-        inputs=tuple(f"data/{need}" for need in needs) or ("raw.txt",),
-        reads=reads,
-    )
+    inputs = () if needs else ("raw.txt",)
+    task = text_task(name, *needs, inputs=inputs, name=name, salt=salt, width=width)
+    return msgspec.structs.replace(task, reads=reads)
 
 
 class Project:
@@ -42,35 +35,35 @@ class Project:
         self.root, self.tasks, self.ran = root, {task.name: task for task in tasks}, list[str]()
         (root / "raw.txt").write_text("raw")
 
-    def step(self, work: Work) -> Made:
+    def step(self, work: Work) -> StepResult:
         self.ran.append(work.task.name)
         places = [self.root / place for place in work.task.inputs]
         texts = [(place / "text" if place.is_dir() else place).read_text() for place in places]
-        made = hashlib.sha256(f"{work.task.config}{texts}".encode()).hexdigest()
-        (work.out / "text").write_text(made[: work.task.config["width"]])
-        (work.out / "beside").write_text(str(work.task.config["salt"]))
-        return Made("")
+        made = hashlib.sha256(f"{work.task.recipe}{texts}".encode()).hexdigest()
+        (work.out / "text").write_text(made[: work.task.recipe["width"]])
+        (work.out / "beside").write_text(str(work.task.recipe["salt"]))
+        return StepResult("")
 
     def build(self) -> list[str]:
         """What ran."""
         self.ran.clear()
         for each in self.tasks.values():
-            build.build(self.root, each, self.step)
+            build.build(self.root, with_step(each, self.step))
         return self.ran
 
     def plan(self) -> dict[str, Planned]:
         return {each.task.name: each for each in plan(self.root, list(self.tasks.values()))}
 
     def hows(self) -> dict[str, str]:
-        return {name: each.how for name, each in self.plan().items()}
+        return {name: each.action for name, each in self.plan().items()}
 
     def salt(self, name: str, value: int) -> None:
         old = self.tasks[name]
-        self.tasks[name] = msgspec.structs.replace(old, config=old.config | {"salt": value})
+        self.tasks[name] = msgspec.structs.replace(old, recipe=old.recipe | {"salt": value})
 
     def took(self, seconds: float) -> None:
         """As if every task had taken so long: the recorded time enters no key."""
-        for path in [*locks.present(self.root), *(self.root / paths.STATE / "store" / "actions").glob("*/*")]:
+        for path in [*locks.present(self.root, ["data"]), *(self.root / paths.STATE / "store" / "actions").glob("*/*")]:
             lock = locks.read(path)
             assert lock
             locks.write(path, msgspec.structs.replace(lock, seconds=seconds))
@@ -89,12 +82,12 @@ def diamond(tmp_path) -> Project:
 
 
 def told(project: Project) -> str:
-    return total(project.plan().values())
+    return summary(project.plan().values())
 
 
 def test_nothing_is_built_and_all_of_it_runs(diamond):
     planned = diamond.plan()
-    assert {(each.how, each.state, each.forecast, each.reasons) for each in planned.values()} == {
+    assert {(each.action, each.state, each.forecast, each.reasons) for each in planned.values()} == {
         ("run", "absent", "RUN", ())
     }
     assert told(diamond) == "4 to run"
@@ -103,7 +96,7 @@ def test_nothing_is_built_and_all_of_it_runs(diamond):
 def test_what_is_built_is_current(diamond):
     diamond.build()
     planned = diamond.plan()
-    assert {(each.how, each.state, each.forecast) for each in planned.values()} == {
+    assert {(each.action, each.state, each.forecast) for each in planned.values()} == {
         ("current", "current", "nothing to do")
     }
     assert told(diamond) == "4 artifacts, all current"
@@ -115,12 +108,12 @@ def test_behind_an_edit_a_task_runs_perhaps_and_says_how_long_it_took(chain):
     chain.took(75.0)
     chain.salt("b", 1)
     planned = chain.plan()
-    assert [each.how for each in planned.values()] == ["current", "run", "maybe", "maybe"]
+    assert [each.action for each in planned.values()] == ["current", "run", "maybe", "maybe"]
     assert (planned["b"].state, planned["b"].forecast) == ("stale", "RUN, 1 min 15 s last time")
     assert planned["b"].reasons == ("recipe.salt: 0 -> 1",)
     assert planned["c"].state == "waits"
-    assert planned["c"].forecast == "RUN, 1 min 15 s last time, or nothing if what it is made from comes out the same"
-    assert planned["c"].reasons == ("data/b is made anew first",)
+    assert planned["c"].forecast == "RUN, 1 min 15 s last time, or nothing if its inputs come out the same"
+    assert planned["c"].reasons == ("data/b is built first",)
     assert told(chain) == "1 to run (about 1 min 15 s), 2 to run unless cut off (at most 2 min 30 s), 1 current"
     assert chain.build() == ["b", "c", "d"]
 
@@ -129,7 +122,7 @@ def test_what_is_before_an_edit_and_beside_it_stays(diamond):
     diamond.build()
     diamond.salt("left", 1)
     assert diamond.hows() == {"a": "current", "left": "run", "right": "current", "end": "maybe"}
-    assert diamond.plan()["end"].reasons == ("data/left is made anew first",)
+    assert diamond.plan()["end"].reasons == ("data/left is built first",)
 
 
 def test_a_step_that_gives_the_same_bytes_cuts_the_build_off(tmp_path):
@@ -173,7 +166,7 @@ def test_a_removed_or_edited_target_is_restored_and_what_is_behind_it_stays(chai
     (chain.root / "data/c/text").write_text("mine")
     (chain.root / "data/d.lock.json").unlink()
     planned = chain.plan()
-    assert {name: (each.state, each.how) for name, each in planned.items()} == {
+    assert {name: (each.state, each.action) for name, each in planned.items()} == {
         "a": ("current", "current"),
         "b": ("absent", "restore"),
         "c": ("edited", "restore"),
@@ -196,7 +189,7 @@ def test_what_was_forgotten_runs_whatever_comes_before_it_and_whatever_the_store
     state.forget(chain.root, chain.tasks["b"])
     state.forget(chain.root, chain.tasks["d"])
     planned = chain.plan()
-    assert {name: (each.state, each.how) for name, each in planned.items()} == {
+    assert {name: (each.state, each.action) for name, each in planned.items()} == {
         "a": ("current", "current"),
         "b": ("forgotten", "run"),
         "c": ("waits", "maybe"),
@@ -213,13 +206,13 @@ def test_behind_a_run_a_target_that_is_gone_runs_or_is_restored(chain):
     shutil.rmtree(chain.root / "data/b")
     (chain.root / "data/c/text").write_text("mine")
     planned = chain.plan()
-    assert [(each.state, each.how) for each in planned.values()] == [
+    assert [(each.state, each.action) for each in planned.values()] == [
         ("forgotten", "run"),
         ("absent", "maybe"),
         ("edited", "maybe"),
         ("waits", "maybe"),
     ]
-    assert planned["b"].forecast == "RUN, 3.0 s last time, or RESTORE if what it is made from comes out the same"
+    assert planned["b"].forecast == "RUN, 3.0 s last time, or RESTORE if its inputs come out the same"
     assert chain.build() == ["a"]
 
 
@@ -230,7 +223,7 @@ def test_behind_a_run_an_edited_task_runs_unless_the_store_has_what_it_would_be(
     state.forget(chain.root, chain.tasks["a"])
     chain.salt("b", 0)
     assert (chain.plan()["b"].state, chain.hows()["b"]) == ("stale", "maybe")
-    assert chain.plan()["b"].reasons == ("recipe.salt: 1 -> 0", "data/a is made anew first")
+    assert chain.plan()["b"].reasons == ("recipe.salt: 1 -> 0", "data/a is built first")
     chain.salt("b", 2)
     assert chain.hows()["b"] == "run"
     assert chain.plan()["b"].reasons == ("recipe.salt: 1 -> 2",)
@@ -242,8 +235,8 @@ def test_an_input_that_was_never_made_is_called_that(chain):
     more = msgspec.structs.replace(chain.tasks["d"], needs=("stage:c", "stage:new"), inputs=("data/c", "data/new"))
     chain.tasks = {"new": task("new"), **chain.tasks, "d": more}
     planned = chain.plan()
-    assert planned["d"].how == "run"
-    assert planned["d"].reasons == ("inputs.data/new: (none) -> not made yet",)
+    assert planned["d"].action == "run"
+    assert planned["d"].reasons == ("inputs.data/new: (none) -> not built yet",)
     assert told(chain) == "2 to run (about 2.0 s, and 1 for the first time), 3 current"
 
 
@@ -253,15 +246,15 @@ def test_the_sum_says_what_is_new(chain):
     chain.tasks["e"] = task("e", "d")
     chain.salt("d", 1)
     assert told(chain) == "2 to run (about 1 min 0 s, and 1 for the first time), 3 current"
-    assert total([]) == "no artifacts"
-    assert total(list(chain.plan().values())[:1]) == "1 artifact, all current"
+    assert summary([]) == "no artifacts"
+    assert summary(list(chain.plan().values())[:1]) == "1 artifact, all current"
 
 
 def test_needed_is_what_was_asked_for_and_all_before_it_in_order(diamond):
     every = list(diamond.tasks.values())
 
     def names(*wanted: str) -> list[str]:
-        return [task.name for task in needed(every, wanted)]
+        return [task.name for task in with_needs(every, wanted)]
 
     assert names("stage:end") == ["a", "left", "right", "end"]
     assert names("stage:right") == ["a", "right"]

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from punie_build.artifacts.steps import steps
 
 from punie_build.engine import build, state
-from punie_build.engine.provenance import MODEL, statement
+from punie_build.engine.provenance import statement
 from punie_build.engine.task import Task
 from punie_build.models import locate
-from punie_build.models.spec import Base
-from punie_build.recipes.loader import load
+from punie_build.models.spec import MODEL_FILES, Base
+from punie_build.project import Project
 from punie_build.storage import locks, paths
 from punie_build.storage.locks import Lock
 
@@ -59,15 +58,14 @@ def root(tmp_path_factory) -> Path:
     (root / "recipes" / "all.toml").write_text(RECIPE)
     (root / "raw").mkdir()
     (root / "raw" / "mine.jsonl").write_text("".join(ROW % (n, n) for n in range(40)))
-    recipe = load(root)
-    for task in tasks(recipe):
-        if task.kind in ("dataset", "stage", "mix"):
-            build.build(root, task, steps(recipe)[task.kind])
+    for task in Project.load(root).tasks:
+        if "data" in task.kind.roles:
+            build.build(root, task)
     return root
 
 
 def named(root: Path, label: str) -> Task:
-    return next(task for task in tasks(load(root)) if task.label == label)
+    return Project.load(root).task(label)
 
 
 def made(root: Path, label: str) -> dict:
@@ -81,8 +79,8 @@ def made(root: Path, label: str) -> dict:
 def trained(root: Path, label: str) -> dict:
     """The statement of an adapter whose lock says that it was trained."""
     task = named(root, label)
-    facts = msgspec.structs.replace(state.facts(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
-    inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.base.hub else {"base": "5" * 64})
+    facts = msgspec.structs.replace(state.key_inputs(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
+    inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.external["base"].hub else {"base": "5" * 64})
     facts = msgspec.structs.replace(facts, inputs=facts.inputs | inputs)
     lock = Lock(key=facts.key, key_inputs=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
     return json.loads(json.dumps(statement(task, lock)))
@@ -118,7 +116,7 @@ def valid(said: dict) -> None:
 def test_what_was_built_has_a_statement_whose_subjects_are_its_files(root, label):
     said = made(root, label)
     valid(said)
-    folder = root / paths.target(*label.split(":"))
+    folder = Project.load(root).folder(label)
     assert {each["name"] for each in said["subject"]} == {
         path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()
     }
@@ -174,7 +172,7 @@ def test_a_hub_base_is_a_package_url_at_its_commit_and_another_a_listing_of_its_
 def test_the_files_it_names_of_a_base_are_those_that_identify_it(tmp_path):
     for name in ("config.json", "model.safetensors", "chat.jinja", "spm.model", "merges.txt", "README.md", "x.bin"):
         (tmp_path / name).write_text(name)
-    named = sorted(path for pattern in MODEL for path in tmp_path.glob(pattern))
+    named = sorted(path for pattern in MODEL_FILES for path in tmp_path.glob(pattern))
     listing = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in named)
     assert locate.base_digest(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
 

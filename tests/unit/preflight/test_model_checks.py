@@ -32,7 +32,9 @@ def test_a_model_that_cannot_be_made_is_found(spec, check, level):
 
 @pytest.mark.parametrize(("widths", "level"), [((256, 100), "warning"), ((100, 100), "error"), ((256, 128), None)])
 def test_weights_that_the_group_size_does_not_divide_are_found(widths, level):
-    base = msgspec.structs.replace(read_architecture(paths.nano()), modules={"a": (64, widths[0]), "b": (64, widths[1])})
+    base = msgspec.structs.replace(
+        read_architecture(paths.nano()), modules={"a": (64, widths[0]), "b": (64, widths[1])}
+    )
     spec = Model(base="b", bits=4, group_size=64)
     plan = model_checks.ModelPlan(where="r", spec=spec, folder=paths.nano(), base=base, resources=PLENTY)
     assert [finding.level for finding in model_checks.groups(plan)] == ([level] if level else [])

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.artifacts.graph import tasks
+from punie_build.artifacts.registry import KINDS
 from punie_build.errors import RecipeError
-from punie_build.recipes.loader import load
-from punie_build.recipes.recipe import KINDS
+from punie_build.project import Project
 
 
 def mistakes(recipes, text: str) -> tuple[str, ...]:
     with pytest.raises(RecipeError) as caught:
-        load(recipes(text))
+        Project.load(recipes(text))
     return caught.value.problems
 
 
@@ -24,7 +23,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(recipes):
         "[adapter.v]\nbase = 'nano'\nlearning_rate = 'fast'\nlora = { rnak = 4, scale = -1 }"
     )
     with pytest.raises(RecipeError) as caught:
-        load(root)
+        Project.load(root)
     text = str(caught.value)
     for expected in (
         "recipes/test.toml: dataset.a.source.type: unknown source 'sampel' - did you mean 'sample'?",
@@ -105,13 +104,15 @@ def test_what_is_not_toml_is_named(recipes):
 def test_a_hub_base_needs_a_commit(recipes):
     assert "needs `revision`" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'")[0].replace("'", "`")
     assert "revision" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'\nrevision = 'main'")[0]
-    good = load(recipes(f"[base.q]\nhub = 'mlx-community/Qwen2.5-Coder-1.5B-Instruct-4bit'\nrevision = '{'a' * 40}'"))
-    assert good.artifacts["base", "q"].spec.hub
+    good = Project.load(
+        recipes(f"[base.q]\nhub = 'mlx-community/Qwen2.5-Coder-1.5B-Instruct-4bit'\nrevision = '{'a' * 40}'")
+    )
+    assert good.recipe.entries["base", "q"].spec.hub
 
 
 def test_a_project_without_recipes_is_told_so(tmp_path: Path):
     with pytest.raises(RecipeError, match="no recipes"):
-        load(tmp_path)
+        Project.load(tmp_path)
 
 
 def test_suite_mistakes_are_told_with_the_recipe_ones(recipes):
@@ -121,7 +122,7 @@ def test_suite_mistakes_are_told_with_the_recipe_ones(recipes):
         "[[case]]\nid = 'b'\ncategory = 'c'\nchecks = [{ type = 'no-call' }]\nmax_token = 3\n"
     )
     with pytest.raises(RecipeError) as caught:
-        load(root)
+        Project.load(root)
     text = str(caught.value)
     assert "suite.toml: case[a].checks[0].type: unknown check 'cals' - did you mean 'calls'?" in text
     assert "suite.toml: case[b].max_token: unknown key" in text
@@ -135,14 +136,14 @@ def test_ids_are_unique_and_expected_tools_declared(recipes):
     )
     (root / "suite.toml").write_text("tools = 'editor'\n" + case + case)
     with pytest.raises(RecipeError) as caught:
-        load(root)
+        Project.load(root)
     assert "occurs twice" in str(caught.value)
     assert "expects the tool 'fly'" in str(caught.value)
 
 
 def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
     text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
-    labels = [task.label for task in tasks(load(recipes(text)))]
+    labels = [task.label for task in Project.load(recipes(text)).tasks]
     both = [f"{kind}:{arm}@tool-calling" for arm in ("nano", "v") for kind in ("answers", "eval")]
     assert labels == [
         "dataset:d",
@@ -152,41 +153,36 @@ def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
         *both,
         "comparison:c",
     ]
-    labels = [task.label for task in tasks(load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")))]
+    labels = [
+        task.label for task in Project.load(recipes(text + "[eval.mine]\narm = 'v'\nsuite = 'tool-calling'\n")).tasks
+    ]
     assert "eval:mine" in labels
     assert "eval:v@tool-calling" not in labels
 
 
 def test_key_order_comments_and_descriptions_change_no_task(recipes):
-    one = list(tasks(load(recipes("[dataset.d]\nsource = { type = 'sample', max_examples = 9, seed = 1 }"))))
-    two = list(
-        tasks(
-            load(
-                recipes(
-                    "# hello\n[dataset.d]\ndescription = 'x'\nsource = { seed = 1, type = 'sample', max_examples = 9 } # why"
-                )
-            )
-        )
-    )
-    assert one[0].config == two[0].config
+    one = Project.load(recipes("[dataset.d]\nsource = { type = 'sample', max_examples = 9, seed = 1 }")).tasks
+    other = "# hello\n[dataset.d]\ndescription = 'x'\nsource = { seed = 1, type = 'sample', max_examples = 9 } # why"
+    two = Project.load(recipes(other)).tasks
+    assert one[0].recipe == two[0].recipe
 
 
 def test_the_projects_own_recipes_are_right():
-    recipe = load(Path(__file__).parents[3])
-    assert {task.label for task in tasks(recipe)} >= {"comparison:quickstart", "adapter:quickstart", "mix:quickstart"}
+    project = Project.load(Path(__file__).parents[3])
+    assert {task.label for task in project.tasks} >= {"comparison:quickstart", "adapter:quickstart", "mix:quickstart"}
 
 
 def test_every_kind_says_what_it_is():
-    assert all(spec.__doc__ for spec in KINDS.values())
+    assert all(kind.spec.__doc__ for kind in KINDS.values() if kind.spec)
 
 
 def test_two_comparisons_may_ask_one_arm_in_two_ways(recipes):
     text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nconcurrency = 1\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
     usual = {f"{kind}:{arm}@tool-calling" for kind in ("answers", "eval") for arm in ("nano", "x")}
     odd = {f"{label}@max_tokens-9" for label in usual}
-    assert {task.label for task in tasks(load(recipes(text)))} == usual | odd | {"comparison:a", "comparison:b"}
+    assert {task.label for task in Project.load(recipes(text)).tasks} == usual | odd | {"comparison:a", "comparison:b"}
     own = "".join(f"[eval.{arm}9]\narm = '{arm}'\nsuite = 'tool-calling'\nmax_tokens = 9\n" for arm in ("nano", "x"))
-    labels = {task.label for task in tasks(load(recipes(text + own)))}
+    labels = {task.label for task in Project.load(recipes(text + own)).tasks}
     assert {"eval:nano9", "eval:x9"} <= labels
     assert not {label for label in odd if label.startswith("eval")} & labels
 
@@ -197,7 +193,7 @@ def test_cells_that_ask_the_same_share_their_answers(recipes):
         f"[eval.c{index}]\narm = 'nano'\nsuite = 'tool-calling'\nsampling = {{ temperature = {t}, top_p = {p}, top_k = {k} }}\n"
         for index, (t, p, k) in enumerate(cells)
     )
-    found = [task for task in tasks(load(recipes(text))) if task.kind == "answers"]
+    found = [task for task in Project.load(recipes(text)).tasks if task.kind.name == "answers"]
     assert [task.name for task in found] == [
         "nano@tool-calling",
         "nano@tool-calling@temperature-0.5",

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 from msgspec import structs
-from tests.support.text_tasks import with_step
 
 from punie_build.artifacts.grid import SELECTION
 from punie_build.engine import build, card_notes, state
@@ -23,6 +22,7 @@ from punie_build.reports import draw
 from punie_build.storage import digests, paths, store
 from punie_build.testing.fake_hub import TOKEN, FakeHub
 from tests.support import sample_project
+from tests.support.text_tasks import with_step
 
 NOTES = "It is meant for editors.\n\n- not for poems"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from punie_build.engine import build, state
-from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.storage import digests
 from punie_build.storage import paths as layout
+from tests.support.text_tasks import text_task, with_step
 
 BOOK = f"{layout.STATE}/digests.db"
 LIE = "f" * 64  # a digest that only a book can have said
@@ -261,14 +261,14 @@ def built(root: Path, recipe: int = 0) -> str:
     """Build over the project's book; how."""
     (root / "data/in").mkdir(parents=True, exist_ok=True)
     (root / "data/in/train.jsonl").write_text("one\n")
-    task = Task(kind="stage", name="s", doc="", target="data/s", spec=None, config={"a": recipe}, inputs=("data/in",))
+    task = text_task("s", inputs=("data/in",), a=recipe)
 
-    def step(work: Work) -> Made:
+    def step(work: Work) -> StepResult:
         (work.out / "train.jsonl").write_text((work.root / "data/in/train.jsonl").read_text().upper())
-        return Made("made")
+        return StepResult("made")
 
     digests.remember(root)
-    how = build.build(root, task, step).how
+    how = build.build(root, with_step(task, step)).action
     assert state.state(root, task) == "current"
     return how
 

@@ -16,10 +16,11 @@ from moto.server import ThreadedMotoServer
 
 from punie_build.engine import build, state
 from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.errors import RecipeError
 from punie_build.storage import digests, locks, paths, settings, store
 from punie_build.storage import remote as shared
+from tests.support.text_tasks import text_task, with_step
 
 BUCKET = "punie"
 WORDS = ("one", "two", "three")
@@ -92,11 +93,8 @@ def project(place: Path, url: str, address: str | None = None) -> Path:
 
 def chain() -> list[Task]:
     """Three tasks, each made from the one before."""
-    places = ["data/in", *(f"data/{word}" for word in WORDS)]
-    return [
-        Task(kind="stage", name=word, doc="", target=place, spec=None, config={"word": word}, inputs=(before,))
-        for word, before, place in zip(WORDS, places, places[1:], strict=False)
-    ]
+    folders = ["data/in", *(f"data/{word}" for word in WORDS)]
+    return [text_task(word, inputs=(folder,), word=word) for word, folder in zip(WORDS, folders, strict=False)]
 
 
 class Step:
@@ -105,18 +103,18 @@ class Step:
     def __init__(self) -> None:
         self.ran: list[str] = []
 
-    def __call__(self, work: Work) -> Made:
+    def __call__(self, work: Work) -> StepResult:
         self.ran.append(work.task.name)
         text = (work.root / work.task.inputs[0] / "train.jsonl").read_text()
         (work.out / "train.jsonl").write_text(f"{text}{work.task.name}\n")
         (work.out / "empty").touch()
-        return Made("made", {"rows": text.count("\n") + 1})
+        return StepResult("made", {"rows": text.count("\n") + 1})
 
 
 def built(root: Path) -> list[str]:
     """How each task of the chain was built. Whatever way, it is current then and says what it must."""
     step = Step()
-    how = [build.build(root, task, step).how for task in chain()]
+    how = [build.build(root, with_step(task, step)).action for task in chain()]
     assert all(state.state(root, task) == "current" for task in chain())
     assert (root / "data/three/train.jsonl").read_text() == "zero\none\ntwo\nthree\n"
     return how
@@ -166,15 +164,15 @@ def test_a_committed_lock_finds_its_files_far_away_though_a_newer_build_gave_oth
     two = project(tmp_path / "two", "s3://punie", bucket.address)
     task = chain()[0]
 
-    def random(work: Work) -> Made:
+    def random(work: Work) -> StepResult:
         (work.out / "weights").write_bytes(os.urandom(32))
-        return Made("made")
+        return StepResult("made")
 
-    build.build(one, task, random)
+    build.build(one, with_step(task, random))
     shutil.copy(one / paths.lock(task.target), two / paths.lock(task.target))
     agreed = (one / "data/one/weights").read_bytes()
-    build.build(one, task, random, again=True)
-    assert build.build(two, task, random).how == "restored"
+    build.build(one, with_step(task, random), afresh=True)
+    assert build.build(two, with_step(task, random)).action == "restored"
     assert (two / "data/one/weights").read_bytes() == agreed != (one / "data/one/weights").read_bytes()
 
 
@@ -224,15 +222,13 @@ def test_many_threads_share_one_store(bucket, tmp_path, capsys):
     """`doit -n` builds in threads."""
     one = project(tmp_path / "one", "s3://punie", bucket.address)
     two = project(tmp_path / "two", "s3://punie", bucket.address)
-    tasks = [
-        Task(kind="stage", name=f"t{n}", doc="", target=f"data/t{n}", spec=None, config={"n": n}, inputs=("data/in",))
-        for n in range(12)
-    ]
+    tasks = [text_task(f"t{n}", inputs=("data/in",), n=n) for n in range(12)]
 
     def all_of(root: Path) -> set[str]:
         how: list[str] = []
         threads = [
-            threading.Thread(target=lambda task=task: how.append(build.build(root, task, Step()).how)) for task in tasks
+            threading.Thread(target=lambda task=task: how.append(build.build(root, with_step(task, Step())).action))
+            for task in tasks
         ]
         for thread in threads:
             thread.start()
@@ -316,8 +312,8 @@ def test_a_store_that_may_only_be_read_is_read_on(tmp_path, capsys):
         pytest.skip("needs a file system on which folders can be made immutable, and the right to")
     try:
         two = project(tmp_path / "two", f"file://{shelf}")
-        other = Task(kind="stage", name="o", doc="", target="data/o", spec=None, config={}, inputs=("data/in",))
-        assert build.build(two, other, Step()).how == "ran"
+        other = text_task("o", inputs=("data/in",))
+        assert build.build(two, with_step(other, Step())).action == "ran"
         assert built(two) == ["restored"] * 3
     finally:
         subprocess.run(["chattr", "-R", "-i", shelf], check=True)
@@ -546,5 +542,5 @@ def test_a_step_does_not_run_under_settings_that_are_wrong(tmp_path):
     root = project(tmp_path / "one", "bucket")
     step = Step()
     with pytest.raises(RecipeError, match="is no URL"):
-        build.build(root, chain()[0], step)
+        build.build(root, with_step(chain()[0], step))
     assert step.ran == []

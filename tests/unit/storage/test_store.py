@@ -12,15 +12,17 @@ import msgspec
 import pytest
 
 from punie_build.engine import build
-from punie_build.engine.task import Task
-from punie_build.engine.work import Work
+from punie_build.engine.work import StepResult, Work
 from punie_build.errors import UseError
 from punie_build.storage import digests, git_refs, locks, store
 from punie_build.storage import paths as layout
 from punie_build.storage.locks import KeyInputs, Lock
+from tests.support.text_tasks import text_task, with_step
 
 DAY = 86400
 TARGET = "data/s"
+
+FOLDERS = ("adapters", "data", "models", "reports")
 
 
 @pytest.fixture
@@ -204,13 +206,13 @@ def test_a_lock_in_which_one_name_is_a_file_and_a_folder_restores_nothing(root):
 def test_a_build_over_a_poisoned_record_runs_its_step(root):
     (root / "data/in").mkdir(parents=True)
     (root / "data/in/train.jsonl").write_text("one\n")
-    assert built(root).how == "ran"
+    assert built(root).action == "ran"
     lock = locks.read(root / layout.lock(TARGET))
     text = action(root, lock).read_text()
     action(root, lock).write_text(text.replace('"train.jsonl"', '"../train.jsonl"'))
     (root / layout.lock(TARGET)).unlink()
-    assert built(root).how == "ran"
-    assert built(root).how == "current"
+    assert built(root).action == "ran"
+    assert built(root).action == "current"
     assert list(store.verify(root)) == []
 
 
@@ -328,25 +330,25 @@ def test_after_a_collection_a_build_restores_what_a_lock_names_and_makes_what_no
     (root / "data/in").mkdir(parents=True)
     (root / "data/in/train.jsonl").write_text("one\n")
     for recipe in (1, 2, 3):
-        assert built(root, recipe).how == "ran"
+        assert built(root, recipe).action == "ran"
     three = locks.read(root / layout.lock(TARGET))
     aged(root, 1000)
     store.gc(root, [three], days=0)
     shutil.rmtree(root / TARGET)
-    assert built(root, 3).how == "restored"
-    assert built(root, 1).how == "ran", "nobody named it"
-    assert built(root, 3).how == "restored"
+    assert built(root, 3).action == "restored"
+    assert built(root, 1).action == "ran", "nobody named it"
+    assert built(root, 3).action == "restored"
 
 
 def built(root: Path, recipe: object = 0) -> build.Outcome:
-    task = Task(kind="stage", name="s", doc="", target=TARGET, spec=None, config={"a": recipe}, inputs=("data/in",))
+    task = text_task("s", inputs=("data/in",), a=recipe)
 
-    def step(work: Work) -> Made:
+    def step(work: Work) -> StepResult:
         text = (work.root / "data/in/train.jsonl").read_text()
-        (work.out / "train.jsonl").write_text(f"{work.task.config['a']} {text}")
-        return Made("made")
+        (work.out / "train.jsonl").write_text(f"{work.task.recipe['a']} {text}")
+        return StepResult("made")
 
-    return build.build(root, task, step)
+    return build.build(root, with_step(task, step))
 
 
 # --- branches
@@ -395,11 +397,13 @@ def test_what_another_branch_or_a_tag_or_the_stash_names_is_not_collected(reposi
     locks.write(repository / "reports/x.lock.json", kept["stash"])
     git(repository, "add", "--all")
     git(repository, "stash", "-q")
-    assert not list(locks.present(repository))
+    assert not list(locks.present(repository, FOLDERS))
     lost = made(repository, {"a": "lost"}, "lost")
     aged(repository, 1000)
-    assert sorted(lock.key for lock in git_refs.locks(repository)) == sorted(lock.key for lock in kept.values())
-    assert store.gc(repository, git_refs.locks(repository), days=0).removed == 1
+    assert sorted(lock.key for lock in git_refs.locks(repository, FOLDERS)) == sorted(
+        lock.key for lock in kept.values()
+    )
+    assert store.gc(repository, git_refs.locks(repository, FOLDERS), days=0).removed == 1
     for lock in kept.values():
         assert store.restore(repository, lock.key, out(repository)) == lock
     assert store.find(repository, lost.key) is None
@@ -410,8 +414,8 @@ def test_a_project_in_a_folder_of_a_repository_finds_its_own_locks(repository):
     place.mkdir(parents=True)
     theirs = commit(repository, "x", 1)
     ours = commit(repository, "y", 2, "projects/small")
-    assert [lock.key for lock in git_refs.locks(place)] == [ours.key]
-    assert [lock.key for lock in git_refs.locks(repository)] == [theirs.key]
+    assert [lock.key for lock in git_refs.locks(place, FOLDERS)] == [ours.key]
+    assert [lock.key for lock in git_refs.locks(repository, FOLDERS)] == [theirs.key]
 
 
 def test_tags_of_what_is_no_commit_and_locks_that_cannot_be_read_are_passed_over(repository):
@@ -421,11 +425,11 @@ def test_tags_of_what_is_no_commit_and_locks_that_cannot_be_read_are_passed_over
     git(repository, "commit", "-q", "-m", "torn")
     git(repository, "tag", "a-blob", git(repository, "rev-parse", "HEAD:.gitignore").strip())
     git(repository, "tag", "-a", "-m", "a tree", "a-tree", git(repository, "rev-parse", "HEAD^{tree}").strip())
-    assert list(git_refs.locks(repository)) == [lock]
+    assert list(git_refs.locks(repository, FOLDERS)) == [lock]
 
 
 def test_without_git_there_are_no_branches(root):
-    assert list(git_refs.locks(root)) == []
+    assert list(git_refs.locks(root, FOLDERS)) == []
 
 
 def test_nothing_is_collected_where_git_cannot_say_what_its_branches_name(repository, monkeypatch):
@@ -433,12 +437,12 @@ def test_nothing_is_collected_where_git_cannot_say_what_its_branches_name(reposi
     aged(repository, 1000)
     head = (repository / ".git/HEAD").read_text()
     (repository / ".git/HEAD").write_text("torn")
-    with pytest.raises(UseError, match=r"^git for-each-ref: .* - mend that first"):
-        store.gc(repository, git_refs.locks(repository), days=0)
+    with pytest.raises(UseError, match=r"^git for-each-ref: .* - fix that first"):
+        store.gc(repository, git_refs.locks(repository, FOLDERS), days=0)
     (repository / ".git/HEAD").write_text(head)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UseError, match=r"^git for-each-ref: .* - mend that first"):
-        store.gc(repository, git_refs.locks(repository), days=0)
+    with pytest.raises(UseError, match=r"^git for-each-ref: .* - fix that first"):
+        store.gc(repository, git_refs.locks(repository, FOLDERS), days=0)
     assert store.find(repository, lock.key) == lock
 
 
