@@ -158,7 +158,7 @@ def test_why_tells_what_changed_value_by_value(project):
     assert re.sub(r"\d+\.\d s", "0.1 s", text).splitlines() == [
         "stage:clean: out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time",
         "    recipe.filters[min-messages].messages: 2 -> 3",
-        "stage:long: may be out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time, or nothing if its inputs come out the same",
+        "stage:long: may be out of date, depends on an upstream rebuild - RUN, 0.1 s last time, or nothing if its inputs come out the same",
         "    data/clean is built first",
     ]
 
@@ -169,7 +169,7 @@ def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
     text = re.sub(r"RESTORE.*", "RESTORE", run(project, "why", "stage:long", code=1))
     assert text.splitlines() == [
         "stage:clean: not built - RESTORE",
-        "stage:long: its files are not those that were made - RESTORE",
+        "stage:long: its files were edited - RESTORE",
     ]
     state.forget(project, next(task for task in Project.load(project).tasks if task.label == "dataset:sample"))
     assert run(project, "why", "dataset:sample", code=1).startswith("dataset:sample: forgotten - RUN, ")

@@ -151,7 +151,7 @@ def test_another_filter_does_not_change_a_stage_and_its_own_does():
     one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
     assert fingerprint.code(STAGE, one) != fingerprint.code(STAGE, two)
     assert fingerprint.code(STAGE, one) == fingerprint.code(
-        "stage", Stage(from_="b", filters=(MinMessages(messages=9),))
+        STAGE, Stage(from_="b", filters=(MinMessages(messages=9),))
     )
 
 
