@@ -23,7 +23,7 @@ from punie_build.sweeps.axes import Table
 ALPHA = 0.05  # significance level
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class CellResult(Struct, frozen=True, kw_only=True):
     """The result of one cell. Losses in nats per token; `accuracy`: share of tokens; `best_at`: of `iterations`
     batches."""
 
@@ -51,7 +51,7 @@ class RankedSetting(Struct, frozen=True, kw_only=True):
     high: float
     p: float | None
     worse: bool = field(name="apart")
-    runs: tuple[Run, ...]
+    runs: tuple[CellResult, ...]
 
 
 class Effect(Struct, frozen=True, kw_only=True):
@@ -91,10 +91,10 @@ class SelectionRecord(Struct, frozen=True, kw_only=True):
     seed: int | None
 
 
-def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Run]]) -> AdapterRanking:
+def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, CellResult]]) -> AdapterRanking:
     """Rank the settings by mean loss; equal ones stay in the recipe's order. `runs`: (setting, run), in the recipe's
     order."""
-    groups: dict[bytes, tuple[Table, list[Run]]] = {}
+    groups: dict[bytes, tuple[Table, list[CellResult]]] = {}
     for setting, run in runs:
         groups.setdefault(canonical(setting), (setting, []))[1].append(run)
     losses = {key: [run.valid_loss for run in group] for key, (_, group) in groups.items()}

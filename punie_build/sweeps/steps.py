@@ -11,7 +11,7 @@ from punie_build.evaluation import scores
 from punie_build.runtime.console import message
 from punie_build.storage import store
 from punie_build.sweeps import adapter_ranking, eval_ranking
-from punie_build.sweeps.adapter_ranking import AdapterRanking, Run, SelectionRecord
+from punie_build.sweeps.adapter_ranking import AdapterRanking, CellResult, SelectionRecord
 from punie_build.sweeps.spec import Grid, Selection
 from punie_build.training import history
 
@@ -39,7 +39,7 @@ def rank_adapters(work: Work[Grid]) -> StepResult:
     runs = []
     for cell, folder in zip(work.spec.cells, work.inputs(), strict=True):
         metrics = history.metrics(folder)
-        run = Run(
+        run = CellResult(
             cell=cell.name,
             seed=cell.seed,
             valid_loss=metrics["valid_loss"],
@@ -70,7 +70,7 @@ def choice(work: Work[Selection]) -> StepResult:
 
 
 @message
-def _selected(run: Run, summary: str) -> str:
+def _selected(run: CellResult, summary: str) -> str:
     return f"{run.cell}: {summary}"
 
 

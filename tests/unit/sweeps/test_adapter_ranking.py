@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.evaluation.statistics import student_t_p
-from punie_build.sweeps.adapter_ranking import Run, metrics, rank_adapters, summary
+from punie_build.sweeps.adapter_ranking import CellResult, metrics, rank_adapters, summary
 
 
-def runs(*losses: tuple[float, ...]) -> list[tuple[dict, Run]]:
+def runs(*losses: tuple[float, ...]) -> list[tuple[dict, CellResult]]:
     """Return the runs of settings with these losses, one for each seed."""
     facts = {"valid_loss_start": 2.0, "valid_loss_last": 1.0, "accuracy": 0.5, "best_at": 3, "iterations": 4}
     return [
-        ({"rank": number}, Run(cell=f"v@{number},{seed}", seed=seed, valid_loss=loss, **facts))
+        ({"rank": number}, CellResult(cell=f"v@{number},{seed}", seed=seed, valid_loss=loss, **facts))
         for number, group in enumerate(losses)
         for seed, loss in enumerate(group)
     ]
@@ -50,7 +50,7 @@ def test_the_effect_of_a_seed_on_all_settings_is_no_noise():
             setting,
             run
             if setting["rank"]
-            else Run(**{f: getattr(run, f) for f in run.__struct_fields__} | {"seed": run.seed + 9}),
+            else CellResult(**{f: getattr(run, f) for f in run.__struct_fields__} | {"seed": run.seed + 9}),
         )
         for setting, run in cells
     ]
@@ -69,7 +69,7 @@ def test_effects_are_means_over_the_other_axes():
         "iterations": 4,
     }
     table = {("a", 1): 1.0, ("a", 2): 2.0, ("b", 1): 3.0, ("b", 2): 6.0}
-    cells = [({"x": x, "y": y}, Run(cell=f"{x}{y}", valid_loss=loss, **facts)) for (x, y), loss in table.items()]
+    cells = [({"x": x, "y": y}, CellResult(cell=f"{x}{y}", valid_loss=loss, **facts)) for (x, y), loss in table.items()]
     ranking = rank_adapters("v", ["x", "y"], cells)
     assert [(e.value, e.mean, e.low, e.high, e.settings) for e in ranking.effects["x"]] == [
         ("a", 1.5, 1.0, 2.0, 2),
