@@ -91,7 +91,7 @@ class NearDuplicates:
         return first[inverse.reshape(-1)].astype(np.int64)
 
     def candidates(self) -> Iterator[tuple[Indices, Indices]]:
-        """Yield arrays i and j, i < j: each pair that shares a band, once. Exact duplicates are left out but for the first."""
+        """Yield arrays i and j, i < j: each pair that shares a band, once. Later exact duplicates take no part."""
         sketch, representatives = self._sketch(), self._representatives()
         for band in range(2, 2 + self.bands):
             order = representatives[np.argsort(sketch[representatives, band], kind="stable")]
