@@ -1,4 +1,4 @@
-"""A whole project, built by doit: real training and a real server of the real nano, on a handful of rows."""
+"""A complete project, built by doit: real training and a real server of nano, on a few rows."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ file = "few.toml"
 arms = ["nano", "tiny"]
 suite = "few"
 """
+FOLDERS = ("data", "preflight", "adapters", "answers", "reports")
 SUITE = """
 tools = "editor"
 [[case]]
@@ -104,7 +105,7 @@ def test_doit_builds_everything_from_recipe_to_report(first_build):
     assert events[-1]["valid_loss"] < next(e for e in events if e["event"] == "valid")["loss"]
 
 
-def test_the_adapter_is_what_the_recipe_says(built):
+def test_the_adapter_matches_its_recipe(built):
     tensors = read_header(built / "adapters/tiny/adapters.safetensors")
     assert {t["shape"][-1] for name, t in tensors.items() if name.endswith("lora_a")} == {4}
     assert {name.split(".layers.")[1].split(".")[0] for name in tensors} == {"2", "3"}
@@ -112,13 +113,13 @@ def test_the_adapter_is_what_the_recipe_says(built):
     assert config["lora_parameters"] == {"rank": 4, "scale": 5.0, "dropout": 0.1}
 
 
-def test_again_nothing_runs_and_neither_after_a_comment(project):
+def test_a_second_build_and_one_after_a_comment_run_no_task(project):
     assert ran(doit(project)) == set()
     edit(project, "[adapter.tiny]", "# a remark\n[adapter.tiny]\ndescription = 'a remark too'")
     assert ran(doit(project)) == set()
 
 
-def test_a_hyperparameter_rebuilds_the_adapter_its_eval_and_the_comparison_and_back_restores(project):
+def test_a_changed_hyperparameter_rebuilds_and_changed_back_restores(project):
     before = (project / "adapters/tiny/adapters.safetensors").read_bytes()
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
     assert ran(doit(project)) == {"adapter:tiny", "answers:tiny@few", "eval:tiny@few", "comparison:tiny"}
@@ -139,14 +140,14 @@ def test_a_filter_that_changes_no_row_stops_at_its_stage(project):
     assert rerun <= {"stage:en", "mix:all", "comparison:tiny"}
 
 
-def test_list_shows_every_artifact_with_its_line(project):
+def test_list_shows_every_artifact_with_its_description(project):
     output = doit(project, "list")
     assert all(label in output for label in ALL)
     assert "sample sifted by language, min-messages" in output
     assert "LoRA of nano on all, rank 4, 8 iterations" in output
 
 
-def test_recipe_mistakes_end_with_three_and_no_traceback(project):
+def test_recipe_mistakes_exit_with_3_and_no_traceback(project):
     edit(project, 'type = "language"', 'type = "langauge"')
     output = doit(project, code=3)
     assert (
@@ -154,7 +155,7 @@ def test_recipe_mistakes_end_with_three_and_no_traceback(project):
     )
 
 
-def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
+def test_bad_data_fails_its_own_artifact_only(project):
     (project / "mine.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\noops\n')
     edit(project, "[stage.en]", '[dataset.mine]\nsource = { type = "local", path = "mine.jsonl" }\n\n[stage.en]')
     output = doit(project, code=1)
@@ -163,7 +164,7 @@ def test_bad_data_fails_its_artifact_and_leaves_the_others(project):
     assert not (project / "data/mine").exists()
 
 
-def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
+def test_an_impossible_training_fails_before_it_starts(project):
     edit(project, "num_layers = 2", "num_layers = 99")
     assert "num_layers: 99, and nano has 4 layers" in doit(project, "adapter:tiny", code=1)
     edit(project, "num_layers = 99", "num_layers = 2")
@@ -172,33 +173,31 @@ def test_what_cannot_be_trained_is_said_before_an_hour_is_spent(project):
 
 
 def forget(project: Path) -> None:
-    """Remove every target, the store and what was ever answered: the next build makes all of it."""
+    """Remove every target, the store and all cached answers: the next build builds everything."""
     doit(project, "clean", "-a")
-    for kept in ("store", "answers"):
-        shutil.rmtree(project / ".punie" / kept)
-    assert made(project) == {}
+    for name in ("store", "answers"):
+        shutil.rmtree(project / ".punie" / name)
+    assert files_of_targets(project) == {}
 
 
-def made(project: Path) -> dict[Path, bytes]:
-    """Every file of every target; locks hold how long it took, so they differ."""
-    places = (
-        path for top in ("data", "preflight", "adapters", "answers", "reports") for path in (project / top).glob("*/*")
-    )
-    return {path.relative_to(project): path.read_bytes() for path in places}
+def files_of_targets(project: Path) -> dict[Path, bytes]:
+    """Return every file of every target. Locks hold the duration of the build, so they differ."""
+    files = (path for folder in FOLDERS for path in (project / folder).glob("*/*"))
+    return {path.relative_to(project): path.read_bytes() for path in files}
 
 
-def test_two_at_a_time_gives_the_same_bytes(project):
-    kept = made(project)
+def test_two_parallel_tasks_give_the_same_bytes(project):
+    before = files_of_targets(project)
     forget(project)
     doit(project, "-n", "2")
-    assert made(project) == kept
+    assert files_of_targets(project) == before
 
 
-def alive(pattern: str) -> list[str]:
+def process_ids(pattern: str) -> list[str]:
     return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
 
 
-def until(condition, seconds: float = 90.0) -> None:
+def wait_for(condition, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -206,24 +205,24 @@ def until(condition, seconds: float = 90.0) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
-def test_a_build_killed_while_it_trains_or_serves_leaves_nobody_behind_and_ends_the_same(project):
-    kept = made(project)
+def test_a_build_killed_in_training_or_serving_leaves_no_process_and_resumes(project):
+    before = files_of_targets(project)
     forget(project)
     for child in (f"punie_build.training.loop.process {project}", f"mlx_lm server .*{project}"):
         build = subprocess.Popen(
             [sys.executable, "-m", "doit"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(lambda child=child: alive(child))
+        wait_for(lambda child=child: process_ids(child))
         time.sleep(1.5)
         build.kill()
         build.wait()
-        until(lambda: not alive(str(project)), 10)
+        wait_for(lambda: not process_ids(str(project)), 10)
     doit(project)
-    assert made(project) == kept
+    assert files_of_targets(project) == before
     assert ran(doit(project)) == set()
 
 
-def test_check_says_what_is_current(project):
+def test_check_reports_current_and_stale_artifacts(project):
     def check(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", *options],
@@ -251,7 +250,7 @@ def test_check_says_what_is_current(project):
     assert "did you mean 'iters'?" in check().stderr
 
 
-def test_why_tells_what_would_be_built_and_what_changed(project):
+def test_why_prints_the_planned_builds_and_the_changes(project):
     def why(target: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", "from punie_build.cli.main import main; main()", "why", target],
@@ -262,18 +261,17 @@ def test_why_tells_what_would_be_built_and_what_changed(project):
 
     assert why("comparison:tiny").stdout == "comparison:tiny and all it needs are current\n"
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
-    told = why("adapter:tiny")
-    assert told.returncode == 1
-    assert "adapter:tiny: made from something else - RUN," in told.stdout
-    assert "    recipe.learning_rate: 0.001 -> 0.002\n" in told.stdout
+    process = why("adapter:tiny")
+    assert process.returncode == 1
+    assert "adapter:tiny: made from something else - RUN," in process.stdout
+    assert "    recipe.learning_rate: 0.001 -> 0.002\n" in process.stdout
     edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
     shutil.rmtree(project / "adapters/tiny")
     assert "adapter:tiny: not there - RESTORE" in why("comparison:tiny").stdout
     assert "did you mean 'adapter:tiny'?" in why("adapter:tinny").stderr
 
 
-def test_other_counts_or_another_reason_beside_the_rows_retrain_nothing(project):
-    """An adapter is made from the rows it learns, not from the statistics beside them."""
+def test_changed_statistics_beside_the_rows_retrain_no_adapter(project):
     path = project / "data/all/stats.json"
     lock = json.loads((project / "data/all.lock.json").read_text())
     path.write_text(path.read_text().replace('"messages"', '"messages_"'))
@@ -282,12 +280,12 @@ def test_other_counts_or_another_reason_beside_the_rows_retrain_nothing(project)
     assert not ran(doit(project, "adapter:tiny"))
 
 
-def test_a_gate_holds_what_was_measured_to_what_was_asked(project):
+def test_check_enforces_a_gate_and_a_gate_rebuilds_no_artifact(project):
     edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
     command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "gate 'tiny.share':" in done.stdout
+    process = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert process.returncode == 2
+    assert "gate 'tiny.share':" in process.stdout
     edit(project, "min = 1.1", "min = 0.0")
     assert subprocess.run(command, cwd=project, capture_output=True).returncode == 0
-    assert ran(doit(project)) == set(), "a gate changes no artifact"
+    assert ran(doit(project)) == set()
