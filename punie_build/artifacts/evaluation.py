@@ -76,7 +76,7 @@ def answers_of(entry: Entry[Eval]) -> Entry[GenerationSpec]:
 
 def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Eval]:
     """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else `arm@suite`."""
-    generation: GenerationSpec = comparison.spec.asks(arm)
+    generation: GenerationSpec = comparison.spec.generation_spec(arm)
     wanted = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
     patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}
     for entry in recipe.of_kind("eval"):
@@ -206,7 +206,7 @@ COMPARISON = ArtifactKind(
     step="punie_build.evaluation.steps:comparison",
     in_worker=True,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
-    outputs={"comparison.json": "punie_build.evaluation.comparison:Compared"},
+    outputs={"comparison.json": "punie_build.evaluation.comparison:ComparisonResult"},
     page="punie_build.reports.pages.evaluation:COMPARISON_PAGE",
     summary=_comparison_summary,
 )

@@ -29,7 +29,7 @@ def check(root: Path, options: Options) -> int:
     print(f"{'category':<28}{'cases':>6}{'select':>8}{'confirm':>9}   finds gains from")
     for name, each in found.categories.items():
         print(f"{name:<28}{each.cases:>6}{each.select:>8}{each.confirm:>9}   {each.detectable:.0%}")
-    for name, share in found.controls.items():
+    for name, share in found.baselines.items():
         print(f"an arm that {SAYS[name]} passes {share:.1%}")
     for line in found.warnings:
         print(f"warning: {line}")

@@ -1,15 +1,17 @@
-"""Contamination: cases that an arm may have learnt. What the users of a case say is held against what users say in training rows.
+"""Contamination of a suite: cases whose user messages occur in training rows.
 
-Exact matches are those equal once normal (spaces, case, Unicode form); near ones share at least half of the three-word sequences that any
-of the two has. Every pair is looked at: an index of the suite's shingles makes that one pass over the rows.
+Texts match exactly if they are equal after normalization of spaces, case and Unicode form. Texts match nearly if the Jaccard
+index of their three-word shingles is at least 0.5. An inverted index of the suite's shingles compares all pairs in one pass
+over the rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.data.example import Example
 from punie_build.evaluation.suite import Suite
@@ -17,65 +19,66 @@ from punie_build.evaluation.suite import Suite
 TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 MIN_SIMILARITY = 0.5  # Jaccard index of three-word shingles
 SHINGLE_WORDS = 3
-BATCH_SIZE = 4096  # texts hashed at once
+BATCH_SIZE = 4096  # texts that are hashed at once
 
 
 class ContaminatedCase(Struct, frozen=True, kw_only=True):
-    """A case that occurs in training data: where it is nearest, and how near (1: the same words)."""
+    """A case that occurs in training data, with the location, similarity (1: equal words) and text of the most similar row."""
 
     case: str
-    place: str
-    near: float
+    location: str = field(name="place")
+    similarity: float = field(name="near")
     text: str
 
 
 def contaminated_cases(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[ContaminatedCase, ...]:
-    """The cases that are in the rows, each with its nearest row; in the suite's order. `rows`: where each is, and what it says."""
-    from punie_build.data import shingles
-
-    asked = [(case.id, shingles.normalize(said)) for case in suite.cases if (said := "\n".join(case.user_messages()))]
-    hashes, starts = shingles.shingle_hashes([text for _, text in asked], SHINGLE_WORDS)
-    index: dict[int, set[int]] = {}
+    """Return the cases that occur in the rows, in the order of the suite. `rows` are pairs of a location and an example."""
+    prompts = [(case.id, text) for case in suite.cases if (text := "\n".join(case.user_messages()))]
+    index: dict[int, set[int]] = {}  # shingle -> indices of the prompts that contain it
     sizes = []
-    ends = [*starts[1:].tolist(), len(hashes)]
-    for number, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True)):
-        mine = set(hashes[start:end].tolist())
-        sizes.append(len(mine))
-        for each in mine:
-            index.setdefault(each, set()).add(number)
+    for number, shingles in enumerate(_shingles([text for _, text in prompts])):
+        sizes.append(len(shingles))
+        for shingle in shingles:
+            index.setdefault(shingle, set()).add(number)
     best: dict[int, ContaminatedCase] = {}
-    for block in _blocks(_said(rows)):
-        found, begins = shingles.shingle_hashes([shingles.normalize(text) for _, text in block], SHINGLE_WORDS)
-        lasts = [*begins[1:].tolist(), len(found)]
-        for (place, text), begin, last in zip(block, begins.tolist(), lasts, strict=True):
-            theirs = set(found[begin:last].tolist())
-            shared = Counter(number for each in theirs & index.keys() for number in index[each])
-            for number, both in shared.items():
-                near = both / (sizes[number] + len(theirs) - both)
-                if near >= MIN_SIMILARITY and (number not in best or near > best[number].near):
+    for batch in _batches(_user_texts(rows)):
+        for (location, text), shingles in zip(batch, _shingles([text for _, text in batch]), strict=True):
+            shared = Counter(number for shingle in shingles & index.keys() for number in index[shingle])
+            for number, count in shared.items():
+                similarity = count / (sizes[number] + len(shingles) - count)
+                if similarity >= MIN_SIMILARITY and (number not in best or similarity > best[number].similarity):
                     best[number] = ContaminatedCase(
-                        case=asked[number][0], place=place, near=round(near, 3), text=text[:200]
+                        case=prompts[number][0], location=location, similarity=round(similarity, 3), text=text[:200]
                     )
     return tuple(best[number] for number in sorted(best))
 
 
-def _said(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
-    """What the users say in each turn, and up to it: a case may be one question of a conversation, or the beginning of it."""
-    for place, example in rows:
-        said: list[str] = []
+def _shingles(texts: Sequence[str]) -> list[set[int]]:
+    """Return the hashes of the word shingles of each text."""
+    from punie_build.data import shingles
+
+    hashes, starts = shingles.shingle_hashes([shingles.normalize(text) for text in texts], SHINGLE_WORDS)
+    bounds = [*starts.tolist(), len(hashes)]
+    return [set(hashes[start:end].tolist()) for start, end in pairwise(bounds)]
+
+
+def _user_texts(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
+    """Yield each user message, and all up to it: a case may be one message of a conversation, or its beginning."""
+    for location, example in rows:
+        texts: list[str] = []
         for text in example.texts("user"):
-            said.append(text)
-            yield place, text
-            if len(said) > 1:
-                yield place, "\n".join(said)
+            texts.append(text)
+            yield location, text
+            if len(texts) > 1:
+                yield location, "\n".join(texts)
 
 
-def _blocks(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    block: list[tuple[str, str]] = []
-    for each in texts:
-        block.append(each)
-        if len(block) == BATCH_SIZE:
-            yield block
-            block = []
-    if block:
-        yield block
+def _batches(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
+    for item in texts:
+        batch.append(item)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

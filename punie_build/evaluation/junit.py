@@ -1,4 +1,4 @@
-"""JUnit: test results as the XML that CI systems show."""
+"""Writer of JUnit XML, the format of test results that CI systems read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")  # what XML cannot say
+INVALID_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 class JunitCase(Struct, frozen=True, kw_only=True):
-    """One test. `state`: "" passed, "skipped", else the kind of failure; `lines` say why, the first as its message."""
+    """A test case. `state`: "" for passed, "skipped", or the type of the failure. `lines`: the reason; the first is its message."""
 
     group: str
     name: str
@@ -21,23 +21,24 @@ class JunitCase(Struct, frozen=True, kw_only=True):
 
 
 def to_xml(title: str, suites: Mapping[str, Sequence[JunitCase]]) -> str:
-    """A testsuite for each name, a testcase for each result."""
+    """Return an XML document with a testsuite for each name and a testcase for each result."""
     root = ET.Element("testsuites", name=xml_text(title))
     for name, results in suites.items():
-        skipped = sum(each.state == "skipped" for each in results)
-        bad = sum(bool(each.state) for each in results) - skipped
-        counts = {"name": xml_text(name), "tests": str(len(results)), "failures": str(bad), "skipped": str(skipped)}
-        suite = ET.SubElement(root, "testsuite", counts)
-        for each in results:
-            case = ET.SubElement(suite, "testcase", classname=xml_text(each.group), name=xml_text(each.name))
-            said = xml_text("\n".join(each.lines))
-            if each.state == "skipped":
-                ET.SubElement(case, "skipped", message=said.replace("\n", "; "))
-            elif each.state:
-                ET.SubElement(case, "failure", type=each.state, message=said.partition("\n")[0]).text = said
+        skipped = sum(result.state == "skipped" for result in results)
+        failures = sum(bool(result.state) for result in results) - skipped
+        counts = {"tests": str(len(results)), "failures": str(failures), "skipped": str(skipped)}
+        suite = ET.SubElement(root, "testsuite", {"name": xml_text(name)} | counts)
+        for result in results:
+            case = ET.SubElement(suite, "testcase", classname=xml_text(result.group), name=xml_text(result.name))
+            reason = xml_text("\n".join(result.lines))
+            if result.state == "skipped":
+                ET.SubElement(case, "skipped", message=reason.replace("\n", "; "))
+            elif result.state:
+                ET.SubElement(case, "failure", type=result.state, message=reason.partition("\n")[0]).text = reason
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
 def xml_text(text: str) -> str:
-    return CONTROL.sub("?", text)
+    """Replace characters that XML cannot contain by `?`."""
+    return INVALID_IN_XML.sub("?", text)

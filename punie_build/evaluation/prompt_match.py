@@ -1,6 +1,6 @@
-"""Parity: was an arm trained on what it is asked in? The system prompt, the tools, and how the chat template is told.
+"""Comparison of the prompts of training with those of a suite: the system prompt, the tools and the chat template.
 
-An adapter that learnt under one system prompt and is asked under another was not taught what is measured.
+If they differ, the scores do not measure the behavior that was trained.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from msgspec import Struct
 from punie_build.evaluation.suite import Suite
 from punie_build.runtime.console import message
 
-MIN_MATCH_RATE = 0.5  # the share of training rows that must look as the suite asks, before nobody needs to be told
-MAX_ROWS = 2000  # training rows: mixes are shuffled
+MIN_MATCH_RATE = 0.5  # fraction of training rows, below which a warning is shown
+MAX_ROWS = 2000  # training rows that are compared; the rows of a mix are shuffled
 
 
 class PromptMatch(Struct, frozen=True, kw_only=True):
-    """How training and asking agree. `template`: `same`, or how it differs; the others are shares of training rows, in [0, 1]."""
+    """How training prompts match the suite.
+
+    `template`: `same`, or how the use of the chat template differs. The other fields are fractions of the `rows` that were compared.
+    """
 
     template: str
     system_prompt_in_training: float
@@ -27,17 +30,15 @@ class PromptMatch(Struct, frozen=True, kw_only=True):
     rows: int
 
     @message
-    def objections(self) -> list[str]:
-        """What a reader must know before any number."""
-        found = (
-            []
-            if self.template == "same"
-            else [f"the chat template is used otherwise than in training: {self.template}"]
-        )
-        for name, share in (("system prompt", self.system_prompt_in_training), ("tools", self.tools_in_training)):
-            if share < MIN_MATCH_RATE:
-                found.append(f"only {share:.0%} of training rows have the {name} that the suite asks with")
-        return found
+    def warnings(self) -> list[str]:
+        """Return a line for each mismatch."""
+        lines = []
+        if self.template != "same":
+            lines.append(f"the chat template is used in another way than in training: {self.template}")
+        for name, rate in (("system prompt", self.system_prompt_in_training), ("tools", self.tools_in_training)):
+            if rate < MIN_MATCH_RATE:
+                lines.append(f"only {rate:.0%} of training rows have the {name} of the suite")
+        return lines
 
 
 class _Message(Struct):
@@ -50,27 +51,26 @@ class _Row(Struct):
     tools: list[msgspec.Raw] | None = None
 
 
-_decode = msgspec.json.Decoder(_Row).decode
+_decode_row = msgspec.json.Decoder(_Row).decode
 
 
 def match_prompts(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> PromptMatch | None:
-    """Hold the first rows of the training split against what a suite sends. None where there are none."""
+    """Compare the first rows of the training split with the requests of a suite. Return None if there are no rows."""
     systems = {suite.system if case.system is None else case.system for case in suite.cases}
-    tooled = {bool(suite.tool_declarations(case)) for case in suite.cases}
-    seen = same = with_tools = 0
-    for seen, line in enumerate(rows, 1):
-        row = _decode(line)
+    have_tools = {bool(suite.tool_declarations(case)) for case in suite.cases}
+    n_rows = n_system = n_tools = 0
+    for n_rows, line in enumerate(rows, 1):
+        row = _decode_row(line)
         first = row.messages[0] if row.messages else _Message("")
-        same += (first.content or "" if first.role == "system" else "") in systems
-        with_tools += bool(row.tools) in tooled
-        if seen == MAX_ROWS:
+        n_system += (first.content or "" if first.role == "system" else "") in systems
+        n_tools += bool(row.tools) in have_tools
+        if n_rows == MAX_ROWS:
             break
-    if not seen:
+    if not n_rows:
         return None
-    said = f"it is told {dict(template)}" if template else "same"
     return PromptMatch(
-        template=said,
-        system_prompt_in_training=round(same / seen, 4),
-        tools_in_training=round(with_tools / seen, 4),
-        rows=seen,
+        template=f"with the arguments {dict(template)}" if template else "same",
+        system_prompt_in_training=round(n_system / n_rows, 4),
+        tools_in_training=round(n_tools / n_rows, 4),
+        rows=n_rows,
     )

@@ -1,8 +1,8 @@
-"""Require: what an eval or a comparison must reach, in words. Each becomes gates on numbers of the lock (`gates`).
+"""Requirements of an eval or a comparison, which become gates on the metrics of its lock.
 
     require = { min_strict = { "*" = 0.6, read_file = 0.8 }, max_irrelevant_calls = 0.1, min_parse_rate = 0.98, no_regression = 0.02 }
 
-It changes no artifact: it enters no key. Of a comparison it is required of every arm but the first, on what is reported.
+Requirements change no artifact, so they enter no key. In a comparison they apply to the reported cases of every arm but the first.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Requirements(Spec, frozen=True, kw_only=True):
-    """`min_strict`: the share of cases that pass, by category, "*" for all; categories of fewer than 20 cases say little.
-    `max_irrelevant_calls`, `min_parse_rate`, `max_errors`: shares of answers. `no_regression`: the whole interval must be above minus this
-    margin, and no category surely below it. `parity`: the interval must lie within this margin of 0."""
+    """Thresholds of an eval or a comparison.
+
+    `min_strict`: the lowest pass rate by category; "*" means all cases. The pass rate of fewer than 20 cases is imprecise.
+    `max_irrelevant_calls`, `min_parse_rate`, `max_errors`: limits of rates over answers.
+    `no_regression`: the 95 % interval of the difference must be above minus this margin, and no category entirely below it.
+    `parity`: the interval must be within this margin of 0.
+    """
 
     min_strict: dict[str, Fraction] = field(default_factory=dict)
     max_irrelevant_calls: Fraction | None = None
@@ -31,20 +35,21 @@ class Requirements(Spec, frozen=True, kw_only=True):
     parity: Fraction | None = None
 
     @property
-    def compares(self) -> bool:
+    def needs_comparison(self) -> bool:
+        """Whether a requirement is about the difference of two arms."""
         return self.no_regression is not None or self.parity is not None
 
     def gates(self, prefix: str = "") -> tuple[Gate, ...]:
-        """The gates on metrics with this prefix."""
+        """Return gates on the metrics with this prefix."""
         return tuple(self._gates(prefix))
 
     def _gates(self, prefix: str) -> Iterator[Gate]:
-        for category, least in self.min_strict.items():
+        for category, limit in self.min_strict.items():
             name = "share" if category == "*" else f"category.{category}.share"
-            yield Gate(metric=f"{prefix}{name}", min=least)
-        for name, most in (("irrelevant_calls", self.max_irrelevant_calls), ("error_rate", self.max_errors)):
-            if most is not None:
-                yield Gate(metric=f"{prefix}{name}", max=most)
+            yield Gate(metric=f"{prefix}{name}", min=limit)
+        for name, maximum in (("irrelevant_calls", self.max_irrelevant_calls), ("error_rate", self.max_errors)):
+            if maximum is not None:
+                yield Gate(metric=f"{prefix}{name}", max=maximum)
         if self.min_parse_rate is not None:
             yield Gate(metric=f"{prefix}parse_rate", min=self.min_parse_rate)
         if self.no_regression is not None:

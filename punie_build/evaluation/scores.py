@@ -1,11 +1,11 @@
-"""Evaluating: the answers of one arm judged, case by case. Pure but for reading and writing: answers in, scores out."""
+"""The file `scores.json` of an eval."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation import answer_files
 from punie_build.evaluation.checks.union import Answer
@@ -16,8 +16,11 @@ from punie_build.evaluation.suite import Suite
 
 
 class Scores(Struct, frozen=True, kw_only=True):
-    """`scores.json` of an eval. `canary` names the weights that answered, `base_canary` those without the adapter. `errors` are answers
-    that never came, `parse_failures` those with markup that is no call. `parity`: whether the arm was trained on what it was asked."""
+    """`scores.json`: the scores of one model on a suite.
+
+    `canary`, `base_canary`: fingerprints of the weights that answered, with and without the adapter. `errors`: missing answers.
+    `parse_failures`: answers with tool calls that cannot be parsed. `prompt_match`: how the training prompts match the suite.
+    """
 
     arm: str
     suite: str
@@ -26,43 +29,47 @@ class Scores(Struct, frozen=True, kw_only=True):
     base_canary: str
     parse_failures: int = 0
     errors: int = 0
-    parity: PromptMatch | None = None
+    prompt_match: PromptMatch | None = field(default=None, name="parity")
 
     @property
     def passed(self) -> int:
+        """The number of cases whose scored answers all pass."""
         return sum(case.passed for case in self.cases)
 
 
 def read_scores(folder: Path) -> Scores:
+    """Read `scores.json` of a folder."""
     return msgspec.json.decode((folder / "scores.json").read_bytes(), type=Scores)
 
 
 def answers_by_case(folder: Path) -> dict[str, list[Answer]]:
-    """The answers to each case, by its id: one for each epoch."""
-    found: dict[str, list[Answer]] = {}
+    """Read the answers of a folder by case id, one for each epoch."""
+    answers: dict[str, list[Answer]] = {}
     for answer in answer_files.read_answers(folder):
-        found.setdefault(answer.case, []).append(answer)
-    return found
+        answers.setdefault(answer.case, []).append(answer)
+    return answers
 
 
-def write_scores(spec: Eval, suite: Suite, said: Path, out: Path, trained_on: Path | None = None) -> Scores:
-    """Judge the answers of a folder and write scores.json. Asks nobody, and loads nothing but the answers and the first rows of
-    the data that the arm was trained on."""
-    proof = answer_files.read_proof(said)
-    result = Scores(
+def write_scores(spec: Eval, suite: Suite, answers: Path, out: Path, dataset: Path | None = None) -> Scores:
+    """Score the answers of a folder and write `scores.json` to `out`.
+
+    `dataset` is the folder of the data that the model was trained on; its first rows are compared with the suite.
+    """
+    proof = answer_files.read_proof(answers)
+    scores = Scores(
         arm=spec.arm,
         suite=spec.suite,
-        cases=score_suite(suite, answers_by_case(said)),
+        cases=score_suite(suite, answers_by_case(answers)),
         canary=proof.canary,
         base_canary=proof.base_canary,
         parse_failures=proof.parse_failures,
         errors=proof.errors,
-        parity=_parity(spec, suite, trained_on / "train.jsonl") if trained_on else None,
+        prompt_match=_prompt_match(spec, suite, dataset / "train.jsonl") if dataset else None,
     )
-    (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    return result
+    (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(scores), indent=1) + b"\n")
+    return scores
 
 
-def _parity(spec: Eval, suite: Suite, rows: Path) -> PromptMatch | None:
+def _prompt_match(spec: Eval, suite: Suite, rows: Path) -> PromptMatch | None:
     with rows.open("rb") as file:
         return match_prompts(suite, file, spec.serving.chat_template_args)

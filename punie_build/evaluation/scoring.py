@@ -1,10 +1,10 @@
-"""Scoring: the answers of one arm judged, case by case. Pure: the same answers score the same anywhere, in no time."""
+"""Scores of the answers of one model, case by case. All functions are pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
 from punie_build.evaluation.checks.union import UNSCORABLE, Answer, CheckResult, expects_no_call, score_answer
@@ -12,11 +12,12 @@ from punie_build.evaluation.suite import Case, Suite, SuiteSplit
 
 
 class CaseScore(Struct, frozen=True, kw_only=True):
-    """One case as it was judged, over all epochs.
+    """The score of a case over all epochs.
 
-    `epochs` are the answers that were judged, `passes` those of them that pass every check; `errors` counts what never came or could
-    not be judged. `score` is the mean graded score, in [0, 1]. `failure` and `reason` are the first failure's: empty when all passed.
-    `quiet`: the case asks for words and no call. `called` and `malformed` count answers with a call, and with markup that is no call.
+    `score`: the mean graded score, in [0, 1]. `passes`: the answers that pass every check, of `epochs` scored answers.
+    `errors`: the answers that are missing or cannot be scored. `failure`, `reason`: those of the first failure; empty if all pass.
+    `expects_no_call`: the case requires an answer without tool calls. `called`, `malformed`: the answers with a tool call, and
+    with markup that cannot be parsed.
     """
 
     case: str
@@ -30,27 +31,27 @@ class CaseScore(Struct, frozen=True, kw_only=True):
     split: SuiteSplit = "confirm"
     group: str = ""
     weight: float = 1.0
-    quiet: bool = False
+    expects_no_call: bool = field(default=False, name="quiet")
     called: int = 0
     malformed: int = 0
 
     @property
     def passed(self) -> bool:
-        """Whether it passed every time."""
+        """Whether all scored answers pass."""
         return 0 < self.epochs == self.passes
 
     @property
-    def share(self) -> float:
-        """The share of epochs that passed; 0 where nothing was judged."""
+    def pass_rate(self) -> float:
+        """The fraction of scored answers that pass; 0 without scored answers."""
         return self.passes / self.epochs if self.epochs else 0.0
 
 
 class AnswerRates(Struct, frozen=True, kw_only=True):
-    """What an arm does besides being right or wrong, as shares of its answers.
+    """Rates over the answers of one model.
 
-    `irrelevant_calls`: answers with a call where the case asks for words. `parse_rate`: answers in which every call could be read.
-    `errors`: answers that never came or cannot be judged, of all that were asked. `truncated`: cases whose answer was cut off. `score` is
-    the mean graded score, weighted. `reliability[k - 1]`: the chance that k tries at a case all pass.
+    `score`: the mean graded score, weighted. `irrelevant_calls`: answers with a tool call, of those to cases that expect none.
+    `parse_rate`: answers whose tool calls can all be parsed. `errors`: answers that are missing or cannot be scored, of all
+    requests. `truncated`: cases with a truncated answer. `reliability[k - 1]`: the probability that k answers to a case all pass.
     """
 
     score: float
@@ -61,6 +62,7 @@ class AnswerRates(Struct, frozen=True, kw_only=True):
     reliability: tuple[float, ...] = ()
 
     def metrics(self) -> dict[str, float]:
+        """Return the rates under the names that gates use."""
         return {
             "score": self.score,
             "irrelevant_calls": self.irrelevant_calls,
@@ -71,70 +73,76 @@ class AnswerRates(Struct, frozen=True, kw_only=True):
 
 
 def answer_rates(cases: Sequence[CaseScore]) -> AnswerRates:
-    """The rates of judged cases; 0 irrelevant calls where nothing asks for words."""
-    judged = [case for case in cases if case.epochs]
-    answers, lost = sum(case.epochs for case in judged), sum(case.errors for case in cases)
-    quiet_answers = sum(case.epochs for case in judged if case.quiet)
-    tries = min((case.epochs for case in judged), default=0)
-    weight = sum(case.weight for case in judged)
+    """Compute the rates. Rates without a denominator are 0."""
+    scored = [case for case in cases if case.epochs]
+    n_scored, n_errors = sum(case.epochs for case in scored), sum(case.errors for case in cases)
+    n_no_call = sum(case.epochs for case in scored if case.expects_no_call)
+    n_irrelevant = sum(case.called for case in scored if case.expects_no_call)
+    min_epochs = min((case.epochs for case in scored), default=0)
+    weight = sum(case.weight for case in scored)
     return AnswerRates(
-        score=sum(case.score * case.weight for case in judged) / weight if weight else 0.0,
-        irrelevant_calls=sum(case.called for case in judged if case.quiet) / quiet_answers if quiet_answers else 0.0,
-        parse_rate=1 - sum(case.malformed for case in judged) / answers if answers else 0.0,
-        errors=lost / (answers + lost) if answers + lost else 0.0,
-        truncated=sum(case.failure == "truncated" for case in judged) / len(judged) if judged else 0.0,
+        score=sum(case.score * case.weight for case in scored) / weight if weight else 0.0,
+        irrelevant_calls=n_irrelevant / n_no_call if n_no_call else 0.0,
+        parse_rate=1 - sum(case.malformed for case in scored) / n_scored if n_scored else 0.0,
+        errors=n_errors / (n_scored + n_errors) if n_scored + n_errors else 0.0,
+        truncated=sum(case.failure == "truncated" for case in scored) / len(scored) if scored else 0.0,
         reliability=tuple(
-            sum(statistics.pass_hat_k(case.passes, case.epochs, k) for case in judged) / len(judged)
-            for k in range(1, tries + 1)
+            sum(statistics.pass_hat_k(case.passes, case.epochs, k) for case in scored) / len(scored)
+            for k in range(1, min_epochs + 1)
         ),
     )
 
 
 def eval_metrics(suite: Suite, cases: Sequence[CaseScore], sound: bool) -> dict[str, float]:
-    """What gates may ask of an eval: `share` is of all cases, `confirm.share` and `select.share` of a side, `category.NAME.share` of one."""
-    found = {"passed": float(sum(case.passed for case in cases)), "cases": float(len(cases)), "share": _share(cases)}
-    for side in ("select", "confirm"):
-        if some := [case for case in cases if case.split == side]:
-            found[f"{side}.share"] = _share(some)
+    """Return the metrics of an eval for gates: pass rates of all cases, of each split and category, and the rates of answers."""
+    metrics = {
+        "passed": float(sum(case.passed for case in cases)),
+        "cases": float(len(cases)),
+        "share": _mean_pass_rate(cases),
+    }
+    for split in ("select", "confirm"):
+        if in_split := [case for case in cases if case.split == split]:
+            metrics[f"{split}.share"] = _mean_pass_rate(in_split)
     for category in dict.fromkeys(case.category for case in suite.cases):
-        found[f"category.{category}.share"] = _share([case for case in cases if case.category == category])
-    return found | answer_rates(cases).metrics() | {"sound": float(sound)}
+        metrics[f"category.{category}.share"] = _mean_pass_rate([case for case in cases if case.category == category])
+    return metrics | answer_rates(cases).metrics() | {"sound": float(sound)}
 
 
-def _share(cases: Sequence[CaseScore]) -> float:
-    judged = [case for case in cases if case.epochs]
-    return sum(case.share for case in judged) / len(judged) if judged else 0.0
+def _mean_pass_rate(cases: Sequence[CaseScore]) -> float:
+    scored = [case for case in cases if case.epochs]
+    return sum(case.pass_rate for case in scored) / len(scored) if scored else 0.0
 
 
-def score_suite(suite: Suite, given: Mapping[str, Answer | Iterable[Answer]]) -> tuple[CaseScore, ...]:
-    """Judge the answers to each case, one or one for each epoch. Raises KeyError for a case that was not asked."""
-    return tuple(
-        score_case(
-            case, suite.split_of(case), [answers] if isinstance(answers := given[case.id], Answer) else list(answers)
-        )
-        for case in suite.cases
-    )
+def score_suite(suite: Suite, answers: Mapping[str, Answer | Iterable[Answer]]) -> tuple[CaseScore, ...]:
+    """Score the answers by case id: one answer, or one for each epoch. Raise KeyError for a case without answers."""
+    scores = []
+    for case in suite.cases:
+        epochs = answers[case.id]
+        scores.append(score_case(case, suite.split_of(case), [epochs] if isinstance(epochs, Answer) else list(epochs)))
+    return tuple(scores)
 
 
-def score_case(case: Case, side: SuiteSplit, answers: list[Answer]) -> CaseScore:
-    """The answers to one case."""
-    verdicts = [score_answer(case.checks, answer) for answer in answers]
-    counted = [each for each in zip(answers, verdicts, strict=True) if each[1].failure not in UNSCORABLE]
-    failed = [verdict for _, verdict in counted if not verdict.passed] or [v for v in verdicts if not v.passed]
+def score_case(case: Case, split: SuiteSplit, answers: list[Answer]) -> CaseScore:
+    """Score the answers to a case."""
+    results = [score_answer(case.checks, answer) for answer in answers]
+    scored = [pair for pair in zip(answers, results, strict=True) if pair[1].failure not in UNSCORABLE]
+    failed = [result for _, result in scored if not result.passed] or [
+        result for result in results if not result.passed
+    ]
     first = failed[0] if failed else CheckResult(1.0)
     return CaseScore(
         case=case.id,
         category=case.category,
-        score=round(sum(verdict.score for _, verdict in counted) / len(counted), 6) if counted else 0.0,
-        passes=sum(verdict.passed for _, verdict in counted),
-        epochs=len(counted),
-        errors=len(verdicts) - len(counted),
+        score=round(sum(result.score for _, result in scored) / len(scored), 6) if scored else 0.0,
+        passes=sum(result.passed for _, result in scored),
+        epochs=len(scored),
+        errors=len(results) - len(scored),
         failure=first.failure,
         reason=first.reason,
-        split=side,
+        split=split,
         group=case.group or case.id,
         weight=case.weight,
-        quiet=expects_no_call(case.checks),
-        called=sum(bool(answer.calls) or answer.malformed for answer, _ in counted),
-        malformed=sum(answer.malformed for answer, _ in counted),
+        expects_no_call=expects_no_call(case.checks),
+        called=sum(bool(answer.calls) or answer.malformed for answer, _ in scored),
+        malformed=sum(answer.malformed for answer, _ in scored),
     )

@@ -1,10 +1,12 @@
-"""Evals: which arms are asked which suite and how, and which are held against one another.
+"""Specs of evals and comparisons, and of the generation of answers.
 
-Eval  ->  Asking   what is asked, and of whom: without checks and gates, so that a changed check asks nobody
+An `Eval` contains a `GenerationSpec`: the settings that decide its answers, without checks and gates. Evals with equal generation
+settings share their answers, so a changed check needs no new requests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,16 +14,14 @@ from msgspec import Meta, field, structs
 
 from punie_build.engine.gates import Gate
 from punie_build.evaluation.paired_difference import MARGIN
-from punie_build.evaluation.requirements import Requirements
+from punie_build.evaluation.requirements import Fraction, Requirements
 from punie_build.schema.spec import Spec, digest
 
 PositiveInt = Annotated[int, Meta(ge=1)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Engine = Literal["server", "batch"]
 
 
 class SuiteFile(Spec, frozen=True, kw_only=True):
-    """Where a suite's cases are: a TOML or JSONL file of the project, or one that is built in."""
+    """The file of a suite: TOML or JSONL in the project, or a built-in suite."""
 
     file: str | None = None
     embedded: Literal["baseline", "code-mode", "tool-calling"] | None = None
@@ -33,9 +33,9 @@ class SuiteFile(Spec, frozen=True, kw_only=True):
 
 
 class Sampling(Spec, frozen=True, kw_only=True):
-    """How a token is chosen. All of it goes with each request, so one server answers every cell of a grid.
+    """Sampling settings. They are part of each request, so one server answers all cells of a grid.
 
-    Temperature 0 takes the likeliest token; what cuts off unlikely ones then changes nothing.
+    Temperature 0 is greedy decoding, in which top_p, top_k and min_p have no effect.
     """
 
     temperature: Annotated[float, Meta(ge=0, le=5)] = 0.0
@@ -51,18 +51,19 @@ class Sampling(Spec, frozen=True, kw_only=True):
         return self.temperature == 0
 
     def effective(self) -> Sampling:
-        """The same without what has no effect: equal cells of a grid are asked once."""
-        plain = Sampling()
-        same = structs.replace(self, top_p=1.0, top_k=0, min_p=0.0) if self.greedy else self
-        if same.repetition_penalty == 1:
-            same = structs.replace(same, repetition_context_size=plain.repetition_context_size)
-        return same
+        """Return the settings with ineffective ones at their defaults, so that equal cells of a grid share their answers."""
+        default = Sampling()
+        sampling = structs.replace(self, top_p=1.0, top_k=0, min_p=0.0) if self.greedy else self
+        if sampling.repetition_penalty == 1:
+            sampling = structs.replace(sampling, repetition_context_size=default.repetition_context_size)
+        return sampling
 
 
 class Serving(Spec, frozen=True, kw_only=True):
-    """How the weights are served: what the chat template is told, a smaller base that drafts, bounds of the caches.
+    """Server settings: arguments of the chat template, a draft model for speculative decoding, and limits of caches.
 
-    `max_kv_size` keeps so many tokens of a conversation; mlx_lm.server has no such bound, so it needs `engine = "batch"`.
+    `max_kv_size` is the number of tokens of a conversation that the KV cache keeps. mlx_lm.server has no such limit, so it needs
+    `engine = "batch"`.
     """
 
     chat_template_args: dict[str, Any] = field(default_factory=dict)
@@ -76,14 +77,13 @@ class Serving(Spec, frozen=True, kw_only=True):
     prompt_cache_bytes: PositiveInt | None = None
 
 
-class GenerationSpec(Spec, frozen=True, kw_only=True):
-    """What an arm is asked, and how. Evals that differ only in checks, gates or patience share the answers."""
+class GenerationSettings(Spec, frozen=True, kw_only=True):
+    """A suite and the settings of generating answers to it."""
 
-    arm: str
     suite: str
     max_tokens: PositiveInt = 256
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
-    engine: Engine = "server"
+    engine: Literal["server", "batch"] = "server"
     sampling: Sampling = Sampling()
     serving: Serving = Serving()
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
@@ -91,108 +91,103 @@ class GenerationSpec(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def __post_init__(self) -> None:
-        wrong = []
+        problems = []
         if self.epochs > 1 and self.sampling.greedy:
-            wrong.append("epochs of greedy answers are all alike - give sampling a temperature, or ask once")
+            problems.append("all epochs of greedy answers are equal - set sampling.temperature, or use one epoch")
         if self.engine == "server" and self.serving.max_kv_size:
-            wrong.append('mlx_lm.server has no max_kv_size - use engine = "batch", or kv_bits')
+            problems.append('mlx_lm.server has no max_kv_size - use engine = "batch", or kv_bits')
         if self.engine == "batch" and (self.serving.draft or self.serving.kv_bits):
-            wrong.append('a batch has neither draft nor kv_bits - use engine = "server"')
+            problems.append('engine = "batch" has neither draft nor kv_bits - use engine = "server"')
         if self.serving.draft and self.serving.kv_bits:
-            wrong.append("mlx_lm.server does not draft with kv_bits - give one of them")
-        if wrong:
-            raise ValueError("; ".join(wrong))
+            problems.append("mlx_lm.server cannot combine draft and kv_bits - use one of them")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def generation_spec(self, arm: str) -> GenerationSpec:
+        """Return the generation of one model's answers, without the description."""
+        return GenerationSpec(arm=arm, **{name: getattr(self, name) for name in GENERATION_FIELDS})
+
+
+GENERATION_FIELDS = tuple(name for name in GenerationSettings.__struct_fields__ if name != "description")
+EXECUTION_FIELDS = ("concurrency", "timeout")  # they change no answer
+
+
+class GenerationSpec(GenerationSettings, frozen=True, kw_only=True):
+    """The generation of one model's answers: `arm` is a base, an adapter or a model."""
+
+    arm: str
 
     @property
     def name(self) -> str:
-        """`arm@suite`, and what is not as usual: `v1@tool-calling@max_tokens-64,temperature-0.7`."""
+        """`arm@suite` and the settings that are not defaults: `v1@tool-calling@max_tokens-64,temperature-0.7`."""
         return generation_name(self)
 
 
 class Eval(GenerationSpec, frozen=True, kw_only=True):
-    """The answers of one arm (a base, an adapter or a model) to a suite, and their scores."""
+    """The scores of one model's answers to a suite."""
 
     require: Requirements = Requirements()
     gates: tuple[Gate, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.require.compares:
-            raise ValueError(
-                "`no_regression` and `parity` hold two arms against each other - require them of a comparison"
-            )
+        if self.require.needs_comparison:
+            raise ValueError("`no_regression` and `parity` need two arms - require them of a comparison")
 
     def demands(self) -> tuple[Gate, ...]:
-        """The gates of what it requires; none means anything unless the suite tells right from wrong."""
-        found = self.require.gates()
-        return (*found, Gate(metric="sound", min=1)) if found or self.gates else ()
+        """Return the gates of its requirements. Any gate also needs a sound suite."""
+        gates = self.require.gates()
+        return (*gates, Gate(metric="sound", min=1)) if gates or self.gates else ()
 
 
-class Comparison(Spec, frozen=True, kw_only=True):
-    """Two or more arms on one suite, with a verdict. The first arm is what the others are held against.
+class Comparison(GenerationSettings, frozen=True, kw_only=True):
+    """A comparison of two or more arms on one suite. The first arm is the baseline of the others.
 
-    `margin`: a difference that nobody would mind. `parity`: the arms should be the same, such as an adapter and what it was fused into.
+    `margin`: the largest difference that counts as equivalent. `parity`: the arms are expected to be equal, such as an adapter
+    and the model that it was fused into.
     """
 
     arms: Annotated[tuple[str, ...], Meta(min_length=2)]
-    suite: str
-    max_tokens: PositiveInt = 256
-    epochs: Annotated[int, Meta(ge=1, le=100)] = 1
-    engine: Engine = "server"
-    sampling: Sampling = Sampling()
-    serving: Serving = Serving()
-    concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
-    timeout: Annotated[float, Meta(gt=0)] = 300.0
     margin: Annotated[float, Meta(gt=0, lt=1)] = MARGIN
     parity: bool = False
     require: Requirements = Requirements()
     gates: tuple[Gate, ...] = ()
-    description: str = ""
 
     def __post_init__(self) -> None:
         if len(set(self.arms)) < len(self.arms):
             raise ValueError("an arm occurs twice - compare different arms")
-        self.asks(self.arms[0])
+        super().__post_init__()
 
     def demands(self) -> tuple[Gate, ...]:
-        """The gates of what it requires, of every arm but the first."""
-        found = [gate for arm in self.arms[1:] for gate in self.require.gates(f"{arm}.")]
-        more = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if found or self.gates else ()
-        return (*found, *more)
-
-    def asks(self, arm: str) -> GenerationSpec:
-        """What it asks of one of its arms."""
-        return GenerationSpec(arm=arm, **{name: getattr(self, name) for name in GENERATION_FIELDS})
-
-
-GENERATION_FIELDS = tuple(name for name in GenerationSpec.__struct_fields__ if name not in ("arm", "description"))
-EXECUTION_FIELDS = ("concurrency", "timeout")  # how long and how many at once: no answer depends on it
+        """Return the gates of its requirements, for every arm but the first. Any gate also needs a sound suite and a valid result."""
+        gates = [gate for arm in self.arms[1:] for gate in self.require.gates(f"{arm}.")]
+        validity = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if gates or self.gates else ()
+        return (*gates, *validity)
 
 
 def generation_spec(spec: Eval) -> GenerationSpec:
-    """What an eval asks, without what has no effect."""
-    how = {name: getattr(spec, name) for name in GENERATION_FIELDS} | {"sampling": spec.sampling.effective()}
-    return GenerationSpec(arm=spec.arm, **how)
+    """Return the generation of an eval's answers, with ineffective sampling settings at their defaults."""
+    return structs.replace(spec.generation_spec(spec.arm), sampling=spec.sampling.effective())
 
 
-def generation_name(spec: GenerationSpec, longest: int = 80) -> str:
-    """The name of what is asked: equal names ask the same. What would be too long for a file is a digest."""
-    usual = msgspec.to_builtins(GenerationSpec(arm=spec.arm, suite=spec.suite))
-    said = {name: value for name, value in msgspec.to_builtins(spec).items() if name in usual}
-    odd = dict(_odd(said, usual))
-    parts = ",".join(f"{name}-{value}" for name, value in odd.items())
-    plain = all(isinstance(value, int | float | bool | None) or str(value).isalnum() for value in odd.values())
-    if odd and not (plain and len(parts) <= longest):
-        parts = digest(odd)[:12]
-    return f"{spec.arm}@{spec.suite}" + (f"@{parts}" if odd else "")
+def generation_name(spec: GenerationSpec, max_length: int = 80) -> str:
+    """Return a name that is equal for equal settings. Settings that are too long for a file name become a digest."""
+    defaults = msgspec.to_builtins(GenerationSpec(arm=spec.arm, suite=spec.suite))
+    values = {name: value for name, value in msgspec.to_builtins(spec).items() if name in defaults}
+    changed = dict(_changed(values, defaults))
+    text = ",".join(f"{name}-{value}" for name, value in changed.items())
+    simple = all(isinstance(value, int | float | bool | None) or str(value).isalnum() for value in changed.values())
+    if changed and not (simple and len(text) <= max_length):
+        text = digest(changed)[:12]
+    return f"{spec.arm}@{spec.suite}" + (f"@{text}" if changed else "")
 
 
-def _odd(said: dict[str, Any], usual: dict[str, Any]) -> Any:
-    """The values that are not as usual, those of inner tables by their own names, which no two tables share."""
-    for name, value in said.items():
-        if name in ("description", *EXECUTION_FIELDS) or value == usual.get(name):
+def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values that are not defaults. Fields of nested tables have their own names, which are unique."""
+    for name, value in values.items():
+        if name in ("description", *EXECUTION_FIELDS) or value == defaults.get(name):
             continue
-        if isinstance(value, dict) and usual.get(name):
-            yield from _odd(value, usual[name])
+        if isinstance(value, dict) and defaults.get(name):
+            yield from _changed(value, defaults[name])
         else:
             yield name, value

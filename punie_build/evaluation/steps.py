@@ -68,7 +68,7 @@ def eval_(work: Work[Eval]) -> StepResult:
     spec, suite = work.spec, work.task.uses[work.spec.suite]
     folder, *data = work.inputs()
     scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None)
-    for line in scores.parity.objections() if scores.parity else ():
+    for line in scores.prompt_match.warnings() if scores.prompt_match else ():
         work.say(line)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
     return StepResult(
@@ -90,7 +90,7 @@ def comparison(work: Work[Comparison]) -> StepResult:
         arms,
         margin=spec.margin,
         parity=spec.parity,
-        leaks=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
+        contaminated=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
     )
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")

@@ -1,6 +1,7 @@
-"""Suite files: from TOML or JSONL to a suite, or every mistake of the file.
+"""Reader of suite files. It returns a suite, or every mistake of the file.
 
-A JSONL file has a case on each line; a line without an `id` says what a TOML file says outside of its cases: `system`, `tools`, `split`.
+A JSONL file has a case on each line. A line without an `id` has the keys that a TOML file has outside its cases: `system`,
+`tools`, `split`.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ BUILTIN_FOLDER = Path(__file__).parent / "suites_builtin"
 
 
 def builtin_path(name: str) -> Path:
-    """The file of a suite that is built in."""
+    """Return the path of a built-in suite."""
     return BUILTIN_FOLDER / f"{name}.toml"
 
 
+def builtin_names() -> Iterator[str]:
+    """Yield the names of the built-in suites."""
+    return (path.stem for path in sorted(BUILTIN_FOLDER.glob("*.toml")))
+
+
 def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:
-    """A suite of a project, or what is wrong with its file, a line each. `where` names who asks for it."""
+    """Return the suite of a project, or None and a line for each mistake. `where` is the place in the recipe for messages."""
     label = str(spec.file or spec.embedded)
     path = builtin_path(spec.embedded) if spec.embedded else root / str(spec.file)
     try:
@@ -42,12 +48,12 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
     problems = list(mistakes(table, Suite, f"{label}: ", key="id"))
     if problems:
         return None, problems
-    suite, wrong = _with_hooks(msgspec.convert(table, Suite), root)
-    return suite, [f"{label}: {problem}" for problem in [*suites.problems(suite), *wrong]]
+    suite, hook_problems = _with_hooks(msgspec.convert(table, Suite), root)
+    return suite, [f"{label}: {problem}" for problem in [*suites.problems(suite), *hook_problems]]
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """Raises ValueError with what is wrong and where."""
+    """Read the file as a table. Raise ValueError with each mistake and its line."""
     text = path.read_bytes()
     if path.suffix != ".jsonl":
         try:
@@ -55,67 +61,63 @@ def _table(path: Path) -> dict[str, Any]:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"not a TOML file: {error}") from None
     table: dict[str, Any] = {"case": []}
-    wrong = []
+    problems = []
     for number, line in enumerate(text.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            said = msgspec.json.decode(line, type=dict[str, Any])
+            row = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
-            wrong.append(f"line {number}: not a JSON object: {error}")
+            problems.append(f"line {number}: not a JSON object: {error}")
             continue
-        if "id" in said or "checks" in said:
-            table["case"].append(said)
+        if "id" in row or "checks" in row:
+            table["case"].append(row)
         else:
-            table |= said
-    if wrong:
-        raise ValueError("; ".join(wrong))
+            table |= row
+    if problems:
+        raise ValueError("; ".join(problems))
     return table
 
 
 def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
-    """The suite with the text of every hook in it: what a hook says is part of what the suite says. Nothing is run."""
-    wrong: list[str] = []
+    """Return the suite with the source code of every hook, which is part of the suite's digest. No hook is run."""
+    problems: list[str] = []
 
-    def filled(check: AnyCheck, where: str) -> AnyCheck:
+    def with_source(check: AnyCheck, case: str) -> AnyCheck:
         if isinstance(check, Not):
-            return structs.replace(check, check=filled(check.check, where))
+            return structs.replace(check, check=with_source(check.check, case))
         if not isinstance(check, PythonHook):
             return check
         try:
             return structs.replace(check, source=_source(check, root))
         except ValueError as error:
-            wrong.append(f"case '{where}': {error}")
+            problems.append(f"case '{case}': {error}")
             return check
 
     if not any(isinstance(check, PythonHook | Not) for case in suite.cases for check in case.checks):
-        return suite, wrong
+        return suite, problems
     cases = [
-        structs.replace(case, checks=tuple(filled(check, case.id) for check in case.checks)) for case in suite.cases
+        structs.replace(case, checks=tuple(with_source(check, case.id) for check in case.checks))
+        for case in suite.cases
     ]
-    return structs.replace(suite, cases=tuple(cases)), wrong
+    return structs.replace(suite, cases=tuple(cases)), problems
 
 
 def _source(check: PythonHook, root: Path) -> str:
-    """The text of a hook's file. Raises ValueError if that is not a file inside the project with this function."""
+    """Return the text of a hook's file. Raise ValueError if it is not a file of the project with this function."""
     if check.source:
-        raise ValueError("`source` is filled in from the file - remove it")
+        raise ValueError("`source` is read from the file - remove it")
     path = (root / check.path).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{check.path} leads out of the project - copy it into the project")
     try:
         text = path.read_text(encoding="utf-8")
-        functions = [each.name for each in ast.parse(text).body if isinstance(each, ast.FunctionDef)]
+        functions = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     except (OSError, UnicodeDecodeError):
-        raise ValueError(f"no file {check.path} that can be read - create it, or correct `function`") from None
+        raise ValueError(f"no readable file {check.path} - create it, or correct `function`") from None
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{check.path} is not Python: {error}") from None
     name = check.function.partition(":")[2]
     if name not in functions:
         raise ValueError(f"{check.path} has no function '{name}'{did_you_mean(name, functions)}")
     return text
-
-
-def builtin_names() -> Iterator[str]:
-    """The names of the suites that are built in."""
-    return (path.stem for path in sorted(BUILTIN_FOLDER.glob("*.toml")))

@@ -17,7 +17,7 @@ MAX_REGRESSIONS = 20
 def comparison(page: ComparisonPage) -> str:
     """Return a comparison as Markdown: verdict, gates, arms, categories, regressions."""
     result = page.result
-    [main] = [delta for delta in result.deltas if delta.arm == result.arm]
+    [main] = [delta for delta in result.differences if delta.arm == result.arm]
     canaries = zip(result.arms, result.canaries, strict=True)
     identities = ", ".join(f"{cell(arm)} (weights fingerprint `{canary}`)" for arm, canary in canaries)
     parts = [
@@ -64,10 +64,10 @@ def _arms(page: ComparisonPage) -> str:
         low, high = total.interval
         difference = "–"
         if index:
-            delta = page.result.deltas[index - 1]
+            delta = page.result.differences[index - 1]
             interval = f"{format_points(delta.difference)} ({format_points(delta.low, delta.high)})"
             difference = f"{interval}, {delta.gained} gained, {delta.lost} lost"
-        rate = f"{total.share:.0%} ({low:.0%} to {high:.0%})"
+        rate = f"{total.rate:.0%} ({low:.0%} to {high:.0%})"
         rows.append([cell(name), f"{total.passed:g} of {total.n}", rate, difference])
     return table(("arm", "passed", "pass rate, 95 % interval", f"difference from {baseline}, 95 % interval"), rows)
 
@@ -76,7 +76,7 @@ def _categories(page: ComparisonPage) -> str:
     index = page.result.arms.index(page.result.arm)
     rows = []
     for name, shares in page.result.categories.items():
-        delta = page.result.category_deltas[name][index - 1]
+        delta = page.result.category_differences[name][index - 1]
         difference = f"{format_points(delta.difference)} ({format_points(delta.low, delta.high)})"
         rows.append([cell(name), str(shares[0].n), *(f"{share.passed:g}" for share in shares), difference])
     head = ("category", "cases", *map(cell, page.result.arms), f"{cell(page.result.arm)}, difference")

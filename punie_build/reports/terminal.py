@@ -90,7 +90,7 @@ def _eval_results(project: Project, task: AnyTask) -> Iterator[Fact]:
 
 def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     page = evaluation.load(project, task, lock=project.lock(task))
-    for delta in page.result.deltas:
+    for delta in page.result.differences:
         yield delta.arm, comparison.verdict_sentence(delta, page.case_count, page.result.arms[0])
 
 

@@ -83,13 +83,13 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
 
 
 def _pass_rate(cases: Sequence[CaseScore]) -> PassRate:
-    passed = sum(case.share for case in cases)
+    passed = sum(case.pass_rate for case in cases)
     low, high = statistics.wilson_interval(passed, len(cases))
     return PassRate(share=passed / len(cases) if cases else 0.0, low=low, high=high, cases=len(cases))
 
 
 def _p_value(best: Sequence[CaseScore], other: Sequence[CaseScore]) -> float:
-    return statistics.sign_flip_p([a.share - b.share for a, b in zip(best, other, strict=True)])
+    return statistics.sign_flip_p([a.pass_rate - b.pass_rate for a, b in zip(best, other, strict=True)])
 
 
 @message

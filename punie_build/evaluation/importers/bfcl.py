@@ -1,5 +1,8 @@
-"""The Berkeley Function-Calling Leaderboard's form: a question, functions, and for each parameter the values that are allowed, "" for
-one that may be left out. Texts are compared as it does, loosely; calls in any order, by optimal assignment where it is greedy."""
+"""Importer of the Berkeley Function-Calling Leaderboard: a question, functions, and the allowed values of each parameter.
+
+The value "" means that the parameter may be omitted. Texts are compared loosely, as the leaderboard does. Calls may have any order;
+they are paired by optimal assignment, where the leaderboard is greedy.
+"""
 
 from __future__ import annotations
 
@@ -15,89 +18,92 @@ from punie_build.evaluation.importers.imported import ImportedSuite, ImportSourc
 from punie_build.evaluation.suite import Case
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array"}
-VARIANTS = 64  # spellings of one object that are written out
+MAX_VARIANTS = 64  # of one object; with more, any value is accepted
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
-    """Raises DataError for files that are no JSONL."""
-    told = (
-        {str(row.get("id")): row.get("ground_truth") for row in read_objects(source.answers)} if source.answers else {}
-    )
+    """Import questions and possible answers. Raise DataError for files that are not JSONL."""
+    rows = read_objects(source.answers) if source.answers else []
+    truths = {str(row.get("id")): row.get("ground_truth") for row in rows}
     cases, notes = [], []
     for row in read_objects(source.path):
         name, turns = str(row.get("id")), row.get("question") or []
         turns = turns if turns and isinstance(turns[0], list) else [turns]
-        check = _check(name, row, told.get(name, row.get("ground_truth")))
+        check = _check(name, row, truths.get(name, row.get("ground_truth")))
         if len(turns) != 1:
             notes.append(f"{name}: {len(turns)} turns - conversations with a state are not imported")
         elif check is None:
-            notes.append(f"{name}: no possible answer - give the file of answers with --answers")
+            notes.append(f"{name}: no possible answer - set --answers to the file of answers")
         else:
-            messages = msgspec.convert(turns[0], tuple[Message, ...])
-            alone = len(messages) == 1 and messages[0].role == "user"
-            cases.append(
-                Case(
-                    id=name,
-                    category=name.rstrip("0123456789-").rstrip("_") or "all",
-                    prompt=messages[0].content if alone else None,
-                    messages=None if alone else messages,
-                    tools=tuple(_declared(function) for function in row.get("function") or ()),
-                    checks=(check,),
-                )
-            )
+            cases.append(_case(name, row, turns[0], check))
     return build_suite(source.path, cases, notes, system="")
 
 
+def _case(name: str, row: dict[str, Any], turn: list[Any], check: AnyCheck) -> Case:
+    messages = msgspec.convert(turn, tuple[Message, ...])
+    is_prompt = len(messages) == 1 and messages[0].role == "user"
+    return Case(
+        id=name,
+        category=name.rstrip("0123456789-").rstrip("_") or "all",
+        prompt=messages[0].content if is_prompt else None,
+        messages=None if is_prompt else messages,
+        tools=tuple(_declaration(function) for function in row.get("function") or ()),
+        checks=(check,),
+    )
+
+
 def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:
+    """Return the check of a row; None without possible answers."""
     if "irrelevance" in name:
         return NoCall()
-    if truth is None and "relevance" in name:  # any call at all
-        functions = [str(each.get("name")) for each in row.get("function") or ()]
-        return Calls(calls=tuple(ExpectedCall(name=each, more=True) for each in functions), mode="any", allow=("*",))
-    if not isinstance(truth, list) or not truth or not all(isinstance(each, dict) for each in truth):
+    if truth is None and "relevance" in name:  # any call is correct
+        functions = [str(function.get("name")) for function in row.get("function") or ()]
+        calls = tuple(ExpectedCall(name=function, more=True) for function in functions)
+        return Calls(calls=calls, mode="any", allow=("*",))
+    if not isinstance(truth, list) or not truth or not all(isinstance(call, dict) for call in truth):
         return None
-    calls = [
-        ExpectedCall(name=function, arguments={key: _allowed(values) for key, values in parameters.items()})
-        for each in truth
-        for function, parameters in each.items()
-    ]
-    return Calls(calls=tuple(calls), mode="unordered", compare="loose")
+    calls = tuple(
+        ExpectedCall(name=function, arguments={key: _matcher(values) for key, values in parameters.items()})
+        for call in truth
+        for function, parameters in call.items()
+    )
+    return Calls(calls=calls, mode="unordered", compare="loose")
 
 
-def _allowed(values: Any) -> Matcher:
-    """The list of allowed values; "" in it: may be left out."""
-    listed = values if isinstance(values, list) else [values]
-    said = [spelling for value in listed if value != "" for spelling in _spellings(value)]
-    if len(said) > VARIANTS:
+def _matcher(values: Any) -> Matcher:
+    """Return the matcher of a list of allowed values, in which "" means omitted."""
+    allowed = values if isinstance(values, list) else [values]
+    variants = [variant for value in allowed if value != "" for variant in _variants(value)]
+    if len(variants) > MAX_VARIANTS:
         return AnyValue()
-    if "" in [value for value in listed if isinstance(value, str)]:
-        return OptionalValue(value=OneOf(values=tuple(said)) if said else OneOf(values=("",)))
-    return OneOf(values=tuple(said))
+    if "" in [value for value in allowed if isinstance(value, str)]:
+        return OptionalValue(value=OneOf(values=tuple(variants)) if variants else OneOf(values=("",)))
+    return OneOf(values=tuple(variants))
 
 
-def _spellings(value: Any) -> list[Any]:
-    """An object is given as the allowed values of each of its keys: every object that they make."""
-    if isinstance(value, dict) and all(isinstance(each, list) for each in value.values()):
-        keys = [
-            [(key, spelling) for each in values if each != "" for spelling in _spellings(each)]
-            + [None for each in values if each == ""]
-            for key, values in value.items()
+def _variants(value: Any) -> list[Any]:
+    """Return all objects that combine the allowed values of each key; other values are their only variant."""
+    if isinstance(value, dict) and all(isinstance(allowed, list) for allowed in value.values()):
+        options = [
+            [(key, variant) for item in allowed if item != "" for variant in _variants(item)]
+            + [None for item in allowed if item == ""]
+            for key, allowed in value.items()
         ]
-        some = [dict(pair for pair in pairs if pair) for pairs in product(*keys)] if keys else [{}]
-        return some[: VARIANTS + 1]
+        objects = [dict(pair for pair in pairs if pair) for pairs in product(*options)] if options else [{}]
+        return objects[: MAX_VARIANTS + 1]
     return [value]
 
 
-def _declared(function: dict[str, Any]) -> dict[str, Any]:
+def _declaration(function: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {**function, "parameters": _schema(function.get("parameters") or {})}}
 
 
 def _schema(value: Any) -> Any:
-    """JSON Schema's names of types for Python's."""
+    """Replace Python names of types by those of JSON Schema."""
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if not (key == "type" and each == "any")}
+        items = {key: item for key, item in value.items() if not (key == "type" and item == "any")}
         return {
-            key: TYPES.get(each, each) if key == "type" and isinstance(each, str) else _schema(each)
-            for key, each in kept.items()
+            key: TYPES.get(item, item) if key == "type" and isinstance(item, str) else _schema(item)
+            for key, item in items.items()
         }
-    return [_schema(each) for each in value] if isinstance(value, list) else value
+    return [_schema(item) for item in value] if isinstance(value, list) else value

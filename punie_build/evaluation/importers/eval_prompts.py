@@ -1,5 +1,8 @@
-"""The older form: a prompt, names of tools and keywords. Judged by `recall`, its numbers come out as they did; `strict` asks for those
-calls and no others, and finds a keyword as a word only."""
+"""Importer of EvalPrompts: a prompt, names of expected tools and keywords.
+
+By default the check is `recall`, which reproduces the scores of the older evaluator. With `strict` the checks require these calls
+and no others, and match keywords as complete words.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.errors import DataError
-from punie_build.evaluation.checks.union import (
-    AnyCheck,
-    Calls,
-    Contains,
-    ExpectedCall,
-    NoCall,
-    Recall,
-)
+from punie_build.evaluation.checks.union import AnyCheck, Calls, Contains, ExpectedCall, NoCall, Recall
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case
 
@@ -24,12 +20,12 @@ FIELDS = ("id", "category", "prompt_text", "expected_tool_calls", "expected_keyw
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
-    """Raises DataError for a row that is no prompt."""
-    rows = list(_python(source.path)) if source.path.suffix == ".py" else read_objects(source.path)
+    """Import EvalPrompts. Raise DataError for a row without a prompt."""
+    rows = list(_python_rows(source.path)) if source.path.suffix == ".py" else read_objects(source.path)
     cases = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("prompt_text"), str):
-            raise DataError(f"{source.path.name}: prompt {number} has no `prompt_text` - is this another form?")
+            raise DataError(f"{source.path.name}: prompt {number} has no `prompt_text` - choose another --form")
         tools = tuple(map(str, row.get("expected_tool_calls") or ()))
         words = tuple(map(str, row.get("expected_keywords") or ()))
         cases.append(
@@ -37,7 +33,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
                 id=str(row.get("id") or f"case-{number}"),
                 category=str(row.get("category") or "all"),
                 prompt=row["prompt_text"],
-                checks=tuple(_strict(tools, words)) if source.strict else (Recall(tools=tools, words=words),),
+                checks=tuple(_strict_checks(tools, words)) if source.strict else (Recall(tools=tools, words=words),),
             )
         )
     names = sorted({name for row in rows for name in row.get("expected_tool_calls") or ()})
@@ -45,17 +41,17 @@ def import_suite(source: ImportSource) -> ImportedSuite:
     return build_suite(source.path, cases, notes)
 
 
-def _strict(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:
+def _strict_checks(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:
     if tools:
         yield Calls(calls=tuple(ExpectedCall(name=name, more=True) for name in tools), mode="unordered")
-        return  # what is said after a call depends on what the tool gives back
+        return  # the text after a call depends on the result of the tool
     yield NoCall()
     if words:
         yield Contains(words=words, whole=all(word[0].isalnum() and word[-1].isalnum() for word in words))
 
 
-def _python(path: Path) -> Iterator[dict[str, Any]]:
-    """The EvalPrompt(...) values of a Python file. It is read, never run."""
+def _python_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of all EvalPrompt(...) calls in a Python file, which is parsed and never executed."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -63,9 +59,10 @@ def _python(path: Path) -> Iterator[dict[str, Any]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "EvalPrompt":
             try:
-                by_place = dict(zip(FIELDS, map(ast.literal_eval, node.args), strict=False))
-                yield by_place | {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg}
+                positional = dict(zip(FIELDS, map(ast.literal_eval, node.args), strict=False))
+                keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
             except ValueError:
                 raise DataError(
-                    f"{path.name}:{node.lineno}: an EvalPrompt that is not written out - give JSON"
+                    f"{path.name}:{node.lineno}: an argument of EvalPrompt is not a literal - convert the file to JSON"
                 ) from None
+            yield positional | keywords

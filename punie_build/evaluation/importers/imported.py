@@ -1,4 +1,4 @@
-"""What importers share: where they read, what they give."""
+"""The input and the result of an importer, and the reader of JSON and JSONL files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from punie_build.evaluation.suite import Case, Suite
 
 
 class ImportSource(Struct, frozen=True, kw_only=True):
-    """A file to import. `answers`: a second file, where the right answers are kept apart. `strict`: judge as strictly as what is said
-    allows, instead of as its own evaluator did."""
+    """A file to import.
+
+    `answers`: a second file with the expected answers, if the format separates them. `strict`: score as strictly as the file
+    permits, instead of like its own evaluator.
+    """
 
     path: Path
     answers: Path | None = None
@@ -22,35 +25,35 @@ class ImportSource(Struct, frozen=True, kw_only=True):
 
 
 class ImportedSuite(Struct, frozen=True, kw_only=True):
-    """The suite, and what of the file is not in it."""
+    """A suite, and notes on the parts of the file that it does not contain."""
 
     suite: Suite
     notes: tuple[str, ...] = ()
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSONL file, or of a JSON file that is a list, or has one under `prompts` or `tests`. Raises DataError."""
+    """Read the objects of a JSONL file, of a JSON list, or of a list under `prompts`, `tests` or `cases`. Raise DataError."""
     text = path.read_bytes()
     try:
-        whole = msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        whole = [_decoded(path, number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
-    if isinstance(whole, dict):
-        whole = next((whole[key] for key in ("prompts", "tests", "cases") if isinstance(whole.get(key), list)), [whole])
-    if not isinstance(whole, list) or not all(isinstance(each, dict) for each in whole):
-        raise DataError(f"{path.name}: not a list of objects - give JSON or JSONL")
-    return whole
+        value = [_decode(path, number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("prompts", "tests", "cases") if isinstance(value.get(key), list)), [value])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise DataError(f"{path.name}: not a list of objects - use JSON or JSONL")
+    return value
 
 
-def _decoded(path: Path, number: int, line: bytes) -> Any:
+def _decode(path: Path, number: int, line: bytes) -> Any:
     try:
         return msgspec.json.decode(line)
     except msgspec.DecodeError as error:
-        raise DataError(f"{path.name}:{number}: not JSON: {error} - one object a line") from None
+        raise DataError(f"{path.name}:{number}: not JSON: {error} - write one object a line") from None
 
 
-def build_suite(path: Path, cases: list[Case], notes: list[str], **more: Any) -> ImportedSuite:
-    """Raises DataError where nothing is left."""
+def build_suite(path: Path, cases: list[Case], notes: list[str], **fields: Any) -> ImportedSuite:
+    """Return the imported suite. Raise DataError without cases."""
     if not cases:
         raise DataError(f"{path.name}: no case that can be imported{''.join(f'; {note}' for note in notes[:5])}")
-    return ImportedSuite(suite=Suite(cases=tuple(cases), **more), notes=tuple(notes))
+    return ImportedSuite(suite=Suite(cases=tuple(cases), **fields), notes=tuple(notes))

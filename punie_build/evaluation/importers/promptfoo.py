@@ -1,4 +1,7 @@
-"""promptfoo's form: prompts with variables, tests with assertions, in YAML. Assertions that ask a model or run code are told and left out."""
+"""Importer of promptfoo: prompts with variables and tests with assertions, in YAML.
+
+Assertions that query a model or run code are not imported; notes list them.
+"""
 
 from __future__ import annotations
 
@@ -25,70 +28,79 @@ from punie_build.evaluation.suite import Case
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
-    """Raises DataError for what is no YAML, or has no tests."""
+    """Import a promptfoo configuration. Raise DataError for a file that is not YAML or has no tests."""
     import yaml
 
     try:
-        told = yaml.safe_load(source.path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(source.path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{source.path.name}: not YAML: {' '.join(str(error).split())}") from None
-    tests = told.get("tests") if isinstance(told, dict) else None
+    tests = config.get("tests") if isinstance(config, dict) else None
     if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-        raise DataError(f"{source.path.name}: no `tests` - is this a promptfoo configuration?")
-    prompts = [_prompt(each) for each in told.get("prompts") or ["{{prompt}}"]]
-    always = told.get("defaultTest") if isinstance(told.get("defaultTest"), dict) else {}
+        raise DataError(f"{source.path.name}: no `tests` - choose a promptfoo configuration")
+    prompts = [_template(prompt) for prompt in config.get("prompts") or ["{{prompt}}"]]
+    default = config.get("defaultTest") if isinstance(config.get("defaultTest"), dict) else {}
     cases, notes = [], list[str]()
     for number, test in enumerate(tests, 1):
-        asserted = [*(always.get("assert") or ()), *(test.get("assert") or ())]
-        checks = [check for each in asserted for check in _checks(each, f"test {number}", notes)]
-        values = (always.get("vars") or {}) | (test.get("vars") or {})
+        name = f"test-{number}"
+        assertions = [*(default.get("assert") or ()), *(test.get("assert") or ())]
+        checks = [check for assertion in assertions for check in _checks(assertion, f"test {number}", notes)]
+        variables = (default.get("vars") or {}) | (test.get("vars") or {})
         if not checks:
             notes.append(f"test {number}: no assertion that can be imported")
             continue
-        for place, prompt in enumerate(prompts, 1):
-            name = f"test-{number}" if len(prompts) == 1 else f"test-{number}-{place}"
-            category = str((test.get("metadata") or {}).get("category") or test.get("description") or "all")
-            group = f"test-{number}" if len(prompts) > 1 else None
+        category = str((test.get("metadata") or {}).get("category") or test.get("description") or "all")
+        for index, prompt in enumerate(prompts, 1):
             cases.append(
-                Case(id=name, category=category, prompt=_filled(prompt, values), checks=tuple(checks), group=group)
+                Case(
+                    id=name if len(prompts) == 1 else f"{name}-{index}",
+                    category=category,
+                    prompt=_render(prompt, variables),
+                    checks=tuple(checks),
+                    group=name if len(prompts) > 1 else None,
+                )
             )
     return build_suite(source.path, cases, notes)
 
 
-def _prompt(value: Any) -> str:
-    return str(value.get("raw") or value.get("label") or "") if isinstance(value, dict) else str(value)
+def _template(prompt: Any) -> str:
+    return str(prompt.get("raw") or prompt.get("label") or "") if isinstance(prompt, dict) else str(prompt)
 
 
-def _filled(prompt: str, values: dict[str, Any]) -> str:
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda hit: str(values.get(hit[1], hit[0])), prompt)
+def _render(template: str, variables: dict[str, Any]) -> str:
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: str(variables.get(match[1], match[0])), template)
 
 
-def _checks(asserted: Any, where: str, notes: list[str]) -> list[AnyCheck]:
-    kind = str(asserted.get("type")) if isinstance(asserted, dict) else "none"
+def _checks(assertion: Any, where: str, notes: list[str]) -> list[AnyCheck]:
+    """Return the checks of an assertion; none, and a note, if it cannot be imported."""
+    kind = str(assertion.get("type")) if isinstance(assertion, dict) else "none"
     if kind == "assert-set":
-        return [check for each in asserted.get("assert") or () for check in _checks(each, where, notes)]
-    plain = kind.removeprefix("not-")
-    make = CHECKS.get(plain)
+        return [check for nested in assertion.get("assert") or () for check in _checks(nested, where, notes)]
+    positive = kind.removeprefix("not-")
+    make = CHECKS.get(positive)
     try:
-        check = make(asserted.get("value"), asserted) if make else None
+        check = make(assertion.get("value"), assertion) if make else None
     except (ValueError, TypeError, AttributeError, KeyError):
         check = None
     if check is None:
-        notes.append(f"{where}: {kind} is left out")
+        notes.append(f"{where}: {kind} is not imported")
         return []
-    return [Not(check=check)] if kind != plain else [check]
+    return [Not(check=check)] if kind != positive else [check]
 
 
 def _words(value: Any) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else tuple(part.strip() for part in str(value).split(","))
 
 
+def _f1(value: Any, _: Any) -> AnyCheck:
+    return Calls(calls=tuple(ExpectedCall(name=name, more=True) for name in _words(value)), mode="unordered")
+
+
 def _sequence(value: Any, _: Any) -> AnyCheck:
     steps = value["steps"] if isinstance(value, dict) else value
     mode = value.get("mode", "in_order") if isinstance(value, dict) else "in_order"
-    calls = tuple(
-        ExpectedCall(name=str(step.get("name") if isinstance(step, dict) else step), more=True) for step in steps
-    )
+    names = [str(step.get("name") if isinstance(step, dict) else step) for step in steps]
+    calls = tuple(ExpectedCall(name=name, more=True) for name in names)
     return Calls(calls=calls) if mode == "exact" else Calls(calls=calls, mode="ordered", allow=("*",))
 
 
@@ -98,7 +110,7 @@ def _arguments(value: Any, _: Any) -> AnyCheck:
     return Calls(calls=(call,), mode="superset")
 
 
-CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {
+CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {  # type of assertion -> function of its value and the assertion
     "equals": lambda value, _: Equals(text=str(value)),
     "contains": lambda value, _: Contains(words=(str(value),), case=True),
     "icontains": lambda value, _: Contains(words=(str(value),)),
@@ -110,11 +122,9 @@ CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {
     "regex": lambda value, _: MatchesRegex(pattern=str(value)),
     "is-json": lambda _, __: Json(value={}),
     "contains-json": lambda _, __: Json(value={}),
-    "latency": lambda _, said: Latency(max=float(said["threshold"]) / 1000),
+    "latency": lambda _, assertion: Latency(max=float(assertion["threshold"]) / 1000),
     "finish-reason": lambda value, _: Finish(reason=value),
-    "tool-call-f1": lambda value, _: Calls(
-        calls=tuple(ExpectedCall(name=name, more=True) for name in _words(value)), mode="unordered"
-    ),
+    "tool-call-f1": _f1,
     "trajectory:tool-used": lambda value, _: Recall(
         tools=_words(value.get("name") if isinstance(value, dict) else value)
     ),

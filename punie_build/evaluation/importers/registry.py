@@ -1,10 +1,10 @@
-"""Importers: suites that others wrote, as suites of ours. What cannot be said here is told, not guessed.
+"""The formats of suites that can be imported. Parts that a suite cannot express are reported in notes.
 
-    older        the EvalPrompt form: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python as text
-    bfcl         the Berkeley leaderboard's JSONL: questions and functions, and the possible answers in a file beside it
+    older        EvalPrompt: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python source
+    bfcl         the JSONL of the Berkeley leaderboard: questions and functions, and a second file with possible answers
     promptfoo    YAML with prompts, tests and assertions
 
-To add one: a function from a `Source` to `Imported` in a file of its own, and its row in `FORMS`.
+To add a format, write a module with a function from an `ImportSource` to an `ImportedSuite`, and add it to `FORMATS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
 
 
 def detect_format(source: ImportSource) -> str:
-    """The form that a file is most likely in."""
+    """Return the most likely format of a file, by its suffix and its first 20,000 bytes."""
     if source.path.suffix in (".yaml", ".yml"):
         return "promptfoo"
     head = source.path.read_bytes()[:20000]

@@ -1,4 +1,4 @@
-"""Writing: a suite as the TOML that a person would have written. What is as usual is not said."""
+"""Writer of suites as TOML, without values that are defaults."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from punie_build.evaluation.suite import Suite
 from punie_build.schema.spec import toml
 
 
-def suite_to_toml(suite: Suite, about: str) -> str:
-    """`about` becomes a comment on top."""
-    whole = without_defaults(suite)
-    cases = whole.pop("case")
-    out = [f"# {line}" for line in about.splitlines()]
-    out += [f"{name} = {toml(value)}" for name, value in whole.items() if not _tables(value)]
-    for name, value in whole.items():
-        if _tables(value):
-            out += [line for each in value for line in (f"\n[[{name}]]", *_lines(each))]
+def suite_to_toml(suite: Suite, comment: str) -> str:
+    """Return the text of a suite file, with a comment on top."""
+    table = without_defaults(suite)
+    cases = table.pop("case")
+    lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"{name} = {toml(value)}" for name, value in table.items() if not _is_array_of_tables(value)]
+    arrays = {name: value for name, value in table.items() if _is_array_of_tables(value)}
+    for name, tables in arrays.items():
+        lines += [line for item in tables for line in (f"\n[[{name}]]", *_key_values(item))]
     for case in cases:
-        out += ["", "[[case]]", *_lines(case)]
-    return "\n".join(out) + "\n"
+        lines += ["", "[[case]]", *_key_values(case)]
+    return "\n".join(lines) + "\n"
 
 
-def _tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+def _is_array_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
 
 
-def _lines(table: dict[str, Any]) -> list[str]:
+def _key_values(table: dict[str, Any]) -> list[str]:
     return [f"{name} = {toml(value)}" for name, value in table.items()]
 
 
 def without_defaults(value: Any) -> Any:
-    """A spec without what is as usual and what is None, as TOML has no such thing."""
+    """Return a spec as tables and lists, without defaults and without None, which TOML does not have."""
     if isinstance(value, Matcher):
-        return _matched(value)
+        return _shortest_form(value)
     if isinstance(value, Struct):
         tag = value.__struct_config__.tag
-        found = {value.__struct_config__.tag_field: tag} if tag else {}
+        table = {value.__struct_config__.tag_field: tag} if tag else {}
         for field in structs.fields(value):
-            inner = getattr(value, field.name)
-            usual = field.default_factory() if field.default_factory is not NODEFAULT else field.default
-            if inner is not None and inner != usual:
-                found[field.encode_name] = without_defaults(inner)
-        return found
+            item = getattr(value, field.name)
+            default = field.default_factory() if field.default_factory is not NODEFAULT else field.default
+            if item is not None and item != default:
+                table[field.encode_name] = without_defaults(item)
+        return table
     if isinstance(value, dict):
-        return {key: without_defaults(each) for key, each in value.items() if each is not None}
+        return {key: without_defaults(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [without_defaults(each) for each in value if each is not None]
+        return [without_defaults(item) for item in value if item is not None]
     return value
 
 
-def _matched(value: Matcher) -> Any:
-    """A matcher in its shortest form."""
-    if isinstance(value, ExactValue) and not isinstance(value.value, dict | list | tuple):
-        return value.value
-    if isinstance(value, OneOf):
-        return [without_defaults(each) for each in value.values]
-    plain: dict[str, Any] = {"match": value.__struct_config__.tag}
-    for name in value.__struct_fields__:
-        inner = getattr(value, name)
-        if inner is not None:
-            plain[name] = without_defaults(inner) if isinstance(inner, Matcher) else msgspec.to_builtins(inner)
-    return plain
+def _shortest_form(matcher: Matcher) -> Any:
+    """Return the shortest form of a matcher: a value, a list of values, or a table."""
+    if isinstance(matcher, ExactValue) and not isinstance(matcher.value, dict | list | tuple):
+        return matcher.value
+    if isinstance(matcher, OneOf):
+        return [without_defaults(value) for value in matcher.values]
+    table: dict[str, Any] = {"match": matcher.__struct_config__.tag}
+    for name in matcher.__struct_fields__:
+        item = getattr(matcher, name)
+        if item is not None:
+            table[name] = without_defaults(item) if isinstance(item, Matcher) else msgspec.to_builtins(item)
+    return table

@@ -64,8 +64,8 @@ class ComparisonPage(EvaluationPage, frozen=True, kw_only=True):
 
     @property
     def contaminated(self) -> set[str]:
-        return {leak.case for leak in self.result.leaks}
+        return {leak.case for leak in self.result.contaminated}
 
     @property
     def has_dev_split(self) -> bool:
-        return self.result.side == "confirm"
+        return self.result.split == "confirm"

@@ -77,7 +77,7 @@ def _load_arm(project: Project, name: str) -> ArmResults:
 def verdict(page: ComparisonPage) -> Section:
     """Show the verdict with its difference and interval, and everything that limits it."""
     result = page.result
-    [main] = [delta for delta in result.deltas if delta.arm == result.arm]
+    [main] = [delta for delta in result.differences if delta.arm == result.arm]
     context = {
         "main": main,
         "sentence": verdict_sentence(main, result.n, result.arms[0]),
@@ -88,14 +88,14 @@ def verdict(page: ComparisonPage) -> Section:
 
 
 def _notes(result: ComparisonResult) -> list[str]:
-    split = " of the held-out split (`confirm`)" if result.side == "confirm" else ""
+    split = " of the held-out split (`confirm`)" if result.split == "confirm" else ""
     notes = [f"Scored on {result.n} cases{split}; "]
-    if result.leaks:
-        notes[0] += f"{len(result.leaks)} more occur in training data of an arm and are excluded."
+    if result.contaminated:
+        notes[0] += f"{len(result.contaminated)} more occur in training data of an arm and are excluded."
     else:
         notes[0] += "no case occurs in training data of an arm."
-    if selected := result.chosen:
-        alike = ", ".join(selected.alike)
+    if selected := result.selected:
+        alike = ", ".join(selected.ties)
         ties = f"; not significantly different there: {alike}" if alike else ""
         notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
     if not result.sound:
@@ -105,14 +105,14 @@ def _notes(result: ComparisonResult) -> list[str]:
 
 def prompt_match(page: EvaluationPage) -> Section | None:
     """Warn if the prompts of the suite differ from those an arm was trained on."""
-    arms = [(arm.scores.arm, arm.scores.parity.objections()) for arm in page.arms if arm.scores.parity]
+    arms = [(arm.scores.arm, arm.scores.prompt_match.warnings()) for arm in page.arms if arm.scores.prompt_match]
     rows = [{"arm": name, "objections": objections} for name, objections in arms if objections]
     return Section("prompt_match", "", {"rows": rows}) if rows else None
 
 
 def against_baseline(page: ComparisonPage) -> Section:
     """Show the paired difference of every arm with the first one."""
-    rows = [(delta, page.result.arms.index(delta.arm)) for delta in page.result.deltas]
+    rows = [(delta, page.result.arms.index(delta.arm)) for delta in page.result.differences]
     context = {
         "rows": rows,
         "verdicts": VERDICTS,
@@ -139,7 +139,7 @@ def categories(page: EvaluationPage) -> Section:
     if isinstance(page, ComparisonPage):
         index = page.result.arms.index(page.result.arm)
         rows = [
-            {"name": name, "shares": shares, "delta": page.result.category_deltas[name][index - 1]}
+            {"name": name, "shares": shares, "delta": page.result.category_differences[name][index - 1]}
             for name, shares in page.result.categories.items()
         ]
         candidate = page.result.arm
@@ -178,7 +178,7 @@ def speed(page: EvaluationPage) -> Section | None:
 
 def contamination(page: ComparisonPage) -> Section | None:
     """Show the cases that occur in training data: the comparison excludes them."""
-    rows = page.result.leaks
+    rows = page.result.contaminated
     return Section("contamination", "Contaminated cases", {"rows": rows, "cases": page.case_count}) if rows else None
 
 

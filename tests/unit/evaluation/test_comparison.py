@@ -58,17 +58,17 @@ def test_a_better_arm_improved_and_the_same_one_shows_no_difference():
     base, better = arm("base", some(0.2)), arm("better", some(0.7))
     found = compare("c", [base, better])
     assert found.verdict == "improved"
-    assert found.side == "confirm"
+    assert found.split == "confirm"
     assert found.n == found.totals[0].n == 120
-    assert found.whole[0].n == 200
+    assert found.all_totals[0].n == 200
     assert compare("c", [better, base]).verdict == "regressed"
     same = compare("c", [base, arm("again", some(0.2))], parity=True)
     assert same.verdict == "equivalent"
     assert "no difference beyond 5% found" in comparison.comparison_summary(same)
-    assert same.deltas[0].alike == 1.0
+    assert same.differences[0].unchanged == 1.0
     few = compare("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
     assert few.verdict == "inconclusive"
-    assert f"12 cases find differences from {few.deltas[0].detectable:.0%}" in comparison.comparison_summary(few)
+    assert f"12 cases detect differences from {few.differences[0].detectable:.0%}" in comparison.comparison_summary(few)
 
 
 def test_two_equal_arms_are_seldom_told_apart():
@@ -86,12 +86,12 @@ def test_the_best_of_many_equal_arms_is_not_overstated():
     for _ in range(25):
         arms = [arm(f"a{k}", [r.random() < 0.5 for _ in range(100)]) for k in range(13)]
         found = compare("c", arms)
-        assert found.chosen is not None
-        place = found.arms.index(found.chosen.arm)
-        luck += found.chosen.totals[place].share - found.chosen.totals[0].share
-        shown += found.deltas[place - 1].difference
+        assert found.selected is not None
+        place = found.arms.index(found.selected.arm)
+        luck += found.selected.totals[place].rate - found.selected.totals[0].rate
+        shown += found.differences[place - 1].difference
         claims += found.verdict in ("improved", "regressed")
-        assert len(found.chosen.alike) > 3
+        assert len(found.selected.ties) > 3
     assert luck / 25 > 0.08
     assert abs(shown / 25) < 0.04
     assert claims / 25 <= 0.15
@@ -103,9 +103,9 @@ def test_where_nothing_is_held_back_the_best_must_stand_among_all():
         *(arm(f"a{k}", [k == 3 and c < 6 for c in range(20)], split="confirm") for k in range(8)),
     ]
     found = compare("c", arms)
-    assert found.chosen is not None
-    assert found.chosen.arm == "a3"
-    [best] = [each for each in found.deltas if each.arm == "a3"]
+    assert found.selected is not None
+    assert found.selected.arm == "a3"
+    [best] = [each for each in found.differences if each.arm == "a3"]
     assert best.p == pytest.approx(0.03125)
     assert best.adjusted == pytest.approx(8 * 0.03125)
     assert found.verdict == "inconclusive"
@@ -124,7 +124,7 @@ def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
     lost = msgspec.structs.replace(base.cases[150], epochs=0, passes=0, errors=1, failure="error", reason="timeout")
     one = msgspec.structs.replace(arm("b", some(0.5)), cases=(*base.cases[:150], lost, *base.cases[151:]))
     found = compare("c", [base, one])
-    assert found.deltas[0].n == 119
+    assert found.differences[0].n == 119
     assert found.verdict == "equivalent"
     many = tuple(
         msgspec.structs.replace(case, epochs=0, passes=0, errors=1) if k < 10 else case
@@ -132,23 +132,24 @@ def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
     )
     bad = compare("c", [base, msgspec.structs.replace(one, cases=many)])
     assert bad.verdict == "invalid"
-    assert "10 of 200 answers of b never came" in bad.objections[0]
+    assert "10 of 200 answers of b are missing" in bad.objections[0]
     assert comparison.comparison_metrics(bad)["valid"] == 0.0
 
 
 def test_cases_that_an_arm_may_have_learnt_are_told_and_left_out():
     base, better = arm("a", [False] * 200), arm("b", [k > 180 for k in range(200)])
     learnt = [
-        ContaminatedCase(case=f"c{k}", place=f"data/x/train.jsonl:{k}", near=1.0, text="t") for k in range(181, 200)
+        ContaminatedCase(case=f"c{k}", location=f"data/x/train.jsonl:{k}", similarity=1.0, text="t")
+        for k in range(181, 200)
     ]
     assert compare("c", [base, better]).verdict == "improved"
-    found = compare("c", [base, better], leaks=learnt)
+    found = compare("c", [base, better], contaminated=learnt)
     assert found.n == 101
     assert found.verdict == "equivalent"
-    assert found.whole[1].passed == 19
-    assert "19 cases left out" in comparison.comparison_summary(found)
+    assert found.all_totals[1].passed == 19
+    assert "19 cases excluded" in comparison.comparison_summary(found)
     everything = [msgspec.structs.replace(learnt[0], case=f"c{k}") for k in range(200)]
-    assert compare("c", [base, better], leaks=everything).verdict == "invalid"
+    assert compare("c", [base, better], contaminated=everything).verdict == "invalid"
 
 
 def test_wordings_of_one_question_count_once():
@@ -164,7 +165,7 @@ def test_wordings_of_one_question_count_once():
         )
 
     base, better = grouped("a", [False] * 200), grouped("b", [whole[k // 10] for k in range(200)])
-    found = compare("c", [base, better]).deltas[0]
+    found = compare("c", [base, better]).differences[0]
     assert (found.n, found.units) == (200, 20)
     assert found.high - found.low > 0.3
     assert compare("c", [base, better]).totals[1].interval[1] - compare("c", [base, better]).totals[1].interval[0] > 0.3
@@ -190,7 +191,7 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
     assert scored.failure == "wrong arguments"
     assert not scored.passed
     assert scoring.answer_rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
-    assert paired_difference.pass_count([scored]).share == 0.75
+    assert paired_difference.pass_count([scored]).rate == 0.75
     assert scoring.eval_metrics(suite, [scored], True)["error_rate"] == 0.2
 
 
@@ -281,8 +282,8 @@ def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
             msgspec.structs.replace(case, reason="says \x00<&>") if case.failure else case for case in after.cases
         ),
     )
-    learnt = [ContaminatedCase(case="c0", place="data/x/train.jsonl:3", near=1.0, text="t")]
-    found = compare("c", [base, after], leaks=learnt)
+    learnt = [ContaminatedCase(case="c0", location="data/x/train.jsonl:3", similarity=1.0, text="t")]
+    found = compare("c", [base, after], contaminated=learnt)
     root = ET.fromstring(junit.to_xml("c", comparison.junit_results(found, [base, after])))
     [suite] = root
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "skipped")} == {
@@ -319,7 +320,7 @@ def test_a_prompt_that_training_knows_is_found_exact_or_nearly():
         ("a:5", conversation("Run make", "Stop it", "Thanks")),
     ]
     found = contamination.contaminated_cases(suite, rows)
-    assert [(leak.case, leak.place, leak.near) for leak in found] == [
+    assert [(leak.case, leak.location, leak.similarity) for leak in found] == [
         ("c0", "a:1", 1.0),
         ("c1", "a:2", 0.6),
         ("c2", "a:3", 1.0),

@@ -172,7 +172,7 @@ def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
         Answer(case="x", raw="x", calls=(ToolCall("read_file", {"path": "a.py", "line": 3}), ToolCall("z", {})))
     ).passed
     assert made.suite.cases[2].checks[2] == Finish(reason="tool_calls")
-    assert made.notes == ("test 1: llm-rubric is left out",)
+    assert made.notes == ("test 1: llm-rubric is not imported",)
     assert again(made.suite, tmp_path) == made.suite
 
 
@@ -182,7 +182,7 @@ def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
         ("older", "a.jsonl", '{"id": 1', "a.jsonl:1: not JSON"),
         ("older", "a.jsonl", '{"id": "a"}', "no `prompt_text`"),
         ("older", "a.py", "def (", "not Python"),
-        ("older", "a.py", "EvalPrompt(id=name)", "not written out"),
+        ("older", "a.py", "EvalPrompt(id=name)", "not a literal"),
         ("bfcl", "a.jsonl", '{"id": "a", "question": [[]], "function": []}', "no case that can be imported"),
         ("promptfoo", "a.yaml", "tests: [", "not YAML"),
         ("promptfoo", "a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
@@ -215,7 +215,7 @@ def test_a_suite_is_imported_and_checked_by_hand(tmp_path, monkeypatch, capsys):
     assert run("import", "none.jsonl", "--output", "y.toml")[0] == 2
     code, told = run("check", "suites/x.toml")
     assert code == 2
-    assert "an arm that only talks passes 33.3%" in told
+    assert "baseline that only writes prose passes 33.3%" in told
     code, told = run("check", "tool-calling")
     assert code == 0
     assert "the suite may gate" in told

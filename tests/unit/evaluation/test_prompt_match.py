@@ -24,17 +24,17 @@ def row(system: str | None, tools: list | None = None) -> bytes:
 def test_the_same_prompt_and_tools_are_nothing_to_say():
     found = match_prompts(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), [row("You help.", [TOOL])] * 4, {})
     assert (found.template, found.system_prompt_in_training, found.tools_in_training) == ("same", 1.0, 1.0)
-    assert found.objections() == []
-    assert match_prompts(Suite(cases=(CASE,), system=""), [row(None)], {}).objections() == []
+    assert found.warnings() == []
+    assert match_prompts(Suite(cases=(CASE,), system=""), [row(None)], {}).warnings() == []
 
 
 def test_what_training_did_not_have_is_said():
     rows = [row("You help.", [TOOL]), row("You are a pirate."), row(None, []), row("You help. ")]
     found = match_prompts(Suite(cases=(CASE,), system="You help.", tools=(TOOL,)), rows, {"thinking": False})
-    assert found.objections() == [
-        "the chat template is used otherwise than in training: it is told {'thinking': False}",
-        "only 25% of training rows have the system prompt that the suite asks with",
-        "only 25% of training rows have the tools that the suite asks with",
+    assert found.warnings() == [
+        "the chat template is used in another way than in training: with the arguments {'thinking': False}",
+        "only 25% of training rows have the system prompt of the suite",
+        "only 25% of training rows have the tools of the suite",
     ]
 
 
@@ -47,7 +47,7 @@ def test_a_case_of_its_own_prompt_counts_and_nothing_trained_says_nothing():
 
 def test_a_report_says_it_before_any_number():
     found = match_prompts(Suite(cases=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
-    first = Section("prompt_match", "", {"rows": [{"arm": "v<1>", "objections": found.objections()}]})
+    first = Section("prompt_match", "", {"rows": [{"arm": "v<1>", "objections": found.warnings()}]})
     shown = html.render(html.Page(title="t", label="eval", sections=(first,)))
     assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in shown
     assert "only 0% of training rows have the system prompt" in shown

@@ -144,7 +144,7 @@ def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
     assert "never while reading" in inner.check.source
     for check, said in [
         ('{ type = "python", function = "judges:rude" }', "no function 'rude'"),
-        ('{ type = "python", function = "none:polite" }', "no file none.py"),
+        ('{ type = "python", function = "none:polite" }', "no readable file none.py"),
         ('{ type = "python", function = "link:polite" }', "leads out of the project"),
         ('{ type = "python", function = "judges:polite", source = "x" }', "remove it"),
         ('{ type = "python", function = "../outside:polite" }', "module:function"),
@@ -160,23 +160,24 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
     assert suite_validation.validate_suite(of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound is not None
     for bad, said in [
         (case("x", Latency(max=3)), "an empty answer passes"),
-        (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own right answer fails"),
+        (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own reference answer fails"),
         (
             case("x", Calls(calls=READ.calls, mode="superset"), oracle=ReferenceAnswer(content="no")),
-            "own right answer fails",
+            "own reference answer fails",
         ),
-        (case("x", MatchesRegex(pattern="."), oracle=ReferenceAnswer(content="well")), "only talks"),
+        (case("x", MatchesRegex(pattern="."), oracle=ReferenceAnswer(content="well")), "only writes prose"),
     ]:
-        cases = [bad] if said == "only talks" else [*good, bad]
+        cases = [bad] if said == "only writes prose" else [*good, bad]
         assert any(said in problem for problem in suite_validation.validate_suite(of(*cases)).problems), said
     talk = [case(f"t{k}", NoCall()) for k in range(8)]
-    assert any("only talks" in problem for problem in suite_validation.validate_suite(of(*good, *talk)).problems)
+    assert any("only writes prose" in problem for problem in suite_validation.validate_suite(of(*good, *talk)).problems)
     anything = case("x", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": {"match": "any"}}),)))
     assert any(
-        "right answers to other cases" in line for line in suite_validation.validate_suite(of(*good, anything)).problems
+        "reference answers of other cases" in line
+        for line in suite_validation.validate_suite(of(*good, anything)).problems
     )
     assert any(
-        "give it an `oracle`" in line
+        "add an `oracle`" in line
         for line in suite_validation.validate_suite(of(*good, case("x", MatchesRegex(pattern="y")))).warnings
     )
 
@@ -185,7 +186,7 @@ def test_the_answers_of_a_sound_suite_score_what_they_should():
     suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
     scored = score_suite(suite, {each.id: reference_answer(each) for each in suite.cases})
     assert [each.passed for each in scored] == [True, True]
-    assert [each.quiet for each in scored] == [False, True]
+    assert [each.expects_no_call for each in scored] == [False, True]
     assert not any(
         each.passed
         for each in score_suite(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.cases})

@@ -92,7 +92,7 @@ def read_comparison(root: Path) -> ComparisonResult:
 
 def test_a_comparison_page_begins_with_the_verdict_and_its_interval(root):
     page, result = read(root, "comparison-tuned"), read_comparison(root)
-    total, delta = result.totals[2], result.deltas[1]
+    total, delta = result.totals[2], result.differences[1]
     low, high = total.interval
     assert (
         page.index(f"Improved: tuned {format_points(delta.difference)}")
@@ -210,11 +210,11 @@ def test_a_difference_on_few_cases_is_not_significant():
         return Scores(arm=name, suite="s", cases=cases, canary=canary, base_canary="a")
 
     result = compare("c", [arm("nano", 10, 14, "a"), arm("tuned", 12, 14, "b")])
-    assert result.deltas[0].verdict == "inconclusive"
-    assert "no difference found" in verdict_sentence(result.deltas[0], 14, "nano")
-    assert "find differences from" in verdict_sentence(result.deltas[0], 14, "nano")
-    assert compare("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).deltas[0].verdict == "regressed"
-    with pytest.raises(IdentityError, match="answer from the same weights"):
+    assert result.differences[0].verdict == "inconclusive"
+    assert "no difference found" in verdict_sentence(result.differences[0], 14, "nano")
+    assert "detect differences from" in verdict_sentence(result.differences[0], 14, "nano")
+    assert compare("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).differences[0].verdict == "regressed"
+    with pytest.raises(IdentityError, match="have the same weights"):
         compare("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
 
 
@@ -222,8 +222,8 @@ def test_a_comparison_is_written_in_markdown_for_pull_requests(root):
     text, result = (root / "reports/comparison-tuned.md").read_text(), read_comparison(root)
     total = result.totals[2]
     low, high = total.interval
-    assert text.startswith(f"## ▲ Improved: tuned {format_points(result.deltas[1].difference)}\n")
-    assert f"| tuned | {total.passed:g} of {result.n} | {total.share:.0%} ({low:.0%} to {high:.0%}) |" in text
+    assert text.startswith(f"## ▲ Improved: tuned {format_points(result.differences[1].difference)}\n")
+    assert f"| tuned | {total.passed:g} of {result.n} | {total.rate:.0%} ({low:.0%} to {high:.0%}) |" in text
     assert "| `tuned.share` | ✗" in text
     assert "regressions</summary>" in text
     assert "<script" not in text
