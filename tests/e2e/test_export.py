@@ -13,8 +13,6 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models import llama
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
-from punie_build.artifacts.graph import tasks
-from punie_build.artifacts.steps import steps
 
 from punie_build.engine import state
 from punie_build.engine.build import build
@@ -25,7 +23,7 @@ from punie_build.export.process import export
 from punie_build.export.spec import Model
 from punie_build.export.steps import check_disk_space, warnings
 from punie_build.models.precision import set_compute_precision
-from punie_build.recipes.loader import load
+from punie_build.project import Project
 from punie_build.storage import digests, locks, paths
 from punie_build.training.loop.lora import apply_adapter, lora_parameters
 from punie_build.training.spec import Adapter, Lora
@@ -103,7 +101,7 @@ def test_few_bits_reduce_the_fidelity_that_the_lock_records(built):
 def test_a_model_answers_a_suite(built):
     root, output = built
     assert "1 cases passed" in output
-    assert set(lock(root, "answers/q2@one@max_tokens-4").facts.inputs) == {"models/q2"}
+    assert set(lock(root, "answers/q2@one@max_tokens-4").key_inputs.inputs) == {"models/q2"}
 
 
 def test_the_bytes_of_a_model_do_not_depend_on_the_path_of_its_base(built, adapter, tmp_path):
@@ -111,10 +109,10 @@ def test_the_bytes_of_a_model_do_not_depend_on_the_path_of_its_base(built, adapt
     export(Model(adapter="tiny", bits=2), NANO, adapter, tmp_path / "out")
     export(Model(adapter="renamed", bits=2), tmp_path / "elsewhere", adapter, tmp_path / "again")
     assert digests.of_folder(tmp_path / "out") == digests.of_folder(tmp_path / "again")
-    root, recipe = built[0], load(built[0])
-    [task] = [task for task in tasks(recipe) if task.label == "model:q2"]
+    root = built[0]
+    task = Project.load(root).task("model:q2")
     before = lock(root, "models/q2").outputs
-    assert build(root, task, steps(recipe)["model"], again=True).how == "ran"
+    assert build(root, task, afresh=True).action == "ran"
     assert lock(root, "models/q2").outputs == before
     assert set(before) == {*model_folder.companion_files(NANO), "config.json", "model.safetensors", model_folder.INDEX}
 
@@ -369,7 +367,7 @@ def test_another_quantization_than_that_of_the_recipe_is_a_difference(built):
 def test_an_impossible_model_is_an_error_before_any_build(recipes, table, problem):
     root = recipes(f'[base.mine]\npath = "models/m"\n[model.m]\n{table}\n')
     with pytest.raises(RecipeError) as error:
-        load(root)
+        Project.load(root)
     assert f"recipes/test.toml: model.m{problem.replace('`', chr(39))}" in str(error.value)
 
 
@@ -412,22 +410,22 @@ suite = "tool-calling"
 
 def test_an_adapter_may_start_from_a_model(recipes):
     root = recipes(CHAIN)
-    graph = {task.label: task for task in tasks(load(root))}
+    graph = {task.label: task for task in Project.load(root).tasks}
     tokens = "tokens:d@b4-assistant-2048"
     preflight, answers = "preflight:d@b4", "answers:a@tool-calling"
     assert list(graph) == ["dataset:d", "model:b4", tokens, preflight, "adapter:a", "model:a6", answers, "eval:e"]
-    assert graph["adapter:a"].needs == (tokens, preflight, "model:b4")
+    assert tuple(graph["adapter:a"].needs) == (tokens, preflight, "model:b4")
     assert graph["model:a6"].inputs == ("adapters/a", "data/d@b4-assistant-2048", "models/b4")
     assert graph[answers].inputs == ("adapters/a", "models/b4")
     (root / "models" / "b4").mkdir(parents=True)
     inputs = []
     for text in ("one", "other"):
         (root / "models" / "b4" / "model.safetensors").write_text(text)
-        inputs.append(state.facts(root, graph["adapter:a"]).inputs)
+        inputs.append(state.key_inputs(root, graph["adapter:a"]).inputs)
     assert set(inputs[0]) == {"data/d@b4-assistant-2048", "models/b4"}
     assert inputs[0]["models/b4"] != inputs[1]["models/b4"]
 
 
 def test_a_model_of_itself_is_a_cycle(recipes):
-    with pytest.raises(RecipeError, match=r"made from itself: .* - break the circle"):
-        load(recipes(CHAIN.replace('base = "nano"\n', 'adapter = "a"\n')))
+    with pytest.raises(RecipeError, match=r"built from itself: .* - break the cycle"):
+        Project.load(recipes(CHAIN.replace('base = "nano"\n', 'adapter = "a"\n')))
