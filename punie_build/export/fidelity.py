@@ -1,4 +1,4 @@
-"""Measure how much of its adapter a model retains, on held-out rows. Generates no text.
+"""Measure how much of its adapter a model retains, on rows that it was not trained on. Generates no text.
 
     gain retained = (loss of the base - loss of the model) / (loss of the base - loss of the adapter)
     agreement     = share of trained tokens for which model and adapter predict the same token as most likely

@@ -24,8 +24,8 @@ class ExportJob(Struct, frozen=True, kw_only=True):
 class Fidelity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much of its adapter a model retains, over `tokens` held-out tokens.
 
-    Losses in nats per token; `agreement` is the share of tokens with the same most likely prediction. `gain_retained` is
-    missing if the adapter is no better than its base.
+    Losses in nats per token; `agreement` is the share of tokens with the same most likely prediction. `gain_retained`
+    is missing if the adapter is no better than its base.
     """
 
     loss_base: float

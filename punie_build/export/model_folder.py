@@ -1,8 +1,8 @@
 """The folder of a model, read from headers and JSON alone, and compared with its recipe and its base.
 
-The weight of a layer is quantized if there are `scales` beside it: `weight` (out, in * bits / 32) as uint32, `scales` (out, in /
-group_size). `config.json` has bits, group size and mode of all layers, other values for single layers by name, and `false` for a
-layer that is not quantized.
+The weight of a layer is quantized if there are `scales` beside it: `weight` (out, in * bits / 32) as uint32, `scales`
+(out, in / group_size). `config.json` has bits, group size and mode of all layers, other values for single layers by
+name, and `false` for a layer that is not quantized.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ COMPANION_SUFFIXES = (
     ".tiktoken",
 )  # of tokenizer, chat template, generation config
 WEIGHT_FILES = ("config.json", INDEX, "hf_quant_config.json")  # JSON files that describe the weights of the base
-BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # fmt: skip
+BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 MAX_NAMES = 5  # in a message
 GGUF_MAGIC = b"GGUF"
@@ -98,7 +101,8 @@ def estimate_bytes(folder: Path, spec: Model) -> int:
 
 
 def _bytes_per_weight(settings: Config, width: int) -> float:
-    """Return the bytes of a quantized weight with its share of the scales of `width` bytes; affine groups have a bias too."""
+    """Return the bytes of a quantized weight with its share of the scales of `width` bytes; affine groups have a bias
+    too."""
     per_group = 2 * width if settings.get("mode", "affine") == "affine" else 1
     return float(settings.get("bits", 4) / 8 + per_group / settings.get("group_size", 64))
 
@@ -162,7 +166,8 @@ def _weight_differences(tensors: Tensors, config: Config, spec: Model) -> Iterat
 def _quantization_differences(
     actual: Config, packed: Collection[str], unpacked: Collection[str], expected: Config
 ) -> Iterator[str]:
-    """Compare the quantization in config.json with the recipe; `packed` layers are quantized, `unpacked` ones are not."""
+    """Compare the quantization in config.json with the recipe; `packed` layers are quantized, `unpacked` ones are
+    not."""
     for name, value in expected.items():
         if (configured := actual.get(name, "affine" if name == "mode" else "none")) != value:
             yield f"{name}: recipe {value}, config.json {configured}"

@@ -1,9 +1,11 @@
-"""The process that writes a model from a base, with or without an adapter, and measures it. Started by `export.steps.model`.
+"""The process that writes a model from a base, with or without an adapter, and measures it. Started by
+`export.steps.model`.
 
     python -m punie_build.export.process JOB.json
 
-Works in memory, and writes one tensor at a time: no intermediate model in full precision lies on the disk. mlx-lm fuses, quantizes
-and writes the weights. All other files are copied from the base byte for byte, because mlx-lm's would contain the path of the base.
+Works in memory, and writes one tensor at a time: no intermediate model in full precision lies on the disk. mlx-lm
+fuses, quantizes and writes the weights. All other files are copied from the base byte for byte, because mlx-lm's
+would contain the path of the base.
 """
 
 from __future__ import annotations

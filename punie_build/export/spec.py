@@ -4,8 +4,8 @@
     adapter = "v1"
     bits = 6
 
-A fused model can be loaded by other programs, without an adapter beside it. A precision is valid if mlx can compute in it: see
-`MODES`. To support another mode, add an entry to it.
+A fused model can be loaded by other programs, without an adapter beside it. A precision is valid if mlx can compute
+in it: see `MODES`. To support another mode, add an entry to it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ GGUF_ARCHITECTURES = ("llama", "mistral", "mixtral")  # those that mlx-lm writes
 class Model(Spec, frozen=True, kw_only=True):
     """An `adapter` fused into its base, or a `base` as it is.
 
-    `bits` per weight: 2 to 8; 16 for a model that is not quantized, even if its base is; by default those of the base. Weights are
-    quantized from the fused ones in full precision. `group_size` weights share a scale. `dtype` is that of scales and of weights that
-    are not quantized, by default that of the base. `gguf`: also write `model.gguf`, for llama.cpp. `temporary`: remove the files
-    as soon as all targets that read them are built.
+    `bits` per weight: 2 to 8; 16 for a model that is not quantized, even if its base is; by default those of the
+    base. Weights are quantized from the fused ones in full precision. `group_size` weights share a scale. `dtype` is
+    that of scales and of weights that are not quantized, by default that of the base. `gguf`: also write
+    `model.gguf`, for llama.cpp. `temporary`: remove the files as soon as all targets that read them are built.
     """
 
     adapter: str | None = None

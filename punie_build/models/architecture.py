@@ -76,7 +76,7 @@ class _TokenizerConfig(Struct):
 def read_architecture(folder: Path) -> Architecture | None:
     """Return the architecture of a base, or None if its weights cannot be read, such as Git LFS pointers.
 
-    The caller that loads the base reports what is wrong with such files.
+    The process that loads the base reports the error in such files.
     """
     try:
         headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]

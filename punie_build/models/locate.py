@@ -53,8 +53,8 @@ def available_folder(root: Path, base: Base) -> Path | None:
 def base_digest(root: Path, base: Base, pointers: bool = False) -> str:
     """Return a text that identifies the weights and the tokenizer of a base.
 
-    It is the commit of a Hub base, else the digest of the folder, or `absent` if the folder has no weights. With `pointers`, a
-    Git LFS pointer stands for its file.
+    It is the commit of a Hub base, else the digest of the folder, or `absent` if the folder has no weights. With
+    `pointers`, a Git LFS pointer counts as its file.
     """
     if base.hub:
         return f"{base.hub}@{base.revision}"

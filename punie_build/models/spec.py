@@ -15,8 +15,8 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # the 
 class Base(Spec, frozen=True, kw_only=True):
     """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
 
-    `nano` is built in. A revision is a commit of 40 hex digits, because a branch name may point to another model tomorrow.
-    `bits` must match the quantization in config.json, 16 for none; by default it is not checked.
+    `nano` is built in. A revision is a commit of 40 hex digits, because a branch name may point to another model
+    tomorrow. `bits` must match the quantization in config.json, 16 for none; by default it is not checked.
     """
 
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
@@ -37,7 +37,7 @@ class Base(Spec, frozen=True, kw_only=True):
             raise ValueError("`revision` goes with `hub` - remove it")
 
     def identity(self, root: Path, pointers: bool = False) -> str:
-        """Return what changes when its weights or tokenizer do; `absent` where there are none. See `ExternalInput`."""
+        """Return a text that identifies weights and tokenizer, `absent` without weights. See `ExternalInput`."""
         from punie_build.models import locate
 
         return locate.base_digest(root, self, pointers)

@@ -19,7 +19,8 @@ class _Config(Struct):
 
 
 class BaseSignature(Struct, frozen=True, kw_only=True):
-    """Bits of a base's weights, and the digest of its tokenizer.json: another tokenizer maps the same text to other token ids."""
+    """Bits of a base's weights, and the digest of its tokenizer.json: another tokenizer maps the same text to other
+    token ids."""
 
     bits: int | None = None
     tokenizer: str | None = None
@@ -32,5 +33,5 @@ def quantization_bits(folder: Path) -> int:
 
 
 def base_signature(folder: Path) -> BaseSignature:
-    """Return the signature of a base. A Git LFS pointer stands for the file that it names."""
+    """Return the signature of a base. A Git LFS pointer counts as the file that it names."""
     return BaseSignature(bits=quantization_bits(folder), tokenizer=digests.of_pointed(folder / "tokenizer.json"))

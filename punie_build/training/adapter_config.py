@@ -1,4 +1,4 @@
-"""The adapter_config.json of an adapter: what mlx-lm reads to load it, and facts of its training."""
+"""The adapter_config.json of an adapter: the fields that mlx-lm reads to load it, and facts of its training."""
 
 from __future__ import annotations
 

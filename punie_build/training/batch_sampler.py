@@ -5,8 +5,8 @@
     pack     rows concatenated to sequences of `batch_tokens`, each attending to itself only: almost no padding
     file     `batch_size` rows in the order of the file
 
-A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one sequence.
-No row is dropped. The order depends on the seed and the epoch alone.
+A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one
+sequence. No row is dropped. The order depends on the seed and the epoch alone.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ NEVER = 2**62
 class TrainerState(Struct, kw_only=True):
     """The position and the history of a training.
 
-    `iteration` batches and `updates` are computed; the losses of `logged` batches are read back. `trained_tokens` counts all
-    tokens so far; `recent` tokens, with a summed `loss` in nats, are not in a report yet. `valid` holds (iteration, loss) of
-    every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration of the last checkpoint.
+    `iteration` batches and `updates` are computed; the losses of `logged` batches are read back. `trained_tokens`
+    counts all tokens so far; `recent` tokens, with a summed `loss` in nats, are not in a report yet. `valid` holds
+    (iteration, loss) of every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration of
+    the last checkpoint.
     """
 
     iteration: int = 0
@@ -46,7 +47,8 @@ class TrainerState(Struct, kw_only=True):
         return min((pair for pair in self.valid if pair[0]), key=lambda pair: pair[1], default=(0, 0.0))[0]
 
     def early_stop_iteration(self, patience: int | None) -> int:
-        """Return the iteration after which `patience` validations in a row had no lower loss; `NEVER` if there is none."""
+        """Return the iteration after which `patience` validations in a row had no lower loss; `NEVER` if there is
+        none."""
         lowest, misses = float("inf"), 0
         for iteration, loss in self.valid:
             if not iteration:

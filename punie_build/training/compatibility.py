@@ -1,7 +1,7 @@
 """Compatibility of an adapter's configuration with its base and its data.
 
-Pure: the caller passes the facts. Preflight reads them from the files of the base, and the training process checks again with
-the model it has loaded.
+Pure: the caller passes the facts. Preflight reads them from the files of the base, and the training process checks
+again with the model it has loaded.
 """
 
 from __future__ import annotations

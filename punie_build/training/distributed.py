@@ -1,10 +1,11 @@
 """The launcher of a training in several processes, on this machine or on several hosts, by mlx's own launcher.
 
-    python -m punie_build.training.distributed OPTIONS-OF-mlx.launch -- PYTHON -m punie_build.training.loop.process JOB.json
+    python -m punie_build.training.distributed OPTIONS-OF-mlx.launch -- \\
+        PYTHON -m punie_build.training.loop.process JOB.json
 
-Every process listens on a port of its own, so that two trainings can run at a time. On all hosts the project lies at the same
-path, on a disk they share. The launcher's exit code is not used, because it reports success for killed ranks: the caller checks
-the output files instead.
+Every process listens on a port of its own, so that two trainings can run at a time. On all hosts the project lies at
+the same path, on a disk they share. The launcher's exit code is not used, because it reports success for killed
+ranks: the caller checks the output files instead.
 """
 
 from __future__ import annotations

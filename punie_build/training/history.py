@@ -29,7 +29,8 @@ class TrainReport(Struct, frozen=True, kw_only=True, tag_field="event", tag="tra
 
 
 class ValidationReport(Struct, frozen=True, kw_only=True, tag_field="event", tag="valid"):
-    """The validation loss in nats per token, and the share of tokens predicted correctly. Iteration 0 is the base itself."""
+    """The validation loss in nats per token, and the share of tokens predicted correctly. Iteration 0 is the base
+    itself."""
 
     iteration: int
     loss: float
@@ -37,7 +38,8 @@ class ValidationReport(Struct, frozen=True, kw_only=True, tag_field="event", tag
 
 
 class TrainingEnd(Struct, frozen=True, kw_only=True, tag_field="event", tag="end"):
-    """The last event: which weights are published ("best" or "last"), from which of the `iterations`, with which loss."""
+    """The last event: which weights are published ("best" or "last"), from which of the `iterations`, with which
+    loss."""
 
     published: str
     iteration: int

@@ -1,4 +1,5 @@
-"""Start the processes that tokenize a dataset and train an adapter, and verify the trained adapter against its recipe."""
+"""Start the processes that tokenize a dataset and train an adapter, and verify the trained adapter against its
+recipe."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class TrainingRun(Struct, frozen=True, kw_only=True):
 
 
 class TrainJob(Struct, frozen=True, kw_only=True):
-    """job.json of the training process: the folders of a run, and where it writes its progress and its tracker files."""
+    """job.json of the training process: the folders of a run, and where it writes its progress and its tracker
+    files."""
 
     base: str
     tokens: str
@@ -66,8 +68,8 @@ class TrainJob(Struct, frozen=True, kw_only=True):
 class TrainProgress(Struct, frozen=True, kw_only=True):
     """progress.json of the training process, which it replaces after every batch.
 
-    Trained tokens per second since the process began; seconds of training so far, of the first batch, and of the validation
-    before it; peak memory in GiB, of mlx and of the whole process.
+    Trained tokens per second since the process began; seconds of training so far, of the first batch, and of the
+    validation before it; peak memory in GiB, of mlx and of the whole process.
     """
 
     iteration: int

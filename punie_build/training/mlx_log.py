@@ -3,8 +3,9 @@
     Iter 10: Train loss 1.234, Learning Rate 1.000e-05, It/sec 0.531, ...      mlx-lm up to 0.31
       10    1.234 ▼      245      4.6k                                         since 0.32, a table in colors
 
-Other lines are skipped. mlx-lm validates *before* the update that it names: `Iter 1: Val loss` is the loss of the base itself,
-so it becomes iteration 0, as in metrics.jsonl. The table has no learning rate, and counts tokens in thousands only.
+Other lines are skipped. mlx-lm validates *before* the update that it names: `Iter 1: Val loss` is the loss of the
+base itself, so it becomes iteration 0, as in metrics.jsonl. The table has no learning rate, and counts tokens in
+thousands only.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
-    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect", "formats", "keys",
-    "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank", "systems", "template", "too-long",
-    "tools", "turns",
+    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect",
+    "formats", "keys", "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank",
+    "systems", "template", "too-long", "tools", "turns",
 )  # fmt: skip
 
 
@@ -49,16 +49,17 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     `fine_tune_type`: LoRA, DoRA, or the layers themselves (full). `num_layers`: the last n layers, -1 for all.
 
-    Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps` batches, with
-    equal weight for all tokens of these batches. `batching` selects a batch sampler (`batch_sampler.py`); `batch_tokens` bounds
-    a batch of "tokens" and a sequence of "pack".
+    Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps`
+    batches, with equal weight for all tokens of these batches. `batching` selects a batch sampler
+    (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a sequence of "pack".
 
-    `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all. `too_long`:
-    whether rows longer than `max_seq_length` are truncated, dropped, or an error.
+    `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all.
+    `too_long`: whether rows longer than `max_seq_length` are truncated, dropped, or an error.
 
-    Every `steps_per_eval` batches, and at the end, the loss on the validation split is computed, or on its first `val_batches`.
-    `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the best or the last weights.
-    `allow`: names of preflight checks that are no errors for this adapter. `save_every`: batches between two checkpoints.
+    Every `steps_per_eval` batches, and at the end, the loss on the validation split is computed, or on its first
+    `val_batches`. `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the
+    best or the last weights. `allow`: names of preflight checks that are no errors for this adapter. `save_every`:
+    batches between two checkpoints.
     """
 
     base: str
@@ -134,7 +135,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     @property
     def extendable(self) -> bool:
-        """Whether a longer run can resume from a shorter one: false if the schedule depends on the total number of steps."""
+        """Whether a longer run can resume from a shorter one: false if the schedule depends on the total number of
+        steps."""
         return not (isinstance(self.lr_schedule, CosineDecay | Linear) and self.lr_schedule.steps is None)
 
     @property

@@ -1,4 +1,5 @@
-"""Measure how fast a base trains on this machine and how much memory it takes, and forecast the time of a whole training."""
+"""Measure how fast a base trains on this machine and how much memory it takes, and forecast the time of a whole
+training."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ VALIDATION_BATCHES = 4  # enough to measure the time of one
 class Throughput(Struct, frozen=True, kw_only=True):
     """Measurements over `iterations` batches.
 
-    `seconds` per batch without the first, which warms up; `tokens` per batch, and `computed` tokens per batch with padding;
-    `validation` seconds per validation batch; peak memory in GiB, of mlx (`memory`) and of the whole process (`resident`).
+    `seconds` per batch without the first, which warms up; `tokens` per batch, and `computed` tokens per batch with
+    padding; `validation` seconds per validation batch; peak memory in GiB, of mlx (`memory`) and of the whole process
+    (`resident`).
     """
 
     iterations: int

@@ -22,8 +22,8 @@ TENSORS = {"ids": "int32", "learnt": "uint8", "ends": "int64", "lines": "int32"}
 class TokenRows(Struct, frozen=True):
     """The rows of a split.
 
-    `ids` (tokens,) and `loss_mask` (tokens,) hold all rows concatenated. Row `i` ends at `ends[i]` (rows,) and comes from
-    line `lines[i]` (rows,) of its JSONL file, counted from 1.
+    `ids` (tokens,) and `loss_mask` (tokens,) hold all rows concatenated. Row `i` ends at `ends[i]` (rows,) and comes
+    from line `lines[i]` (rows,) of its JSONL file, counted from 1.
     """
 
     ids: NumpyArray
@@ -51,9 +51,9 @@ class TokenRows(Struct, frozen=True):
 class TokenCounts(Struct, kw_only=True):
     """Counts of one split in tokens.
 
-    `rows` and `tokens` are those of the token file, `trained_tokens` those of them under the loss mask. Rows longer than
-    `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too. `longest`
-    is the length of the longest row before that, in tokens.
+    `rows` and `tokens` are those of the token file, `trained_tokens` those of them under the loss mask. Rows longer
+    than `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too.
+    `longest` is the length of the longest row before that, in tokens.
     """
 
     rows: int = 0

@@ -1,8 +1,9 @@
-"""Tokenization of conversations, with a loss mask that selects the tokens of the assistant. Pure: the tokenizer is passed in.
+"""Tokenization of conversations, with a loss mask that selects the tokens of the assistant. Pure: the tokenizer is
+passed in.
 
-The base's own chat template renders the whole conversation once. The turns are located in this text by rendering the conversation
-up to each of them, and a token is in the loss mask if it overlaps a turn. Prefixes of *tokens* would be wrong where a token
-spans the border of two turns.
+The base's own chat template renders the whole conversation once. The turns are located in this text by rendering the
+conversation up to each of them, and a token is in the loss mask if it overlaps a turn. Prefixes of *tokens* would be
+wrong where a token spans the border of two turns.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def trained_ranges(render: Any, example: Conversation, mask: str) -> tuple[str, 
 def _range_by_substitution(render: Any, example: Conversation, text: str, index: int) -> CharRange:
     """Locate a turn that the template renders differently once more turns follow, such as one without its reasoning.
 
-    Replaces the content of the turn by a placeholder and renders the conversation again: the two texts differ in the turn
-    only. The end of the turn, such as `<|im_end|>`, belongs to it.
+    Replaces the content of the turn by a placeholder and renders the conversation again: the two texts differ in the
+    turn only. The end of the turn, such as `<|im_end|>`, belongs to it.
     """
     messages, tools = example["messages"], example.get("tools")
     substitute = {"role": "assistant", "content": PLACEHOLDER}
@@ -71,10 +72,10 @@ def _range_by_substitution(render: Any, example: Conversation, text: str, index:
     return start, len(text) - end + len(ending)
 
 
-def _common_prefix(left: str, right: str) -> int:
+def _common_prefix(first: str, second: str) -> int:
     """Return the number of characters that two texts have in common at their start."""
-    shorter = min(len(left), len(right))
-    return next((index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), shorter)
+    shorter = min(len(first), len(second))
+    return next((index for index, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), shorter)
 
 
 def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:

@@ -2,7 +2,8 @@
 
     python -m punie_build.training.tokenize_process JOB.json
 
-Uses mlx-lm's own tokenizer, which renders a conversation as mlx-lm's server does: training and inference see the same prompt.
+Uses mlx-lm's own tokenizer, which renders a conversation as mlx-lm's server does: training and inference see the same
+prompt.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from punie_build.training.token_file import TokenRows
 class Batch(NamedTuple):
     """The arrays of a batch.
 
-    `inputs` (sequences, length) are token ids; `segments` of the same shape number the row of each token, from 1. For the
-    trained tokens, `positions` (trained,) are their indices into the flattened inputs, `targets` (trained,) the ids to predict,
-    and `weights` (trained,) 1, or 0 where the arrays are padded.
+    `inputs` (sequences, length) are token ids; `segments` of the same shape number the row of each token, from 1. For
+    the trained tokens, `positions` (trained,) are their indices into the flattened inputs, `targets` (trained,) the
+    ids to predict, and `weights` (trained,) 1, or 0 where the arrays are padded.
     """
 
     inputs: mx.array

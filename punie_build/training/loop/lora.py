@@ -34,7 +34,7 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
 
 
 def apply_adapter(model: nn.Module, spec: Adapter) -> int:
-    """Freeze the model except for what the recipe trains, and return the number of trained layers.
+    """Make the parameters of the recipe trainable, freeze all others, and return the number of trained layers.
 
     Exits if no parameter is left to train.
     """

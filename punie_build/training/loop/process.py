@@ -2,9 +2,10 @@
 
     python -m punie_build.training.loop.process JOB.json
 
-mlx-lm loads the model, adds the LoRA layers and provides the optimizers. The loop is `trainer.Trainer`, because mlx-lm's own trains
-a padding token after every row, trains the last turn only, validates on a random subset, pads rows of any length together, and
-loses the optimizer state when it is killed (`docs/why.md`). With several ranks every rank is such a process, and rank 0 writes.
+mlx-lm loads the model, adds the LoRA layers and provides the optimizers. The loop is `trainer.Trainer`, because
+mlx-lm's own trains a padding token after every row, trains the last turn only, validates on a random subset, pads
+rows of any length together, and loses the optimizer state when it is killed (`docs/why.md`). With several ranks every
+rank is such a process, and rank 0 writes.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class ProgressCallback:
         self.initial_tokens = -1
 
     def __call__(self, event: TrainEvent | LoopStart | BatchReport) -> None:
-        now = time.monotonic()
-        elapsed, self.last_event = now - self.last_event, now
+        time_of_event = time.monotonic()
+        elapsed, self.last_event = time_of_event - self.last_event, time_of_event
         if isinstance(event, BatchReport):
             self.seconds += elapsed
             self._write(event)
@@ -108,7 +109,8 @@ def run(job: TrainJob, callback: Callback) -> None:
 
 
 def write_adapter(job: TrainJob, weights: dict[str, mx.array], metrics: str, config: AdapterConfig) -> None:
-    """Write the adapter in mlx-lm's format. The config comes last, so that its presence marks the adapter as complete."""
+    """Write the adapter in mlx-lm's format. The config comes last, so that its presence marks the adapter as
+    complete."""
     out = Path(job.out)
     mx.save_safetensors(str(out / "adapters.safetensors"), weights)
     (out / "metrics.jsonl").write_text(metrics, encoding="utf-8")

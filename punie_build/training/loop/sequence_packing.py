@@ -1,8 +1,9 @@
 """Sequence packing: several rows in one sequence, each attending to itself only.
 
-The models of mlx-lm take their attention mask from the cache that they are passed. A cache that stores no keys and values, and
-answers with a block-diagonal mask, therefore packs any of them without a change to their code. Positions count on through a
-sequence, which makes no difference to relative embeddings. `is_exact` tests a model before packing is used.
+The models of mlx-lm take their attention mask from the cache that they are passed. A cache that stores no keys and
+values, and answers with a block-diagonal mask, therefore packs any of them without a change to their code. Positions
+count on through a sequence, which makes no difference to relative embeddings. `is_exact` tests a model before packing
+is used.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ TOLERANCE = 1e-5  # nats per token between packed and single rows; float32 round
 
 
 class BlockDiagonalMask:
-    """A cache of mlx-lm that stores nothing, and provides a boolean attention mask."""
+    """A cache of mlx-lm without keys and values, which provides a boolean attention mask."""
 
     offset = 0
 
     def __init__(self, mask: mx.array) -> None:
-        """`mask` (sequences, 1, queries, keys) is true where a query may attend to a key."""
+        """Take a `mask` (sequences, 1, queries, keys) that is true where a query may attend to a key."""
         self.mask = mask
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:

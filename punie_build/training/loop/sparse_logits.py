@@ -1,9 +1,10 @@
 """Compute logits only at positions where the loss mask is set.
 
-A sixth of a conversation is trained, and the head, which maps a hidden state to a logit for each token of the vocabulary, is a
-large part of a small model. The models of mlx-lm have a backbone that holds the layers and returns hidden states, and their heads
-accept any number of these. The backbone is therefore given a subclass that returns the selected positions only; no code and no
-parameter name changes. The constructor tests that the model gives the same logits, and falls back to all positions otherwise.
+A sixth of a conversation is trained, and the head, which maps a hidden state to a logit for each token of the
+vocabulary, is a large part of a small model. The models of mlx-lm have a backbone that holds the layers and returns
+hidden states, and their heads accept any number of these. The backbone is therefore given a subclass that returns the
+selected positions only; no code and no parameter name changes. The constructor tests that the model gives the same
+logits, and falls back to all positions otherwise.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class SparseLogits:
     """A model that returns the logits at `positions` of the flattened input: (positions, vocabulary)."""
 
     def __init__(self, model: nn.Module, trial: mx.array) -> None:
-        """`trial` (length,) are token ids on which sparse and full logits must agree."""
+        """Select sparse logits if they agree with full logits on the token ids `trial` (length,)."""
         self.model, self.positions = model, mx.array([0])
         modules = (module for _, module in model.named_modules() if module is not model)
         self.backbone = next((module for module in modules if _has_layers(module, model)), None)

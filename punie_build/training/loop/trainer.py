@@ -1,7 +1,8 @@
 """The training loop: batches, optimizer steps, validation, checkpoints, early stopping.
 
-All randomness derives from the seed and the position, and no output holds a time or a path: a training that was killed and resumed
-writes the same bytes. While one batch is computed, the losses of the batch before it are read back.
+All randomness derives from the seed and the position, and no output holds a time or a path: a training that was
+killed and resumed writes the same bytes. While one batch is computed, the losses of the batch before it are read
+back.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def all_sum(array: mx.array) -> mx.array:
 class Trainer:
     """A model, its optimizer, and the state of its training.
 
-    `rows` has the splits "train" and "valid". The main process, rank 0, writes checkpoints to `checkpoint_dir`. `callback`
-    receives every event.
+    `rows` has the splits "train" and "valid". The main process, rank 0, writes checkpoints to `checkpoint_dir`.
+    `callback` receives every event.
     """
 
     def __init__(

@@ -58,7 +58,8 @@ LLAMA = SIZES | {"model_type": "llama", "rms_norm_eps": 1e-6, "num_key_value_hea
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """A base in `base`, and in `tokens` 21 training and 5 validation rows of 6 to 60 tokens, a third of them trained."""
+    """A base in `base`, and in `tokens` 21 training and 5 validation rows of 6 to 60 tokens, a third of them
+    trained."""
     folder = tmp_path_factory.mktemp("training")
     (folder / "base").mkdir()
     (folder / "tokens").mkdir()
