@@ -28,19 +28,18 @@ from punie_build.storage import digests, locks, paths
 from punie_build.training.loop.lora import apply_adapter, lora_parameters
 from punie_build.training.spec import Adapter, Lora
 from tests.support.doit_runner import doit
-from tests.support.project import SAMPLE, create
+from tests.support.project import create
 
 NANO = paths.nano()
-RECIPE = (
-    SAMPLE
-    + """
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 45 }
 [adapter.tiny]
 base = "nano"
 data = "sample"
 iters = 8
 batch_size = 2
 learning_rate = 2e-3
-max_seq_length = 512
 lora = { rank = 4, scale = 5.0 }
 [model.full]
 adapter = "tiny"
@@ -54,7 +53,6 @@ arm = "q2"
 suite = "one"
 max_tokens = 4
 """
-)
 SUITE = '[[case]]\nid = "a"\ncategory = "c"\nprompt = "Hello"\nchecks = [{ type = "no-call" }]\n'
 
 
@@ -101,7 +99,9 @@ def test_few_bits_reduce_the_fidelity_that_the_lock_records(built):
 def test_a_model_answers_a_suite(built):
     root, output = built
     assert "1 cases passed" in output
-    assert set(lock(root, "answers/q2@one@max_tokens-4").key_inputs.inputs) == {"models/q2"}
+    assert set(lock(root, Project.load(root).task("answers:q2@one@max_tokens-4").target).key_inputs.inputs) == {
+        "models/q2"
+    }
 
 
 def test_the_bytes_of_a_model_do_not_depend_on_the_path_of_its_base(built, adapter, tmp_path):
