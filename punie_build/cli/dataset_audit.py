@@ -87,7 +87,7 @@ def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
 
 
 def _records(place: Path) -> Iterator[tuple[str, Record]]:
-    """Every record as it stands there, with its file and number: what `gather` makes a row of, one for one."""
+    """Every record as it stands there, with its file and number: what `ingest` makes a row of, one for one."""
     for _, path in data_files(place):
         for number, record in read_records(path):
             yield f"{path.name}:{number}", record
