@@ -30,7 +30,7 @@ def check(root: Path, options: Options) -> int:
     for name, each in found.categories.items():
         print(f"{name:<28}{each.cases:>6}{each.select:>8}{each.confirm:>9}   {each.detectable:.0%}")
     for name, share in found.baselines.items():
-        print(f"an arm that {SAYS[name]} passes {share:.1%}")
+        print(f"a baseline that {BASELINES[name]} passes {share:.1%}")
     for line in found.warnings:
         print(f"warning: {line}")
     for line in found.problems:
@@ -39,7 +39,7 @@ def check(root: Path, options: Options) -> int:
     return 0 if found.sound else 2
 
 
-SAYS = {"empty": "says nothing", "prose": "only talks", "caller": "always calls"}
+BASELINES = {"empty": "is empty", "prose": "only writes prose", "caller": "always calls a tool"}
 
 
 def _suite(root: Path, name: str) -> Suite:

@@ -1,58 +1,38 @@
-"""Compare the numbers of answers and scores with the recipe of an eval."""
+"""Verification of the files of answers and evals against the recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
+from punie_build.evaluation.answer_files import read_answers
+from punie_build.evaluation.scores import read_scores
 from punie_build.evaluation.spec import GenerationSpec
-from punie_build.models.safetensors import json_as, read
-
-
-class _Case(Struct):
-    case: str
-    epoch: int = 0
-
-
-class _Judged(Struct):
-    case: str
-    epochs: int = 1
-    errors: int = 0
-
-
-class _Scores(Struct):
-    cases: list[_Judged]
+from punie_build.models.safetensors import read
 
 
 def answers(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> Iterator[str]:
-    """Lines where the answers are not as many to each case as the recipe asks for."""
+    """Yield a line if a case does not have one answer for each epoch."""
     try:
-        given = read(folder / "answers.jsonl", _answers)
+        rows = read(folder / "answers.jsonl", lambda path: read_answers(path.parent))
     except ValueError as error:
         yield str(error)
         return
     epochs: dict[str, list[int]] = {}
-    for each in given:
-        epochs.setdefault(each.case, []).append(each.epoch)
-    odd = [case for case, found in epochs.items() if found != list(range(spec.epochs))]
-    if odd or not given:
-        yield f"answers.jsonl: not {spec.epochs} to each case: {', '.join(odd[:3]) or 'none at all'}"
+    for answer in rows:
+        epochs.setdefault(answer.case, []).append(answer.epoch)
+    wrong = [case for case, numbers in epochs.items() if numbers != list(range(spec.epochs))]
+    if wrong or not rows:
+        yield f"answers.jsonl: not {spec.epochs} answers to each case: {', '.join(wrong[:3]) or 'no answers'}"
 
 
 def scores(folder: Path, spec: GenerationSpec, _model: Path | None = None) -> Iterator[str]:
-    """Lines where a case of an eval was not judged as often as it was asked."""
+    """Yield a line if a case occurs twice, or its scored and missing answers are not one for each epoch."""
     try:
-        judged = read(folder / "scores.json", json_as(_Scores)).cases
+        cases = read(folder / "scores.json", lambda path: read_scores(path.parent)).cases
     except ValueError as error:
         yield str(error)
         return
-    odd = [each.case for each in judged if each.epochs + each.errors != spec.epochs]
-    if odd or len({each.case for each in judged}) < len(judged):
-        yield f"scores.json: {len(judged)} cases are judged: not {spec.epochs} answers to each"
-
-
-def _answers(path: Path) -> list[_Case]:
-    return msgspec.json.Decoder(_Case).decode_lines(path.read_bytes())
+    wrong = [case.case for case in cases if case.epochs + case.errors != spec.epochs]
+    if wrong or len({case.case for case in cases}) < len(cases):
+        yield f"scores.json: {len(cases)} cases, not {spec.epochs} answers to each"
