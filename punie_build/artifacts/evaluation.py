@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from punie_build.artifacts.model import start
-from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation import suite_file
@@ -186,6 +186,10 @@ EVAL = ArtifactKind(
     references={"arm": "arm", "suite": "suite", "serving.draft": "base"},
     namespace="report",
     folder="reports",
+    grid=GridRules(
+        fixed=dict.fromkeys(("arm", "suite"), "an eval runs one suite on one arm - describe a comparison of arms"),
+        ranked_by=("scores.json",),
+    ),
     inputs=_eval_inputs,
     step="punie_build.evaluation.steps:eval_",
     in_worker=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from punie_build.artifacts.training import ADAPTER
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -12,21 +13,20 @@ from punie_build.sweeps import search_spec
 from punie_build.sweeps.search_spec import Search
 from punie_build.sweeps.spec import Grid, Selection
 
-RANKED_BY = {"adapter": ("metrics.jsonl",), "eval": ("scores.json",)}  # kind of the cells -> the files that rank them
-
 
 def _cells(recipe: Recipe, spec: Grid) -> tuple[Entry[Grid], ...]:
     return tuple(recipe.entries[spec.of, cell.name] for cell in spec.cells)
 
 
 def _grid_inputs(recipe: Recipe, entry: Entry[Grid]) -> TaskInputs:
-    cells = _cells(recipe, entry.spec)
+    cells, rules = _cells(recipe, entry.spec), recipe.kinds[entry.spec.of].grid
+    assert rules is not None, "the cells of a grid are of a kind that has grids"
     axes = ", ".join(axis.rpartition(".")[2] for axis in entry.spec.axes)
     return TaskInputs(
         doc=f"{len(cells)} cells by {axes}" if axes else f"{len(cells)} cells",
         needs=cells,
         inputs=tuple(cell.target for cell in cells),
-        reads=RANKED_BY[entry.spec.of],
+        reads=rules.ranked_by,
     )
 
 
@@ -45,11 +45,11 @@ def _selection_inputs(recipe: Recipe, entry: Entry[Selection]) -> TaskInputs:
 
 def _search_mistakes(_root: Path, recipe: Recipe, entry: Entry[Search]) -> Iterator[str]:
     """Yield what a search cannot search."""
-    adapter = recipe.find("adapter", entry.spec.adapter)
+    adapter = recipe.find(ADAPTER.name, entry.spec.adapter)
     if adapter is None:
         yield f"{entry.where}.adapter: {entry.spec.adapter} is a grid - name an adapter of one value each"
     else:
-        yield from search_spec.problems(entry.spec, adapter.spec, entry.where)
+        yield from search_spec.problems(entry.spec, ADAPTER, adapter.spec, entry.where)
 
 
 GRID = ArtifactKind(
@@ -79,7 +79,7 @@ SEARCH = ArtifactKind(
     name="search",
     plural="Searches",
     spec=Search,
-    references={"adapter": "adapter"},
+    references={"adapter": ADAPTER.name},
     namespace="search",
     cross_check=_search_mistakes,
 )

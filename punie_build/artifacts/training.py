@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from punie_build.artifacts.data import ROWS
 from punie_build.artifacts.model import start
-from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.models.environment import mlx_environment
@@ -126,6 +126,14 @@ ADAPTER = ArtifactKind(
     references={"base": "any-base", "data": "data"},
     namespace="arm",
     folder="adapters",
+    grid=GridRules(
+        fixed=dict.fromkeys(
+            ("base", "data", "mask", "max_seq_length", "too_long", "val_batches"),
+            "losses over different tokens cannot be ranked - describe an adapter for each, and a comparison of them",
+        ),
+        ranked_by=("metrics.jsonl",),
+        replicate="seed",
+    ),
     inputs=_adapter_inputs,
     step="punie_build.training.steps:adapter",
     check_first="punie_build.preflight.steps:check_training",

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from punie_build.artifacts.grid import GRID
+from punie_build.artifacts.training import ADAPTER
 from punie_build.errors import PunieError, UseError, did_you_mean
 from punie_build.project import Project
 from punie_build.recipes.python_recipes import fields
@@ -37,7 +39,7 @@ class Trials:
         self.path = root / "recipes" / f"{name}.trials.toml"
         table: Table = {}
         if self.path.exists():
-            table = tomllib.loads(self.path.read_text(encoding="utf-8")).get("adapter", {}).get(name, {})
+            table = tomllib.loads(self.path.read_text(encoding="utf-8")).get(ADAPTER.name, {}).get(name, {})
         self.done: list[Table] = table.pop("cells", [])
         self.failed: list[Table] = table.pop("failed", [])
         self.best = table.pop("best", 1)
@@ -90,8 +92,8 @@ class Trials:
 
     def label(self, project: Project, setting: Table) -> str:
         """Return the label of the adapter that a setting is."""
-        spec = grid.without_ineffective("adapter", msgspec.convert(merge(self.adapter, setting), Adapter))
-        cells = [each for each in project.recipe.of_kind("adapter") if each.name.startswith(f"{self.name}@")]
+        spec = grid.without_ineffective(msgspec.convert(merge(self.adapter, setting), Adapter))
+        cells = [each for each in project.recipe.of_kind(ADAPTER.name) if each.name.startswith(f"{self.name}@")]
         [label] = [cell.label for cell in cells if canonical(cell.spec) == canonical(spec)]
         return label
 
@@ -104,7 +106,7 @@ def search(root: Path, name: str, count: int) -> int:
         raise UseError("search: Optuna is not installed - pip install 'punie-build[search]'") from None
     project = Project.load(root)
     spec = _search_spec(project, name)
-    trials = Trials(root, name, project.recipe.resolve("adapter", spec.adapter).spec)
+    trials = Trials(root, name, project.recipe.resolve(ADAPTER.name, spec.adapter).spec)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=spec.seed + len(trials.done) + len(trials.failed))
     study = optuna.create_study(direction="minimize", sampler=sampler)
@@ -142,7 +144,7 @@ def _search_spec(project: Project, name: str) -> Search:
         raise UseError(f"search {name}: the recipes have no [search.{name}]{did_you_mean(name, known)}")
     own_file = f"recipes/{name}.trials.toml"
     for other in project.recipe.entries.values():
-        is_taken = "arm" in other.kind.roles or other.kind.name == "grid"
+        is_taken = "arm" in other.kind.roles or other.kind is GRID
         if is_taken and other.name == name and other.file != own_file:
             raise UseError(
                 f"search.{name}: its trials would be the adapter '{name}', but {other.file} has {other.label} "

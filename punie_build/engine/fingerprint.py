@@ -7,6 +7,7 @@ refactoring never costs an hour of training.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from punie_build.engine.kind import ArtifactKind, symbol
+from punie_build.engine.kind import ArtifactKind, resolve, symbol
 from punie_build.engine.meaning import PACKAGE, ROOT, Symbol, meaning, module_definitions
 from punie_build.schema.spec import structs
 from punie_build.storage import paths
@@ -36,7 +37,7 @@ def code(kind: ArtifactKind, values: Any) -> str:
     step = symbol(kind.step)
     name = f"{step} {sorted(classes)}"
     if name not in _codes:
-        _codes[name] = _step_code(step, classes)
+        _codes[name] = _step_code(kind, step, classes)
         if _cache_file and step[0].startswith(f"{PACKAGE}."):
             _write_cache(_cache_file)
     return _codes[name]
@@ -88,20 +89,20 @@ def _classes(values: Any) -> Iterator[Symbol]:
             yield name
 
 
-def _step_code(step: Symbol, classes: frozenset[Symbol]) -> str:
-    """Return the code of a step of the package; a step of other code is identified by the whole module that it is in."""
+def _step_code(kind: ArtifactKind, step: Symbol, classes: frozenset[Symbol]) -> str:
+    """Return the code of a step of the package; a step of other code is identified by the whole file that it is in."""
     module, name = step
     if module.startswith(f"{PACKAGE}."):
         return of_symbols([(module.removeprefix(f"{PACKAGE}."), name), *classes])
-    return _short_hash(of_symbols(classes) + _foreign_module(module))
+    import inspect  # 10 ms that steps of this package need not pay
+
+    file = inspect.getsourcefile(resolve(kind.step))
+    return _short_hash(of_symbols(classes) + _file_meaning(str(file)))
 
 
 @cache
-def _foreign_module(module: str) -> str:
-    import ast
-    import inspect
-
-    return meaning(ast.parse(inspect.getsource(sys.modules[module])))
+def _file_meaning(path: str) -> str:
+    return meaning(ast.parse(Path(path).read_text(encoding="utf-8")))
 
 
 def _is_outside(name: Symbol) -> bool:

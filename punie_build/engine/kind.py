@@ -52,13 +52,25 @@ class ExternalInput(Protocol):
         """Return a SLSA resource descriptor of it."""
 
 
+class GridRules(Struct, frozen=True, kw_only=True):
+    """How a table with lists of values becomes the cells of a grid.
+
+    `fixed` maps the fields that all cells share to the reason; `replicate` is the axis that only repeats a setting; `ranked_by` names the
+    files of a cell that the ranking reads. The spec of the kind has a method `ineffective_fields()`.
+    """
+
+    fixed: dict[str, str]
+    ranked_by: tuple[str, ...]
+    replicate: str = ""
+
+
 class ArtifactKind(Struct, frozen=True, kw_only=True):
     """The declaration of one kind.
 
     In recipes: `name` is the table; `spec` the Struct of its entries (None where no recipe describes the kind); `roles` are what
     fields of other kinds may ask for; `references` maps a field to the role of the names in it (`a.b` is inside a table, `a[].b` in
     each item of a list); names are unique among the kinds of a `namespace`. `content` reads the file that an entry names and returns
-    it with its mistakes; `cross_check` yields the mistakes of an entry that only the whole recipe shows.
+    it with its mistakes; `grid` has the rules for tables with lists of values; `cross_check` yields the mistakes of an entry that only the whole recipe shows.
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without opening a file;
     `step` makes the files; `check_first` raises what would go wrong, before the step waits for the device. A kind without a `folder` is
@@ -79,6 +91,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     references: dict[str, str] = {}
     namespace: str = ""
     content: Callable[[Any, Path, str], tuple[Any, list[str]]] | Lazy = ""
+    grid: GridRules | None = None
     cross_check: Callable[[Path, Recipe, Entry[Any]], Iterable[str]] | Lazy = ""
 
     folder: str = ""

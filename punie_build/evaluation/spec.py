@@ -134,6 +134,17 @@ class Eval(GenerationSpec, frozen=True, kw_only=True):
         if self.require.needs_comparison:
             raise ValueError("`no_regression` and `parity` need two arms - require them of a comparison")
 
+    def ineffective_fields(self) -> Iterator[str]:
+        """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is none."""
+        if self.sampling.greedy:
+            yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
+        if self.sampling.repetition_penalty == 1:
+            yield "sampling.repetition_context_size"
+        if self.serving.draft is None:
+            yield "serving.draft_tokens"
+        if self.serving.kv_bits is None:
+            yield from ("serving.kv_group_size", "serving.quantized_kv_start")
+
     def demands(self) -> tuple[Gate, ...]:
         """Return the gates of its requirements. Any gate also needs a sound suite."""
         gates = self.require.gates()

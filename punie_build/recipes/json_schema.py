@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct, structs
 
 from punie_build.engine.kind import ArtifactKind
+from punie_build.sweeps.spec import GridOptions
+
+Schema = dict[str, Any]
 
 
-def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> dict[str, Any]:
-    """Return the schema of a recipe file: a table for each kind, an entry for each name in it.
+def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
+    """Return the schema of a recipe file: a table for each kind, and in it an entry for each name.
 
-    A field of a kind that may be a grid also takes a list of its values.
+    Fields of a kind that may be a grid take a list of values as well. The loader is stricter than the schema.
     """
-    tables = {name: kind.spec for name, kind in kinds.items() if kind.spec is not None}
-    references, components = msgspec.json.schema_components(tables.values(), ref_template="#/$defs/{name}")
+    tables = {name: kind for name, kind in kinds.items() if kind.spec is not None}
+    specs = [kind.spec for kind in tables.values()]
+    references, definitions = msgspec.json.schema_components([*specs, GridOptions], ref_template="#/$defs/{name}")
+    for kind in tables.values():
+        if kind.grid is not None:
+            _allow_lists(kind, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "punie-build recipe",
         "type": "object",
         "properties": {
             name: {"type": "object", "additionalProperties": reference}
-            for name, reference in zip(tables, references, strict=True)
+            for name, reference in zip(tables, references, strict=False)
         },
         "additionalProperties": False,
-        "$defs": components,
+        "$defs": definitions,
     }
+
+
+def _allow_lists(kind: ArtifactKind, definitions: Schema) -> None:
+    """Let every field that may differ between the cells of a grid be a list of its values, and add the options of a grid."""
+    assert kind.spec is not None, "a kind with grids has tables"
+    assert kind.grid is not None, "the caller asks that"
+    for cls in _nested(kind.spec):
+        properties = definitions[cls.__name__]["properties"]
+        for field, value in properties.items():
+            if field not in (*kind.grid.fixed, *kind.not_in_key) and "$ref" not in value:
+                properties[field] = {"anyOf": [value, {"type": "array", "items": value}]}
+    definitions[kind.spec.__name__]["properties"] |= definitions["GridOptions"]["properties"]
+
+
+def _nested(cls: type[Struct]) -> Iterator[type[Struct]]:
+    """Yield a spec and the specs in its fields that no tag selects."""
+    yield cls
+    for field in structs.fields(cls):
+        if isinstance(field.type, type) and issubclass(field.type, Struct) and not field.type.__struct_config__.tag:
+            yield from _nested(field.type)

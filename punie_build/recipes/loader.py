@@ -94,8 +94,8 @@ class _Loader:
         problems = _name_problems(name, f"{label}: {kind.name}.{name!r}")
         assert kind.spec is not None, "only kinds with a spec have tables"
         made = None
-        if grids.is_grid(kind.name, table.values):
-            made, grid_problems = grids.expand(kind.name, name, table.values, where)
+        if grids.is_grid(kind, table.values):
+            made, grid_problems = grids.expand(kind, name, table.values, where)
             problems += grid_problems
         else:
             problems += mistakes(table.values, kind.spec, where)

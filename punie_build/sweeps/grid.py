@@ -6,88 +6,29 @@
     seed = [0, 1]                         # the replicate: eight adapters, `v1@learning_rate-0.001,rank-8,seed-0` ...
 
 Cells are ordinary artifacts, and cells with equal specs are one. `cells = [{ ... }, ...]` lists settings side by side
-instead of crossing them. To add grids for another kind: add its row to `RULES`.
+instead of crossing them. A kind has grids if its declaration has `GridRules` and its spec has `ineffective_fields()`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 
 from punie_build.engine.gates import Gate
-from punie_build.evaluation.spec import Eval
+from punie_build.engine.kind import ArtifactKind, GridRules
 from punie_build.schema.spec import Spec, canonical, digest
 from punie_build.schema.validation import mistakes
 from punie_build.sweeps import axes
 from punie_build.sweeps.axes import Point, Table
 from punie_build.sweeps.spec import Cell, Grid, GridOptions
-from punie_build.training.spec import Adapter
 
 MAX_CELLS = 500  # more cells are a typing error, or a task for a search
 MAX_NAME_LENGTH = 120  # characters of a cell's name, which becomes a folder
-NOT_IN_KEY = (  # fields of a recipe that do not change the artifact
-    "description", "gates", "report_to", "project_name", "save_every", "expect", "temporary", "allow", "concurrency",
-    "timeout", "require",
-)  # fmt: skip
-
-
-class GridRules(Struct, frozen=True, kw_only=True):
-    """The rules by which a kind is expanded to cells.
-
-    `fixed`: field that must be the same in all cells -> reason. `ineffective`: function from a spec to the fields that
-    have no effect in it. `replicate`: the axis that only repeats a setting.
-    """
-
-    spec: type[Spec]
-    fixed: dict[str, str]
-    ineffective: Callable[[Any], Iterable[str]]
-    replicate: str = ""
-
-
-def _ineffective_in_adapter(spec: Adapter) -> Iterator[str]:
-    if spec.fine_tune_type == "full":
-        yield "lora"
-    if spec.batching in ("bucket", "file"):
-        yield "batch_tokens"
-    if not spec.warmup:
-        yield "warmup_init"
-
-
-def _ineffective_in_eval(spec: Eval) -> Iterator[str]:
-    """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is
-    none."""
-    if spec.sampling.greedy:
-        yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
-    if spec.sampling.repetition_penalty == 1:
-        yield "sampling.repetition_context_size"
-    if spec.serving.draft is None:
-        yield "serving.draft_tokens"
-    if spec.serving.kv_bits is None:
-        yield from ("serving.kv_group_size", "serving.quantized_kv_start")
-
-
-TOKEN_FIELDS = "base", "data", "mask", "max_seq_length", "too_long", "val_batches"
-RULES = {
-    "adapter": GridRules(
-        spec=Adapter,
-        fixed=dict.fromkeys(
-            TOKEN_FIELDS,
-            "losses over different tokens cannot be ranked - describe an adapter for each, and a comparison of them",
-        ),
-        ineffective=_ineffective_in_adapter,
-        replicate="seed",
-    ),
-    "eval": GridRules(
-        spec=Eval,
-        fixed=dict.fromkeys(("arm", "suite"), "an eval runs one suite on one arm - describe a comparison of arms"),
-        ineffective=_ineffective_in_eval,
-    ),
-}
 
 
 class ExpandedGrid(Struct, frozen=True, kw_only=True):
@@ -99,31 +40,30 @@ class ExpandedGrid(Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
 
 
-def is_grid(kind: str, table: Table) -> bool:
+def is_grid(kind: ArtifactKind, table: Table) -> bool:
     """Return whether a table of this kind has lists of values."""
-    return kind in RULES and ("cells" in table or any(axes.find(_variable_fields(table), RULES[kind].spec)))
+    return kind.grid is not None and ("cells" in table or any(axes.find(_variable_fields(kind, table), _spec(kind))))
 
 
-def expand(kind: str, name: str, table: Table, where: str) -> tuple[ExpandedGrid | None, list[str]]:
+def expand(kind: ArtifactKind, name: str, table: Table, where: str) -> tuple[ExpandedGrid | None, list[str]]:
     """Return (grid, []) of a table, or (None, mistakes), each with the location of its value:
     `adapter.v1.lora.rank[1]: ...`."""
-    rules = RULES[kind]
+    rules, spec_type = kind.grid, _spec(kind)
+    assert rules is not None, "the loader asks `is_grid` first"
     own = {field: table[field] for field in GridOptions.__struct_fields__ if field in table}
-    problems = [*mistakes(own, GridOptions, where), *_fixed_field_mistakes(table, rules, where)]
+    problems = [*mistakes(own, GridOptions, where), *_fixed_field_mistakes(kind, table, where)]
     if problems:
         return None, problems
     options = msgspec.convert(own, GridOptions)
-    variable = _variable_fields(table)
+    variable = _variable_fields(kind, table)
     parts = [("", {}, variable)] if options.cells is None else _listed_parts(options.cells, variable)
-    if (count := sum(axes.count(part, rules.spec) for *_, part in parts)) > MAX_CELLS:
+    if (count := sum(axes.count(part, spec_type) for *_, part in parts)) > MAX_CELLS:
         return None, [f"{where}: its lists make {count:,} cells, at most {MAX_CELLS} - shorten them, or use a search"]
-    constant = {field: table[field] for field in NOT_IN_KEY if field in table}
+    constant = {field: table[field] for field in kind.not_in_key if field in table}
     points = [
-        _with_entry(point, location, entry)
-        for location, entry, part in parts
-        for point in axes.expand(part, rules.spec)
+        _with_entry(point, location, entry) for location, entry, part in parts for point in axes.expand(part, spec_type)
     ]
-    if problems := _point_mistakes(points, constant, rules.spec, where):
+    if problems := _point_mistakes(points, constant, spec_type, where):
         return None, problems
     distinct = _distinct(kind, points, constant)
     names = _cell_names(name, [point.value for point, _ in distinct])
@@ -131,30 +71,35 @@ def expand(kind: str, name: str, table: Table, where: str) -> tuple[ExpandedGrid
     if options.best > (settings := len({canonical(cell.setting) for cell in cells})):
         return None, [f"{where}.best: {options.best}, but there are {settings} settings - lower it"]
     varied = tuple(dict.fromkeys(field for cell in cells for field in cell.setting))
-    grid = Grid(of=kind, axes=varied, cells=tuple(cells), description=table.get("description", ""))
+    grid = Grid(of=kind.name, axes=varied, cells=tuple(cells), description=table.get("description", ""))
     gates = msgspec.convert(table.get("gates", ()), tuple[Gate, ...])
     return ExpandedGrid(grid=grid, specs=tuple(spec for _, spec in distinct), options=options, gates=gates), []
 
 
-def without_ineffective(kind: str, spec: Any) -> Any:
+def without_ineffective(spec: Any) -> Any:
     """Return a spec with defaults in the fields that have no effect, so that specs of the same effect are equal."""
-    for field in RULES[kind].ineffective(spec):
+    for field in spec.ineffective_fields():
         spec = _reset(spec, field)
     return spec
 
 
-def _distinct(kind: str, points: list[Point], constant: Table) -> list[tuple[Point, Any]]:
+def _distinct(kind: ArtifactKind, points: list[Point], constant: Table) -> list[tuple[Point, Any]]:
     """Return (point, spec) of the points with different effects; a point has the whole setting as its value, for the
     cell's name, and the effective setting."""
     distinct: dict[bytes, tuple[Point, Any]] = {}
     in_cells = {field: value for field, value in constant.items() if field not in ("description", "gates")}
     for point in points:
-        spec = msgspec.convert(point.value | in_cells, RULES[kind].spec)
-        ineffective = {*RULES[kind].ineffective(spec)}
-        spec = without_ineffective(kind, spec)
+        spec: Any = msgspec.convert(point.value | in_cells, _spec(kind))
+        ineffective = {*spec.ineffective_fields()}
+        spec = without_ineffective(spec)
         setting = {f: value for f, value in point.setting.items() if not ineffective.intersection(_prefixes(f))}
         distinct.setdefault(canonical(spec), (Point(point.setting, setting), spec))
     return [*distinct.values()]
+
+
+def _spec(kind: ArtifactKind) -> type[Spec]:
+    assert kind.spec is not None, "a kind with grids has tables"
+    return kind.spec
 
 
 def _reset(spec: Any, field: str) -> Any:
@@ -165,21 +110,23 @@ def _reset(spec: Any, field: str) -> Any:
     return structs.replace(spec, **{name: default})
 
 
-def _variable_fields(table: Table) -> Table:
+def _variable_fields(kind: ArtifactKind, table: Table) -> Table:
     """Return the fields of a table that may have lists of values."""
-    return {key: value for key, value in table.items() if key not in (*GridOptions.__struct_fields__, *NOT_IN_KEY)}
+    return {key: value for key, value in table.items() if key not in (*GridOptions.__struct_fields__, *kind.not_in_key)}
 
 
-def _fixed_field_mistakes(table: Table, rules: GridRules, where: str) -> Iterator[str]:
+def _fixed_field_mistakes(kind: ArtifactKind, table: Table, where: str) -> Iterator[str]:
     """Yield a line for each empty list, and for each field that varies and must not."""
+    rules, spec_type = kind.grid, _spec(kind)
+    assert rules is not None, "only a kind with grids gets here"
     listed = table.get("cells")
     entries = listed if isinstance(listed, list | tuple) else []
     in_cells = [(f"cells[{i}].", entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
-    for location, part in [("", _variable_fields(table)), *in_cells]:
-        for field, values in axes.find(part, rules.spec):
+    for location, part in [("", _variable_fields(kind, table)), *in_cells]:
+        for field, values in axes.find(part, spec_type):
             if not values:
                 yield f"{where}.{location}{field}: an empty list makes no cells - give it values, or remove it"
-        varied = part if location else {field for field, _ in axes.find(part, rules.spec)}
+        varied = part if location else {field for field, _ in axes.find(part, spec_type)}
         yield from (
             f"{where}.{location}{field}: must be the same in all cells: {reason}"
             for field, reason in rules.fixed.items()

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from punie_build.engine.kind import ArtifactKind
 from punie_build.schema.spec import Spec
 from punie_build.schema.validation import mistakes
-from punie_build.sweeps import grid
 from punie_build.sweeps.axes import merge, unflatten
 from punie_build.training.spec import Adapter
 
@@ -54,16 +54,17 @@ class Search(Spec, frozen=True, kw_only=True):
     description: str = ""
 
 
-def problems(search: Search, adapter: Adapter, where: str) -> Iterator[str]:
+def problems(search: Search, kind: ArtifactKind, adapter: Adapter, where: str) -> Iterator[str]:
     """Yield a line for each field that cannot be searched, and for each end of a range that is no value of the
     adapter's field."""
     table = msgspec.to_builtins(adapter)
-    rules = grid.RULES["adapter"]
+    rules = kind.grid
+    assert rules is not None, "adapters have grids"
     for field, candidates in search.space.items():
         location = f"{where}.space.{field}"
         if reason := rules.fixed.get(field):
             yield f"{location}: cannot be searched: {reason}"
-        elif field in (rules.replicate, *grid.NOT_IN_KEY):
+        elif field in (rules.replicate, *kind.not_in_key):
             yield f"{location}: cannot be searched: it does not improve an adapter - name another field"
         elif isinstance(candidates, tuple) and len(candidates) < 2:
             yield f"{location}: fewer than two values - give it two, or set the one value in the adapter"

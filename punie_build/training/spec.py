@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -132,6 +132,15 @@ class Adapter(Spec, frozen=True, kw_only=True):
         return coverage(
             self.batch_sampler(), lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
         )
+
+    def ineffective_fields(self) -> Iterator[str]:
+        """Yield the fields that have no effect with these values."""
+        if self.fine_tune_type == "full":
+            yield "lora"
+        if self.batching in ("bucket", "file"):
+            yield "batch_tokens"
+        if not self.warmup:
+            yield "warmup_init"
 
     @property
     def extendable(self) -> bool:

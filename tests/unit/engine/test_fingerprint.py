@@ -150,9 +150,7 @@ def test_another_filter_does_not_change_a_stage_and_its_own_does():
     assert not {"Language", "MaxTokens", "AnyFilter", "mix", "Suite"} & {name for _, name in reached}
     one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
     assert fingerprint.code(STAGE, one) != fingerprint.code(STAGE, two)
-    assert fingerprint.code(STAGE, one) == fingerprint.code(
-        STAGE, Stage(from_="b", filters=(MinMessages(messages=9),))
-    )
+    assert fingerprint.code(STAGE, one) == fingerprint.code(STAGE, Stage(from_="b", filters=(MinMessages(messages=9),)))
 
 
 def test_every_kind_has_a_fingerprint():

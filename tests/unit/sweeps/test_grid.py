@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.engine.task import AnyTask
 from punie_build.errors import RecipeError
 from punie_build.evaluation.spec import Eval, Sampling
@@ -27,20 +28,20 @@ DATA = '[dataset.d]\nsource = { type = "sample" }\n'
 
 def cell_names(table: dict, kind: str = "adapter") -> list[str]:
     """Return the names of the cells that a table expands to."""
-    expanded, problems = grid.expand(kind, "v1", table, "x: adapter.v1")
+    expanded, problems = grid.expand(KINDS[kind], "v1", table, "x: adapter.v1")
     assert not problems
     return [cell.name for cell in expanded.grid.cells]
 
 
 def mistakes(**table: object) -> list[str]:
     """Return the mistakes of an adapter's table with these fields."""
-    expanded, problems = grid.expand("adapter", "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
+    expanded, problems = grid.expand(KINDS["adapter"], "v1", {"base": "nano", "data": "d", **table}, "x: adapter.v1")
     assert expanded is None
     return problems
 
 
 def test_lists_of_values_are_crossed_and_other_values_are_shared():
-    expanded, _ = grid.expand("adapter", "v1", TABLE, "x: adapter.v1")
+    expanded, _ = grid.expand(KINDS["adapter"], "v1", TABLE, "x: adapter.v1")
     assert expanded.grid.cells[0].name == "v1@learning_rate-0.001,rank-4,seed-0"
     assert expanded.grid.cells[-1].setting == {"learning_rate": 2e-3, "lora.rank": 8}
     assert (len(expanded.specs), expanded.grid.axes) == (8, ("learning_rate", "lora.rank")), (
@@ -54,8 +55,10 @@ def test_lists_of_values_are_crossed_and_other_values_are_shared():
 
 def test_one_value_in_a_list_is_a_grid_of_one_cell():
     assert cell_names(TABLE | {"learning_rate": [1e-3], "lora": {}, "seed": 0}) == ["v1@learning_rate-0.001"]
-    assert not grid.is_grid("adapter", {"base": "nano", "data": "d", "hosts": ["a", "b"], "lora": {"keys": ["x.y"]}})
-    assert not grid.is_grid("stage", {"from": "d", "filters": [{}]})
+    assert not grid.is_grid(
+        KINDS["adapter"], {"base": "nano", "data": "d", "hosts": ["a", "b"], "lora": {"keys": ["x.y"]}}
+    )
+    assert not grid.is_grid(KINDS["stage"], {"from": "d", "filters": [{}]})
 
 
 def test_a_field_of_list_type_is_an_axis_if_it_holds_lists():
@@ -104,7 +107,7 @@ def test_cells_with_equal_specs_are_one(table, names):
 
 def test_ineffective_fields_are_no_part_of_a_setting():
     table = {"base": "nano", "data": "d", "fine_tune_type": ["lora", "full"], "lora": {"rank": [4, 8]}}
-    expanded, _ = grid.expand("adapter", "v1", table, "")
+    expanded, _ = grid.expand(KINDS["adapter"], "v1", table, "")
     assert expanded.grid.cells[-1].setting == {"fine_tune_type": "full"}
     assert expanded.specs[-1].lora.rank == 8, "the default: equal settings have equal keys"
 
@@ -179,13 +182,13 @@ RATES, RANKS = (
 @given(RATES, RANKS)
 def test_cells_are_the_distinct_products_and_a_longer_list_only_adds_some(rates, ranks):
     expanded, _ = grid.expand(
-        "adapter", "v", {"base": "b", "data": "d", "learning_rate": rates, "lora": {"rank": ranks}}, ""
+        KINDS["adapter"], "v", {"base": "b", "data": "d", "learning_rate": rates, "lora": {"rank": ranks}}, ""
     )
     assert [(s.learning_rate, s.lora.rank) for s in expanded.specs] == list(
         dict.fromkeys((rate, rank) for rate in rates for rank in ranks)
     )
     extended, _ = grid.expand(
-        "adapter", "v", {"base": "b", "data": "d", "learning_rate": [*rates, 0.5], "lora": {"rank": ranks}}, ""
+        KINDS["adapter"], "v", {"base": "b", "data": "d", "learning_rate": [*rates, 0.5], "lora": {"rank": ranks}}, ""
     )
     specs = dict(zip([cell.name for cell in extended.grid.cells], extended.specs, strict=True))
     assert all(specs[cell.name] == spec for cell, spec in zip(expanded.grid.cells, expanded.specs, strict=True))
@@ -235,7 +238,7 @@ def test_selections_and_cells_may_be_referenced_by_name(recipes):
         "v1@2",
         "v1@seed-0,learning_rate-0.002",
     )
-    with pytest.raises(RecipeError, match="no model or adapter or base is called 'v1@3' - did you mean 'v1@"):
+    with pytest.raises(RecipeError, match="no base or adapter or model is called 'v1@3' - did you mean 'v1@"):
         Project.load(recipes(DATA + ARMS.replace('"v1"]', '"v1@3"]')))
     with pytest.raises(RecipeError, match="an arm occurs twice"):
         Project.load(recipes(DATA + ARMS.replace('"v1"]', '"v1", "v1@1"]')))
@@ -260,7 +263,7 @@ SAMPLED = {
 
 
 def test_evals_that_differ_in_ineffective_fields_are_one_cell():
-    expanded, problems = grid.expand("eval", "t", SAMPLED, "")
+    expanded, problems = grid.expand(KINDS["eval"], "t", SAMPLED, "")
     assert not problems
     assert [cell.name for cell in expanded.grid.cells] == [
         "t@temperature-0,top_p-0.9",
@@ -277,7 +280,7 @@ def test_evals_that_differ_in_ineffective_fields_are_one_cell():
         }
         assert len(cell_names(table, "eval")) == (1 if "draft_tokens" in serving else 2)
     assert len(cell_names({"arm": "nano", "suite": "s", "sampling": {"stop": [["a"], ["a", "b"]]}}, "eval")) == 2
-    _, problems = grid.expand("eval", "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
+    _, problems = grid.expand(KINDS["eval"], "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
     assert problems == [
         "x: eval.t.arm: must be the same in all cells: an eval runs one suite on one arm - describe a comparison of arms"
     ]
@@ -295,9 +298,7 @@ def test_evals_that_differ_in_ineffective_fields_are_one_cell():
     )
 )
 def test_ineffective_fields_of_an_eval_are_those_that_sampling_resets(sampling):
-    assert (
-        grid.without_ineffective("eval", Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
-    )
+    assert grid.without_ineffective(Eval(arm="a", suite="s", sampling=sampling)).sampling == sampling.effective()
 
 
 def test_a_grid_of_evals_needs_its_cells_and_reads_their_scores(recipes):

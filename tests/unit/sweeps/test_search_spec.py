@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.errors import RecipeError
 from punie_build.project import Project
 from punie_build.sweeps.search_spec import Range, Search, problems
@@ -37,12 +38,12 @@ space = {{ num_layers = [1, 2, 99] }}
 )
 def test_a_field_that_cannot_be_searched_is_a_mistake(field, values, problem):
     search = Search(adapter="one", space={field: values})
-    assert next(problems(search, ADAPTER, "x: search.s")).startswith(f"x: search.s.{problem}")
+    assert next(problems(search, KINDS["adapter"], ADAPTER, "x: search.s")).startswith(f"x: search.s.{problem}")
 
 
 def test_a_range_of_values_that_the_field_may_have_is_no_mistake():
     search = Search(adapter="one", space={"learning_rate": Range(low=1e-5, high=0.1)})
-    assert not list(problems(search, ADAPTER, ""))
+    assert not list(problems(search, KINDS["adapter"], ADAPTER, ""))
 
 
 @pytest.mark.parametrize(
