@@ -29,6 +29,7 @@ from punie_build.evaluation.spec import (
 )
 from punie_build.evaluation.suite import Suite
 from punie_build.models.environment import mlx_environment
+from punie_build.runtime.console import format_points
 from punie_build.schema.spec import digest
 
 ADAPTER_FILES = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide its answers
@@ -149,7 +150,8 @@ def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
 def _comparison_summary(metrics: dict[str, float]) -> str:
     arms = [name.removesuffix(".difference") for name in metrics if name.endswith(".difference")]
     return "; ".join(
-        f"{arm} {metrics[f'{arm}.difference']:+.0%} ({metrics[f'{arm}.low']:+.0%} to {metrics[f'{arm}.high']:+.0%})"
+        f"{arm} {format_points(metrics[f'{arm}.difference'])} "
+        f"({format_points(metrics[f'{arm}.low'], metrics[f'{arm}.high'])})"
         for arm in arms
         if arm != "chosen"  # one of the others once more, for gates
     )

@@ -27,7 +27,7 @@ from punie_build.evaluation.paired_difference import (
 )
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import AnswerRates, CaseScore, answer_rates
-from punie_build.runtime.console import message
+from punie_build.runtime.console import format_points, message
 
 MAX_UNSCORED = 0.02  # fraction of missing or unscorable answers, above which a comparison is invalid
 
@@ -190,10 +190,10 @@ def select_best(names: Sequence[str], cases: Sequence[Sequence[CaseScore]]) -> S
 def verdict_sentence(difference: PairedDifference, n: int, base: str) -> str:
     """Return the verdict as a sentence."""
     d = difference
-    numbers = f"{d.difference:+.0%} of {n} cases (95 % interval {d.low:+.0%} to {d.high:+.0%})"
+    numbers = f"{format_points(d.difference)} on {n} cases (95 % interval {format_points(d.low, d.high)})"
     if d.verdict in ("inconclusive", "equivalent"):
-        margin = f" beyond {d.margin:.0%}" if d.verdict == "equivalent" else ""
-        power = f"{n} cases detect differences from {d.detectable:.0%}"
+        margin = f" beyond {d.margin * 100:g} pp" if d.verdict == "equivalent" else ""
+        power = f"minimum detectable effect {d.detectable * 100:.0f} pp"
         return f"no difference{margin} found between {d.arm} and {base}: {numbers}; {power}"
     if d.verdict == "invalid":
         return f"the comparison of {d.arm} and {base} is invalid: {numbers}"

@@ -75,10 +75,10 @@ def _arms(page: ComparisonPage) -> str:
 def _categories(page: ComparisonPage) -> str:
     index = page.result.arms.index(page.result.arm)
     rows = []
-    for name, shares in page.result.categories.items():
+    for name, totals in page.result.categories.items():
         delta = page.result.category_differences[name][index - 1]
         difference = f"{format_points(delta.difference)} ({format_points(delta.low, delta.high)})"
-        rows.append([cell(name), str(shares[0].n), *(f"{share.passed:g}" for share in shares), difference])
+        rows.append([cell(name), str(totals[0].n), *(f"{total.passed:g}" for total in totals), difference])
     head = ("category", "cases", *map(cell, page.result.arms), f"{cell(page.result.arm)}, difference")
     return f"<details><summary>By category</summary>\n\n{table(head, rows)}\n\n</details>"
 

@@ -64,7 +64,7 @@ class ComparisonPage(EvaluationPage, frozen=True, kw_only=True):
 
     @property
     def contaminated(self) -> set[str]:
-        return {leak.case for leak in self.result.contaminated}
+        return {case.case for case in self.result.contaminated}
 
     @property
     def has_dev_split(self) -> bool:

@@ -130,7 +130,7 @@ def totals(page: EvaluationPage) -> Section:
         all_cases = pass_count(arm.scores.cases)
         total = page.result.totals[index] if isinstance(page, ComparisonPage) else all_cases
         note = f"{all_cases.passed:g} of all {all_cases.n} cases" if all_cases.n != total.n else ""
-        rows.append({"name": arm.scores.arm, "share": total, "href": arm.href, "note": note})
+        rows.append({"name": arm.scores.arm, "total": total, "href": arm.href, "note": note})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
 
 
@@ -139,15 +139,15 @@ def categories(page: EvaluationPage) -> Section:
     if isinstance(page, ComparisonPage):
         index = page.result.arms.index(page.result.arm)
         rows = [
-            {"name": name, "shares": shares, "delta": page.result.category_differences[name][index - 1]}
-            for name, shares in page.result.categories.items()
+            {"name": name, "totals": totals, "delta": page.result.category_differences[name][index - 1]}
+            for name, totals in page.result.categories.items()
         ]
         candidate = page.result.arm
     else:
         [arm] = page.arms
         names = dict.fromkeys(case.category for case in arm.scores.cases)
         by_category = {name: [case for case in arm.scores.cases if case.category == name] for name in names}
-        rows = [{"name": name, "shares": [pass_count(of_one)], "delta": None} for name, of_one in by_category.items()]
+        rows = [{"name": name, "totals": [pass_count(of_one)], "delta": None} for name, of_one in by_category.items()]
         candidate = ""
     return Section("categories", "By category", {"arms": page.arm_names, "rows": rows, "candidate": candidate})
 

@@ -64,11 +64,13 @@ def test_a_better_arm_improved_and_the_same_one_shows_no_difference():
     assert compare("c", [better, base]).verdict == "regressed"
     same = compare("c", [base, arm("again", some(0.2))], parity=True)
     assert same.verdict == "equivalent"
-    assert "no difference beyond 5% found" in comparison.comparison_summary(same)
+    assert "no difference beyond 5 pp found" in comparison.comparison_summary(same)
     assert same.differences[0].unchanged == 1.0
     few = compare("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
     assert few.verdict == "inconclusive"
-    assert f"12 cases detect differences from {few.differences[0].detectable:.0%}" in comparison.comparison_summary(few)
+    assert f"minimum detectable effect {few.differences[0].detectable * 100:.0f} pp" in comparison.comparison_summary(
+        few
+    )
 
 
 def test_two_equal_arms_are_seldom_told_apart():

@@ -212,7 +212,7 @@ def test_a_difference_on_few_cases_is_not_significant():
     result = compare("c", [arm("nano", 10, 14, "a"), arm("tuned", 12, 14, "b")])
     assert result.differences[0].verdict == "inconclusive"
     assert "no difference found" in verdict_sentence(result.differences[0], 14, "nano")
-    assert "detect differences from" in verdict_sentence(result.differences[0], 14, "nano")
+    assert "minimum detectable effect" in verdict_sentence(result.differences[0], 14, "nano")
     assert compare("c", [arm("tuned", 40, 60, "b"), arm("nano", 10, 60, "a")]).differences[0].verdict == "regressed"
     with pytest.raises(IdentityError, match="have the same weights"):
         compare("c", [arm("nano", 1, 9, "a"), arm("tuned", 2, 9, "a")])
