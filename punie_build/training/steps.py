@@ -41,7 +41,7 @@ def adapter(work: Work[Adapter]) -> StepResult:
     tokens, spec = work.inputs()[0], work.spec
     count = launch.count_train_rows(tokens)
     if count < launch.MIN_EXAMPLES:
-        work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly learnt by heart")
+        work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly memorized")
     if advice := blas.advice():
         work.say(advice)
     done = launch.train(

@@ -18,12 +18,15 @@ Training
 Trainable parameters: 1.060% (0.039M/3.673M)
 Starting training..., iters: 12
 Iter 1: Val loss 4.439, Val took 1.286s
-Iter 4: Train loss 2.879, Learning Rate 1.000e-03, It/sec 1.053, Tokens/sec 85.317, Trained Tokens 324, Peak mem 0.030 GB
+Iter 4: Train loss 2.879, Learning Rate 1.000e-03, It/sec 1.053, Tokens/sec 85.317, Trained Tokens 324, Peak mem \
+0.030 GB
 Iter 6: Val loss 0.607, Val took 1.636s
 Iter 6: Saved adapter weights to adapters/adapters.safetensors and adapters/0000006_adapters.safetensors.
-Iter 8: Train loss 0.704, Learning Rate 1.000e-03, It/sec 0.760, Tokens/sec 60.072, Trained Tokens 640, Peak mem 0.030 GB
+Iter 8: Train loss 0.704, Learning Rate 1.000e-03, It/sec 0.760, Tokens/sec 60.072, Trained Tokens 640, Peak mem \
+0.030 GB
 Iter 12: Val loss 0.485, Val took 1.187s
-Iter 12: Train loss 0.535, Learning Rate 1.000e-03, It/sec 1.024, Tokens/sec 83.960, Trained Tokens 968, Peak mem 0.030 GB
+Iter 12: Train loss 0.535, Learning Rate 1.000e-03, It/sec 1.024, Tokens/sec 83.960, Trained Tokens 968, Peak mem \
+0.030 GB
 Iter 12: Saved adapter weights to adapters/adapters.safetensors and adapters/0000012_adapters.safetensors.
 Saved final weights to adapters/adapters.safetensors.
 Testing
@@ -48,7 +51,8 @@ Trainable parameters: 1.060% (0.039M/3.673M)
   \x1b[38;5;244m  12\x1b[0m    \x1b[1;35mval\x1b[0m \x1b[1m0.485\x1b[0m    \x1b[38;5;244m0.93s\x1b[0m
   \x1b[38;5;244m  12\x1b[0m    \x1b[1;32m0.535 ▼\x1b[0m    \x1b[1m  130\x1b[0m    \x1b[38;5;244m  1.0k\x1b[0m
   \x1b[1;32msave\x1b[0m  \x1b[38;5;244m0000012_adapters.safetensors\x1b[0m
-\x1b[1;34mtrain\x1b[0m \x1b[34m████\x1b[0m \x1b[1;34m100%\x1b[0m \x1b[38;5;244m·\x1b[0m \x1b[1;34m   12\x1b[0m\x1b[38;5;244m/12\x1b[0m
+\x1b[1;34mtrain\x1b[0m \x1b[34m████\x1b[0m \x1b[1;34m100%\x1b[0m \x1b[38;5;244m·\x1b[0m \x1b[1;34m   12\x1b[0m\
+\x1b[38;5;244m/12\x1b[0m
 """
 LOSSES = [(0, 4.439), (4, 2.879), (5, 0.607), (8, 0.704), (11, 0.485), (12, 0.535)]
 TAGS = ["valid", "train", "valid", "train", "valid", "train"]

@@ -18,40 +18,65 @@ CHATML = """{% if tools %}<|im_start|>system
 </tools><|im_end|>
 {% elif messages[0].role == 'system' %}<|im_start|>system
 {{ messages[0].content }}<|im_end|>
-{% endif %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls) %}<|im_start|>{{ m.role }}
+{% endif %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'assistant' and not m.tool_calls)
+%}<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>
 {% elif m.role == 'assistant' %}<|im_start|>assistant{% if m.content %}
 {{ m.content }}{% endif %}{% for c in m.tool_calls %}
 <tool_call>
 {"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
 </tool_call>{% endfor %}<|im_end|>
-{% elif m.role == 'tool' %}{% if loop.index0 == 0 or messages[loop.index0 - 1].role != 'tool' %}<|im_start|>user{% endif %}
+{% elif m.role == 'tool' %}{% if loop.index0 == 0 or messages[loop.index0 - 1].role != 'tool'
+%}<|im_start|>user{% endif %}
 <tool_response>
 {{ m.content }}
 </tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
 {% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""  # the template of Qwen2.5
-LLAMA = """{% if messages[0].role == 'system' %}{% set system = messages[0].content | trim %}{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}<|start_header_id|>system<|end_header_id|>
+LLAMA = """{% if messages[0].role == 'system' %}{% set system = messages[0].content | trim
+%}{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif
+%}<|start_header_id|>system<|end_header_id|>
 
 {% if tools %}Environment: ipython
-{% endif %}{{ system }}<|eot_id|>{% if tools %}{% set first = messages[0].content | trim %}{% set messages = messages[1:] %}<|start_header_id|>user<|end_header_id|>
+{% endif %}{{ system }}<|eot_id|>{% if tools %}{% set first = messages[0].content | trim
+%}{% set messages = messages[1:] %}<|start_header_id|>user<|end_header_id|>
 
 Given the following functions, please respond with a JSON for a function call.
 
 {% for tool in tools %}{{ tool | tojson }}
 
-{% endfor %}{{ first }}<|eot_id|>{% endif %}{% for m in messages %}{% if not (m.role == 'ipython' or m.role == 'tool' or m.tool_calls) %}<|start_header_id|>{{ m.role }}<|end_header_id|>
+{% endfor %}{{ first }}<|eot_id|>{% endif %}{% for m in messages
+%}{% if not (m.role == 'ipython' or m.role == 'tool' or m.tool_calls)
+%}<|start_header_id|>{{ m.role }}<|end_header_id|>
 
-{{ m.content | trim }}<|eot_id|>{% elif m.tool_calls %}{% if m.tool_calls | length != 1 %}{{ raise_exception('This model only supports single tool-calls at once!') }}{% endif %}{% set call = m.tool_calls[0].function %}<|start_header_id|>assistant<|end_header_id|>
+{{ m.content | trim }}<|eot_id|>{% elif m.tool_calls %}{% if m.tool_calls | length != 1
+%}{{ raise_exception('This model only supports single tool-calls at once!') }}{% endif
+%}{% set call = m.tool_calls[0].function %}<|start_header_id|>assistant<|end_header_id|>
 
-{"name": "{{ call.name }}", "parameters": {{ call.arguments | tojson }}}<|eot_id|>{% else %}<|start_header_id|>ipython<|end_header_id|>
+{"name": "{{ call.name }}", "parameters": {{ call.arguments | tojson }}}<|eot_id|>{% else
+%}<|start_header_id|>ipython<|end_header_id|>
 
-{{ m.content | tojson }}<|eot_id|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
+{{ m.content | tojson }}<|eot_id|>{% endif %}{% endfor %}{% if add_generation_prompt
+%}<|start_header_id|>assistant<|end_header_id|>
 
 {% endif %}"""  # the template of Llama 3.1
-MISTRAL = """{% if messages[0].role == 'system' %}{% set system = messages[0].content %}{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif %}{% set users = loop_messages | selectattr('role', 'equalto', 'user') | list %}{% set ns = namespace(index=0) %}{% for m in loop_messages %}{% if not (m.role == 'tool' or m.role == 'tool_results' or m.tool_calls) %}{% if (m.role == 'user') != (ns.index % 2 == 0) %}{{ raise_exception('After the optional system message, conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% endfor %}{% for m in loop_messages %}{% if m.role == 'user' %}{% if tools and m == users[-1] %}[AVAILABLE_TOOLS] {{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% if loop.last and system is defined %}[INST] {{ system }}
+MISTRAL = """{% if messages[0].role == 'system' %}{% set system = messages[0].content
+%}{% set loop_messages = messages[1:] %}{% else %}{% set loop_messages = messages %}{% endif
+%}{% set users = loop_messages | selectattr('role', 'equalto', 'user') | list %}{% set ns = namespace(index=0)
+%}{% for m in loop_messages %}{% if not (m.role == 'tool' or m.role == 'tool_results' or m.tool_calls)
+%}{% if (m.role == 'user') != (ns.index % 2 == 0)
+%}{{ raise_exception('After the optional system message, conversation roles must alternate '
+~ 'user/assistant/user/assistant/...') }}{% endif %}{% set ns.index = ns.index + 1 %}{% endif %}{% endfor
+%}{% for m in loop_messages %}{% if m.role == 'user' %}{% if tools and m == users[-1]
+%}[AVAILABLE_TOOLS] {{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif
+%}{% if loop.last and system is defined %}[INST] {{ system }}
 
-{{ m.content }}[/INST]{% else %}[INST] {{ m.content }}[/INST]{% endif %}{% elif m.tool_calls %}[TOOL_CALLS] [{% for c in m.tool_calls %}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% elif m.role == 'assistant' %} {{ m.content }}</s>{% elif m.role == 'tool' %}[TOOL_RESULTS] {"content": {{ m.content }}}[/TOOL_RESULTS]{% endif %}{% endfor %}"""  # the template of Mistral 7B v0.3
+{{ m.content }}[/INST]{% else %}[INST] {{ m.content }}[/INST]{% endif %}{% elif m.tool_calls
+%}[TOOL_CALLS] [{% for c in m.tool_calls
+%}{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}{% if not loop.last
+%}, {% endif %}{% endfor %}]</s>{% elif m.role == 'assistant' %} {{ m.content }}</s>{% elif m.role == 'tool'
+%}[TOOL_RESULTS] {"content": {{ m.content }}}[/TOOL_RESULTS]{% endif %}{% endfor
+%}"""  # the template of Mistral 7B v0.3
 QWEN3 = """{% if tools %}<|im_start|>system
 {% if messages[0].role == 'system' %}{{ messages[0].content }}
 
@@ -61,9 +86,19 @@ QWEN3 = """{% if tools %}<|im_start|>system
 </tools><|im_end|>
 {% elif messages[0].role == 'system' %}<|im_start|>system
 {{ messages[0].content }}<|im_end|>
-{% endif %}{% set ns = namespace(multi_step_tool=true, last_query_index=messages | length - 1) %}{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0 %}{% if ns.multi_step_tool and m.role == 'user' and not (m.content.startswith('<tool_response>') and m.content.endswith('</tool_response>')) %}{% set ns.multi_step_tool = false %}{% set ns.last_query_index = index %}{% endif %}{% endfor %}{% for m in messages %}{% if m.role == 'user' or (m.role == 'system' and not loop.first) %}<|im_start|>{{ m.role }}
+{% endif %}{% set ns = namespace(multi_step_tool=true, last_query_index=messages | length - 1)
+%}{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0
+%}{% if ns.multi_step_tool and m.role == 'user' and not (m.content.startswith('<tool_response>')
+and m.content.endswith('</tool_response>')) %}{% set ns.multi_step_tool = false
+%}{% set ns.last_query_index = index %}{% endif %}{% endfor %}{% for m in messages
+%}{% if m.role == 'user' or (m.role == 'system' and not loop.first) %}<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>
-{% elif m.role == 'assistant' %}{% set content = m.content %}{% set thought = '' %}{% if m.reasoning_content is defined and m.reasoning_content is not none %}{% set thought = m.reasoning_content %}{% elif '</think>' in m.content %}{% set content = m.content.split('</think>')[-1].lstrip('\\n') %}{% set thought = m.content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{% endif %}{% if loop.index0 > ns.last_query_index and (loop.last or thought) %}<|im_start|>assistant
+{% elif m.role == 'assistant' %}{% set content = m.content %}{% set thought = ''
+%}{% if m.reasoning_content is defined and m.reasoning_content is not none
+%}{% set thought = m.reasoning_content %}{% elif '</think>' in m.content
+%}{% set content = m.content.split('</think>')[-1].lstrip('\\n')
+%}{% set thought = m.content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{% endif
+%}{% if loop.index0 > ns.last_query_index and (loop.last or thought) %}<|im_start|>assistant
 <think>
 {{ thought.strip('\\n') }}
 </think>
@@ -79,7 +114,11 @@ QWEN3 = """{% if tools %}<|im_start|>system
 </tool_response>{% if loop.last or messages[loop.index0 + 1].role != 'tool' %}<|im_end|>
 {% endif %}{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""  # the template of Qwen3, which keeps the reasoning of the last turn only
-REWRITING = "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}(said){% endif %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+REWRITING = (
+    "{% for m in messages %}{{ m.role }}: "
+    "{% if m.role == 'user' or loop.last %}{{ m.content }}{% else %}(said){% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 TURNS = [("user", "Ask one"), ("assistant", "First answer"), ("user", "Ask two"), ("assistant", "Second answer")]
 EXAMPLE = {"messages": [{"role": role, "content": text} for role, text in TURNS]}
 
