@@ -4,7 +4,7 @@
 
 Real trainings of nano through doit, each killed with SIGKILL until it ends: with dropout, accumulation that does not
 divide the number of batches, a schedule, checkpoints every other batch, an early stop, two ranks.
-`tests/unit/training/test_trainer.py` states the same as laws, in one process.
+`tests/unit/training/test_checkpoints.py` states the same as laws, in one process.
 """
 
 from __future__ import annotations

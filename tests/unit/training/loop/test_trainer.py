@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+
+import mlx.core as mx
+import msgspec
+import pytest
+from mlx import nn
+
+from punie_build.training import token_file
+from punie_build.training.loop.lora import load_trainable
+from punie_build.training.loop.optimizer import load_arrays
+from punie_build.training.optimizer_spec import (
+    Sgd,
+)
+from punie_build.training.spec import Lora
+from tests.support.tiny_training import (
+    events,
+    spec,
+    train,
+)
+
+
+@pytest.mark.slow
+def test_the_best_weights_are_published_or_the_last_with_both_losses(inputs, tmp_path):
+    harmful = {"learning_rate": 0.5, "iters": 16}
+    best = train(inputs, tmp_path / "best", spec(**harmful))
+    losses = {event["iteration"]: event["loss"] for event in events(best, "valid")}
+    [end] = events(best, "end")
+    assert losses[end["iteration"]] == end["valid_loss"] == min(loss for iteration, loss in losses.items() if iteration)
+    assert (end["published"], end["valid_loss_last"]) == ("best", losses[16])
+    config = json.loads(best["adapter_config.json"])
+    assert (config["published"], config["valid_loss"]) == ("best", end["valid_loss"])
+    last = train(inputs, tmp_path / "last", spec(keep="last", **harmful))
+    assert events(last, "end")[0]["valid_loss"] == losses[16]
+    assert last["adapters.safetensors"] != best["adapters.safetensors"]
+
+
+def test_an_accumulated_update_weighs_all_tokens_of_its_batches_equally(inputs, tmp_path):
+    """Two accumulated batches give the update of one batch with the rows of both."""
+    adapter = spec(iters=4, batch_size=2, grad_accumulation_steps=2, batching="file", keep="last", optimizer=Sgd())
+    train(inputs, tmp_path / "accumulated", adapter)
+    train(
+        inputs, tmp_path / "single", msgspec.structs.replace(adapter, iters=2, batch_size=4, grad_accumulation_steps=1)
+    )
+    accumulated, single = (
+        load_arrays(str(tmp_path / name / "out/adapters.safetensors")) for name in ("accumulated", "single")
+    )
+    assert all(mx.allclose(accumulated[name], single[name], rtol=1e-4, atol=1e-7) for name in accumulated)
+    assert any(mx.abs(value).max() > 0 for name, value in accumulated.items() if name.endswith("lora_b"))
+
+
+def test_gradient_checkpointing_does_not_change_the_adapter(inputs, tmp_path):
+    plain, checkpointed = (
+        train(inputs, tmp_path / str(value), spec(iters=2, steps_per_eval=2, grad_checkpoint=value))
+        for value in (False, True)
+    )
+    assert plain["adapters.safetensors"] == checkpointed["adapters.safetensors"]
+
+
+def test_a_loss_that_is_not_finite_exits_with_iteration_rows_and_advice(inputs, tmp_path):
+    with pytest.raises(SystemExit) as exit_:
+        train(
+            inputs,
+            tmp_path,
+            spec(learning_rate=1.0, optimizer=Sgd(), lora=Lora(scale=1e20), iters=30, steps_per_eval=30),
+        )
+    assert "punie: iteration " in str(exit_.value)
+    assert "of train.jsonl) - lower learning_rate (1), add warmup, or inspect these rows" in str(exit_.value)
+    assert not (tmp_path / "out/adapters.safetensors").exists()
+
+
+def test_the_validation_loss_is_that_of_the_model_over_all_rows(inputs, tmp_path):
+    files = train(inputs, tmp_path, spec(iters=1, batch_size=2))
+    model, _ = load_trainable(spec(), str(inputs / "base"), 21)
+    rows, total, count = token_file.load(inputs / "tokens/valid.safetensors"), 0.0, 0
+    for index in range(len(rows)):
+        ids, mask = rows.row(index)
+        losses = nn.losses.cross_entropy(model(mx.array(ids[:-1])[None])[0], mx.array(ids[1:]))
+        total, count = total + float((losses * mx.array(mask[1:])).sum()), count + int(mask[1:].sum())
+    assert events(files, "valid")[0]["loss"] == pytest.approx(total / count, abs=1e-5)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from importlib.util import find_spec
+
+import msgspec
+import pytest
+
+from punie_build.errors import ModelError
+from punie_build.training import launch
+from punie_build.training.launch import checkpoint_key
+from punie_build.training.optimizer_spec import (
+    CosineDecay,
+)
+from punie_build.training.spec import Adapter
+from tests.support.tiny_training import (
+    events,
+    spec,
+    train,
+    training_run,
+)
+
+
+def test_trainings_with_one_checkpoint_key_differ_in_their_length_alone():
+    from punie_build.storage.locks import KeyInputs
+
+    def key(adapter: Adapter, **digests: str) -> str:
+        recipe = msgspec.to_builtins(adapter)
+        return checkpoint_key(KeyInputs(kind="adapter", recipe=recipe, code="", inputs=digests, tools={}), adapter)
+
+    assert key(spec(iters=5)) == key(spec(iters=9)) == key(spec(iters=None, epochs=2.0)) == key(spec(early_stop=3))
+    assert key(spec(iters=5)) != key(spec(iters=5, seed=1))
+    assert key(spec(iters=5)) != key(spec(iters=5), tokens="other")
+    decay = CosineDecay()
+    assert key(spec(iters=5, lr_schedule=decay)) != key(spec(iters=9, lr_schedule=decay))
+    assert key(spec(iters=5, lr_schedule=CosineDecay(steps=9))) == key(spec(iters=9, lr_schedule=CosineDecay(steps=9)))
+
+
+def test_a_tracker_that_is_not_installed_is_reported_before_training(inputs, tmp_path):
+    if find_spec("swanlab"):
+        pytest.skip("it is installed")
+    with pytest.raises(ModelError, match="report_to: swanlab not installed - pip install swanlab, or remove it"):
+        launch.train(training_run(inputs, tmp_path, spec(report_to=("swanlab",))))
+
+
+@pytest.mark.slow
+def test_two_ranks_have_the_losses_of_one(inputs, tmp_path):
+    """With mlx's own launcher on loopback: the same rows in the same order, with equal weights."""
+    launch.train(training_run(inputs, tmp_path, spec(ranks=2, iters=6, grad_accumulation_steps=2)))
+    both = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    single = train(inputs, tmp_path / "single", spec(iters=6, grad_accumulation_steps=2))
+    losses = [[event["loss"] for event in events(files, "valid")] for files in (both, single)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
+def test_a_killed_rank_ends_the_training_with_a_message(inputs, tmp_path):
+    pattern = f"punie_build.training.loop.process {tmp_path}"
+
+    def processes() -> list[str]:
+        return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+
+    def kill_last() -> None:
+        while not (tmp_path / "progress.json").exists():
+            time.sleep(0.05)
+        os.kill(int(processes()[-1]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_last)
+    killer.start()
+    with pytest.raises(ModelError, match="training"):
+        launch.train(training_run(inputs, tmp_path, spec(ranks=2, iters=20_000)))
+    killer.join()
+    assert not (tmp_path / "out/adapter_config.json").exists()
+    assert processes() == []

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import msgspec
+from mlx_lm.lora import CONFIG_DEFAULTS
+
+from punie_build.training.spec import Adapter
+
+
+def test_every_option_of_mlx_lm_is_a_field_or_listed_as_left_out():
+    ours = {field.name for field in msgspec.structs.fields(Adapter)} | {"model", "optimizer_config", "lora_parameters"}
+    elsewhere = {
+        "train", "test", "test_batches", "config", "adapter_path",  # options of the command
+        "resume_adapter_file",  # resumed from checkpoints
+        "clear_cache_threshold",  # mlx-lm never reads it
+        "mask_prompt",  # mask
+        "trust_remote_code",  # never
+    }  # fmt: skip
+    assert set(CONFIG_DEFAULTS) == (set(CONFIG_DEFAULTS) & ours) | elsewhere
+    defaults, own = (
+        Adapter(base="b", data="d"),
+        {"num_layers": -1, "learning_rate": 1e-4, "steps_per_eval": 100, "val_batches": -1},
+    )
+    for name in (
+        "seed",
+        "batch_size",
+        "steps_per_report",
+        "save_every",
+        "max_seq_length",
+        "grad_checkpoint",
+        "grad_accumulation_steps",
+    ):
+        assert getattr(defaults, name) == CONFIG_DEFAULTS[name], name
+    assert all(getattr(defaults, name) == value != CONFIG_DEFAULTS[name] for name, value in own.items())
+    lora = CONFIG_DEFAULTS["lora_parameters"]
+    assert {name: getattr(defaults.lora, name) for name in lora} == lora
+    assert set(CONFIG_DEFAULTS["optimizer_config"]) == {"adam", "adamw", "muon", "sgd", "adafactor"}
