@@ -95,11 +95,12 @@ def _notes(result: ComparisonResult) -> list[str]:
     else:
         notes[0] += "no case occurs in training data of an arm."
     if selected := result.selected:
-        alike = ", ".join(selected.ties)
-        ties = f"; not significantly different there: {alike}" if alike else ""
+        ties = f"; not significantly different there: {', '.join(selected.ties)}" if selected.ties else ""
         notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
     if not result.sound:
-        notes.append("The suite fails its self-test: it accepts wrong answers (`punie-build suite check`).")
+        notes.append(
+            "The suite fails its validation: it cannot distinguish right from wrong answers (`punie-build suite check`)."
+        )
     return notes + [f"{objection[:1].upper()}{objection[1:]}." for objection in result.objections]
 
 
