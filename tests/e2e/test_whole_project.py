@@ -45,7 +45,7 @@ file = "few.toml"
 arms = ["nano", "tiny"]
 suite = "few"
 """
-FOLDERS = ("data", "preflight", "adapters", "answers", "reports")
+FOLDERS = ("data", "adapters", "reports")
 SUITE = """
 tools = "editor"
 [[case]]
@@ -143,7 +143,7 @@ def test_a_filter_that_changes_no_row_stops_at_its_stage(project):
 def test_list_shows_every_artifact_with_its_description(project):
     output = doit(project, "list")
     assert all(label in output for label in ALL)
-    assert "sample sifted by language, min-messages" in output
+    assert "sample filtered by language, min-messages" in output
     assert "LoRA of nano on all, rank 4, 8 iterations" in output
 
 
@@ -237,8 +237,8 @@ def test_check_reports_current_and_stale_artifacts(project):
         "outputs: 12 current",
         "conformance: 12 current",
     ]
-    for top in ("data", "adapters", "answers", "reports"):
-        for folder in (project / top).iterdir():
+    for name in FOLDERS:
+        for folder in (project / name).iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
     assert check().stdout == "recipes: 12 current\n"
@@ -259,15 +259,15 @@ def test_why_prints_the_planned_builds_and_the_changes(project):
             text=True,
         )
 
-    assert why("comparison:tiny").stdout == "comparison:tiny and all it needs are current\n"
+    assert why("comparison:tiny").stdout == "comparison:tiny and all that it needs are current\n"
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
     process = why("adapter:tiny")
     assert process.returncode == 1
-    assert "adapter:tiny: made from something else - RUN," in process.stdout
+    assert "adapter:tiny: out of date: recipe, code, inputs or tools changed - RUN," in process.stdout
     assert "    recipe.learning_rate: 0.001 -> 0.002\n" in process.stdout
     edit(project, "learning_rate = 2e-3", "learning_rate = 1e-3")
     shutil.rmtree(project / "adapters/tiny")
-    assert "adapter:tiny: not there - RESTORE" in why("comparison:tiny").stdout
+    assert "adapter:tiny: not built - RESTORE" in why("comparison:tiny").stdout
     assert "did you mean 'adapter:tiny'?" in why("adapter:tinny").stderr
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 from punie_build.data.filters.union import Language, MinMessages
 from punie_build.data.sources import Sample
@@ -14,21 +16,8 @@ from punie_build.recipes import python_recipes
 from punie_build.training.spec import Adapter, Lora
 from tests.support.doit_runner import doit
 
-DODO = """
-from punie_build.data.filters.union import Language
-from punie_build.data.sources import Sample
-from punie_build.data.spec import Dataset, Stage
-from punie_build.doit_plugin.tasks import DOIT_CONFIG, artifacts
-
-RECIPES = {
-    "dataset": {"sample": Dataset(source=Sample(max_examples=30))},
-    "stage": {f"lang-{code}": Stage(from_="sample", filters=(Language(languages=(code,)),)) for code in ("en", "de")},
-}
-
-
-def task_artifacts():
-    yield from artifacts(recipes=RECIPES)
-"""
+RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+[DODO] = [block for block in re.findall(r"```python\n(.*?)```", RECIPES, re.DOTALL) if "def task_artifacts" in block]
 
 
 def test_specs_are_written_as_a_person_would_write_them():
