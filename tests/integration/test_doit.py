@@ -84,6 +84,7 @@ def test_list_status_includes_the_effects_of_a_change(project):
     assert (status["stage"], status["dataset"]) == ("R", "U")
 
 
+@pytest.mark.slow
 def test_forget_rebuilds_and_does_not_restore(project):
     assert "forgetting stage:good" in doit(project, "forget", "stage:good")
     assert statuses(project)["stage:good"] == "R"
@@ -95,6 +96,7 @@ def test_forget_rebuilds_and_does_not_restore(project):
     assert ran(doit(project)) == ALL
 
 
+@pytest.mark.slow
 def test_clean_removes_targets_keeps_locks_and_the_next_build_restores(project):
     before = files_of_targets(project)
     locks = sorted((project / "data").glob("*.lock.json"))
@@ -106,12 +108,14 @@ def test_clean_removes_targets_keeps_locks_and_the_next_build_restores(project):
     assert files_of_targets(project) == before
 
 
+@pytest.mark.slow
 def test_clean_of_a_target_removes_only_its_files(project):
     doit(project, "clean", "stage:other")
     assert not (project / "data/other").exists()
     assert (project / "data/good").exists()
 
 
+@pytest.mark.slow
 def test_clean_with_forget_rebuilds(project):
     doit(project, "clean", "--forget", "stage:other")
     output = doit(project)
@@ -119,6 +123,7 @@ def test_clean_with_forget_rebuilds(project):
     assert "restored" not in output
 
 
+@pytest.mark.slow
 def test_ignore_lasts_until_forget(project):
     doit(project, "ignore", "stage:other")
     shutil.rmtree(project / "data/other")
@@ -128,10 +133,12 @@ def test_ignore_lasts_until_forget(project):
     assert ran(doit(project)) == {"stage:other"}
 
 
+@pytest.mark.slow
 def test_always_rebuilds_current_artifacts(project):
     assert ran(doit(project, "-a", "stage:other")) == {"dataset:sample", "stage:other"}
 
 
+@pytest.mark.slow
 def test_parallel_tasks_give_the_same_bytes_and_have_their_own_logs(project):
     before = files_of_targets(project)
     shutil.rmtree(project / ".punie")
@@ -145,6 +152,7 @@ def test_parallel_tasks_give_the_same_bytes_and_have_their_own_logs(project):
     assert log == "because recipe.filters[min-messages].messages: 2 -> 3\n"
 
 
+@pytest.mark.slow
 def test_events_report_the_progress_of_a_build_to_programs(project):
     (project / ".punie/events.jsonl").unlink()
     edit(project, "messages = 2", "messages = 3")
@@ -159,6 +167,7 @@ def test_events_report_the_progress_of_a_build_to_programs(project):
     assert lines[-1]["current"] == 3
 
 
+@pytest.mark.slow
 def test_a_failure_is_printed_once_and_its_dependents_are_skipped(project):
     edit(project, "messages = 2", "messages = 99")
     output = doit(project, "--continue", code=2)
@@ -173,6 +182,7 @@ def test_a_failure_is_printed_once_and_its_dependents_are_skipped(project):
     assert doit(project).startswith("6 artifacts: 6 current")
 
 
+@pytest.mark.slow
 def test_two_concurrent_builds_build_each_target_once(project):
     shutil.rmtree(project / ".punie")
     shutil.rmtree(project / "data")
@@ -186,6 +196,7 @@ def test_two_concurrent_builds_build_each_target_once(project):
     assert doit(project).startswith("6 artifacts: 6 current")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("arguments", [[], ["-n", "3"]])
 def test_an_interrupted_build_prints_a_message_and_leaves_no_process(project, sign, arguments):

@@ -47,6 +47,7 @@ def check(project: Path, code: int) -> str:
     return process.stdout
 
 
+@pytest.mark.slow
 def test_unexpected_data_stays_unpublished_in_the_store(project):
     expect(project, "rows = [100, 200]")
     for _ in range(2):  # it does not count as built
@@ -61,12 +62,14 @@ def test_unexpected_data_stays_unpublished_in_the_store(project):
     assert "3 artifacts: 3 current" in doit(project)
 
 
+@pytest.mark.slow
 def test_an_expectation_is_not_part_of_the_key(project):
     doit(project)
     expect(project, "rows = [30, 40], train = [1, inf]")
     assert "3 artifacts: 3 current" in doit(project)
 
 
+@pytest.mark.slow
 def test_published_data_that_misses_a_new_expectation_stops_the_build(project):
     doit(project)
     expect(project, "rows = 39")

@@ -29,6 +29,7 @@ def reference(tmp_path_factory) -> tuple[Path, dict[str, bytes], float]:
     return root, files_of_targets(root), time.monotonic() - started
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_data_and_publishing_survive_kills_at_random_instants(reference, sign):
@@ -40,6 +41,7 @@ def test_data_and_publishing_survive_kills_at_random_instants(reference, sign):
     assert files_of_targets(root) == expected
 
 
+@pytest.mark.slow
 @linux
 def test_training_and_serving_survive_kills_at_random_instants(tmp_path):
     root = project(tmp_path / "p", TRAINING)
@@ -65,6 +67,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_in_one_sentence_and_loses_no_file(small_disk, reference):
     _, expected, _ = reference
     root = project(small_disk / "p", DATA)
@@ -83,6 +86,7 @@ def test_a_full_disk_is_an_error_in_one_sentence_and_loses_no_file(small_disk, r
     assert files_of_targets(root) == expected
 
 
+@pytest.mark.slow
 def test_a_corrupt_store_costs_only_time(reference, tmp_path):
     root, expected, _ = reference
     copy = tmp_path / "copy"

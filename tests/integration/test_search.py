@@ -49,6 +49,7 @@ def trials(root: Path) -> dict:
     return tomllib.loads((root / "recipes/depth.trials.toml").read_text())["adapter"]["depth"]
 
 
+@pytest.mark.slow
 def test_every_trial_is_an_adapter_and_a_failed_one_is_recorded(root, capsys, monkeypatch, shared_store):
     monkeypatch.chdir(root)
     monkeypatch.setenv("PUNIE_BUILD_STORE", shared_store)
@@ -65,6 +66,7 @@ def test_every_trial_is_an_adapter_and_a_failed_one_is_recorded(root, capsys, mo
     assert "adapter:depth@num_layers-1" in doit(root, "list")
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_finished_and_none_is_trained_twice(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     path = root / "recipes/depth.trials.toml"
@@ -76,6 +78,7 @@ def test_an_interrupted_trial_is_finished_and_none_is_trained_twice(root, capsys
     assert "best of 3 settings" in output
 
 
+@pytest.mark.slow
 def test_a_search_that_cannot_continue_reports_the_reason(root, capsys, monkeypatch):
     monkeypatch.chdir(root)
     assert "no [search.dept] - did you mean 'depth'?" in run(["search", "dept"], capsys)[1]

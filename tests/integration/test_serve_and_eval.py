@@ -33,6 +33,7 @@ def punie_build(root: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_is_evaluated_without_a_recipe_and_nothing_is_asked_twice(tmp_path):
     (tmp_path / "few.toml").write_text(SUITE)
     words = ("eval", "--model", "nano", "--no-server", "--suite", "few.toml", "--output", "out", "--max-tokens", "8")
@@ -46,6 +47,7 @@ def test_a_model_is_evaluated_without_a_recipe_and_nothing_is_asked_twice(tmp_pa
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
 
 
+@pytest.mark.slow
 def test_an_arm_is_served_until_ctrl_c(tmp_path):
     with subprocess.Popen([*COMMAND, "serve", "nano"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         said = [process.stdout.readline() for _ in range(6)]

@@ -75,6 +75,7 @@ class Sparing(World):
         assert {each.how for each in plan(self.root, self.tasks)} == {"current"}
 
 
+@pytest.mark.slow
 @examples(80)
 @given(sparing(), st.lists(st.lists(edits, min_size=1, max_size=4), max_size=4))
 def test_after_any_edits_what_stays_equals_a_clean_build_and_what_is_spent_comes_back_only_when_it_is_read(
@@ -120,6 +121,7 @@ def here(project: Path) -> set[str]:
     return {path.name for path in (project / "data").iterdir() if path.is_dir()}
 
 
+@pytest.mark.slow
 def test_doit_removes_what_is_temporary_when_all_that_reads_it_is_built_and_leaves_it_away(project):
     assert "data/sample" not in (said := doit(project, "stage:good"))
     assert "-  stage:long  temporary" in said
@@ -130,6 +132,7 @@ def test_doit_removes_what_is_temporary_when_all_that_reads_it_is_built_and_leav
     assert not list((project / ".punie" / "staging").rglob("*.jsonl"))
 
 
+@pytest.mark.slow
 def test_what_is_spent_is_made_again_for_what_must_run_and_for_nothing_else(project):
     doit(project)
     edit(project, "content-quality", "repetition")
@@ -137,12 +140,14 @@ def test_what_is_spent_is_made_again_for_what_must_run_and_for_nothing_else(proj
     assert here(project) == {"good", "other"}
 
 
+@pytest.mark.slow
 def test_what_is_spent_can_be_asked_for_by_name(project):
     doit(project)
     assert ran(doit(project, "stage:long")) == {"dataset:sample", "stage:long"}
     assert here(project) == {"long", "good", "other"}
 
 
+@pytest.mark.slow
 def test_a_temporary_target_is_not_kept_in_the_store(project):
     doit(project)
     digest = locks.read(project / paths.lock("data/long")).outputs["dropped.jsonl"]

@@ -44,6 +44,7 @@ def punie_build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 TRAIN = ("train", "chats", "--model", "nano", "-o", "out", "-i", "2", "-b", "2", "-lr", "1e-3", "--num-layers", "1")
 
 
+@pytest.mark.slow
 def test_a_folder_of_conversations_becomes_an_adapter_and_again_it_goes_on(root):
     done = punie_build(root, *TRAIN, "--lora-rank", "2", "--set", "lora.scale = 5.0")
     assert done.returncode == 0, done.stderr
@@ -63,6 +64,7 @@ def test_a_folder_of_conversations_becomes_an_adapter_and_again_it_goes_on(root)
     assert (root / "out/adapters.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -81,6 +83,7 @@ def test_what_cannot_be_trained_is_told_and_nothing_is_written(root, more, told)
     assert not (root / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_benchmark_tells_seconds_tokens_and_the_memory_of_the_training(root):
     kept = set((root / ".punie/training").glob("*"))
     done = punie_build(root, "benchmark", "nano", "--recipe", "adapter:v1", "--iters", "3")
@@ -99,6 +102,7 @@ def test_a_benchmark_tells_seconds_tokens_and_the_memory_of_the_training(root):
     assert "--recipe dataset:d: not an adapter" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_log_of_mlx_lm_is_printed_as_events(root):
     (root / "old.log").write_text(
         "Iter 1: Val loss 4.439, Val took 1.286s\nIter 4: Train loss 2.879, Learning Rate 1.000e-03\n"
