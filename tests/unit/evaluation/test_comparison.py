@@ -26,7 +26,7 @@ from punie_build.evaluation.spec import Comparison, Eval
 from punie_build.evaluation.suite import Case, Suite
 
 
-def arm(name: str, passes: list[bool], canary: str = "", **more: object) -> Scores:
+def arm(name: str, passes: list[bool], canary: str = "", **fields: object) -> Scores:
     """Case k is of category k % 2; the first 40 % are on select."""
     n = len(passes)
     cases = tuple(
@@ -41,7 +41,7 @@ def arm(name: str, passes: list[bool], canary: str = "", **more: object) -> Scor
                     "split": "select" if k < 0.4 * n else "confirm",
                     "group": f"c{k}",
                 }
-                | more
+                | fields
             )
         )
         for k, passed in enumerate(passes)
@@ -49,85 +49,85 @@ def arm(name: str, passes: list[bool], canary: str = "", **more: object) -> Scor
     return Scores(arm=name, suite="s", cases=cases, canary=canary or name, base_canary="b")
 
 
-def some(share: float, n: int = 200, seed: int = 0) -> list[bool]:
+def random_passes(share: float, n: int = 200, seed: int = 0) -> list[bool]:
     r = Random(f"{share} {seed}")
     return [r.random() < share for _ in range(n)]
 
 
-def test_a_better_arm_improved_and_the_same_one_shows_no_difference():
-    base, better = arm("base", some(0.2)), arm("better", some(0.7))
-    found = compare("c", [base, better])
-    assert found.verdict == "improved"
-    assert found.split == "confirm"
-    assert found.n == found.totals[0].n == 120
-    assert found.all_totals[0].n == 200
+def test_a_better_arm_improved_and_an_equal_one_is_equivalent():
+    base, better = arm("base", random_passes(0.2)), arm("better", random_passes(0.7))
+    result = compare("c", [base, better])
+    assert result.verdict == "improved"
+    assert result.split == "confirm"
+    assert result.n == result.totals[0].n == 120
+    assert result.all_totals[0].n == 200
     assert compare("c", [better, base]).verdict == "regressed"
-    same = compare("c", [base, arm("again", some(0.2))], parity=True)
+    same = compare("c", [base, arm("again", random_passes(0.2))], parity=True)
     assert same.verdict == "equivalent"
     assert "no difference beyond 5 pp found" in comparison.comparison_summary(same)
     assert same.differences[0].unchanged == 1.0
-    few = compare("c", [arm("base", some(0.2, 20)), arm("again", some(0.2, 20))])
+    few = compare("c", [arm("base", random_passes(0.2, 20)), arm("again", random_passes(0.2, 20))])
     assert few.verdict == "inconclusive"
     assert f"minimum detectable effect {few.differences[0].detectable * 100:.0f} pp" in comparison.comparison_summary(
         few
     )
 
 
-def test_two_equal_arms_are_seldom_told_apart():
+def test_equal_arms_rarely_differ_significantly():
     """A/A: over 200 pairs of arms that pass as often, a difference is claimed about as rarely as the interval says."""
     claims = 0
     for seed in range(200):
-        found = compare("c", [arm("a", some(0.5, 100, seed)), arm("b", some(0.5, 100, seed + 1000))])
-        claims += found.verdict in ("improved", "regressed")
+        result = compare("c", [arm("a", random_passes(0.5, 100, seed)), arm("b", random_passes(0.5, 100, seed + 1000))])
+        claims += result.verdict in ("improved", "regressed")
     assert claims / 200 <= 0.075
 
 
-def test_the_best_of_many_equal_arms_is_not_overstated():
+def test_the_selected_arm_of_many_equal_ones_has_no_selection_bias():
     """Twelve arms that are no better than the first: the winner looks better on select, and is reported on confirm."""
     r, luck, shown, claims = Random(3), 0.0, 0.0, 0
     for _ in range(25):
         arms = [arm(f"a{k}", [r.random() < 0.5 for _ in range(100)]) for k in range(13)]
-        found = compare("c", arms)
-        assert found.selected is not None
-        place = found.arms.index(found.selected.arm)
-        luck += found.selected.totals[place].rate - found.selected.totals[0].rate
-        shown += found.differences[place - 1].difference
-        claims += found.verdict in ("improved", "regressed")
-        assert len(found.selected.ties) > 3
+        result = compare("c", arms)
+        assert result.selected is not None
+        place = result.arms.index(result.selected.arm)
+        luck += result.selected.totals[place].rate - result.selected.totals[0].rate
+        shown += result.differences[place - 1].difference
+        claims += result.verdict in ("improved", "regressed")
+        assert len(result.selected.ties) > 3
     assert luck / 25 > 0.08
     assert abs(shown / 25) < 0.04
     assert claims / 25 <= 0.15
 
 
-def test_where_nothing_is_held_back_the_best_must_stand_among_all():
+def test_without_select_cases_p_values_are_corrected_over_all_arms():
     arms = [
         arm("base", [False] * 20, split="confirm"),
         *(arm(f"a{k}", [k == 3 and c < 6 for c in range(20)], split="confirm") for k in range(8)),
     ]
-    found = compare("c", arms)
-    assert found.selected is not None
-    assert found.selected.arm == "a3"
-    [best] = [each for each in found.differences if each.arm == "a3"]
+    result = compare("c", arms)
+    assert result.selected is not None
+    assert result.selected.arm == "a3"
+    [best] = [each for each in result.differences if each.arm == "a3"]
     assert best.p == pytest.approx(0.03125)
     assert best.adjusted == pytest.approx(8 * 0.03125)
-    assert found.verdict == "inconclusive"
+    assert result.verdict == "inconclusive"
     assert compare("c", [arms[0], arms[4]]).verdict == "improved", "alone it is asked one question"
 
 
-def test_equal_weights_are_one_arm_unless_they_should_be():
-    pair = [arm("a", some(0.5), "x"), arm("b", some(0.5), "x")]
+def test_arms_with_equal_weights_are_an_error_without_parity():
+    pair = [arm("a", random_passes(0.5), "x"), arm("b", random_passes(0.5), "x")]
     with pytest.raises(IdentityError, match="same weights"):
         compare("c", pair)
     assert compare("c", pair, parity=True).parity
 
 
-def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
-    base = arm("a", some(0.5))
+def test_missing_answers_are_excluded_and_many_make_the_result_invalid():
+    base = arm("a", random_passes(0.5))
     lost = msgspec.structs.replace(base.cases[150], epochs=0, passes=0, errors=1, failure="error", reason="timeout")
-    one = msgspec.structs.replace(arm("b", some(0.5)), cases=(*base.cases[:150], lost, *base.cases[151:]))
-    found = compare("c", [base, one])
-    assert found.differences[0].n == 119
-    assert found.verdict == "equivalent"
+    one = msgspec.structs.replace(arm("b", random_passes(0.5)), cases=(*base.cases[:150], lost, *base.cases[151:]))
+    result = compare("c", [base, one])
+    assert result.differences[0].n == 119
+    assert result.verdict == "equivalent"
     many = tuple(
         msgspec.structs.replace(case, epochs=0, passes=0, errors=1) if k < 10 else case
         for k, case in enumerate(base.cases)
@@ -138,42 +138,42 @@ def test_what_never_came_is_no_wrong_answer_and_too_much_of_it_is_no_result():
     assert comparison.comparison_metrics(bad)["valid"] == 0.0
 
 
-def test_cases_that_an_arm_may_have_learnt_are_told_and_left_out():
+def test_contaminated_cases_are_reported_and_excluded():
     base, better = arm("a", [False] * 200), arm("b", [k > 180 for k in range(200)])
-    learnt = [
+    contaminated = [
         ContaminatedCase(case=f"c{k}", location=f"data/x/train.jsonl:{k}", similarity=1.0, text="t")
         for k in range(181, 200)
     ]
     assert compare("c", [base, better]).verdict == "improved"
-    found = compare("c", [base, better], contaminated=learnt)
-    assert found.n == 101
-    assert found.verdict == "equivalent"
-    assert found.all_totals[1].passed == 19
-    assert "19 cases excluded" in comparison.comparison_summary(found)
-    everything = [msgspec.structs.replace(learnt[0], case=f"c{k}") for k in range(200)]
+    result = compare("c", [base, better], contaminated=contaminated)
+    assert result.n == 101
+    assert result.verdict == "equivalent"
+    assert result.all_totals[1].passed == 19
+    assert "19 cases excluded" in comparison.comparison_summary(result)
+    everything = [msgspec.structs.replace(contaminated[0], case=f"c{k}") for k in range(200)]
     assert compare("c", [base, better], contaminated=everything).verdict == "invalid"
 
 
-def test_wordings_of_one_question_count_once():
+def test_paraphrases_in_a_group_count_once():
     groups = [f"g{k // 10}" for k in range(200)]
     r = Random(7)
     whole = [r.random() < 0.3 for _ in range(20)]
 
     def grouped(name: str, passes: list[bool]) -> Scores:
-        made = arm(name, passes, split="confirm")
+        scores = arm(name, passes, split="confirm")
         return msgspec.structs.replace(
-            made,
-            cases=tuple(msgspec.structs.replace(case, group=g) for case, g in zip(made.cases, groups, strict=True)),
+            scores,
+            cases=tuple(msgspec.structs.replace(case, group=g) for case, g in zip(scores.cases, groups, strict=True)),
         )
 
     base, better = grouped("a", [False] * 200), grouped("b", [whole[k // 10] for k in range(200)])
-    found = compare("c", [base, better]).differences[0]
-    assert (found.n, found.units) == (200, 20)
-    assert found.high - found.low > 0.3
+    result = compare("c", [base, better]).differences[0]
+    assert (result.n, result.units) == (200, 20)
+    assert result.high - result.low > 0.3
     assert compare("c", [base, better]).totals[1].interval[1] - compare("c", [base, better]).totals[1].interval[0] > 0.3
 
 
-def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
+def test_epochs_give_a_pass_rate_and_the_reliability():
     suite = Suite(
         tools="editor",
         cases=(
@@ -186,9 +186,9 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
         ),
     )
     right, wrong = ToolCall("read_file", {"path": "a"}), ToolCall("read_file", {"path": "b"})
-    given = [Answer(case="x", raw="r", calls=(call,), epoch=k) for k, call in enumerate([right, wrong, right, right])]
+    answers = [Answer(case="x", raw="r", calls=(call,), epoch=k) for k, call in enumerate([right, wrong, right, right])]
     lost = Answer(case="x", error="timeout", epoch=4)
-    [scored] = scoring.score_suite(suite, {"x": [*given, lost]})
+    [scored] = scoring.score_suite(suite, {"x": [*answers, lost]})
     assert (scored.passes, scored.epochs, scored.errors) == (3, 4, 1)
     assert scored.failure == "wrong arguments"
     assert not scored.passed
@@ -197,13 +197,13 @@ def test_epochs_count_by_how_often_they_pass_and_say_how_reliable_an_arm_is():
     assert scoring.eval_metrics(suite, [scored], True)["error_rate"] == 0.2
 
 
-def test_what_cannot_be_judged_is_an_error_of_ours():
+def test_an_unscorable_answer_counts_as_an_error():
     suite = Suite(cases=(Case(id="x", category="c", prompt="p", checks=(Latency(max=1),)),))
     [scored] = scoring.score_suite(suite, {"x": Answer(case="x", raw="r", content="r")})
     assert (scored.epochs, scored.errors, scored.failure) == (0, 1, "cannot judge")
 
 
-def test_rates_count_what_is_done_besides_being_wrong():
+def test_answer_rates_count_irrelevant_and_malformed_calls():
     suite = Suite(
         tools="editor",
         cases=(
@@ -217,16 +217,20 @@ def test_rates_count_what_is_done_besides_being_wrong():
             ),
         ),
     )
-    given = {
+    answers = {
         "q": Answer(case="q", raw="hm", content="hm"),
         "r": Answer(case="r", raw="x", calls=(ToolCall("read_file", {}),)),
         "m": Answer(case="m", raw="<tool_call>", malformed=True, finish="length"),
     }
-    found = scoring.answer_rates(scoring.score_suite(suite, given))
-    assert (found.irrelevant_calls, found.parse_rate, found.score) == (0.5, pytest.approx(2 / 3), pytest.approx(3 / 5))
+    result = scoring.answer_rates(scoring.score_suite(suite, answers))
+    assert (result.irrelevant_calls, result.parse_rate, result.score) == (
+        0.5,
+        pytest.approx(2 / 3),
+        pytest.approx(3 / 5),
+    )
 
 
-def test_what_is_required_becomes_gates_that_hold_or_do_not():
+def test_requirements_become_gates():
     required = Requirements(
         min_strict={"*": 0.6, "a": 0.9},
         max_irrelevant_calls=0.1,
@@ -235,36 +239,40 @@ def test_what_is_required_becomes_gates_that_hold_or_do_not():
         min_parse_rate=0.99,
     )
     spec = Comparison(arms=("base", "better"), suite="s", require=required)
-    found = compare("c", [arm("base", some(0.2)), arm("better", some(0.7))])
-    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(found)))]
-    assert len(told) == 1
-    assert "better.category.a.share" in told[0]
-    worse = compare("c", [arm("base", some(0.7)), arm("better", some(0.2))])
-    told = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(worse)))]
-    assert any("better.low" in line for line in told)
-    assert any("better.worst" in line for line in told)
-    unsound = comparison.comparison_metrics(msgspec.structs.replace(found, sound=False))
-    told = [line for gate in gates.required(spec) if (line := gate.problem(unsound))]
-    assert any("'sound'" in line for line in told)
+    result = compare("c", [arm("base", random_passes(0.2)), arm("better", random_passes(0.7))])
+    lines = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(result)))]
+    assert len(lines) == 1
+    assert "better.category.a.share" in lines[0]
+    worse = compare("c", [arm("base", random_passes(0.7)), arm("better", random_passes(0.2))])
+    lines = [line for gate in gates.required(spec) if (line := gate.problem(comparison.comparison_metrics(worse)))]
+    assert any("better.low" in line for line in lines)
+    assert any("better.worst" in line for line in lines)
+    unsound = comparison.comparison_metrics(msgspec.structs.replace(result, sound=False))
+    lines = [line for gate in gates.required(spec) if (line := gate.problem(unsound))]
+    assert any("'sound'" in line for line in lines)
     assert gates.required(Comparison(arms=("a", "b"), suite="s")) == ()
     with pytest.raises(ValueError, match="require them of a comparison"):
         Eval(arm="a", suite="s", require=Requirements(parity=0.02))
 
 
-def test_parity_needs_the_whole_interval_inside():
+def test_parity_requires_the_interval_within_the_margin():
     spec = Comparison(arms=("a", "b"), suite="s", parity=True, require=Requirements(parity=0.05))
     n = 200
-    same = comparison.comparison_metrics(compare("c", [arm("a", some(0.7)), arm("b", some(0.7))], parity=True))
-    other = comparison.comparison_metrics(compare("c", [arm("a", some(0.7)), arm("b", some(0.7, n, 1))], parity=True))
+    same = comparison.comparison_metrics(
+        compare("c", [arm("a", random_passes(0.7)), arm("b", random_passes(0.7))], parity=True)
+    )
+    other = comparison.comparison_metrics(
+        compare("c", [arm("a", random_passes(0.7)), arm("b", random_passes(0.7, n, 1))], parity=True)
+    )
     assert not [line for gate in gates.required(spec) if (line := gate.problem(same))]
     assert [line for gate in gates.required(spec) if (line := gate.problem(other))]
 
 
-def test_what_is_written_is_read_back_and_names_every_metric_a_gate_may_ask():
-    found = compare("c", [arm("base", some(0.2)), arm("x", some(0.7)), arm("y", some(0.6))])
-    assert msgspec.json.decode(msgspec.json.encode(found), type=ComparisonResult) == found
-    told = comparison.comparison_metrics(found)
-    assert told["chosen.low"] == told[f"{found.arm}.low"]
+def test_a_result_decodes_to_itself_and_has_the_metrics_of_gates():
+    result = compare("c", [arm("base", random_passes(0.2)), arm("x", random_passes(0.7)), arm("y", random_passes(0.6))])
+    assert msgspec.json.decode(msgspec.json.encode(result), type=ComparisonResult) == result
+    lines = comparison.comparison_metrics(result)
+    assert lines["chosen.low"] == lines[f"{result.arm}.low"]
     assert {
         "base.share",
         "y.irrelevant_calls",
@@ -273,10 +281,10 @@ def test_what_is_written_is_read_back_and_names_every_metric_a_gate_may_ask():
         "x.equivalent",
         "valid",
         "leaks",
-    } <= set(told)
+    } <= set(lines)
 
 
-def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
+def test_junit_has_every_case_and_only_regressions_fail():
     base, after = arm("a", [True, True, False, False]), arm("b", [True, False, True, False])
     after = msgspec.structs.replace(
         after,
@@ -284,9 +292,9 @@ def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
             msgspec.structs.replace(case, reason="says \x00<&>") if case.failure else case for case in after.cases
         ),
     )
-    learnt = [ContaminatedCase(case="c0", location="data/x/train.jsonl:3", similarity=1.0, text="t")]
-    found = compare("c", [base, after], contaminated=learnt)
-    root = ET.fromstring(junit.to_xml("c", comparison.junit_results(found, [base, after])))
+    contaminated = [ContaminatedCase(case="c0", location="data/x/train.jsonl:3", similarity=1.0, text="t")]
+    result = compare("c", [base, after], contaminated=contaminated)
+    root = ET.fromstring(junit.to_xml("c", comparison.junit_results(result, [base, after])))
     [suite] = root
     assert {key: suite.get(key) for key in ("name", "tests", "failures", "skipped")} == {
         "name": "b",
@@ -298,11 +306,11 @@ def test_junit_has_a_case_for_each_case_and_fails_what_regressed():
     assert failure.get("message") == "wrong tool: says ?<&>"
 
 
-def conversation(*said: str) -> Example:
-    return msgspec.convert({"messages": [{"role": "user", "content": text} for text in said]}, Example)
+def conversation(*texts: str) -> Example:
+    return msgspec.convert({"messages": [{"role": "user", "content": text} for text in texts]}, Example)
 
 
-def test_a_prompt_that_training_knows_is_found_exact_or_nearly():
+def test_prompts_in_training_rows_are_contaminated_exactly_or_nearly():
     asks = [
         "Kill term-29",
         "What is the capital of France?",
@@ -321,8 +329,8 @@ def test_a_prompt_that_training_knows_is_found_exact_or_nearly():
         ("a:4", conversation("Stop it")),
         ("a:5", conversation("Run make", "Stop it", "Thanks")),
     ]
-    found = contamination.contaminated_cases(suite, rows)
-    assert [(leak.case, leak.location, leak.similarity) for leak in found] == [
+    result = contamination.contaminated_cases(suite, rows)
+    assert [(case.case, case.location, case.similarity) for case in result] == [
         ("c0", "a:1", 1.0),
         ("c1", "a:2", 0.6),
         ("c2", "a:3", 1.0),

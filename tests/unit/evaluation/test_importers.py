@@ -26,7 +26,7 @@ from punie_build.evaluation.importers.registry import FORMATS, ImportSource
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 
-OLDER = [
+EVAL_PROMPTS = [
     {"id": "tool-01", "category": "tool_calling", "prompt_text": "Read the file", "expected_tool_calls": ["read_file"], "expected_keywords": ["localhost"]},
     {"id": "reason-02", "category": "reasoning", "prompt_text": "How fast is it?", "expected_keywords": ["O(log n)", "binary search"]},
     {"id": "text-01", "category": "reasoning", "prompt_text": "What is ls?", "expected_keywords": ["ls"]},
@@ -86,32 +86,32 @@ tests:
 """
 
 
-def put(folder: Path, name: str, rows: object) -> Path:
+def write(folder: Path, name: str, rows: object) -> Path:
     path = folder / name
     path.write_text(rows if isinstance(rows, str) else "\n".join(json.dumps(row) for row in rows))  # type: ignore[union-attr]
     return path
 
 
-def again(made: Suite, folder: Path) -> Suite:
+def read_back(imported: Suite, folder: Path) -> Suite:
     """The suite as its own TOML is read."""
-    (folder / "again.toml").write_text(registry.suite_to_toml(made, "about"), encoding="utf-8")
+    (folder / "again.toml").write_text(registry.suite_to_toml(imported, "about"), encoding="utf-8")
     table = tomllib.loads((folder / "again.toml").read_text(encoding="utf-8"))
     return msgspec.convert(table, Suite)
 
 
-def test_the_older_form_is_one_whether_json_lines_or_python(tmp_path):
-    whole = put(tmp_path, "a.json", json.dumps({"name": "baseline", "prompts": OLDER}))
-    made = [
+def test_eval_prompts_in_json_jsonl_and_python_are_equal(tmp_path):
+    whole = write(tmp_path, "a.json", json.dumps({"name": "baseline", "prompts": EVAL_PROMPTS}))
+    imported = [
         FORMATS["older"](ImportSource(path=path)).suite
-        for path in (whole, put(tmp_path, "a.jsonl", OLDER), put(tmp_path, "a.py", PYTHON))
+        for path in (whole, write(tmp_path, "a.jsonl", EVAL_PROMPTS), write(tmp_path, "a.py", PYTHON))
     ]
-    assert made[0] == made[1] == made[2] == again(made[0], tmp_path)
-    assert made[0].cases[0].checks == (Recall(tools=("read_file",), words=("localhost",)),)
+    assert imported[0] == imported[1] == imported[2] == read_back(imported[0], tmp_path)
+    assert imported[0].cases[0].checks == (Recall(tools=("read_file",), words=("localhost",)),)
 
 
-def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
+def test_strict_eval_prompts_fail_extra_calls_and_partial_words(tmp_path):
     """The older score is blind to what fine-tuning breaks: extra calls are free, and `ls` is found in "tools"."""
-    path = put(tmp_path, "a.jsonl", OLDER)
+    path = write(tmp_path, "a.jsonl", EVAL_PROMPTS)
     free, strict = (
         FORMATS["older"](ImportSource(path=path)).suite,
         FORMATS["older"](ImportSource(path=path, strict=True)).suite,
@@ -131,13 +131,15 @@ def test_the_older_form_judged_strictly_sees_what_it_did_not(tmp_path):
     assert strict.cases[1].checks == (NoCall(), Contains(words=("O(log n)", "binary search")))
 
 
-def test_the_berkeley_form_keeps_its_meaning(tmp_path):
-    made = FORMATS["bfcl"](ImportSource(path=put(tmp_path, "q.jsonl", BFCL), answers=put(tmp_path, "a.jsonl", TRUTH)))
-    assert [case.id for case in made.suite.cases] == ["simple_0", "irrelevance_1", "live_relevance_2-0"]
-    assert len(made.notes) == 2
-    simple = made.suite.cases[0]
+def test_bfcl_answers_keep_their_meaning(tmp_path):
+    imported = FORMATS["bfcl"](
+        ImportSource(path=write(tmp_path, "q.jsonl", BFCL), answers=write(tmp_path, "a.jsonl", TRUTH))
+    )
+    assert [case.id for case in imported.suite.cases] == ["simple_0", "irrelevance_1", "live_relevance_2-0"]
+    assert len(imported.notes) == 2
+    simple = imported.suite.cases[0]
     assert simple.category == "simple"
-    [tool] = made.suite.tool_declarations(simple)
+    [tool] = imported.suite.tool_declarations(simple)
     assert tool["function"]["parameters"]["type"] == "object"
     assert tool["function"]["parameters"]["properties"]["base"]["type"] == "number"
 
@@ -151,33 +153,33 @@ def test_the_berkeley_form_keeps_its_meaning(tmp_path):
     assert not passes(base=10)
     assert not passes(base=10, height=5, opts={"soft": "x"})
     assert not passes(base=10, height=5, color="red")
-    assert made.suite.cases[1].checks == (NoCall(),)
+    assert imported.suite.cases[1].checks == (NoCall(),)
     assert score_answer(
-        made.suite.cases[2].checks, Answer(case="r", raw="x", calls=(ToolCall("area", {"any": 1}),))
+        imported.suite.cases[2].checks, Answer(case="r", raw="x", calls=(ToolCall("area", {"any": 1}),))
     ).passed
-    assert again(made.suite, tmp_path) == made.suite
+    assert read_back(imported.suite, tmp_path) == imported.suite
 
 
-def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
-    made = FORMATS["promptfoo"](ImportSource(path=put(tmp_path, "p.yaml", PROMPTFOO)))
-    assert [case.id for case in made.suite.cases][:3] == ["test-1-1", "test-1-2", "test-2-1"]
-    assert made.suite.cases[1].prompt == "Say: 2 + 3"
-    assert {case.group for case in made.suite.cases[:2]} == {"test-1"}
-    kinds = [type(check).__name__ for check in made.suite.cases[0].checks]
+def test_promptfoo_assertions_become_checks_or_notes(tmp_path):
+    imported = FORMATS["promptfoo"](ImportSource(path=write(tmp_path, "p.yaml", PROMPTFOO)))
+    assert [case.id for case in imported.suite.cases][:3] == ["test-1-1", "test-1-2", "test-2-1"]
+    assert imported.suite.cases[1].prompt == "Say: 2 + 3"
+    assert {case.group for case in imported.suite.cases[:2]} == {"test-1"}
+    kinds = [type(check).__name__ for check in imported.suite.cases[0].checks]
     assert kinds == ["Latency", "Contains", "Not"]
-    assert made.suite.cases[0].checks[2] == Not(check=Contains(words=("sorry",)))
-    call = made.suite.cases[2].checks[1]
+    assert imported.suite.cases[0].checks[2] == Not(check=Contains(words=("sorry",)))
+    call = imported.suite.cases[2].checks[1]
     assert isinstance(call, Calls)
     assert call.score(
         Answer(case="x", raw="x", calls=(ToolCall("read_file", {"path": "a.py", "line": 3}), ToolCall("z", {})))
     ).passed
-    assert made.suite.cases[2].checks[2] == Finish(reason="tool_calls")
-    assert made.notes == ("test 1: llm-rubric is not imported",)
-    assert again(made.suite, tmp_path) == made.suite
+    assert imported.suite.cases[2].checks[2] == Finish(reason="tool_calls")
+    assert imported.notes == ("test 1: llm-rubric is not imported",)
+    assert read_back(imported.suite, tmp_path) == imported.suite
 
 
 @pytest.mark.parametrize(
-    ("form", "name", "text", "said"),
+    ("form", "name", "text", "message"),
     [
         ("older", "a.jsonl", '{"id": 1', "a.jsonl:1: not JSON"),
         ("older", "a.jsonl", '{"id": "a"}', "no `prompt_text`"),
@@ -189,34 +191,34 @@ def test_promptfoo_assertions_become_checks_and_the_rest_is_told(tmp_path):
         ("promptfoo", "a.yaml", "prompts: [x]", "no `tests`"),
     ],
 )
-def test_what_is_no_suite_says_what_is_wrong(tmp_path, form, name, text, said):
+def test_an_invalid_file_is_rejected_with_its_mistake(tmp_path, form, name, text, message):
     with pytest.raises(DataError) as caught:
-        FORMATS[form](ImportSource(path=put(tmp_path, name, text)))
-    assert said in str(caught.value)
+        FORMATS[form](ImportSource(path=write(tmp_path, name, text)))
+    assert message in str(caught.value)
 
 
-def test_a_suite_is_imported_and_checked_by_hand(tmp_path, monkeypatch, capsys):
+def test_suites_are_imported_and_validated_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    put(tmp_path, "q.jsonl", BFCL)
-    put(tmp_path, "a.jsonl", TRUTH)
+    write(tmp_path, "q.jsonl", BFCL)
+    write(tmp_path, "a.jsonl", TRUTH)
 
     def run(*words: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
             main(["suite", *words])
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out + told.err
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out + captured.err
 
-    code, told = run("import", "q.jsonl", "--answers", "a.jsonl", "--output", "suites/x.toml")
+    code, output = run("import", "q.jsonl", "--answers", "a.jsonl", "--output", "suites/x.toml")
     assert code == 0
-    assert "3 cases written to suites/x.toml" in told
-    assert "note: simple_9: no possible answer" in told
+    assert "3 cases written to suites/x.toml" in output
+    assert "note: simple_9: no possible answer" in output
     assert suite_file.read_suite(SuiteFile(file="suites/x.toml"), tmp_path, "")[1] == []
     assert run("import", "q.jsonl", "--output", "suites/x.toml")[0] == 2
     assert run("import", "none.jsonl", "--output", "y.toml")[0] == 2
-    code, told = run("check", "suites/x.toml")
+    code, output = run("check", "suites/x.toml")
     assert code == 2
-    assert "baseline that only writes prose passes 33.3%" in told
-    code, told = run("check", "tool-calling")
+    assert "baseline that only writes prose passes 33.3%" in output
+    code, output = run("check", "tool-calling")
     assert code == 0
-    assert "the suite may gate" in told
+    assert "the suite may gate" in output
     assert run("check", "../outside.toml")[0] in (2, 3)

@@ -32,27 +32,27 @@ def mcnemar(gained: int, lost: int) -> float:
     ("passed", "n", "low", "high"),
     [(4, 5, 0.3755, 0.9638), (7, 7, 0.6457, 1.0), (0, 10, 0.0, 0.2775), (57, 57, 0.9369, 1.0), (0, 0, 0.0, 1.0)],
 )
-def test_wilson_is_the_textbooks(passed, n, low, high):
+def test_the_wilson_interval_has_textbook_values(passed, n, low, high):
     assert wilson_interval(passed, n) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.slow
-def test_what_scipy_says_we_say():
+def test_intervals_and_p_values_equal_those_of_scipy():
     from scipy import stats
 
     for passed, n in [(0, 1), (3, 7), (14, 104), (63, 104), (500, 500), (1, 1000)]:
-        theirs = stats.binomtest(passed, n).proportion_ci(0.95, method="wilson")
-        assert wilson_interval(passed, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+        expected = stats.binomtest(passed, n).proportion_ci(0.95, method="wilson")
+        assert wilson_interval(passed, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
     for gained, lost in [(1, 0), (6, 0), (8, 1), (30, 11), (3, 3), (400, 360)]:
         assert mcnemar(gained, lost) == pytest.approx(stats.binomtest(gained, gained + lost).pvalue, rel=1e-9)
     r = Random(1)
     for n in (2, 5, 9, 13):
         differences = [r.choice([-1, -0.5, -0.25, 0, 0.125, 0.5, 0.75, 1]) for _ in range(n)]
-        theirs = stats.permutation_test((differences,), sum, permutation_type="samples", n_resamples=10**6).pvalue
-        assert sign_flip_p(differences) == pytest.approx(theirs, rel=1e-9)
+        expected = stats.permutation_test((differences,), sum, permutation_type="samples", n_resamples=10**6).pvalue
+        assert sign_flip_p(differences) == pytest.approx(expected, rel=1e-9)
 
 
-def test_holm_is_the_textbooks():
+def test_holm_has_the_values_of_statsmodels():
     """statsmodels.stats.multitest.multipletests([...], method="holm"), 0.15."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
@@ -60,13 +60,13 @@ def test_holm_is_the_textbooks():
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))
-def test_holm_raises_every_p_and_keeps_their_order(ps):
+def test_holm_lowers_no_p_value_and_keeps_their_order(ps):
     adjusted = holm(ps)
     assert all(before <= after <= 1 for before, after in zip(ps, adjusted, strict=True))
     assert [a for _, a in sorted(zip(ps, adjusted, strict=True))] == sorted(adjusted)
 
 
-def test_mcnemar_counts_every_way_the_flips_could_fall():
+def test_mcnemar_equals_the_enumeration_of_all_flips():
     for gained, lost in [(0, 0), (1, 0), (5, 0), (6, 0), (7, 2), (3, 3), (10, 4)]:
         n = gained + lost
         ways = [sum(flips) for flips in product((0, 1), repeat=n)]
@@ -75,58 +75,58 @@ def test_mcnemar_counts_every_way_the_flips_could_fall():
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=9))
-def test_sign_flips_count_every_way_the_signs_could_fall(thousandths):
+def test_sign_flip_equals_the_enumeration_of_all_signs(thousandths):
     sums = [
         sum(d * sign for d, sign in zip(thousandths, signs, strict=True))
         for signs in product((1, -1), repeat=len(thousandths))
     ]
-    uneven = sum(abs(each) >= abs(sum(thousandths)) for each in sums) / len(sums)
+    uneven = sum(abs(total) >= abs(sum(thousandths)) for total in sums) / len(sums)
     assert sign_flip_p([d / 1000 for d in thousandths]) == pytest.approx(uneven)
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=400))
-def test_sign_flips_of_passes_and_fails_are_mcnemars(differences):
+def test_sign_flip_of_passes_and_fails_equals_mcnemar(differences):
     assert sign_flip_p(differences) == pytest.approx(mcnemar(differences.count(1.0), differences.count(-1.0)))
 
 
-def test_the_paired_interval_holds_what_it_claims():
+def test_the_paired_interval_has_its_nominal_coverage():
     """Nominal 95 %: in simulations with a known gain, the interval contains it about as often, also for few cases."""
     for n, gain, loss in [(12, 0.25, 0.10), (57, 0.25, 0.10), (100, 0.08, 0.03)]:
-        r, held = Random(n), 0
+        r, covered = Random(n), 0
         for _ in range(1500):
             low, high = paired_interval(
                 [r.choices((1.0, -1.0, 0.0), weights=(gain, loss, 1 - gain - loss))[0] for _ in range(n)]
             )
-            held += low <= gain - loss <= high
-        assert held / 1500 >= 0.93
+            covered += low <= gain - loss <= high
+        assert covered / 1500 >= 0.93
 
 
-def test_the_interval_holds_for_groups_where_it_fails_for_cases_that_stand_together():
-    """30 groups of 4 wordings that nearly always flip together: cases taken singly claim twice what they know."""
-    r, singly, grouped = Random(5), 0, 0
+def test_cluster_means_restore_the_coverage_of_correlated_cases():
+    """30 groups of 4 wordings that nearly always flip together: cases taken by_case claim twice what they know."""
+    r, by_case, by_group = Random(5), 0, 0
     names = [str(group) for group in range(30) for _ in range(4)]
     for _ in range(800):
         differences = []
         for _ in range(30):
-            whole = r.choices((1.0, -1.0, 0.0), weights=(0.3, 0.1, 0.6))[0]
-            differences += [whole if r.random() < 0.9 else 0.0 for _ in range(4)]
+            flip = r.choices((1.0, -1.0, 0.0), weights=(0.3, 0.1, 0.6))[0]
+            differences += [flip if r.random() < 0.9 else 0.0 for _ in range(4)]
         truth = 0.2 * 0.9
         low, high = paired_interval(differences)
-        singly += low <= truth <= high
+        by_case += low <= truth <= high
         low, high = paired_interval(cluster_means(differences, names))
-        grouped += low <= truth <= high
-    assert singly / 800 < 0.8
-    assert grouped / 800 >= 0.93
+        by_group += low <= truth <= high
+    assert by_case / 800 < 0.8
+    assert by_group / 800 >= 0.93
 
 
-def test_no_differences_and_few_cases_claim_little():
+def test_few_cases_give_wide_intervals():
     low, high = paired_interval([0.0] * 5)
     assert low == -high
     assert high > 0.3
     assert paired_interval([1.0] * 3)[0] < 1
 
 
-def test_what_a_suite_can_see_shrinks_with_its_size():
+def test_the_detectable_gain_shrinks_with_the_number_of_cases():
     assert detectable_gain(5) == 1.0
     assert detectable_gain(20) > detectable_gain(60) > detectable_gain(200) > 0.03
     assert [round(100 * detectable_gain(n)) for n in (12, 27, 57, 100, 200)] == [58, 28, 14, 8, 4]
@@ -136,16 +136,16 @@ def test_what_a_suite_can_see_shrinks_with_its_size():
     assert detectable_gain(7, lost=0.05) == 1.0
 
 
-def test_power_is_how_often_a_simulation_finds_it():
-    r, found = Random(2), 0
+def test_power_equals_the_detection_rate_of_a_simulation():
+    r, detected = Random(2), 0
     for _ in range(2000):
         flips = r.choices((1, -1, 0), weights=(0.3, 0.1, 0.6), k=60)
         gained, lost = flips.count(1), flips.count(-1)
-        found += gained > lost and mcnemar(gained, lost) < 0.05
-    assert mcnemar_power(60, 0.3, 0.1) == pytest.approx(found / 2000, abs=0.03)
+        detected += gained > lost and mcnemar(gained, lost) < 0.05
+    assert mcnemar_power(60, 0.3, 0.1) == pytest.approx(detected / 2000, abs=0.03)
 
 
-def test_pass_k_asks_for_every_try():
+def test_pass_hat_k_requires_every_attempt_to_pass():
     assert pass_hat_k(3, 4, 1) == 0.75
     assert pass_hat_k(3, 4, 2) == 0.5
     assert pass_hat_k(3, 4, 4) == 0.0
@@ -154,5 +154,5 @@ def test_pass_k_asks_for_every_try():
         pass_hat_k(1, 4, 5)
 
 
-def test_a_group_counts_once():
+def test_a_group_counts_as_its_mean():
     assert cluster_means([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "a"]) == [pytest.approx(2 / 3), 1.0]

@@ -29,12 +29,12 @@ from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, reference
 READ = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a.py"}),))
 
 
-def case(name: str, *checks: object, **more: object) -> Case:
-    return Case(id=name, category="c", checks=checks or (READ,), **({"prompt": f"question {name}"} | more))
+def case(name: str, *checks: object, **fields: object) -> Case:
+    return Case(id=name, category="c", checks=checks or (READ,), **({"prompt": f"question {name}"} | fields))
 
 
-def of(*cases: Case, **more: object) -> Suite:
-    return Suite(cases=cases, **({"tools": "editor"} | more))
+def suite_of(*cases: Case, **fields: object) -> Suite:
+    return Suite(cases=cases, **({"tools": "editor"} | fields))
 
 
 def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, list[str]]:
@@ -42,8 +42,8 @@ def read(root: Path, text: str, name: str = "s.toml") -> tuple[Suite | None, lis
     return suite_file.read_suite(SuiteFile(file=name), root, "recipes/x.toml: suite.s")
 
 
-def test_every_mistake_of_a_suite_is_told_at_once():
-    wrong = of(
+def test_all_mistakes_of_a_suite_are_reported_at_once():
+    wrong = suite_of(
         case("a"),
         case("a", Calls(calls=(ExpectedCall(name="fly"),))),
         case("b", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a", "mode": "r"}),))),
@@ -56,7 +56,7 @@ def test_every_mistake_of_a_suite_is_told_at_once():
         case("j", group="g", split="confirm"),
     )
     wrong = msgspec.convert(msgspec.to_builtins(wrong), Suite)
-    told = suites.problems(wrong)
+    lines = suites.problems(wrong)
     for part in (
         "'a' occurs twice",
         "'a' expects the tool 'fly'",
@@ -68,35 +68,35 @@ def test_every_mistake_of_a_suite_is_told_at_once():
         "'h' has a result of the tool 'sing'",
         "'j': the group 'g' is on both splits",
     ):
-        assert sum(part in line for line in told) == 1, part
-    assert len(told) == 9
+        assert sum(part in line for line in lines) == 1, part
+    assert len(lines) == 9
 
 
-def test_a_side_is_drawn_by_the_group_and_stays():
+def test_the_hashed_split_depends_on_the_group_only():
     names = [str(k) for k in range(500)]
     sides = Counter(case(name).hashed_split for name in names)
     assert 0.53 < sides["confirm"] / 500 < 0.67
     grouped = {case(name, group="one").hashed_split for name in names}
     assert len(grouped) == 1
-    assert of(case("x", split="select")).split_of(case("x", split="select")) == "select"
-    assert of(case("x"), split="confirm").split_of(case("x")) == "confirm"
+    assert suite_of(case("x", split="select")).split_of(case("x", split="select")) == "select"
+    assert suite_of(case("x"), split="confirm").split_of(case("x")) == "confirm"
 
 
-def test_what_is_asked_does_not_change_when_it_is_judged_otherwise():
+def test_checks_groups_and_weights_do_not_change_the_model_input():
     one, two = case("a"), case("a", Contains(words=("x",)), group="g", weight=2.0, tags=("t",))
-    assert of(one).model_input(one) == of(two).model_input(two)
-    assert of(one).model_input(one) != of(one).model_input(case("a", results={"read_file": "x"}))
-    assert of(one).model_input(one) != of(one).model_input(case("a", system="Be brief."))
+    assert suite_of(one).model_input(one) == suite_of(two).model_input(two)
+    assert suite_of(one).model_input(one) != suite_of(one).model_input(case("a", results={"read_file": "x"}))
+    assert suite_of(one).model_input(one) != suite_of(one).model_input(case("a", system="Be brief."))
 
 
-def test_canned_results_come_one_after_another_and_the_last_stays():
-    told = case("a", results={"read_file": ("one", "two"), "run_command": "t1"})
-    assert [told.canned_result("read_file", before) for before in range(4)] == ["one", "two", "two", "two"]
-    assert told.canned_result("run_command", 3) == "t1"
-    assert told.canned_result("kill_terminal", 0) is None
+def test_canned_results_follow_one_another_and_the_last_repeats():
+    lines = case("a", results={"read_file": ("one", "two"), "run_command": "t1"})
+    assert [lines.canned_result("read_file", before) for before in range(4)] == ["one", "two", "two", "two"]
+    assert lines.canned_result("run_command", 3) == "t1"
+    assert lines.canned_result("kill_terminal", 0) is None
 
 
-def test_toml_and_jsonl_say_the_same(tmp_path):
+def test_toml_and_jsonl_give_equal_suites(tmp_path):
     toml, wrong = read(
         tmp_path,
         'tools = "editor"\n[[case]]\nid = "a"\ncategory = "c"\nprompt = "p"\nchecks = [{ type = "no-call" }]\n',
@@ -109,7 +109,7 @@ def test_toml_and_jsonl_say_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "said"),
+    ("text", "name", "message"),
     [
         ("[[case", "s.toml", "not a TOML file"),
         ('{"id": 1', "s.jsonl", "line 1: not a JSON object"),
@@ -119,46 +119,49 @@ def test_toml_and_jsonl_say_the_same(tmp_path):
         ("{}", "s.jsonl", "case"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_suite_says_where(tmp_path, text, name, said):
+def test_an_invalid_suite_file_is_rejected_with_the_location(tmp_path, text, name, message):
     suite, wrong = read(tmp_path, text, name)
     assert suite is None
-    assert said in "\n".join(wrong)
+    assert message in "\n".join(wrong)
 
 
-def test_hooks_are_files_of_the_project_whose_text_is_in_the_suite(tmp_path):
+def test_the_source_of_a_hook_is_read_from_the_project(tmp_path):
     (tmp_path / "judges.py").write_text(
         "raise SystemExit('never while reading')\ndef polite(answer):\n    return True\n"
     )
     (tmp_path.parent / "outside.py").write_text("def polite(answer):\n    return True\n")
     (tmp_path / "link.py").symlink_to(tmp_path.parent / "outside.py")
 
-    def told(check: str) -> tuple[Suite | None, list[str]]:
+    def read_with(check: str) -> tuple[Suite | None, list[str]]:
         return read(tmp_path, f'[[case]]\nid = "a"\ncategory = "c"\nprompt = "p"\nchecks = [{check}]\n')
 
-    suite, wrong = told('{ type = "not", check = { type = "python", function = "judges:polite" } }')
+    suite, wrong = read_with('{ type = "not", check = { type = "python", function = "judges:polite" } }')
     assert not wrong
     assert suite is not None
     [inner] = suite.cases[0].checks
     assert isinstance(inner, Not)
     assert isinstance(inner.check, PythonHook)
     assert "never while reading" in inner.check.source
-    for check, said in [
+    for check, message in [
         ('{ type = "python", function = "judges:rude" }', "no function 'rude'"),
         ('{ type = "python", function = "none:polite" }', "no readable file none.py"),
         ('{ type = "python", function = "link:polite" }', "leads out of the project"),
         ('{ type = "python", function = "judges:polite", source = "x" }', "remove it"),
         ('{ type = "python", function = "../outside:polite" }', "module:function"),
     ]:
-        assert said in "\n".join(told(check)[1])
+        assert message in "\n".join(read_with(check)[1])
 
 
-def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
+def test_a_suite_that_accepts_wrong_answers_fails_its_validation():
     good = [
         case(f"g{k}", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": f"{k}.py"}),))) for k in range(20)
     ]
-    assert suite_validation.validate_suite(of(*good)).sound
-    assert suite_validation.validate_suite(of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound is not None
-    for bad, said in [
+    assert suite_validation.validate_suite(suite_of(*good)).sound
+    assert (
+        suite_validation.validate_suite(suite_of(*good, case("x", Not(check=MatchesRegex(pattern="z"))))).sound
+        is not None
+    )
+    for bad, message in [
         (case("x", Latency(max=3)), "an empty answer passes"),
         (case("x", Contains(words=("a",)), Not(check=Contains(words=("a",)))), "own reference answer fails"),
         (
@@ -167,29 +170,35 @@ def test_a_suite_that_cannot_tell_right_from_wrong_fails_its_own_test():
         ),
         (case("x", MatchesRegex(pattern="."), oracle=ReferenceAnswer(content="well")), "only writes prose"),
     ]:
-        cases = [bad] if said == "only writes prose" else [*good, bad]
-        assert any(said in problem for problem in suite_validation.validate_suite(of(*cases)).problems), said
+        cases = [bad] if message == "only writes prose" else [*good, bad]
+        assert any(message in problem for problem in suite_validation.validate_suite(suite_of(*cases)).problems), (
+            message
+        )
     talk = [case(f"t{k}", NoCall()) for k in range(8)]
-    assert any("only writes prose" in problem for problem in suite_validation.validate_suite(of(*good, *talk)).problems)
+    assert any(
+        "only writes prose" in problem for problem in suite_validation.validate_suite(suite_of(*good, *talk)).problems
+    )
     anything = case("x", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": {"match": "any"}}),)))
     assert any(
         "reference answers of other cases" in line
-        for line in suite_validation.validate_suite(of(*good, anything)).problems
+        for line in suite_validation.validate_suite(suite_of(*good, anything)).problems
     )
     assert any(
         "add an `oracle`" in line
-        for line in suite_validation.validate_suite(of(*good, case("x", MatchesRegex(pattern="y")))).warnings
+        for line in suite_validation.validate_suite(suite_of(*good, case("x", MatchesRegex(pattern="y")))).warnings
     )
 
 
-def test_the_answers_of_a_sound_suite_score_what_they_should():
-    suite = of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
-    scored = score_suite(suite, {each.id: reference_answer(each) for each in suite.cases})
-    assert [each.passed for each in scored] == [True, True]
-    assert [each.expects_no_call for each in scored] == [False, True]
+def test_reference_answers_pass_and_empty_answers_fail():
+    suite = suite_of(case("a"), case("b", NoCall(), Keywords(words=("8",))))
+    scored = score_suite(suite, {case_.id: reference_answer(case_) for case_ in suite.cases})
+    assert [score.passed for score in scored] == [True, True]
+    assert [score.expects_no_call for score in scored] == [False, True]
     assert not any(
-        each.passed
-        for each in score_suite(suite, {each.id: suite_validation.empty_answer(each, suite) for each in suite.cases})
+        score.passed
+        for score in score_suite(
+            suite, {case_.id: suite_validation.empty_answer(case_, suite) for case_ in suite.cases}
+        )
     )
 
 
@@ -201,21 +210,21 @@ def built_in(name: str) -> Suite:
 
 
 @pytest.mark.parametrize("name", list(suite_file.builtin_names()))
-def test_the_suites_that_are_built_in_pass_their_own_test(name):
-    found = suite_validation.validate_suite(built_in(name))
-    assert not found.problems
-    assert not [warning for warning in found.warnings if "case '" in warning]
+def test_built_in_suites_pass_their_validation(name):
+    validation = suite_validation.validate_suite(built_in(name))
+    assert not validation.problems
+    assert not [warning for warning in validation.warnings if "case '" in warning]
 
 
 @pytest.mark.parametrize("name", list(suite_file.builtin_names()))
-def test_our_suites_ask_nothing_that_our_own_data_teaches(name):
+def test_built_in_suites_are_not_contaminated_by_built_in_data(name):
     rows = [("sample", generator.sample(0, index)) for index in range(1000)]
     rows += [("authored", row) for row in hand_authored.conversations()]
     read = [(place, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for place, row in rows]
     assert contamination.contaminated_cases(built_in(name), read) == ()
 
 
-def test_the_suite_of_the_editor_tools_asks_of_every_kind():
+def test_the_tool_calling_suite_has_every_category():
     suite = built_in("tool-calling")
     counts = Counter(case.category for case in suite.cases)
     assert len(suite.cases) >= 160
