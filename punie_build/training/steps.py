@@ -37,6 +37,7 @@ def token_metrics(stats: TokenStats) -> dict[str, float]:
 
 
 def adapter(work: Work[Adapter]) -> StepResult:
+    """Train an adapter in a process of its own."""
     assert work.key_inputs is not None
     tokens, spec = work.inputs()[0], work.spec
     count = launch.count_train_rows(tokens)
@@ -44,7 +45,7 @@ def adapter(work: Work[Adapter]) -> StepResult:
         work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly memorized")
     if advice := blas.advice():
         work.say(advice)
-    done = launch.train(
+    resumed_after = launch.train(
         launch.TrainingRun(
             root=work.root,
             base=work.external("base"),
@@ -56,5 +57,6 @@ def adapter(work: Work[Adapter]) -> StepResult:
         ),
         work.say,
     )
-    resumed = f"; went on after {done}" if done else ""
-    return StepResult(history.summary(work.out) + resumed, history.metrics(work.out) | {"went_on_after": done})
+    note = f"; resumed after {resumed_after} batches" if resumed_after else ""
+    metrics = history.metrics(work.out) | {"went_on_after": resumed_after}
+    return StepResult(history.summary(work.out) + note, metrics)

@@ -60,7 +60,7 @@ def test_a_folder_of_conversations_becomes_an_adapter_and_again_it_goes_on(root)
     assert "lora = { rank = 2, scale = 5.0 }" in done.stderr
     before = (root / "out/adapters.safetensors").read_bytes()
     again = punie_build(root, *TRAIN, "--lora-rank", "2", "--set", "lora.scale = 5.0")
-    assert "goes on after 2" in again.stdout
+    assert "resumed after 2" in again.stdout
     assert (root / "out/adapters.safetensors").read_bytes() == before
 
 

@@ -33,9 +33,9 @@ def test_packed_rows_have_the_logits_of_single_rows(rows):
 def test_a_state_space_model_is_not_packed(rows):
     """Its state carries every token to all later tokens, across the border of two rows."""
     ssm = mamba2.ModelArgs(
-        model_type="mamba2", num_heads=4, head_dim=16, vocab_size=64, hidden_size=32, intermediate_size=64, state_size=8,
-        num_hidden_layers=2, layer_norm_epsilon=1e-5, conv_kernel=4, n_groups=1, use_bias=False, use_conv_bias=True,
-        tie_word_embeddings=True, time_step_limit=(0.0, 100.0), time_step_rank=4,
+        model_type="mamba2", num_heads=4, head_dim=16, vocab_size=64, hidden_size=32, intermediate_size=64,
+        state_size=8, num_hidden_layers=2, layer_norm_epsilon=1e-5, conv_kernel=4, n_groups=1, use_bias=False,
+        use_conv_bias=True, tie_word_embeddings=True, time_step_limit=(0.0, 100.0), time_step_rank=4,
     )  # fmt: skip
     model = mamba2.Model(ssm)
     model.eval()
