@@ -126,20 +126,26 @@ class Ours(Engine):
     DODO = """
 import random
 from pathlib import Path
+from punie_build.artifacts.registry import register
+from punie_build.doit_plugin.tasks import DOIT_CONFIG, artifacts
+from punie_build.engine.kind import ArtifactKind
+from punie_build.engine.task import TaskInputs
 from punie_build.engine.work import StepResult
-from punie_build.doit_plugin.tasks import DOIT_CONFIG, described
-from punie_build.engine.task import Task
+from punie_build.schema.spec import Spec
+class Number(Spec, frozen=True, kw_only=True):
+    n: int
+    rate: int
 def step(work):
     {step}
     with open("ran", "a") as log:
         log.write("once\\n")
-    return Made("made")
+    return StepResult("made")
+def inputs(recipe, entry):
+    return TaskInputs(doc="", inputs=("{input}",))
+register(ArtifactKind(name="number", spec=Number, namespace="number", folder="data", inputs=inputs, step=step, version=1))
 def task_all():
-    rate = Path("rate").read_text()
-    found = [Task(kind="stage", name=f"s{{n}}", doc="", target=f"data/s{{n}}", spec=None,
-                  config={{"n": n, "rate": rate}},
-                  inputs=("{input}",)) for n in range({count})]
-    yield from described(Path.cwd(), found, {{"stage": step}})
+    rate = int(Path("rate").read_text())
+    yield from artifacts(recipes={{"number": {{f"s{{n}}": Number(n=n, rate=rate) for n in range({count})}}}})
 """
 
     def start(self, folder: Path) -> None:
@@ -164,7 +170,7 @@ def task_all():
 
     def adapter(self, folder: Path, rate: int) -> None:
         (folder / "rate").write_text(str(rate))
-        step = f'(work.out / "adapter.bin").write_bytes(random.Random(work.task.config["rate"]).randbytes({ADAPTER}))'
+        step = f'(work.out / "adapter.bin").write_bytes(random.Random(work.spec.rate).randbytes({ADAPTER}))'
         (folder / "dodo.py").write_text(self.DODO.format(step=step, input="in/rows", count=1))
 
 

@@ -45,14 +45,14 @@ class Project:
     def load(cls, root: Path = Path(), kinds: Mapping[str, ArtifactKind] = KINDS, remember: bool = True) -> Project:
         """Read the recipes and settings of a project. Raises RecipeError with every mistake.
 
-        With `remember` digests and fingerprints of earlier runs are reused, and those of this run are written to `.punie`.
+        With `remember` the digests and fingerprints of this run are written to `.punie`, for later ones.
         """
         root = root.resolve()
         recipe = loader.load(root, kinds)
         settings.of(root)
+        fingerprint.use_cache(root, write=remember)
         if remember:
             digests.remember(root)
-            fingerprint.use_cache(root)
         return cls(root, recipe)
 
     @staticmethod

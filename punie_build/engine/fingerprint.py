@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.engine.kind import ArtifactKind, resolve, symbol
-from punie_build.engine.meaning import PACKAGE, ROOT, Symbol, meaning, module_definitions
+from punie_build.engine.meaning import PACKAGE, ROOT, Symbol, meaning, module
 from punie_build.schema.spec import structs
 from punie_build.storage import paths
 
@@ -43,13 +43,14 @@ def code(kind: ArtifactKind, values: Any) -> str:
     return _codes[name]
 
 
-def use_cache(root: Path) -> None:
+def use_cache(root: Path, write: bool = True) -> None:
     """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no file can be
     written, they are computed in each run."""
     global _cache_file  # noqa: PLW0603 - one package, one cache
-    _cache_file = root / paths.STATE / "code.json"
+    path = root / paths.STATE / "code.json"
+    _cache_file = path if write else None
     with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(_cache_file.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         if content["package"] == _package_stamp():
             _codes.update({str(name): str(value) for name, value in content["codes"].items()})
 
@@ -67,9 +68,13 @@ def reachable(roots: Iterable[Symbol]) -> dict[Symbol, str]:
     stack = list(roots)
     while stack:
         name = stack.pop()
-        if name in seen or _is_outside(name) or not (definition := module_definitions(name[0]).get(name[1])):
+        if name in seen or _is_outside(name):
             continue
         seen.add(name)
+        source = module(name[0])
+        definition = source.definition(name[1]) if source else None
+        if definition is None:
+            continue
         if definition.meaning:
             meanings[name] = definition.meaning
         stack += definition.uses
@@ -91,9 +96,8 @@ def _classes(values: Any) -> Iterator[Symbol]:
 
 def _step_code(kind: ArtifactKind, step: Symbol, classes: frozenset[Symbol]) -> str:
     """Return the code of a step of the package; a step of other code is identified by the whole file that it is in."""
-    module, name = step
-    if module.startswith(f"{PACKAGE}."):
-        return of_symbols([(module.removeprefix(f"{PACKAGE}."), name), *classes])
+    if step[0].startswith(f"{PACKAGE}."):
+        return of_symbols([(step[0].removeprefix(f"{PACKAGE}."), step[1]), *classes])
     import inspect  # 10 ms that steps of this package need not pay
 
     file = inspect.getsourcefile(resolve(kind.step))
@@ -106,7 +110,7 @@ def _file_meaning(path: str) -> str:
 
 
 def _is_outside(name: Symbol) -> bool:
-    return any(name[0] == module or name[0].startswith(f"{module}.") for module in OUTSIDE)
+    return any(name[0] == outside or name[0].startswith(f"{outside}.") for outside in OUTSIDE)
 
 
 @cache

@@ -7,7 +7,7 @@ places of modules: `module.name`, an alias and `name` read the same. The text is
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,43 +30,49 @@ class Definition(Struct, frozen=True):
     uses: tuple[Symbol, ...]
 
 
-@cache
-def module_definitions(module: str) -> dict[str, Definition]:
-    """Return the definitions of a module of the package; none if there is no such module."""
-    path = module_path(module)
-    return definitions(module, path.read_text(encoding="utf-8")) if path else {}
+class Module:
+    """The top-level names of a module; the meaning of each is computed when it is first asked for."""
 
+    def __init__(self, name: str, source: str) -> None:
+        tree = ast.parse(source)
+        self.name, self.bindings = name, dict(_imports(tree))
+        self.statements: dict[str, list[ast.stmt]] = {}
+        for statement in tree.body:
+            for defined in _names(statement):
+                self.statements.setdefault(defined, []).append(statement)
+        self.computed: dict[str, Definition | None] = {}
 
-def module_path(module: str) -> Path | None:
-    """Return the file of a module or package below the root of the package, or None."""
-    base = ROOT / module.replace(".", "/")
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if module and path.exists()), None)
+    def definition(self, name: str) -> Definition | None:
+        """Return a function, class or value; a name that is imported from the package stands for its definition there."""
+        if name not in self.computed:
+            self.computed[name] = self._definition(name)
+        return self.computed[name]
 
-
-def definitions(module: str, source: str) -> dict[str, Definition]:
-    """Return every top-level function, class and value of a module by name."""
-    tree = ast.parse(source)
-    bindings = dict(_imports(tree))
-    statements: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        for name in _names(statement):
-            statements.setdefault(name, []).append(statement)
-    local = set(statements)
-    passed_on = {
-        name: Definition("", (symbol,)) for name, symbol in bindings.items() if symbol[1] and name not in local
-    }
-    return passed_on | {
-        name: Definition(
-            "".join(meaning(statement, bindings) for statement in body),
-            tuple(
-                sorted(
-                    {use for statement in body for use in _uses(statement, module, local, bindings)} - {(module, name)}
-                )
-            ),
+    def _definition(self, name: str) -> Definition | None:
+        body = self.statements.get(name)
+        if body is None:
+            symbol = self.bindings.get(name, ("", ""))
+            return Definition("", (symbol,)) if symbol[1] else None
+        if _is_union(body[0]):
+            return None
+        uses = {use for statement in body for use in _uses(statement, self.name, self.statements, self.bindings)}
+        return Definition(
+            "".join(meaning(statement, self.bindings) for statement in body), tuple(sorted(uses - {(self.name, name)}))
         )
-        for name, body in statements.items()
-        if not _is_union(body[0])
-    }
+
+
+@cache
+def module(name: str) -> Module | None:
+    """Return a module of the package, or None if there is none of this name."""
+    path = module_path(name)
+    return Module(name, path.read_text(encoding="utf-8")) if path else None
+
+
+@cache
+def module_path(name: str) -> Path | None:
+    """Return the file of a module or package below the root of the package, or None."""
+    base = ROOT / name.replace(".", "/")
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if name and path.exists()), None)
 
 
 def meaning(node: Any, bindings: Bindings | None = None) -> str:
@@ -123,7 +129,7 @@ def _names(statement: ast.stmt) -> list[str]:
     return []
 
 
-def _uses(node: ast.AST, module: str, local: set[str], bindings: Bindings) -> Iterator[Symbol]:
+def _uses(node: ast.AST, module_name: str, local: Collection[str], bindings: Bindings) -> Iterator[Symbol]:
     """Yield the definitions of the package that a statement names, except those that only serve a message."""
     if isinstance(node, ast.Raise) or _is_silent_call(node) or _is_message(node):
         return
@@ -134,11 +140,11 @@ def _uses(node: ast.AST, module: str, local: set[str], bindings: Bindings) -> It
             return
     if isinstance(node, ast.Name):
         if node.id in local:
-            yield module, node.id
+            yield module_name, node.id
         elif node.id in bindings and bindings[node.id][1]:
             yield bindings[node.id]
     for child in ast.iter_child_nodes(node):
-        yield from _uses(child, module, local, bindings)
+        yield from _uses(child, module_name, local, bindings)
 
 
 def _is_union(statement: ast.stmt) -> bool:

@@ -38,7 +38,7 @@ def complains(): raise ValueError(f"no {LIMIT}")
 
 
 def told(source: str, name: str) -> str:
-    return meaning.definitions("filters", source)[name].meaning
+    return meaning.Module("filters", source).definition(name).meaning
 
 
 def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
@@ -57,7 +57,7 @@ def test_messages_and_progress_mean_nothing():
     old = "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n@message\ndef line(work): return 'old'\n"
     for new in (old.replace("old", "new"), old.replace("    work.say('old')\n", "")):
         assert told(old, "step") == told(new, "step")
-        assert "line" not in meaning.definitions("steps", new)
+        assert meaning.Module("steps", new).definition("line") is None
 
 
 def test_names_and_places_of_modules_mean_nothing():
@@ -69,7 +69,9 @@ def test_names_and_places_of_modules_mean_nothing():
         "def step():\n    from punie_build.data import jsonl as lines\n    return lines.byte_ranges(1)",
     )
     assert len({told(text, "step") for text in texts}) == 1
-    assert {meaning.definitions("steps", text)["step"].uses for text in texts} == {(("data.jsonl", "byte_ranges"),)}
+    assert {meaning.Module("steps", text).definition("step").uses for text in texts} == {
+        (("data.jsonl", "byte_ranges"),)
+    }
 
 
 EDITS = {  # file, old, new -> which stages are built anew
@@ -134,10 +136,14 @@ def test_logic_means_something():
 
 
 def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unions():
-    found = meaning.definitions("filters", MODULE)
-    assert found["First"].uses == (("data.example", "Row"), ("data.jsonl", "read"), ("filters", "used"))
-    assert found["used"].uses == (("filters", "LIMIT"),)
-    assert "AnyThing" not in found
+    module = meaning.Module("filters", MODULE)
+    assert module.definition("First").uses == (
+        ("data.example", "Row"),
+        ("data.jsonl", "read"),
+        ("filters", "used"),
+    )
+    assert module.definition("used").uses == (("filters", "LIMIT"),)
+    assert module.definition("AnyThing") is None
 
 
 def test_another_filter_does_not_change_a_stage_and_its_own_does():
