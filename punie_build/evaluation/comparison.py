@@ -1,8 +1,8 @@
 """Comparison of evals on one suite, with a verdict. All functions are pure.
 
-The result is computed on the `confirm` cases, without contaminated ones. With three or more arms the best is selected on the
-`select` cases, so its result on `confirm` is free of selection bias. Suites without `select` cases use all cases for both, and
-p-values are Holm-corrected over all arms.
+The result is computed on the `confirm` cases, without contaminated ones. With three or more arms the best is selected
+on the `select` cases, so its result on `confirm` is free of selection bias. Suites without `select` cases use all cases
+for both, and p-values are Holm-corrected over all arms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ MAX_UNSCORED = 0.02  # fraction of missing or unscorable answers, above which a 
 
 
 class SelectedArm(Struct, frozen=True, kw_only=True):
-    """The arm that was selected on `n` cases. `totals`: the pass counts of all arms there. `ties`: arms that do not differ from it."""
+    """The arm that was selected on `n` cases.
+
+    `totals`: the pass counts of all arms there. `ties`: arms that do not differ from it.
+    """
 
     arm: str
     n: int
@@ -44,11 +47,12 @@ class SelectedArm(Struct, frozen=True, kw_only=True):
 class ComparisonResult(Struct, frozen=True, kw_only=True):
     """`comparison.json`: the result of a comparison. Arms are in the order of the recipe; the first is the baseline.
 
-    `split`: the cases of `n`, `totals`, `categories`, `differences` and `category_differences`: `confirm`, or `all` if no case
-    is on confirm. `all_totals`, `rates`: over all cases. `verdict`: of the selected arm, or of the second of two arms.
+    `split`: the cases of `n`, `totals`, `categories`, `differences` and `category_differences`: `confirm`, or `all` if
+    no case is on confirm. `all_totals`, `rates`: over all cases. `verdict`: of the selected arm, or of the second of
+    two arms.
     `contaminated`: cases that occur in training data of an arm; only `all_totals` and `rates` contain them.
-    `objections`: why the verdict is `invalid`. `canaries`: fingerprints of the weights that answered. `sound`: whether the suite
-    passes its validation.
+    `objections`: why the verdict is `invalid`. `canaries`: fingerprints of the weights that answered. `sound`: whether
+    the suite passes its validation.
     """
 
     name: str
@@ -134,9 +138,9 @@ def _require_distinct(name: str, arms: Sequence[Scores]) -> None:
         for other in arms[:index]:
             if arm.canary == other.canary:
                 raise IdentityError(
-                    f"comparison.{name}: {other.arm} and {arm.arm} have the same weights (canary {arm.canary}) - delete both "
-                    "evals and build again, because one of them has a wrong label; if they are meant to be equal, "
-                    "set `parity = true`"
+                    f"comparison.{name}: {other.arm} and {arm.arm} have the same weights (canary {arm.canary}) - "
+                    "delete both evals and build again, because one of them has a wrong label; "
+                    "if they are meant to be equal, set `parity = true`"
                 )
 
 
@@ -157,7 +161,8 @@ def _differences(
 ) -> list[PairedDifference]:
     """Compute the difference of every arm but the first, with Holm-corrected p-values.
 
-    `uncorrected` is an arm that was selected on other cases: it is the only hypothesis tested on these, so it needs no correction.
+    `uncorrected` is an arm that was selected on other cases: it is the only hypothesis tested on these, so it needs no
+    correction.
     """
     others = zip(arms[1:], cases[1:], strict=True)
     differences = [paired_difference(arm.arm, cases[0], scores, margin) for arm, scores in others]
@@ -215,7 +220,7 @@ def comparison_summary(result: ComparisonResult) -> str:
 
 
 def comparison_metrics(result: ComparisonResult) -> dict[str, float]:
-    """Return the metrics of a comparison for gates: of each arm, and of the arm of the verdict under the name `chosen`."""
+    """Return the metrics of a comparison for gates: of each arm, and again of the verdict's arm as `chosen`."""
     metrics: dict[str, float] = {
         "cases": result.n,
         "leaks": len(result.contaminated),
@@ -255,8 +260,8 @@ def _difference_metrics(name: str, difference: PairedDifference) -> dict[str, fl
 def junit_results(result: ComparisonResult, arms: Sequence[Scores]) -> dict[str, list[JunitCase]]:
     """Return the cases of every arm but the first as test results.
 
-    A case fails if its pass rate is lower than that of the first arm. Contaminated and unscored cases are skipped, and so are cases
-    that fail in both arms.
+    A case fails if its pass rate is lower than that of the first arm. Contaminated and unscored cases are skipped, and
+    so are cases that fail in both arms.
     """
     locations = {case.case: case.location for case in result.contaminated}
     return {

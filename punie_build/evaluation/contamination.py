@@ -1,8 +1,8 @@
 """Contamination of a suite: cases whose user messages occur in training rows.
 
-Texts match exactly if they are equal after normalization of spaces, case and Unicode form. Texts match nearly if the Jaccard
-index of their three-word shingles is at least 0.5. An inverted index of the suite's shingles compares all pairs in one pass
-over the rows.
+Texts match exactly if they are equal after normalization of spaces, case and Unicode form. Texts match nearly if the
+Jaccard index of their three-word shingles is at least 0.5. An inverted index of the suite's shingles compares all pairs
+in one pass over the rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATCH_SIZE = 4096  # texts that are hashed at once
 
 
 class ContaminatedCase(Struct, frozen=True, kw_only=True):
-    """A case that occurs in training data, with the location, similarity (1: equal words) and text of the most similar row."""
+    """A case that occurs in training data: location, similarity (1: equal words) and text of the nearest row."""
 
     case: str
     location: str = field(name="place")
@@ -32,7 +32,10 @@ class ContaminatedCase(Struct, frozen=True, kw_only=True):
 
 
 def contaminated_cases(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tuple[ContaminatedCase, ...]:
-    """Return the cases that occur in the rows, in the order of the suite. `rows` are pairs of a location and an example."""
+    """Return the cases that occur in the rows, in the order of the suite.
+
+    `rows` are pairs of a location and an example.
+    """
     prompts = [(case.id, text) for case in suite.cases if (text := "\n".join(case.user_messages()))]
     index: dict[int, set[int]] = {}  # shingle -> indices of the prompts that contain it
     sizes = []

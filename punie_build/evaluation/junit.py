@@ -12,7 +12,10 @@ INVALID_IN_XML = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]"
 
 
 class JunitCase(Struct, frozen=True, kw_only=True):
-    """A test case. `state`: "" for passed, "skipped", or the type of the failure. `lines`: the reason; the first is its message."""
+    """A test case.
+
+    `state`: "" for passed, "skipped", or the type of the failure. `lines`: the reason; the first is its message.
+    """
 
     group: str
     name: str

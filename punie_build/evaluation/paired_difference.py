@@ -19,7 +19,8 @@ MARGIN = 0.05  # the default of the largest difference that counts as equivalent
 class PassCount(Struct, frozen=True):
     """The number of passed cases of `n`, and the 95 % interval of the pass rate.
 
-    A case with several epochs counts as its pass rate. With groups, `units` is their number and `mean` the mean of their rates.
+    A case with several epochs counts as its pass rate. With groups, `units` is their number and `mean` the mean of
+    their rates.
     """
 
     passed: int | float
@@ -42,11 +43,13 @@ class PassCount(Struct, frozen=True):
 class PairedDifference(Struct, frozen=True, kw_only=True):
     """The difference of an arm from the first arm on the same cases, with its 95 % interval.
 
-    `n` cases in `units` groups. `gained`, `lost`: cases that pass more or less often. `p`: exact p-value (sign-flip test over units);
-    `adjusted`: Holm-corrected over all arms. `detectable`: the smallest gain that is detected with 80 % power if as many units get
-    worse as here. `graded*`: the same of the graded score, weighted. `unchanged`: the fraction of cases with an equal pass rate.
-    `verdict`: improved or regressed, if the interval excludes 0 and the adjusted p-value is significant; equivalent, if the interval
-    is within `margin`; invalid without cases; otherwise inconclusive.
+    `n` cases in `units` groups. `gained`, `lost`: cases that pass more or less often. `p`: exact p-value (sign-flip
+    test over units);
+    `adjusted`: Holm-corrected over all arms. `detectable`: the smallest gain that is detected with 80 % power if as
+    many units get worse as here. `graded*`: the same of the graded score, weighted. `unchanged`: the fraction of cases
+    with an equal pass rate.
+    `verdict`: improved or regressed, if the interval excludes 0 and the adjusted p-value is significant; equivalent, if
+    the interval is within `margin`; invalid without cases; otherwise inconclusive.
     """
 
     arm: str

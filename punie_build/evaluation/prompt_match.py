@@ -21,7 +21,8 @@ MAX_ROWS = 2000  # training rows that are compared; the rows of a mix are shuffl
 class PromptMatch(Struct, frozen=True, kw_only=True):
     """How training prompts match the suite.
 
-    `template`: `same`, or how the use of the chat template differs. The other fields are fractions of the `rows` that were compared.
+    `template`: `same`, or how the use of the chat template differs. The other fields are fractions of the `rows` that
+    were compared.
     """
 
     template: str

@@ -1,8 +1,9 @@
 """Requirements of an eval or a comparison, which become gates on the metrics of its lock.
 
-    require = { min_strict = { "*" = 0.6, read_file = 0.8 }, max_irrelevant_calls = 0.1, min_parse_rate = 0.98, no_regression = 0.02 }
+    require = { min_strict = { "*" = 0.6, read_file = 0.8 }, max_irrelevant_calls = 0.1, min_parse_rate = 0.98 }
 
-Requirements change no artifact, so they enter no key. In a comparison they apply to the reported cases of every arm but the first.
+Requirements change no artifact, so they enter no key. In a comparison they apply to the reported cases of every arm but
+the first.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 class Requirements(Spec, frozen=True, kw_only=True):
     """Thresholds of an eval or a comparison.
 
-    `min_strict`: the lowest pass rate by category; "*" means all cases. The pass rate of fewer than 20 cases is imprecise.
+    `min_strict`: the lowest pass rate by category; "*" means all cases. The pass rate of fewer than 20 cases is
+    imprecise.
     `max_irrelevant_calls`, `min_parse_rate`, `max_errors`: limits of rates over answers.
-    `no_regression`: the 95 % interval of the difference must be above minus this margin, and no category entirely below it.
+    `no_regression`: the 95 % interval of the difference must be above minus this margin, and no category entirely below
+    it.
     `parity`: the interval must be within this margin of 0.
     """
 

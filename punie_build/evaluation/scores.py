@@ -18,8 +18,10 @@ from punie_build.evaluation.suite import Suite
 class Scores(Struct, frozen=True, kw_only=True):
     """`scores.json`: the scores of one model on a suite.
 
-    `canary`, `base_canary`: fingerprints of the weights that answered, with and without the adapter. `errors`: missing answers.
-    `parse_failures`: answers with tool calls that cannot be parsed. `prompt_match`: how the training prompts match the suite.
+    `canary`, `base_canary`: fingerprints of the weights that answered, with and without the adapter. `errors`: missing
+    answers.
+    `parse_failures`: answers with tool calls that cannot be parsed. `prompt_match`: how the training prompts match the
+    suite.
     """
 
     arm: str

@@ -15,9 +15,10 @@ class CaseScore(Struct, frozen=True, kw_only=True):
     """The score of a case over all epochs.
 
     `score`: the mean graded score, in [0, 1]. `passes`: the answers that pass every check, of `epochs` scored answers.
-    `errors`: the answers that are missing or cannot be scored. `failure`, `reason`: those of the first failure; empty if all pass.
-    `expects_no_call`: the case requires an answer without tool calls. `called`, `malformed`: the answers with a tool call, and
-    with markup that cannot be parsed.
+    `errors`: the answers that are missing or cannot be scored. `failure`, `reason`: those of the first failure; empty
+    if all pass.
+    `expects_no_call`: the case requires an answer without tool calls. `called`, `malformed`: the answers with a tool
+    call, and with markup that cannot be parsed.
     """
 
     case: str
@@ -49,9 +50,11 @@ class CaseScore(Struct, frozen=True, kw_only=True):
 class AnswerRates(Struct, frozen=True, kw_only=True):
     """Rates over the answers of one model.
 
-    `score`: the mean graded score, weighted. `irrelevant_calls`: answers with a tool call, of those to cases that expect none.
-    `parse_rate`: answers whose tool calls can all be parsed. `errors`: answers that are missing or cannot be scored, of all
-    requests. `truncated`: cases with a truncated answer. `reliability[k - 1]`: the probability that k answers to a case all pass.
+    `score`: the mean graded score, weighted. `irrelevant_calls`: answers with a tool call, of those to cases that
+    expect none.
+    `parse_rate`: answers whose tool calls can all be parsed. `errors`: answers that are missing or cannot be scored, of
+    all requests. `truncated`: cases with a truncated answer. `reliability[k - 1]`: the probability that k answers to a
+    case all pass.
     """
 
     score: float
@@ -94,7 +97,7 @@ def answer_rates(cases: Sequence[CaseScore]) -> AnswerRates:
 
 
 def eval_metrics(suite: Suite, cases: Sequence[CaseScore], sound: bool) -> dict[str, float]:
-    """Return the metrics of an eval for gates: pass rates of all cases, of each split and category, and the rates of answers."""
+    """Return the metrics of an eval for gates: pass rates in total, by split and category, and rates of answers."""
     metrics = {
         "passed": float(sum(case.passed for case in cases)),
         "cases": float(len(cases)),

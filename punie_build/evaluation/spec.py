@@ -1,7 +1,7 @@
 """Specs of evals and comparisons, and of the generation of answers.
 
-An `Eval` contains a `GenerationSpec`: the settings that decide its answers, without checks and gates. Evals with equal generation
-settings share their answers, so a changed check needs no new requests.
+An `Eval` contains a `GenerationSpec`: the settings that decide its answers, without checks and gates. Evals with equal
+generation settings share their answers, so a changed check needs no new requests.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Sampling(Spec, frozen=True, kw_only=True):
         return self.temperature == 0
 
     def effective(self) -> Sampling:
-        """Return the settings with ineffective ones at their defaults, so that equal cells of a grid share their answers."""
+        """Return the settings with ineffective ones at their defaults: equal cells of a grid share their answers."""
         default = Sampling()
         sampling = structs.replace(self, top_p=1.0, top_k=0, min_p=0.0) if self.greedy else self
         if sampling.repetition_penalty == 1:
@@ -62,8 +62,8 @@ class Sampling(Spec, frozen=True, kw_only=True):
 class Serving(Spec, frozen=True, kw_only=True):
     """Server settings: arguments of the chat template, a draft model for speculative decoding, and limits of caches.
 
-    `max_kv_size` is the number of tokens of a conversation that the KV cache keeps. mlx_lm.server has no such limit, so it needs
-    `engine = "batch"`.
+    `max_kv_size` is the number of tokens of a conversation that the KV cache keeps. mlx_lm.server has no such limit, so
+    it needs `engine = "batch"`.
     """
 
     chat_template_args: dict[str, Any] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Eval(GenerationSpec, frozen=True, kw_only=True):
             raise ValueError("`no_regression` and `parity` need two arms - require them of a comparison")
 
     def ineffective_fields(self) -> Iterator[str]:
-        """Yield the fields that `Sampling.effective` resets, and those of a draft model or a quantized cache if there is none."""
+        """Yield the fields that `Sampling.effective` resets, and those of an absent draft model or quantized cache."""
         if self.sampling.greedy:
             yield from ("sampling.top_p", "sampling.top_k", "sampling.min_p")
         if self.sampling.repetition_penalty == 1:
@@ -154,8 +154,8 @@ class Eval(GenerationSpec, frozen=True, kw_only=True):
 class Comparison(GenerationSettings, frozen=True, kw_only=True):
     """A comparison of two or more arms on one suite. The first arm is the baseline of the others.
 
-    `margin`: the largest difference that counts as equivalent. `parity`: the arms are expected to be equal, such as an adapter
-    and the model that it was fused into.
+    `margin`: the largest difference that counts as equivalent. `parity`: the arms are expected to be equal, such as an
+    adapter and the model that it was fused into.
     """
 
     arms: Annotated[tuple[str, ...], Meta(min_length=2)]
@@ -170,7 +170,10 @@ class Comparison(GenerationSettings, frozen=True, kw_only=True):
         super().__post_init__()
 
     def demands(self) -> tuple[Gate, ...]:
-        """Return the gates of its requirements, for every arm but the first. Any gate also needs a sound suite and a valid result."""
+        """Return the gates of its requirements, for every arm but the first.
+
+        Any gate also needs a sound suite and a valid result.
+        """
         gates = [gate for arm in self.arms[1:] for gate in self.require.gates(f"{arm}.")]
         validity = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if gates or self.gates else ()
         return (*gates, *validity)

@@ -1,6 +1,7 @@
 """Statistics of scores and of passes: intervals and tests that are valid at the sizes of suites.
 
-The coverage of the intervals was simulated, and tests compare the numbers with those of scipy; `docs/why.md` names the sources.
+The coverage of the intervals was simulated, and tests compare the numbers with those of scipy; `docs/why.md` names the
+sources.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def wilson_interval(passed: float, n: int, z: float = Z95) -> tuple[float, float
 def paired_interval(differences: Sequence[float], z: float = Z95) -> tuple[float, float]:
     """Return the 95 % interval of the mean of paired differences in [-1, 1] ("plus two", Bonett and Price 2012).
 
-    One difference of +1 and one of -1 are added first. For passes and fails this is the adjusted Wald interval, which keeps its
-    coverage for few cases, unlike a bootstrap.
+    One difference of +1 and one of -1 are added first. For passes and fails this is the adjusted Wald interval, which
+    keeps its coverage for few cases, unlike a bootstrap.
     """
     n = len(differences) + 2
     mean = sum(differences) / n
@@ -45,11 +46,12 @@ def cluster_means(values: Sequence[float], groups: Sequence[str]) -> list[float]
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Return the exact two-sided p-value of the sum, if each difference is as likely as its opposite (Fisher's sign-flip test).
+    """Return the exact two-sided p-value of the sum, if each difference is as likely as its opposite (Fisher's
+    sign-flip test).
 
-    For differences of -1, 0 and 1 this is McNemar's exact test. Differences are rounded to thousandths, above 150 of them to
-    hundredths. The counts of all 2**n sums are the digits of one long integer: adding a difference d adds the integer to itself,
-    shifted by d digits. 150 differences take 0.3 s; passes and fails take much less.
+    For differences of -1, 0 and 1 this is McNemar's exact test. Differences are rounded to thousandths, above 150 of
+    them to hundredths. The counts of all 2**n sums are the digits of one long integer: adding a difference d adds the
+    integer to itself, shifted by d digits. 150 differences take 0.3 s; passes and fails take much less.
     """
     scale = 1000 if len(differences) <= 150 else 100
     scaled = [round(d * scale) for d in differences]
@@ -70,7 +72,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Return Holm-corrected p-values (Holm 1979), which control the probability of any false positive among all tests."""
+    """Return p-values with the correction of Holm (1979) for the probability of any false positive."""
     order = sorted(range(len(ps)), key=ps.__getitem__)
     adjusted, least = [1.0] * len(ps), 0.0
     for rank, index in enumerate(order):
@@ -90,8 +92,8 @@ def pass_hat_k(passes: int, n: int, k: int) -> float:
 def detectable_gain(n: int, power: float = 0.8, lost: float = 0.0) -> float:
     """Return the smallest net gain that `n` pairs detect (exact McNemar test, 5 %) with this power.
 
-    `lost` is the fraction of pairs that get worse at the same time. The result is 1 if no gain is detected. 20 cases detect gains
-    from 0.41.
+    `lost` is the fraction of pairs that get worse at the same time. The result is 1 if no gain is detected. 20 cases
+    detect gains from 0.41.
     """
     low, high = 1, round((1 - 2 * lost) * 1000)
     if high < 1 or mcnemar_power(n, high / 1000 + lost, lost) < power:
@@ -104,7 +106,7 @@ def detectable_gain(n: int, power: float = 0.8, lost: float = 0.0) -> float:
 
 
 def mcnemar_power(n: int, gained: float, lost: float) -> float:
-    """Return the power of the exact McNemar test at 5 % to detect a gain, if these fractions of `n` pairs gain and lose."""
+    """Return the power of the exact McNemar test (5 %) if these fractions of `n` pairs gain and lose."""
     flips = gained + lost
     power = 0.0
     for count, probability in _binomial(n, flips):

@@ -33,11 +33,13 @@ class Case(Spec, frozen=True, kw_only=True):
     """A test case: the input of the model and the checks of its answer.
 
     `prompt` is short for a single user message; `messages` is a conversation up to the answer.
-    `results`: canned tool results by tool name. While every tool that the model calls has one, the model gets the results and
-    continues, for at most `MAX_TURNS` turns. A list gives one result for each call of the tool; its last item is repeated.
-    Without results the first turn is the answer.
-    `group`: the name of a set of related cases, such as paraphrases. A group counts as one case and belongs to one split.
-    `split`: the split of the case; the default is a hash of the group or the id. `system` and `tools` override those of the suite.
+    `results`: canned tool results by tool name. While every tool that the model calls has one, the model gets the
+    results and continues, for at most `MAX_TURNS` turns. A list gives one result for each call of the tool; its last
+    item is repeated. Without results the first turn is the answer.
+    `group`: the name of a set of related cases, such as paraphrases. A group counts as one case and belongs to one
+    split.
+    `split`: the split of the case; the default is a hash of the group or the id. `system` and `tools` override those of
+    the suite.
     `weight`: the weight in the graded score. `oracle`: a correct answer, if the checks do not define one.
     """
 
@@ -78,7 +80,10 @@ class Case(Spec, frozen=True, kw_only=True):
         return tuple(m.content for m in self.messages or () if m.role == "user" and m.content)
 
     def canned_result(self, tool: str, n_previous: int) -> str | None:
-        """Return the result of a tool after `n_previous` earlier calls of it. None: there is no result, the conversation ends."""
+        """Return the result of a tool after `n_previous` earlier calls of it.
+
+        None: there is no result, the conversation ends.
+        """
         texts = self.results.get(tool)
         return texts if texts is None or isinstance(texts, str) else texts[min(n_previous, len(texts) - 1)]
 
@@ -117,7 +122,10 @@ class Suite(Spec, frozen=True, kw_only=True):
         return system + [_without_nulls(message) for message in case.messages or ()]
 
     def model_input(self, case: Case) -> dict[str, Any]:
-        """Return all parts of a case that reach the model. Other parts, such as checks and weights, change no answer."""
+        """Return all parts of a case that reach the model.
+
+        Other parts, such as checks and weights, change no answer.
+        """
         return {
             "messages": self.messages(case),
             "tools": self.tool_declarations(case),
@@ -134,8 +142,8 @@ def _without_nulls(message: Message) -> dict[str, Any]:
 def problems(suite: Suite) -> list[str]:
     """Return all mistakes that types do not catch.
 
-    These are duplicate ids, undeclared tools and parameters, groups on both splits, and conversations without a final user or
-    tool message.
+    These are duplicate ids, undeclared tools and parameters, groups on both splits, and conversations without a final
+    user or tool message.
     """
     lines = []
     ids: set[str] = set()

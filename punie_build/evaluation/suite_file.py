@@ -1,7 +1,7 @@
 """Reader of suite files. It returns a suite, or every mistake of the file.
 
-A JSONL file has a case on each line. A line without an `id` has the keys that a TOML file has outside its cases: `system`,
-`tools`, `split`.
+A JSONL file has a case on each line. A line without an `id` has the keys that a TOML file has outside its cases:
+`system`, `tools`, `split`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def builtin_names() -> Iterator[str]:
 
 
 def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:
-    """Return the suite of a project, or None and a line for each mistake. `where` is the place in the recipe for messages."""
+    """Return the suite of a project, or None and a line for each mistake.
+
+    `where` is the place in the recipe for messages.
+    """
     label = str(spec.file or spec.embedded)
     path = builtin_path(spec.embedded) if spec.embedded else root / str(spec.file)
     try:

@@ -37,8 +37,8 @@ class CategorySizes(Struct, frozen=True, kw_only=True):
 class SuiteValidation(Struct, frozen=True, kw_only=True):
     """The result of validating a suite.
 
-    `baselines`: the pass rates of the trivial baselines. A suite with `problems` cannot be used for gates; `warnings` are
-    limits of its precision.
+    `baselines`: the pass rates of the trivial baselines. A suite with `problems` cannot be used for gates; `warnings`
+    are limits of its precision.
     """
 
     baselines: dict[str, float]
@@ -104,8 +104,8 @@ def _baseline_problems(suite: Suite, passes: dict[str, list[Case]]) -> Iterator[
         if rate > MAX_BASELINE_PASS_RATE:
             examples = ", ".join(case.id for case in passes[name][:5])
             yield (
-                f"a baseline that {description} passes {rate:.0%} of the cases, more than {MAX_BASELINE_PASS_RATE:.0%}: "
-                f"{examples} ... - add checks of the content"
+                f"a baseline that {description} passes {rate:.0%} of the cases, "
+                f"more than {MAX_BASELINE_PASS_RATE:.0%}: {examples} ... - add checks of the content"
             )
 
 
@@ -127,7 +127,10 @@ def _swap_problems(suite: Suite) -> Iterator[str]:
 
 
 def _differ(case: Case, reference: Answer | None, other: Case, other_reference: Answer | None) -> bool:
-    """Return whether the other case's reference answer must fail here. Cases that accept any text accept each other's."""
+    """Return whether the other case's reference answer must fail here.
+
+    Cases that accept any text accept each other's.
+    """
     if other_reference is None:
         return False
     if expects_no_call(case.checks) and expects_no_call(other.checks):

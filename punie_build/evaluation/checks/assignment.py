@@ -24,8 +24,8 @@ def ordered_alignment(n_expected: int, n_actual: int, score: PairScore) -> list[
 def optimal_assignment(n_expected: int, n_actual: int, score: PairScore) -> list[tuple[int, int]]:
     """Return pairs (expected, actual) in any order with the greatest sum of scores.
 
-    The method is the Hungarian algorithm (Kuhn 1955) by shortest augmenting paths. A greedy choice of the best pair would make
-    the sum depend on the order in which calls are listed.
+    The method is the Hungarian algorithm (Kuhn 1955) by shortest augmenting paths. A greedy choice of the best pair
+    would make the sum depend on the order in which calls are listed.
     """
     transposed = n_expected > n_actual
     rows, columns = min(n_expected, n_actual), max(n_expected, n_actual)

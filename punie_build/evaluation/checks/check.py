@@ -28,5 +28,8 @@ class Check(TaggedSpec, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def reference(self) -> Reference | None:
-        """Return parts of an answer that passes. None: the check defines no such answer, so the case needs an `oracle`."""
+        """Return parts of an answer that passes.
+
+        None: the check defines no such answer, so the case needs an `oracle`.
+        """
         return Reference()

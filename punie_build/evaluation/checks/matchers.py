@@ -166,8 +166,8 @@ def to_matcher(expected: Any) -> Matcher:
 def equal(expected: Any, value: Any, loose: bool = False) -> bool:
     """Return whether two values are equal and of the same type at every depth: true is not 1.
 
-    With `loose`, texts are compared without case, spaces and , . / - _ * ^, as the Berkeley leaderboard does, and an integer
-    equals the same float.
+    With `loose`, texts are compared without case, spaces and , . / - _ * ^, as the Berkeley leaderboard does, and an
+    integer equals the same float.
     """
     if isinstance(expected, dict) and isinstance(value, dict):
         return expected.keys() == value.keys() and all(equal(item, value[key], loose) for key, item in expected.items())

@@ -85,7 +85,7 @@ def parse(text: str) -> ast.Module:
 
 
 def called_names(tree: ast.AST) -> list[str]:
-    """Return the dotted names of all calls, ordered by their end: a call in an argument precedes the call that takes it."""
+    """Return the dotted names of all calls, ordered by their end: an argument precedes the call that takes it."""
     calls = [
         (node.end_lineno or 0, node.end_col_offset or 0, name)
         for node in ast.walk(tree)

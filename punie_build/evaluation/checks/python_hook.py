@@ -2,13 +2,14 @@
 
     checks = [{ type = "python", function = "suites.judges:polite" }]        suites/judges.py, inside the project
 
-    def polite(answer):                     # {"content": ..., "calls": [{"name": ..., "arguments": {...}}], "raw": ..., "finish": ...}
+    # answer: {"content": ..., "calls": [{"name": ..., "arguments": {...}}], "raw": ..., "finish": ...}
+    def polite(answer):
         return "please" in answer["content"], "no please"
 
-The function returns a bool or a score in [0, 1], of which only 1 passes, or a tuple of either and a reason. The text of the file
-is part of the suite: if it changes, answers are scored again. The function runs when answers are scored, never when recipes are
-read. It can import the standard library and installed packages, but no other file of the project, because the suite does not
-contain the text of that file.
+The function returns a bool or a score in [0, 1], of which only 1 passes, or a tuple of either and a reason. The text of
+the file is part of the suite: if it changes, answers are scored again. The function runs when answers are scored, never
+when recipes are read. It can import the standard library and installed packages, but no other file of the project,
+because the suite does not contain the text of that file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ Hook = Callable[[dict[str, Any]], Any]
 
 
 class PythonHook(Check, frozen=True, kw_only=True, tag="python"):
-    """Pass answers that a function of the project passes. `source` is the text of its file, set when the suite is read."""
+    """Pass answers that a function of the project passes.
+
+    `source` is the text of its file, set when the suite is read.
+    """
 
     function: str
     source: str = ""

@@ -31,7 +31,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     `raw`: the decoded text of all generated tokens with their markup; turns are joined by a blank line.
     `calls`: the tool calls of all turns, in order. `content`: the text of the last turn without its calls.
     `malformed`: whether any turn has tool-call markup that cannot be parsed.
-    `finish`: the finish reason of the last turn: `stop`, `tool_calls`, `length`, or `turns` if the limit of turns was reached.
+    `finish`: the finish reason of the last turn: `stop`, `tool_calls`, `length`, or `turns` if the limit of turns was
+    reached.
     `error`: why no answer was received; the other fields then have no meaning.
     `epoch`: the repetition of the case, from 0. `seconds`: the response time, if it was measured.
     """

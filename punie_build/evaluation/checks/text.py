@@ -54,7 +54,10 @@ class Contains(Check, frozen=True, kw_only=True, tag="contains"):
 
 
 class NotContains(Check, frozen=True, kw_only=True, tag="not-contains"):
-    """Pass answers that are not empty and contain none of the words. The score is the fraction of words that do not occur."""
+    """Pass answers that are not empty and contain none of the words.
+
+    The score is the fraction of words that do not occur.
+    """
 
     words: Words
     case: bool = False
@@ -76,7 +79,10 @@ def contains_word(word: str, text: str, case: bool, whole: bool) -> bool:
 
 
 class MatchesRegex(Check, frozen=True, kw_only=True, tag="regex"):
-    """Pass answers in which the pattern occurs. `whole`: it must match the complete text. Write `(?i)` first to ignore case."""
+    """Pass answers in which the pattern occurs.
+
+    `whole`: it must match the complete text. Write `(?i)` first to ignore case.
+    """
 
     pattern: str
     whole: bool = False
@@ -135,7 +141,7 @@ class Json(Check, frozen=True, kw_only=True, tag="json"):
 
 
 def _leaves(expected: Any, actual: Any, path: str = "$") -> list[tuple[str, bool]]:
-    """Return (path, whether it matches) for every leaf of `expected`; a matcher is a leaf, and so is the length of a list."""
+    """Return (path, whether it matches) for every leaf of `expected`: values, matchers and lengths of lists."""
     if isinstance(expected, dict) and "match" not in expected:
         table = actual if isinstance(actual, dict) else {}
         leaves = [_leaves(item, table.get(key, MISSING), f"{path}.{key}") for key, item in expected.items()]
@@ -160,7 +166,7 @@ def _example(expected: Any) -> Any:
 
 
 class Finish(Check, frozen=True, kw_only=True, tag="finish"):
-    """Pass answers with this finish reason: `stop`, `tool_calls`, `length` (truncated), or `turns` (the limit of turns)."""
+    """Pass answers with this finish reason: `stop`, `tool_calls`, `length` (truncated), `turns` (limit of turns)."""
 
     reason: Literal["stop", "tool_calls", "length", "turns"]
 

@@ -21,8 +21,8 @@ from punie_build.schema.spec import Spec
 class ExpectedCall(Spec, frozen=True, kw_only=True):
     """A tool call that an answer should contain.
 
-    An argument is a value, a list of allowed values, or a matcher (`{ match = ... }`). Other arguments are wrong unless `more`
-    allows them.
+    An argument is a value, a list of allowed values, or a matcher (`{ match = ... }`). Other arguments are wrong unless
+    `more` allows them.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ExpectedCall(Spec, frozen=True, kw_only=True):
         force_setattr(self, "arguments", {name: to_matcher(value) for name, value in self.arguments.items()})
 
     def match_score(self, call: ToolCall, loose: bool = False) -> float:
-        """Return how well a call matches, in [0, 1]: half for the name, half for the arguments; extra arguments are wrong."""
+        """Return how well a call matches, in [0, 1]: half for the name, half for the arguments."""
         if call.name != self.name:
             return 0.0
         required = {name for name, matcher in self.arguments.items() if not matcher.matches(MISSING, loose)}
@@ -61,10 +61,10 @@ class ExpectedCall(Spec, frozen=True, kw_only=True):
 class Calls(Check, frozen=True, kw_only=True, tag="calls"):
     """Pass answers that contain these calls. `mode` sets the order and whether other calls are allowed.
 
-    `exact`: these calls in this order and no others. `ordered`: in this order; `unordered`: in any order; both allow other calls
-    of the tools in `allow` ("*": any tool). `superset`: in any order, with any other calls. `any`: at least one of them, others
-    as in `allow`. Calls without a fixed order are paired so that the score is greatest. `compare = "loose"`: ignore case,
-    spaces and punctuation of texts.
+    `exact`: these calls in this order and no others. `ordered`: in this order; `unordered`: in any order; both allow
+    other calls of the tools in `allow` ("*": any tool). `superset`: in any order, with any other calls. `any`: at least
+    one of them, others as in `allow`. Calls without a fixed order are paired so that the score is greatest. `compare =
+    "loose"`: ignore case, spaces and punctuation of texts.
     """
 
     calls: Annotated[tuple[ExpectedCall, ...], Meta(min_length=1)]
@@ -148,8 +148,8 @@ class NoCall(Check, frozen=True, kw_only=True, tag="no-call"):
 class Recall(Check, frozen=True, kw_only=True, tag="recall"):
     """Compute the score of an older evaluator, to compare with its numbers.
 
-    The score is the mean of two fractions: of `tools` that were called, and of `words` that occur, ignoring case. Arguments,
-    order and extra calls do not matter: for a strict check use `calls`.
+    The score is the mean of two fractions: of `tools` that were called, and of `words` that occur, ignoring case.
+    Arguments, order and extra calls do not matter: for a strict check use `calls`.
     """
 
     tools: tuple[str, ...] = ()

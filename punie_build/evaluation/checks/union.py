@@ -1,7 +1,7 @@
 """All checks, and the score of an answer by several checks.
 
-To add a check, write a class with `score` and `reference` in the module of its family (`tool_calls`, `text`, `python_code`), and
-add it to `AnyCheck` and to the table of `tests/unit/evaluation/test_checks.py`.
+To add a check, write a class with `score` and `reference` in the module of its family (`tool_calls`, `text`,
+`python_code`), and add it to `AnyCheck` and to the table of `tests/unit/evaluation/test_checks.py`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ UNSCORABLE = (
 
 
 class Not(Check, frozen=True, kw_only=True, tag="not"):
-    """Pass answers that are not empty and that `check` does not pass. An answer that `check` cannot score stays unscorable."""
+    """Pass answers that are not empty and that `check` does not pass.
+
+    An answer that `check` cannot score stays unscorable.
+    """
 
     check: AnyCheck
 
@@ -74,16 +77,16 @@ class Not(Check, frozen=True, kw_only=True, tag="not"):
 
 
 AnyCheck = (
-    Calls | NoCall | Keywords | Contains | NotContains | MatchesRegex | Equals | Json | PythonCode | Finish | Latency | Recall
-    | PythonHook | Not
+    Calls | NoCall | Keywords | Contains | NotContains | MatchesRegex | Equals | Json | PythonCode | Finish | Latency
+    | Recall | PythonHook | Not
 )  # fmt: skip
 
 
 def score_answer(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
     """Score an answer by all checks: the mean score and the first failure.
 
-    A missing, malformed or truncated answer fails with that class instead. If some check cannot score the answer and no other
-    check fails, the answer cannot be scored.
+    A missing, malformed or truncated answer fails with that class instead. If some check cannot score the answer and no
+    other check fails, the answer cannot be scored.
     """
     if answer.error is not None:
         return CheckResult(0.0, "error", answer.error)

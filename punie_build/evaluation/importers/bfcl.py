@@ -1,7 +1,8 @@
-"""Importer of the Berkeley Function-Calling Leaderboard: a question, functions, and the allowed values of each parameter.
+"""Importer of the Berkeley Function-Calling Leaderboard: a question, functions, and the allowed values of each
+parameter.
 
-The value "" means that the parameter may be omitted. Texts are compared loosely, as the leaderboard does. Calls may have any order;
-they are paired by optimal assignment, where the leaderboard is greedy.
+The value "" means that the parameter may be omitted. Texts are compared loosely, as the leaderboard does. Calls may
+have any order; they are paired by optimal assignment, where the leaderboard is greedy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Importer of EvalPrompts: a prompt, names of expected tools and keywords.
 
-By default the check is `recall`, which reproduces the scores of the older evaluator. With `strict` the checks require these calls
-and no others, and match keywords as complete words.
+By default the check is `recall`, which reproduces the scores of the older evaluator. With `strict` the checks require
+these calls and no others, and match keywords as complete words.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from punie_build.evaluation.suite import Case, Suite
 class ImportSource(Struct, frozen=True, kw_only=True):
     """A file to import.
 
-    `answers`: a second file with the expected answers, if the format separates them. `strict`: score as strictly as the file
-    permits, instead of like its own evaluator.
+    `answers`: a second file with the expected answers, if the format separates them. `strict`: score as strictly as the
+    file permits, instead of like its own evaluator.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class ImportedSuite(Struct, frozen=True, kw_only=True):
 
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
-    """Read the objects of a JSONL file, of a JSON list, or of a list under `prompts`, `tests` or `cases`. Raise DataError."""
+    """Read objects from JSONL, a JSON list, or a list under `prompts`, `tests` or `cases`. Raise DataError."""
     text = path.read_bytes()
     try:
         value = msgspec.json.decode(text)

@@ -1,8 +1,8 @@
 """The formats of suites that can be imported. Parts that a suite cannot express are reported in notes.
 
-    older        EvalPrompt: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python source
-    bfcl         the JSONL of the Berkeley leaderboard: questions and functions, and a second file with possible answers
-    promptfoo    YAML with prompts, tests and assertions
+    older        EvalPrompt: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python
+    source bfcl         the JSONL of the Berkeley leaderboard: questions and functions, and a second file with possible
+    answers promptfoo    YAML with prompts, tests and assertions
 
 To add a format, write a module with a function from an `ImportSource` to an `ImportedSuite`, and add it to `FORMATS`.
 """
