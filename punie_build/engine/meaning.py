@@ -55,10 +55,9 @@ class Module:
             return Definition("", (symbol,)) if symbol[1] else None
         if _is_union(body[0]):
             return None
-        uses = {use for statement in body for use in _uses(statement, self.name, self.statements, self.bindings)}
-        return Definition(
-            "".join(meaning(statement, self.bindings) for statement in body), tuple(sorted(uses - {(self.name, name)}))
-        )
+        reader = _Reader(self.name, self.statements, self.bindings)
+        text = "".join([reader.text(statement) for statement in body])
+        return Definition(text, tuple(sorted(reader.uses - {(self.name, name)})))
 
 
 @cache
@@ -75,42 +74,70 @@ def module_path(name: str) -> Path | None:
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if name and path.exists()), None)
 
 
-def meaning(node: Any, bindings: Bindings | None = None) -> str:
+def meaning(node: Any) -> str:
     """Return the meaning of a syntax tree as text."""
-    bindings = bindings or {}
-    if isinstance(node, list):
-        return f"[{','.join(meaning(part, bindings) for part in node if not _is_silent(part))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    if (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and bindings.get(node.value.id, "..")[1] == ""
-    ):
-        return meaning(ast.Name(id=node.attr))
-    if isinstance(node, ast.Name) and node.id in bindings:
-        node = ast.Name(id=bindings[node.id][1] or node.id)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, ast.Raise):
-        fields = {"exc": node.exc.func if isinstance(node.exc, ast.Call) else node.exc}
-    elif isinstance(node, ast.JoinedStr):  # Python 3.12 splits the text between two values in another way
-        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
-    text = ",".join(
-        f"{name}={meaning(value, bindings)}"
-        for name, value in fields.items()
-        if value is not None and value != [] and name not in ("ctx", "type_comment", "kind")
-    )
-    return f"{type(node).__name__}({text})"
+    return _Reader("", (), {}).text(node)
+
+
+class _Reader:
+    """Writes the meaning of syntax trees of one module, and collects the definitions of the package that they use."""
+
+    def __init__(self, module_name: str, local: Collection[str], bindings: Bindings) -> None:
+        self.module_name, self.local, self.bindings = module_name, local, bindings
+        self.uses: set[Symbol] = set()
+
+    def text(self, node: Any) -> str:
+        if isinstance(node, list):
+            return f"[{','.join([self.text(part) for part in node if not _is_silent(part)])}]"
+        if not isinstance(node, ast.AST):
+            return repr(node)
+        if isinstance(node, ast.Name):
+            return f"Name(id={self._name(node.id)!r})"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            parent, name = self.bindings.get(node.value.id, ("", "?"))
+            if not name:
+                self.uses.add((parent, node.attr))
+                return f"Name(id={node.attr!r})"
+        if isinstance(node, ast.Raise):  # its message and its class decide nothing but what people read
+            error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            return f"Raise(exc={_Reader(self.module_name, (), self.bindings).text(error)})"
+        parts = []
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name == "values" and isinstance(node, ast.JoinedStr):
+                value = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+            if value is not None and value != [] and name not in ("ctx", "type_comment", "kind"):
+                parts.append(f"{name}={self.text(value)}")
+        return f"{type(node).__name__}({','.join(parts)})"
+
+    def _name(self, name: str) -> str:
+        """Return what a name stands for, and record it as used."""
+        if name in self.local:
+            self.uses.add((self.module_name, name))
+        symbol = self.bindings.get(name)
+        if symbol is None:
+            return name
+        if symbol[1] and name not in self.local:
+            self.uses.add(symbol)
+        return symbol[1] or name
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, Symbol]]:
     """Yield the local name of everything that a module imports from the package, at its top or inside a function."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.ImportFrom) and _is_own(node):
             parent = (node.module or "").removeprefix(PACKAGE).removeprefix(".")
             for alias in node.names:
                 child = f"{parent}.{alias.name}".removeprefix(".")
                 yield alias.asname or alias.name, ((child, "") if module_path(child) else (parent, alias.name))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield every statement of a module, outer before inner."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, block, None) or ():
+            yield statement
+            yield from _statements(statement)
 
 
 def _is_own(node: ast.ImportFrom) -> bool:
@@ -127,24 +154,6 @@ def _names(statement: ast.stmt) -> list[str]:
         case ast.AnnAssign() | ast.AugAssign():
             return [statement.target.id] if isinstance(statement.target, ast.Name) else []
     return []
-
-
-def _uses(node: ast.AST, module_name: str, local: Collection[str], bindings: Bindings) -> Iterator[Symbol]:
-    """Yield the definitions of the package that a statement names, except those that only serve a message."""
-    if isinstance(node, ast.Raise) or _is_silent_call(node) or _is_message(node):
-        return
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        parent, name = bindings.get(node.value.id, ("", "?"))
-        if not name:
-            yield parent, node.attr
-            return
-    if isinstance(node, ast.Name):
-        if node.id in local:
-            yield module_name, node.id
-        elif node.id in bindings and bindings[node.id][1]:
-            yield bindings[node.id]
-    for child in ast.iter_child_nodes(node):
-        yield from _uses(child, module_name, local, bindings)
 
 
 def _is_union(statement: ast.stmt) -> bool:
