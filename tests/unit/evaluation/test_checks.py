@@ -42,11 +42,17 @@ WRITE = ExpectedCall(name="write", arguments={"path": "b", "text": ["x", "y"]})
 A, B = ExpectedCall(name="a"), ExpectedCall(name="b")
 CODE = PythonCode(calls=("read_file", "check"), order=True, fields=("errors",), constants=("a.py",), forbid=("system",))
 GOOD = "r = tools.read_file('a.py')\nprint(check(r).errors)"
-HOOK = "def polite(answer):\n    return 'please' in answer['content'], 'rude'\ndef half(answer):\n    return 0.5\ndef odd(answer):\n    return 7\n"
+HOOK = """def polite(answer):
+    return 'please' in answer['content'], 'rude'
+def half(answer):
+    return 0.5
+def odd(answer):
+    return 7
+"""
 
 
-def answer_with(*calls: ToolCall, content: str = "", **more: object) -> Answer:
-    return Answer(case="c", raw="something", content=content, calls=calls, **more)
+def reply(*calls: ToolCall, content: str = "", **fields: object) -> Answer:
+    return Answer(case="c", raw="something", content=content, calls=calls, **fields)
 
 
 def call_of(name: str) -> ToolCall:
@@ -54,82 +60,82 @@ def call_of(name: str) -> ToolCall:
 
 
 TABLE = [
-    (Calls(calls=(READ,)), answer_with(ToolCall("read", {"path": "a.py"})), 1.0, ""),
-    (Calls(calls=(READ,)), answer_with(ToolCall("read", {"path": "b.py"})), 0.5, "wrong arguments"),
-    (Calls(calls=(READ,)), answer_with(ToolCall("read", {"path": "a.py", "line": 1})), 0.75, "wrong arguments"),
-    (Calls(calls=(READ,)), answer_with(ToolCall("write", {"path": "a.py"})), 0.0, "wrong tool"),
-    (Calls(calls=(READ,)), answer_with(content="a.py says x"), 0.0, "no call"),
-    (Calls(calls=(READ,)), answer_with(ToolCall("read", {"path": "a.py"}), ToolCall("read", {"path": "a.py"})), 0.5, "extra call"),
-    (Calls(calls=(READ, WRITE)), answer_with(ToolCall("read", {"path": "a.py"})), 0.5, "wrong tool"),
-    (Calls(calls=(WRITE,)), answer_with(ToolCall("write", {"path": "b", "text": "y"})), 1.0, ""),
-    (Calls(calls=(ExpectedCall(name="n", arguments={"k": 1}),)), answer_with(ToolCall("n", {"k": True})), 0.5, "wrong arguments"),
-    (Calls(calls=(ExpectedCall(name="now"),)), answer_with(ToolCall("now", {})), 1.0, ""),
-    (NoCall(), answer_with(content="hello"), 1.0, ""),
-    (NoCall(), answer_with(ToolCall("read", {})), 0.0, "called on irrelevant"),
-    (NoCall(), answer_with(content=" "), 0.0, "empty"),
-    (Keywords(words=("One", "two")), answer_with(content="ONE and TWO"), 1.0, ""),
-    (Keywords(words=("one", "two")), answer_with(content="only one"), 0.5, "keyword missing"),
-    (Calls(calls=(A, B), mode="exact"), answer_with(*map(call_of, "ba")), 0.0, "wrong tool"),
-    (Calls(calls=(A, B), mode="exact"), answer_with(*map(call_of, "abc")), 2 / 3, "extra call"),
-    (Calls(calls=(A, B), mode="ordered"), answer_with(*map(call_of, "ab")), 1.0, ""),
-    (Calls(calls=(A, B), mode="ordered"), answer_with(*map(call_of, "ba")), 0.5, "wrong tool"),
-    (Calls(calls=(A, B), mode="ordered"), answer_with(*map(call_of, "acb")), 2 / 3, "extra call"),
-    (Calls(calls=(A, B), mode="ordered", allow=("c",)), answer_with(*map(call_of, "cacb")), 1.0, ""),
-    (Calls(calls=(A, B), mode="ordered", allow=("*",)), answer_with(*map(call_of, "xaybz")), 1.0, ""),
-    (Calls(calls=(A, B), mode="unordered"), answer_with(*map(call_of, "ba")), 1.0, ""),
-    (Calls(calls=(A, B), mode="unordered"), answer_with(*map(call_of, "bca")), 2 / 3, "extra call"),
-    (Calls(calls=(A, B), mode="unordered", allow=("c",)), answer_with(*map(call_of, "bca")), 1.0, ""),
-    (Calls(calls=(A, B), mode="unordered"), answer_with(*map(call_of, "a")), 0.5, "wrong tool"),
-    (Calls(calls=(A, B), mode="superset"), answer_with(*map(call_of, "xbcaa")), 1.0, ""),
-    (Calls(calls=(A, B), mode="superset"), answer_with(*map(call_of, "xbc")), 0.5, "wrong tool"),
-    (Calls(calls=(A, B), mode="any"), answer_with(*map(call_of, "b")), 1.0, ""),
-    (Calls(calls=(A, B), mode="any"), answer_with(*map(call_of, "bc")), 0.5, "extra call"),
-    (Calls(calls=(A, B), mode="any"), answer_with(*map(call_of, "c")), 0.0, "wrong tool"),
-    (Calls(calls=(A, B), mode="any"), answer_with(content="no"), 0.0, "no call"),
-    (Calls(calls=(READ,), compare="loose"), answer_with(ToolCall("read", {"path": "A_py"})), 1.0, ""),
-    (Calls(calls=(A, A), mode="unordered"), answer_with(call_of("a"), ToolCall("a", {"k": 1})), 0.75, "wrong arguments"),
-    (Contains(words=("ls",)), answer_with(content="No tools for that"), 1.0, ""),
-    (Contains(words=("ls",), whole=True), answer_with(content="No tools for that"), 0.0, "keyword missing"),
-    (Contains(words=("LS", "cd"), mode="any"), answer_with(content="use ls"), 1.0, ""),
-    (Contains(words=("LS", "cd"), mode="any", case=True), answer_with(content="use ls"), 0.0, "keyword missing"),
-    (NotContains(words=("sorry", "cannot")), answer_with(content="Sorry!"), 0.5, "wrong words"),
-    (NotContains(words=("sorry",)), answer_with(content="Here it is"), 1.0, ""),
-    (NotContains(words=("sorry",)), answer_with(content="  "), 0.0, "empty"),
-    (MatchesRegex(pattern=r"\b4\d\b"), answer_with(content="it is 42."), 1.0, ""),
-    (MatchesRegex(pattern=r"4\d", whole=True), answer_with(content="it is 42."), 0.0, "wrong words"),
-    (Equals(text="yes"), answer_with(content=" yes\n"), 1.0, ""),
-    (Equals(text="yes"), answer_with(content="Yes."), 0.0, "wrong words"),
-    (Equals(text="yes", loose=True), answer_with(content="Yes."), 1.0, ""),
-    (Json(value={"a": 1, "b": {"c": [1, 2]}}), answer_with(content='{"a": 1, "b": {"c": [1, 2], "d": 0}}'), 1.0, ""),
-    (Json(value={"a": 1, "b": 2}), answer_with(content='So:\n```json\n{"a": 1, "b": 3}\n```'), 0.5, "wrong words"),
-    (Json(value={"a": {"match": "number", "value": 3, "within": 0.1}}), answer_with(content='{"a": 3.05}'), 1.0, ""),
-    (Json(value={"a": 1}), answer_with(content="a is 1"), 0.0, "wrong words"),
-    (CODE, answer_with(ToolCall("execute_code", {"code": GOOD})), 1.0, ""),
-    (CODE, answer_with(ToolCall("execute_code", {"code": "check(read_file('b.py'))"})), 4 / 6, "wrong code"),
-    (CODE, answer_with(ToolCall("execute_code", {"code": GOOD + "\nos.system('ls')"})), 5 / 6, "wrong code"),
-    (CODE, answer_with(ToolCall("execute_code", {"code": "check(x).errors\nread_file('a.py')"})), 5 / 6, "wrong code"),
-    (CODE, answer_with(ToolCall("execute_code", {"code": "def ("})), 0.0, "wrong code"),
-    (CODE, answer_with(ToolCall("execute_code", {"text": "x"})), 0.0, "wrong arguments"),
-    (CODE, answer_with(ToolCall("read_file", {})), 0.0, "wrong tool"),
-    (CODE, answer_with(content=GOOD), 0.0, "no call"),
-    (Finish(reason="stop"), answer_with(content="x"), 1.0, ""),
-    (Finish(reason="stop"), answer_with(content="x", finish="length"), 0.0, "wrong finish"),
-    (Latency(max=2), answer_with(content="x", seconds=1.5), 1.0, ""),
-    (Latency(max=2), answer_with(content="x", seconds=2.5), 0.0, "too slow"),
-    (Latency(max=2), answer_with(content="x"), 0.0, "cannot judge"),
-    (Recall(tools=("a", "b"), words=("x", "y")), answer_with(call_of("a"), call_of("c"), content="X"), 0.5, "wrong tool"),
-    (Recall(tools=("a",)), answer_with(ToolCall("a", {"wrong": 1}), call_of("b")), 1.0, ""),
-    (Recall(words=("ls",)), answer_with(content="I have no tools for that."), 1.0, ""),
-    (Recall(), answer_with(call_of("a")), 1.0, ""),
-    (PythonHook(function="j:polite", source=HOOK), answer_with(content="please"), 1.0, ""),
-    (PythonHook(function="j:polite", source=HOOK), answer_with(content="now"), 0.0, "wrong words"),
-    (PythonHook(function="j:half", source=HOOK), answer_with(content="now"), 0.5, "wrong words"),
-    (PythonHook(function="j:odd", source=HOOK), answer_with(content="now"), 0.0, "cannot judge"),
-    (PythonHook(function="j:missing", source=HOOK), answer_with(content="now"), 0.0, "cannot judge"),
-    (Not(check=Contains(words=("x",))), answer_with(content="y"), 1.0, ""),
-    (Not(check=Contains(words=("x",))), answer_with(content="x"), 0.0, "wrong words"),
-    (Not(check=Contains(words=("x",))), answer_with(), 0.0, "empty"),
-    (Not(check=PythonHook(function="j:odd", source=HOOK)), answer_with(content="y"), 0.0, "cannot judge"),
+    (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py"})), 1.0, ""),
+    (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "b.py"})), 0.5, "wrong arguments"),
+    (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py", "line": 1})), 0.75, "wrong arguments"),
+    (Calls(calls=(READ,)), reply(ToolCall("write", {"path": "a.py"})), 0.0, "wrong tool"),
+    (Calls(calls=(READ,)), reply(content="a.py says x"), 0.0, "no call"),
+    (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py"}), ToolCall("read", {"path": "a.py"})), 0.5, "extra call"),
+    (Calls(calls=(READ, WRITE)), reply(ToolCall("read", {"path": "a.py"})), 0.5, "wrong tool"),
+    (Calls(calls=(WRITE,)), reply(ToolCall("write", {"path": "b", "text": "y"})), 1.0, ""),
+    (Calls(calls=(ExpectedCall(name="n", arguments={"k": 1}),)), reply(ToolCall("n", {"k": True})), 0.5, "wrong arguments"),
+    (Calls(calls=(ExpectedCall(name="now"),)), reply(ToolCall("now", {})), 1.0, ""),
+    (NoCall(), reply(content="hello"), 1.0, ""),
+    (NoCall(), reply(ToolCall("read", {})), 0.0, "called on irrelevant"),
+    (NoCall(), reply(content=" "), 0.0, "empty"),
+    (Keywords(words=("One", "two")), reply(content="ONE and TWO"), 1.0, ""),
+    (Keywords(words=("one", "two")), reply(content="only one"), 0.5, "keyword missing"),
+    (Calls(calls=(A, B), mode="exact"), reply(*map(call_of, "ba")), 0.0, "wrong tool"),
+    (Calls(calls=(A, B), mode="exact"), reply(*map(call_of, "abc")), 2 / 3, "extra call"),
+    (Calls(calls=(A, B), mode="ordered"), reply(*map(call_of, "ab")), 1.0, ""),
+    (Calls(calls=(A, B), mode="ordered"), reply(*map(call_of, "ba")), 0.5, "wrong tool"),
+    (Calls(calls=(A, B), mode="ordered"), reply(*map(call_of, "acb")), 2 / 3, "extra call"),
+    (Calls(calls=(A, B), mode="ordered", allow=("c",)), reply(*map(call_of, "cacb")), 1.0, ""),
+    (Calls(calls=(A, B), mode="ordered", allow=("*",)), reply(*map(call_of, "xaybz")), 1.0, ""),
+    (Calls(calls=(A, B), mode="unordered"), reply(*map(call_of, "ba")), 1.0, ""),
+    (Calls(calls=(A, B), mode="unordered"), reply(*map(call_of, "bca")), 2 / 3, "extra call"),
+    (Calls(calls=(A, B), mode="unordered", allow=("c",)), reply(*map(call_of, "bca")), 1.0, ""),
+    (Calls(calls=(A, B), mode="unordered"), reply(*map(call_of, "a")), 0.5, "wrong tool"),
+    (Calls(calls=(A, B), mode="superset"), reply(*map(call_of, "xbcaa")), 1.0, ""),
+    (Calls(calls=(A, B), mode="superset"), reply(*map(call_of, "xbc")), 0.5, "wrong tool"),
+    (Calls(calls=(A, B), mode="any"), reply(*map(call_of, "b")), 1.0, ""),
+    (Calls(calls=(A, B), mode="any"), reply(*map(call_of, "bc")), 0.5, "extra call"),
+    (Calls(calls=(A, B), mode="any"), reply(*map(call_of, "c")), 0.0, "wrong tool"),
+    (Calls(calls=(A, B), mode="any"), reply(content="no"), 0.0, "no call"),
+    (Calls(calls=(READ,), compare="loose"), reply(ToolCall("read", {"path": "A_py"})), 1.0, ""),
+    (Calls(calls=(A, A), mode="unordered"), reply(call_of("a"), ToolCall("a", {"k": 1})), 0.75, "wrong arguments"),
+    (Contains(words=("ls",)), reply(content="No tools for that"), 1.0, ""),
+    (Contains(words=("ls",), whole=True), reply(content="No tools for that"), 0.0, "keyword missing"),
+    (Contains(words=("LS", "cd"), mode="any"), reply(content="use ls"), 1.0, ""),
+    (Contains(words=("LS", "cd"), mode="any", case=True), reply(content="use ls"), 0.0, "keyword missing"),
+    (NotContains(words=("sorry", "cannot")), reply(content="Sorry!"), 0.5, "wrong words"),
+    (NotContains(words=("sorry",)), reply(content="Here it is"), 1.0, ""),
+    (NotContains(words=("sorry",)), reply(content="  "), 0.0, "empty"),
+    (MatchesRegex(pattern=r"\b4\d\b"), reply(content="it is 42."), 1.0, ""),
+    (MatchesRegex(pattern=r"4\d", whole=True), reply(content="it is 42."), 0.0, "wrong words"),
+    (Equals(text="yes"), reply(content=" yes\n"), 1.0, ""),
+    (Equals(text="yes"), reply(content="Yes."), 0.0, "wrong words"),
+    (Equals(text="yes", loose=True), reply(content="Yes."), 1.0, ""),
+    (Json(value={"a": 1, "b": {"c": [1, 2]}}), reply(content='{"a": 1, "b": {"c": [1, 2], "d": 0}}'), 1.0, ""),
+    (Json(value={"a": 1, "b": 2}), reply(content='So:\n```json\n{"a": 1, "b": 3}\n```'), 0.5, "wrong words"),
+    (Json(value={"a": {"match": "number", "value": 3, "within": 0.1}}), reply(content='{"a": 3.05}'), 1.0, ""),
+    (Json(value={"a": 1}), reply(content="a is 1"), 0.0, "wrong words"),
+    (CODE, reply(ToolCall("execute_code", {"code": GOOD})), 1.0, ""),
+    (CODE, reply(ToolCall("execute_code", {"code": "check(read_file('b.py'))"})), 4 / 6, "wrong code"),
+    (CODE, reply(ToolCall("execute_code", {"code": GOOD + "\nos.system('ls')"})), 5 / 6, "wrong code"),
+    (CODE, reply(ToolCall("execute_code", {"code": "check(x).errors\nread_file('a.py')"})), 5 / 6, "wrong code"),
+    (CODE, reply(ToolCall("execute_code", {"code": "def ("})), 0.0, "wrong code"),
+    (CODE, reply(ToolCall("execute_code", {"text": "x"})), 0.0, "wrong arguments"),
+    (CODE, reply(ToolCall("read_file", {})), 0.0, "wrong tool"),
+    (CODE, reply(content=GOOD), 0.0, "no call"),
+    (Finish(reason="stop"), reply(content="x"), 1.0, ""),
+    (Finish(reason="stop"), reply(content="x", finish="length"), 0.0, "wrong finish"),
+    (Latency(max=2), reply(content="x", seconds=1.5), 1.0, ""),
+    (Latency(max=2), reply(content="x", seconds=2.5), 0.0, "too slow"),
+    (Latency(max=2), reply(content="x"), 0.0, "cannot judge"),
+    (Recall(tools=("a", "b"), words=("x", "y")), reply(call_of("a"), call_of("c"), content="X"), 0.5, "wrong tool"),
+    (Recall(tools=("a",)), reply(ToolCall("a", {"wrong": 1}), call_of("b")), 1.0, ""),
+    (Recall(words=("ls",)), reply(content="I have no tools for that."), 1.0, ""),
+    (Recall(), reply(call_of("a")), 1.0, ""),
+    (PythonHook(function="j:polite", source=HOOK), reply(content="please"), 1.0, ""),
+    (PythonHook(function="j:polite", source=HOOK), reply(content="now"), 0.0, "wrong words"),
+    (PythonHook(function="j:half", source=HOOK), reply(content="now"), 0.5, "wrong words"),
+    (PythonHook(function="j:odd", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
+    (PythonHook(function="j:missing", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
+    (Not(check=Contains(words=("x",))), reply(content="y"), 1.0, ""),
+    (Not(check=Contains(words=("x",))), reply(content="x"), 0.0, "wrong words"),
+    (Not(check=Contains(words=("x",))), reply(), 0.0, "empty"),
+    (Not(check=PythonHook(function="j:odd", source=HOOK)), reply(content="y"), 0.0, "cannot judge"),
 ]  # fmt: skip
 
 
@@ -151,10 +157,10 @@ def test_every_check_is_in_the_union_and_in_the_table():
 def test_missing_malformed_and_truncated_answers_have_failures_of_their_own():
     check = (Calls(calls=(READ,)),)
     assert score_answer(check, Answer(case="c", error="timeout")).failure == "error"
-    assert score_answer(check, answer_with(malformed=True)).failure == "malformed"
-    assert score_answer(check, answer_with(finish="length")).failure == "truncated"
+    assert score_answer(check, reply(malformed=True)).failure == "malformed"
+    assert score_answer(check, reply(finish="length")).failure == "truncated"
     assert score_answer(check, Answer(case="c")).failure == "empty"
-    assert score_answer(check, answer_with(ToolCall("read", {"path": "a.py"}), finish="length")).passed
+    assert score_answer(check, reply(ToolCall("read", {"path": "a.py"}), finish="length")).passed
 
 
 def test_a_call_the_server_dropped_is_malformed_not_missing():
@@ -275,8 +281,8 @@ def test_loose_equality_is_that_of_the_berkeley_leaderboard():
 
 def test_an_unscorable_check_does_not_pass_and_hides_no_failure():
     unmeasured = Latency(max=1)
-    assert score_answer((unmeasured, Contains(words=("x",))), answer_with(content="x")).failure == "cannot judge"
-    assert score_answer((unmeasured, Contains(words=("x",))), answer_with(content="y")).failure == "keyword missing"
+    assert score_answer((unmeasured, Contains(words=("x",))), reply(content="x")).failure == "cannot judge"
+    assert score_answer((unmeasured, Contains(words=("x",))), reply(content="y")).failure == "keyword missing"
 
 
 @examples(25)
@@ -295,6 +301,6 @@ def test_recall_reproduces_the_scores_of_the_older_evaluator():
     """Its own tests' numbers: recall of names as sets, keywords as substrings, the mean of both, extra calls free."""
     both = Recall(tools=("read_file", "write_file"), words=("localhost", "127.0.0.1"))
     calls = (call_of("read_file"), call_of("read_file"), call_of("kill"))
-    assert both.score(answer_with(*calls, content="LOCALHOST")).score == pytest.approx((0.5 + 0.5) / 2)
-    assert Recall(tools=("read_file",)).score(answer_with(content="x")).score == 0.0
-    assert Recall(words=("a", "b", "c")).score(answer_with(call_of("x"), content="A b")).score == pytest.approx(2 / 3)
+    assert both.score(reply(*calls, content="LOCALHOST")).score == pytest.approx((0.5 + 0.5) / 2)
+    assert Recall(tools=("read_file",)).score(reply(content="x")).score == 0.0
+    assert Recall(words=("a", "b", "c")).score(reply(call_of("x"), content="A b")).score == pytest.approx(2 / 3)

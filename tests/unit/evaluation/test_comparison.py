@@ -84,18 +84,18 @@ def test_equal_arms_rarely_differ_significantly():
 
 def test_the_selected_arm_of_many_equal_ones_has_no_selection_bias():
     """Twelve arms that are no better than the first: the winner looks better on select, and is reported on confirm."""
-    r, luck, shown, claims = Random(3), 0.0, 0.0, 0
+    r, on_select, on_confirm, claims = Random(3), 0.0, 0.0, 0
     for _ in range(25):
         arms = [arm(f"a{k}", [r.random() < 0.5 for _ in range(100)]) for k in range(13)]
         result = compare("c", arms)
         assert result.selected is not None
-        place = result.arms.index(result.selected.arm)
-        luck += result.selected.totals[place].rate - result.selected.totals[0].rate
-        shown += result.differences[place - 1].difference
+        index = result.arms.index(result.selected.arm)
+        on_select += result.selected.totals[index].rate - result.selected.totals[0].rate
+        on_confirm += result.differences[index - 1].difference
         claims += result.verdict in ("improved", "regressed")
         assert len(result.selected.ties) > 3
-    assert luck / 25 > 0.08
-    assert abs(shown / 25) < 0.04
+    assert on_select / 25 > 0.08
+    assert abs(on_confirm / 25) < 0.04
     assert claims / 25 <= 0.15
 
 
@@ -107,7 +107,7 @@ def test_without_select_cases_p_values_are_corrected_over_all_arms():
     result = compare("c", arms)
     assert result.selected is not None
     assert result.selected.arm == "a3"
-    [best] = [each for each in result.differences if each.arm == "a3"]
+    [best] = [difference for difference in result.differences if difference.arm == "a3"]
     assert best.p == pytest.approx(0.03125)
     assert best.adjusted == pytest.approx(8 * 0.03125)
     assert result.verdict == "inconclusive"
@@ -157,7 +157,7 @@ def test_contaminated_cases_are_reported_and_excluded():
 def test_paraphrases_in_a_group_count_once():
     groups = [f"g{k // 10}" for k in range(200)]
     r = Random(7)
-    whole = [r.random() < 0.3 for _ in range(20)]
+    passes = [r.random() < 0.3 for _ in range(20)]
 
     def grouped(name: str, passes: list[bool]) -> Scores:
         scores = arm(name, passes, split="confirm")
@@ -166,7 +166,7 @@ def test_paraphrases_in_a_group_count_once():
             cases=tuple(msgspec.structs.replace(case, group=g) for case, g in zip(scores.cases, groups, strict=True)),
         )
 
-    base, better = grouped("a", [False] * 200), grouped("b", [whole[k // 10] for k in range(200)])
+    base, better = grouped("a", [False] * 200), grouped("b", [passes[k // 10] for k in range(200)])
     result = compare("c", [base, better]).differences[0]
     assert (result.n, result.units) == (200, 20)
     assert result.high - result.low > 0.3

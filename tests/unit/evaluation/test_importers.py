@@ -100,10 +100,10 @@ def read_back(imported: Suite, folder: Path) -> Suite:
 
 
 def test_eval_prompts_in_json_jsonl_and_python_are_equal(tmp_path):
-    whole = write(tmp_path, "a.json", json.dumps({"name": "baseline", "prompts": EVAL_PROMPTS}))
+    as_json = write(tmp_path, "a.json", json.dumps({"name": "baseline", "prompts": EVAL_PROMPTS}))
     imported = [
         FORMATS["older"](ImportSource(path=path)).suite
-        for path in (whole, write(tmp_path, "a.jsonl", EVAL_PROMPTS), write(tmp_path, "a.py", PYTHON))
+        for path in (as_json, write(tmp_path, "a.jsonl", EVAL_PROMPTS), write(tmp_path, "a.py", PYTHON))
     ]
     assert imported[0] == imported[1] == imported[2] == read_back(imported[0], tmp_path)
     assert imported[0].cases[0].checks == (Recall(tools=("read_file",), words=("localhost",)),)

@@ -48,7 +48,7 @@ def test_system_prompts_of_cases_match_and_no_rows_give_no_result():
 def test_a_report_shows_the_warnings_before_any_number():
     match = match_prompts(Suite(cases=(CASE,), system="You <b>help</b>."), [row("Ahoy.")], {"style": "<i>"})
     first = Section("prompt_match", "", {"rows": [{"arm": "v<1>", "objections": match.warnings()}]})
-    shown = html.render(html.Page(title="t", label="eval", sections=(first,)))
-    assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in shown
-    assert "only 0% of training rows have the system prompt" in shown
+    page = html.render(html.Page(title="t", label="eval", sections=(first,)))
+    assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in page
+    assert "only 0% of training rows have the system prompt" in page
     assert evaluation.EVAL_SECTIONS[0] is evaluation.SECTIONS[0] is evaluation.prompt_match

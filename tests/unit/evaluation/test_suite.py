@@ -220,7 +220,7 @@ def test_built_in_suites_pass_their_validation(name):
 def test_built_in_suites_are_not_contaminated_by_built_in_data(name):
     rows = [("sample", generator.sample(0, index)) for index in range(1000)]
     rows += [("authored", row) for row in hand_authored.conversations()]
-    read = [(place, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for place, row in rows]
+    read = [(location, msgspec.json.decode(msgspec.json.encode(row), type=Example)) for location, row in rows]
     assert contamination.contaminated_cases(built_in(name), read) == ()
 
 
