@@ -45,6 +45,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_filter_with_the_old_options(place):
     said = run(place, "filter", "raw", "-o", "clean", "--language", "en", "--min-python", "3.10", "--min-messages", "2")
     assert "train  1 of 4 kept (25%)" in said
@@ -81,6 +82,7 @@ def test_what_is_there_is_not_overwritten(place):
     assert not [path for path in place.iterdir() if path.name.startswith(".notes")]
 
 
+@pytest.mark.slow
 def test_audit_tells_what_is_odd(place):
     said = run(place, "audit", "raw", code=1)
     assert "held-out rows that equal a training row: 1 of 1 rows (100%) - first valid.jsonl:1 = train.jsonl:1" in said
@@ -91,6 +93,7 @@ def test_audit_tells_what_is_odd(place):
     assert "rows that cannot be read: 1 - first bad.jsonl:1: not JSON" in run(place, "audit", "bad.jsonl", code=1)
 
 
+@pytest.mark.slow
 def test_audit_tells_what_stood_in_the_file_before_it_was_read(place):
     """Markers and places are those of the file, whatever reading made of it, and whatever it could not read."""
     glaive = [
@@ -118,6 +121,7 @@ def test_audit_tells_what_stood_in_the_file_before_it_was_read(place):
     assert run(place, "audit", "code.csv") == "nothing odd found\n"
 
 
+@pytest.mark.slow
 def test_merge_drops_twins_and_leaks_nothing(place):
     (place / "more.jsonl").write_text("".join(line(f"question {word}", word) for word in "abcdefghijklmnopqrst"))
     said = run(place, "merge", "raw", "more.jsonl", "-o", "all", "--valid", "0.3")
@@ -130,6 +134,7 @@ def test_merge_drops_twins_and_leaks_nothing(place):
     assert "train is empty: rows of one question stay together, and there are few - add data, or" in said
 
 
+@pytest.mark.slow
 def test_validate_stats_head_and_download(place):
     assert "5 rows, all of them can be read" in run(place, "validate", "raw")
     (place / "bad.jsonl").write_text("oops\n")
@@ -142,6 +147,7 @@ def test_validate_stats_head_and_download(place):
     assert "--sha256 is needed" in run(place, "download", "http://127.0.0.1/x.jsonl", "-o", "x", code=2)
 
 
+@pytest.mark.slow
 def test_audit_renders_with_a_base_and_reads_calls_back(place):
     """nano's own template and parser: what it writes down, the server reads."""
     run(place, "download", "hand-authored", "-o", "mine")

@@ -63,6 +63,7 @@ def test_current_artifacts_are_counted_and_the_root_stays_clean(project):
     assert names == {".punie", "data", "dodo.py", "recipes", "reports"}
 
 
+@pytest.mark.slow
 def test_reasons_are_printed_first_and_cut_off_tasks_are_listed(project):
     edit(project, "messages = 2", "messages = 1")
     edit(project, '"content-quality"', '"content-quality", min_chars = 1')
@@ -219,6 +220,7 @@ def test_an_interrupted_build_prints_a_message_and_leaves_no_process(project, si
     assert doit(project).startswith("6 artifacts: 6 current")
 
 
+@pytest.mark.slow
 def test_a_dodo_file_may_have_recipes_in_python(tmp_path):
     (tmp_path / "dodo.py").write_text(
         "from punie_build.data.sources import Sample\n"

@@ -100,6 +100,7 @@ def test_doit_builds_and_lists_it_and_has_nothing_to_do_then(project):
     assert "2 artifacts: 2 current" in doit(project)
 
 
+@pytest.mark.slow
 def test_why_explains_it_and_a_changed_recipe_rebuilds_it(project):
     path = project / "recipes/all.toml"
     path.write_text(path.read_text() + "lines = 5\n")
@@ -107,6 +108,7 @@ def test_why_explains_it_and_a_changed_recipe_rebuilds_it(project):
     assert "1 ran" in doit(project)
 
 
+@pytest.mark.slow
 def test_check_compares_its_lock_its_files_and_its_content(project):
     assert "recipes: 2 current" in command(project, "check", "--outputs", "--conformance")
     (project / "poems/short/poem.txt").write_text("one\n")

@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from punie_build.data.filters.union import Language, MinMessages
 from punie_build.data.sources import Sample
 from punie_build.data.spec import Dataset, Mix, Stage
@@ -42,6 +44,7 @@ def test_they_give_the_same_entries_as_the_same_values_in_toml(tmp_path):
     assert Project.load(tmp_path).recipe.entries["stage", "t"].spec == stage
 
 
+@pytest.mark.slow
 def test_doit_builds_them_and_commands_that_run_no_code_know_them(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "dodo.py").write_text(DODO)

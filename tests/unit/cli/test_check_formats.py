@@ -219,12 +219,14 @@ def unbuilt(recipes) -> Path:
     return recipes("[dataset.d]\nsource = { type = 'sample' }")
 
 
+@pytest.mark.slow
 def test_github_is_the_default_where_github_runs_it(unbuilt):
     assert check(unbuilt).stdout.startswith("STALE   dataset:d")
     assert check(unbuilt, GITHUB_ACTIONS="true").stdout.startswith("::error file=recipes/test.toml,line=1,")
     assert check(unbuilt, "--format", "text", GITHUB_ACTIONS="true").stdout.startswith("STALE   dataset:d")
 
 
+@pytest.mark.slow
 def test_into_a_file_goes_the_format_and_on_the_screen_what_people_read(unbuilt):
     done = check(unbuilt, "--format", "junit", "--into", "check.xml", GITHUB_ACTIONS="true")
     assert done.returncode == 1

@@ -131,6 +131,7 @@ def test_mistakes_in_recipes_are_three_and_all_of_them_are_told(project, argumen
 # check, plan, why
 
 
+@pytest.mark.slow
 def test_a_project_as_it_was_built_is_fine_in_every_way(project):
     assert run(project, "check") == "recipes: 3 current\n"
     assert run(project, "plan") == "3 artifacts, all current\n"
@@ -138,6 +139,7 @@ def test_a_project_as_it_was_built_is_fine_in_every_way(project):
     assert run(project, "why", "stage:long") == "stage:long and all that it needs are current\n"
 
 
+@pytest.mark.slow
 def test_plan_says_what_runs_what_may_and_for_how_long(project):
     edit(project, "messages = 2", "messages = 3")
     text = run(project, "plan", code=1)

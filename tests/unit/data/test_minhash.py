@@ -218,6 +218,7 @@ def test_empty_input_gives_empty_output():
     assert connected_components(0, []) == []
 
 
+@pytest.mark.slow
 def test_a_long_text_among_short_ones():
     r = Random(5)
     words = [f"w{r.randrange(10**6)}" for _ in range(140_000)]
@@ -238,6 +239,7 @@ def test_exact_duplicates_are_paired_only_with_the_first():
     ]
 
 
+@pytest.mark.slow
 def test_spanning_pairs_are_few_where_pairs_are_many():
     r = Random(6)
     words = r.choices(WORDS, k=100)

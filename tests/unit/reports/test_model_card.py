@@ -154,6 +154,7 @@ def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str
     return process.stdout + process.stderr
 
 
+@pytest.mark.slow
 def test_publish_uploads_a_folder_in_one_commit(root):
     project = Project.load(root)
     lock = project.lock(project.planned["adapter:tuned"].task)
@@ -172,6 +173,7 @@ def test_publish_uploads_a_folder_in_one_commit(root):
         assert len(hub.commits) == 2
 
 
+@pytest.mark.slow
 def test_publish_needs_a_token_and_a_valid_repository_name(root):
     output = publish(root, "model:small", "--repo", "me/small", "--dry-run", HF_TOKEN="")
     assert "not uploaded" in output
@@ -193,6 +195,7 @@ def test_publish_needs_a_token_and_a_valid_repository_name(root):
         assert "write owner/name" in output
 
 
+@pytest.mark.slow
 def test_publish_refuses_other_kinds_and_stale_artifacts(root):
     assert "mix cannot be published" in publish(root, "mix:all", "--repo", "me/x", "--dry-run", code=2)
     marker = root / paths.forgotten("adapters/tuned")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.schema.spec import Kind, Spec, canonical, digest, structs, toml
+from punie_build.schema.spec import Spec, TaggedSpec, canonical, digest, structs, toml
 
 
-class Small(Kind, frozen=True, kw_only=True, tag="small"):
+class Small(TaggedSpec, frozen=True, kw_only=True, tag="small"):
     size: int = 1
 
 

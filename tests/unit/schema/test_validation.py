@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import pytest
@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from punie_build.schema.spec import Kind, Spec
+from punie_build.schema.spec import Spec, TaggedSpec
 from punie_build.schema.validation import mistakes
 
 Count = Annotated[int, Meta(ge=1)]
 
 
-class Fruit(Kind, frozen=True, kw_only=True):
-    """The base of a union: its name is the noun of an unknown kind."""
+class Fruit(TaggedSpec, frozen=True, kw_only=True):
+    """The base of a union."""
+
+    NOUN: ClassVar[str] = "fruit"
 
 
 class Apple(Fruit, frozen=True, kw_only=True, tag="apple"):

@@ -159,6 +159,7 @@ def test_what_was_restored_from_far_is_restored_from_here_the_next_time(bucket, 
     assert built(two) == ["current", "current", "restored"]
 
 
+@pytest.mark.slow
 def test_a_committed_lock_finds_its_files_far_away_though_a_newer_build_gave_others(bucket, tmp_path):
     one = project(tmp_path / "one", "s3://punie", bucket.address)
     two = project(tmp_path / "two", "s3://punie", bucket.address)
@@ -260,6 +261,7 @@ def test_a_store_at_which_nobody_listens_costs_one_line_and_a_few_seconds(bucket
     assert line.endswith(" - going on without it; `punie-build store push` sends what was made")
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up(bucket, capsys):
     """Each question is asked four times, not for a quarter of an hour."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -15,6 +15,7 @@ from tests.support.tiny_training import (
 )
 
 
+@pytest.mark.slow
 def test_packed_rows_have_the_logits_of_single_rows(rows):
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
     model.eval()
