@@ -44,7 +44,8 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
     parts = ([f"rewritten by {', '.join(transforms)}"] if transforms else []) + (
         [f"filtered by {', '.join(filters)}"] if filters else []
     )
-    names = {role: sorted({ref.name for ref in entry.references() if ref.role == role}) for role in ("suite", "base")}
+    references = list(entry.references())
+    names = {role: sorted({ref.name for ref in references if ref.role == role}) for role in ("suite", "base")}
     suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names["suite"]}
     return TaskInputs(
         doc=f"{spec.from_} {', '.join(parts)}",

@@ -143,6 +143,9 @@ def unneeded(root: Path, tasks: Sequence[AnyTask], finished: AnyTask, pending: C
     """Return the temporary targets that `finished` reads and no other task needs: every task that reads them is current, and none
     of those is pending (by label)."""
 
+    if not finished.temporary_inputs:  # almost always, and this is asked for every task of a build
+        return []
+
     def is_done(user: AnyTask) -> bool:
         return user.label not in pending and states.state(root, user) in ("current", "spent")
 

@@ -47,15 +47,13 @@ def load(root: Path, kinds: Mapping[str, ArtifactKind]) -> Recipe:
 
 
 class _Table(msgspec.Struct, frozen=True):
-    """A table of a recipe file, with or without mistakes."""
+    """A table of a recipe file, with or without mistakes, and the names of other entries in it."""
 
     kind: ArtifactKind
     name: str
     where: str
     values: dict[str, Any]
-
-    def references(self) -> Iterator[Reference]:
-        return references(self.kind, self.values)
+    references: tuple[Reference, ...]
 
 
 class _Loader:
@@ -85,7 +83,8 @@ class _Loader:
                 self.problems.append(f"{label}: {kind}: artifacts have names - write [{kind}.some-name]")
             else:
                 for name, values in by_name.items():
-                    self.add(_Table(self.kinds[kind], name, f"{label}: {kind}.{name}", values), label)
+                    names = tuple(references(self.kinds[kind], values))
+                    self.add(_Table(self.kinds[kind], name, f"{label}: {kind}.{name}", values, names), label)
 
     def add(self, table: _Table, label: str) -> None:
         """Convert one table to an entry, or to the entries of its grid."""
@@ -163,7 +162,7 @@ class _Loader:
         """Report names that no table has. A name whose table has mistakes counts as present."""
         names = {(table.kind.name, table.name) for table in self.tables} | set(self.entries)
         for table in self.tables:
-            for reference in table.references():
+            for reference in table.references:
                 kinds = self.kinds_of(reference.role)
                 is_known = any((kind.name, reference.name) in names for kind in kinds)
                 if is_known or reference.name.partition("@")[0] in self.mistaken:
@@ -202,7 +201,7 @@ class _Loader:
     def contents(self, root: Path) -> Iterator[tuple[str, Any]]:
         """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not read: it takes
         time."""
-        named = {(ref.role, ref.name) for table in self.tables for ref in table.references()}
+        named = {(ref.role, ref.name) for table in self.tables for ref in table.references}
         for entry in self.entries.values():
             if not entry.kind.content or (entry.builtin and (entry.kind.name, entry.name) not in named):
                 continue
