@@ -67,7 +67,8 @@ class PythonVersion(ScoredFilter, frozen=True, kw_only=True, tag="python-version
     min: Annotated[str, Meta(pattern=r"^3\.\d+$")] = "3.10"
 
     def scorer(self, context: FilterContext) -> Callable[[Example], bool]:
-        from punie_build.data.filters.python2 import python_code, requires_python2
+        from punie_build.data.filters.python2 import requires_python2
+        from punie_build.data.filters.python_snippets import python_code
 
         return lambda example: any(requires_python2(code) for code in python_code(example))
 

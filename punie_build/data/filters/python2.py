@@ -9,51 +9,95 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from punie_build.data.example import Example
-
-_FENCE = re.compile(r"```[ \t]*(?:python|py|python2|python3)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_CODE_LINE = re.compile(
-    r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE
-)
 _OLD_LITERAL = re.compile(r"0[0-7]+|\d+[lL]|0[xX][0-9a-fA-F]+[lL]|[uU][rR](['\"]).*", re.DOTALL)
 _WINDOWS_PATH = re.compile(r"\w:\\")  # "C:\Users" is an error in every version
-_SPAN = re.compile(r"`([^`\n]+)`")
-_INLINE_PRINT = re.compile(r"""(?<![{;'"(])\bprint (['"])[^'"\n]*\1""")  # `print 'x'` in prose; awk's follows a brace
+_PYTHON2_HINT = re.compile(
+    r"\bprint\b|\bexec\b|\bexcept\b[^:\n]*,|\braise\b[^\n]*,|<>|`[^`\n]+`|\b0\d|[\da-fA-F][lL]\b|\b[uU][rR]['\"]|\\[uUN]"
+    r"|\bdef\b[^\n]*\([^)]*\(|\blambda\b[^:\n]*\(|\b(?:async|await)\b|import \*|\b(?:"
+    r"xrange|unicode|raw_input|basestring|unichr|execfile|has_key|iter(?:items|values|keys)"
+    r"|urllib2|ConfigParser|StringIO|cPickle|Tkinter|httplib|urlparse)\b"
+)
+_MAGIC = re.compile(r"[ \t]*(?:%%?[a-zA-Z]|![\w./]|\?\w|[\w.]+\?{1,2}[ \t]*$|\w+ = [!%]\w)")  # commands of notebooks
+_CELL_OF_OTHER_LANGUAGE = re.compile(
+    r"\s*%%(?:bash|sh|script|html|javascript|js|latex|svg|perl|ruby|R|sql|writefile (?!\S+\.py)|markdown)\b"
+)
+_STATEMENT = re.compile(r"(?!(?:else|elif|except|finally)\b)[A-Za-z_@]")  # at the left margin
+_INNER_STATEMENT = re.compile(r"[ \t]+(?:def|class|@|if|for|while|try|with|return|print|raise|\w+ = )")
+ATTEMPTS = 6  # places where an incomplete file is cut, from each end
+MAX_LEVELS = 20
+MAX_SIZE = 300_000  # characters that the slow parser of Python 2 reads
 REMOVED_NAMES = frozenset(["xrange", "unicode", "raw_input", "basestring", "unichr", "execfile"])
 REMOVED_METHODS = frozenset(["has_key", "iteritems", "itervalues", "iterkeys"])
 REMOVED_MODULES = frozenset(["urllib2", "ConfigParser", "StringIO", "cPickle", "Tkinter", "httplib", "urlparse"])
 
 
-def python_code(example: Example) -> Iterator[str]:
-    """Yield the Python code of the assistant: fenced blocks, else code spans, inline `print 'x'`, or code-like text."""
-    about_python = any("python" in text.lower() for text in example.texts("system", "user", "assistant"))
-    for text in example.texts("assistant"):
-        if fenced := _FENCE.findall(text):
-            yield from fenced
-        elif about_python:
-            yield from _SPAN.findall(text)
-            yield from (match.group() for match in _INLINE_PRINT.finditer(text))
-        if not fenced and _CODE_LINE.search(text):
-            yield text
-
-
 def requires_python2(code: str) -> bool:
-    """Return whether the code runs on Python 2 and on no Python 3."""
+    """Return whether the code runs on Python 2 and on no Python 3.
+
+    Code that no version parses is tried without the commands of notebooks, and without an incomplete beginning or end.
+    """
+    code = _dedent(code.replace("\r\n", "\n").replace("\r", "\n"))
+    verdict = _verdict(code)
+    if verdict is None and _PYTHON2_HINT.search(code):
+        verdict = next((found for part in _parts(code) if (found := _verdict(part)) is not None), None)
+    return bool(verdict)
+
+
+def _verdict(code: str) -> bool | None:
+    """Return whether the code is Python 2, None if it is not Python of any version."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SyntaxWarning for "\d": deprecated, but valid
             tree = ast.parse(code, feature_version=(3, 13))  # later versions accept `except A, b:`
+        return _uses_removed_names(tree)
     except SyntaxError as error:
+        if "too many" in str(error):  # nested brackets or blocks: no version accepts these
+            return None
         escape = str(error).startswith("(unicode error)") and "\n" in code and not _WINDOWS_PATH.search(code)
         return _python2_construct(code, escape)
     except (ValueError, RecursionError, MemoryError):
         return _python2_construct(code)
-    return _uses_removed_names(tree)
+
+
+def _dedent(code: str) -> str:
+    """Return the code without common indentation. Code that begins deeper than it ends is put into blocks."""
+    lines = textwrap.dedent(code).split("\n")
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    indent = len(first) - len(first.lstrip())
+    if not indent:
+        return "\n".join(lines)
+    levels = sorted({len(line) - len(line.lstrip()) for line in lines if line.strip()} & {*range(indent)})
+    if len(levels) > MAX_LEVELS:
+        return "\n".join(lines)
+    return "\n".join([*(" " * level + "if 1:" for level in levels), *lines])
+
+
+def _parts(code: str) -> Iterator[str]:
+    """Yield the parts of code that may parse on their own, the longest first."""
+    lines = code.split("\n")
+    if _CELL_OF_OTHER_LANGUAGE.match(code):
+        return
+    if any(_MAGIC.match(line) for line in lines):
+        lines = [_blank(line) if _MAGIC.match(line) else line for line in lines]
+        yield "\n".join(lines)
+    begins = [number for number, line in enumerate(lines) if _STATEMENT.match(line)]
+    inner = [number for number, line in enumerate(lines) if _INNER_STATEMENT.match(line)]
+    ends = sorted({*begins[-ATTEMPTS:], *inner[-ATTEMPTS:]} - {0}, reverse=True)
+    yield from ("\n".join(lines[:end]) for end in ends)
+    starts = [number for number in begins[:ATTEMPTS] if number]
+    yield from ("\n".join(lines[start:]) for start in starts)
+    yield from ("\n".join(lines[start:end]) for start in starts[:2] for end in ends[:3] if start < end)
+
+
+def _blank(line: str) -> str:
+    """Return a statement without effect that is indented as the line."""
+    return line[: len(line) - len(line.lstrip())] + "pass"
 
 
 def _uses_removed_names(tree: ast.AST) -> bool:
@@ -106,23 +150,32 @@ def _driver() -> Any:
         return driver.Driver(pygram.python_grammar, convert=pytree.convert)
 
 
-def _python2_construct(code: str, escape: bool = False) -> bool:
-    """Return whether Python 2's grammar parses the code and finds a construct that no later version has.
+def _python2_construct(code: str, escape: bool = False) -> bool | None:
+    """Return whether Python 2's grammar parses the code and finds a construct that no later version has, None if not.
 
     With `escape`, parsing is enough: the code has several lines and a string such as `"\\u"`, which only Python 2
     accepts.
     """
     from fissix import pygram
 
+    if not _PYTHON2_HINT.search(code) or len(code) > MAX_SIZE:
+        return None
     try:
         tree = _driver().parse_string(code.rstrip() + "\n")
     except (
         Exception
     ):  # fissix raises its own errors, and KeyError, IndexError, AssertionError for text that is not Python
-        return False
-    if escape:
-        return True
-    return any(_is_python2(node, pygram.python_symbols) for node in tree.pre_order())
+        return None
+    return True if escape else any(_is_python2(node, pygram.python_symbols) for node in _nodes(tree)) or None
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    """Yield all nodes of a tree of any depth, in order."""
+    remaining = [tree]
+    while remaining:
+        node = remaining.pop()
+        yield node
+        remaining.extend(reversed(node.children))
 
 
 def _is_python2(node: Any, symbols: Any) -> bool:
