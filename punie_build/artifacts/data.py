@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.data import held_out
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
@@ -25,6 +26,12 @@ class StageDetails(Struct, frozen=True):
     """The digest of each suite that a filter names: other cases drop other rows."""
 
     cases: dict[str, str]
+
+
+class MixDetails(Struct, frozen=True):
+    """The components whose rows have no split: datasets with `split = "none"`, and stages of them."""
+
+    unsplit: tuple[str, ...]
 
 
 def _dataset_inputs(_recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
@@ -51,7 +58,7 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
         doc=f"{spec.from_} {', '.join(parts)}",
         needs=(source,),
         inputs=(source.target,),
-        reads=ROWS,
+        reads=(*ROWS, held_out.FILE),
         external={"base": recipe.resolve("base", names["base"][0]).spec} if names["base"] else {},
         details=StageDetails(cases={name: digest(suite) for name, suite in suites.items()}) if suites else None,
         uses=suites,
@@ -61,18 +68,29 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
 def _mix_inputs(recipe: Recipe, entry: Entry[Mix]) -> TaskInputs:
     sources = tuple(recipe.resolve("data", part.name) for part in entry.spec.parts())
     memory = _splits_lock(entry)
+    unsplit = tuple(source.name for source in sources if _is_unsplit(recipe, source))
     return TaskInputs(
         doc=f"{' + '.join(source.name for source in sources)}, split without leakage",
         needs=sources,
         inputs=(*(source.target for source in sources), *memory),
-        reads=ROWS,
+        reads=(*ROWS, held_out.FILE),
+        details=MixDetails(unsplit) if unsplit else None,
         remembers=next(iter(memory), ""),
     )
 
 
 def _splits_lock(entry: Entry[Any]) -> tuple[str, ...]:
     """Return the file that keeps the split of each group, if the recipe keeps splits."""
-    return (paths.splits_lock(entry.target),) if entry.spec.split.lock else ()
+    split = entry.spec.split
+    return (paths.splits_lock(entry.target),) if split != "none" and split.lock else ()
+
+
+def _is_unsplit(recipe: Recipe, entry: Entry[Any]) -> bool:
+    """Return whether the rows of an entry wait for a mix to split them."""
+    spec = entry.spec
+    if isinstance(spec, Stage):
+        return _is_unsplit(recipe, recipe.resolve("data", spec.from_))
+    return isinstance(spec, Dataset) and spec.split == "none"
 
 
 COMMON: dict[str, Any] = {

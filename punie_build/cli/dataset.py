@@ -30,6 +30,7 @@ import msgspec
 from punie_build.cli.dataset_audit import audit, audit_options
 from punie_build.cli.options import Command, Options, base_folder, dialect_option, place_option
 from punie_build.data import jsonl, pipeline
+from punie_build.data import merge as merge_rows
 from punie_build.data.chat_template import token_counter
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
@@ -133,7 +134,7 @@ def merge(root: Path, options: Options) -> int:
             split=Split(valid=options.valid, test=options.test),
             seed=options.seed,
         )
-        found = pipeline.build_mix(Path(options.output).name, spec, folders, out, allow_empty=True)
+        found = merge_rows.build_mix(Path(options.output).name, spec, folders, out, allow_empty=True)
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))

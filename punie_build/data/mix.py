@@ -58,16 +58,14 @@ def copies(row: Hashed, component: MixComponent, seed: int) -> int:
     return int(minimum) + (hash_fraction(seed, "again", row.content_hash()) < remainder)
 
 
-def dedup(
-    rows: Iterable[tuple[MixComponent, H]],
-) -> tuple[list[tuple[MixComponent, H]], list[tuple[MixComponent, H]]]:
+def dedup(rows: Iterable[H]) -> tuple[list[H], list[H]]:
     """Return (the first of each set of equal rows, the duplicates). Rows are equal if messages and tools are."""
     seen: set[str] = set()
-    unique: list[tuple[MixComponent, H]] = []
-    duplicates: list[tuple[MixComponent, H]] = []
-    for component, row in rows:
+    unique: list[H] = []
+    duplicates: list[H] = []
+    for row in rows:
         key = row.content_hash()
-        (duplicates if key in seen else unique).append((component, row))
+        (duplicates if key in seen else unique).append(row)
         seen.add(key)
     return unique, duplicates
 

@@ -1,4 +1,4 @@
-"""Build datasets, stages and mixes: each is a folder with train, valid, test and dropped rows, and `stats.json`.
+"""Build datasets and stages: each is a folder with train, valid, test and dropped rows, and `stats.json`.
 
 Every row that is read is either kept or dropped with a reason: `seen = kept + dropped`, for each split.
 """
@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
-from punie_build.data import jsonl, split_lock
-from punie_build.data import mix as mixing
-from punie_build.data import split as splitting
-from punie_build.data.example import SPLITS, Row, parse
+from punie_build.data import held_out, jsonl, split_shares
+from punie_build.data.example import Example, Row, parse
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import FilterContext, ScoredFilter
 from punie_build.data.ingest import UnreadableRow, ingest, require_readable
 from punie_build.data.jsonl import ByteRange
-from punie_build.data.mix import MixComponent
-from punie_build.data.row_files import RowFiles, RowLocation
-from punie_build.data.spec import Dataset, Mix, Stage
-from punie_build.data.split import AMBIGUOUS, ExampleStream, Split
+from punie_build.data.spec import Dataset, Stage
+from punie_build.data.split import AMBIGUOUS, Split
+from punie_build.data.split_lock import assign_splits
 from punie_build.data.stats import FilterCounts, Stats
 from punie_build.data.writer import DataWriter
 from punie_build.errors import DataError
 from punie_build.runtime import parallel, worker_pool
-from punie_build.storage import paths
 
 SHARD_BYTES = 16 * 2**20  # bytes of a stage's source that a worker filters at a time
 SCORED_SHARD_BYTES = 2**20  # the same for a chain with a ScoredFilter, which is slow
@@ -44,39 +39,48 @@ def build_dataset(
     for path in spec.source.inputs():
         if not (root / path).exists():
             raise DataError(f"dataset.{name}: {path}: not found - put the data there, or correct `path`")
+    records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch")
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
-        records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch")
+        has_splits = False
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
                 writer.drop_unreadable(split or "train", row)
             elif split:
+                has_splits = True
                 writer.keep(split, row)
             else:
                 unsplit.write(row.line + b"\n")
-
-        def unsplit_rows() -> Iterator[Row]:
-            unsplit.seek(0)
-            return (parse(line.rstrip(b"\n")) for line in unsplit)
-
-        splits = _assign_splits(lambda: (row.example for row in unsplit_rows()), spec.split, out, lock_path)
-        for split, row in zip(splits, unsplit_rows(), strict=True):
-            if split == AMBIGUOUS:
-                writer.drop("train", row, "between")
-            else:
-                writer.keep(split, row)
+        _split_rows(writer, spec, unsplit, lock_path)
+        writer.withhold(has_splits)
+        if has_splits and isinstance(spec.split, Split):
+            writer.stats.notes += split_shares.notes(writer.stats, spec.split, None)
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: no examples - check that `path` is the right folder")
     return writer.stats
 
 
-def _assign_splits(stream: ExampleStream, spec: Split, out: Path, lock_path: Path | None) -> list[str]:
-    """Assign each example to a split, and write the assignments to `splits.lock` so that the next build keeps them."""
-    if not (spec.lock and lock_path):
-        return splitting.assign(stream, spec)
-    splits, groups = splitting.assign_locked(stream, spec, split_lock.read(lock_path, spec))
-    if splits:
-        split_lock.write(out / paths.SPLITS_LOCK, spec, groups)
-    return splits
+def _split_rows(writer: DataWriter, spec: Dataset, lines: IO[bytes], lock_path: Path | None) -> None:
+    """Write rows without a split of their own, each to the split that the recipe assigns to it."""
+
+    def rows() -> Iterator[Row]:
+        lines.seek(0)
+        return (parse(line.rstrip(b"\n")) for line in lines)
+
+    def examples() -> Iterator[Example]:
+        return (row.example for row in rows())
+
+    if not lines.tell():
+        return
+    if spec.split == "none":
+        for row in rows():
+            writer.keep("train", row)
+        return
+    for split, row in zip(assign_splits(examples, spec.split, writer.out, lock_path), rows(), strict=True):
+        if split == AMBIGUOUS:
+            writer.drop("train", row, "between")
+        else:
+            writer.keep(split, row)
+    writer.stats.notes += split_shares.notes(writer.stats, spec.split, examples)
 
 
 class StageShard(NamedTuple):
@@ -125,6 +129,7 @@ def build_stage(
             ):
                 writer.append(folder)
         _count_filters(writer.stats, chain.reasons)
+        writer.withhold(bool(writer.stats.changed), held_out.read(source))
         if not allow_empty:
             _require_rows(name, writer.stats)
     return writer.stats
@@ -159,63 +164,3 @@ def _require_rows(name: str, stats: Stats) -> None:
                 f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} "
                 f"of {counts.seen} examples - relax the filter, or add {split} data"
             )
-
-
-def build_mix(
-    name: str,
-    spec: Mix,
-    sources: Sequence[Path],
-    out: Path,
-    lock_path: Path | None = None,
-    allow_empty: bool = False,
-) -> Stats:
-    """Merge data folders into `out`: drop exact duplicates, split again, shuffle.
-
-    `lock_path` is the file with the split assignments of earlier builds. Raises DataError if a split that the recipe
-    asks for has no rows, unless `allow_empty`.
-    """
-    with ExitStack() as stack:
-        files = RowFiles([source / f"{split}.jsonl" for source in sources for split in SPLITS], stack)
-        locations = list(files.locations())
-        chosen: list[tuple[MixComponent, RowLocation]] = []
-        for number, component in enumerate(spec.parts()):
-            rows = [location for location in locations if location.file // len(SPLITS) == number]
-            chosen += [(component, row) for row in mixing.choose(rows, component, spec.seed)]
-        unique, duplicates = mixing.dedup(chosen)
-        splits = _assign_splits(lambda: (files.row(row).example for _, row in unique), spec.split, out, lock_path)
-        with DataWriter(out) as writer:
-            assigned = list(zip(unique, splits, strict=True))
-            _write_mix(writer, spec, files, [(row, split) for row, split in assigned if split != AMBIGUOUS])
-            for _, row in duplicates:
-                writer.drop("train", files.row(row), "twin")
-            for (_, row), split in assigned:
-                if split == AMBIGUOUS:
-                    writer.drop("train", files.row(row), "between")
-    for split, share in (("train", 1.0), ("valid", spec.split.valid), ("test", spec.split.test)):
-        if share and not (writer.stats.splits[split].kept or allow_empty):
-            raise DataError(
-                f"mix.{name}: {split} is empty: {len(unique)} rows are too few for this split, because rows with the "
-                f"same question stay together - add data, or change split.{split} or split.group_by"
-            )
-    return writer.stats
-
-
-def _write_mix(
-    writer: DataWriter, spec: Mix, files: RowFiles, assigned: list[tuple[tuple[MixComponent, RowLocation], str]]
-) -> None:
-    writer.stats.reasons = ("twin", "between")
-    for (component, _), _ in assigned:
-        writer.stats.sources[component.name] = writer.stats.sources.get(component.name, 0) + 1
-    held_out = {row: split for (_, row), split in assigned if split != "train"}
-    for row in mixing.shuffle(held_out, spec.seed):
-        writer.keep(held_out[row], files.row(row))
-    copies = [
-        row
-        for (component, row), split in assigned
-        if split == "train"
-        for _ in range(mixing.copies(row, component, spec.seed))
-    ]
-    seen: set[RowLocation] = set()
-    for row in mixing.shuffle(copies, spec.seed):
-        (writer.write if row in seen else writer.keep)("train", files.row(row))
-        seen.add(row)

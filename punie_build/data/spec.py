@@ -8,6 +8,7 @@ from msgspec import Meta, field
 
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.mix import MixComponent
+from punie_build.data.order import Order
 from punie_build.data.sources import AnySource
 from punie_build.data.split import Split
 from punie_build.data.transforms import AnyTransform
@@ -53,13 +54,13 @@ class Dataset(Data, frozen=True, kw_only=True):
 
     `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"`
     writes unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources
-    without splits of their own.
+    without splits of their own; with "none" their rows wait in train.jsonl for the mix that splits them.
     """
 
     source: AnySource
     dialect: Dialect = "auto"
     unreadable: Literal["error", "drop"] = "error"
-    split: Split = Split(valid=0.1, test=0.1)
+    split: Split | Literal["none"] = Split(valid=0.1, test=0.1)
 
 
 class Stage(Data, frozen=True, kw_only=True):
@@ -78,11 +79,17 @@ class Stage(Data, frozen=True, kw_only=True):
 
 
 class Mix(Data, frozen=True, kw_only=True):
-    """Several datasets merged, capped and weighted, without exact duplicates, and split again without overlaps."""
+    """Several datasets merged, capped and weighted, without exact duplicates and without overlaps of splits.
+
+    Rows keep the split that they have; `split` divides those of datasets with `split = "none"`. `resplit` divides all
+    rows anew, so that rows that a part holds back may be trained. `order` sorts the training rows.
+    """
 
     from_: Annotated[tuple[str | MixComponent, ...], Meta(min_length=1)] = field(name="from")
     split: Split = Split()
     seed: int = 0
+    resplit: bool = False
+    order: Order | None = None
 
     def parts(self) -> tuple[MixComponent, ...]:
         """Return the components, with those that are names as `MixComponent`."""

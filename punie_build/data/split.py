@@ -8,6 +8,7 @@ not depend on the other examples: adding examples moves none of the others, unle
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -20,6 +21,7 @@ from punie_build.schema.spec import Spec
 Share = Annotated[float, Meta(ge=0, lt=1)]
 NEAR_DUPLICATE = 0.8  # Jaccard index of word 5-grams from which two conversations are near duplicates
 AMBIGUOUS = ""  # assigned to an example that is close to groups of two splits
+_STRICTNESS = {AMBIGUOUS: 0, "train": 1, "valid": 2, "test": 3}  # of two copies the one in the stricter split stays
 
 ExampleStream = Callable[[], Iterable[Example]]
 
@@ -27,7 +29,7 @@ ExampleStream = Callable[[], Iterable[Example]]
 class Split(Spec, frozen=True, kw_only=True):
     """The shares of examples for validation and test; the rest is for training.
 
-    `group_by` selects the rules that keep examples together. With `lock`, the assignments are stored in
+    `group_by` selects the rules that keep examples together; with none, only equal examples stay together. With `lock`, the assignments are stored in
     `data/NAME.splits.lock` and never change.
     """
 
@@ -41,6 +43,11 @@ class Split(Spec, frozen=True, kw_only=True):
         if self.valid + self.test >= 1:
             raise ValueError("valid + test leave nothing to train on - make them smaller than 1 together")
 
+    def share(self, split: str) -> float:
+        """Return the share of examples that a split should have."""
+        shares = {"valid": self.valid, "test": self.test}
+        return shares.get(split, 1 - self.valid - self.test)
+
     def split_for(self, fraction: float) -> str:
         """Return `train`, `valid` or `test` for a number in [0, 1)."""
         return "test" if fraction < self.test else "valid" if fraction < self.test + self.valid else "train"
@@ -51,43 +58,104 @@ def assign(stream: ExampleStream, spec: Split) -> list[str]:
     return assign_locked(stream, spec, {})[0]
 
 
-def assign_locked(stream: ExampleStream, spec: Split, previous: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+def assign_locked(
+    stream: ExampleStream, spec: Split, previous: Mapping[str, str], fixed: Sequence[str | None] | None = None
+) -> tuple[list[str], dict[str, str]]:
     """Return (split of every example, split of every group by name), where groups of `previous` keep their split.
 
-    An example that is close to groups of two different splits is AMBIGUOUS: no assigned group moves because of it.
-    Without `previous` no example is AMBIGUOUS.
+    `fixed` has the split of each example that has one already, else None: such an example keeps it, and the examples of
+    its group get the same. An example without a split that is close to groups of two splits is AMBIGUOUS: no assigned
+    group moves because of it. A fixed training example with the first question of a fixed held-out one, or a near
+    duplicate of it, is AMBIGUOUS too. Without `previous` and `fixed` no example is AMBIGUOUS.
     """
     from punie_build.data import minhash, shingles
 
     near = minhash.NearDuplicates(NEAR_DUPLICATE) if "near-dup" in spec.group_by else None
     by_prompt = "prompt" in spec.group_by
     keys: list[bytes] = []
-    names: list[str] = []
     for example in stream():
-        keys.append(shingles.text_hash(example.group_key(), digits=True))
-        names.append((keys[-1] if by_prompt else shingles.text_hash(example.text())).hex()[:16])
+        text = example.group_key() if by_prompt else example.text()
+        keys.append(shingles.text_hash(text, digits=by_prompt))
         if near:
             near.add(shingles.normalize(example.text()))
+    own = list(fixed or [None] * len(keys))
+    names = [key.hex()[:16] for key in keys]
     pairs = list(near.spanning_pairs(_texts(stream()))) if near else []
-    leaders = minhash.connected_components(len(keys), [*pairs, *_equal_keys(keys if by_prompt else ())])
-    fractions: dict[int, float] = {}
-    locked: dict[int, set[str]] = {}
-    for leader, key, name in zip(leaders, keys, names, strict=True):
-        fractions[leader] = min(hash_fraction(spec.seed, key.hex()), fractions.get(leader, 1.0))
-        if name in previous:
-            locked.setdefault(leader, set()).add(previous[name])
-
-    def split_of(leader: int, name: str) -> str:
-        choices = locked.get(leader, {spec.split_for(fractions[leader])})
-        return previous[name] if name in previous else AMBIGUOUS if len(choices) > 1 else next(iter(choices))
-
-    splits = [split_of(leader, name) for leader, name in zip(leaders, names, strict=True)]
-    if near and any(len(choices) > 1 for choices in locked.values()):
-        for i, j, _ in near.pairs(_texts(stream())):
-            if AMBIGUOUS != splits[i] != splits[j] != AMBIGUOUS:
-                splits[i if splits[i] == "train" else j] = AMBIGUOUS
-    assigned = {name: split for name, split in zip(names, splits, strict=True) if split != AMBIGUOUS}
+    leaders = minhash.connected_components(len(keys), [*pairs, *_equal_keys(keys)])
+    groups = _Groups(spec)
+    for leader, key, name, split in zip(leaders, keys, names, own, strict=True):
+        groups.add(leader, hash_fraction(spec.seed, key.hex()), split or previous.get(name))
+    groups.fill_empty()
+    splits = [
+        split or previous.get(name) or groups.split_of(leader)
+        for leader, name, split in zip(leaders, names, own, strict=True)
+    ]
+    if groups.conflicts():
+        _separate(splits, keys, near.pairs(_texts(stream())) if near else [])
+    assigned = {
+        name: split
+        for name, split, known in zip(names, splits, own, strict=True)
+        if split != AMBIGUOUS and known is None
+    }
     return splits, dict(previous) | assigned
+
+
+class _Groups:
+    """The groups of examples: the smallest hash of each, and the splits that its examples have already."""
+
+    def __init__(self, spec: Split) -> None:
+        self.spec = spec
+        self.fractions: dict[int, float] = {}
+        self.known: dict[int, set[str]] = {}
+        self.moved: dict[int, str] = {}
+
+    def add(self, leader: int, fraction: float, split: str | None) -> None:
+        """Add an example to the group of a leader."""
+        self.fractions[leader] = min(fraction, self.fractions.get(leader, 1.0))
+        if split:
+            self.known.setdefault(leader, set()).add(split)
+
+    def split_of(self, leader: int) -> str:
+        """Return the split of the examples of a group that have none; AMBIGUOUS if the group has several."""
+        choices = self.known.get(leader) or {self.moved.get(leader) or self.spec.split_for(self.fractions[leader])}
+        return AMBIGUOUS if len(choices) > 1 else next(iter(choices))
+
+    def conflicts(self) -> bool:
+        """Return whether a group has examples of several splits."""
+        return any(len(choices) > 1 for choices in self.known.values())
+
+    def fill_empty(self) -> None:
+        """Give each split that the recipe asks for a group, if there are free groups enough: small sets need it.
+
+        The group comes from the split with the most groups, and is the one with the smallest hash there.
+        """
+        free = sorted((leader for leader in self.fractions if leader not in self.known), key=self._rank)
+        if not free:
+            return
+        counts = Counter(self.split_of(leader) for leader in self.fractions)
+        for split in [split for split in SPLITS if self.spec.share(split) and not counts[split]]:
+            donors = [leader for leader in free if counts[self.split_of(leader)] > 1]
+            if donors:
+                donor = max(donors, key=lambda leader: (counts[self.split_of(leader)], -self._rank(leader)[0]))
+                counts[self.split_of(donor)] -= 1
+                self.moved[donor] = split
+                counts[split] += 1
+
+    def _rank(self, leader: int) -> tuple[float, int]:
+        return self.fractions[leader], leader
+
+
+def _separate(splits: list[str], keys: Sequence[bytes], near: Iterable[tuple[int, int, float]]) -> None:
+    """Make the copies in training of held-out examples AMBIGUOUS; of a validation and a test example the first."""
+    strictest: dict[bytes, int] = {}
+    for key, split in zip(keys, splits, strict=True):
+        strictest[key] = max(strictest.get(key, 0), _STRICTNESS[split])
+    for index, key in enumerate(keys):
+        if _STRICTNESS[splits[index]] < strictest[key]:
+            splits[index] = AMBIGUOUS
+    for i, j, _ in near:
+        if AMBIGUOUS != splits[i] != splits[j] != AMBIGUOUS:
+            splits[i if _STRICTNESS[splits[i]] < _STRICTNESS[splits[j]] else j] = AMBIGUOUS
 
 
 def _texts(examples: Iterable[Example]) -> Iterator[str]:

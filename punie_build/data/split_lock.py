@@ -7,14 +7,15 @@ groups of two splits is left out and reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from punie_build.data.example import SPLITS
-from punie_build.data.split import Split
+from punie_build.data.split import ExampleStream, Split, assign_locked
 from punie_build.errors import DataError
+from punie_build.storage import paths
 
 MAX_ERRORS = 20  # malformed lines that an error message lists
 
@@ -51,3 +52,15 @@ def write(path: Path, spec: Split, splits: Mapping[str, str]) -> None:
 
 def _header(spec: Split) -> str:
     return f"# sides of groups, to be committed; for split = {msgspec.json.encode(spec).decode()}"
+
+
+def assign_splits(
+    stream: ExampleStream, spec: Split, out: Path, lock_path: Path | None, fixed: Sequence[str | None] | None = None
+) -> list[str]:
+    """Assign each example to a split, and write the assignments to `splits.lock` so that the next build keeps them."""
+    if not (spec.lock and lock_path):
+        return assign_locked(stream, spec, {}, fixed)[0]
+    splits, groups = assign_locked(stream, spec, read(lock_path, spec), fixed)
+    if splits:
+        write(out / paths.SPLITS_LOCK, spec, groups)
+    return splits

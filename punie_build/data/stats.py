@@ -42,7 +42,7 @@ class Stats(Struct):
     """The content of `stats.json`.
 
     `reasons` lists the filters in the order of the chain; `changed` counts the rows that transforms rewrote; `sources`
-    counts the rows that a mix took from each source.
+    counts the rows that a mix took from each source; `notes` say what else a reader of the data should know.
     """
 
     splits: dict[str, SplitCounts]
@@ -51,6 +51,7 @@ class Stats(Struct):
     reasons: tuple[str, ...] = ()
     sources: dict[str, int] = {}
     changed: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> SplitCounts:
@@ -69,6 +70,7 @@ class Stats(Struct):
             counts.kept += added.kept
             counts.rows += added.rows
             counts.dropped = dict(Counter(counts.dropped) + Counter(added.dropped))
+        self.notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
         self.messages, self.changed = self.messages + other.messages, self.changed + other.changed
         self.categories = dict(Counter(self.categories) + Counter(other.categories))
 

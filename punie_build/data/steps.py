@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from punie_build.data import pipeline
+from punie_build.data import merge, pipeline
 from punie_build.data.filters.union import FilterContext
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.stats import Stats
@@ -30,8 +30,9 @@ def stage(work: Work[Stage]) -> StepResult:
 
 
 def mix(work: Work[Mix]) -> StepResult:
-    """Merge datasets and split the result anew."""
-    stats = pipeline.build_mix(work.task.name, work.spec, work.inputs(), work.out, work.memory())
+    """Merge datasets, and split the rows that have no split yet."""
+    unsplit = work.task.details.unsplit if work.task.details else ()
+    stats = merge.build_mix(work.task.name, work.spec, work.inputs(), work.out, work.memory(), unsplit=unsplit)
     return StepResult(_split_counts(stats), stats.metrics())
 
 
@@ -50,4 +51,6 @@ def _split_counts(stats: Stats) -> str:
     text = f"{stats.total.kept} examples: {splits}" + (f"; {duplicates} duplicates dropped" if duplicates else "")
     if between:
         text += f"; {between} dropped as near duplicates of both training and held-out rows (dropped.jsonl)"
-    return text
+    if withheld := stats.total.dropped.get("held-out", 0):
+        text += f"; {withheld} training rows dropped because a held-out row equals them (dropped.jsonl)"
+    return "; ".join((text, *stats.notes))

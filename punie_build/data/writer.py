@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,8 +11,8 @@ from types import TracebackType
 import msgspec
 from msgspec import Raw, Struct
 
-from punie_build.data import jsonl
-from punie_build.data.example import SPLITS, Row
+from punie_build.data import held_out, jsonl
+from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filter_chain import FilteredBlock
 from punie_build.data.ingest import UnreadableRow
 from punie_build.data.stats import SplitCounts, Stats, read_stats
@@ -97,6 +98,41 @@ class DataWriter:
                 shutil.copyfileobj(other, file, jsonl.BLOCK_BYTES)
         self.stats.add(read_stats(folder))
         shutil.rmtree(folder)
+
+    def withhold(self, changed: bool, inherited: Mapping[str, str] | None = None) -> None:
+        """Write `held-out.txt`, and drop training rows that are equal to a held-out row.
+
+        `inherited` has the held-out rows of the source. Unless rows `changed` since they were split, no such training
+        row exists.
+        """
+        for file in self.files.values():
+            file.flush()
+        own = held_out.from_rows(self.out) if changed or inherited is None else {}
+        hashes = held_out.merge([inherited or {}, own])
+        held_out.write(self.out, hashes)
+        if changed and hashes:
+            self._drop_copies(hashes)
+
+    def _drop_copies(self, hashes: Mapping[str, str]) -> None:
+        path = self.out / "train.jsonl"
+        rows = (Row(line.rstrip(b"\r\n"), decode_example(line)) for lines in jsonl.read_blocks(path) for line in lines)
+        copies = {number: row for number, row in enumerate(rows) if row.content_hash() in hashes}
+        if not copies:
+            return
+        remaining = self.out / "train.jsonl.new"
+        with path.open("rb") as old, remaining.open("wb") as new:
+            new.writelines(line for number, line in enumerate(old) if number not in copies)
+        self.files["train"].close()
+        remaining.replace(path)
+        self.files["train"] = self.stack.enter_context(path.open("ab", buffering=BUFFER))
+        counts = self.stats.splits["train"]
+        for row in copies.values():
+            counts.kept -= 1
+            counts.rows -= 1
+            self.stats.messages -= len(row.example.messages)
+            if category := row.example.category:
+                self.stats.categories[category] -= 1
+            self._drop(DroppedRow("held-out", "train", Raw(row.line)))
 
     def _drop(self, row: DroppedRow) -> None:
         dropped = self.stats.splits[row.split].dropped

@@ -73,6 +73,8 @@ def data_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in total.dropped.items())
         count = f"{total.kept:,} of {total.seen:,}" if dropped else f"{total.kept:,}"
         yield item.name, f"{bar} {count}" + (f"  (dropped: {reasons})" if reasons else "")
+        for note in item.stats.notes:
+            yield "note", note
 
 
 def adapter_lines(project: Project, task: AnyTask) -> Iterator[Fact]:

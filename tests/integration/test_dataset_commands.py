@@ -64,7 +64,7 @@ def test_head_shows_dropped_rows_that_could_not_be_read(place):
     spec = Dataset(source=Local(path="raw"), unreadable="drop")
     out = place / "data"
     out.mkdir()
-    assert build_dataset("d", spec, place, out).total.dropped == {"unreadable": 2}
+    assert build_dataset("d", spec, place, out).total.dropped == {"unreadable": 2, "held-out": 1}
     shown = run(place, "head", "data", "--dropped")
     assert "--- train, unreadable: not JSON: " in shown
     assert '{"messages": [{"role": "user"\n' in shown

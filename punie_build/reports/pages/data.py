@@ -28,6 +28,7 @@ CHECKED = {  # drop reason -> what the filter checks rows for
     "near-dedup": "near-duplicate rows",
     "twin": "duplicate rows",
     "between": "near duplicates across splits",
+    "held-out": "rows that another part holds back",
     "decontaminate": "contamination with suite prompts",
     "secrets": "secrets",
     "valid-tools": "tool calls that do not match their tools",
@@ -108,6 +109,11 @@ def metrics(page: DataPage) -> Section:
     if page.stats.changed:
         cards.append({"name": "rewritten", "value": f"{page.stats.changed:,}", "note": "by the stage's transforms"})
     return Section("cards", "", {"cards": cards})
+
+
+def notes(page: DataPage) -> Section | None:
+    """Show what the build noted about the data: empty splits, files that were not read."""
+    return Section("data_notes", "Notes", {"notes": page.stats.notes}) if page.stats.notes else None
 
 
 def funnel(page: Any) -> Section | None:
@@ -200,6 +206,7 @@ def sample_rows(page: DataPage) -> Section:
 
 SECTIONS = (
     metrics,
+    notes,
     standard_sections.gates,
     funnel,
     drop_reasons,

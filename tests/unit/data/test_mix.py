@@ -31,10 +31,10 @@ def test_adding_rows_keeps_the_order_of_the_others(old: list[Row], new: list[Row
 
 @given(rows)
 def test_dedup_keeps_or_drops_every_row_and_is_idempotent(rows: list[Row]):
-    unique, duplicates = dedup([(COMPONENT, row) for row in rows])
+    unique, duplicates = dedup(rows)
     assert len(unique) + len(duplicates) == len(rows)
     assert dedup(unique) == (unique, [])
-    assert {row.content_hash() for _, row in unique} == {row.content_hash() for row in rows}
+    assert {row.content_hash() for row in unique} == {row.content_hash() for row in rows}
 
 
 def test_a_larger_cap_only_adds_rows():

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from punie_build.data import verify
 from punie_build.data.filters.union import ExactDedup, Language, MinMessages, PythonVersion
+from punie_build.data.merge import build_mix
 from punie_build.data.mix import MixComponent
-from punie_build.data.pipeline import build_dataset, build_mix, build_stage
+from punie_build.data.pipeline import build_dataset, build_stage
 from punie_build.data.sources import HandAuthored, Local, Sample
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
@@ -132,7 +134,7 @@ def test_a_mix_drops_duplicates_and_separates_questions(tmp_path, out):
         train=[line(f"q {word(n)}", "x" if n < 45 else "y") for n in range(40, 80)],
         test=[line("only b", "z")],
     )
-    stats = build_mix("m", Mix(from_=("a", "b"), split=Split(valid=0.3)), [a, b], out)
+    stats = build_mix("m", Mix(from_=("a", "b"), split=Split(valid=0.3)), [a, b], out, unsplit=("a", "b"))
     assert stats.total.dropped == {"twin": 5}
     assert stats.sources == {"a": 60, "b": 36}
     assert stats.total.seen == 101
@@ -148,7 +150,8 @@ def test_a_mix_drops_duplicates_and_separates_questions(tmp_path, out):
 def test_a_weighted_component_is_repeated_in_training_only(tmp_path, out):
     a = folder(tmp_path / "a", train=[line(f"a {word(n)}", "x") for n in range(40)])
     b = folder(tmp_path / "b", train=[line(f"b {word(n)}", "x") for n in range(40)])
-    build_mix("m", Mix(from_=("a", MixComponent(name="b", weight=3.0)), split=Split(valid=0.3)), [a, b], out)
+    spec = Mix(from_=("a", MixComponent(name="b", weight=3.0)), split=Split(valid=0.3))
+    build_mix("m", spec, [a, b], out, unsplit=("a", "b"))
     train, valid = ((out / f"{split}.jsonl").read_text().splitlines() for split in ("train", "valid"))
     counts = {text: train.count(text) for text in train}
     assert {count for text, count in counts.items() if '"b ' in text} == {3}
@@ -160,7 +163,7 @@ def test_a_weighted_component_is_repeated_in_training_only(tmp_path, out):
 def test_a_mix_too_small_for_its_split_is_an_error(tmp_path, out):
     a = folder(tmp_path / "a", train=[line("one", "x")])
     with pytest.raises(DataError, match=r"mix\.m: valid is empty: 1 rows are too few"):
-        build_mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out)
+        build_mix("m", Mix(from_=("a",), split=Split(valid=0.01)), [a], out, unsplit=("a",))
 
 
 def test_the_hand_authored_set_is_a_dataset(tmp_path, out):
@@ -195,3 +198,37 @@ def test_allow_empty_accepts_an_empty_split(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a", "b")], valid=[line("a")])
     stats = build_stage("s", Stage(from_="d", filters=(MinMessages(messages=2),)), source, out, allow_empty=True)
     assert (stats.splits["train"].kept, stats.splits["valid"].kept, stats.splits["valid"].seen) == (1, 0, 1)
+
+
+def test_splits_far_from_what_was_asked_are_noted_with_what_to_do(tmp_path, out):
+    rows = [line(f"add {n} and {n}", str(n)) for n in range(40)]
+    (tmp_path / "all.jsonl").write_text("\n".join(rows) + "\n")
+    [note] = build_dataset("d", Dataset(source=Local(path="all.jsonl")), tmp_path, out).notes
+    assert "test is empty instead of 10%" in note
+    assert "40 rows have one first question (numbers ignored) and stay together" in note
+    assert "change split.group_by" in note
+    assert 'train with valid = "none"' in note
+    spec = Dataset(source=Local(path="all.jsonl"), split=Split(valid=0.2, group_by=()))
+    assert build_dataset("d", spec, tmp_path, out).notes == ()
+
+
+def test_a_folder_without_validation_rows_is_noted(tmp_path, out):
+    folder(tmp_path / "mine", train=[line("a", "b")], test=[line("c", "d")])
+    (tmp_path / "mine" / "valid.jsonl").unlink()
+    [note] = build_dataset("d", Dataset(source=Local(path="mine")), tmp_path, out).notes
+    assert note.startswith("valid is empty: all rows have a split already")
+
+
+def test_a_training_row_that_equals_a_held_out_row_is_dropped(tmp_path, out):
+    folder(tmp_path / "mine", train=[line("a", "b"), line("c", "d", category="x")], test=[line("c", "d")])
+    stats = build_dataset("d", Dataset(source=Local(path="mine")), tmp_path, out)
+    assert (out / "train.jsonl").read_text() == line("a", "b") + "\n"
+    assert stats.total.dropped == {"held-out": 1}
+    assert not list(verify.data(out, None))
+
+
+def test_rows_without_a_split_wait_for_a_mix(tmp_path, out):
+    (tmp_path / "all.jsonl").write_text("".join(line(f"q {word(n)}", "a") + "\n" for n in range(50)))
+    stats = build_dataset("d", Dataset(source=Local(path="all.jsonl"), split="none"), tmp_path, out)
+    assert [stats.splits[split].kept for split in ("train", "valid", "test")] == [50, 0, 0]
+    assert stats.notes == ()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import Example, Message
-from punie_build.data.split import Split, SplitOverlap, assign, find_overlaps
+from punie_build.data.split import AMBIGUOUS, Split, SplitOverlap, assign, assign_locked, find_overlaps
 
 
 def chat(question: str, answer: str = "a") -> Example:
@@ -26,12 +26,24 @@ def long(seed: int, changed: int = 0) -> Example:
     return chat(" ".join(words[:30]), " ".join(words[30:]))
 
 
+words = [chat(f"word {chr(c)}") for c in range(0x4E00, 0x4E30)]
+ANCHORS = [
+    next(
+        row
+        for row, split in zip(
+            words, assign(lambda: words, Split(valid=0.2, test=0.1, group_by=("prompt",))), strict=True
+        )
+        if split == name
+    )
+    for name in ("train", "valid", "test")
+]
 examples = st.lists(st.builds(chat, st.text("ab1 ", max_size=4), st.text("xy", max_size=2)), max_size=40)
 
 
 @given(examples, examples)
 def test_adding_examples_moves_no_other_example(old: list[Example], new: list[Example]):
     split = Split(valid=0.2, test=0.1, group_by=("prompt",))
+    old = [*old, *ANCHORS]
     assert assign(lambda: old + new, split)[: len(old)] == assign(lambda: old, split)
 
 
@@ -89,3 +101,27 @@ def test_overlaps_have_their_kind_and_line_numbers():
 def test_shares_that_leave_nothing_to_train_on_are_an_error():
     with pytest.raises(ValueError, match="leave nothing to train on"):
         Split(valid=0.6, test=0.4)
+
+
+def test_without_groups_rows_of_one_question_have_their_own_splits():
+    rows = [chat(f"add {n} and {n + 1}", f"answer {n}") for n in range(200)]
+    splits = assign(lambda: rows, Split(valid=0.2, test=0.1, group_by=()))
+    assert splits.count("valid") == pytest.approx(40, abs=20)
+    assert splits.count("test") == pytest.approx(20, abs=15)
+    assert len(set(assign(lambda: [rows[0]] * 5, Split(valid=0.2, test=0.1, group_by=())))) == 1
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_a_small_set_gets_a_group_in_each_split_if_it_has_so_many(count):
+    rows = [chat(name) for name in WORDS[:count]]
+    splits = assign(lambda: rows, Split(valid=0.1, test=0.1))
+    assert len(set(splits)) == min(count, 3)
+    assert "train" in splits
+    assert count == 1 or "valid" in splits
+
+
+def test_examples_with_a_split_keep_it_and_draw_their_group_along():
+    rows = [chat("amber", "one"), chat("amber", "two"), chat("birch"), chat("cedar", "x"), chat("cedar", "y")]
+    splits, groups = assign_locked(lambda: rows, Split(valid=0.0), {}, ["test", None, "valid", "train", "test"])
+    assert splits == ["test", "test", "valid", AMBIGUOUS, "test"]
+    assert set(groups.values()) == {"test"}
