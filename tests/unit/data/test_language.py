@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from punie_build.data.example import Example, Message
-from punie_build.data.filters.union import Language
+from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
+from punie_build.data.filters.union import AnyFilter, Language
 from tests.support.sentences import SENTENCES
 
 FOREIGN = [(language, text) for language in SENTENCES if language != "en" for text in SENTENCES[language]]
@@ -52,3 +54,55 @@ def test_a_number_in_a_text_without_spaces_does_not_hide_the_text():
         )
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "suggested"),
+    [
+        ("english", "en"),
+        ("EN", "en"),
+        ("en-US", "en"),
+        ("zh_CN", "zh"),
+        ("deu", "de"),
+        ("Norwegian", "no"),
+        ("NB", "no"),
+        ("eng", "en"),
+        ("jp", "ja"),
+        ("englisch", ""),
+        ("zz", ""),
+        ("", ""),
+    ],
+)
+def test_a_wrong_code_is_an_error_with_a_suggestion(code: str, suggested: str):
+    with pytest.raises(msgspec.ValidationError, match=f"did you mean '{suggested}'" if suggested else "not an ISO 639"):
+        msgspec.convert({"type": "language", "languages": [code]}, AnyFilter)
+
+
+def test_bokmal_is_norwegian():
+    assert model_code("nb") == "no"
+    assert filtered(("nb",), "Hvordan kan jeg finne denne filen i prosjektet mitt?")
+
+
+def test_a_text_without_letters_of_the_script_is_foreign():
+    keep = Language(languages=("en",)).predicate()
+    bulgarian = ("Това е много добро решение за всички", "Може да се направи и по друг начин")
+    mongolian = ("Энэ бол маш сайн шийдэл юм", "Тийм, би тэгж бодож байна")
+    assert not any(keep(Example((Message("user", a), Message("assistant", b)))) for a, b in (bulgarian, mongolian))
+
+
+def test_roles_select_the_messages_that_count():
+    row = Example(
+        (Message("user", "Wie kann ich diese Datei finden?"), Message("assistant", "It is in the tests folder."))
+    )
+    assert Language(languages=("en",), roles=("assistant",)).predicate()(row)
+    assert not Language(languages=("en",), roles=("user",)).predicate()(row)
+
+
+def test_an_undecided_row_is_kept_below_the_score():
+    row = Example((Message("user", "Je ne sais pas quoi faire avec ce fichier, aidez-moi."),))
+    assert Language(languages=("en",), min_score=1.0).predicate()(row)
+
+
+def test_letters_are_counted_by_script():
+    assert letters_by_script("ab, я 字 ひ 한 1") == {"latin": 2, "cyrillic": 1, "han": 1, "kana": 1, "hangul": 1}
+    assert len(SCRIPTS_OF) == 176
