@@ -11,7 +11,7 @@ from msgspec import Meta
 from punie_build.data.chat_template import token_counter, tokenizer_digest
 from punie_build.data.example import Example, Function
 from punie_build.data.filters.filter import Filter, FilterContext, ScoredFilter
-from punie_build.data.json_schema import JSON_TYPES
+from punie_build.data.filters.tool_schemas import argument_validator
 
 
 class MinMessages(Filter, frozen=True, kw_only=True, tag="min-messages"):
@@ -101,17 +101,20 @@ class EndsWithAssistant(Filter, frozen=True, kw_only=True, tag="ends-with-assist
 class ValidTools(Filter, frozen=True, kw_only=True, tag="valid-tools"):
     """Keep examples whose calls match the declarations of their tools, and whose results have the id of a call.
 
-    A call must have a declared name and arguments that are a JSON object, with every required argument, with no
-    unknown argument if the declaration forbids them, and with values of the declared types. In rows without declared
-    tools only the arguments are checked.
+    A call must have a declared name, and arguments that are a JSON object and valid by the JSON Schema of the
+    declaration. With `unknown = false` arguments that are not declared are not valid, where JSON Schema allows them. In
+    rows without declared tools only the arguments are checked.
     """
+
+    PACKAGES: ClassVar = ("jsonschema-rs",)
+    unknown: bool = True
 
     def keep(self, example: Example) -> bool:
         functions = [tool.get("function", tool) for tool in example.tools or ()]
         declared = {_function_name(function): function for function in functions}
         call_ids = {call.id for message in example.messages for call in message.tool_calls or () if call.id}
         result_ids = {message.tool_call_id for message in example.messages if message.tool_call_id}
-        return result_ids <= call_ids and all(_matches(call, declared) for call in example.calls())
+        return result_ids <= call_ids and all(_matches(call, declared, self.unknown) for call in example.calls())
 
 
 def _function_name(function: Any) -> str | None:
@@ -120,34 +123,14 @@ def _function_name(function: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _matches(call: Function, declared: dict[str | None, dict[str, Any]]) -> bool:
+def _matches(call: Function, declared: dict[str | None, dict[str, Any]], unknown: bool) -> bool:
     """Return whether a call matches the declaration of its tool."""
     try:
         arguments = msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
+        if not isinstance(arguments, dict) or (declared and call.name not in declared):
+            return False
+        function = declared.get(call.name) or {}
+        parameters = function.get("parameters", function.get("input_schema"))
+        return not isinstance(parameters, dict) or argument_validator(parameters, unknown)(arguments)
     except (msgspec.DecodeError, RecursionError):
         return False
-    if not isinstance(arguments, dict) or (declared and call.name not in declared):
-        return False
-    schema = _object(declared.get(call.name), "parameters")
-    properties, required = _object(schema, "properties"), schema.get("required")
-    if isinstance(required, list) and not all(name in arguments for name in required if isinstance(name, str)):
-        return False
-    if schema.get("additionalProperties") is False and not set(arguments) <= set(properties):
-        return False
-    return all(_has_type(value, properties.get(name)) for name, value in arguments.items())
-
-
-def _object(parent: dict[str, Any] | None, key: str) -> dict[str, Any]:
-    """Return the object under a key; an empty one if the value is missing or has another type."""
-    value = (parent or {}).get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _has_type(value: Any, schema: Any) -> bool:
-    """Return whether a value has the declared type. True if the schema declares no simple type."""
-    declared = schema.get("type") if isinstance(schema, dict) else None
-    names = [declared] if isinstance(declared, str) else declared if isinstance(declared, list) else []
-    types = [kind for name in names for kind in JSON_TYPES.get(str(name), (object,))]
-    if isinstance(value, bool):
-        return not types or bool in types or object in types
-    return not types or isinstance(value, tuple(types))
