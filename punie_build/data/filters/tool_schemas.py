@@ -28,6 +28,7 @@ _SCHEMAS = ("items", "additionalProperties", "contains", "not", "if", "then", "e
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _TABLES = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _PLAIN = ("type", "properties", "required", "enum", "items", "nullable")
+_OPEN = {"additionalProperties", "unevaluatedProperties"}  # say whether others are accepted
 MAX_DEPTH = 100
 
 Validate = Callable[[Any], bool]
@@ -86,29 +87,28 @@ def _standard(schema: Any, unknown: bool, depth: int = 0, branch: bool = False) 
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return schema if isinstance(schema, bool) else {}
     standard = {key: value for key, value in schema.items() if key not in ("nullable", "required", "type")}
-    for key in _SCHEMAS:
-        if isinstance(standard.get(key), dict):
-            standard[key] = _standard(standard[key], unknown, depth + 1)
+    standard |= {key: _standard(value, unknown, depth + 1) for key, value in standard.items() if key in _SCHEMAS}
     for key in _LISTS:
-        if isinstance(standard.get(key), list):
+        if isinstance(schema.get(key), list):
             inner = key not in ("prefixItems", "items")
-            standard[key] = [_standard(item, unknown, depth + 1, branch=inner) for item in standard[key]]
+            standard[key] = [_standard(item, unknown, depth + 1, branch=inner) for item in schema[key]]
     for key in _TABLES:
-        if isinstance(standard.get(key), dict):
+        if isinstance(schema.get(key), dict):
             inner = key in ("$defs", "definitions", "dependentSchemas")
-            table = standard[key].items()
-            standard[key] = {name: _standard(item, unknown, depth + 1, branch=inner) for name, item in table}
+            standard[key] = {name: _standard(item, unknown, depth + 1, inner) for name, item in schema[key].items()}
     if isinstance(schema.get("required"), list):
         standard["required"] = sorted({name for name in schema["required"] if isinstance(name, str)})
     if types := _types(schema.get("type")):
         standard["type"] = types
-    composed = "additionalProperties" in schema or "unevaluatedProperties" in schema
-    if not unknown and not branch and not composed and isinstance(schema.get("properties"), dict):
+    if not (unknown or branch) and isinstance(schema.get("properties"), dict) and not _OPEN & schema.keys():
         standard["unevaluatedProperties"] = False
-    if schema.get("nullable") is True:
-        definitions = {key: standard.pop(key) for key in ("$defs", "definitions") if key in standard}
-        return {"anyOf": [{"type": "null"}, standard], **definitions}
-    return standard
+    return _nullable(standard) if schema.get("nullable") is True else standard
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that accepts null too. Its definitions stay at the root, where references find them."""
+    definitions = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
+    return {"anyOf": [{"type": "null"}, schema], **definitions}
 
 
 def _types(declared: Any) -> list[str]:
