@@ -32,6 +32,7 @@ from punie_build.cli.options import Command, Options, base_folder, dialect_optio
 from punie_build.data import jsonl, pipeline
 from punie_build.data import merge as merge_rows
 from punie_build.data.chat_template import token_counter
+from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
     AnyFilter,
@@ -62,18 +63,23 @@ def download(root: Path, options: Options) -> int:
             Path(options.output).name, spec, root, out, root / paths.STATE / "logs" / "by-hand"
         )
     print(_counts(stats))
+    if stats.unknown_keys:
+        print(describe_unknown(stats.unknown_keys))
     return after(f"punie-build dataset audit {options.output}", f"punie-build dataset filter {options.output} ...")
 
 
 def validate(root: Path, options: Options) -> int:
     """Read every row, and tell each that cannot be read. Writes nothing."""
-    count, found = 0, Counter[str]()
+    count, found, unknown = 0, Counter[str](), Counter[str]()
     for _, row in _rows(root, options):
         count += 1
         found[row.example.messages[-1].role] += 1
+        unknown.update(row.unknown_keys)
     print(f"{count} rows, all of them can be read")
     if found["assistant"] < count:
         print(f"{count - found['assistant']} of them do not end with the assistant: `dataset filter` can drop them")
+    if unknown:
+        print(describe_unknown(unknown))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -33,10 +34,12 @@ from punie_build.storage import paths
 def audit(root: Path, options: Options) -> int:
     """Look for leaks, duplicates, templates, stray markers, calls that do not fit: counted, with the first places."""
     with tempfile.TemporaryDirectory() as scratch:
-        bad = _audited(root, options.place, options.dialect, Path(scratch))
+        bad, unknown = _audited(root, options.place, options.dialect, Path(scratch))
         found = list(auditing.audit(lambda: _seen(Path(scratch))))
         if options.base:
             found += auditing.roundtrip_findings(_round_trip(root, options.base, Path(scratch)), options.base)
+        total = sum(1 for _ in _seen(Path(scratch)))
+    found += auditing.unknown_key_findings(unknown, total)
     if bad:
         advice = 'mend them, or give the dataset unreadable = "drop"'
         found.insert(
@@ -72,9 +75,12 @@ def _read_from(folder: Path, place: str) -> str:
     return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
 
 
-def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
-    """Write the rows of a place, each after a word on what it was before it was read; what could not be read."""
-    bad = []
+def _audited(root: Path, place: str, dialect: str, folder: Path) -> tuple[list[str], Counter[str]]:
+    """Write the rows of a place, each after a word on what it was before it was read.
+
+    Returns the reasons of unreadable rows, and the number of rows that have each unknown key.
+    """
+    bad, unknown = [], Counter[str]()
     rows = ingest(root, Local(path=place), dialect, folder)
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
@@ -82,8 +88,9 @@ def _audited(root: Path, place: str, dialect: str, folder: Path) -> list[str]:
             if isinstance(row, UnreadableRow):
                 bad.append(f"{row.where}: {row.reason}")
             else:
+                unknown.update(row.unknown_keys)
                 files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
-    return bad
+    return bad, unknown
 
 
 def _records(place: Path) -> Iterator[tuple[str, Record]]:

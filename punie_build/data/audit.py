@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -60,7 +60,7 @@ def audit(stream: RowStream) -> Iterator[AuditFinding]:
                     first[problem].append((row.location, sample))
         dialects[row.dialect] += 1
         prompts.update({message.content or "" for message in row.example.messages if message.role == "system"})
-        text = row.example.text()
+        text = row.example.full_text()
         texts.add(text_hash(text))
         templates.add(text_hash(text, digits=True))
     total = split_sizes.total()
@@ -171,6 +171,17 @@ def _locations(stream: RowStream, overlaps: Sequence[SplitOverlap], base: str) -
         if (key := (row.split, counts[row.split])) in needed:
             locations[key] = row.location
     return locations
+
+
+def unknown_key_findings(counts: Mapping[str, int], total: int) -> Iterator[AuditFinding]:
+    """Yield a finding for every key that has no effect on training, the most frequent first."""
+    for key in sorted(counts, key=lambda key: (-counts[key], key)):
+        yield AuditFinding(
+            problem=f"a key without an effect on training, {key}",
+            count=counts[key],
+            total=total,
+            advice="nothing reads it: remove it, or check that the rows mean the same without it",
+        )
 
 
 def roundtrip_findings(report: RoundTripReport, base: str) -> Iterator[AuditFinding]:

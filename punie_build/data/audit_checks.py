@@ -34,7 +34,7 @@ class AuditedRow(Struct, frozen=True):
 
 
 def _text_markers(row: AuditedRow) -> str | None:
-    return _around_marker(row.example.texts("system", "user", "assistant", "tool"), StripMarkers().markers)
+    return _around_marker(row.example.visible_texts(), StripMarkers().markers)
 
 
 def _removed_markers(row: AuditedRow) -> str | None:

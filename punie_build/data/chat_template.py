@@ -17,6 +17,8 @@ import msgspec
 from punie_build.data.example import Example
 from punie_build.errors import ModelError
 
+REASONING_NAMES = ("reasoning_content", "thinking")  # templates read either (Qwen3, DeepSeek; gpt-oss)
+
 
 @cache
 def load_tokenizer(folder: Path) -> Any:
@@ -47,6 +49,8 @@ def template_arguments(example: Example) -> tuple[list[dict[str, Any]], list[dic
             "content": message.content,
             "tool_calls": calls,
             "tool_call_id": message.tool_call_id,
+            "name": message.name,
+            **dict.fromkeys(REASONING_NAMES, message.reasoning_content or None),
         }
         messages.append({key: value for key, value in fields.items() if value is not None})
     return messages, list(example.tools) if example.tools else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -51,6 +51,8 @@ class Message(Struct, frozen=True, gc=False):
     content: str | None = None
     tool_calls: tuple[ToolCallEntry, ...] | None = None
     tool_call_id: str | None = None
+    name: ClassVar[None] = None  # only messages of rows have a name and reasoning
+    reasoning_content: ClassVar[None] = None
 
 
 class RowMessage(Struct, frozen=True, gc=False):
@@ -60,6 +62,8 @@ class RowMessage(Struct, frozen=True, gc=False):
     content: str | None = None
     tool_calls_json: msgspec.Raw = field(default=_NULL, name="tool_calls")
     tool_call_id: str | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
 
     @property
     def tool_calls(self) -> tuple[ToolCallEntry, ...] | None:
@@ -87,15 +91,50 @@ class Example(Struct, frozen=True, gc=False):
         """Yield every tool call of the conversation, in order."""
         return (call.function for message in self.messages for call in message.tool_calls or ())
 
+    def reasoning(self) -> Iterator[str]:
+        """Yield the reasoning of the messages, in order, without empty ones."""
+        return (message.reasoning_content for message in self.messages if message.reasoning_content)
+
+    def structured_texts(self, *roles: Role) -> Iterator[str]:
+        """Yield what templates render beside the contents: reasoning and calls of the assistant, declared tools.
+
+        Reasoning and calls belong to the role assistant, declarations to the role system.
+        """
+        if "assistant" in roles:
+            yield from self.reasoning()
+            yield from self._call_texts()
+        if "system" in roles and self.tools:
+            yield from _strings(self.tools)
+
+    def visible_texts(self) -> Iterator[str]:
+        """Yield every text that a chat template renders: contents, reasoning, calls, results, tool declarations."""
+        yield from self.texts("system", "user", "assistant", "tool")
+        yield from self.structured_texts("system", "assistant")
+
     def text(self) -> str:
-        """Return the text for comparing examples: all content but the system prompt, and all calls, a line each."""
-        return "\n".join(
-            [*self.texts("user", "assistant", "tool"), *(f"{call.name} {call.arguments}" for call in self.calls())]
-        )
+        """Return the text for comparing examples, a line each: all content but the system prompt, reasoning, calls.
+
+        System prompts and tool declarations are the same in most rows of a dataset: with them, short rows would all be
+        near duplicates.
+        """
+        return "\n".join([*self.texts("user", "assistant", "tool"), *self.reasoning(), *self._call_texts()])
+
+    def full_text(self) -> str:
+        """Return every text that a chat template renders, a line each: two examples that differ in one differ here."""
+        return "\n".join(self.visible_texts())
+
+    def _call_texts(self) -> Iterator[str]:
+        return (f"{call.name} {call.arguments}" for call in self.calls())
 
     def content_hash(self) -> str:
-        """Return a digest of messages, calls and tools. JSON formatting and the ids of calls do not change it."""
-        messages = [(m.role, m.content or "", [call.function for call in m.tool_calls or ()]) for m in self.messages]
+        """Return a digest of messages, reasoning, calls and tools. JSON formatting and ids of calls do not change it."""
+        messages = [
+            (
+                *(m.role, m.content or "", [call.function for call in m.tool_calls or ()]),
+                *((m.name, m.reasoning_content) if m.name or m.reasoning_content else ()),
+            )
+            for m in self.messages
+        ]
         return hashlib.sha256(msgspec.json.encode([messages, self.tools], order="deterministic")).hexdigest()
 
     def group_key(self) -> str:
@@ -104,10 +143,14 @@ class Example(Struct, frozen=True, gc=False):
 
 
 class Row(Struct, frozen=True):
-    """A line as it was read, without its line end, and its decoded conversation."""
+    """A line as it was read, without its line end, and its decoded conversation.
+
+    `unknown_keys` names the keys of the record that have no effect (see `dialects.keys`); only the reader fills it in.
+    """
 
     line: bytes
     example: Example
+    unknown_keys: tuple[str, ...] = ()
 
     def content_hash(self) -> str:
         """Return the content hash of the example."""
@@ -121,6 +164,19 @@ class Row(Struct, frozen=True):
 decode_example = msgspec.json.Decoder(Example).decode  # for lines that `parse` has accepted
 _decode_tool_calls = msgspec.json.Decoder(tuple[ToolCallEntry, ...] | None).decode
 _decode_tools = msgspec.json.Decoder(tuple[dict[str, Any], ...] | None).decode
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in a JSON value, with the keys of objects, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
 
 
 def parse(line: bytes) -> Row:

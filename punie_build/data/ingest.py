@@ -16,8 +16,10 @@ from msgspec import Struct
 
 from punie_build.data.command_output import run_command
 from punie_build.data.dialects import normalize
+from punie_build.data.dialects.canonical import is_canonical_line
+from punie_build.data.dialects.keys import unknown_keys
 from punie_build.data.downloads import download_http
-from punie_build.data.example import Row, parse
+from punie_build.data.example import Row, decode_example, parse
 from punie_build.data.hub_files import download_dataset
 from punie_build.data.readers.discovery import data_files
 from punie_build.data.readers.record import display_path
@@ -36,7 +38,6 @@ from punie_build.errors import DataError
 
 SourceFiles = Iterable[tuple[str | None, Path]]  # files with their splits
 MAX_LISTED = 20  # unreadable records that an error lists; the rest are counted
-_MARKUP_HINTS = (b"<tool_call", b"<function", b"```", b"FUNCTION RESPONSE", b"<|endoftext|>", b"<tools>", b"\\u00")
 
 
 class UnreadableRow(Struct, frozen=True):
@@ -111,37 +112,32 @@ def _printable(reason: str) -> str:
 
 
 def to_chat_row(record: bytes | dict[str, Any], dialect: str) -> Row:
-    """Convert a record to a row of chat; a canonical line keeps its bytes. Raises ValueError with the reason."""
+    """Convert a record to a row of chat; a canonical line keeps its bytes. Raises ValueError with the reason.
+
+    The result depends on the content only: a line, the same record in an array, and the same row of a table give the
+    same row.
+    """
     if isinstance(record, dict):
         return _canonical_row(record, dialect)
-    if dialect in ("auto", "messages") and not any(hint in record for hint in _MARKUP_HINTS):
-        try:
-            return parse(record)
-        except ValueError as error:
-            return _converted_row(record, dialect, error)
-    return _converted_row(record, dialect, None)
-
-
-def _converted_row(line: bytes, dialect: str, parse_error: ValueError | None) -> Row:
-    """Convert a line that may be in another dialect. `parse_error` is the error of parsing it as chat, or None."""
+    if dialect in ("auto", "messages") and is_canonical_line(record):
+        return Row(record, decode_example(record))
     try:
-        record = msgspec.json.decode(line)
+        decoded = msgspec.json.decode(record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        return parse(line)  # raises the reason
-    if parse_error and "messages" in record:
-        raise parse_error
-    return _canonical_row(record, dialect, line)
+        decoded = None
+    if not isinstance(decoded, dict):
+        return parse(record)  # raises the reason
+    return _canonical_row(decoded, dialect, record)
 
 
 def _canonical_row(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
     """Return a record in canonical form, with the bytes of its `line` if it is canonical already."""
     try:
         canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
-        return parse(line if line and canonical is record else _encode(canonical))
+        row = parse(line if line and canonical is record else _encode(canonical))
     except RecursionError:
         raise ValueError("nested too deeply - each line must be one conversation") from None
+    return Row(row.line, row.example, unknown_keys(canonical))
 
 
 def _encode(record: dict[str, Any]) -> bytes:

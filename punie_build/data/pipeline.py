@@ -45,7 +45,9 @@ def build_dataset(
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
                 writer.drop_unreadable(split or "train", row)
-            elif split:
+                continue
+            writer.stats.add_unknown_keys(row.unknown_keys)
+            if split:
                 has_splits = True
                 writer.keep(split, row)
             else:

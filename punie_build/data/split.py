@@ -199,9 +199,9 @@ def find_overlaps(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[S
     for split, example in stream():
         counts[split] += 1
         rows.append((split, counts[split]))
-        text = example.text()
-        keys["same"].append(shingles.text_hash(text))
-        keys["template"].append(shingles.text_hash(text, digits=True))
+        text, full_text = example.text(), example.full_text()
+        keys["same"].append(shingles.text_hash(full_text))
+        keys["template"].append(shingles.text_hash(full_text, digits=True))
         keys["prompt"].append(shingles.text_hash(example.group_key(), digits=True))
         near.add(shingles.normalize(text))
     overlaps: dict[int, SplitOverlap] = {}

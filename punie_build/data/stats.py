@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from punie_build.engine.gates import SHARES
 
@@ -42,7 +43,8 @@ class Stats(Struct):
     """The content of `stats.json`.
 
     `reasons` lists the filters in the order of the chain; `changed` counts the rows that transforms rewrote; `sources`
-    counts the rows that a mix took from each source; `notes` say what else a reader of the data should know.
+    counts the rows that a mix took from each source; `notes` say what else a reader of the data should know;
+    `unknown_keys` counts the rows of a dataset that have each key without an effect.
     """
 
     splits: dict[str, SplitCounts]
@@ -52,6 +54,7 @@ class Stats(Struct):
     sources: dict[str, int] = {}
     changed: int = 0
     notes: tuple[str, ...] = ()
+    unknown_keys: dict[str, int] | UnsetType = UNSET
 
     @property
     def total(self) -> SplitCounts:
@@ -61,6 +64,12 @@ class Stats(Struct):
             total.rows += split.rows
             total.dropped = dict(Counter(total.dropped) + Counter(split.dropped))
         return total
+
+    def add_unknown_keys(self, keys: Iterable[str]) -> None:
+        """Count the unknown keys of one row."""
+        for key in keys:
+            self.unknown_keys = self.unknown_keys or {}
+            self.unknown_keys[key] = self.unknown_keys.get(key, 0) + 1
 
     def add(self, other: Stats) -> None:
         """Add the counts of another `Stats` to this one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from punie_build.data import merge, pipeline
+from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.filters.union import FilterContext
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.stats import Stats
@@ -15,7 +16,7 @@ from punie_build.storage import paths
 def dataset(work: Work[Dataset]) -> StepResult:
     """Read a source into train, valid and test."""
     stats = pipeline.build_dataset(work.task.name, work.spec, work.root, work.out, work.logs, work.memory())
-    return StepResult(_split_counts(stats), stats.metrics())
+    return StepResult(_split_counts(stats) + _unknown_keys(stats), stats.metrics())
 
 
 def stage(work: Work[Stage]) -> StepResult:
@@ -34,6 +35,11 @@ def mix(work: Work[Mix]) -> StepResult:
     unsplit = work.task.details.unsplit if work.task.details else ()
     stats = merge.build_mix(work.task.name, work.spec, work.inputs(), work.out, work.memory(), unsplit=unsplit)
     return StepResult(_split_counts(stats), stats.metrics())
+
+
+@message
+def _unknown_keys(stats: Stats) -> str:
+    return f"; {text}" if (text := describe_unknown(stats.unknown_keys or {})) else ""
 
 
 @message

@@ -28,7 +28,7 @@ class Transform(TaggedSpec, frozen=True, kw_only=True):
         return True
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        """Change the record's messages in place. Return whether anything changed."""
+        """Change the record's messages, or its tools, in place. Return whether anything changed."""
         raise NotImplementedError
 
 
@@ -101,22 +101,40 @@ class SystemPrompt(Transform, frozen=True, kw_only=True, tag="system-prompt"):
 
 
 class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
-    """Replace each secret of `kinds` by `[private-key]`, `[token]`, `[email]` or `[ip]`."""
+    """Replace each secret of `kinds` by `[private-key]`, `[token]`, `[email]` or `[ip]`, in tools too."""
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token", "email", "ip")
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        changed = False
-        for message in record["messages"]:
-            fields = [(message, "content")]
-            fields += [(call["function"], "arguments") for call in message.get("tool_calls") or ()]
-            for owner, key in fields:
-                if isinstance(text := owner.get(key), str):
-                    for kind in self.kinds:
-                        text = secret_pattern((kind,)).sub(f"[{kind}]", text)
-                    changed |= text != owner[key]
-                    owner[key] = text
+        before = list(record["messages"])
+        record["messages"] = [self._redact_message(message) for message in before]
+        changed = bool(record["messages"] != before)
+        tools = msgspec.json.decode(record.get("tools", b"null"))
+        if (redacted := self._redact(tools)) != tools:
+            record["tools"], changed = redacted, True
         return changed
+
+    def _redact_message(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message with its content, its reasoning and the arguments of its calls redacted."""
+        fields: dict[str, Any] = {
+            key: self._redact(message[key]) for key in ("content", "reasoning_content") if key in message
+        }
+        if calls := message.get("tool_calls"):
+            fields["tool_calls"] = [
+                call | {"function": call["function"] | {"arguments": self._redact(call["function"].get("arguments"))}}
+                for call in calls
+            ]
+        return message | fields
+
+    def _redact(self, value: Any) -> Any:
+        """Return a JSON value with every secret in its strings replaced."""
+        if isinstance(value, str):
+            for kind in self.kinds:
+                value = secret_pattern((kind,)).sub(f"[{kind}]", value)
+            return value
+        if isinstance(value, dict):
+            return {key: self._redact(item) for key, item in value.items()}
+        return [self._redact(item) for item in value] if isinstance(value, list) else value
 
 
 AnyTransform = StripMarkers | SystemPrompt | Redact

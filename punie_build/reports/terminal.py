@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from punie_build.data.dialects.keys import describe_unknown
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import comparison
@@ -75,6 +76,7 @@ def data_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
         yield item.name, f"{bar} {count}" + (f"  (dropped: {reasons})" if reasons else "")
         for note in item.stats.notes:
             yield "note", note
+        yield "keys", describe_unknown(item.stats.unknown_keys or {})
 
 
 def adapter_lines(project: Project, task: AnyTask) -> Iterator[Fact]:

@@ -14,6 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.data.chat_template import REASONING_NAMES
+
 Conversation = dict[str, Any]
 
 
@@ -36,17 +38,27 @@ def trained_ranges(render: Any, example: Conversation, mask: str) -> tuple[str, 
     """Return the rendered text, and its trained ranges. Raises ValueError if a turn cannot be located in it."""
     messages, tools = example["messages"], example.get("tools")
     text = render(messages, tools, False)
-    if mask == "all":
-        return text, [(0, len(text))]
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    ranges = []
-    for index in turns[-1:] if mask == "last" else turns:
-        before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
-        if text.startswith(after) and after.startswith(before):
-            ranges.append((len(before), len(after)))
-        else:
-            ranges.append(_range_by_substitution(render, example, text, index))
-    return text, ranges
+    if mask == "all":
+        excluded = [_turn_range(render, example, text, index) for index in turns if not _is_trained(messages[index])]
+        borders = [0, *(border for char_range in excluded for border in char_range), len(text)]
+        return text, list(zip(borders[::2], borders[1::2], strict=True))
+    chosen = turns[-1:] if mask == "last" else turns
+    return text, [_turn_range(render, example, text, index) for index in chosen if _is_trained(messages[index])]
+
+
+def _is_trained(message: Conversation) -> bool:
+    """Whether a message is to be learned: OpenAI's format marks with `weight` 0 those that are not."""
+    return message.get("weight") is None or message["weight"] != 0
+
+
+def _turn_range(render: Any, example: Conversation, text: str, index: int) -> CharRange:
+    """Return where the assistant's message with this index is in the rendered text, with its end-of-turn mark."""
+    messages, tools = example["messages"], example.get("tools")
+    before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
+    if text.startswith(after) and after.startswith(before):
+        return len(before), len(after)
+    return _range_by_substitution(render, example, text, index)
 
 
 def _range_by_substitution(render: Any, example: Conversation, text: str, index: int) -> CharRange:
@@ -106,6 +118,8 @@ def _with_parsed_arguments(example: Conversation) -> Conversation:
     messages = []
     for original in example["messages"]:
         message = {**original, "content": original.get("content") or ""}
+        if reasoning := original.get("reasoning_content"):
+            message |= dict.fromkeys(REASONING_NAMES, reasoning)
         if calls := message.get("tool_calls"):
             message["tool_calls"] = [
                 {

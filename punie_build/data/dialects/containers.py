@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.data.dialects.glaive import split_labels, strip_end_marks
+from punie_build.data.dialects.keys import SYSTEM_KEYS
 from punie_build.data.tool_call_markup import FIX_HINT
 
 CONTAINER_DIALECTS = ("messages", "sharegpt", "alpaca", "prompt-completion", "text")  # containers without own markup
@@ -58,10 +59,13 @@ def _parse_messages(record: dict[str, Any]) -> RawConversation:
         raise ValueError("no messages - a conversation needs at least one")
     other_keys = {key: value for key, value in record.items() if key not in (list_key, "messages")}
     raw = RawConversation(record[list_key], other_keys, _pop_tools(other_keys))
-    if isinstance(prompt := other_keys.get("system"), str):
-        del other_keys["system"]
-        if prompt.strip():
-            raw.turns, raw.first = [{"role": "system", "content": prompt}, *raw.turns], 0
+    prompts = dict.fromkeys(prompt for key in SYSTEM_KEYS if (prompt := _pop_prompt(other_keys, key)))
+    first = raw.turns[0]
+    if len(prompts) == 1 and isinstance(first, dict) and first.get("content") in prompts:
+        return raw  # the same prompt twice
+    if prompts:
+        system = [{"role": "system", "content": prompt} for prompt in prompts]
+        raw.turns, raw.first = [*system, *raw.turns], 1 - len(system)
     return raw
 
 
@@ -122,6 +126,16 @@ def _raw_conversation(record: dict[str, Any], turns: list[Any], *own_keys: str) 
     if prompt := text_field(record, "system"):
         turns = [{"role": "system", "content": prompt}, *turns]
     return RawConversation(turns, other_keys, _pop_tools(other_keys), 0 if prompt else 1)
+
+
+def _pop_prompt(record: dict[str, Any], key: str) -> str:
+    """Remove a system prompt beside the messages from a record, and return it; empty if there is none."""
+    value = record.get(key)
+    if isinstance(value, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
+        value = record[key] = "".join(str(part.get("text") or "") for part in value)
+    prompt = text_field(record, key)
+    record.pop(key, None)
+    return prompt if prompt.strip() else ""
 
 
 def text_field(record: dict[str, Any], key: str) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 
 from punie_build.data.dialects.canonical import is_canonical
 from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, FOREIGN_MARKERS, detect_container
+from punie_build.data.dialects.keys import refuse_keys
 from punie_build.data.dialects.writer import MessageWriter
 from punie_build.data.tool_call_markup import MARKUPS
 
@@ -52,6 +53,8 @@ def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any
     """
     if dialect != "auto" and dialect not in NAMES:
         raise ValueError(f"no dialect '{dialect}' - use auto or one of {', '.join(NAMES)}")
+    if isinstance(record, dict):
+        refuse_keys(record)
     container = detect_container(record)
     if dialect not in ("auto", container) and (dialect not in MARKUPS or container == "glaive"):
         raise ValueError(f"not {dialect}: the keys are those of {container} - use dialect '{container}' or auto")

@@ -15,6 +15,7 @@ from punie_build.data.dialects.glaive import (
     split_labels,
     strip_end_marks,
 )
+from punie_build.data.dialects.keys import with_canonical_keys
 from punie_build.data.tool_call_markup import FIX_HINT
 
 _ROLES = {
@@ -75,7 +76,11 @@ def to_turn(raw: Any, number: int) -> Turn:
             raise ValueError(f"{where}: no content, other keys: {other_keys} - add content or remove the row")
         if key not in raw:
             del message["content"]
-    return Turn(where, role, message | {name: raw[name] for name in raw if name not in ("role", "from", key)})
+    message |= {name: raw[name] for name in raw if name not in ("role", "from", key)}
+    try:
+        return Turn(where, role, with_canonical_keys(message))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _content_text(content: Any, role: str, where: str) -> str | None:

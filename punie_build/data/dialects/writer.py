@@ -102,7 +102,7 @@ class MessageWriter:
             return
         if message.get("function_call"):
             others = {key: value for key, value in message.items() if key not in ("function_call", "tool_calls")}
-            self.messages.append({"content": "", **others, "tool_calls": [self._to_entry(message["function_call"])]})
+            self.messages.append({**others, "tool_calls": [self._to_entry(message["function_call"])]})
             return
         parsed = self._parse(turn, follower) if self.markups else ParsedText(turn.content)
         self.markup = self.markup or parsed.markup

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
@@ -120,7 +121,7 @@ Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "
 
 
 class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
-    """Keep examples in which no message has a letter of these `scripts`. This is much faster than `language`."""
+    """Keep examples in which no message, call or tool has a letter of these `scripts`. This is much faster than `language`."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
 
@@ -132,7 +133,7 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
                 text = message.content
                 if text and not text.isascii() and search(text):  # `isascii` is much cheaper than `search`
                     return False
-            return True
+            return not any(search(text) for text in example.structured_texts("system", "assistant"))
 
         return keep
 
@@ -140,7 +141,7 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
 class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
     """Drop examples in which a message of `roles` matches `drop`, or keep only those in which one matches `keep_only`.
 
-    Patterns are those of Python's `re`, searched anywhere in the text; `(?i)` ignores case.
+    Reasoning and calls are texts of the assistant, declared tools of the system. Patterns are those of Python's `re`, searched anywhere in the text; `(?i)` ignores case.
     """
 
     drop: str | None = None
@@ -158,7 +159,12 @@ class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
     def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         search = re.compile(self.drop or self.keep_only or "").search
         required, roles = self.keep_only is not None, self.roles
-        return lambda example: any(search(text) for text in example.texts(*roles)) is required
+
+        def keep(example: Example) -> bool:
+            matches = any(search(text) for text in chain(example.texts(*roles), example.structured_texts(*roles)))
+            return matches is required
+
+        return keep
 
 
 class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
@@ -220,10 +226,4 @@ class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
 
     def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         search = secret_pattern(self.kinds).search
-        return lambda example: not any(search(text) for text in _texts(example))
-
-
-def _texts(example: Example) -> Iterator[str]:
-    """Yield the content of all messages and the arguments of all calls."""
-    yield from example.texts("system", "user", "assistant", "tool")
-    yield from (str(call.arguments) for call in example.calls())
+        return lambda example: not any(search(text) for text in example.visible_texts())

@@ -31,6 +31,7 @@ def dedup_text(example: Example, on: DedupScope) -> str:
 class ExactDedup(DatasetFilter, frozen=True, kw_only=True, tag="exact-dedup"):
     """Keep the first of examples with the same text, ignoring case, whitespace and Unicode form.
 
+    A conversation has all its texts, also reasoning, calls and tool declarations: rows that differ in one are kept.
     `on` selects the text: the conversation, the first prompt, or the last answer. `digits = true` treats all numbers as
     equal, which finds rows that a generator made from one template.
     """
@@ -43,7 +44,8 @@ class ExactDedup(DatasetFilter, frozen=True, kw_only=True, tag="exact-dedup"):
 
         seen: set[bytes] = set()
         for index, example in enumerate(examples):
-            key = shingles.text_hash(dedup_text(example, self.on), self.digits)
+            text = example.full_text() if self.on == "conversation" else dedup_text(example, self.on)
+            key = shingles.text_hash(text, self.digits)
             if key in seen:
                 yield index
             seen.add(key)
@@ -96,7 +98,7 @@ class Decontaminate(DatasetFilter, frozen=True, kw_only=True, tag="decontaminate
             for index, example in enumerate(examples):
                 if exact.intersection(shingles.normalize(text) for text in example.texts("user")):
                     positions.add(index)
-                yield shingles.normalize(example.text())
+                yield shingles.normalize(example.full_text())
 
         positions.update(match.text for match in minhash.ngram_matches(texts(), long, self.n))
         yield from sorted(positions)

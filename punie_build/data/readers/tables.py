@@ -77,14 +77,15 @@ def _is_utf8(cells: list[str]) -> bool:
 
 
 def _decode_lists(record: dict[str, Any]) -> Record:
-    """Decode the lists that a table holds as JSON text, or return the error. An empty cell removes its key."""
+    """Decode the lists that a table holds as JSON text, or return the error. An empty cell, or an empty list of tools, removes its
+    key."""
     for column in LIST_COLUMNS:
         if isinstance(text := record.get(column), str):
             try:
                 record[column] = msgspec.json.decode(text) if text.strip() else None
             except (msgspec.DecodeError, RecursionError) as error:
                 return f"{column}: not JSON: {error} - write the list as JSON text"
-            if record[column] is None:
+            if record[column] is None or (column == "tools" and record[column] == []):
                 del record[column]
     return record
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import Stats, read_stats
 from punie_build.engine.task import AnyTask
@@ -108,6 +109,8 @@ def metrics(page: DataPage) -> Section:
     ]
     if page.stats.changed:
         cards.append({"name": "rewritten", "value": f"{page.stats.changed:,}", "note": "by the stage's transforms"})
+    if unknown := page.stats.unknown_keys:
+        cards.append({"name": "unknown keys", "value": f"{len(unknown):,}", "note": describe_unknown(unknown)})
     return Section("cards", "", {"cards": cards})
 
 

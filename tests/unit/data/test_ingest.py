@@ -98,7 +98,7 @@ def test_unreadable_rows_may_be_dropped_with_their_reasons(tmp_path):
     assert (stats.total.seen, stats.total.kept, stats.total.dropped) == (3, 1, {"unreadable": 2})
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
     assert [(row["reason"], row["line"]) for row in dropped] == [("unreadable", BAD), ("unreadable", "oops")]
-    assert "wrong role" in dropped[0]["why"]
+    assert "unknown role 'robot'" in dropped[0]["why"]
 
 
 @examples(60)
@@ -144,11 +144,11 @@ def read(root: Path, dialect: str = "auto") -> list[bytes]:
         (b'{"text": "hi"}', "the keys are those of text - use dialect 'text' or auto"),
         (b'{"a": 1}', "- "),
         (b'{"messages": []}', "no messages"),
-        (b'{"messages": [{"role": "robot", "content": "hi"}]}', "wrong role"),
+        (b'{"messages": [{"role": "robot", "content": "hi"}]}', "unknown role"),
         (b'{"messages": [{"content": "hi"}]}', "role"),
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', "not UTF-8"),
         (b"", "empty line"),
-        (b'{"messages": "hello"}', "expected"),
+        (b'{"messages": "hello"}', "messages is str, not a list"),
         (b"[1, 2]", "expected"),
     ],
 )
@@ -185,7 +185,7 @@ def test_canonical_lines_keep_their_bytes(tmp_path):
     lines = [
         GOOD,
         GOOD.replace(b": ", b":  "),
-        b'{"tools":[{"x":{"y":null}}],"messages":[{"role":"tool","content":null,"name":"n"}]}',
+        b'{"tools":[{"type":"function","function":{"name":"f","x":{"y":null}}}],"messages":[{"role":"user","content":"a"}]}',
     ]
     (tmp_path / "train.jsonl").write_bytes(b"\n".join(lines))  # no line end after the last one
     assert read(tmp_path) == lines

@@ -275,3 +275,42 @@ def test_a_truncated_row_keeps_its_loss_mask(tokenizer):
     short = row.truncated(10)
     assert short.ids == row.ids[:10]
     assert short.loss_mask == row.loss_mask[:10]
+
+
+def learned(tokenizer, record, mask: str) -> str:
+    row = tokenize(tokenizer, record, mask)
+    return tokenizer.decode([token for token, trained in zip(row.ids, row.loss_mask, strict=True) if trained])
+
+
+TWO_ANSWERS = {
+    "messages": [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "WRONG", "weight": 0},
+        {"role": "user", "content": "again"},
+        {"role": "assistant", "content": "right", "weight": 1},
+    ]
+}
+
+
+@pytest.mark.parametrize("mask", ["assistant", "last", "all"])
+def test_a_message_of_weight_0_is_not_learned(mask):
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.nano(), local_files_only=True)
+    text = learned(tokenizer, TWO_ANSWERS, mask)
+    assert "right" in text
+    assert "WRONG" not in text
+    reversed_weights = {"messages": [m | {"weight": 1 - m.get("weight", 0)} for m in TWO_ANSWERS["messages"]]}
+    assert ("WRONG" in learned(tokenizer, reversed_weights, mask)) == (mask != "last")
+    assert "right" not in learned(tokenizer, reversed_weights, mask)
+
+
+def test_reasoning_reaches_the_template_under_both_of_its_names():
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.nano(), local_files_only=True)
+    row = {
+        "messages": [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": "a", "reasoning_content": "two and two"},
+        ]
+    }
+    for key in ("reasoning_content", "thinking"):
+        tokenizer.chat_template = "{% for m in messages %}{{ m." + key + " }}{{ m.content }}{% endfor %}"
+        assert "two and two" in tokenizer.decode(tokenize(tokenizer, row, "all").ids)

@@ -12,7 +12,7 @@ from tests.support.chat_rows import HERMES, HI, READ, answered, assistant, syste
 TWO = f"{HERMES}\n{HERMES}"
 ERRORS: list[tuple[str, Any, str]] = [
     ("no record", [1], "list, not an object - write one JSON object"),
-    ("no dialect", {"chosen": "a", "rejected": "b"}, "no dialect fits the keys chosen, rejected - use messages"),
+    ("no dialect", {"first": "a", "second": "b"}, "no dialect fits the keys first, second - use messages"),
     ("no keys", {}, "the keys none"),
     ("messages as text", {"messages": "[]", "text": "a"}, "messages is str, not a list"),
     ("no messages", {"messages": []}, "no messages"),
