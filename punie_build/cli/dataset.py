@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from punie_build.cli.dataset_audit import audit, audit_options
-from punie_build.cli.options import Command, Options, base_folder, dialect_option, place_option
+from punie_build.cli.options import Command, Options, base_folder, dialect_option, layout_of, place_option
 from punie_build.data import jsonl, pipeline
 from punie_build.data import merge as merge_rows
 from punie_build.data.chat_template import token_counter
@@ -58,7 +58,12 @@ def download(root: Path, options: Options) -> int:
     """Fetch a source and write it as chat JSONL in train, valid and test."""
     source = _source(options)
     with output(root, options.output) as out:
-        spec = Dataset(source=source, dialect=options.dialect, split=Split(valid=options.valid, test=options.test))
+        spec = Dataset(
+            source=source,
+            dialect=options.dialect,
+            **msgspec.structs.asdict(layout_of(options)),
+            split=Split(valid=options.valid, test=options.test),
+        )
         stats = pipeline.build_dataset(
             Path(options.output).name, spec, root, out, root / paths.STATE / "logs" / "by-hand"
         )
@@ -109,7 +114,7 @@ def stats(root: Path, options: Options) -> int:
 def filter_(root: Path, options: Options) -> int:
     """Drop rows, with a reason for each; the dropped ones are kept beside, in dropped.jsonl."""
     chosen = _filters(options)
-    with output(root, options.output) as out, _chat(root, options.place, options.dialect) as source:
+    with output(root, options.output) as out, _chat(root, options.place, options) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
         found = pipeline.build_stage(
             Path(options.output).name, spec, source, out, FilterContext(), parallel.cpu_count(), allow_empty=True
@@ -133,7 +138,7 @@ def merge(root: Path, options: Options) -> int:
         for name, place in zip(parts, options.places, strict=True):
             folder = Path(scratch, name)
             folder.mkdir()
-            _write_chat(root, place, options.dialect, folder)
+            _write_chat(root, place, options, folder)
             folders.append(folder)
         spec = Mix(
             from_=tuple(MixComponent(name=name) for name in parts),
@@ -231,7 +236,9 @@ def _filters(options: Options) -> list[AnyFilter]:
 
 
 def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:
-    return require_readable(ingest(root, Local(path=options.place), options.dialect, root / paths.STATE))
+    return require_readable(
+        ingest(root, Local(path=options.place), options.dialect, root / paths.STATE, layout_of(options))
+    )
 
 
 @contextmanager
@@ -251,17 +258,17 @@ def output(root: Path, name: str, mark: str = "stats.json") -> Iterator[Path]:
 
 
 @contextmanager
-def _chat(root: Path, place: str, dialect: str) -> Iterator[Path]:
+def _chat(root: Path, place: str, options: Options) -> Iterator[Path]:
     """A place as a folder of chat JSONL, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as scratch:
-        _write_chat(root, place, dialect, Path(scratch))
+        _write_chat(root, place, options, Path(scratch))
         yield Path(scratch)
 
 
-def _write_chat(root: Path, place: str, dialect: str, folder: Path) -> None:
+def _write_chat(root: Path, place: str, options: Options, folder: Path) -> None:
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for side, row in require_readable(ingest(root, Local(path=place), dialect, folder)):
+        for side, row in require_readable(ingest(root, Local(path=place), options.dialect, folder, layout_of(options))):
             files[side or "train"].write(row.line + b"\n")
 
 

@@ -14,11 +14,12 @@ from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 
-from punie_build.cli.options import Options, base_folder, place_option
+from punie_build.cli.options import Options, base_folder, layout_of, place_option
 from punie_build.data import audit as auditing
 from punie_build.data import jsonl
 from punie_build.data.audit_checks import AuditedRow, removed_marker
 from punie_build.data.dialects import normalize
+from punie_build.data.dialects.shapes import as_record
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.ingest import UnreadableRow, ingest
 from punie_build.data.readers.discovery import data_files
@@ -34,7 +35,7 @@ from punie_build.storage import paths
 def audit(root: Path, options: Options) -> int:
     """Look for leaks, duplicates, templates, stray markers, calls that do not fit: counted, with the first places."""
     with tempfile.TemporaryDirectory() as scratch:
-        bad, unknown = _audited(root, options.place, options.dialect, Path(scratch))
+        bad, unknown = _audited(root, options.place, options, Path(scratch))
         found = list(auditing.audit(lambda: _seen(Path(scratch))))
         if options.base:
             found += auditing.roundtrip_findings(_round_trip(root, options.base, Path(scratch)), options.base)
@@ -75,13 +76,13 @@ def _read_from(folder: Path, place: str) -> str:
     return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
 
 
-def _audited(root: Path, place: str, dialect: str, folder: Path) -> tuple[list[str], Counter[str]]:
+def _audited(root: Path, place: str, options: Options, folder: Path) -> tuple[list[str], Counter[str]]:
     """Write the rows of a place, each after a word on what it was before it was read.
 
     Returns the reasons of unreadable rows, and the number of rows that have each unknown key.
     """
     bad, unknown = [], Counter[str]()
-    rows = ingest(root, Local(path=place), dialect, folder)
+    rows = ingest(root, Local(path=place), options.dialect, folder, layout_of(options))
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
         for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
@@ -102,10 +103,14 @@ def _records(place: Path) -> Iterator[tuple[str, Record]]:
 
 def _before(where: str, record: Record, row: Row) -> bytes:
     """A word without spaces: the row's place, its dialect, and what reading it took away."""
-    table: Any = msgspec.json.decode(record) if isinstance(record, bytes) else record
+    table: Any = as_record(msgspec.json.decode(record) if isinstance(record, bytes) else record)
     kept = isinstance(record, bytes) and row.line == record
     taken = "" if kept else removed_marker(table, msgspec.json.decode(row.line))
-    return quote(msgspec.json.encode((where, normalize.detect(code_pair_to_chat(table)), taken))).encode()
+    try:
+        dialect = normalize.detect(code_pair_to_chat(table))
+    except ValueError:  # only the columns that the user names make it a conversation
+        dialect = "messages"
+    return quote(msgspec.json.encode((where, dialect, taken))).encode()
 
 
 def _seen(folder: Path) -> Iterator[AuditedRow]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -14,6 +15,9 @@ from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.schema.validation import mistakes
 from punie_build.storage import paths
+
+if TYPE_CHECKING:
+    from punie_build.data.dialects.columns import Layout
 
 Options = argparse.Namespace
 Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]
@@ -61,3 +65,21 @@ def dialect_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dialect", choices=("auto", *normalize.NAMES), default="auto", help="how conversations are written"
     )
+    command.add_argument(
+        "--columns", action="append", metavar="KEY=ROLE", help="the role of a column: --columns question=user"
+    )
+    command.add_argument("--template", default="", help="the user's text, with {column} replaced")
+    command.add_argument("--form", choices=("chat", "text"), default="chat", help="text: raw text, not conversations")
+
+
+def layout_of(options: Options) -> Layout:
+    """Return how the records are laid out, from `--columns`, `--template` and `--form`. Raises UseError."""
+    from punie_build.data.dialects.columns import ColumnRole, Layout
+
+    columns = {}
+    for text in options.columns or ():
+        key, _, role = text.rpartition("=")
+        if not key or role not in get_args(ColumnRole):
+            raise UseError(f"--columns {text}: not KEY=ROLE - the roles are {', '.join(get_args(ColumnRole))}")
+        columns[key] = role
+    return Layout(columns, options.template, options.form)

@@ -127,7 +127,7 @@ class Example(Struct, frozen=True, gc=False):
         return (f"{call.name} {call.arguments}" for call in self.calls())
 
     def content_hash(self) -> str:
-        """Return a digest of messages, reasoning, calls and tools. JSON formatting and ids of calls do not change it."""
+        """Return a digest of messages, calls and tools. JSON formatting and ids of calls do not change it."""
         messages = [
             (
                 *(m.role, m.content or "", [call.function for call in m.tool_calls or ()]),

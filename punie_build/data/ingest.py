@@ -17,7 +17,9 @@ from msgspec import Struct
 from punie_build.data.command_output import run_command
 from punie_build.data.dialects import normalize
 from punie_build.data.dialects.canonical import is_canonical_line
+from punie_build.data.dialects.columns import CHAT, Layout, map_columns, raw_text_row
 from punie_build.data.dialects.keys import unknown_keys
+from punie_build.data.dialects.shapes import as_record
 from punie_build.data.downloads import download_http
 from punie_build.data.example import Row, decode_example, parse
 from punie_build.data.hub_files import download_dataset
@@ -49,7 +51,7 @@ class UnreadableRow(Struct, frozen=True):
 
 
 def ingest(
-    root: Path, source: AnySource, dialect: str, scratch: Path
+    root: Path, source: AnySource, dialect: str, scratch: Path, layout: Layout = CHAT
 ) -> Iterator[tuple[str | None, Row | UnreadableRow]]:
     """Yield every record of a source with its split, or None. `scratch` is a folder for the output of a command."""
     if isinstance(source, Sample | HandAuthored):
@@ -65,7 +67,7 @@ def ingest(
             try:
                 if isinstance(record, str):
                     raise ValueError(record)
-                yield split, to_chat_row(record, dialect)
+                yield split, to_chat_row(record, dialect, layout)
             except ValueError as error:
                 line = record if isinstance(record, bytes) else b""
                 yield split, UnreadableRow(f"{display_path(path)}:{number}", _printable(str(error)), line)
@@ -111,30 +113,37 @@ def _printable(reason: str) -> str:
     return " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
 
 
-def to_chat_row(record: bytes | dict[str, Any], dialect: str) -> Row:
+def to_chat_row(record: bytes | dict[str, Any], dialect: str, layout: Layout = CHAT) -> Row:
     """Convert a record to a row of chat; a canonical line keeps its bytes. Raises ValueError with the reason.
 
     The result depends on the content only: a line, the same record in an array, and the same row of a table give the
     same row.
     """
     if isinstance(record, dict):
-        return _canonical_row(record, dialect)
-    if dialect in ("auto", "messages") and is_canonical_line(record):
+        return _canonical_row(record, dialect, layout)
+    if not layout.is_special and dialect in ("auto", "messages") and is_canonical_line(record):
         return Row(record, decode_example(record))
     try:
-        decoded = msgspec.json.decode(record)
+        value = msgspec.json.decode(record)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        decoded = None
+        value = None
+    decoded = as_record(value)
     if not isinstance(decoded, dict):
         return parse(record)  # raises the reason
-    return _canonical_row(decoded, dialect, record)
+    return _canonical_row(decoded, dialect, layout, record if decoded is value else None)
 
 
-def _canonical_row(record: dict[str, Any], dialect: str, line: bytes | None = None) -> Row:
+def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: bytes | None = None) -> Row:
     """Return a record in canonical form, with the bytes of its `line` if it is canonical already."""
     try:
-        canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
-        row = parse(line if line and canonical is record else _encode(canonical))
+        original = record
+        if layout.columns or layout.template:
+            record = map_columns(record, layout.columns, layout.template)
+        if layout.form == "text":
+            canonical = raw_text_row(record)
+        else:
+            canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
+        row = parse(line if line and canonical is original else _encode(canonical))
     except RecursionError:
         raise ValueError("nested too deeply - each line must be one conversation") from None
     return Row(row.line, row.example, unknown_keys(canonical))

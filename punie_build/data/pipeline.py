@@ -39,7 +39,7 @@ def build_dataset(
     for path in spec.source.inputs():
         if not (root / path).exists():
             raise DataError(f"dataset.{name}: {path}: not found - put the data there, or correct `path`")
-    records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch")
+    records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch", spec.layout)
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
         has_splits = False
         for split, row in records if spec.unreadable == "drop" else require_readable(records):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from punie_build.data.dialects.columns import ColumnRole, Form, Layout
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.mix import MixComponent
 from punie_build.data.order import Order
@@ -53,14 +54,31 @@ class Dataset(Data, frozen=True, kw_only=True):
     """Examples from a source, written as chat JSONL in train, valid and test.
 
     `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"`
+    `columns` maps the keys of other records to roles, and `template` is the user's text with `{key}` replaced.
+    `form = "text"` trains raw text without a chat template. `unreadable = "drop"`
     writes unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources
     without splits of their own; with "none" their rows wait in train.jsonl for the mix that splits them.
     """
 
     source: AnySource
     dialect: Dialect = "auto"
+    columns: dict[str, ColumnRole] = field(default_factory=dict)
+    template: str = ""
+    form: Form = "chat"
     unreadable: Literal["error", "drop"] = "error"
     split: Split | Literal["none"] = Split(valid=0.1, test=0.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.template and set(self.columns.values()) & {"user", "messages", "text"}:
+            raise ValueError("`template` is the user's text - remove the columns of the user, or `template`")
+        if self.form == "text" and set(self.columns.values()) - {"text", "category"}:
+            raise ValueError('`form = "text"` has no roles - map one column to "text"')
+
+    @property
+    def layout(self) -> Layout:
+        """Return how the records of the source are laid out."""
+        return Layout(self.columns, self.template, self.form)
 
 
 class Stage(Data, frozen=True, kw_only=True):

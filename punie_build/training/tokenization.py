@@ -100,6 +100,8 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
             )
         )
 
+    if example.get("form") == "text":
+        return _tokenize_text(tokenizer, example["messages"][0]["content"])
     text, ranges = trained_ranges(render, _with_parsed_arguments(example), mask)
     encoded = (tokenizer if callable(tokenizer) else tokenizer._tokenizer)(
         text, return_offsets_mapping=True, add_special_tokens=False
@@ -108,6 +110,15 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
         any(first < end and start < last for start, end in ranges) for first, last in encoded["offset_mapping"]
     ]
     return TokenizedRow(list(encoded["input_ids"]), loss_mask)
+
+
+def _tokenize_text(tokenizer: Any, text: str) -> TokenizedRow:
+    """Return the tokens of raw text without a chat template, all of them trained, with the end of text, as mlx-lm."""
+    inner = tokenizer if callable(tokenizer) else tokenizer._tokenizer
+    ids = list(inner.encode(text))
+    if inner.eos_token_id is not None and ids[-1:] != [inner.eos_token_id]:
+        ids.append(inner.eos_token_id)
+    return TokenizedRow(ids, [True] * len(ids))
 
 
 def _with_parsed_arguments(example: Conversation) -> Conversation:

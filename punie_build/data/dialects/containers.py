@@ -21,7 +21,6 @@ _KEYS = (
     ("text", ("text",)),
 )
 _IM_START, _IM_END = "<|im_start|>", "<|im_end|>"
-FOREIGN_MARKERS = ("<|start_header_id|>", "<start_of_turn>", "[INST]", "### Human:", "<|user|>")
 
 
 class RawConversation(Struct):

@@ -29,7 +29,9 @@ WEIGHT_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_weight"
 
 ROW_KEYS: dict[str, Policy] = {
     **dict.fromkeys(METADATA, "metadata"),
-    **dict.fromkeys(("messages", "tools", "functions", "conversation", "conversations", *SYSTEM_KEYS), "honored"),
+    **dict.fromkeys(
+        ("messages", "tools", "functions", "conversation", "conversations", "form", *SYSTEM_KEYS), "honored"
+    ),
     **dict.fromkeys((*MEDIA, *PAIRS), "refused"),
     **dict.fromkeys(LABELS, "refused"),  # only false: the answer is one that is not wanted
 }

@@ -25,8 +25,10 @@ from contextlib import suppress
 from typing import Any
 
 from punie_build.data.dialects.canonical import is_canonical
-from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, FOREIGN_MARKERS, detect_container
+from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, detect_container
+from punie_build.data.dialects.dialogue import split_dialogue
 from punie_build.data.dialects.keys import refuse_keys
+from punie_build.data.dialects.shapes import to_known_shape
 from punie_build.data.dialects.writer import MessageWriter
 from punie_build.data.tool_call_markup import MARKUPS
 
@@ -36,6 +38,7 @@ _MARKUPS_OF = {"messages": ()} | {name: (name,) for name in MARKUPS}
 
 def detect(record: dict[str, Any]) -> str:
     """Return the name of the record's dialect. Raises ValueError if none fits."""
+    record = to_known_shape(record)
     container = detect_container(record)
     if container != "messages" or is_canonical(record):
         return container
@@ -53,22 +56,31 @@ def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any
     """
     if dialect != "auto" and dialect not in NAMES:
         raise ValueError(f"no dialect '{dialect}' - use auto or one of {', '.join(NAMES)}")
+    original = record
     if isinstance(record, dict):
         refuse_keys(record)
+        record = to_known_shape(record)
     container = detect_container(record)
     if dialect not in ("auto", container) and (dialect not in MARKUPS or container == "glaive"):
         raise ValueError(f"not {dialect}: the keys are those of {container} - use dialect '{container}' or auto")
     if container == "messages" and is_canonical(record):
         return record
     raw = CONTAINERS[container](record)
-    text = record["text"] or "" if container == "text" else ""
-    marker = next((marker for marker in FOREIGN_MARKERS if marker in text), None)
-    if marker and dialect == "auto":
-        raise ValueError(
-            f"text holds {marker} of another chat template - use messages, or dialect 'text' to keep it as text"
-        )
+    if container == "text" and dialect == "auto":
+        raw.turns = _turns_in_text(record, raw.turns)
     writer = MessageWriter(raw, frozenset(_MARKUPS_OF.get(dialect, MARKUPS)))
     messages = writer.write()
     tools = {"tools": list(writer.tools.values())} if writer.tools else {}
     canonical = {"messages": messages} | tools | raw.other_keys
-    return record if canonical == record else canonical
+    return original if canonical == original else canonical
+
+
+def _turns_in_text(record: dict[str, Any], turns: list[Any]) -> list[Any]:
+    """Return the turns of a record's text: `turns`, unless the text is a dialogue with labels."""
+    if isinstance(record.get("role"), str):
+        raise ValueError(
+            "a role beside text: one message, not a conversation - join the messages of each conversation in one row"
+        )
+    is_plain = len(turns) > 0 and turns[-1]["content"] == record["text"]
+    dialogue = split_dialogue(record["text"]) if is_plain else None
+    return turns if dialogue is None else [*turns[:-1], *dialogue]

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import warnings
+
+from punie_build.data.example import ToolCall
 from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at, skip_whitespace, to_calls
 from punie_build.data.tool_call_markup.qwen3_coder import parse_function
 from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext, Span, starts_line
+
+
+def is_python(text: str) -> bool:
+    """Whether a text is a Python program that does something: at least one call or assignment."""
+    if "(" not in text and "=" not in text:
+        return False
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(isinstance(node, ast.Call | ast.Assign | ast.AugAssign | ast.Import) for node in ast.walk(tree))
 
 
 def parse_tool_call(text: str, start: int, context: ParseContext) -> Span:
@@ -15,6 +31,8 @@ def parse_tool_call(text: str, start: int, context: ParseContext) -> Span:
     close = text.find("</tool_call>", inside)
     if text[inside : inside + 1] not in ("{", "["):
         is_alone = not text[start + len("<tool_call>") : inside + 1].strip(" \t").strip("\n")
+        if close >= 0 and "code-mode" in context.markups and is_python(code := text[inside:close].rstrip()):
+            return Span(start, close + len("</tool_call>"), (ToolCall("execute_code", {"code": code}),), "code-mode")
         if starts_line(text, start) and (close >= 0 or is_alone) and "hermes" in context.markups:
             raise ValueError(f"<tool_call> holds neither JSON nor <function=...> - {FIX_HINT}")
         return Span(start, inside)

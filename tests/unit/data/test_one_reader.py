@@ -17,6 +17,7 @@ from punie_build.data.sources import Local
 from tests.support.call_cases import CALLS
 from tests.support.chat_rows import HI, LOOK, READ, answered, assistant, user
 from tests.support.container_cases import CONTAINERS
+from tests.support.shape_cases import DIALOGUES, SHAPES
 
 # an unrelated key with every word that begins a call, a result, a fence or a declaration, also escaped
 HINTS = (
@@ -61,6 +62,8 @@ MORE = {
 FORMS: dict[str, dict[str, Any]] = (
     {name: record for name, record, *_ in CONTAINERS}
     | {f"calls: {name}": answered(text) for name, text, *_ in CALLS}
+    | {f"shape: {name}": record for name, record, _ in SHAPES}
+    | {f"dialogue: {name}": {"text": text} for name, text, _ in DIALOGUES}
     | MORE
 )
 

@@ -314,3 +314,11 @@ def test_reasoning_reaches_the_template_under_both_of_its_names():
     for key in ("reasoning_content", "thinking"):
         tokenizer.chat_template = "{% for m in messages %}{{ m." + key + " }}{{ m.content }}{% endfor %}"
         assert "two and two" in tokenizer.decode(tokenize(tokenizer, row, "all").ids)
+
+
+def test_raw_text_is_trained_without_a_chat_template():
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.nano(), local_files_only=True)
+    row = tokenize(tokenizer, {"messages": [{"role": "assistant", "content": "Some text."}], "form": "text"}, "last")
+    assert row.ids[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(row.ids[:-1]) == "Some text."
+    assert all(row.loss_mask)

@@ -27,7 +27,8 @@ def answer(**keys: object) -> dict:
 
 NOT_LEARNED = [
     {"weight": 0}, {"weight": 0.0}, {"weight": False}, {"train": False}, {"training": 0}, {"trainable": False},
-    {"loss": False}, {"loss": 0}, {"loss_weight": 0.0}, {"mask": True}, {"masked": True}, {"metadata": {"masked": True}},
+    {"loss": False}, {"loss": 0}, {"loss_weight": 0.0}, {"mask": True}, {"masked": True},
+    {"metadata": {"masked": True}},
     {"weight": 0, "loss": False},
 ]  # fmt: skip
 LEARNED = [{}, {"weight": 1}, {"train": True}, {"loss": True}, {"loss_weight": 1.0}, {"mask": False}, {"weight": None}]

@@ -1,0 +1,239 @@
+"""Records of other shapes, rewritten to keys that a container knows: one function for each format.
+
+To add a shape: a function from a record to the rewritten record, or None if the record has another shape; its name in
+`_SHAPES`; a row in the table of `tests/unit/data/dialects/test_shapes.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from punie_build.data.dialects.content_blocks import convert_blocks, gemini_contents, responses_items
+from punie_build.data.dialects.python_calls import parse_calls
+from punie_build.data.tool_call_markup import FIX_HINT, parse_value, parse_value_at
+
+Record = dict[str, Any]
+_LIST_KEYS = ("messages", "conversation", "conversations", "traj")
+_QUESTIONS = ("instruction", "question", "problem", "prompt", "query")
+_ANSWERS = ("response", "solution", "answer", "completion", "canonical_solution", "output")
+_INPUTS = ("context", "input")
+_BFCL_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string", "String": "string"}
+
+
+def as_record(value: Any) -> Any:
+    """Return a list of messages as a record with these messages, and any other value unchanged."""
+    is_chat = isinstance(value, list) and all(
+        isinstance(item, dict) and {"role", "from"} & item.keys() for item in value
+    )
+    return {"messages": value} if value and is_chat else value
+
+
+def to_known_shape(record: Record) -> Record:
+    """Return a record with the keys of a container: the same object if it has them already. Raises ValueError."""
+    if "system_prompt" in record and "system" not in record and not isinstance(record.get("messages"), list):
+        record = {("system" if key == "system_prompt" else key): value for key, value in record.items()}
+    for shape in (_toolace, _blocks) if _has_messages(record) else _SHAPES:
+        if (known := shape(record)) is not None:
+            return known
+    return record
+
+
+def _has_messages(record: Record) -> bool:
+    return any(isinstance(record.get(key), list) and record[key] for key in _LIST_KEYS[:3])
+
+
+def _others(record: Record, *own_keys: str) -> Record:
+    return {key: value for key, value in record.items() if key not in own_keys}
+
+
+def _blocks(record: Record) -> Record | None:
+    """Anthropic's content blocks, and parts of type reasoning and tool_call."""
+    key = next((key for key in _LIST_KEYS[:3] if isinstance(record.get(key), list)), None)
+    if key is None:
+        return None
+    messages = convert_blocks(record[key])
+    tools = [_anthropic_tool(tool) for tool in record["tools"]] if isinstance(record.get("tools"), list) else None
+    if messages is record[key] and tools == record.get("tools"):
+        return _logged(record)
+    return {**record, key: messages} | ({"tools": tools} if tools is not None else {})
+
+
+def _anthropic_tool(tool: Any) -> Any:
+    if not isinstance(tool, dict) or "input_schema" not in tool:
+        return tool
+    return {("parameters" if key == "input_schema" else key): value for key, value in tool.items()}
+
+
+def _logged(record: Record) -> Record | None:
+    """Messages beside the `choices` of an answer, as API logs have them."""
+    choices = record.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    if len(choices) > 1:
+        raise ValueError(f"{len(choices)} choices: which of them to learn is unknown - keep one")
+    if not isinstance(message := choices[0].get("message"), dict):
+        raise ValueError(f"choices without a message - {FIX_HINT}")
+    return {"messages": [*record["messages"], message], **_others(record, "messages", "choices")}
+
+
+def _batch(record: Record) -> Record | None:
+    """A line of a batch or of a log: the request under `body` or `request`, the answer under `response`."""
+    request = record.get("body", record.get("request"))
+    if not isinstance(request, dict) or _has_messages(record):
+        return None
+    response = record.get("response")
+    answer = response.get("body", response) if isinstance(response, dict) else None
+    if not isinstance(answer, dict):
+        raise ValueError("a request without its response: there is nothing to learn - join the two files by custom_id")
+    known = {key: request[key] for key in ("messages", "input", "instructions", "system", "tools") if key in request}
+    ids = {"id": record["custom_id"]} if "custom_id" in record else {}
+    if "choices" in answer and "messages" in known:
+        return _blocks(known | {"choices": answer["choices"]} | ids)
+    if "output" in answer:
+        return responses_items(known | {"output": answer["output"]} | ids)
+    if isinstance(answer.get("content"), list) and "messages" in known:
+        reply = {"role": "assistant", "content": answer["content"]}
+        return _blocks(known | {"messages": [*known["messages"], reply]} | ids)
+    return None
+
+
+def _trajectory(record: Record) -> Record | None:
+    """The messages of an agent under `traj` (tau-bench) or `history` (SWE-agent)."""
+    for key in ("traj", "history"):
+        turns = record.get(key)
+        is_chat = isinstance(turns, list) and turns and all(isinstance(turn, dict) and "role" in turn for turn in turns)
+        if is_chat and not _has_messages(record):
+            known = {"messages": turns, **_others(record, key, "trajectory")}
+            return _blocks(known) or known
+    return None
+
+
+def _ultrachat(record: Record) -> Record | None:
+    """Texts of user and assistant in turn, under `data`."""
+    texts = record.get("data")
+    if not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)):
+        return None
+    turns = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
+    return {"messages": turns, **_others(record, "data")}
+
+
+def _xlam(record: Record) -> Record | None:
+    """xLAM: `query`, `tools` and `answers`, of which the last two are JSON text."""
+    if not isinstance(record.get("query"), str) or not ({"answers", "tools"} <= record.keys()):
+        return None
+    tools, answers = (parse_value(v) if isinstance(v := record[key], str) else v for key in ("tools", "answers"))
+    if not isinstance(tools, list) or not isinstance(answers, list):
+        raise ValueError(f"tools or answers are not a list - {FIX_HINT}")
+    messages = [
+        {"role": "user", "content": record["query"]},
+        {"role": "assistant", "content": "", "tool_calls": answers},
+    ]
+    return {
+        "messages": messages,
+        "tools": [_with_schema(tool) for tool in tools],
+        **_others(record, "query", "tools", "answers"),
+    }
+
+
+def _with_schema(tool: Any) -> Any:
+    """Return a tool whose parameters are JSON Schema; xLAM writes the properties only, some of them as optional."""
+    if not isinstance(tool, dict) or not isinstance(parameters := tool.get("parameters"), dict):
+        return tool
+    if "properties" in parameters or parameters.get("type") == "object":
+        return tool
+    required = [
+        name for name, schema in parameters.items() if isinstance(schema, dict) and schema.get("required") is True
+    ]
+    schemas = {
+        name: {key: value for key, value in schema.items() if key != "required"} if isinstance(schema, dict) else schema
+        for name, schema in parameters.items()
+    }
+    return {**tool, "parameters": {"type": "object", "properties": schemas, "required": required}}
+
+
+def _toolace(record: Record) -> Record | None:
+    """ToolACE: tools as JSON in the system prompt, calls as `[name(key=value)]`."""
+    prompt = record.get("system")
+    if not isinstance(prompt, str) or not isinstance(turns := record.get("conversations"), list):
+        return None
+    start = prompt.find("[{")
+    if start < 0 or "list of functions" not in prompt[:start]:
+        return None
+    tools, _ = parse_value_at(prompt, start)
+    known = [_toolace_turn(turn) for turn in turns]
+    head = prompt[:start].rstrip()
+    head = head[: head.rfind("Here is a list of functions")].strip() if "Here is a list of functions" in head else head
+    tools = [_bfcl_tool({k: v for k, v in tool.items() if k != "required" or v is not None}) for tool in tools]
+    return {"system": head, "conversations": known, "tools": tools, **_others(record, "system", "conversations")}
+
+
+def _toolace_turn(turn: Any) -> Any:
+    text = turn.get("value") if isinstance(turn, dict) else None
+    if isinstance(text, str) and turn.get("from") == "assistant" and (calls := parse_calls(text)):
+        return {"role": "assistant", "content": "", "tool_calls": calls}
+    if isinstance(text, str):
+        return {"role": turn.get("from"), "content": text} | _others(turn, "from", "value")
+    return turn
+
+
+def _bfcl(record: Record) -> Record | None:
+    """BFCL: `question` as lists of messages, `function`, and the allowed calls under `ground_truth`."""
+    rounds = record.get("question")
+    if not isinstance(rounds, list) or not rounds or not isinstance(rounds[0], list):
+        return None
+    if (truth := record.get("ground_truth")) is None or len(rounds) > 1:
+        raise ValueError(
+            "a question of BFCL without one answer: its answers are in another file - join them as ground_truth"
+        )
+    calls = [
+        {"name": name, "arguments": {key: options[0] for key, options in arguments.items() if options[0] != ""}}
+        for call in truth
+        for name, arguments in call.items()
+    ]
+    tools = [_bfcl_tool(tool) for tool in record.get("function") or ()]
+    messages = [*rounds[0], {"role": "assistant", "content": "", "tool_calls": calls}]
+    return {"messages": messages, "tools": tools, **_others(record, "question", "function", "ground_truth")}
+
+
+def _bfcl_tool(value: Any) -> Any:
+    """Return a declaration of BFCL with the type names of JSON Schema."""
+    if isinstance(value, list):
+        return [_bfcl_tool(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _BFCL_TYPES.get(item, item) if key == "type" and isinstance(item, str) else _bfcl_tool(item)
+        for key, item in value.items()
+    }
+
+
+def _pair(record: Record) -> Record | None:
+    """A question and its answer under other names: Dolly, GPTeacher, OpenOrca, KodCode, Magicoder, HumanEval."""
+    if _has_messages(record) or {"instruction", "output"} <= record.keys() or "chat" in record:
+        return None
+    questions = [key for key in _QUESTIONS if isinstance(record.get(key), str) and record[key].strip()]
+    answers = [key for key in _ANSWERS if isinstance(record.get(key), str)]
+    if len(questions) != 1 or len(answers) != 1:
+        return None
+    question, answer = questions[0], answers[0]
+    if question == "instruction":
+        inputs = [key for key in _INPUTS if record.get(key)]
+        if len(inputs) > 1:
+            raise ValueError(f"{' and '.join(inputs)} beside instruction: their order is unknown - use `columns`")
+        known = {
+            "instruction": record[question],
+            "input": record[inputs[0]] if inputs else "",
+            "output": record[answer],
+        }
+        return {**known, **_others(record, question, answer, *_INPUTS)}
+    if (question, answer) in (
+        ("prompt", "completion"),
+        ("prompt", "response"),
+        ("question", "answer"),
+        ("query", "response"),
+    ):
+        return None
+    return {"prompt": record[question], "completion": record[answer], **_others(record, question, answer)}
+
+
+_SHAPES = (_batch, _trajectory, gemini_contents, responses_items, _ultrachat, _xlam, _bfcl, _pair)

@@ -1,0 +1,94 @@
+"""Records of formats that are no container: (name, record, canonical form)."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.chat_rows import GREP, HI, LOOK, READ, Record, assistant, result, system, turns, user
+
+SCHEMA = READ["function"]["parameters"]
+DONE = [*LOOK[:2], *LOOK[2:]]
+CALL = {"name": "read", "arguments": {"path": "a"}}
+
+
+def with_id(call_id: str) -> list[Record]:
+    """Return the messages of LOOK with another id of the call."""
+    text = json.dumps(LOOK).replace('"call_1"', json.dumps(call_id))
+    return json.loads(text)
+
+
+ANTHROPIC = [
+    {"role": "user", "content": "Look"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {"path": "a"}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "x = 1"}]},
+    {"role": "assistant", "content": [{"type": "text", "text": "It is 1."}]},
+]
+FUNCTION = READ["function"]
+SHAPES: list[tuple[str, Record, Record]] = [
+    ("Dolly", {"instruction": "Who?", "context": "Ann.", "response": "Ann", "category": "qa"},
+     {"messages": turns("Who?\nAnn.", "Ann"), "category": "qa"}),
+    ("Dolly without context", {"instruction": "Hi", "context": "", "response": "Hello."}, {"messages": HI}),
+    ("GPTeacher", {"instruction": "Sum", "input": "1 2", "response": "3"}, {"messages": turns("Sum\n1 2", "3")}),
+    ("instruction and response", {"instruction": "Hi", "response": "Hello."}, {"messages": HI}),
+    ("OpenOrca", {"id": "x", "system_prompt": "S", "question": "Hi", "response": "Hello."},
+     {"messages": [system("S"), *HI], "id": "x"}),
+    ("OpenOrca without a prompt", {"system_prompt": "", "question": "Hi", "response": "Hello."}, {"messages": HI}),
+    ("KodCode", {"question": "Hi", "solution": "Hello.", "difficulty": "easy"}, {"messages": HI, "difficulty": "easy"}),
+    ("Magicoder", {"problem": "Hi", "solution": "Hello.", "lang": "python"}, {"messages": HI, "lang": "python"}),
+    ("HumanEval", {"task_id": "0", "prompt": "Hi", "canonical_solution": "Hello."}, {"messages": HI, "task_id": "0"}),
+    ("UltraChat", {"id": "0", "data": ["Hi", "Hello."]}, {"messages": HI, "id": "0"}),
+    ("xLAM", {"id": 0, "query": "Look", "answers": json.dumps([CALL]),
+              "tools": json.dumps([{"name": "read", "description": "read it.", "parameters": {
+                  "path": {"type": "string", "description": "The path.", "required": True}}}])},
+     {"messages": LOOK[:2], "tools": [READ], "id": 0}),
+    ("ToolACE", {"system": "You are an expert. Here is a list of functions in JSON format that you can invoke:\n"
+                 + json.dumps([{**FUNCTION, "parameters": {**SCHEMA, "type": "dict"}}]) + ". \nReturn calls.",
+                 "conversations": [{"from": "user", "value": "Look"}, {"from": "assistant", "value": '[read(path="a")]'},
+                                   {"from": "tool", "value": "x = 1"}, {"from": "assistant", "value": "It is 1."}]},
+     {"messages": [system("You are an expert."), *LOOK], "tools": [READ]}),
+    ("BFCL", {"id": "simple_0", "question": [[user("Look")]], "function": [FUNCTION],
+              "ground_truth": [{"read": {"path": ["a"]}}]},
+     {"messages": LOOK[:2], "tools": [READ], "id": "simple_0"}),
+    ("Anthropic blocks",
+     {"messages": ANTHROPIC, "tools": [{"name": "read", "description": "read it.", "input_schema": SCHEMA}]},
+     {"messages": with_id("t1"), "tools": [READ]}),
+    ("Anthropic thinking", {"messages": [user("Hi"), {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "T", "signature": "s"}, {"type": "text", "text": "Hello."}]}]},
+     {"messages": [HI[0], HI[1] | {"reasoning_content": "T"}]}),
+    ("parts with value", {"messages": [
+        {"role": "user", "content": [{"type": "text", "value": "Hi"}]},
+        {"role": "assistant", "content": [{"type": "text", "value": "Hello."}], "loss_weight": 0.0}]},
+     {"messages": [HI[0], HI[1] | {"weight": 0}]}),
+    ("Gemini", {"systemInstruction": {"parts": [{"text": "S"}]}, "contents": [
+        {"role": "user", "parts": [{"text": "Look"}]},
+        {"role": "model", "parts": [{"functionCall": {"name": "read", "args": {"path": "a"}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "read", "response": {"x": 1}}}]},
+        {"role": "model", "parts": [{"text": "It is 1."}]}],
+        "tools": [{"functionDeclarations": [{**FUNCTION, "parameters": {**SCHEMA, "type": "OBJECT"}}]}]},
+     {"messages": [system("S"), *LOOK[:2], result('{"x": 1}'), LOOK[3]], "tools": [READ]}),
+    ("OpenAI Responses", {"instructions": "S", "input": [{"role": "user", "content": "Look"}], "output": [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "T"}]},
+        {"type": "function_call", "call_id": "c", "name": "read", "arguments": '{"path": "a"}'},
+        {"type": "function_call_output", "call_id": "c", "output": "x = 1"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "It is 1."}]}]},
+     {"messages": [system("S"), user("Look"), with_id("c")[1] | {"reasoning_content": "T"}, *with_id("c")[2:]]}),
+    ("a batch log", {"custom_id": "1", "body": {"model": "m", "messages": [user("Hi")]},
+                     "response": {"status_code": 200, "body": {"choices": [{"message": assistant("Hello.")}]}}},
+     {"messages": HI, "id": "1"}),
+    ("a log with choices", {"messages": [user("Hi")], "choices": [{"message": assistant("Hello.")}]}, {"messages": HI}),
+    ("tau-bench", {"task_id": 1, "reward": 1.0, "traj": LOOK}, {"messages": LOOK, "task_id": 1, "reward": 1.0}),
+    ("SWE-agent", {"history": HI, "trajectory": []}, {"messages": HI}),
+    ("grep, to have two tools", {"messages": HI, "tools": [GREP["function"]]}, {"messages": HI, "tools": [GREP]}),
+]  # fmt: skip
+DIALOGUES: list[tuple[str, str, list[Record]]] = [
+    ("Alpaca", "Below is an instruction.\n\n### Instruction:\nHi\n\n### Response:\nHello.",
+     [system("Below is an instruction."), *HI]),
+    ("Alpaca with input", "### Instruction:\nSum\n\n### Input:\n1 2\n\n### Response:\n3</s>", turns("Sum\n1 2", "3")),
+    ("Vicuna", "A chat. USER: Hi ASSISTANT: Hello.</s>", [system("A chat."), *HI]),
+    ("Vicuna, two rounds", "USER: a ASSISTANT: b</s>USER: c ASSISTANT: d</s>", turns("a", "b", "c", "d")),
+    ("Anthropic", "\n\nHuman: Hi\n\nAssistant: Hello.", HI),
+    ("hashes", "### Human: Hi\n### Assistant: Hello.", HI),
+    ("names", "User: Hi\nAssistant: Hello.\nmore", turns("Hi", "Hello.\nmore")),
+    ("bold", "**User:** Hi\n\n**Assistant:** Hello.", HI),
+    ("a prompt at the end", "Human: Hi\n\nAssistant: Hello.\n\nHuman: a\n\nAssistant:", [*HI, user("a")]),
+]  # fmt: skip

@@ -1,0 +1,135 @@
+"""Formats that are read without a mapping, dialogues in one text, and mappings of columns."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import msgspec
+import pytest
+
+from punie_build.data.dialects.columns import Layout
+from punie_build.data.dialects.normalize import to_canonical
+from punie_build.data.dialects.python_calls import parse_calls
+from punie_build.data.ingest import to_chat_row
+from punie_build.data.pipeline import build_dataset
+from punie_build.data.sources import Local
+from punie_build.data.spec import Dataset
+from punie_build.data.split import Split
+from tests.support.chat_rows import HI, answered, system, turns, user, with_calls
+from tests.support.shape_cases import DIALOGUES, SHAPES
+
+
+@pytest.mark.parametrize(("record", "expected"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
+def test_a_format_is_read_without_a_mapping(record, expected):
+    before = deepcopy(record)
+    canonical = to_canonical(record)
+    assert canonical == expected
+    assert record == before
+    assert to_canonical(canonical) is canonical
+
+
+@pytest.mark.parametrize(("text", "messages"), [row[1:] for row in DIALOGUES], ids=[row[0] for row in DIALOGUES])
+def test_a_dialogue_in_one_text_is_read_as_turns(text, messages):
+    assert to_canonical({"text": text}) == {"messages": messages}
+    assert to_canonical({"text": text}, "text") == {"messages": [{"role": "assistant", "content": text}]}
+
+
+REFUSED = [
+    ({"text": "<s>[INST] a [/INST] b</s>"}, "of another chat template"),
+    ({"text": "<|user|>\na<|assistant|>\nb"}, "of another chat template"),
+    ({"text": "a", "role": "prompter"}, "one message, not a conversation"),
+    ({"text": "Human: a\n\nAssistant: b\n\nAssistant: c"}, "two turns of the assistant in a row"),
+    ({"question": [[user("a")]], "function": []}, "its answers are in another file"),
+    ({"custom_id": "1", "body": {"messages": HI}}, "a request without its response"),
+    ({"messages": HI[:1], "choices": [{"message": HI[1]}] * 2}, "2 choices"),
+    ({"instruction": "a", "context": "b", "input": "c", "response": "d"}, "their order is unknown"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "tool_result"}, {"type": "image"}]}]},
+        "a content block of type",
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
+def test_a_record_that_cannot_be_read_says_why(record, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        to_canonical(record)
+    assert " - " in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["Prose.", "def f(): ...\n", "The user: a person.", "# Instructions\n\nDo it."])
+def test_other_text_is_no_dialogue(text):
+    assert to_canonical({"text": text}) == {"messages": [{"role": "assistant", "content": text}]}
+
+
+def test_a_list_of_messages_is_a_conversation():
+    assert json.loads(to_chat_row(json.dumps(HI).encode(), "auto").line) == {"messages": HI}
+
+
+def test_python_in_a_tool_call_is_a_call_of_execute_code():
+    code = 'r = pytest_run("tests/")\nprint(r.passed)'
+    expected = with_calls("", ("execute_code", {"code": code}))
+    assert to_canonical(answered(f"<tool_call>\n{code}\n</tool_call>")) == expected
+
+
+CALL_TEXTS = [
+    ('[f(a=1, b="x, (y)")]', [("f", {"a": 1, "b": "x, (y)"})]),
+    ('[Market Trends API(kind="A"), g()]', [("Market Trends API", {"kind": "A"}), ("g", {})]),
+    ("[f(a=[1, {'b': true}], c=null)]", [("f", {"a": [1, {"b": True}], "c": None})]),
+    ("[1, 2]", []),
+    ("[see (a)]", []),
+    ("[link](address)", []),
+    ("f(a=1)", []),
+    ("[f(1)]", []),
+    ("[f(a=1", []),
+]
+
+
+@pytest.mark.parametrize(("text", "calls"), CALL_TEXTS, ids=[text for text, _ in CALL_TEXTS])
+def test_calls_in_brackets(text, calls):
+    assert [(call["name"], call["arguments"]) for call in parse_calls(text)] == calls
+
+
+def mapped(record: object, **layout: object) -> dict:
+    return json.loads(to_chat_row(json.dumps(record).encode(), "auto", Layout(**layout)).line)
+
+
+def test_columns_have_roles():
+    columns = {"q": "user", "a": "assistant"}
+    assert mapped({"q": "Hi", "a": "Hello.", "id": 1}, columns=columns) == {"messages": HI, "id": 1}
+    assert mapped({"q": "Hi", "a": "Hello.", "s": "S"}, columns=columns | {"s": "system"})["messages"][0] == system("S")
+    two = mapped({"q": "Hi", "c": "Rome", "a": 3}, columns={"c": "user", **columns})
+    assert two["messages"] == turns("Rome\n\nHi", "3")
+    assert mapped({"talk": HI}, columns={"talk": "messages"}) == {"messages": HI}
+    with pytest.raises(ValueError, match="no column a, its keys are q"):
+        mapped({"q": "Hi"}, columns=columns)
+
+
+def test_a_template_is_the_text_of_the_user():
+    layout = {"columns": {"a": "assistant"}, "template": "{context}\n\nQuestion: {q}"}
+    assert mapped({"q": "Hi", "context": "C", "a": "b"}, **layout) == {"messages": turns("C\n\nQuestion: Hi", "b")}
+
+
+def test_raw_text_is_a_form(tmp_path):
+    text = "USER: this is a text.\nASSISTANT: so it stays one."
+    row = mapped({"text": text, "id": 1}, form="text")
+    assert row == {"messages": [{"role": "assistant", "content": text}], "id": 1, "form": "text"}
+    (tmp_path / "d.jsonl").write_text(json.dumps({"body": text}) + "\n")
+    out = tmp_path / "out"
+    out.mkdir()
+    spec = Dataset(source=Local(path="d.jsonl"), form="text", columns={"body": "text"}, split=Split(valid=0.0))
+    assert build_dataset("d", spec, tmp_path, out).total.kept == 1
+    assert json.loads((out / "train.jsonl").read_text())["form"] == "text"
+    with pytest.raises(ValueError, match="no text under text"):
+        mapped({"a": 1}, form="text")
+
+
+def test_a_recipe_with_contradicting_columns_is_refused():
+    for table in (
+        {"template": "{q}", "columns": {"q": "user"}},
+        {"form": "text", "columns": {"q": "user"}},
+        {"columns": {"q": "narrator"}},
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({"source": {"type": "local", "path": "x"}, **table}, Dataset)
