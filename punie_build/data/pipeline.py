@@ -16,6 +16,8 @@ from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import FilterContext, ScoredFilter
 from punie_build.data.ingest import UnreadableRow, ingest, require_readable
 from punie_build.data.jsonl import ByteRange
+from punie_build.data.readers.discovery import list_folder
+from punie_build.data.sources import AnySource, Command, Local
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import AMBIGUOUS, Split
 from punie_build.data.split_lock import assign_splits
@@ -38,9 +40,11 @@ def build_dataset(
     """
     for path in spec.source.inputs():
         if not (root / path).exists():
-            raise DataError(f"dataset.{name}: {path}: not found - put the data there, or correct `path`")
+            raise DataError(f"dataset.{name}: {path}: {_missing(spec.source, path)}")
     records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch", spec.layout)
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
+        if isinstance(spec.source, Local) and (note := list_folder(root / spec.source.path).note()):
+            writer.stats.notes += (note,)
         has_splits = False
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
@@ -59,6 +63,14 @@ def build_dataset(
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: no examples - check that `path` is the right folder")
     return writer.stats
+
+
+def _missing(source: AnySource, path: str) -> str:
+    """Return what to do about an input that does not exist."""
+    field = "reads" if path in getattr(source, "reads", ()) else "argv" if isinstance(source, Command) else "path"
+    if any(mark in path for mark in "*?["):
+        return f"not found - `{field}` takes files and folders, no patterns: name the folder"
+    return f"not found - put the data there, or correct `{field}`"
 
 
 def _split_rows(writer: DataWriter, spec: Dataset, lines: IO[bytes], lock_path: Path | None) -> None:

@@ -16,7 +16,8 @@ from msgspec import Meta
 from punie_build.schema.spec import TaggedSpec
 
 Format = Literal[
-    "jsonl", "jsonl.gz", "jsonl.zst", "ndjson", "ndjson.gz", "ndjson.zst", "json", "json.gz", "json.zst",
+    "jsonl", "jsonl.gz", "jsonl.zst", "ndjson", "ndjson.gz", "ndjson.zst",
+    "jsonlines", "jsonlines.gz", "jsonlines.zst", "json", "json.gz", "json.zst",
     "csv", "csv.gz", "csv.zst", "tsv", "tsv.gz", "tsv.zst", "parquet",
 ]  # fmt: skip
 Limit = Annotated[int, Meta(ge=1)]  # the number of rows of each split, from the first file on

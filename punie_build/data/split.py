@@ -134,7 +134,8 @@ class _Groups:
             return
         counts = Counter(self.split_of(leader) for leader in self.fractions)
         for split in [split for split in SPLITS if self.spec.share(split) and not counts[split]]:
-            donors = [leader for leader in free if counts[self.split_of(leader)] > 1]
+            fewest = 0 if split == "train" else 1  # a lone group is for training
+            donors = [leader for leader in free if counts[self.split_of(leader)] > fewest]
             if donors:
                 donor = max(donors, key=lambda leader: (counts[self.split_of(leader)], -self._rank(leader)[0]))
                 counts[self.split_of(donor)] -= 1

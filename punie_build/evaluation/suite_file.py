@@ -7,6 +7,7 @@ A JSONL file has a case on each line. A line without an `id` has the keys that a
 from __future__ import annotations
 
 import ast
+import codecs
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
 
 def _table(path: Path) -> dict[str, Any]:
     """Read the file as a table. Raise ValueError with each mistake and its line."""
-    text = path.read_bytes()
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     if path.suffix != ".jsonl":
         try:
             return tomllib.loads(text.decode("utf-8"))

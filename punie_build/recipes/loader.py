@@ -15,6 +15,7 @@ from punie_build.engine.kind import ArtifactKind, resolve
 from punie_build.engine.recipe import Entry, Recipe, Reference, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.schema.validation import mistakes
+from punie_build.storage.clutter import is_clutter
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps.spec import Selection
 from punie_build.training.spec import tokenized_for
@@ -28,7 +29,7 @@ def load(root: Path, kinds: Mapping[str, ArtifactKind]) -> Recipe:
     """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file."""
     loader = _Loader(dict(kinds))
     loader.read(BUILTIN_FILE, BUILT_IN)
-    files = sorted((root / "recipes").glob("*.toml"))
+    files = sorted(path for path in (root / "recipes").glob("*.toml") if not is_clutter(path.name))
     if not files:
         loader.problems.append("recipes/: no recipes - write one, docs/recipes.md shows how")
     for file in files:
@@ -72,9 +73,12 @@ class _Loader:
     def read(self, path: Path, label: str) -> None:
         """Read one file."""
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             self.problems.append(f"{label}: not TOML: {error}")
+            return
+        except OSError as error:
+            self.problems.append(f"{label}: cannot be read ({error.strerror}) - correct the link, or remove it")
             return
         for kind, by_name in tables.items():
             if kind not in self.tables_of:

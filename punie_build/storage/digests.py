@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from punie_build.storage import paths
+from punie_build.storage.clutter import walk
 
 Stamp = tuple[int, int, int, int]  # inode, size, mtime and ctime in nanoseconds
 GRAIN = 20_000_000  # ns; the kernel's clock for files ticks every 1 to 10 ms
@@ -126,20 +127,12 @@ def lfs_pointers(folder: Path) -> list[str]:
 
 
 def of_folder(folder: Path | str, pointers: bool = False) -> dict[str, str]:
-    """Digest of each file below a folder, by its path in it, `/` between names; `pointers`: a Git LFS pointer stands for
-    its file."""
-    of = of_pointed if pointers else of_file
-    found: dict[str, str] = {}
-    waiting = [(os.fspath(folder), "")]
-    while waiting:
-        place, prefix = waiting.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
-                elif entry.is_file():
-                    found[prefix + entry.name] = of(entry.path)
-    return dict(sorted(found.items()))
+    """Return the digest of each file below a folder, by its path in it, with `/` between names.
+
+    Clutter does not count; linked folders do. With `pointers` a Git LFS pointer stands for its file.
+    """
+    file_digest = of_pointed if pointers else of_file
+    return dict(sorted((name, file_digest(path)) for name, path in walk(folder)))
 
 
 def of_target(folder: Path | str, target: str, pointers: bool = False) -> dict[str, str]:

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field
 
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
+from punie_build.storage.clutter import is_clutter
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 InnerPath = Annotated[  # a path below the target: a lock from elsewhere must not lead out of it
@@ -92,4 +93,5 @@ def write(path: Path, lock: Lock) -> None:
 def present(root: Path, folders: Iterable[str]) -> Iterator[Path]:
     """Yield every lock file in these folders of a project."""
     for folder in dict.fromkeys(folders):
-        yield from sorted((root / folder).glob(f"*{paths.LOCK}"))
+        locks = (root / folder).glob(f"*{paths.LOCK}")
+        yield from sorted(path for path in locks if not is_clutter(path.name))

@@ -64,7 +64,7 @@ def test_head_shows_dropped_rows_that_could_not_be_read(place):
     spec = Dataset(source=Local(path="raw"), unreadable="drop")
     out = place / "data"
     out.mkdir()
-    assert build_dataset("d", spec, place, out).total.dropped == {"unreadable": 2, "held-out": 1}
+    assert build_dataset("d", spec, place, out).total.dropped == {"unreadable": 1, "held-out": 1}
     shown = run(place, "head", "data", "--dropped")
     assert "--- train, unreadable: not JSON: " in shown
     assert '{"messages": [{"role": "user"\n' in shown
@@ -130,7 +130,7 @@ def test_merge_drops_twins_and_leaks_nothing(place):
     assert "held-out" not in run(place, "audit", "all", code=1)
     (place / "two.jsonl").write_text(line("x", "y") + line("x", "z"))
     said = run(place, "merge", "two.jsonl", "-o", "two")
-    assert "2 rows: 2 valid" in said
+    assert "2 rows: 2 train" in said
     assert "train is empty: rows of one question stay together, and there are few - add data, or" in said
 
 

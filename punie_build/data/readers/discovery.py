@@ -6,35 +6,76 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from msgspec import Struct
+
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.record import display_path
 from punie_build.errors import DataError
+from punie_build.storage.clutter import walk
 
 SPLIT_NAMES = {
-    "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test"
+    "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "eval": "valid", "evaluation": "valid", "test": "test"
 }  # fmt: skip
 SHARD = re.compile(  # train-00000-of-00003, train_07, train-00000-of-00001-<hash>
     r"[-_.]\d+(-of-\d+)?(-[0-9a-f]{8,})?$"
 )
 
+MAX_NAMED = 5  # files that a message names
+NO_SPLIT = "no split in the name, beside files that have one"
+NO_FORMAT = "no format that is read"
+OWN_FILES = ("dropped.jsonl", "stats.json", "held-out.txt", "splits.lock")  # of the targets of datasets
+
+
+class FolderListing(Struct, frozen=True):
+    """The data files of a folder, each with its split, and the files that are not read, with the reason of each."""
+
+    files: tuple[tuple[str | None, Path], ...]
+    skipped: dict[str, str] = {}
+
+    def note(self) -> str:
+        """Return a sentence on the skipped files: for each reason their number and the first of them."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            by_reason.setdefault(reason, []).append(name)
+        parts = []
+        for reason, names in by_reason.items():
+            further = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+            parts.append(f"{', '.join(names[:MAX_NAMED])}{further} ({reason})")
+        count = len(self.files)
+        return f"read {count} file{'s' if count != 1 else ''}; not read: {'; '.join(parts)}" if parts else ""
+
 
 def data_files(path: Path) -> list[tuple[str | None, Path]]:
-    """Return the data files of a folder, sorted by name, each with its split, or the file at `path` without a split.
+    """Return the data files of a folder, each with its split, or the file at `path` without a split."""
+    return list(list_folder(path).files)
 
-    Shards (`train-00000-of-00003.parquet`) have the split of their set. If any file has a split, files without one
-    are not part of the data: notes, `dropped.jsonl`. Hidden files and subfolders are skipped.
+
+def list_folder(path: Path) -> FolderListing:
+    """Return the data files at a path, sorted by name, each with its split; a file has no split.
+
+    Shards (`train-00000-of-00003.parquet`) have the split of their set. Subfolders are read too, linked ones as well.
+    If any file has a split, files without one are skipped: notes, `dropped.jsonl`. Hidden files, swap and backup files
+    do not count.
     """
     if not path.exists():
         raise DataError(f"{display_path(path)}: not found - put the data there, or correct the path")
     if not path.is_dir():
-        return [(None, path)]
-    names = [file.name for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
-    files = with_splits(name for name in sorted(names) if format_of(name))
-    if not files:
-        folders = [entry.name for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-        hint = f"name a subfolder: {', '.join(folders[:5])}" if folders else f"known formats: {', '.join(FORMATS)}"
-        raise DataError(f"{display_path(path)}: no data file in this folder - {hint}")
-    return [(split, path / name) for split, name in files]
+        return FolderListing(((None, path),))
+    names = sorted(name for name, _ in walk(path))
+    pairs = with_splits(name for name in names if format_of(name))
+    if not pairs:
+        present = f"; it has {', '.join(names[:MAX_NAMED])}" if names else ""
+        raise DataError(
+            f"{display_path(path)}: no data file in this folder{present} - known formats: {', '.join(FORMATS)}"
+        )
+    selected = {name for _, name in pairs}
+    skipped = {
+        name: NO_SPLIT if format_of(name) else NO_FORMAT
+        for name in names
+        if name not in selected and PurePosixPath(name).name not in OWN_FILES
+    }
+    return FolderListing(tuple((split, path / name) for split, name in pairs), skipped)
 
 
 def with_splits(names: Iterable[str]) -> list[tuple[str | None, str]]:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from punie_build.data.readers.json_lines import read_lines
 from punie_build.data.readers.json_stream import read_json
-from punie_build.data.readers.lines import read_lines
 from punie_build.data.readers.record import NumberedRecords
 from punie_build.data.readers.tables import read_parquet, read_table
 
 _UNCOMPRESSED: dict[str, Callable[[Path, Iterator[bytes]], NumberedRecords]] = {
     "jsonl": read_lines,
     "ndjson": read_lines,
+    "jsonlines": read_lines,
     "json": read_json,
     "csv": partial(read_table, delimiter=","),
     "tsv": partial(read_table, delimiter="\t"),

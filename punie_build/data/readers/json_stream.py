@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie_build.data.jsonl import MAX_LINE_BYTES
+from punie_build.data.readers.columns import rows_of_columns
 from punie_build.data.readers.record import NumberedRecords, display_path
 from punie_build.errors import DataError
 
@@ -25,6 +26,9 @@ def read_json(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         while cursor.peek() not in ("", "]" if is_array else ""):
             number += 1
             text = cursor.read_value()
+            if number == 1 and not is_array and not cursor.peek() and (rows := rows_of_columns(text.encode())):
+                yield from enumerate(rows, 1)
+                return
             yield number, (LINE_BREAK.sub(" ", text) if "\n" in text or "\r" in text else text).encode()
             if is_array and cursor.peek() == ",":
                 cursor.position += 1

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from pathlib import Path
 
 from punie_build.data.jsonl import MAX_LINE_BYTES
-from punie_build.data.readers.record import TOO_LONG, NumberedRecords
 
 
 def split_lines(chunks: Iterable[bytes], keep_returns: bool = False) -> Iterator[list[bytes]]:
@@ -30,9 +27,3 @@ def split_lines(chunks: Iterable[bytes], keep_returns: bool = False) -> Iterator
             yield lines
     if rest:
         yield [rest if keep_returns else rest.rstrip(b"\r")]
-
-
-def read_lines(_path: Path, content: Iterator[bytes]) -> NumberedRecords:
-    """Yield every line as a record; a line that is too long is replaced by its error."""
-    for number, line in enumerate(chain.from_iterable(split_lines(content)), 1):
-        yield number, line if len(line) <= MAX_LINE_BYTES else TOO_LONG

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import importlib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -24,26 +25,32 @@ from punie_build.data.readers.record import (
 )
 from punie_build.errors import DataError
 
-BATCH_ROWS = 256  # rows of a Parquet file that are in memory at once
+BATCH_ROWS = 256  # rows of a Parquet file that are in memory at once, at most
+BATCH_BYTES = 64 * 2**20  # decoded bytes of a column in memory at once, at most
+DICTIONARY_BYTES = 4 * 2**20  # of the values of a column, packed: writers stop at 1 or 2 MiB
+SUSPICIOUS_RATIO = 100  # of unpacked to packed bytes; text has 3 to 10
+OTHER_DELIMITERS = (";", "\t", "|")  # spreadsheets of many countries write `;` into .csv
+INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")  # names of the row numbers that pandas writes
 LIST_COLUMNS = ("messages", "tools")  # some tables hold these lists as JSON text
 
 
 def read_table(path: Path, content: Iterator[bytes], delimiter: str) -> NumberedRecords:
     """Yield the rows of a CSV or TSV file with a header, each with the number of the line it begins on."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))  # 128 KiB is too little for a conversation
-    reader = csv.reader(_text_lines(path, content), delimiter=delimiter, strict=True)
+    lines = _text_lines(path, content)
+    header = next(lines, "")
+    reader = csv.reader(chain([header], lines), delimiter=_delimiter(header, delimiter), strict=True)
     try:
         columns = next(reader, [])
+        index = 1 if columns[1:] and columns[0] in INDEX_COLUMNS else 0  # that pandas writes before the others
         if not _is_utf8(columns):
             raise DataError(f"{display_path(path)}:1: not UTF-8 - save the file as UTF-8")
-        if len(set(columns)) < len(columns) or "" in columns:
-            raise DataError(
-                f"{display_path(path)}:1: empty or duplicate column names - give each column of the header its own name"
-            )
+        if bad := _bad_columns(columns[index:]):
+            raise DataError(f"{display_path(path)}:1: {bad} - give each column of the header its own name")
         line = reader.line_num + 1
         for cells in reader:
             if cells:  # csv gives an empty line as no cells
-                yield line, _record(columns, cells)
+                yield line, _record(columns, cells, index)
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
@@ -60,12 +67,27 @@ def _text_lines(path: Path, content: Iterator[bytes]) -> Iterator[str]:
         yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8", "surrogateescape") + "\n"
 
 
-def _record(columns: list[str], cells: list[str]) -> Record:
+def _delimiter(header: str, delimiter: str) -> str:
+    """Return the delimiter of a table: the usual one, or else another that its header has."""
+    return next((mark for mark in (delimiter, *OTHER_DELIMITERS) if mark in header), delimiter)
+
+
+def _bad_columns(columns: list[str]) -> str:
+    """Return which names of columns are empty or double."""
+    empty = [str(number) for number, name in enumerate(columns, 1) if not name]
+    double = [f"'{name}'" for name, count in Counter(columns).items() if name and count > 1]
+    parts = ([f"column {', '.join(empty)} has no name"] if empty else []) + (
+        [f"empty or duplicate column names: {', '.join(double)}"] if double else []
+    )
+    return "; ".join(parts)
+
+
+def _record(columns: list[str], cells: list[str], index: int) -> Record:
     if len(cells) != len(columns):
         return f"{len(cells)} cells in {len(columns)} columns - quote the cells, and double the quotes in them"
     if not _is_utf8(cells):
         return "not UTF-8 - save the file as UTF-8"
-    return _decode_lists(dict(zip(columns, cells, strict=True)))
+    return _decode_lists(dict(list(zip(columns, cells, strict=True))[index:]))
 
 
 def _is_utf8(cells: list[str]) -> bool:
@@ -102,12 +124,12 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
     number = 0
     try:
         with parquet.ParquetFile(path, buffer_size=CHUNK_BYTES) as file:
-            if len(set(columns := file.schema_arrow.names)) < len(columns):
-                raise DataError(f"{display_path(path)}: duplicate column names - give each column its own name")
-            batches = file.iter_batches(BATCH_ROWS)
-            rows = chain.from_iterable(batch.to_pylist(maps_as_pydicts="strict") for batch in batches)
-            for number, row in enumerate(rows, 1):
-                yield number, _decode_lists(_without_nulls(row))
+            if bad := _bad_columns(columns := file.schema_arrow.names):
+                raise DataError(f"{display_path(path)}: {bad} - give each column its own name")
+            columns = [name for name in columns if name not in INDEX_COLUMNS]
+            batches = file.iter_batches(_batch_rows(file.metadata), columns=columns)
+            for number, row in enumerate(chain.from_iterable(map(_rows, batches)), 1):
+                yield number, _decode_lists(_without_nulls(row)) if isinstance(row, dict) else row
     except (importlib.import_module("pyarrow").ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
@@ -118,6 +140,31 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         raise DataError(
             f"{display_path(path)}: a value that cannot be read, after row {number} ({error}) - remove its column"
         ) from None
+
+
+def _batch_rows(metadata: Any) -> int:
+    """Return the number of rows to decode at once: few if a value may be large, which a small file can hide.
+
+    A value that is repeated is stored once, in a dictionary page, so that the bytes of a column do not bound those of
+    its rows.
+    """
+    largest = 1
+    for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
+        for column in (group.column(index) for index in range(group.num_columns)):
+            size, packed = column.total_uncompressed_size, max(column.total_compressed_size, 1)
+            pages = column.data_page_offset - column.dictionary_page_offset if column.has_dictionary_page else 0
+            is_dense = size > SUSPICIOUS_RATIO * packed or pages > DICTIONARY_BYTES
+            largest = max(largest, size if is_dense else size // max(group.num_rows, 1))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // largest))
+
+
+def _rows(batch: Any) -> list[Any]:
+    """Return the rows of a batch, each a dict, or the reason why a row is too large."""
+    if batch.nbytes <= MAX_LINE_BYTES:
+        rows: list[Any] = batch.to_pylist(maps_as_pydicts="strict")
+        return rows
+    slices = (batch.slice(index, 1) for index in range(batch.num_rows))
+    return [TOO_LONG if row.nbytes > MAX_LINE_BYTES else row.to_pylist(maps_as_pydicts="strict")[0] for row in slices]
 
 
 def _without_nulls(value: Any) -> Any:

@@ -5,6 +5,7 @@ import gzip
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.data.readers.compression import read_chunks
-from punie_build.data.readers.discovery import data_files, split_of, stem
+from punie_build.data.readers.discovery import data_files, list_folder, split_of, stem
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.lines import split_lines
 from punie_build.data.readers.record import TOO_LONG, Record, import_optional
@@ -301,7 +302,8 @@ def test_csv_reports_a_bad_row_by_its_first_line_and_continues(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"a,a\n1,2\n", "a.csv:1: empty or duplicate column names"),
+        (b"a,a\n1,2\n", "a.csv:1: empty or duplicate column names: 'a'"),
+        (b"a,,b\n1,2,3\n", "a.csv:1: column 2 has no name"),
         (b'a\n"x"y\n', "a.csv:2: not CSV"),
         (b'a\n"x\n\n', "a.csv:3: not CSV: unexpected end of data"),
         (b"a\n" + b"x" * (MAX_LINE_BYTES + 1), "a.csv:2: longer than 16 MiB"),
@@ -351,6 +353,7 @@ def test_truncated_parquet_is_an_error(tmp_path):
         ("Validation.JSONL.GZ", "valid", "Validation"),
         ("val_07.json", "valid", "val"),
         ("dev.tsv", "valid", "dev"),
+        ("eval.jsonlines", "valid", "eval"),
         ("test.2.csv.zst", "test", "test"),
         ("python/final/jsonl/train/python_train_0.jsonl.gz", "train", "python_train"),
         ("train/test.jsonl", "test", "test"),
@@ -365,26 +368,104 @@ def test_a_file_name_gives_split_and_stem(name, expected_split, expected_stem):
 
 
 def test_a_folder_gives_its_splits_or_else_all_data_files(tmp_path):
-    for name in ("b.jsonl", "a.csv", "notes.txt", ".train.jsonl", "inside/train.jsonl"):
+    for name in ("b.jsonl", "a.csv", "notes.txt", ".hidden.jsonl", "c.jsonl.swp", "d.jsonl~", "inside/e.jsonlines"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert data_files(tmp_path) == [(None, tmp_path / "a.csv"), (None, tmp_path / "b.jsonl")]
-    for name in ("train-1.parquet", "train-0.parquet", "dev.jsonl.zst"):
+    listing = list_folder(tmp_path)
+    assert [(split, path.relative_to(tmp_path).as_posix()) for split, path in listing.files] == [
+        (None, "a.csv"),
+        (None, "b.jsonl"),
+        (None, "inside/e.jsonlines"),
+    ]
+    assert listing.note() == "read 3 files; not read: notes.txt (no format that is read)"
+    for name in ("train-1.parquet", "train-0.parquet", "eval.jsonl.zst", "dropped.jsonl", "test/x.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
+    listing = list_folder(tmp_path)
     assert data_files(tmp_path) == [
-        ("valid", tmp_path / "dev.jsonl.zst"),
+        ("valid", tmp_path / "eval.jsonl.zst"),
+        ("test", tmp_path / "test/x.jsonl"),
         ("train", tmp_path / "train-0.parquet"),
         ("train", tmp_path / "train-1.parquet"),
     ]
+    assert listing.note() == (
+        "read 4 files; not read: a.csv, b.jsonl, inside/e.jsonlines (no split in the name, beside files that have one);"
+        " notes.txt (no format that is read)"
+    )
     assert data_files(tmp_path / "train-0.parquet") == [(None, tmp_path / "train-0.parquet")]
+
+
+def test_linked_folders_are_read_and_links_in_a_circle_end(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x.jsonl").write_text("")
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/part").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside/back").symlink_to(tmp_path / "raw")
+    (tmp_path / "raw/nowhere.jsonl").symlink_to(tmp_path / "missing.jsonl")
+    assert data_files(tmp_path / "raw") == [(None, tmp_path / "raw/part/x.jsonl")]
 
 
 def test_a_folder_without_data_and_a_missing_folder_are_errors(tmp_path):
     with pytest.raises(DataError, match="not found - put the data there"):
         data_files(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(DataError, match="no data file in this folder - known formats: jsonl, "):
+    with pytest.raises(DataError, match=r"no data file in this folder; it has notes\.txt - known formats: jsonl, "):
         data_files(tmp_path)
-    (tmp_path / "data").mkdir()
-    with pytest.raises(DataError, match="no data file in this folder - name a subfolder: data"):
-        data_files(tmp_path)
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "records"),
+    [
+        ("a.jsonl", BOM + b'{"a": 1}\n\n  \r\n{"a": 2}\n\n', [(1, b'{"a": 1}'), (4, b'{"a": 2}')]),
+        ("a.jsonl", b'[{"a": 1},\n {"a": 2}]', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
+        ("a.jsonl", BOM + b'\n[\n{"a": 1}\n]\n', [(1, b'{"a": 1}')]),
+        ("a.jsonl", b'[{"a": 1}, {"a": 2}]\n', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
+        ("a.jsonl", b'{\n"a": 1\n}\n{\n"a": 2\n}', [(1, b'{ "a": 1 }'), (2, b'{ "a": 2 }')]),
+        (
+            "a.jsonl",
+            b'[{"role": "user"}]\n[{"role": "user"}]',
+            [(1, b'[{"role": "user"}]'), (2, b'[{"role": "user"}]')],
+        ),
+        ("a.jsonl", b"[1, 2]\n[3]\n", [(1, b"[1, 2]"), (2, b"[3]")]),
+        ("a.jsonl", b"\n\n", []),
+        ("a.csv", b"prompt;completion\na,b;c\n", [(2, {"prompt": "a,b", "completion": "c"})]),
+        ("a.csv", b"prompt\tcompletion\na\tc\n", [(2, {"prompt": "a", "completion": "c"})]),
+        ("a.csv", b",prompt,completion\n0,a,c\n", [(2, {"prompt": "a", "completion": "c"})]),
+        ("a.csv", b"Unnamed: 0,prompt\n0,a\n", [(2, {"prompt": "a"})]),
+        ("a.json", b'{"q": ["a", "b"], "n": [1, null]}', [(1, b'{"q":"a","n":1}'), (2, b'{"q":"b","n":null}')]),
+        ("a.json", b'{"q": {"0": "a", "1": "b"}}', [(1, b'{"q":"a"}'), (2, b'{"q":"b"}')]),
+        ("a.json", b'{"messages": [{"role": "user"}], "tools": [{"type": "function"}]}', None),
+        ("a.json", b'{"messages": [[{"role": "user"}]]}', [(1, b'{"messages":[{"role":"user"}]}')]),
+        ("a.json", b'{"a": [], "b": []}', None),
+        ("a.json", b'{"a": {"x": 1}, "b": {"x": 2}}', None),
+    ],
+)
+def test_files_as_other_programs_write_them(tmp_path, name, content, records):
+    (tmp_path / name).write_bytes(content)
+    assert list(read_records(tmp_path / name)) == ([(1, content)] if records is None else records)
+
+
+@tables
+def test_the_row_numbers_of_pandas_are_no_column(tmp_path):
+    pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    pq.write_table(pa.table({"a": ["x"], "__index_level_0__": [0]}), tmp_path / "a.parquet")
+    assert list(read_records(tmp_path / "a.parquet")) == [(1, {"a": "x"})]
+
+
+@pytest.mark.slow
+@tables
+@pytest.mark.parametrize("packed", [True, False])
+def test_memory_is_bounded_for_a_parquet_bomb(tmp_path, packed):
+    pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    values = ["x" * (20 * 2**20) if packed else os.urandom(6 * 2**20).hex()] * 2
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(values[:1]))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": column}), path, compression="zstd", dictionary_pagesize_limit=2**30)
+    assert path.stat().st_size < 10 * 2**20
+    count, size = peak(path)
+    assert count == 300
+    assert size < 400
+    assert next(read_records(path))[1] == TOO_LONG if packed else True

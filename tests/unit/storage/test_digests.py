@@ -424,3 +424,27 @@ def test_a_tree_is_its_names_and_contents_and_only_those_that_are_asked_for(tmp_
     assert digests.of_tree(place) != both
     assert digests.of_tree(place / "b") == sha(b"2")
     assert digests.of_tree(place / "b" / "no") == "absent"
+
+
+def test_clutter_does_not_count(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text("row")
+    before = digests.of_tree(folder)
+    for name in (".DS_Store", "._rows.jsonl", ".rows.jsonl.swp", "rows.jsonl~", "#rows.jsonl#", "Thumbs.db"):
+        (folder / name).write_text("x")
+    (folder / ".git").mkdir()
+    (folder / ".git/head").write_text("x")
+    assert digests.of_tree(folder) == before
+
+
+def test_a_change_behind_a_linked_folder_is_seen(tmp_path):
+    for name in ("inside", "outside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "inside/part").symlink_to(tmp_path / "outside")
+    (tmp_path / "outside/circle").symlink_to(tmp_path / "inside")
+    (tmp_path / "outside/a.txt").write_text("one")
+    before = digests.of_tree(tmp_path / "inside")
+    assert list(digests.of_folder(tmp_path / "inside")) == ["part/a.txt"]
+    (tmp_path / "outside/b.txt").write_text("two")
+    assert digests.of_tree(tmp_path / "inside") != before

@@ -1,0 +1,32 @@
+"""Files that are no data: what file managers, editors and version control put into folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+NAMES = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
+SUFFIXES = ("~", ".swp", ".swo", ".swx")  # copies that editors make
+
+
+def is_clutter(name: str) -> bool:
+    """Return whether a file or folder is never read: hidden, a swap or backup file of an editor, or of a file manager."""
+    return name.startswith((".", "#")) or name.endswith(SUFFIXES) or name in NAMES
+
+
+def walk(folder: os.PathLike[str] | str) -> Iterator[tuple[str, str]]:
+    """Yield (path below the folder with `/`, path) of each file that is not clutter. Linked folders are followed, once."""
+    pending = [(os.fspath(folder), "", frozenset[tuple[int, int]]())]
+    while pending:
+        path, prefix, above = pending.pop()
+        stat = os.stat(path)
+        if (identity := (stat.st_dev, stat.st_ino)) in above:
+            continue  # a link to a folder that it is in
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                if entry.is_dir():
+                    pending.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
+                elif entry.is_file():
+                    yield prefix + entry.name, entry.path
