@@ -48,6 +48,7 @@ from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, 
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.data.stats import Stats
+from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.data.writer import DroppedRow, decode_dropped
 from punie_build.errors import UseError
 from punie_build.runtime import parallel
@@ -62,6 +63,7 @@ def download(root: Path, options: Options) -> int:
             source=source,
             dialect=options.dialect,
             **msgspec.structs.asdict(layout_of(options)),
+            unreadable=options.unreadable,
             split=Split(valid=options.valid, test=options.test),
         )
         stats = pipeline.build_dataset(
@@ -80,7 +82,10 @@ def validate(root: Path, options: Options) -> int:
         count += 1
         found[row.example.messages[-1].role] += 1
         unknown.update(row.unknown_keys)
-    print(f"{count} rows, all of them can be read")
+    if not count:
+        print(f"{options.place}: no rows")
+        return 1
+    print(f"{count} rows, all of them can be read" if options.unreadable == "error" else f"{count} rows can be read")
     if found["assistant"] < count:
         print(f"{count - found['assistant']} of them do not end with the assistant: `dataset filter` can drop them")
     if unknown:
@@ -134,26 +139,24 @@ def merge(root: Path, options: Options) -> int:
     """Merge places into one: twins are dropped, the rest is split so that nothing leaks, and shuffled."""
     parts = [f"part-{number}" for number in range(len(options.places))]
     with output(root, options.output) as out, tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        folders = []
+        folders: list[Path] = []
+        unsplit: list[str] = []
         for name, place in zip(parts, options.places, strict=True):
             folder = Path(scratch, name)
             folder.mkdir()
-            _write_chat(root, place, options, folder)
+            if not _write_chat(root, place, options, folder):
+                unsplit.append(name)
             folders.append(folder)
         spec = Mix(
             from_=tuple(MixComponent(name=name) for name in parts),
             split=Split(valid=options.valid, test=options.test),
             seed=options.seed,
         )
-        found = merge_rows.build_mix(Path(options.output).name, spec, folders, out, allow_empty=True)
+        found = merge_rows.build_mix(Path(options.output).name, spec, folders, out, allow_empty=True, unsplit=unsplit)
     for name, place in zip(parts, options.places, strict=True):
         print(f"{found.sources.get(name, 0):>8} rows from {place}")
     print(_counts(found))
-    for split, share in (("train", 1.0), ("valid", options.valid), ("test", options.test)):
-        if share and not found.splits[split].kept:
-            print(
-                f"{split} is empty: rows of one question stay together, and there are few - add data, or change --valid and --test"
-            )
+    _print_notes(found)
     return after(f"punie-build dataset audit {options.output}")
 
 
@@ -236,9 +239,23 @@ def _filters(options: Options) -> list[AnyFilter]:
 
 
 def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:
-    return require_readable(
-        ingest(root, Local(path=options.place), options.dialect, root / paths.STATE, layout_of(options))
-    )
+    return readable_rows(root, options.place, options, root / paths.STATE)
+
+
+def readable_rows(root: Path, place: str, options: Options, scratch: Path) -> Iterator[tuple[str | None, Row]]:
+    """Yield the rows of a place; with `--unreadable drop`, print how many of the others were left out, and why."""
+    rows = ingest(root, Local(path=place), options.dialect, scratch, layout_of(options))
+    if options.unreadable == "error":
+        yield from require_readable(rows)
+        return
+    unreadable = UnreadableRows()
+    for split, row in rows:
+        if isinstance(row, UnreadableRow):
+            unreadable.add(row)
+        else:
+            yield split, row
+    for line in unreadable.lines():
+        print(f"dropped: {line}", file=sys.stderr)
 
 
 @contextmanager
@@ -265,11 +282,20 @@ def _chat(root: Path, place: str, options: Options) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _write_chat(root: Path, place: str, options: Options, folder: Path) -> None:
+def _write_chat(root: Path, place: str, options: Options, folder: Path) -> bool:
+    """Write the rows of a place as chat, those without a split to train; return whether they have splits."""
+    has_splits = False
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for side, row in require_readable(ingest(root, Local(path=place), options.dialect, folder, layout_of(options))):
-            files[side or "train"].write(row.line + b"\n")
+        for split, row in readable_rows(root, place, options, folder):
+            has_splits = has_splits or split is not None
+            files[split or "train"].write(row.line + b"\n")
+    return has_splits
+
+
+def _print_notes(stats: Stats) -> None:
+    for note in stats.notes:
+        print(f"note: {note}")
 
 
 def _counts(found: Stats) -> str:

@@ -16,17 +16,18 @@ import msgspec
 
 from punie_build.cli.options import Options, base_folder, layout_of, place_option
 from punie_build.data import audit as auditing
-from punie_build.data import jsonl
+from punie_build.data import held_out, jsonl
 from punie_build.data.audit_checks import AuditedRow, removed_marker
 from punie_build.data.dialects import normalize
 from punie_build.data.dialects.shapes import as_record
 from punie_build.data.example import SPLITS, Row, decode_example
-from punie_build.data.ingest import UnreadableRow, ingest
+from punie_build.data.ingest import ingest
 from punie_build.data.readers.discovery import data_files
 from punie_build.data.readers.record import Record
 from punie_build.data.readers.records import read_records
 from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.template_roundtrip import RoundTripReport
+from punie_build.data.unreadable import UnreadableRow
 from punie_build.errors import ModelError
 from punie_build.runtime.child import Child
 from punie_build.storage import paths
@@ -37,11 +38,14 @@ def audit(root: Path, options: Options) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         bad, unknown = _audited(root, options.place, options, Path(scratch))
         found = list(auditing.audit(lambda: _seen(Path(scratch))))
+        for place in (options.place, *(options.held_out or ())):
+            hashes = _held_out(root, place, options)
+            found += auditing.held_out_findings(lambda: _seen(Path(scratch)), hashes, place)
         if options.base:
             found += auditing.roundtrip_findings(_round_trip(root, options.base, Path(scratch)), options.base)
         total = sum(1 for _ in _seen(Path(scratch)))
     found += auditing.unknown_key_findings(unknown, total)
-    if bad:
+    if bad and options.unreadable == "error":
         advice = 'mend them, or give the dataset unreadable = "drop"'
         found.insert(
             0,
@@ -51,6 +55,18 @@ def audit(root: Path, options: Options) -> int:
         )
     print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
     return 1 if found else 0
+
+
+def _held_out(root: Path, place: str, options: Options) -> dict[str, str]:
+    """Return the content hashes of the rows that a place holds back, also those that its target no longer has."""
+    if (root / place / held_out.FILE).exists():
+        return held_out.read(root / place)
+    rows = ingest(root, Local(path=place), options.dialect, root / paths.STATE, layout_of(options))
+    return {
+        row.content_hash(): split
+        for split, row in rows
+        if isinstance(row, Row) and split in SPLITS and split != "train"
+    }
 
 
 def _round_trip(root: Path, name: str, folder: Path) -> RoundTripReport:
@@ -124,6 +140,12 @@ def _seen(folder: Path) -> Iterator[AuditedRow]:
 
 def audit_options(command: argparse.ArgumentParser) -> None:
     place_option(command)
+    command.add_argument(
+        "--held-out",
+        action="append",
+        metavar="PLACE",
+        help="also count training rows that this dataset, stage or mix holds back (may be given again)",
+    )
     command.add_argument(
         "--base", help="also render every row with the chat template of this base, and read its calls back"
     )

@@ -66,6 +66,9 @@ def dialect_option(command: argparse.ArgumentParser) -> None:
         "--dialect", choices=("auto", *normalize.NAMES), default="auto", help="how conversations are written"
     )
     command.add_argument(
+        "--unreadable", choices=("error", "drop"), default="error", help="what to do with rows that cannot be read"
+    )
+    command.add_argument(
         "--columns", action="append", metavar="KEY=ROLE", help="the role of a column: --columns question=user"
     )
     command.add_argument("--template", default="", help="the user's text, with {column} replaced")

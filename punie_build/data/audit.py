@@ -184,6 +184,19 @@ def unknown_key_findings(counts: Mapping[str, int], total: int) -> Iterator[Audi
         )
 
 
+def held_out_findings(stream: RowStream, hashes: Mapping[str, str], place: str) -> Iterator[AuditFinding]:
+    """Yield a finding for training rows that other data holds back; `hashes` are those of its `held-out.txt`."""
+    rows = [row.location for row in stream() if row.split == "train" and row.example.content_hash() in hashes]
+    if rows:
+        yield AuditFinding(
+            problem=f"training rows that {place} holds back",
+            count=len(rows),
+            total=len(hashes),
+            advice="a measurement on them would be too good: train on a mix of both, which drops them",
+            locations=tuple(rows[:MAX_LOCATIONS]),
+        )
+
+
 def roundtrip_findings(report: RoundTripReport, base: str) -> Iterator[AuditFinding]:
     """Yield the findings of a round trip of the calls through a base's chat template and parser."""
     advice = f"a model trained on {base} would learn them in another form than the server reads, or not at all"

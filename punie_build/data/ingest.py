@@ -1,7 +1,7 @@
 """Ingestion: the rows of a source, in any format and dialect, as chat.
 
 A line that is canonical chat keeps its bytes; a record in another dialect is rewritten here. A record that cannot be
-read is never skipped silently: either all of them are reported, the first twenty with their reasons, and the build
+read is never skipped silently: either all of them are reported, each reason with the first of them, and the build
 fails; or, with `unreadable = "drop"`, each is dropped with its reason, as by a filter.
 """
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from punie_build.data.command_output import run_command
 from punie_build.data.dialects import normalize
@@ -36,18 +35,10 @@ from punie_build.data.sources import (
     Sample,
     code_pair_to_chat,
 )
+from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.errors import DataError
 
 SourceFiles = Iterable[tuple[str | None, Path]]  # files with their splits
-MAX_LISTED = 20  # unreadable records that an error lists; the rest are counted
-
-
-class UnreadableRow(Struct, frozen=True):
-    """A record that is not chat in any dialect: its file and number, the reason, and its bytes if it has a line."""
-
-    where: str
-    reason: str
-    line: bytes = b""
 
 
 def ingest(
@@ -75,19 +66,14 @@ def ingest(
 
 def require_readable(rows: Iterable[tuple[str | None, Row | UnreadableRow]]) -> Iterator[tuple[str | None, Row]]:
     """Yield the readable rows. Raises DataError after the last row if any was unreadable, with the first of them."""
-    problems: list[str] = []
-    count = 0
+    unreadable = UnreadableRows()
     for split, row in rows:
         if isinstance(row, Row):
             yield split, row
-            continue
-        count += 1
-        if count <= MAX_LISTED:
-            problems.append(f"{row.where}: {row.reason}")
-    if count > MAX_LISTED:
-        problems.append(f"... and {count - MAX_LISTED} more such lines")
-    if count:
-        raise DataError("\n".join(problems))
+        else:
+            unreadable.add(row)
+    if unreadable.count:
+        raise DataError("\n".join(unreadable.lines()))
 
 
 def _source_files(root: Path, source: Any, scratch: Path) -> tuple[SourceFiles, str | None]:

@@ -5,6 +5,7 @@ Every row that is read is either kept or dropped with a reason: `seen = kept + d
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,14 +15,16 @@ from punie_build.data import held_out, jsonl, split_shares
 from punie_build.data.example import Example, Row, parse
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import FilterContext, ScoredFilter
-from punie_build.data.ingest import UnreadableRow, ingest, require_readable
+from punie_build.data.ingest import ingest, require_readable
 from punie_build.data.jsonl import ByteRange
 from punie_build.data.readers.discovery import list_folder
+from punie_build.data.readers.record import display_path
 from punie_build.data.sources import AnySource, Command, Local
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import AMBIGUOUS, Split
 from punie_build.data.split_lock import assign_splits
 from punie_build.data.stats import FilterCounts, Stats
+from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.data.writer import DataWriter
 from punie_build.errors import DataError
 from punie_build.runtime import parallel, worker_pool
@@ -45,9 +48,10 @@ def build_dataset(
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
         if isinstance(spec.source, Local) and (note := list_folder(root / spec.source.path).note()):
             writer.stats.notes += (note,)
-        has_splits = False
+        has_splits, unreadable = False, UnreadableRows()
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
+                unreadable.add(row)
                 writer.drop_unreadable(split or "train", row)
                 continue
             writer.stats.add_unknown_keys(row.unknown_keys)
@@ -60,9 +64,22 @@ def build_dataset(
         writer.withhold(has_splits)
         if has_splits and isinstance(spec.split, Split):
             writer.stats.notes += split_shares.notes(writer.stats, spec.split, None)
+        writer.stats.notes += tuple(f"not readable: {line}" for line in unreadable.lines())
     if not writer.stats.total.kept:
-        raise DataError(f"dataset.{name}: no examples - check that `path` is the right folder")
+        raise DataError(f"dataset.{name}: {_no_rows(unreadable, out / 'dropped.jsonl', scratch)}")
     return writer.stats
+
+
+def _no_rows(unreadable: UnreadableRows, dropped: Path, scratch: Path | None) -> str:
+    """Return why a dataset has no rows. Its dropped rows stay in the folder `scratch`."""
+    if not unreadable.count:
+        return "no examples: the source has no rows - check that `path` is the right folder"
+    text = f"no examples: 0 of {unreadable.count} rows could be read"
+    if scratch:
+        scratch.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(dropped, scratch / dropped.name)
+        text += f" (all of them, with the reasons: {display_path(scratch / dropped.name)})"
+    return "\n".join([f"{text} - correct the source, or name its dialect", *unreadable.lines()])
 
 
 def _missing(source: AnySource, path: str) -> str:

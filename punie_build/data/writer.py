@@ -14,8 +14,8 @@ from msgspec import Raw, Struct
 from punie_build.data import held_out, jsonl
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filter_chain import FilteredBlock
-from punie_build.data.ingest import UnreadableRow
 from punie_build.data.stats import SplitCounts, Stats, read_stats
+from punie_build.data.unreadable import UnreadableRow
 
 NULL = Raw(b"null")
 BUFFER = 2**16  # bytes; holds single rows, while a block of rows is larger and bypasses the buffer

@@ -23,12 +23,13 @@ from punie_build.data import pipeline
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Row, parse
 from punie_build.data.filters.union import AnyFilter, FilterContext
-from punie_build.data.ingest import UnreadableRow, ingest, to_chat_row
+from punie_build.data.ingest import ingest, to_chat_row
 from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import Split
 from punie_build.data.stats import read_stats
 from punie_build.data.transforms import AnyTransform
+from punie_build.data.unreadable import UnreadableRow
 from punie_build.errors import PunieError
 from punie_build.storage import paths
 

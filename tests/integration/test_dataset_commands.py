@@ -11,7 +11,6 @@ import pytest
 from punie_build.data.pipeline import build_dataset
 from punie_build.data.sources import Local
 from punie_build.data.spec import Dataset
-from punie_build.reports import samples
 
 
 def line(*texts: str, **more: object) -> str:
@@ -68,10 +67,6 @@ def test_head_shows_dropped_rows_that_could_not_be_read(place):
     shown = run(place, "head", "data", "--dropped")
     assert "--- train, unreadable: not JSON: " in shown
     assert '{"messages": [{"role": "user"\n' in shown
-    assert "--- train, unreadable: empty line" in shown
-    assert [row for rows in samples.sample_dropped(out).values() for row in rows if row.turns[0][1] == ""], (
-        "an empty line"
-    )
 
 
 def test_what_is_there_is_not_overwritten(place):
@@ -131,7 +126,7 @@ def test_merge_drops_twins_and_leaks_nothing(place):
     (place / "two.jsonl").write_text(line("x", "y") + line("x", "z"))
     said = run(place, "merge", "two.jsonl", "-o", "two")
     assert "2 rows: 2 train" in said
-    assert "train is empty: rows of one question stay together, and there are few - add data, or" in said
+    assert "valid is empty instead of 10%: 2 rows have one first question" in said
 
 
 @pytest.mark.slow
@@ -165,3 +160,24 @@ def test_audit_renders_with_a_base_and_reads_calls_back(place):
     (place / "recipes").mkdir()
     (place / "recipes/base.toml").write_text('[base.mine]\npath = "models/mine"\n')
     assert "no base is called so, and no model's folder" in run(place, "audit", "mine", "--base", "nanno", code=2)
+
+
+@pytest.mark.slow
+def test_commands_may_drop_what_cannot_be_read(place):
+    with (place / "raw/train.jsonl").open("a") as file:
+        file.write("oops\noops\n")
+    run(place, "stats", "raw", code=2)
+    for command in (("validate", "raw"), ("stats", "raw"), ("head", "raw"), ("merge", "raw", "-o", "merged")):
+        run(place, *command, "--unreadable", "drop")
+    run(place, "filter", "raw", "--min-messages", "1", "-o", "filtered", "--unreadable", "drop")
+    assert "rows that cannot be read" not in run(place, "audit", "raw", "--unreadable", "drop", code=1)
+
+
+@pytest.mark.slow
+def test_audit_shows_training_rows_that_other_data_holds_back(place):
+    for name, split in (("a", "test"), ("b", "train")):
+        (place / name).mkdir()
+        (place / name / f"{split}.jsonl").write_text(line("amber", "one") + line("birch", "two"))
+    assert "training rows that a holds back: 2 of 2 rows" in run(place, "audit", "b", "--held-out", "a", code=1)
+    run(place, "merge", "a", "b", "-o", "both")
+    assert "holds back" not in run(place, "audit", "both", "--held-out", "a", code=0)

@@ -45,11 +45,23 @@ def detect_container(record: Any) -> str:
     for name, keys in _KEYS:
         if all(key in record for key in keys):
             return name
-    record_keys = ", ".join(map(str, record)) or "none"
-    raise ValueError(
-        f"no dialect fits the keys {record_keys}"
-        f" - use messages, or the keys of one of {', '.join((*CONTAINER_DIALECTS[1:], 'glaive'))}"
-    )
+    raise ValueError(_no_dialect(record))
+
+
+MAX_KEYS = 12  # of a record that a message names
+
+
+def _no_dialect(record: dict[str, Any]) -> str:
+    """Return the message for a record that fits no dialect, with the dialect that lacks the fewest keys."""
+    names = [str(key) for key in record]
+    further = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
+    text = f"no dialect fits the keys {', '.join(names[:MAX_KEYS]) or 'none'}{further}"
+    near = [(name, keys) for name, keys in _KEYS if any(key in record for key in keys)]
+    if not near:
+        return f"{text} - use messages, or the keys of one of {', '.join((*CONTAINER_DIALECTS[1:], 'glaive'))}"
+    name, keys = min(near, key=lambda pair: sum(key not in record for key in pair[1]))
+    missing = ", ".join(f"'{key}'" for key in keys if key not in record)
+    return f"{text}: the nearest is {name}, which also has {missing} - rename a key, or convert the rows"
 
 
 def _parse_messages(record: dict[str, Any]) -> RawConversation:

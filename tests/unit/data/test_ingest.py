@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import SPLITS, Row
-from punie_build.data.ingest import UnreadableRow, ingest, require_readable
+from punie_build.data.ingest import ingest, require_readable
 from punie_build.data.pipeline import build_dataset
 from punie_build.data.sources import Command, Local
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
+from punie_build.data.unreadable import UnreadableRow
 from punie_build.errors import DataError
 from tests.support.profiles import examples
 
@@ -121,7 +122,7 @@ def test_every_line_is_read_or_reported(tmp_path_factory, lines: list[str]):
     out.mkdir()
     spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop")
     if not any(line in (CHAT, ALPACA, GLAIVE, CODE) for line in lines):
-        with pytest.raises(DataError, match="no examples - check"):
+        with pytest.raises(DataError, match="no examples: "):
             build_dataset("d", spec, root, out)
         return
     stats = build_dataset("d", spec, root, out)
@@ -172,13 +173,39 @@ def test_a_line_of_a_hundred_megabytes_is_an_error(tmp_path):
     assert isinstance(third, Row)
 
 
-def test_twenty_bad_lines_are_listed_and_the_rest_counted(tmp_path):
+def test_equal_reasons_are_one_line_with_a_count_and_the_first_places(tmp_path):
     path = tmp_path / "train.jsonl"
-    path.write_bytes(b"oops\n" * 33)
+    path.write_bytes(b"oops\n" * 33 + b'{"a": 1}\n' + b'{"messages": []}\n' * 2)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    first, second, third = str(caught.value).splitlines()
+    assert "train.jsonl:1: not JSON" in first
+    assert first.endswith("train.jsonl:3 and 30 more)")
+    assert "(33 rows: also " in first
+    assert "train.jsonl:34: no dialect fits the keys a" in second
+    assert third.endswith("(2 rows: also " + str(path) + ":36)")
+
+
+def test_at_most_twenty_reasons_are_listed(tmp_path):
+    lines = [json.dumps({chr(97 + n) * 3: 1}) for n in range(26)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
     with pytest.raises(DataError) as caught:
         read(tmp_path)
     assert len(str(caught.value).splitlines()) == 21
-    assert "13 more such lines" in str(caught.value)
+    assert str(caught.value).endswith("... and 6 more reasons, 6 rows")
+
+
+def test_the_reasons_stay_if_no_row_can_be_read(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "all.jsonl").write_text('{"instruction": "a", "zebra": "b"}\n' * 3)
+    spec = Dataset(source=Local(path="all.jsonl"), unreadable="drop")
+    with pytest.raises(DataError, match=r"dataset\.d: no examples: 0 of 3 rows could be read") as caught:
+        build_dataset("d", spec, tmp_path, out, tmp_path / "logs")
+    assert "no dialect fits the keys instruction, zebra: the nearest is alpaca, which also has 'output'" in str(
+        caught.value
+    )
+    assert len((tmp_path / "logs/dropped.jsonl").read_text().splitlines()) == 3
 
 
 def test_canonical_lines_keep_their_bytes(tmp_path):

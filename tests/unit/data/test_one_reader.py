@@ -12,8 +12,9 @@ import pytest
 
 from punie_build.data.dialects import normalize
 from punie_build.data.dialects.canonical import is_canonical, is_canonical_line
-from punie_build.data.ingest import UnreadableRow, ingest, to_chat_row
+from punie_build.data.ingest import ingest, to_chat_row
 from punie_build.data.sources import Local
+from punie_build.data.unreadable import UnreadableRow
 from tests.support.call_cases import CALLS
 from tests.support.chat_rows import HI, LOOK, READ, answered, assistant, user
 from tests.support.container_cases import CONTAINERS
