@@ -72,7 +72,12 @@ def dialect_option(command: argparse.ArgumentParser) -> None:
         "--columns", action="append", metavar="KEY=ROLE", help="the role of a column: --columns question=user"
     )
     command.add_argument("--template", default="", help="the user's text, with {column} replaced")
-    command.add_argument("--form", choices=("chat", "text"), default="chat", help="text: raw text, not conversations")
+    command.add_argument(
+        "--form",
+        choices=("chat", "text", "preference"),
+        default="chat",
+        help="raw text, or pairs of answers, instead of conversations",
+    )
 
 
 def layout_of(options: Options) -> Layout:

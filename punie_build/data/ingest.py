@@ -18,6 +18,7 @@ from punie_build.data.dialects import normalize
 from punie_build.data.dialects.canonical import is_canonical_line
 from punie_build.data.dialects.columns import CHAT, Layout, map_columns, raw_text_row
 from punie_build.data.dialects.keys import unknown_keys
+from punie_build.data.dialects.preference import preference_row
 from punie_build.data.dialects.shapes import as_record
 from punie_build.data.downloads import download_http
 from punie_build.data.example import Row, decode_example, parse
@@ -127,6 +128,8 @@ def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: b
             record = map_columns(record, layout.columns, layout.template)
         if layout.form == "text":
             canonical = raw_text_row(record)
+        elif layout.form == "preference":
+            canonical = preference_row(record, dialect)
         else:
             canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
         row = parse(line if line and canonical is original else _encode(canonical))

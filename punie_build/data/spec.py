@@ -55,7 +55,8 @@ class Dataset(Data, frozen=True, kw_only=True):
 
     `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"`
     `columns` maps the keys of other records to roles, and `template` is the user's text with `{key}` replaced.
-    `form = "text"` trains raw text without a chat template. `unreadable = "drop"`
+    `form = "text"` trains raw text without a chat template; `form = "preference"` reads pairs of answers and labels,
+    which no adapter trains on. `unreadable = "drop"`
     writes unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources
     without splits of their own; with "none" their rows wait in train.jsonl for the mix that splits them.
     """

@@ -100,6 +100,8 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
             )
         )
 
+    if example.get("form") == "preference":
+        raise ValueError("preference data: an adapter trains on one answer per row - use a dataset of the form chat")
     if example.get("form") == "text":
         return _tokenize_text(tokenizer, example["messages"][0]["content"])
     text, ranges = trained_ranges(render, _with_parsed_arguments(example), mask)

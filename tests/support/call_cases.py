@@ -74,6 +74,13 @@ CALLS: list[tuple[str, str, str, str, list[tuple[str, dict[str, Any]]]]] = [
         "I write `<tool_call>` now.",
         [ONE],
     ),
+    (
+        "a backslash that begins no escape",
+        '<tool_call>{"name": "w", "arguments": {"a": "\\{ \\\\d \\u12"}}</tool_call>',
+        "hermes",
+        "",
+        [("w", {"a": "\\{ \\d \\u12"})],
+    ),
     ("code beside a call", f"```xml\n{HERMES}\n```\n{HERMES}", "hermes", f"```xml\n{HERMES}\n```", [ONE]),
     ("a block that never closes", f"```python\nx = 1\n\n{HERMES}", "hermes", "```python\nx = 1", [ONE]),
     ("plain", XML, "qwen3-coder", "", [ONE]),

@@ -43,7 +43,8 @@ SHAPES: list[tuple[str, Record, Record]] = [
      {"messages": LOOK[:2], "tools": [READ], "id": 0}),
     ("ToolACE", {"system": "You are an expert. Here is a list of functions in JSON format that you can invoke:\n"
                  + json.dumps([{**FUNCTION, "parameters": {**SCHEMA, "type": "dict"}}]) + ". \nReturn calls.",
-                 "conversations": [{"from": "user", "value": "Look"}, {"from": "assistant", "value": '[read(path="a")]'},
+                 "conversations": [{"from": "user", "value": "Look"},
+                                   {"from": "assistant", "value": '[read(path="a")]'},
                                    {"from": "tool", "value": "x = 1"}, {"from": "assistant", "value": "It is 1."}]},
      {"messages": [system("You are an expert."), *LOOK], "tools": [READ]}),
     ("BFCL", {"id": "simple_0", "question": [[user("Look")]], "function": [FUNCTION],

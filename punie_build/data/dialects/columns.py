@@ -12,13 +12,13 @@ from punie_build.data.tool_call_markup import FIX_HINT
 
 ColumnRole = Literal["system", "user", "assistant", "messages", "tools", "category", "text"]
 ROLES = ("system", "user", "assistant")
-Form = Literal["chat", "text"]
+Form = Literal["chat", "text", "preference"]
 TEXT_KEYS = ("text", "content", "raw_content")
 _FIELD = re.compile(r"\{([^{}\n]+)\}")
 
 
 class Layout(Struct, frozen=True):
-    """How the records of a source are laid out: the roles of their columns, and whether they are raw text.
+    """How the records of a source are laid out: the roles of their columns, and their form.
 
     `template` is the user's text, with `{column}` replaced by the value of that column.
     """

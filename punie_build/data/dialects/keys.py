@@ -45,14 +45,18 @@ MESSAGE_KEYS: dict[str, Policy] = {
 
 def refuse_keys(record: dict[str, Any]) -> None:
     """Raise ValueError if a row has a key that makes it another kind of data than a conversation to learn."""
+    if record.get("form") == "preference":
+        raise ValueError('a row of preference data: no conversation to learn - use form = "preference"')
     if pairs := [key for key in PAIRS if _has_value(record.get(key))]:
         raise ValueError(
             f"a preference pair ({', '.join(pairs)}): an adapter trains on one answer, and would learn the rejected "
-            "one or none - remove the row, or take the answers that are wanted with `columns`"
+            'one or none - remove the row, take the wanted answer with `columns`, or use form = "preference"'
         )
     for key in LABELS:
         if record.get(key) is False:
-            raise ValueError(f"{key} is false: the answer is one that is not wanted - remove the row")
+            raise ValueError(
+                f"{key} is false: the answer is one that is not wanted - remove the row, or use form = 'preference'"
+            )
     refuse_media(record)
     messages = record.get("messages")
     for message in messages if isinstance(messages, list) else ():

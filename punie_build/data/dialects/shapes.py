@@ -33,7 +33,14 @@ def to_known_shape(record: Record) -> Record:
     if "system_prompt" in record and "system" not in record and not isinstance(record.get("messages"), list):
         record = {("system" if key == "system_prompt" else key): value for key, value in record.items()}
     for shape in (_toolace, _blocks) if _has_messages(record) else _SHAPES:
-        if (known := shape(record)) is not None:
+        try:
+            known = shape(record)
+        except (AttributeError, KeyError, TypeError, IndexError) as error:
+            name = shape.__name__.strip("_")
+            raise ValueError(
+                f"its keys are those of {name}, but a part has another type: {error} - {FIX_HINT}"
+            ) from None
+        if known is not None:
             return known
     return record
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import reprlib
+from contextlib import suppress
 from typing import Any
 
 from punie_build.data.example import ToolCall
 
 _PYTHON = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|\b(?:True|False|None)\b', re.DOTALL)
+_BACKSLASH = re.compile(r'\\\\|\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')  # an escaped one, or one that begins no escape
 JSON_LITERALS = {"True": "true", "False": "false", "None": "null"}
 _ESCAPES = {"\\'": "'", '"': '\\"', "\\x": "\\u00"}
 _WHITESPACE = re.compile(r"\s*")
@@ -47,14 +49,17 @@ def parse_value_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a text that is one JSON value; Python's quotes, True, False and None are accepted. Raises ValueError."""
+    """Parse a text that is one JSON value. Raises ValueError.
+
+    Python's quotes, True, False and None are accepted, and a backslash that begins no escape, as in `\\d`, is itself.
+    """
     try:
         return parse_strict(text)
     except ValueError as problem:
-        try:
-            return parse_strict(_PYTHON.sub(_to_json, text))
-        except ValueError:
-            raise problem from None
+        for repaired in (_PYTHON.sub(_to_json, text), _BACKSLASH.sub(r"\\\\", text)):
+            with suppress(ValueError):
+                return parse_strict(repaired)
+        raise problem from None
 
 
 def parse_strict(text: str) -> Any:

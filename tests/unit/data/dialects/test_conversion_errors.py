@@ -188,11 +188,6 @@ ERRORS: list[tuple[str, Any, str]] = [
         "message 2 (assistant): the fenced JSON is a call that cannot be parsed: Expecting ',' delimiter",
     ),
     (
-        "fence: a bad escape",
-        answered('```json\n{"name": "read", "arguments": {"path": "\\{"}}\n```', user("Tool result: a")),
-        "Invalid \\escape",
-    ),
-    (
         "fence: more keys",
         answered('```json\n{"name": "read", "arguments": {}, "id": 1}\n```'),
         "unknown keys in a call: id",

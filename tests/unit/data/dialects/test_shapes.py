@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from copy import deepcopy
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from punie_build.data.dialects.columns import Layout
 from punie_build.data.dialects.normalize import to_canonical
@@ -17,6 +20,8 @@ from punie_build.data.sources import Local
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from tests.support.chat_rows import HI, answered, system, turns, user, with_calls
+from tests.support.container_cases import CONTAINERS
+from tests.support.profiles import examples
 from tests.support.shape_cases import DIALOGUES, SHAPES
 
 
@@ -133,3 +138,24 @@ def test_a_recipe_with_contradicting_columns_is_refused():
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({"source": {"type": "local", "path": "x"}, **table}, Dataset)
+
+
+def spoiled(value: object, draw: st.DrawFn) -> object:
+    """Return a JSON value with some of its parts replaced by values of other types."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from([None, 1, "", "x", [], {}, [1], {"a": 1}, True]))
+    if isinstance(value, dict):
+        return {key: spoiled(item, draw) for key, item in value.items() if draw(st.integers(0, 19))}
+    return [spoiled(item, draw) for item in value] if isinstance(value, list) else value
+
+
+RECORDS = [row[1] for row in (*SHAPES, *CONTAINERS)]
+
+
+@examples(400)
+@given(st.data())
+def test_a_spoiled_record_is_read_or_refused(data):
+    record = spoiled(data.draw(st.sampled_from(RECORDS)), data.draw)
+    with suppress(ValueError):
+        row = to_chat_row(json.dumps(record).encode(), "auto")
+        assert to_chat_row(row.line, "auto").line == row.line

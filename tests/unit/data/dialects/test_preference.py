@@ -1,0 +1,77 @@
+"""Preference data: read as a form of its own, and trained by no adapter."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from punie_build.data.dialects.columns import Layout
+from punie_build.data.ingest import to_chat_row
+from punie_build.storage import paths
+from punie_build.training.tokenization import tokenize
+from tests.support.chat_rows import HI, assistant, system, user
+
+BAD = assistant("Bad.")
+PAIR = {"messages": HI, "rejected": [BAD], "form": "preference"}
+PAIRS = {
+    "prompt, chosen, rejected": {"prompt": "Hi", "chosen": "Hello.", "rejected": "Bad."},
+    "lists of messages": {"prompt": [user("Hi")], "chosen": [HI[1]], "rejected": [BAD]},
+    "whole conversations": {"chosen": HI, "rejected": [HI[0], BAD]},
+    "a prompt beside whole conversations": {"prompt": "Hi", "chosen": HI, "rejected": [HI[0], BAD]},
+    "hh-rlhf": {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: Bad."},
+    "ShareGPT": {
+        "conversations": [{"from": "human", "value": "Hi"}],
+        "chosen": {"from": "gpt", "value": "Hello."},
+        "rejected": {"from": "gpt", "value": "Bad."},
+    },
+    "ms-swift": {"messages": HI, "rejected_response": "Bad."},
+}
+
+
+def read(record: object, form: str = "preference") -> dict:
+    return json.loads(to_chat_row(json.dumps(record).encode(), "auto", Layout(form=form)).line)
+
+
+@pytest.mark.parametrize("record", PAIRS.values(), ids=PAIRS)
+def test_a_pair_has_one_form(record):
+    assert read(record) == PAIR
+    assert read(PAIR) == PAIR
+    with pytest.raises(ValueError, match="a preference pair"):
+        read(record, "chat")
+
+
+def test_a_pair_keeps_its_prompt_and_its_other_keys():
+    record = {"system": "S", "question": "Hi", "chosen": "Hello.", "rejected": "Bad.", "score": 1}
+    assert read(record) == PAIR | {"messages": [system("S"), *HI], "score": 1}
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_an_answer_with_a_label(label):
+    expected = {"messages": HI, "label": label, "form": "preference"}
+    assert read({"prompt": "Hi", "completion": "Hello.", "label": label}) == expected
+    assert read({"messages": HI, "kto_tag": label}) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"messages": HI}, "no pair and no label"),
+        ({"prompt": "Hi", "chosen": "Hello.", "rejected": "Hello."}, "the same"),
+        ({"prompt": "Hi", "rejected": "Bad."}, "without a wanted answer"),
+        ({"prompt": "Hi", "chosen": 1, "rejected": "Bad."}, "an answer is int"),
+    ],
+)
+def test_other_data_is_refused(record, reason):
+    with pytest.raises(ValueError, match=reason):
+        read(record)
+
+
+def test_no_adapter_trains_on_preference_data():
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.nano(), local_files_only=True)
+    with pytest.raises(ValueError, match="preference data: an adapter trains on one answer"):
+        tokenize(tokenizer, PAIR, "assistant")
+    with pytest.raises(ValueError, match="a row of preference data"):
+        read(PAIR, "chat")
