@@ -11,11 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.filters.content import Secret, secret_pattern
+from punie_build.data.filters.secret import Secret, replace_secrets
 from punie_build.schema.spec import TaggedSpec
 
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode())).decode
+_IDENTIFIERS = frozenset(["role", "type", "name", "id", "tool_call_id"])
 
 
 class Transform(TaggedSpec, frozen=True, kw_only=True):
@@ -101,40 +102,42 @@ class SystemPrompt(Transform, frozen=True, kw_only=True, tag="system-prompt"):
 
 
 class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
-    """Replace each secret of `kinds` by `[private-key]`, `[token]`, `[email]` or `[ip]`, in tools too."""
+    """Replace each secret of `kinds` by its kind, such as `[token]`, in messages, calls and declarations of tools.
+
+    Texts of `allow` are not secrets.
+    """
 
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token", "email", "ip")
+    allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        before = list(record["messages"])
-        record["messages"] = [self._redact_message(message) for message in before]
-        changed = bool(record["messages"] != before)
-        tools = msgspec.json.decode(record.get("tools", b"null"))
-        if (redacted := self._redact(tools)) != tools:
-            record["tools"], changed = redacted, True
+        messages = [self._redacted(message) for message in record["messages"]]
+        changed = messages != record["messages"]
+        record["messages"] = messages
+        if "tools" in record:
+            tools = msgspec.json.decode(record["tools"])
+            if (redacted := self._redacted(tools)) != tools:
+                record["tools"], changed = redacted, True
         return changed
 
-    def _redact_message(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return a message with its content, its reasoning and the arguments of its calls redacted."""
-        fields: dict[str, Any] = {
-            key: self._redact(message[key]) for key in ("content", "reasoning_content") if key in message
-        }
-        if calls := message.get("tool_calls"):
-            fields["tool_calls"] = [
-                call | {"function": call["function"] | {"arguments": self._redact(call["function"].get("arguments"))}}
-                for call in calls
-            ]
-        return message | fields
-
-    def _redact(self, value: Any) -> Any:
-        """Return a JSON value with every secret in its strings replaced."""
+    def _redacted(self, value: Any, key: str = "") -> Any:
+        """Return a JSON value with its texts redacted. Names, roles and ids stay, arguments stay JSON."""
         if isinstance(value, str):
-            for kind in self.kinds:
-                value = secret_pattern((kind,)).sub(f"[{kind}]", value)
-            return value
+            return value if key in _IDENTIFIERS else self._redacted_text(value, key)
         if isinstance(value, dict):
-            return {key: self._redact(item) for key, item in value.items()}
-        return [self._redact(item) for item in value] if isinstance(value, list) else value
+            return {name: self._redacted(item, name) for name, item in value.items()}
+        return [self._redacted(item, key) for item in value] if isinstance(value, list) else value
+
+    def _redacted_text(self, text: str, key: str) -> str:
+        redacted = replace_secrets(text, self.kinds, self.allow)
+        if key != "arguments" or (redacted == text and "\\" not in text):
+            return redacted
+        try:  # escapes may hide a secret or be part of one, so the values are redacted and not only their JSON
+            values = self._redacted(msgspec.json.decode(text))
+            intact = msgspec.json.decode(text if redacted == text else redacted) == values
+        except (msgspec.DecodeError, RecursionError):
+            return redacted
+        return redacted if intact else msgspec.json.encode(values).decode()
 
 
 AnyTransform = StripMarkers | SystemPrompt | Redact

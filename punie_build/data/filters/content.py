@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,6 +12,7 @@ from msgspec import Meta
 from punie_build.data.example import Example, Role
 from punie_build.data.filters.filter import EMPTY_CONTEXT, Filter, FilterContext, Predicate, ScoredFilter
 from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
+from punie_build.data.filters.secret import Secret, find_secrets
 
 _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
 _UNSPACED = re.compile(
@@ -196,34 +196,17 @@ def _repeated_share(words: list[str], n: int) -> float:
     return min(1.0, highest * n / len(words)) if highest > 1 else 0.0
 
 
-_SECRETS = {
-    "private-key": r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
-    "token": r"\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|xox[abprs]-[\w-]{10,}"
-    r"|sk-[A-Za-z0-9_-]{32,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|eyJ[\w-]{10,300}+\.eyJ[\w-]{10,}\.[\w-]{10,})",
-    "email": r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)"
-    r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?![\w-])",
-    "ip": r"(?<![\w.])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\."
-    r"|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)"
-    r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])",
-}
-Secret = Literal["private-key", "token", "email", "ip"]
-
-
-@cache
-def secret_pattern(kinds: tuple[Secret, ...]) -> re.Pattern[str]:
-    """Return the pattern that matches secrets of these kinds, except addresses for examples and private networks."""
-    return re.compile("|".join(f"(?:{_SECRETS[kind]})" for kind in kinds))
-
-
 class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):
-    """Keep examples without secrets of `kinds`: private keys, access tokens, e-mail and public IP addresses.
+    """Keep examples without secrets of `kinds` in messages, calls and declarations of tools.
 
-    The default is keys and tokens: addresses in code and documentation are mostly harmless. To replace secrets
-    instead, use the map `redact`.
+    Kinds are private keys, access tokens, passwords, e-mail and public IP addresses, and the numbers of phones, cards,
+    accounts (IBAN) and of social security. The default is keys and tokens: addresses in code and documentation are
+    mostly harmless. Texts of `allow` are not secrets. To replace secrets instead, use the map `redact`.
     """
 
+    PACKAGES: ClassVar = ("bc-detect-secrets", "phonenumbers")
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token")
+    allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
 
-    def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
-        search = secret_pattern(self.kinds).search
-        return lambda example: not any(search(text) for text in example.visible_texts())
+    def keep(self, example: Example) -> bool:
+        return not any(True for text in example.visible_texts() for _ in find_secrets(text, self.kinds, self.allow))

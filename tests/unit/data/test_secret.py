@@ -1,0 +1,131 @@
+"""Shapes of secrets with random values, and texts that look like secrets and are not."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+
+import msgspec
+import pytest
+
+from punie_build.data.example import decode_example
+from punie_build.data.filters.content import Secrets
+from punie_build.data.filters.secret import find_secrets, is_iban, is_luhn, replace_secrets
+from punie_build.data.transforms import Redact, transform_line
+
+ALPHABETS = {"a": string.ascii_letters + string.digits, "h": string.digits + "abcdef", "d": string.digits}
+ALPHABETS["u"] = string.digits + string.ascii_uppercase
+TOKENS = """AKIA{u16} ASIA{u16} glpat-{a20} xapp-1-A{u10}-{d12}-{h64} xoxb-{d12}-{d12}-{a24} xoxe.xoxp-1-{a100}
+hooks.slack.com/services/T{u8}/B{u8}/{a24} GOCSPX-{a28} ya29.{a80} AIza{a35} sk_live_{a24} rk_live_{a24} SK{h32}
+AC{h32} SG.{a22}.{a43} key-{h32} {h32}-us12 npm_{a36} pypi-AgEIcHlwaS5vcmc{a120} rubygems_{h48} dckr_pat_{a27}
+dop_v1_{h64} HEROKU_API_KEY={h8}-{h4}-{h4}-{h4}-{h12} shpat_{h32} dapi{h32} gsk_{a52} r8_{a37} xai-{a80} 12{d8}:AA{a33}
+M{a23}.{a6}.{a27} AccountKey={a86}== hvs.{a24} {a14}.atlasv1.{a64} lin_api_{a40} ntn_{a46} PMAK-{h24}-{h34}
+glsa_{a32}_{h8} glc_{a60} dp.pt.{a43} sntrys_{a80} sk-{a48} sk-proj-{a40}_{a40} sk-ant-api03-{a93}AA hf_a1{a32}
+ghp_{a36} github_pat_{a22}_{a59} tskey-auth-{a12}-{a32} NRAK-{u27} ATATT3{a180} API_TOKEN={a39}7""".split()
+TOKENS += ["Authorization: Bearer {a39}1", "Authorization: Basic {a30}1=", "aws_secret_access_key = {a39}1"]
+OTHERS = {
+    "private-key": [
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE{a40}\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nx",
+        "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none",
+        "AGE-SECRET-KEY-1{u58}",
+    ],
+    "password": ['password = "{a12}!"', "https://ann:{a12}@db.company.org/x"],
+    "email": ["ann@company.org", "jörg@müller.de"],
+    "ip": ["8.8.8.8", "2a00:1450:4001:81b::200e"],
+    "phone": ["+49 30 901820", "(212) 736-5000", "+1 415-555-2671"],
+    "card": ["4539 1488 0343 6467", "378282246310005"],
+    "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"],
+    "ssn": ["536-22-8726"],
+}
+HARMLESS = [
+    '<div class="sk-cube-grid-loader-animation-wrapper-inner-circle">',
+    "/wiki/sk-learn-tutorial-for-beginners-part-two-with-examples-2024",
+    "AKIAIOSFODNN7EXAMPLE",
+    f"ghp_{'0' * 36}",
+    'if "-----BEGIN RSA PRIVATE KEY-----" in text: raise',
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0.SflKxwRJSMeKKF2QT4fwpM",
+    "icon@2x.png",
+    "section 3.4.2.1, Chrome/91.0.4472.124, version 8.15.7.1",
+    "scp a.txt ann@server.com:/home",
+    "git clone git@host.org:a/b",
+    "std::vector<int>::iterator a::b 12:30:45",
+    "order 1234567890123456 at 1612345678, 3.14159265358979323846",
+    "sha512-lJzRc1YdHaAA2KCNJJ1tkYwF/+mKK6Ygw0NGe170Xu592euJv2wYUtBlV8z+qnlcNQSnIYVTkLWntUO1F8j8rQ==",
+    "commit 3b18e512dba79e4c8300dd08aeb37f8e728b8dad, 550e8400-e29b-41d4-a716-446655440000",
+    "Authorization: Bearer YOUR_ACCESS_TOKEN_HERE_1",
+    "api_key = os.environ['API_KEY_FOR_MY_SERVICE_2']",
+    "call 555-0100, pkg@1.2.3, 192.168.0.1, 2001:db8::1, ann@example.org",
+]
+ALL = ("private-key", "token", "password", "email", "ip", "phone", "card", "iban", "ssn")
+
+
+def filled(shape: str) -> str:
+    choose = random.Random(shape).choices
+    return re.sub(r"\{([ahdu])(\d+)\}", lambda m: "".join(choose(ALPHABETS[m[1]], k=int(m[2]))), shape)
+
+
+@pytest.mark.parametrize("shape", TOKENS)
+def test_tokens_are_found_and_replaced(shape: str):
+    token = filled(shape)
+    assert [span.kind for span in find_secrets(f"use {token} now", ("token",))][:1] == ["token"]
+    assert token[-12:] not in replace_secrets(f"use {token} now", ("token",))
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(kind, shape) for kind, shapes in OTHERS.items() for shape in shapes])
+def test_other_kinds_are_found(kind, shape: str):
+    text = f"it is {filled(shape)} here"
+    assert {span.kind for span in find_secrets(text, (kind,))} == {kind}
+    assert f"[{kind}]" in replace_secrets(text, (kind,))
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless_texts_have_no_secret(text: str):
+    assert list(find_secrets(f"see {text} there", ALL)) == []
+
+
+def test_allowed_texts_are_no_secrets():
+    token = filled("ghp_{a36}")
+    assert list(find_secrets(token, ("token",), allow=(token[4:20],))) == []
+
+
+def test_check_digits_decide():
+    assert is_luhn("4539148803436467")
+    assert not is_luhn("4539148803436468")
+    assert is_iban("DE89370400440532013000")
+    assert not is_iban("DE88370400440532013000")
+
+
+def row(token: str) -> bytes:
+    call = {
+        "id": token,
+        "type": "function",
+        "function": {"name": "f", "arguments": msgspec.json.encode({"k": f'"{token}"'}).decode()},
+    }
+    tool = {"type": "function", "function": {"name": "f", "description": f"uses {token}"}}
+    messages = [
+        {"role": "user", "content": f"my {token}"},
+        {"role": "assistant", "content": None, "reasoning_content": f"think {token}", "tool_calls": [call]},
+    ]
+    return msgspec.json.encode({"messages": messages, "tools": [tool], "n": 1.50}) + b"\n"
+
+
+def test_redact_rewrites_every_text_of_a_row_and_keeps_ids():
+    token = filled("ghp_{a36}")
+    line = transform_line(row(token), [Redact()])
+    assert line.count(token.encode()) == 1  # the id
+    assert line.count(b"[token]") == 4
+    record = msgspec.json.decode(line)
+    arguments = record["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    assert msgspec.json.decode(arguments) == {"k": '"[token]"'}
+    assert transform_line(line.replace(token.encode(), b"1"), [Redact()]) == line.replace(token.encode(), b"1")
+
+
+def test_secrets_in_declarations_of_tools_are_found():
+    token = filled("ghp_{a36}")
+    tools = [{"type": "function", "function": {"name": "f", "description": f"uses {token}"}}]
+    line = msgspec.json.encode({"messages": [{"role": "user", "content": "x"}], "tools": tools})
+    assert not Secrets().keep(decode_example(line))
+    assert Secrets(allow=(token,)).keep(decode_example(line))
