@@ -1,6 +1,7 @@
 """Find near-duplicate texts (MinHash LSH), and texts that share an n-gram with others.
 
-The similarity of two texts is the Jaccard index of their sets of word shingles (`shingle` consecutive words). MinHash
+The similarity of two texts is the Jaccard index of their sets of word shingles (`shingle` consecutive words, or
+`shingle - 2` characters in scripts without blanks). MinHash
 with bands proposes candidate pairs (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3), and the exact
 index of each candidate is computed: results have no false positives, and the hashing decides only how many pairs are
 missed (see `choose_bands`). Importing this module imports numpy.
@@ -14,7 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from punie_build.data.shingles import BLOCK, Hashes, Indices, mix_bits, ngram, shingle_hashes, text_blocks
+from punie_build.data.shingles import (
+    BLOCK,
+    Hashes,
+    Indices,
+    mix_bits,
+    ngram,
+    shingle_hashes,
+    similarity_shingles,
+    text_blocks,
+)
 
 PERMUTATIONS = 128  # hash functions of a signature
 MAX_MISS_RATE = 0.01  # share of the pairs exactly at the threshold that the bands may miss
@@ -67,7 +77,7 @@ class NearDuplicates:
 
     def _flush(self) -> None:
         if self._pending:
-            hashes, starts = shingle_hashes(self._pending, self.shingle)
+            hashes, starts = similarity_shingles(self._pending, self.shingle)
             bands = self._band_keys(minhash_signatures(hashes, starts))
             self._sketches.append(np.hstack([_checksums(hashes, starts), bands]))
             self._pending, self._pending_size = [], 0
@@ -154,7 +164,7 @@ class NearDuplicates:
         for block in text_blocks(texts):
             chosen = np.flatnonzero(paired[start : start + len(block)]).tolist()
             if chosen:
-                hashes, starts = shingle_hashes([block[index] for index in chosen], self.shingle)
+                hashes, starts = similarity_shingles([block[index] for index in chosen], self.shingle)
                 parts = np.split(hashes, starts[1:])
                 sets.update((start + index, np.unique(part)) for index, part in zip(chosen, parts, strict=True))
             start += len(block)

@@ -1,7 +1,8 @@
 """Normalize texts, and hash their words and word n-grams (shingles).
 
-A word is a run of bytes without ASCII whitespace (as `bytes.split`); `normalize` turns all other whitespace into a
-space and unifies case and Unicode form, so callers normalize texts first. The hashes are specified here: they depend
+A word is a run of bytes without ASCII whitespace (as `bytes.split`); `words` turns all other whitespace into a space,
+unifies case and Unicode form, and separates the characters of scripts that write no blanks between words, so callers
+pass texts through `words` first: a word n-gram of Chinese is a character n-gram. The hashes are specified here: they depend
 on no library version and no machine. Importing this module imports numpy.
 """
 
@@ -25,6 +26,22 @@ _LETTER, _WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # bases of the two poly
 _SPACES = bytes(0 if byte in b" \t\n\r\v\f" else min(byte + 1, 255) for byte in range(256))  # UTF-8 has no byte 255
 _LOWER = bytes(32 if chr(byte).isspace() else ord(chr(byte).lower()) for byte in range(128)) + bytes(128)
 _DIGITS = re.compile(r"\d+")
+UNSPACED = (  # code points of scripts without blanks between words
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u0f00-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Tibetan, Burmese
+    "\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"  # Khmer, Tai
+    "\u2e80-\u2fff\u3000-\u312f\u3190-\u9fff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"  # Chinese, Japanese
+)
+_UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}][\u0300-\u036f\u3099\u309a]*")
+
+
+def words(text: str) -> str:
+    """Return the normalized text with a space between words, and around each character of scripts without blanks."""
+    normalized = normalize(text)
+    if normalized.isascii():
+        return normalized
+    separated, count = _UNSPACED_CHARACTER.subn(r" \g<0> ", normalized)
+    return " ".join(separated.split()) if count else normalized
 
 
 def normalize(text: str, digits: bool = False) -> str:
@@ -36,6 +53,11 @@ def normalize(text: str, digits: bool = False) -> str:
         folded = unicodedata.normalize("NFKC", text).casefold()
         normalized = " ".join(unicodedata.normalize("NFKC", folded).split())  # case folding can denormalize
     return _DIGITS.sub("0", normalized) if digits else normalized
+
+
+def is_unspaced(text: str) -> bool:
+    """Return whether most words of a text after `words` are characters of scripts without blanks."""
+    return not text.isascii() and 2 * len(_UNSPACED_CHARACTER.findall(text)) > text.count(" ") + 1
 
 
 def text_hash(text: str, digits: bool = False) -> bytes:
@@ -69,6 +91,24 @@ def shingle_hashes(texts: Sequence[str], size: int) -> tuple[Hashes, Indices]:
         padded += np.where(step < counts[short], words[np.minimum(begins[short] + step, len(words) - 1)], np.uint64(0))
     hashes[starts[short]] = padded
     return mix_bits(hashes), starts
+
+
+def similarity_shingles(texts: Sequence[str], size: int) -> tuple[Hashes, Indices]:
+    """Return `shingle_hashes`, with shingles of `size - 2` characters for texts of scripts without blanks.
+
+    A word of these has about two characters, so `size` of them would be most of a short text.
+    """
+    short = [is_unspaced(text) for text in texts]
+    if not any(short):
+        return shingle_hashes(texts, size)
+    parts: list[Hashes] = [np.empty(0, np.uint64)] * len(texts)
+    for unspaced, width in ((False, size), (True, max(size - 2, 1))):
+        numbers = [number for number, flag in enumerate(short) if flag is unspaced]
+        hashes, starts = shingle_hashes([texts[number] for number in numbers], width)
+        for number, part in zip(numbers, np.split(hashes, starts[1:]), strict=False):
+            parts[number] = part
+    lengths = np.array([len(part) for part in parts])
+    return np.concatenate(parts), np.cumsum(lengths) - lengths
 
 
 def ngram(text: str, word: int, n: int) -> str:

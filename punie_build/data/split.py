@@ -77,7 +77,7 @@ def assign_locked(
         text = example.group_key() if by_prompt else example.text()
         keys.append(shingles.text_hash(text, digits=by_prompt))
         if near:
-            near.add(shingles.normalize(example.text()))
+            near.add(shingles.words(example.text()))
     own = list(fixed or [None] * len(keys))
     names = [key.hex()[:16] for key in keys]
     pairs = list(near.spanning_pairs(_texts(stream()))) if near else []
@@ -162,7 +162,7 @@ def _separate(splits: list[str], keys: Sequence[bytes], near: Iterable[tuple[int
 def _texts(examples: Iterable[Example]) -> Iterator[str]:
     from punie_build.data import shingles
 
-    return (shingles.normalize(example.text()) for example in examples)
+    return (shingles.words(example.text()) for example in examples)
 
 
 def _equal_keys(keys: Sequence[bytes]) -> Iterator[tuple[int, int, float]]:
@@ -204,7 +204,7 @@ def find_overlaps(stream: Callable[[], Iterable[tuple[str, Example]]]) -> list[S
         keys["same"].append(shingles.text_hash(full_text))
         keys["template"].append(shingles.text_hash(full_text, digits=True))
         keys["prompt"].append(shingles.text_hash(example.group_key(), digits=True))
-        near.add(shingles.normalize(text))
+        near.add(shingles.words(text))
     overlaps: dict[int, SplitOverlap] = {}
     pairs = near.pairs(_texts(example for _, example in stream()))
     for how, row, train, index in _overlap_candidates([split for split, _ in rows], keys, pairs):

@@ -112,7 +112,7 @@ class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
 
     def rewrite(self, record: dict[str, Any]) -> bool:
         messages = [self._redacted(message) for message in record["messages"]]
-        changed = messages != record["messages"]
+        changed = bool(messages != record["messages"])
         record["messages"] = messages
         if "tools" in record:
             tools = msgspec.json.decode(record["tools"])

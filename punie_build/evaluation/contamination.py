@@ -60,7 +60,7 @@ def _shingles(texts: Sequence[str]) -> list[set[int]]:
     """Return the hashes of the word shingles of each text."""
     from punie_build.data import shingles
 
-    hashes, starts = shingles.shingle_hashes([shingles.normalize(text) for text in texts], SHINGLE_WORDS)
+    hashes, starts = shingles.shingle_hashes([shingles.words(text) for text in texts], SHINGLE_WORDS)
     bounds = [*starts.tolist(), len(hashes)]
     return [set(hashes[start:end].tolist()) for start, end in pairwise(bounds)]
 

@@ -22,6 +22,7 @@ _NOT_A_WORD = re.compile(r"[/\\_{}<>=;\d]|\w[.(\[]\w|\w\(|[a-z][A-Z]")  # paths,
 
 LIKELY_LANGUAGES = 20  # the others have almost no probability
 UNDECIDED = 0.4  # score of the most likely language below which single messages are looked at
+LONG_WORD = 100  # letters
 MIN_SCRIPT_SHARE = 0.1  # of the letters; names and terms in another script are common
 
 
@@ -171,7 +172,8 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
     """Keep examples without repetitive answers.
 
     In no assistant message of `min_words` words or more may one n-gram of `n` words cover more than `max_share` of the
-    words: Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code.
+    words: Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code. Characters count as
+    words in scripts without blanks, and in runs of more than 100 letters.
     """
 
     n: Annotated[int, Meta(ge=1, le=20)] = 4
@@ -179,11 +181,24 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
     min_words: Annotated[int, Meta(ge=1)] = 50
 
     def keep(self, example: Example) -> bool:
-        return all(
-            _repeated_share(text.split(), self.n) <= self.max_share
-            for text in example.texts("assistant")
-            if text.count(" ") >= self.min_words - 1
-        )
+        texts = (_units(text) for text in example.texts("assistant") if len(text) >= self.min_words)
+        return all(_repeated_share(words, self.n) <= self.max_share for words in texts if len(words) >= self.min_words)
+
+
+def _units(text: str) -> list[str]:
+    """Return the words of a text, with the characters of scripts without blanks and of long runs as words."""
+    from punie_build.data import shingles
+
+    words = (text if text.isascii() else shingles.words(text)).split()
+    if max(map(len, words), default=0) <= LONG_WORD:
+        return words
+    return [
+        unit for word in words for unit in (word if len(word) > LONG_WORD and _is_mostly_letters(word) else (word,))
+    ]
+
+
+def _is_mostly_letters(word: str) -> bool:
+    return 2 * sum(map(str.isalnum, word)) > len(word)
 
 
 def _repeated_share(words: list[str], n: int) -> float:

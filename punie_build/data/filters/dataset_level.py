@@ -54,6 +54,8 @@ class ExactDedup(DatasetFilter, frozen=True, kw_only=True, tag="exact-dedup"):
 class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
     """Keep the first of examples whose word 5-grams have a Jaccard index of `threshold` or more.
 
+    In scripts without blanks between words, such as Chinese, character 3-grams are compared.
+
     MinHash LSH proposes candidate pairs, and the exact index of each is computed: no pair below the threshold is
     dropped.
     """
@@ -67,7 +69,7 @@ class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
         near, count = minhash.NearDuplicates(self.threshold), 0
         with tempfile.TemporaryFile() as spool:  # the texts are read twice; memory holds only their sketches
             for example in examples:
-                text = shingles.normalize(dedup_text(example, self.on))
+                text = shingles.words(dedup_text(example, self.on))
                 near.add(text)
                 count += 1
                 spool.write(msgspec.json.encode(text) + b"\n")
@@ -80,7 +82,8 @@ class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
 class Decontaminate(DatasetFilter, frozen=True, kw_only=True, tag="decontaminate"):
     """Drop examples that share `n` consecutive words with a prompt of one of `suites`, so that evals have new prompts.
 
-    Prompts shorter than `n` words match only a user message with the same text.
+    Prompts shorter than `n` words match only a user message with the same text. In scripts without blanks between
+    words, such as Chinese, one and a half characters count as a word.
     """
 
     suites: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -89,18 +92,26 @@ class Decontaminate(DatasetFilter, frozen=True, kw_only=True, tag="decontaminate
     def drops(self, examples: Iterable[Example], context: FilterContext) -> Iterator[int]:
         from punie_build.data import minhash, shingles
 
-        prompts = [shingles.normalize(prompt) for name in self.suites for prompt in context.suites[name]]
+        prompts = [shingles.words(prompt) for name in self.suites for prompt in context.suites[name]]
         exact = set(prompts)
-        long = [prompt for prompt in prompts if len(prompt.split()) >= self.n]
+        by_size: dict[int, list[str]] = {}
+        for prompt in prompts:
+            size = self.n * 3 // 2 if shingles.is_unspaced(prompt) else self.n
+            if len(prompt.split()) >= size:
+                by_size.setdefault(size, []).append(prompt)
         positions: set[int] = set()
 
         def texts() -> Iterator[str]:
             for index, example in enumerate(examples):
-                if exact.intersection(shingles.normalize(text) for text in example.texts("user")):
+                if exact.intersection(shingles.words(text) for text in example.texts("user")):
                     positions.add(index)
-                yield shingles.normalize(example.full_text())
+                yield shingles.words(example.full_text())
 
-        positions.update(match.text for match in minhash.ngram_matches(texts(), long, self.n))
+        start = 0
+        for block in shingles.text_blocks(texts()):
+            for size, references in by_size.items():
+                positions.update(start + match.text for match in minhash.ngram_matches(block, references, size))
+            start += len(block)
         yield from sorted(positions)
 
 

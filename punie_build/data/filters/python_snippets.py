@@ -44,7 +44,7 @@ class FencedBlock(NamedTuple):
 def python_code(example: Example) -> Iterator[str]:
     """Yield the Python code that the assistant writes, in its messages and in the arguments of its calls."""
     about_python = any("python" in text.lower() for text in example.texts("system", "user", "assistant"))
-    for text in example.texts("assistant"):
+    for text in (*example.texts("assistant"), *example.reasoning()):
         yield from code_in_text(_unix_lines(text), about_python)
     for call in example.calls():
         yield from code_in_call(call)

@@ -107,7 +107,7 @@ def _standard(schema: Any, unknown: bool, depth: int = 0, branch: bool = False) 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema that accepts null too. Its definitions stay at the root, where references find them."""
-    definitions = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
+    definitions: dict[str, Any] = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
     return {"anyOf": [{"type": "null"}, schema], **definitions}
 
 
