@@ -21,6 +21,7 @@ from punie_build.data.filters.union import (
     DatasetFilter,
     Filter,
     FilterContext,
+    LineFilter,
     Predicate,
     ScoredFilter,
 )
@@ -32,7 +33,8 @@ PASSED = (
     255  # a row's outcome is one byte: the index of the filter that rejects it, or this; `Stage` allows 200 filters
 )
 
-IndexedPredicates = list[tuple[int, Predicate]]  # (index of the filter, its predicate)
+RowPredicate = Callable[[Example, bytes], bool]
+IndexedPredicates = list[tuple[int, RowPredicate]]  # (index of the filter, its predicate of a row)
 
 
 class FilteredBlock(Struct):
@@ -82,7 +84,14 @@ class FilterChain:
     def _predicates(self, start: int, end: int) -> IndexedPredicates:
         return [(index, self._predicate(self.filters[index])) for index in range(start, end)]
 
-    def _predicate(self, filter_: Filter) -> Predicate:
+    def _predicate(self, filter_: Filter) -> RowPredicate:
+        if isinstance(filter_, LineFilter):
+            line_predicate = filter_.line_predicate(self.context)
+            return lambda example, line: line_predicate(line)
+        predicate = self._example_predicate(filter_)
+        return lambda example, line: predicate(example)
+
+    def _example_predicate(self, filter_: Filter) -> Predicate:
         if self.context.score_cache is None or not isinstance(filter_, ScoredFilter):
             return filter_.predicate(self.context)
         predicate, flush = score_cache.cached_predicate(filter_, self.context, self.context.score_cache)
@@ -116,7 +125,7 @@ class FilterChain:
                     row += 1
                     if outcomes[row] == PASSED:
                         example = decode_example(line)
-                        outcome = next((index for index, passes in predicates if not passes(example)), PASSED)
+                        outcome = next((index for index, passes in predicates if not passes(example, line)), PASSED)
                         outcomes[row] = outcome
                         if outcome == PASSED:
                             rows.append(row)
@@ -147,7 +156,7 @@ def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> Filtered
     for line in lines:
         example = decode_example(line)
         for index, passes in predicates:
-            if not passes(example):
+            if not passes(example, line):
                 dropped.append((index, line))
                 break
         else:

@@ -24,6 +24,8 @@ class Transform(TaggedSpec, frozen=True, kw_only=True):
 
     NOUN: ClassVar = "map"
 
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
+
     def applies(self, line: bytes) -> bool:
         """Return False if `rewrite` cannot change the row: a cheap test of the undecoded line."""
         return True
@@ -140,4 +142,92 @@ class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
         return redacted if intact else msgspec.json.encode(values).decode()
 
 
-AnyTransform = StripMarkers | SystemPrompt | Redact
+class FixText(Transform, frozen=True, kw_only=True, tag="fix-text"):
+    """Repair texts whose encoding was mistaken (`cafÃ©`), with the package ftfy; code is not changed otherwise.
+
+    `normalization` is the Unicode form of the result; "none" changes no other character.
+    """
+
+    PACKAGES: ClassVar = ("ftfy",)
+    normalization: Literal["none", "NFC", "NFKC"] = "none"
+    unescape_html: bool = False
+    straight_quotes: bool = False
+
+    def applies(self, line: bytes) -> bool:
+        return not line.isascii() or b"\\u" in line or (self.unescape_html and b"&" in line)
+
+    def rewrite(self, record: dict[str, Any]) -> bool:
+        import ftfy
+
+        config = ftfy.TextFixerConfig(
+            unescape_html=self.unescape_html,
+            uncurl_quotes=self.straight_quotes,
+            normalization=None if self.normalization == "none" else self.normalization,
+            fix_line_breaks=False,
+            fix_latin_ligatures=False,
+            fix_character_width=False,
+            remove_terminal_escapes=False,
+        )
+        changed = False
+        for message in record["messages"]:
+            for key in ("content", "reasoning_content"):
+                text = message.get(key)
+                if isinstance(text, str) and (fixed := ftfy.fix_text(text, config)) != text:
+                    message[key], changed = fixed, True
+        return changed
+
+
+class CutTurns(Transform, frozen=True, kw_only=True, tag="cut-turns"):
+    """Cut long conversations before a user's message, so that at most `messages` messages or `chars` characters remain.
+
+    System messages stay. `keep` selects the first or the last turns. One turn always stays, however long it is.
+    """
+
+    messages: Annotated[int, Meta(ge=2)] | None = None
+    chars: Annotated[int, Meta(ge=1)] | None = None
+    keep: Literal["first", "last"] = "first"
+
+    def __post_init__(self) -> None:
+        if self.messages is None and self.chars is None:
+            raise ValueError("a map `cut-turns` has no limit - give `messages` or `chars`")
+
+    def rewrite(self, record: dict[str, Any]) -> bool:
+        system, turns = _turns(record["messages"])
+        if self.keep == "last":
+            turns.reverse()
+        count, size = len(system), sum(map(_characters, system))
+        for number, turn in enumerate(turns):
+            count, size = count + len(turn), size + sum(map(_characters, turn))
+            if number and (count > (self.messages or count) or size > (self.chars or size)):
+                turns = turns[:number]
+                break
+        else:
+            return False
+        if self.keep == "last":
+            turns.reverse()
+        record["messages"] = [*system, *(message for turn in turns for message in turn)]
+        return True
+
+
+def _turns(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
+    """Return (system messages, turns): each turn begins with a user's message and ends before the next after an answer."""
+    system = [message for message in messages if message["role"] == "system"]
+    turns: list[list[dict[str, Any]]] = []
+    for message in messages:
+        if message["role"] == "user" and not (turns and turns[-1][-1]["role"] == "user"):
+            turns.append([message])
+        elif message["role"] != "system" and turns:
+            turns[-1].append(message)
+        elif message["role"] != "system":
+            turns.append([message])
+    return system, turns
+
+
+def _characters(message: dict[str, Any]) -> int:
+    """Return the characters of a message and its calls."""
+    calls = message.get("tool_calls")
+    texts = (message.get("content"), message.get("reasoning_content"))
+    return sum(len(text) for text in texts if isinstance(text, str)) + (len(msgspec.json.encode(calls)) if calls else 0)
+
+
+AnyTransform = StripMarkers | SystemPrompt | Redact | FixText | CutTurns

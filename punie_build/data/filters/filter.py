@@ -12,6 +12,7 @@ from punie_build.data.example import Example
 from punie_build.schema.spec import TaggedSpec
 
 Predicate = Callable[[Example], bool]
+LinePredicate = Callable[[bytes], bool]
 
 
 class FilterContext(Struct, frozen=True):
@@ -71,6 +72,14 @@ class ScoredFilter(Filter, frozen=True, kw_only=True):
     def predicate(self, context: FilterContext = EMPTY_CONTEXT) -> Predicate:
         score = self.scorer(context)
         return lambda example: self.accepts(score(example))
+
+
+class LineFilter(Filter, frozen=True, kw_only=True):
+    """A filter that tests the line of each row alone: its keys beside the conversation too."""
+
+    def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
+        """Return the test of a row's line for one pass over a dataset."""
+        raise NotImplementedError
 
 
 class DatasetFilter(Filter, frozen=True, kw_only=True):

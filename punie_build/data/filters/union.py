@@ -16,7 +16,15 @@ from punie_build.data.filters.content import (
     Secrets,
 )
 from punie_build.data.filters.dataset_level import Balance, Decontaminate, ExactDedup, NearDedup, SampleRows
-from punie_build.data.filters.filter import DatasetFilter, Filter, FilterContext, Predicate, ScoredFilter
+from punie_build.data.filters.filter import (
+    DatasetFilter,
+    Filter,
+    FilterContext,
+    LineFilter,
+    Predicate,
+    ScoredFilter,
+)
+from punie_build.data.filters.quality import C4Quality, GopherQuality
 from punie_build.data.filters.structure import (
     ContentQuality,
     EndsWithAssistant,
@@ -26,6 +34,7 @@ from punie_build.data.filters.structure import (
     MinTokens,
     ValidTools,
 )
+from punie_build.data.filters.where import Where
 
 AnyFilter = (
     Language
@@ -46,11 +55,15 @@ AnyFilter = (
     | Decontaminate
     | Balance
     | SampleRows
+    | Where
+    | GopherQuality
+    | C4Quality
 )
 
 __all__ = [
     "AnyFilter",
     "Balance",
+    "C4Quality",
     "ContentQuality",
     "DatasetFilter",
     "Decontaminate",
@@ -58,7 +71,9 @@ __all__ = [
     "ExactDedup",
     "Filter",
     "FilterContext",
+    "GopherQuality",
     "Language",
+    "LineFilter",
     "MaxMessages",
     "MaxTokens",
     "MinMessages",
@@ -73,4 +88,5 @@ __all__ = [
     "ScoredFilter",
     "Secrets",
     "ValidTools",
+    "Where",
 ]

@@ -10,6 +10,7 @@ from punie_build.data.filters import union
 from punie_build.data.filters.union import (
     AnyFilter,
     Balance,
+    C4Quality,
     ContentQuality,
     DatasetFilter,
     Decontaminate,
@@ -17,7 +18,9 @@ from punie_build.data.filters.union import (
     ExactDedup,
     Filter,
     FilterContext,
+    GopherQuality,
     Language,
+    LineFilter,
     MaxMessages,
     MaxTokens,
     MinMessages,
@@ -31,6 +34,7 @@ from punie_build.data.filters.union import (
     ScoredFilter,
     Secrets,
     ValidTools,
+    Where,
 )
 from punie_build.storage import paths
 
@@ -154,6 +158,10 @@ FILTERS = [
     (Secrets(), chat("write to ann@company.org", "done, from 8.8.8.8"), True),
     (Secrets(kinds=("email",)), chat("write to ann@company.org", "done"), False),
     (Secrets(kinds=("email",)), chat("write to ann@example.com", "git clone git@host.org:a/b"), True),
+    (GopherQuality(), chat("x", "The words of the answer have to be with that. " * 9), True),
+    (GopherQuality(), chat("x", "Short."), False),
+    (C4Quality(), chat("x", "This is a whole sentence.\n" * 5), True),
+    (C4Quality(), chat("x", "not a sentence\n" * 5), False),
     (Secrets(kinds=("ip",)), chat("x", "ping 8.8.8.8"), False),
     (Secrets(kinds=("ip",)), chat("x", "127.0.0.1, 10.0.0.3, 192.168.1.1, version 1.2.3.4.5"), True),
 ]
@@ -219,10 +227,10 @@ def test_filters_keep_or_drop(filter_: Filter, example: Example, kept: bool):
 
 
 def test_every_filter_is_in_the_union_and_has_a_row_and_a_docstring():
-    bases = {Filter, ScoredFilter, DatasetFilter}
+    bases = {Filter, LineFilter, ScoredFilter, DatasetFilter}
     classes = {cls for cls in vars(union).values() if isinstance(cls, type) and issubclass(cls, Filter)} - bases
     assert classes == set(get_args(AnyFilter))
-    for cls in classes:
+    for cls in classes - {Where}:  # tested by lines in test_where.py
         assert cls.__doc__.startswith(("Keep ", "Drop "))
         if issubclass(cls, DatasetFilter):
             assert any(type(filter_) is cls and dropped for filter_, _, dropped in DATASET_FILTERS)

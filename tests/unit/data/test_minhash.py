@@ -19,7 +19,7 @@ from punie_build.data.minhash import (
     near_duplicate_pairs,
     ngram_matches,
 )
-from punie_build.data.shingles import BLOCK, normalize, shingle_hashes, text_hash
+from punie_build.data.shingles import BLOCK, is_unspaced, normalize, shingle_hashes, text_hash
 from tests.support.profiles import examples
 
 WORDS = [f"{a}{b}" for a in ("green", "river", "stone", "wind", "paper") for b in range(200)]
@@ -32,7 +32,7 @@ def shingled(text: str, size: int) -> frozenset[tuple[str, ...]]:
 
 
 def jaccard_index(first: str, second: str, size: int = 5) -> float:
-    a, b = shingled(first, size), shingled(second, size)
+    a, b = (shingled(text, max(size - 2, 1) if is_unspaced(text) else size) for text in (first, second))
     return len(a & b) / len(a | b)
 
 
