@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -34,14 +35,23 @@ class MixDetails(Struct, frozen=True):
     unsplit: tuple[str, ...]
 
 
-def _dataset_inputs(_recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
+def _dataset_inputs(recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
     source = entry.spec.source
-    place = next((getattr(source, field) for field in ("path", "repo", "url") if hasattr(source, field)), None)
+    place = next((getattr(source, field) for field in ("path", "repo", "url", "eval") if hasattr(source, field)), None)
     words = str(place or " ".join(getattr(source, "argv", ())) or source.__struct_config__.tag)
     memory = _splits_lock(entry)
     return TaskInputs(
-        doc=f"examples from {words}", inputs=(*source.inputs(), *memory), remembers=next(iter(memory), "")
+        doc=f"examples from {words}",
+        needs=tuple(_builders(recipe, source.inputs())),
+        inputs=(*source.inputs(), *memory),
+        remembers=next(iter(memory), ""),
     )
+
+
+def _builders(recipe: Recipe, paths_read: Iterable[str]) -> Iterator[Entry[Any]]:
+    """Yield the entries that build what a source reads, each once."""
+    builders = (recipe.builder_of(path) for path in paths_read)
+    yield from {entry.label: entry for entry in builders if entry}.values()
 
 
 def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
@@ -107,6 +117,7 @@ DATASET = ArtifactKind(
     name="dataset",
     plural="Datasets",
     spec=Dataset,
+    references={"source.eval": "eval"},
     inputs=_dataset_inputs,
     step="punie_build.data.steps:dataset",
     summary=(("examples", "{:,.0f} examples"),),

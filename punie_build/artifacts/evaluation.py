@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from punie_build.artifacts.model import start
+from punie_build.data.sources import ACCEPTED
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -196,7 +197,10 @@ EVAL = ArtifactKind(
     step="punie_build.evaluation.steps:eval_",
     in_worker=True,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
-    outputs={"scores.json": "punie_build.evaluation.scores:Scores"},
+    outputs={
+        "scores.json": "punie_build.evaluation.scores:Scores",
+        ACCEPTED: "punie_build.data.example:Example",
+    },
     verify="punie_build.evaluation.verify:scores",
     page="punie_build.reports.pages.evaluation:EVAL_PAGE",
     summary=_eval_summary,

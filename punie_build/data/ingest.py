@@ -27,6 +27,7 @@ from punie_build.data.readers.discovery import data_files
 from punie_build.data.readers.record import display_path
 from punie_build.data.readers.records import read_records
 from punie_build.data.sources import (
+    Answers,
     AnySource,
     Command,
     HandAuthored,
@@ -82,6 +83,8 @@ def _source_files(root: Path, source: Any, scratch: Path) -> tuple[SourceFiles, 
     match source:
         case Local():
             return data_files(root / source.path), source.format
+        case Answers():
+            return data_files(root / source.inputs()[0]), "jsonl"
         case Http():
             path = download_http(root, source.url, source.sha256, str(source.file_format), source.max_mb)
             return [(None, path)], source.file_format

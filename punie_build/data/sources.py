@@ -151,6 +151,23 @@ class Command(DataSource, frozen=True, kw_only=True, tag="command"):
         return tuple(dict.fromkeys((*self.reads, *(str(PurePosixPath(script)) for script in scripts))))
 
 
+ACCEPTED = "accepted.jsonl"  # file of an eval
+
+
+class Answers(DataSource, frozen=True, kw_only=True, tag="answers"):
+    """The answers of an eval that pass every check of its suite, as chat. Its rows have no splits.
+
+    A dataset of them is built after the eval, and again when its answers change: rejection sampling, self-play.
+    """
+
+    eval: str
+    limit: Limit | None = None
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return the file of the eval."""
+        return (f"reports/{self.eval}/{ACCEPTED}",)
+
+
 def code_pair_to_chat(record: dict[str, Any]) -> dict[str, Any]:
     """Convert a pair of docstring and code, as in CodeSearchNet, to a request and its answer; keep other rows as is.
 
@@ -180,4 +197,4 @@ def _first_text(record: dict[str, Any], keys: tuple[str, ...]) -> str:
     return next(texts, "").strip("\r\n").rstrip()
 
 
-AnySource = Sample | HandAuthored | Local | Hub | Http | Command
+AnySource = Sample | HandAuthored | Local | Hub | Http | Command | Answers

@@ -9,7 +9,7 @@ A temporary target that is spent counts as current as long as no task that reads
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
@@ -105,10 +105,20 @@ def _available(root: Path, state: str, key: str, lock: Lock | None) -> Lock | No
 
 
 def _input(root: Path, path: str, reads: tuple[str, ...], future: FutureFiles) -> str:
-    if path not in future:
+    above = (path, *map(str, PurePosixPath(path).parents))
+    target = next((target for target in above if target in future), None)
+    if target is None:
         return digests.of_input(root, path, reads)
-    files = future[path]
-    return UNKNOWN if files is None else digests.of_listing(files, reads)
+    files = future[target]
+    if files is None:
+        return UNKNOWN
+    if path == target:
+        return digests.of_listing(files, reads)
+    below = path.removeprefix(f"{target}/")
+    if below in files:
+        return files[below]
+    inside = {name.removeprefix(f"{below}/"): digest for name, digest in files.items() if name.startswith(f"{below}/")}
+    return digests.of_listing(inside, reads) if inside else "absent"
 
 
 def summary(planned: Iterable[Planned]) -> str:

@@ -81,6 +81,16 @@ class Recipe(Struct, frozen=True):
         """Yield the entries of a kind."""
         return (entry for entry in self.entries.values() if entry.kind.name == kind)
 
+    def builder_of(self, path: str) -> Entry[Any] | None:
+        """Return the entry whose target a path is, or lies in, or None if nothing builds it."""
+        parts = path.split("/")
+        for kind in self.kinds.values():
+            if kind.is_built and len(parts) > 1 and parts[0] == kind.folder and parts[1].endswith(kind.suffix):
+                entry = self.entries.get((kind.name, parts[1].removesuffix(kind.suffix)))
+                if entry is not None:
+                    return entry
+        return None
+
     def content(self, entry: Entry[Any]) -> Any:
         """Return what the file of an entry holds, such as the cases of a suite."""
         return self.contents[entry.label]

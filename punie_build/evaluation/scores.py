@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from punie_build.evaluation import answer_files
+from punie_build.evaluation import accepted_answers, answer_files
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.prompt_match import PromptMatch, match_prompts
 from punie_build.evaluation.scoring import CaseScore, score_suite
@@ -53,7 +53,7 @@ def answers_by_case(folder: Path) -> dict[str, list[Answer]]:
 
 
 def write_scores(spec: Eval, suite: Suite, answers: Path, out: Path, dataset: Path | None = None) -> Scores:
-    """Score the answers of a folder and write `scores.json` to `out`.
+    """Score the answers of a folder and write `scores.json` and `accepted.jsonl` to `out`.
 
     `dataset` is the folder of the data that the model was trained on; its first rows are compared with the suite.
     """
@@ -68,6 +68,7 @@ def write_scores(spec: Eval, suite: Suite, answers: Path, out: Path, dataset: Pa
         errors=proof.errors,
         prompt_match=_prompt_match(spec, suite, dataset / "train.jsonl") if dataset else None,
     )
+    accepted_answers.write(suite, answers_by_case(answers), out)
     (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(scores), indent=1) + b"\n")
     return scores
 

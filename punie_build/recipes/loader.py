@@ -185,7 +185,10 @@ class _Loader:
             label: [f"{kind.name}:{ref.name}" for ref in entry.references() for kind in self.kinds_of(ref.role)]
             for label, entry in nodes.items()
         }
+        recipe = Recipe(self.kinds, self.entries)
         for entry in nodes.values():
+            read = entry.spec.source.inputs() if hasattr(entry.spec, "source") else ()
+            edges[entry.label] += [builder.label for path in read if (builder := recipe.builder_of(path))]
             if isinstance(entry.spec, Selection):
                 grid = self.entries["grid", entry.spec.grid].spec
                 edges[entry.label] = [f"{grid.of}:{cell.name}" for cell in grid.cells]

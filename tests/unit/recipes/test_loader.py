@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from punie_build.artifacts.registry import KINDS
+from punie_build.engine.task import graph
 from punie_build.errors import RecipeError
 from punie_build.project import Project
+from punie_build.recipes.loader import load
 
 
 def mistakes(recipes, text: str) -> tuple[str, ...]:
@@ -209,3 +211,25 @@ def test_what_no_server_could_answer_is_said_before_anything_runs(recipes):
     assert 'use engine = "batch"' in told("serving = { max_kv_size = 64 }")[0]
     assert 'use engine = "server"' in told("engine = 'batch'\nserving = { kv_bits = 4 }")[0]
     assert "no base is called 'nanno' - did you mean 'nano'?" in told("serving = { draft = 'nanno' }")[0]
+
+
+def test_a_source_that_reads_a_target_is_an_edge_of_the_graph(recipes):
+    text = """
+[dataset.aaa]
+source = { type = "command", argv = ["cat", "x"], reads = ["data/zzz/train.jsonl", "reports/e"] }
+[dataset.bbb]
+source = { type = "answers", eval = "e" }
+[dataset.zzz]
+source = { type = "sample" }
+[eval.e]
+arm = "nano"
+suite = "tool-calling"
+"""
+    root = recipes(text)
+    tasks = {task.label: list(task.needs) for task in graph(load(root, KINDS))}
+    assert tasks["dataset:aaa"] == ["dataset:zzz", "eval:e"]
+    assert tasks["dataset:bbb"] == ["eval:e"]
+    assert list(tasks).index("dataset:zzz") < list(tasks).index("dataset:aaa")
+    circle = text + '[dataset.own]\nsource = { type = "local", path = "data/own/train.jsonl" }\n'
+    assert "built from itself: own" in mistakes(recipes, circle)[0]
+    assert "no eval is called" in mistakes(recipes, text.replace('eval = "e"', 'eval = "f"'))[0]
