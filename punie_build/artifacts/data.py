@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from punie_build.data import held_out
 from punie_build.data.spec import Dataset, Mix, Stage
+from punie_build.data.user_function import function_path
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -63,11 +64,12 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
     )
     references = list(entry.references())
     names = {role: sorted({ref.name for ref in references if ref.role == role}) for role in ("suite", "base")}
+    functions = [str(item.function) for item in (*spec.maps, *spec.filters) if hasattr(item, "function")]
     suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names["suite"]}
     return TaskInputs(
         doc=f"{spec.from_} {', '.join(parts)}",
         needs=(source,),
-        inputs=(source.target,),
+        inputs=(source.target, *dict.fromkeys(map(function_path, functions))),
         reads=(*ROWS, held_out.FILE),
         external={"base": recipe.resolve("base", names["base"][0]).spec} if names["base"] else {},
         details=StageDetails(cases={name: digest(suite) for name, suite in suites.items()}) if suites else None,

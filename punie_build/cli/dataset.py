@@ -122,7 +122,13 @@ def filter_(root: Path, options: Options) -> int:
     with output(root, options.output) as out, _chat(root, options.place, options) as source:
         spec = Stage(from_="x", filters=tuple(chosen))
         found = pipeline.build_stage(
-            Path(options.output).name, spec, source, out, FilterContext(), parallel.cpu_count(), allow_empty=True
+            Path(options.output).name,
+            spec,
+            source,
+            out,
+            FilterContext(root=root),
+            parallel.cpu_count(),
+            allow_empty=True,
         )
     for split, counts in found.splits.items():
         if counts.seen:

@@ -53,7 +53,8 @@ class FilterChain:
     def __init__(
         self, transforms: Sequence[AnyTransform], filters: Sequence[AnyFilter], context: FilterContext
     ) -> None:
-        self.transforms, self.filters, self.context = tuple(transforms), tuple(filters), context
+        self.filters, self.context = tuple(filters), context
+        self.transforms = tuple(transform.bind(context.root) for transform in transforms)
         self.reasons = tuple(reason_names(filters))
         self.on_finish: list[Callable[[], None]] = []
         self.dataset_filters = [index for index, filter_ in enumerate(filters) if isinstance(filter_, DatasetFilter)]

@@ -21,10 +21,10 @@ def dataset(work: Work[Dataset]) -> StepResult:
 
 def stage(work: Work[Stage]) -> StepResult:
     """Filter a dataset. Only a stage whose filters name suites has suites among its `uses`, and depends on their code."""
-    [source] = work.inputs()
+    source = work.inputs()[0]
     bases = {name: work.external("base") for filter_ in work.spec.filters if (name := getattr(filter_, "base", None))}
     prompts = {name: suite.prompts() for name, suite in work.task.uses.items()}
-    context = FilterContext(prompts, bases, work.root / paths.STATE / "memo.db")
+    context = FilterContext(prompts, bases, work.root / paths.STATE / "memo.db", work.root)
     cores = 1 if worker_pool.in_worker() else parallel.cpu_count()
     stats = pipeline.build_stage(work.task.name, work.spec, source, work.out, context, cores)
     return StepResult(_filter_counts(stats), stats.metrics())

@@ -6,17 +6,31 @@ To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from punie_build.data.example import parse
 from punie_build.data.filters.secret import Secret, replace_secrets
+from punie_build.data.user_function import UserFunction, require_function
+from punie_build.errors import DataError
 from punie_build.schema.spec import TaggedSpec
 
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode())).decode
 _IDENTIFIERS = frozenset(["role", "type", "name", "id", "tool_call_id"])
+
+
+class RowRewriter(Protocol):
+    """What rewrites rows: a transform, or a transform with the process of its function."""
+
+    def applies(self, line: bytes) -> bool:
+        """Return False if `rewrite` cannot change the row."""
+
+    def rewrite(self, record: dict[str, Any]) -> bool:
+        """Change the record in place. Return whether anything changed."""
 
 
 class Transform(TaggedSpec, frozen=True, kw_only=True):
@@ -35,7 +49,7 @@ class Transform(TaggedSpec, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
-def transform_line(line: bytes, transforms: Iterable[Transform]) -> bytes:
+def transform_line(line: bytes, transforms: Iterable[RowRewriter]) -> bytes:
     """Return the line after the transforms: the same object if they do not change it.
 
     Raises ValueError for messages that cannot be decoded, such as integers with more digits than Python accepts.
@@ -230,4 +244,45 @@ def _characters(message: dict[str, Any]) -> int:
     return sum(len(text) for text in texts if isinstance(text, str)) + (len(msgspec.json.encode(calls)) if calls else 0)
 
 
-AnyTransform = StripMarkers | SystemPrompt | Redact | FixText | CutTurns
+class PythonMap(Transform, frozen=True, kw_only=True, tag="python"):
+    """Replace each row by what a Python function of the project returns for it: `function = "filters.mine:change"`.
+
+    It gets the row as a dictionary, in a limited process (see `user_function`), and returns the new row, or None to leave
+    it. An error, a result that is not a conversation, and more than `seconds` for a row stop the build.
+    """
+
+    function: str
+    seconds: Annotated[float, Meta(gt=0)] = 10.0
+
+    def __post_init__(self) -> None:
+        require_function(self.function)
+
+    def bind(self, root: Path) -> RowRewriter:
+        return BoundFunction(UserFunction(root, self.function, self.seconds))
+
+
+class BoundFunction:
+    """A function that rewrites the rows of one pass."""
+
+    def __init__(self, function: UserFunction) -> None:
+        self.function = function
+
+    def applies(self, line: bytes) -> bool:
+        return True
+
+    def rewrite(self, record: dict[str, Any]) -> bool:
+        row = msgspec.json.decode(msgspec.json.encode(record))
+        result = self.function(row)
+        if result is None or result == row:
+            return False
+        try:
+            parse(msgspec.json.encode(result))
+        except ValueError as error:
+            raise DataError(f"function {self.function.function}: its row is not a conversation: {error}") from None
+        unchanged = {key: value for key, value in record.items() if key in result and result[key] == row[key]}
+        record.clear()
+        record.update({key: unchanged.get(key, value) for key, value in result.items()})
+        return True
+
+
+AnyTransform = StripMarkers | SystemPrompt | Redact | FixText | CutTurns | PythonMap

@@ -18,12 +18,14 @@ LinePredicate = Callable[[bytes], bool]
 class FilterContext(Struct, frozen=True):
     """The parts of the project that filters read: prompts of suites, folders of bases, and the file of the score cache.
 
-    `suites` and `bases` are indexed by name. Scores are not cached if `score_cache` is None.
+    `suites` and `bases` are indexed by name. Scores are not cached if `score_cache` is None. `root` is the folder of
+    the project, in which the files of functions are.
     """
 
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bases: Mapping[str, Path] = field(default_factory=dict)
     score_cache: Path | None = None
+    root: Path = Path()
 
 
 EMPTY_CONTEXT = FilterContext()

@@ -34,7 +34,7 @@ from punie_build.data.filters.structure import (
     MinTokens,
     ValidTools,
 )
-from punie_build.data.filters.where import Where
+from punie_build.data.filters.where import PythonFilter, Where
 
 AnyFilter = (
     Language
@@ -58,6 +58,7 @@ AnyFilter = (
     | Where
     | GopherQuality
     | C4Quality
+    | PythonFilter
 )
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "NearDedup",
     "NoScript",
     "Predicate",
+    "PythonFilter",
     "PythonVersion",
     "Regex",
     "Repetition",

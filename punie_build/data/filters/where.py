@@ -1,4 +1,4 @@
-"""A filter on any key of a row, such as a category, a score or a label beside the conversation."""
+"""Filters on a whole row: on any of its keys, such as a category or a score, and by a function of the user's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext, LineFilter, LinePredicate
+from punie_build.data.user_function import UserFunction, require_function
+from punie_build.errors import DataError
 
 Scalar = str | int | float | bool
 _MISSING = object()
@@ -57,6 +59,31 @@ class Where(LineFilter, frozen=True, kw_only=True, tag="where"):
                 return False
             items = [_typed(item) for item in value] if isinstance(value, list) else [_typed(value)]
             return (not values or not values.isdisjoint(items)) and not_values.isdisjoint(items)
+
+        return keep
+
+
+class PythonFilter(LineFilter, frozen=True, kw_only=True, tag="python"):
+    """Keep rows for which a Python function of the project returns true: `function = "filters.mine:keep"`.
+
+    It gets the row as a dictionary, in a limited process (see `user_function`). An error, a result that is not a bool,
+    and more than `seconds` for a row stop the build.
+    """
+
+    function: str
+    seconds: Annotated[float, Meta(gt=0)] = 10.0
+
+    def __post_init__(self) -> None:
+        require_function(self.function)
+
+    def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
+        function = UserFunction(context.root, self.function, self.seconds)
+
+        def keep(line: bytes) -> bool:
+            result = function(msgspec.Raw(line.strip()))
+            if not isinstance(result, bool):
+                raise DataError(f"function {self.function}: returned {result!r} - return True or False")
+            return result
 
         return keep
 
