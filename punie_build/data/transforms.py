@@ -48,6 +48,10 @@ class Transform(TaggedSpec, frozen=True, kw_only=True):
         """Change the record's messages, or its tools, in place. Return whether anything changed."""
         raise NotImplementedError
 
+    def bind(self, root: Path) -> RowRewriter:
+        """Return what rewrites the rows of one pass. `root` is the folder of the project."""
+        return self
+
 
 def transform_line(line: bytes, transforms: Iterable[RowRewriter]) -> bytes:
     """Return the line after the transforms: the same object if they do not change it.
