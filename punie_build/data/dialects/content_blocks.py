@@ -9,7 +9,7 @@ from punie_build.data.tool_call_markup import FIX_HINT, parse_value
 
 Record = dict[str, Any]
 _TEXT_TYPES = ("text", "input_text", "output_text")
-_CALL_TYPES = ("tool_use", "tool_call", "function_call")
+_CALL_TYPES = ("tool_use", "tool_call", "function_call", "toolCall")
 _RESULT_TYPES = ("tool_result", "tool_response", "function_call_output")
 _REASONING_TYPES = ("thinking", "reasoning")
 _OWN_TYPES = {*_TEXT_TYPES[1:], *_CALL_TYPES, *_RESULT_TYPES, *_REASONING_TYPES, "redacted_thinking"}
@@ -61,7 +61,8 @@ def _split(message: Record) -> list[Record]:
 
 def _call(part: Record) -> Record:
     call_id = part.get("call_id") or part.get("id")
-    arguments = part.get("input", part.get("arguments", part.get("args")))
+    key = next((key for key in ("arguments", "args") if key in part), "input")
+    arguments = part.get(key)
     return {"name": part.get("name"), "arguments": arguments} | ({"id": call_id} if call_id else {})
 
 

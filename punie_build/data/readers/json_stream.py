@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.data.readers.columns import rows_of_columns
+from punie_build.data.readers.nested_rows import rows_of_object
 from punie_build.data.readers.record import NumberedRecords, display_path
 from punie_build.errors import DataError
 
@@ -26,7 +27,7 @@ def read_json(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         while cursor.peek() not in ("", "]" if is_array else ""):
             number += 1
             text = cursor.read_value()
-            if number == 1 and not is_array and not cursor.peek() and (rows := rows_of_columns(text.encode())):
+            if number == 1 and not is_array and not cursor.peek() and (rows := _rows_of(text.encode())):
                 yield from enumerate(rows, 1)
                 return
             yield number, (LINE_BREAK.sub(" ", text) if "\n" in text or "\r" in text else text).encode()
@@ -42,6 +43,11 @@ def read_json(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         raise DataError(
             f"{display_path(path)}: record {number}: not JSON: {error} - write a .json file as one array of records"
         ) from None
+
+
+def _rows_of(text: bytes) -> Iterable[bytes] | None:
+    """Return the rows of a file that is one object, or None if the object is a record."""
+    return rows_of_columns(text) or rows_of_object(text)
 
 
 class _Cursor:

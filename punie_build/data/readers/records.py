@@ -14,6 +14,7 @@ from punie_build.data.readers.compression import DamagedError, read_chunks
 from punie_build.data.readers.discovery import format_of
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.record import NumberedRecords, display_path
+from punie_build.data.readers.sessions import join_sessions
 from punie_build.errors import DataError
 
 
@@ -27,7 +28,8 @@ def read_records(path: Path, form: str | None = None) -> NumberedRecords:
     if form is None:
         raise DataError(f"{display_path(path)}: unsupported format - use one of {', '.join(FORMATS)}")
     try:
-        yield from FORMATS[form](path, read_chunks(path, form))
+        records = FORMATS[form](path, read_chunks(path, form))
+        yield from join_sessions(records) if form.startswith(("jsonl", "ndjson")) else records
     except DamagedError as error:
         raise DataError(f"{display_path(path)}: damaged or truncated ({error}) - copy or download it again") from None
     except OSError as error:

@@ -440,7 +440,8 @@ BOM = b"\xef\xbb\xbf"
         ("a.json", b'{"messages": [{"role": "user"}], "tools": [{"type": "function"}]}', None),
         ("a.json", b'{"messages": [[{"role": "user"}]]}', [(1, b'{"messages":[{"role":"user"}]}')]),
         ("a.json", b'{"a": [], "b": []}', None),
-        ("a.json", b'{"a": {"x": 1}, "b": {"x": 2}}', None),
+        ("a.json", b'{"a": {"x": 1}, "b": {"y": 2}}', None),
+        ("a.json", b'{"a": {"x": 1}, "b": {"x": 2}}', [(1, b'{"x":1,"id":"a"}'), (2, b'{"x":2,"id":"b"}')]),
     ],
 )
 def test_files_as_other_programs_write_them(tmp_path, name, content, records):
@@ -469,3 +470,23 @@ def test_memory_is_bounded_for_a_parquet_bomb(tmp_path, packed):
     assert count == 300
     assert size < 400
     assert next(read_records(path))[1] == TOO_LONG if packed else True
+
+
+ROW = {"messages": [{"role": "user", "content": "a"}]}
+NESTED = {
+    "data": ({"version": 1, "data": [ROW, ROW]}, [ROW, ROW]),
+    "rows of the Hub's viewer": ({"features": [], "rows": [{"row_idx": 0, "row": ROW}]}, [ROW]),
+    "ids": ({"x": ROW, "y": ROW}, [ROW | {"id": "x"}, ROW | {"id": "y"}]),
+    "a record": (ROW | {"id": 1}, [ROW | {"id": 1}]),
+    "a record of texts": ({"id": "0", "data": ["a", "b"]}, [{"id": "0", "data": ["a", "b"]}]),
+    "a pair": ({"chosen": {"role": "a", "content": "b"}, "rejected": {"role": "a", "content": "c"}}, None),
+    "parts with other keys": ({"x": ROW, "y": {"a": 1}}, None),
+    "a record with turns": ({"conversations": ROW["messages"], "id": 1}, [{"conversations": ROW["messages"], "id": 1}]),
+}
+
+
+@pytest.mark.parametrize(("content", "rows"), NESTED.values(), ids=NESTED)
+def test_rows_within_an_object_are_read_one_by_one(tmp_path, content, rows):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    records = [json.loads(record) for _, record in read_records(tmp_path / "a.json")]
+    assert records == (rows or [content])
