@@ -1,7 +1,11 @@
-"""Accuracy of two filters: `python-version` against real interpreters, `language` on sentences and on real datasets.
+"""Accuracy of filters: `python-version`, `language`, `secrets`, near duplicates, `valid-tools`.
 
     ./run python benchmarks/filters.py --python2 PYTHON2.7 --python3 PYTHON3.12 --stdlib DIR DIR ...
     ./run python benchmarks/filters.py --real FOLDER        # a folder of English datasets, each a folder
+    ./run python benchmarks/filters.py --places LIB2 LIB3 --most 60          # Python 2 in 17 places of an answer
+    ./run python benchmarks/filters.py --lingua FOLDER --english FILE        # 74 languages, and an English Alpaca file
+    ./run python benchmarks/filters.py --vectors FOLDER     # tests/plugins of bc-detect-secrets
+    ./run python benchmarks/filters.py --twins --tools      # near twins in Chinese and English; faults of tool calls
 
 DIR is a standard library, such as lib/python2.7 or lib/python3.13. Snippets are its top-level functions and classes.
 A snippet is old if Python 2.7 compiles it and Python 3 does not. The comparison is with the regular expressions that
@@ -26,10 +30,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.filter_places import places
+from benchmarks.filter_secrets import secrets
 from punie_build.data.example import Example, Message, Row
 from punie_build.data.filters.python2 import requires_python2
+from punie_build.data.filters.tool_schemas import argument_validator
 from punie_build.data.filters.union import Language, PythonVersion
 from punie_build.data.ingest import ingest
+from punie_build.data.minhash import near_duplicate_pairs
+from punie_build.data.shingles import words
 from punie_build.data.sources import Local
 from tests.support.sentences import SENTENCES
 
@@ -125,6 +134,73 @@ def languages(real: Path | None) -> None:
         )
 
 
+def sentences(folder: Path, english: Path | None) -> None:
+    """Pairs of sentences of lingua's `language-testdata/sentences`, 80 of each language, and rows in English."""
+    keep = Language(languages=("en",)).predicate()
+    counts = {"foreign": [0, 0], "en": [0, 0]}
+    for path in sorted(folder.glob("*.txt")):
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        for pair in list(zip(lines[::2], lines[1::2], strict=False))[:80]:
+            count = counts["en" if path.stem == "en" else "foreign"]
+            count[0] += keep(example(*pair))
+            count[1] += 1
+    kept, total = counts["foreign"]
+    print(
+        f"lingua: {kept} of {total} foreign pairs kept ({kept / total:.2%}); English {counts['en'][0]} of {counts['en'][1]}"
+    )
+    if english:
+        rows = [
+            example(f"{row['instruction']}\n{row['input']}", row["output"]) for row in json.loads(english.read_text())
+        ]
+        dropped = sum(not keep(row) for row in rows)
+        print(f"{english.name}: {dropped} of {len(rows)} English rows dropped ({dropped / len(rows):.2%})")
+
+
+def twins(count: int = 400) -> None:
+    """Answers of 60 to 200 characters or 60 to 200 words, each beside a copy with one of these changed."""
+    choose = random.Random(0)
+    for name, alphabet, joint in (
+        ("Chinese", [chr(0x4E00 + n) for n in range(2000)], ""),
+        ("English", [f"{a}{b}" for a in ("green", "river", "stone", "wind") for b in range(500)], " "),
+    ):
+        answers = [choose.choices(alphabet, k=choose.randint(60, 200)) for _ in range(count)]
+        copies = [answer.copy() for answer in answers]
+        for copy in copies:
+            copy[choose.randrange(len(copy))] = choose.choice(alphabet)
+        texts = [words(joint.join(answer)) for answer in (*answers, *copies)]
+        pairs = near_duplicate_pairs(texts)
+        right = sum(j == i + count for i, j, _ in pairs)
+        print(f"{name} twins: {right} of {count} found; {len(pairs) - right} other pairs")
+
+
+def tools(count: int = 500) -> None:
+    """Calls with right arguments, and with one fault each."""
+    properties = {
+        "unit": {"type": "string", "enum": ["c", "f"]},
+        "days": {"type": "array", "items": {"type": "integer"}},
+        "place": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "note": {"type": "string", "nullable": True},
+        "size": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/size"}]},
+    }
+    schema = {"type": "object", "properties": properties, "required": ["unit"], "$defs": {"size": {"const": "any"}}}
+    right = {"unit": "c", "days": [1, 2], "place": {"city": "Rome"}, "note": None, "size": "any"}
+    faults = {
+        "enum": {"unit": "k"},
+        "item": {"days": [1, "x"]},
+        "nested": {"place": {"city": 1}},
+        "anyOf": {"size": "all"},
+    }
+    faults |= {"unknown argument": {"town": 1}, "unknown inside": {"place": {"city": "Rome", "zip": 1}}}
+    validate = argument_validator(schema, unknown=False)
+    valid = [
+        {key: right[key] for key in right if key == "unit" or number >> list(right).index(key) & 1}
+        for number in range(count)
+    ]
+    print(f"valid calls dropped: {sum(not validate(arguments) for arguments in valid)} of {count}")
+    for name, fault in faults.items():
+        print(f"{name}: {sum(not validate(arguments | fault) for arguments in valid)} of {count} faults found")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python2")
@@ -132,7 +208,26 @@ def main() -> None:
     parser.add_argument("--stdlib", nargs="*", type=Path, default=[], help="folders of standard libraries")
     parser.add_argument("--most", type=int, default=4000, help="snippets of each (4000)")
     parser.add_argument("--real", type=Path, help="a folder of sets in English")
+    parser.add_argument("--places", nargs=2, type=Path, metavar=("LIB2", "LIB3"), help="standard libraries of 2 and 3")
+    parser.add_argument("--lingua", type=Path, help="folder of sentences, a file for each language")
+    parser.add_argument("--english", type=Path, help="a JSON file of rows in English, in Alpaca's form")
+    parser.add_argument("--vectors", type=Path, help="tests/plugins of bc-detect-secrets")
+    parser.add_argument("--twins", action="store_true")
+    parser.add_argument("--tools", action="store_true")
     options = parser.parse_args()
+    if options.places:
+        predicate = PythonVersion().predicate()
+        places(*options.places, options.most, lambda row: not predicate(row))
+    if options.lingua:
+        sentences(options.lingua, options.english)
+    if options.vectors:
+        secrets(options.vectors)
+    if options.twins:
+        twins()
+    if options.tools:
+        tools()
+    if options.places or options.lingua or options.vectors or options.twins or options.tools:
+        return
     if options.stdlib and options.python2:
         versions(options)
     languages(options.real)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -33,8 +34,7 @@ PASSED = (
     255  # a row's outcome is one byte: the index of the filter that rejects it, or this; `Stage` allows 200 filters
 )
 
-RowPredicate = Callable[[Example, bytes], bool]
-IndexedPredicates = list[tuple[int, RowPredicate]]  # (index of the filter, its predicate of a row)
+IndexedPredicates = list[tuple[int, Callable[[Any], bool], bool]]  # (index of the filter, its predicate, takes lines)
 
 
 class FilteredBlock(Struct):
@@ -83,16 +83,16 @@ class FilterChain:
             finish()
 
     def _predicates(self, start: int, end: int) -> IndexedPredicates:
-        return [(index, self._predicate(self.filters[index])) for index in range(start, end)]
+        predicates: IndexedPredicates = []
+        for index in range(start, end):
+            filter_ = self.filters[index]
+            if isinstance(filter_, LineFilter):
+                predicates.append((index, filter_.line_predicate(self.context), True))
+            else:
+                predicates.append((index, self._predicate(filter_), False))
+        return predicates
 
-    def _predicate(self, filter_: Filter) -> RowPredicate:
-        if isinstance(filter_, LineFilter):
-            line_predicate = filter_.line_predicate(self.context)
-            return lambda example, line: line_predicate(line)
-        predicate = self._example_predicate(filter_)
-        return lambda example, line: predicate(example)
-
-    def _example_predicate(self, filter_: Filter) -> Predicate:
+    def _predicate(self, filter_: Filter) -> Predicate:
         if self.context.score_cache is None or not isinstance(filter_, ScoredFilter):
             return filter_.predicate(self.context)
         predicate, flush = score_cache.cached_predicate(filter_, self.context, self.context.score_cache)
@@ -126,7 +126,14 @@ class FilterChain:
                     row += 1
                     if outcomes[row] == PASSED:
                         example = decode_example(line)
-                        outcome = next((index for index, passes in predicates if not passes(example, line)), PASSED)
+                        outcome = next(
+                            (
+                                index
+                                for index, passes, by_line in predicates
+                                if not passes(line if by_line else example)
+                            ),
+                            PASSED,
+                        )
                         outcomes[row] = outcome
                         if outcome == PASSED:
                             rows.append(row)
@@ -156,8 +163,8 @@ def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> Filtered
     messages = 0
     for line in lines:
         example = decode_example(line)
-        for index, passes in predicates:
-            if not passes(example, line):
+        for index, passes, by_line in predicates:
+            if not passes(line if by_line else example):
                 dropped.append((index, line))
                 break
         else:
