@@ -77,17 +77,20 @@ def download(root: Path, options: Options) -> int:
 
 def validate(root: Path, options: Options) -> int:
     """Read every row, and tell each that cannot be read. Writes nothing."""
-    count, found, unknown = 0, Counter[str](), Counter[str]()
+    count, unasked, found, unknown = 0, 0, Counter[str](), Counter[str]()
     for _, row in _rows(root, options):
         count += 1
         found[row.example.messages[-1].role] += 1
         unknown.update(row.unknown_keys)
+        unasked += options.form == "chat" and not row.example.has_question()
     if not count:
         print(f"{options.place}: no rows")
         return 1
     print(f"{count} rows, all of them can be read" if options.unreadable == "error" else f"{count} rows can be read")
     if found["assistant"] < count:
         print(f"{count - found['assistant']} of them do not end with the assistant: `dataset filter` can drop them")
+    if unasked:
+        print(f"{unasked} of them have no question: for raw text, add --form text")
     if unknown:
         print(describe_unknown(unknown))
     return 0

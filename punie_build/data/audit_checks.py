@@ -59,6 +59,10 @@ def _no_final_answer(row: AuditedRow) -> str | None:
     return None if last.role == "assistant" else _shorten(f"{last.role}: {last.content or ''}")
 
 
+def _no_question(row: AuditedRow) -> str | None:
+    return None if row.example.has_question() else _shorten(next(row.example.texts("assistant"), ""))
+
+
 def _empty_answer(row: AuditedRow) -> str | None:
     messages = (message for message in row.example.messages if message.role == "assistant")
     return "" if any(not (message.content or "").strip() and not message.tool_calls for message in messages) else None
@@ -102,6 +106,11 @@ CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (
         "no assistant at the end",
         _no_final_answer,
         "the last message is not trained on: use the filter `ends-with-assistant`",
+    ),
+    (
+        "answers without a question",
+        _no_question,
+        'raw text is learned as an answer within the chat template: give the dataset form = "text"',
     ),
     (
         "empty assistant messages",

@@ -87,6 +87,10 @@ class Example(Struct, frozen=True, gc=False):
         """Yield the content of the messages with these roles, in order, without empty ones."""
         return (message.content for message in self.messages if message.content and message.role in roles)
 
+    def has_question(self) -> bool:
+        """Whether a message comes from somebody else than the assistant; raw text has none."""
+        return any(message.role in ("user", "tool") for message in self.messages)
+
     def calls(self) -> Iterator[Function]:
         """Yield every tool call of the conversation, in order."""
         return (call.function for message in self.messages for call in message.tool_calls or ())

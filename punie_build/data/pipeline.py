@@ -48,13 +48,14 @@ def build_dataset(
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
         if isinstance(spec.source, Local) and (note := list_folder(root / spec.source.path).note()):
             writer.stats.notes += (note,)
-        has_splits, unreadable = False, UnreadableRows()
+        has_splits, unreadable, unasked = False, UnreadableRows(), 0
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
                 unreadable.add(row)
                 writer.drop_unreadable(split or "train", row)
                 continue
             writer.stats.add_unknown_keys(row.unknown_keys)
+            unasked += spec.form == "chat" and not row.example.has_question()
             if split:
                 has_splits = True
                 writer.keep(split, row)
@@ -64,6 +65,8 @@ def build_dataset(
         writer.withhold(has_splits)
         if has_splits and isinstance(spec.split, Split):
             writer.stats.notes += split_shares.notes(writer.stats, spec.split, None)
+        if unasked:
+            writer.stats.notes += (f"{unasked} rows have no question: for raw text, set form = 'text'",)
         writer.stats.notes += tuple(f"not readable: {line}" for line in unreadable.lines())
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: {_no_rows(unreadable, out / 'dropped.jsonl', scratch)}")

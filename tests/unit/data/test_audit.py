@@ -43,6 +43,7 @@ EXAMPLES = {
         "messages",
     ),
     "no assistant at the end": (chat("only"), "messages"),
+    "answers without a question": (chat("a", roles="assistant"), "messages"),
     "empty assistant messages": (chat("q", " "), "messages"),
     "calls that do not fit their tools": (
         Example((Message("user", "q"), CALL), tools_json=msgspec.Raw(b'[{"function": {"name": "g"}}]')),

@@ -159,3 +159,13 @@ def test_a_spoiled_record_is_read_or_refused(data):
     with suppress(ValueError):
         row = to_chat_row(json.dumps(record).encode(), "auto")
         assert to_chat_row(row.line, "auto").line == row.line
+
+
+def test_raw_text_that_is_read_as_an_answer_is_counted(tmp_path):
+    (tmp_path / "d.jsonl").write_text(json.dumps({"text": "Prose."}) + "\n" + json.dumps({"messages": HI}) + "\n")
+    for form, notes in (("chat", ("1 rows have no question: for raw text, set form = 'text'",)), ("text", ())):
+        out = tmp_path / form
+        out.mkdir()
+        spec = Dataset(source=Local(path="d.jsonl"), form=form, unreadable="drop", split=Split(valid=0.0, group_by=()))
+        stats = build_dataset("d", spec, tmp_path, out)
+        assert tuple(note for note in stats.notes if "question" in note) == notes
