@@ -34,8 +34,7 @@ def _row(suite: Suite, case: Case, answer: Answer) -> dict[str, Any]:
         "messages": [*suite.messages(case), *_turns(case, answer)],
         **({"tools": tools} if tools else {}),
         "category": case.category,
-        "case": case.id,
-        "epoch": answer.epoch,
+        "id": f"{case.id}/{answer.epoch}",
     }
 
 

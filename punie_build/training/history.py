@@ -100,7 +100,8 @@ def summary(folder: Path) -> str:
     start, end = history.start, history.end
     line = (
         f"{start.rows['train']} rows, {end.epochs:.1f} epochs, "
-        f"validation loss {history.initial.loss:.3f} -> {end.valid_loss:.3f}"
+        f"{'validation loss' if start.rows['valid'] else 'no validation rows; loss of the training rows'} "
+        f"{history.initial.loss:.3f} -> {end.valid_loss:.3f}"
     )
     if end.published == "last":
         return line
@@ -108,17 +109,20 @@ def summary(folder: Path) -> str:
 
 
 def metrics(folder: Path) -> dict[str, float]:
-    """Return the metrics of an adapter for its lock: losses in nats per token, accuracy as a share of tokens."""
+    """Return the metrics of an adapter for its lock: losses in nats per token, accuracy as a share of tokens.
+
+    Without validation rows they are those of the training rows, with `train_` in their names.
+    """
     history = read(folder)
-    end = history.end
+    end, split = history.end, "valid" if history.start.rows["valid"] else "train"
     return {
         "rows": history.start.rows["train"],
         "epochs": end.epochs,
         "updates": end.updates,
         "iterations": end.iterations,
         "best_at": end.iteration,
-        "valid_loss_start": history.initial.loss,
-        "valid_loss": end.valid_loss,
-        "valid_loss_last": end.valid_loss_last,
-        "valid_accuracy": history.published.accuracy,
+        f"{split}_loss_start": history.initial.loss,
+        f"{split}_loss": end.valid_loss,
+        f"{split}_loss_last": end.valid_loss_last,
+        f"{split}_accuracy": history.published.accuracy,
     }

@@ -58,7 +58,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     Every `steps_per_eval` batches, and at the end, the loss on the validation split is computed, or on its first
     `val_batches`. `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the
-    best or the last weights. `allow`: names of preflight checks that are no errors for this adapter. `save_every`:
+    best or the last weights. `valid = "none"`: train without validation rows; losses are then those of the training
+    rows, and the last weights are published. `allow`: names of preflight checks that are no errors for this adapter. `save_every`:
     batches between two checkpoints.
     """
 
@@ -89,6 +90,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     early_stop: Positive | None = None
     keep: Literal["best", "last"] = "best"
     save_every: Positive = 100
+    valid: Literal["rows", "none"] = "rows"
     seed: int = 0
     ranks: Annotated[int, Meta(ge=1, le=64)] = 1
     hosts: tuple[str, ...] = ()
@@ -108,6 +110,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
         if self.val_batches == 0:
             problems.append("val_batches 0 validates no row - use -1 for the whole validation split")
+        if self.valid == "none" and (self.keep == "best" or self.early_stop):
+            problems.append('without validation rows no weights are the best - set keep = "last", and no early_stop')
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -164,18 +168,25 @@ class Tokenized(Spec, frozen=True, kw_only=True):
     mask: Mask = "assistant"
     max_seq_length: int = 2048
     too_long: TooLong = "truncate"
+    valid: Literal["rows", "none"] = "rows"
     description: str = ""
 
     @property
     def name(self) -> str:
         parts = [f"{self.data}@{self.base}", self.mask, str(self.max_seq_length)]
-        return "-".join(parts + ([] if self.too_long == "truncate" else [self.too_long]))
+        parts += [] if self.too_long == "truncate" else [self.too_long]
+        return "-".join(parts + (["train-only"] if self.valid == "none" else []))
 
 
 def tokenized_for(spec: Adapter) -> Tokenized:
     """Return the spec of the tokens that an adapter is trained on."""
     return Tokenized(
-        base=spec.base, data=spec.data, mask=spec.mask, max_seq_length=spec.max_seq_length, too_long=spec.too_long
+        base=spec.base,
+        data=spec.data,
+        mask=spec.mask,
+        max_seq_length=spec.max_seq_length,
+        too_long=spec.too_long,
+        valid=spec.valid,
     )
 
 

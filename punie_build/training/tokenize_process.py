@@ -89,8 +89,12 @@ def main(job: TokenizeJob) -> None:
     if not problems:
         problems = [
             f"{name}: no row has a trained token - "
-            f"check that an assistant turn lies within max_seq_length = {spec.max_seq_length}"
-            for name in ("train", "valid")
+            + (
+                f'{name}.jsonl has no rows: add some, or train with valid = "none"'
+                if name == "valid" and not Path(job.data, f"{name}.jsonl").stat().st_size
+                else f"check that an assistant turn lies within max_seq_length = {spec.max_seq_length}"
+            )
+            for name in (("train", "valid") if spec.valid == "rows" else ("train",))
             if not splits[name].counts.rows
         ]
     if problems:

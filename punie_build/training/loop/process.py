@@ -90,6 +90,8 @@ def run(job: TrainJob, callback: Callback) -> None:
     """Train from the latest checkpoint, and write the adapter to `job.out`."""
     spec = job.spec
     rows = {split: token_file.load(Path(job.tokens, f"{split}.safetensors")) for split in ("train", "valid")}
+    if spec.valid == "none":
+        rows["valid"] = rows["train"]
     model, layers = load_trainable(spec, job.base, len(rows["train"]))
     if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
         print('punie-build: batching: this base cannot be packed exactly - using "bucket" instead', flush=True)
@@ -101,6 +103,7 @@ def run(job: TrainJob, callback: Callback) -> None:
     trainer.resume()
     if not trainer.state.iteration:
         sizes = {split: len(split_rows) for split, split_rows in rows.items()}
+        sizes["valid"] = sizes["valid"] if spec.valid == "rows" else 0
         trainer.record(TrainingStart(rows=sizes, layers=layers, batching=spec.batching))
     trainer.train()
     weights, end, metrics = trainer.finish()

@@ -39,7 +39,7 @@ def test_answers_that_pass_every_check_become_rows(tmp_path):
         Answer(case="a", raw="oh yes", content="oh yes", epoch=3),
     ]
     accepted = rows(tmp_path, suite(), *answers)
-    assert [row["epoch"] for row in accepted] == [0, 3]
+    assert [row["id"] for row in accepted] == ["a/0", "a/3"]
     assert accepted[0]["messages"][-2:] == [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "yes"},

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from mlx_lm.lora import CONFIG_DEFAULTS
 
-from punie_build.training.spec import Adapter
+from punie_build.training.spec import Adapter, tokenized_for
 
 
 def test_every_option_of_mlx_lm_is_a_field_or_listed_as_left_out():
@@ -34,3 +35,11 @@ def test_every_option_of_mlx_lm_is_a_field_or_listed_as_left_out():
     lora = CONFIG_DEFAULTS["lora_parameters"]
     assert {name: getattr(defaults.lora, name) for name in lora} == lora
     assert set(CONFIG_DEFAULTS["optimizer_config"]) == {"adam", "adamw", "muon", "sgd", "adafactor"}
+
+
+def test_training_without_validation_rows_publishes_the_last_weights():
+    with pytest.raises(ValueError, match='set keep = "last", and no early_stop'):
+        Adapter(base="b", data="d", valid="none")
+    spec = Adapter(base="b", data="d", valid="none", keep="last")
+    assert tokenized_for(spec).name == "d@b-assistant-2048-train-only"
+    assert tokenized_for(Adapter(base="b", data="d")).name == "d@b-assistant-2048"
