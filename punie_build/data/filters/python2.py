@@ -105,7 +105,7 @@ def _uses_removed_names(tree: ast.AST) -> bool:
     used: set[str] = set()
     methods: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try) or (isinstance(node, ast.Attribute) and node.attr.startswith("assertRaises")):
             return False  # `try: xrange except NameError:` supports both versions
         if _is_removed(node):
             return True

@@ -101,13 +101,13 @@ Spans = Iterator[tuple[int, int]]
 
 def _private_keys(text: str, lower: str) -> Spans:
     if "begin" in lower or "putty" in lower or "age-secret" in lower:
-        yield from (match.span() for match in PRIVATE_KEY.finditer(text))
+        yield from (match.span() for match in _compiled(PRIVATE_KEY).finditer(text))
 
 
 def _tokens(text: str, lower: str) -> Spans:
     windows = list(_windows(text))
     for start, end in windows:
-        for match in SHAPES.finditer(text, start, end):
+        for match in _compiled(SHAPES).finditer(text, start, end):
             if not is_placeholder(match.group()) and _is_random(match.group()):
                 yield match.span()
     for start, end in windows:
@@ -136,7 +136,7 @@ def _windows(text: str) -> Spans:
 
 
 def _assigned_tokens(text: str) -> Spans:
-    for match in ASSIGNED.finditer(text):
+    for match in _compiled(ASSIGNED, re.IGNORECASE).finditer(text):
         group = match.lastgroup or ""
         value = match.group(group)
         if is_placeholder(value) or not any(character.isdigit() for character in value):
@@ -263,6 +263,11 @@ def is_iban(text: str) -> bool:
     compact = text.replace(" ", "")
     digits = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
     return 15 <= len(compact) <= 34 and int(digits) % 97 == 1
+
+
+@cache
+def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    return re.compile(pattern, flags)
 
 
 @cache

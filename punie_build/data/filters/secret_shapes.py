@@ -1,8 +1,9 @@
-"""The shapes of access tokens that have a prefix or another mark of their own, as their issuers document them."""
+"""The shapes of access tokens that have a prefix or another mark of their own, as their issuers document them.
+
+These are texts: reading recipes compiles none of them.
+"""
 
 from __future__ import annotations
-
-import re
 
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _SHAPES = (
@@ -53,9 +54,9 @@ _ASSIGNED = (  # without a mark of their own: the words before them tell
         r"(?P<assigned>(?=[A-Za-z]*\d)[A-Za-z0-9_+/-]{32,}={0,2})(?![\w+/=.(-])"
     ),
 )
-SHAPES = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_SHAPES)})")
-ASSIGNED = re.compile("|".join(_ASSIGNED), re.IGNORECASE)
-PRIVATE_KEY = re.compile(
+SHAPES = rf"(?<![A-Za-z0-9_])(?:{'|'.join(_SHAPES)})"
+ASSIGNED = "|".join(_ASSIGNED)
+PRIVATE_KEY = (
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?![\"'`])"
     r"(?:[\s\S]{0,20000}?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
     r"|BEGIN (?:DSA |EC |OPENSSH |PGP |RSA )?PRIVATE KEY-*[A-Za-z0-9+/\\\n]{10,}={0,3}"
