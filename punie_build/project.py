@@ -49,10 +49,10 @@ class Project:
         """
         root = root.resolve()
         recipe = loader.load(root, kinds)
-        settings.of(root)
+        settings.load(root)
         fingerprint.use_cache(root, write=remember)
         if remember:
-            digests.remember(root)
+            digests.use_cache(root)
         return cls(root, recipe)
 
     @staticmethod

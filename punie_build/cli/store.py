@@ -1,4 +1,4 @@
-"""The store: what was ever made, kept small, whole, and shared."""
+"""Commands of the store: remove unused files, verify all files, and upload them to the shared store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, nothing
 from punie_build.errors import UseError
 from punie_build.runtime.console import format_bytes
-from punie_build.storage import git_refs, locks, paths, store
-from punie_build.storage import remote as shared
+from punie_build.storage import git_refs, locks, paths, remote, store
 from punie_build.storage.locks import Lock
 from punie_build.training import checkpoints
 
@@ -19,10 +18,12 @@ FOLDERS = [kind.folder for kind in KINDS.values() if kind.folder]
 
 
 def gc(root: Path, options: Options) -> int:
-    """Remove what no lock names, in this tree or on any branch of git, and nobody used for `--days` days; old checkpoints too."""
-    swept = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
+    """Remove files that no lock of the tree or of a git branch names and that were unused for `--days`; old checkpoints
+    too."""
+    result = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
-    print(f"{verb} {swept.removed} files, {format_bytes(swept.freed)}; kept {swept.kept}, {format_bytes(swept.held)}")
+    removed, kept = format_bytes(result.removed_bytes), format_bytes(result.kept_bytes)
+    print(f"{verb} {result.removed_blobs} files, {removed}; kept {result.kept_blobs}, {kept}")
     trainings, freed = checkpoints.remove_unused(root / paths.checkpoints(""), options.days, options.dry_run)
     if trainings:
         print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {format_bytes(freed)}")
@@ -37,14 +38,14 @@ def verify(root: Path, _options: Options) -> int:
 
 
 def push(root: Path, _options: Options) -> int:
-    """Send what the locks of this tree name and the shared store lacks."""
-    remote = shared.of(root)
-    if remote is None:
+    """Upload the files that the locks of this tree name and that the shared store lacks."""
+    shared = remote.of_project(root)
+    if shared is None:
         raise UseError('no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml')
-    here = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
-    sent = sum(store.push(root, lock) for lock in here)
-    print(f"{sent} files sent, for {len(here)} artifacts")
-    return 2 if remote.lost else 0
+    stored = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
+    n_sent = sum(store.push(root, lock) for lock in stored)
+    print(f"{n_sent} files sent, for {len(stored)} artifacts")
+    return 2 if shared.unreachable else 0
 
 
 def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:

@@ -290,7 +290,7 @@ def test_a_local_source_is_looked_at_where_it_is_here_and_believed_where_it_is_n
 
 def test_a_source_that_is_a_git_lfs_pointer_stands_for_its_file(root):
     source = root / "raw" / "mine.jsonl"
-    source.write_text(pointer(digests.read(source)))
+    source.write_text(pointer(digests.compute(source)))
     assert not bad(found(root))
     source.write_text(pointer("1" * 64))
     assert bad(found(root))["dataset:mine"][0] == "stale"
@@ -358,7 +358,7 @@ def test_an_edited_file_is_broken_and_both_digests_are_told(root, capsys):
     path.write_text(path.read_text() + "\n")
     code, said = run(root, capsys, "--outputs")
     assert code == 2
-    assert f"data/en/train.jsonl: {was[:12]} was made, {digests.read(path)[:12]} is here" in said
+    assert f"data/en/train.jsonl: {was[:12]} was made, {digests.compute(path)[:12]} is here" in said
     assert run(root, capsys)[0] == 0, "without --outputs no file is looked at"
 
 

@@ -279,7 +279,7 @@ def test_a_plan_changes_no_file(chain):
     (chain.root / "data/c/text").write_text("mine")
     state.forget(chain.root, chain.tasks["d"])
     before = files(chain.root)
-    digests.remember(chain.root)
+    digests.use_cache(chain.root)
     assert set(chain.hows().values()) == {"restore", "run"}
     assert files(chain.root) == before
 
