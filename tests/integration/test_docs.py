@@ -1,4 +1,4 @@
-"""What the documents show is run, and what they list is complete."""
+"""Documents: their examples run, and their lists are complete."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import get_args
 
 import msgspec
 import pytest
-from punie_build.recipes.recipe import KINDS
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.cli import check_formats
 from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
@@ -35,7 +35,7 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_recipes_of_the_reference_are_a_project(tmp_path):
+def test_the_recipes_of_the_reference_form_a_project(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "suites").mkdir()
     for index, block in enumerate(blocks(RECIPES, "toml")):
@@ -52,14 +52,14 @@ def test_the_recipes_of_the_reference_are_a_project(tmp_path):
     } <= labels
 
 
-def test_the_defaults_the_reference_shows_are_the_defaults():
-    [shown] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
-    assert msgspec.convert(shown, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
+def test_the_defaults_in_the_reference_are_those_of_the_code():
+    [example] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
+    assert msgspec.convert(example, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
     fields = {field.name for field in msgspec.structs.fields(Adapter)} - {"description", "gates"}
-    assert fields - set(shown) == {"epochs", "tokens", "early_stop"}, "these have no default that could be shown"
-    told = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
+    assert fields - set(example) == {"epochs", "tokens", "early_stop"}, "these fields have no default in TOML"
+    section = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
     lora = {field.name for field in msgspec.structs.fields(Lora)}
-    assert all(f"`{name}`" in told for name in (fields - set(shown)) | lora)
+    assert all(f"`{name}`" in section for name in (fields - set(example)) | lora)
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(RECIPES, "json") for line in block.splitlines()])
@@ -68,7 +68,7 @@ def test_the_chat_lines_of_the_reference_are_read(line):
 
 
 def test_the_reference_names_every_kind_and_every_parameter():
-    assert all(f"[{kind}." in RECIPES for kind in KINDS)
+    assert all(f"[{kind.name}." in RECIPES for kind in KINDS.values() if kind.spec)
     for union in (AnyFilter, AnyTransform, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
         for member in get_args(union):
             assert f"`{member.__struct_config__.tag}`" in RECIPES
@@ -86,7 +86,7 @@ def test_the_readme_has_its_two_commands_on_the_first_screen():
     assert "./run pytest" in first
 
 
-def test_links_between_documents_lead_somewhere():
+def test_links_between_documents_have_targets():
     for document in (
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
@@ -138,8 +138,9 @@ def test_the_ci_document_names_every_option_exit_code_and_format_of_check(tmp_pa
 
 def test_the_metrics_the_ci_document_names_are_in_the_locks_of_our_own_recipes():
     [table] = [tomllib.loads(block) for block in blocks(CI, "toml") if "gates" in block]
-    asked = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"]).gates]
-    known = {name for path in locks.present(ROOT) for name in locks.read(path).metrics}
+    metrics = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"].spec).gates]
+    folders = {kind.folder for kind in KINDS.values() if kind.folder}
+    known = {name for path in locks.present(ROOT, folders) for name in locks.read(path).metrics}
     named = ["examples", "dropped", "retention", "valid_loss", "valid_accuracy", "share", "passed", "parse_failures"]
-    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in asked)} <= known
+    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in metrics)} <= known
     assert all(f"`{name}`" in CI for name in named)
