@@ -1,8 +1,8 @@
-"""The search: `punie-build search NAME` lets Optuna propose settings; each of them is an ordinary adapter.
+"""Run a search: Optuna proposes settings, and each of them is an ordinary adapter.
 
-A setting is written to `recipes/NAME.trials.toml` before it is trained, as a cell of the grid NAME, so no trial is lost: an interrupted
-search finishes the trials that it had begun, reports the results in the locks to Optuna, and goes on. Without the search the file
-is a recipe like any other: `doit grid:NAME` ranks the trials, and `NAME` can be compared.
+A setting is written to `recipes/NAME.trials.toml` before it is trained, as a cell of the grid NAME, so no trial is
+lost: an interrupted search finishes the trials that it began, reports the results in the locks to Optuna, and
+continues. The file is a recipe like any other: `doit grid:NAME` ranks the trials, and `NAME` can be compared.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Trials:
     def write(self) -> None:
         """Replace the file in one step."""
         lines = [
-            f"# Trials of `punie-build search {self.name}`. Each cell is an adapter; `doit grid:{self.name}` ranks them.",
+            (
+                f"# Trials of `punie-build search {self.name}`. Each cell is an adapter; "
+                f"`doit {GRID.name}:{self.name}` ranks them."
+            ),
             f"[adapter.{self.name}]",
             *(f"{field} = {toml(value)}" for field, value in self.adapter.items()),
             *([f"best = {self.best}"] if self.best != 1 else []),
@@ -134,7 +137,7 @@ def search(root: Path, name: str, count: int) -> int:
             f"search.{name}: no new setting in {MAX_REPEATS} proposals, its space is small - widen it, or take the best"
         )
     if trials.done:
-        Project.load(root).build(f"grid:{name}")
+        Project.load(root).build(f"{GRID.name}:{name}")
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from punie_build.artifacts.registry import KINDS
-from punie_build.cli.options import Command, Options, nothing
+from punie_build.cli.options import Command, Options, no_options
 from punie_build.errors import UseError
 from punie_build.runtime.console import format_bytes
 from punie_build.storage import git_refs, locks, paths, remote, store
@@ -31,9 +31,9 @@ def gc(root: Path, options: Options) -> int:
 
 
 def verify(root: Path, _options: Options) -> int:
-    """Read every blob and compare it with its name."""
+    """Read every file of the store and compare its digest with its name."""
     lines = list(store.verify(root))
-    print("\n".join(lines) or "every file in the store is what its name says")
+    print("\n".join(lines) or "every file in the store has the digest in its name")
     return 2 if lines else 0
 
 
@@ -48,18 +48,20 @@ def push(root: Path, _options: Options) -> int:
     return 2 if shared.unreachable else 0
 
 
-def _all_locks(root: Path, more: Iterable[Lock] = ()) -> Iterator[Lock]:
+def _all_locks(root: Path, others: Iterable[Lock] = ()) -> Iterator[Lock]:
     yield from (lock for path in locks.present(root, FOLDERS) if (lock := locks.read(path)))
-    yield from more
+    yield from others
 
 
 def _gc_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--days", type=float, default=30.0, help="keep what was used in the last so many days (30)")
-    command.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    command.add_argument(
+        "--days", type=float, default=30.0, metavar="N", help="keep files that were used in the last N days (30)"
+    )
+    command.add_argument("--dry-run", action="store_true", help="remove no file; print the counts")
 
 
 COMMANDS: dict[str, Command] = {
     "store gc": (gc, _gc_options),
-    "store verify": (verify, nothing),
-    "store push": (push, nothing),
+    "store verify": (verify, no_options),
+    "store push": (push, no_options),
 }

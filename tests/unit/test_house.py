@@ -16,7 +16,7 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 280,
     "wide_docs": 0,
     "recipe_keys": 233,
-    "lines": 27_700,
+    "lines": 27_900,
     "code": 19_100,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string

@@ -220,5 +220,5 @@ def test_suites_are_imported_and_validated_on_the_command_line(tmp_path, monkeyp
     assert "baseline that only writes prose passes 33.3%" in output
     code, output = run("check", "tool-calling")
     assert code == 0
-    assert "the suite may gate" in output
+    assert "the suite can be used for gates" in output
     assert run("check", "../outside.toml")[0] in (2, 3)
