@@ -108,7 +108,7 @@ CI = (ROOT / "docs" / "ci.md").read_text()
 
 
 def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", *arguments]
+    command = [sys.executable, "-m", "punie_build", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

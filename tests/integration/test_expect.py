@@ -41,7 +41,7 @@ def expect(project: Path, text: str) -> None:
 
 
 def check(project: Path, code: int) -> str:
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
+    command = [sys.executable, "-m", "punie_build", "check", "--gate"]
     process = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert process.returncode == code, process.stdout + process.stderr
     return process.stdout
