@@ -15,19 +15,18 @@ from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation import suite_file
-from punie_build.evaluation.contamination import TRAINED_FILES
-from punie_build.evaluation.conversation import measures_latency
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
     EXECUTION_FIELDS,
     GENERATION_FIELDS,
+    TRAINED_FILES,
     Comparison,
     Eval,
     GenerationSpec,
     SuiteFile,
     generation_spec,
 )
-from punie_build.evaluation.suite import Suite
+from punie_build.evaluation.suite import Suite, measures_latency
 from punie_build.models.environment import mlx_environment
 from punie_build.runtime.console import format_points
 from punie_build.schema.spec import digest

@@ -32,6 +32,11 @@ class AuditedRow(Struct, frozen=True):
     dialect: str = "messages"
     removed_marker: str = ""
 
+    @property
+    def has_markup(self) -> bool:
+        """Whether the source wrote tool calls as markup in texts."""
+        return self.dialect in MARKUPS
+
 
 def _text_markers(row: AuditedRow) -> str | None:
     return _around_marker(row.example.texts("system", "user", "assistant", "tool"), StripMarkers().markers)
@@ -69,7 +74,7 @@ def _invalid_calls(row: AuditedRow) -> str | None:
 
 
 def _calls_as_text(row: AuditedRow) -> str | None:
-    return "" if row.dialect in MARKUPS else None
+    return "" if row.has_markup else None
 
 
 CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (problem, check, advice)

@@ -13,8 +13,7 @@ import msgspec
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
 from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
-from punie_build.evaluation.paired_difference import pass_count
-from punie_build.evaluation.scoring import answer_rates
+from punie_build.evaluation.scoring import answer_rates, pass_count
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
