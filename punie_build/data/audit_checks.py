@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from punie_build.data.example import Example
 from punie_build.data.filters.union import ValidTools
-from punie_build.data.tool_call_markup import MARKUPS
+from punie_build.data.tool_call_markup.span import MARKUPS
 from punie_build.data.transforms import StripMarkers
 
 MAX_SAMPLE = 80  # characters of a sample

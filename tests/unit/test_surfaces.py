@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 NAME = "punie_build"
 SOURCES = Path(punie_build.__file__).parent
 REFERENCE = re.compile(r"punie_build(\.\w+)+(:\w+)?")  # "package.module:name" in a declaration, or a module to run
-DOCUMENTS = (ROOT / "README.md", ROOT / "pyproject.toml", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), ROOT / "pyproject.toml", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def packages() -> list[str]:
@@ -60,7 +60,7 @@ def users() -> dict[tuple[str, str], set[str]]:
 @pytest.mark.parametrize("package", packages())
 def test_a_package_says_what_it_holds_and_names_its_modules(package):
     lines = (import_module(package).__doc__ or "").strip().splitlines()
-    assert lines
+    assert 3 <= len(lines) <= 10
     assert lines[0].endswith(".")
     names = public(package)
     assert list(names) == sorted(set(names))
@@ -76,11 +76,7 @@ def test_only_public_modules_are_imported_from_outside(package):
 @pytest.mark.parametrize("package", packages())
 def test_a_public_module_is_used_outside_or_documented(package):
     documents = "".join(path.read_text() for path in DOCUMENTS)
-    unused = [
-        name
-        for name in public(package)
-        if not users()[package, name] and f"{package}.{name}" not in documents
-    ]
+    unused = [name for name in public(package) if not users()[package, name] and f"{package}.{name}" not in documents]
     assert unused == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from punie_build.data.dialects.glaive import is_glaive_prompt
-from punie_build.data.tool_call_markup import is_tool_result
+from punie_build.data.tool_call_markup.tool_results import is_tool_result
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NON_CANONICAL_KEYS = {"conversation", "conversations", "functions", "system"}

@@ -27,7 +27,7 @@ from typing import Any
 from punie_build.data.dialects.canonical import is_canonical
 from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, FOREIGN_MARKERS, detect_container
 from punie_build.data.dialects.writer import MessageWriter
-from punie_build.data.tool_call_markup import MARKUPS
+from punie_build.data.tool_call_markup.span import MARKUPS
 
 NAMES = (*CONTAINER_DIALECTS, "glaive", "hermes", "qwen3-coder", "fenced-json", "code-mode")
 _MARKUPS_OF = {"messages": ()} | {name: (name,) for name in MARKUPS}
