@@ -16,8 +16,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 280,
     "wide_docs": 0,
     "recipe_keys": 233,
-    "lines": 27_900,
-    "code": 19_100,
+    "lines": 28_000,
+    "code": 19_200,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,
