@@ -33,23 +33,23 @@ def check(root: Path, options: Options) -> int:
 
 
 def plan(root: Path, options: Options) -> int:
-    """Print what a build would do, in its order, how long it would take, and the problems that it would find."""
+    """Print the tasks that a build would run, how long they would take, and the problems that it would report."""
     from punie_build.engine.plan import summary
     from punie_build.preflight import preview
 
     project = Project.load(root)
     planned = project.plan(options.targets)
     report = preview.preview(project.root, planned)
-    for each in planned:
-        if each.action != "current":
-            print(f"{each.task.label:<36} {each.forecast}")
-            if line := report.lines.get(each.task.label):
+    for item in planned:
+        if item.action != "current":
+            print(f"{item.task.label:<36} {item.forecast}")
+            if line := report.lines.get(item.task.label):
                 print(f"{'':<36} {line}")
     print(summary(planned))
     print("".join(f"{line}\n" for line in _problems(report)), end="")
     if any(finding.level == "error" for finding in report.findings):
         return 2
-    return 0 if all(each.action == "current" for each in planned) else 1
+    return 0 if all(item.action == "current" for item in planned) else 1
 
 
 def _problems(report: Preview) -> Iterator[str]:
@@ -69,10 +69,10 @@ def _problems(report: Preview) -> Iterator[str]:
 def why(root: Path, options: Options) -> int:
     """Print why a target and its inputs would be built, value by value."""
     lines = []
-    for each in Project.load(root).plan([options.target]):
-        if each.action != "current":
-            lines.append(f"{each.task.label}: {MEANING[each.state]} - {each.forecast}")
-            lines += [f"    {reason}" for reason in each.reasons]
+    for planned in Project.load(root).plan([options.target]):
+        if planned.action != "current":
+            lines.append(f"{planned.task.label}: {MEANING[planned.state]} - {planned.forecast}")
+            lines += [f"    {reason}" for reason in planned.reasons]
     print("\n".join(lines) or f"{options.target} and all that it needs are current")
     return 1 if lines else 0
 

@@ -156,8 +156,8 @@ def find_model(root: Path, name: str, adapter: str | None = None) -> ModelUnderT
     if entry is None and name == "nano":
         entry = Entry(BASE, name, Base(embedded="nano"), "")
     if entry is None:
-        known = {each.name for each in recipe.of_role("arm")} if recipe else {"nano"}
-        hint = did_you_mean(name, known)
+        names = {model.name for model in recipe.of_role("arm")} if recipe else {"nano"}
+        hint = did_you_mean(name, names)
         raise UseError(f"{name}: no base, adapter or model of the recipes, and no folder with a model{hint}")
     model = _model_of_entry(root, recipe, entry)
     if adapter is None:

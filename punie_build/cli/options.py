@@ -1,4 +1,4 @@
-"""The type of a command, and what several commands share: options, bases, output folders, hints."""
+"""The type of a command, and the parts that several commands share: options, bases, output folders, hints."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
         if problems := list(mistakes(table, Base, f"{flag} {name}")):
             raise UseError("\n".join(problems))
         return locate.locate(root, msgspec.convert(table, Base))
-    known = {entry.name: entry.spec for entry in Project.load(root).recipe.of_kind(BASE.name)}
-    if name not in known:
-        raise UseError(f"{flag} {name}: no base of this name, and no folder with a model{did_you_mean(name, known)}")
-    return locate.locate(root, known[name])
+    bases = {entry.name: entry.spec for entry in Project.load(root).recipe.of_kind(BASE.name)}
+    if name not in bases:
+        raise UseError(f"{flag} {name}: no base of this name, and no folder with a model{did_you_mean(name, bases)}")
+    return locate.locate(root, bases[name])
 
 
 @contextmanager

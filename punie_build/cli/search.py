@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.grid import GRID
+from punie_build.artifacts.grid import GRID, SEARCH
 from punie_build.artifacts.training import ADAPTER
 from punie_build.errors import PunieError, UseError, did_you_mean
 from punie_build.project import Project
@@ -96,7 +96,7 @@ class Trials:
     def label(self, project: Project, setting: Table) -> str:
         """Return the label of the adapter that a setting is."""
         spec = grid.without_ineffective(msgspec.convert(merge(self.adapter, setting), Adapter))
-        cells = [each for each in project.recipe.of_kind(ADAPTER.name) if each.name.startswith(f"{self.name}@")]
+        cells = [entry for entry in project.recipe.of_kind(ADAPTER.name) if entry.name.startswith(f"{self.name}@")]
         [label] = [cell.label for cell in cells if canonical(cell.spec) == canonical(spec)]
         return label
 
@@ -142,9 +142,9 @@ def search(root: Path, name: str, count: int) -> int:
 
 
 def _search_spec(project: Project, name: str) -> Search:
-    known = {entry.name: entry for entry in project.recipe.of_kind("search")}
-    if name not in known:
-        raise UseError(f"search {name}: the recipes have no [search.{name}]{did_you_mean(name, known)}")
+    searches = {entry.name: entry for entry in project.recipe.of_kind(SEARCH.name)}
+    if name not in searches:
+        raise UseError(f"search {name}: the recipes have no [search.{name}]{did_you_mean(name, searches)}")
     own_file = f"recipes/{name}.trials.toml"
     for other in project.recipe.entries.values():
         is_taken = "arm" in other.kind.roles or other.kind is GRID
@@ -153,7 +153,7 @@ def _search_spec(project: Project, name: str) -> Search:
                 f"search.{name}: its trials would be the adapter '{name}', but {other.file} has {other.label} "
                 "- give the search another name"
             )
-    spec: Search = known[name].spec
+    spec: Search = searches[name].spec
     return spec
 
 

@@ -22,8 +22,8 @@ def gc(root: Path, options: Options) -> int:
     too."""
     result = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
-    removed, kept = format_bytes(result.removed_bytes), format_bytes(result.kept_bytes)
-    print(f"{verb} {result.removed_blobs} files, {removed}; kept {result.kept_blobs}, {kept}")
+    removed, retained = format_bytes(result.removed_bytes), format_bytes(result.kept_bytes)
+    print(f"{verb} {result.removed_blobs} files, {removed}; kept {result.kept_blobs}, {retained}")
     trainings, freed = checkpoints.remove_unused(root / paths.checkpoints(""), options.days, options.dry_run)
     if trainings:
         print(f"{verb} the checkpoints of {trainings} training{'s' if trainings > 1 else ''}, {format_bytes(freed)}")

@@ -56,8 +56,8 @@ def _suite(root: Path, name: str) -> Suite:
         recipe = Project.load(root).recipe
         entry = recipe.find(SUITE.name, name)
         if entry is None:
-            known = {*suite_file.builtin_names(), *(each.name for each in recipe.of_kind(SUITE.name))}
-            raise UseError(f"{name}: no suite of this name, and no file{did_you_mean(name, known)}")
+            names = {*suite_file.builtin_names(), *(suite.name for suite in recipe.of_kind(SUITE.name))}
+            raise UseError(f"{name}: no suite of this name, and no file{did_you_mean(name, names)}")
         content: Suite = recipe.content(entry)
         return content
     suite, problems = suite_file.read_suite(spec, root, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from punie_build.artifacts.data import DATASET
 from punie_build.engine import card_notes
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -59,7 +60,7 @@ def draw(project: Project, task: AnyTask) -> None:
 def card(project: Project, task: AnyTask) -> str:
     """Return the model card of a current adapter or model, with the notes that people wrote into the present one."""
     values = page_kind(task).load(project, task, lock=project.lock(task))
-    sources = (each.spec.source for each in project.upstream(task.label, "dataset"))
+    sources = (each.spec.source for each in project.upstream(task.label, DATASET.name))
     repos = tuple(dict.fromkeys(source.repo for source in sources if hasattr(source, "repo")))
     return model_card.card(values, card_notes.read(task.target, project.folder(task)), repos)
 

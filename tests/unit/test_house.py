@@ -20,17 +20,17 @@ MOST = {  # figure -> its ceiling
     "code": 19_200,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
-    "dataset": 4,
+    "dataset": 3,
     "stage": 1,
     "mix": 1,
-    "tokens": 16,
+    "tokens": 15,
     "preflight": 3,
     "adapter": 6,
     "choice": 2,
     "grid": 2,
     "model": 4,
     "answers": 5,
-    "eval": 6,
+    "eval": 3,
     "comparison": 1,
 }
 LEAST_VERB_FIRST = 60.0
