@@ -123,7 +123,7 @@ def folded(nodes: Sequence[Node]) -> list[Node]:
 
 
 def _places(nodes: Sequence[Node]) -> tuple[dict[str, Place], list[tuple[str, str]]]:
-    """Boxes and bends by name, and the edges between those of neighbouring layers."""
+    """Boxes and bends by name, and the edges between those of neighboring layers."""
     places: dict[str, Place] = {}
     above: dict[str, set[str]] = {}  # label -> all it is made from, however far
     edges: list[tuple[str, str]] = []
@@ -147,7 +147,7 @@ def _places(nodes: Sequence[Node]) -> tuple[dict[str, Place], list[tuple[str, st
 
 
 def _settle(layers: list[list[str]], places: dict[str, Place], edges: list[tuple[str, str]]) -> None:
-    """Give every place its height: near to what it is joined to, and apart from its neighbours."""
+    """Give every place its height: near to what it is joined to, and apart from its neighbors."""
     left: dict[str, list[str]] = {name: [] for name in places}
     right: dict[str, list[str]] = {name: [] for name in places}
     for a, b in edges:
@@ -168,7 +168,7 @@ def _settle(layers: list[list[str]], places: dict[str, Place], edges: list[tuple
 
 
 def _spread(layer: list[str], places: dict[str, Place]) -> None:
-    """Keep the order of a layer and let no two places touch; what was pushed down is centred where it wanted to be."""
+    """Keep the order of a layer and let no two places touch; what was pushed down is centered where it wanted to be."""
     wanted = [places[name].y for name in layer]
     last = float("-inf")
     for name in layer:

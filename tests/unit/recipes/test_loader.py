@@ -17,7 +17,7 @@ def mistakes(recipes, text: str) -> tuple[str, ...]:
 
 def test_all_mistakes_of_all_files_are_told_at_once(recipes):
     root = recipes(
-        "[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolour = 1\n[adaptor.x]\nbase = 'nano'"
+        "[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolr = 1\n[adaptor.x]\nbase = 'nano'"
     )
     (root / "recipes" / "other.toml").write_text(
         "[adapter.v]\nbase = 'nano'\nlearning_rate = 'fast'\nlora = { rnak = 4, scale = -1 }"
@@ -27,7 +27,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(recipes):
     text = str(caught.value)
     for expected in (
         "recipes/test.toml: dataset.a.source.type: unknown source 'sampel' - did you mean 'sample'?",
-        "recipes/test.toml: dataset.a.colour: unknown key",
+        "recipes/test.toml: dataset.a.colr: unknown key",
         "recipes/test.toml: adaptor: unknown kind of artifact - did you mean 'adapter'?",
         "recipes/other.toml: adapter.v.data: missing",
         "recipes/other.toml: adapter.v.learning_rate: expected 'float', got 'str'",
@@ -205,7 +205,7 @@ def test_what_no_server_could_answer_is_said_before_anything_runs(recipes):
     def told(line):
         return mistakes(recipes, f"[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n{line}\n")
 
-    assert "epochs of greedy answers are all alike" in told("epochs = 3")[0]
+    assert "all epochs of greedy answers are equal" in told("epochs = 3")[0]
     assert 'use engine = "batch"' in told("serving = { max_kv_size = 64 }")[0]
     assert 'use engine = "server"' in told("engine = 'batch'\nserving = { kv_bits = 4 }")[0]
     assert "no base is called 'nanno' - did you mean 'nano'?" in told("serving = { draft = 'nanno' }")[0]
