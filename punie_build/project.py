@@ -1,4 +1,5 @@
-"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and Python programs.
+"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and Python
+programs.
 
 from punie_build.project import Project
 
@@ -81,7 +82,8 @@ class Project:
         return planning.plan(self.root, self.select(labels))
 
     def build(self, label: str) -> Lock:
-        """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises PunieError."""
+        """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises
+        PunieError."""
         for planned in self.plan([label]):
             if planned.action != "current":
                 console.print_line(f".  {planned.task.label}")
@@ -118,17 +120,36 @@ class Project:
 
     def current_tasks(self, *kinds: str) -> Iterator[AnyTask]:
         """Yield the current artifacts of these kinds or roles."""
-        wanted = set(kinds)
-        return (
-            task
-            for task in self.tasks
-            if wanted.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
-        )
+        return (task for task in self._of_kinds(kinds) if self.is_current(task.label))
+
+    def _of_kinds(self, kinds: Sequence[str]) -> list[AnyTask]:
+        """Return the tasks of these kinds or roles, in the order of the graph."""
+        indexes = {index for kind in kinds for index in self._indexes_by_role.get(kind, ())}
+        return [self.tasks[index] for index in sorted(indexes)]
+
+    @cached_property
+    def _indexes_by_role(self) -> dict[str, list[int]]:
+        indexes: dict[str, list[int]] = {}
+        for index, task in enumerate(self.tasks):
+            for role in dict.fromkeys((task.kind.name, *task.kind.roles)):
+                indexes.setdefault(role, []).append(index)
+        return indexes
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {task.label: index for index, task in enumerate(self.tasks)}
 
     def upstream(self, label: str, *kinds: str) -> list[AnyTask]:
-        """Return the current artifacts of these kinds or roles that an artifact is built from, itself among them, sources first."""
-        labels = closure([label], lambda each: self.planned[each].task.needs)
-        return [task for task in self.current_tasks(*kinds) if task.label in labels]
+        """Return the current artifacts of these kinds or roles that an artifact is built from, itself among them,
+        sources first."""
+        labels = closure([label], lambda name: self.tasks[self._order[name]].needs)
+        tasks = [self.tasks[index] for index in sorted(self._order[name] for name in labels)]
+        wanted = set(kinds)
+        return [
+            task
+            for task in tasks
+            if wanted.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
+        ]
 
     def state(self, task: AnyTask) -> str:
         """Return the state of an artifact in a word for people: current, spent, stale, not built."""

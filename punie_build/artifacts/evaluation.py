@@ -36,7 +36,8 @@ RUN_FIELDS = ("concurrency", "timeout")  # how a suite is asked, without effect 
 
 
 class AnswersDetails(Struct, frozen=True, omit_defaults=True):
-    """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the answers."""
+    """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the
+    answers."""
 
     asked: str
     timed: bool = False
@@ -49,7 +50,8 @@ class EvalDetails(Struct, frozen=True):
 
 
 class ComparisonDetails(Struct, frozen=True):
-    """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the suite."""
+    """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the
+    suite."""
 
     evals: tuple[str, ...]
     answers: tuple[str, ...]
@@ -75,7 +77,8 @@ def answers_of(entry: Entry[Eval]) -> Entry[GenerationSpec]:
 
 
 def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Eval]:
-    """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else `arm@suite`."""
+    """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else
+    `arm@suite`."""
     generation: GenerationSpec = comparison.spec.generation_spec(arm)
     wanted = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
     patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}

@@ -17,7 +17,8 @@ from punie_build.models.spec import Base
 
 
 def start(recipe: Recipe, name: str) -> tuple[Base, tuple[Entry[Any], ...]]:
-    """Return the base of this name; for a model that is built here, its folder as a base and the entry that must be built first."""
+    """Return the base of this name; for a model that is built here, its folder as a base and the entry that must be
+    built first."""
     entry = recipe.resolve("any-base", name)
     if entry.kind.is_built:
         return Base(path=entry.target), (entry,)

@@ -26,7 +26,8 @@ class PreflightDetails(Struct, frozen=True):
 
 
 def tokens_of(entry: Entry[Any]) -> Entry[Tokenized]:
-    """Return the tokens that an adapter is trained on. Adapters whose tokens are equal share them, as all cells of a grid do."""
+    """Return the tokens that an adapter is trained on. Adapters whose tokens are equal share them, as all cells of a
+    grid do."""
     spec = entry.spec.tokens if isinstance(entry.spec.tokens, Tokenized) else tokenized_for(entry.spec)
     return Entry(TOKENS, spec.name, spec, entry.file, table=entry.origin)
 
@@ -67,7 +68,8 @@ def _rows_for_base(recipe: Recipe, entry: Entry[Any], doc: str, **fields: Any) -
 
 
 def _suites_asked(recipe: Recipe, spec: Preflight) -> list[str]:
-    """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a model."""
+    """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a
+    model."""
     trained = [
         entry for entry in recipe.of_role("trained") if (entry.spec.base, entry.spec.data) == (spec.base, spec.data)
     ]

@@ -17,7 +17,8 @@ def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold anything."""
+    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold
+    anything."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -32,8 +33,8 @@ def _changes(old: Any, new: Any, path: str) -> Iterator[str]:
 
 
 def _list_changes(old: Sequence[Any], new: Sequence[Any], path: str) -> Iterator[str]:
-    """Compare lists of items that have names (filters, parts of a mix, arms) by name, so that one more item in front is one line; other
-    lists by position."""
+    """Compare lists of items that have names (filters, parts of a mix, arms) by name, so that one more item in front is
+    one line; other lists by position."""
     names = [[_name(item) for item in items] for items in (old, new)]
     if None in [*names[0], *names[1]] or any(len(set(items)) < len(items) for items in names):
         for index in range(max(len(old), len(new))):

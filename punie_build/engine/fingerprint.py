@@ -1,9 +1,8 @@
 """Fingerprint of the code that makes an artifact, as far as that code decides the artifact's bytes.
 
-A cheap step is identified by the meaning of its code: the definitions that the step and the classes in its recipe can reach. Packages that
-change no bytes (`OUTSIDE`) are not followed. An expensive step has a version that is raised by hand, so that a
-refactoring never costs an hour of training.
-"""
+A cheap step is identified by the meaning of its code: the definitions that the step and the classes in its recipe can
+reach. Packages that change no bytes (`OUTSIDE`) are not followed. An expensive step has a version that is raised by
+hand, so that a refactoring never costs an hour of training."""
 
 from __future__ import annotations
 
@@ -44,8 +43,8 @@ def code(kind: ArtifactKind, values: Any) -> str:
 
 
 def use_cache(root: Path, write: bool = True) -> None:
-    """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no file can be
-    written, they are computed in each run."""
+    """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no
+    file can be written, they are computed in each run."""
     global _cache_file  # noqa: PLW0603 - one package, one cache
     path = root / paths.STATE / "code.json"
     _cache_file = path if write else None

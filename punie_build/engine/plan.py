@@ -1,7 +1,7 @@
 """Plan: what a build would do, task by task, before anything runs, and why.
 
-The inputs of a task are known as long as everything before it is current or can be restored. Behind a task that must run they are not,
-and the plan says `maybe`: if that task gives the same bytes as before, the build stops there.
+The inputs of a task are known as long as everything before it is current or can be restored. Behind a task that must
+run they are not, and the plan says `maybe`: if that task gives the same bytes as before, the build stops there.
 
 A temporary target that is spent counts as current as long as no task that reads it runs.
 """
@@ -23,7 +23,8 @@ UNKNOWN = "not built yet"  # in place of a digest
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One task of a plan. `action` is `current`, `restore`, `run` or `maybe`; `last_seconds` is how long its last run took."""
+    """One task of a plan. `action` is `current`, `restore`, `run` or `maybe`; `last_seconds` is how long its last run
+    took."""
 
     task: AnyTask
     state: str
@@ -62,7 +63,8 @@ def plan(root: Path, tasks: Sequence[AnyTask]) -> list[Planned]:
 
 
 def _needed_spent_targets(planned: Sequence[Planned]) -> Iterator[str]:
-    """Yield the spent targets that a task which runs would read, and those that no task reads: they were asked for by name."""
+    """Yield the spent targets that a task which runs would read, and those that no task reads: they were asked for by
+    name."""
     read = {path for each in planned for path in each.task.temporary_inputs}
     read_by_runs = {path for each in planned if each.action in ("run", "maybe") for path in each.task.temporary_inputs}
     for each in planned:
@@ -140,8 +142,8 @@ def _duration(running: Sequence[Planned]) -> str:
 
 
 def unneeded(root: Path, tasks: Sequence[AnyTask], finished: AnyTask, pending: Collection[str]) -> list[AnyTask]:
-    """Return the temporary targets that `finished` reads and no other task needs: every task that reads them is current, and none
-    of those is pending (by label)."""
+    """Return the temporary targets that `finished` reads and no other task needs: every task that reads them is
+    current, and none of those is pending (by label)."""
 
     if not finished.temporary_inputs:  # almost always, and this is asked for every task of a build
         return []

@@ -22,8 +22,8 @@ class Reference(Struct, frozen=True):
 
 
 class Entry(Struct, Generic[SpecT], frozen=True):
-    """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table has mistakes.
-    `builtin` entries ship with punie-build and are built where something needs them."""
+    """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table
+    has mistakes. `builtin` entries ship with punie-build and are built where something needs them."""
 
     kind: ArtifactKind
     name: str
@@ -34,7 +34,8 @@ class Entry(Struct, Generic[SpecT], frozen=True):
 
     @property
     def origin(self) -> tuple[str, str]:
-        """(kind, name) of the recipe table that describes it, or that needs it: a grid for its cells, an adapter for its tokens."""
+        """(kind, name) of the recipe table that describes it, or that needs it: a grid for its cells, an adapter for
+        its tokens."""
         return self.table or (self.kind.name, self.name)
 
     @property
@@ -98,7 +99,8 @@ def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]
 
 
 def _values(table: Any, field: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have mistakes."""
+    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have
+    mistakes."""
     key, _, rest = field.partition(".")
     name = key.removesuffix("[]")
     value = table.get(name) if isinstance(table, dict) else None

@@ -199,8 +199,8 @@ class _Loader:
                 self.problems += resolve(entry.kind.cross_check)(root, recipe, entry)
 
     def contents(self, root: Path) -> Iterator[tuple[str, Any]]:
-        """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not read: it takes
-        time."""
+        """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not
+        read: it takes time."""
         named = {(ref.role, ref.name) for table in self.tables for ref in table.references}
         for entry in self.entries.values():
             if not entry.kind.content or (entry.builtin and (entry.kind.name, entry.name) not in named):

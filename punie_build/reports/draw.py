@@ -1,8 +1,7 @@
 """Draw pages: which artifacts have one, and when it is drawn again.
 
-A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its artifact, of
-something that this is built from, or of something that is built from it, is newer.
-"""
+A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its
+artifact, of something that this is built from, or of something that is built from it, is newer."""
 
 from __future__ import annotations
 
@@ -34,7 +33,8 @@ def page_kind(task: AnyTask) -> PageKind:
 
 
 def refresh(project: Project, wanted: Iterable[AnyTask] | None = None) -> Iterator[str]:
-    """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be drawn."""
+    """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be
+    drawn."""
     for task in _outdated(project) if wanted is None else wanted:
         try:
             draw(project, task)
@@ -70,7 +70,7 @@ def page(project: Project, task: AnyTask) -> str:
     from punie_build.reports.html import Page, render
 
     kind = page_kind(task)
-    neighbors = tuple(lineage.around(lineage.nodes(project), task.label))
+    neighbors = tuple(lineage.of_project(project).neighborhood(task.label))
     values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors)
     data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
     sections = tuple(section for make in kind.sections if (section := make(values)))

@@ -1,4 +1,5 @@
-"""Validation: every mistake of a table at once, each with its path. msgspec stops at the first one; people should not."""
+"""Validation: every mistake of a table at once, each with its path. msgspec stops at the first one; people should
+not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Atomic publishing: a finished folder or file takes its place in one step, so that at every instant one whole version is there."""
+"""Atomic publishing: a finished folder or file takes its place in one step, so that at every instant one whole version
+is there."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from punie_build.storage import paths
 
 
 def replace_folder(finished: Path, target: Path) -> None:
-    """Put a finished folder in the place of a target: at every instant the target is the old one or the new one, whole."""
+    """Put a finished folder in the place of a target: at every instant the target is the old one or the new one,
+    whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         finished.rename(target)
