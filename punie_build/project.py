@@ -111,7 +111,7 @@ class Project:
     @cached_property
     def planned(self) -> dict[str, Planned]:
         """What a build would do, by label."""
-        return {each.task.label: each for each in planning.plan(self.root, self.tasks)}
+        return {item.task.label: item for item in planning.plan(self.root, self.tasks)}
 
     def is_current(self, label: str) -> bool:
         """Whether the files of an artifact are here and are those that its recipe gives now."""
@@ -144,11 +144,11 @@ class Project:
         sources first."""
         labels = closure([label], lambda name: self.tasks[self._order[name]].needs)
         tasks = [self.tasks[index] for index in sorted(self._order[name] for name in labels)]
-        wanted = set(kinds)
+        roles = set(kinds)
         return [
             task
             for task in tasks
-            if wanted.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
+            if roles.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
         ]
 
     def state(self, task: AnyTask) -> str:

@@ -80,12 +80,12 @@ def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Ev
     """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else
     `arm@suite`."""
     generation: GenerationSpec = comparison.spec.generation_spec(arm)
-    wanted = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
+    expected = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
     patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}
     for entry in recipe.of_kind("eval"):
-        if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == wanted:
+        if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == expected:
             return entry
-    return Entry(EVAL, generation.name, wanted, comparison.file, table=comparison.origin)
+    return Entry(EVAL, generation.name, expected, comparison.file, table=comparison.origin)
 
 
 def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
@@ -132,7 +132,7 @@ def _eval_inputs(recipe: Recipe, entry: Entry[Eval]) -> TaskInputs:
 def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
     spec = entry.spec
     evals = [eval_of(recipe, entry, arm) for arm in spec.arms]
-    data = [each for arm in spec.arms for each in training_data(recipe, arm)]
+    data = [item for arm in spec.arms for item in training_data(recipe, arm)]
     suite = suite_of(recipe, spec.suite)
     return TaskInputs(
         doc=f"{' against '.join(reversed(spec.arms))} on {spec.suite}",
@@ -140,9 +140,9 @@ def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
         inputs=tuple(dict.fromkeys(need.target for need in (*evals, *data))),
         reads=("scores.json", *TRAINED_FILES),
         details=ComparisonDetails(
-            evals=tuple(each.name for each in evals),
-            answers=tuple(answers_of(each).name for each in evals),
-            learnt=tuple(dict.fromkeys(each.target for each in data)),
+            evals=tuple(item.name for item in evals),
+            answers=tuple(answers_of(item).name for item in evals),
+            learnt=tuple(dict.fromkeys(item.target for item in data)),
             cases=digest(suite),
         ),
         uses={spec.suite: suite},

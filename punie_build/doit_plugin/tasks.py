@@ -89,8 +89,8 @@ class Run:
         """Return the plan for a task."""
         if task.label not in self._planned:
             is_selected = task.label in self.selected
-            tasks = [each for each in self.tasks if each.label in self.selected] if is_selected else self.tasks
-            self._planned = {each.task.label: each for each in plan(self.root, tasks)} | self._planned
+            tasks = [item for item in self.tasks if item.label in self.selected] if is_selected else self.tasks
+            self._planned = {item.task.label: item for item in plan(self.root, tasks)} | self._planned
         return self._planned[task.label]
 
     def draw(self) -> Iterator[str]:

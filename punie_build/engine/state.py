@@ -55,8 +55,8 @@ def tools(kind: ArtifactKind, spec: Any) -> dict[str, str]:
     """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in
     `PACKAGES`."""
     packages = {name for value in all_structs(spec) for name in getattr(type(value), "PACKAGES", ())}
-    found = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
-    return found | (kind.environment() if kind.environment else {})
+    result = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
+    return result | (kind.environment() if kind.environment else {})
 
 
 def expected(

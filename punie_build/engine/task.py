@@ -84,10 +84,10 @@ def graph(recipe: Recipe) -> list[AnyTask]:
     tasks: dict[str, AnyTask] = {}
     temporary: set[str] = set()  # targets
     inputs: dict[str, TaskInputs] = {}
-    for wanted in recipe.entries.values():
-        if wanted.builtin or not wanted.kind.is_built:
+    for target_entry in recipe.entries.values():
+        if target_entry.builtin or not target_entry.kind.is_built:
             continue
-        stack = [wanted]
+        stack = [target_entry]
         while stack:  # no recursion: a chain of stages may be long
             entry = stack[-1]
             if entry.label in tasks:

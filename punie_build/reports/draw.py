@@ -32,10 +32,10 @@ def page_kind(task: AnyTask) -> PageKind:
     return kind
 
 
-def refresh(project: Project, wanted: Iterable[AnyTask] | None = None) -> Iterator[str]:
+def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iterator[str]:
     """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be
     drawn."""
-    for task in _outdated(project) if wanted is None else wanted:
+    for task in _outdated(project) if selected is None else selected:
         try:
             draw(project, task)
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
@@ -87,20 +87,20 @@ def _index(project: Project) -> str:
 
 def _outdated(project: Project) -> list[AnyTask]:
     """Return the current artifacts whose pages are missing, or older than their content."""
-    locks = {label: written_at(project.root, paths.lock(each.task.target)) for label, each in project.planned.items()}
+    locks = {label: written_at(project.root, paths.lock(item.task.target)) for label, item in project.planned.items()}
     newest_source = dict(locks)  # of an artifact and all that it is built from
-    for label, each in project.planned.items():
-        sources = (newest_source[need] for need in each.task.needs if need in newest_source)
+    for label, item in project.planned.items():
+        sources = (newest_source[need] for need in item.task.needs if need in newest_source)
         newest_source[label] = max([newest_source[label], *sources])
     newest_user = dict(locks)  # of an artifact and all that is built from it
-    for label, each in reversed(project.planned.items()):
-        for need in each.task.needs:
+    for label, item in reversed(project.planned.items()):
+        for need in item.task.needs:
             if need in newest_user:
                 newest_user[need] = max(newest_user[need], newest_user[label])
     return [
-        each.task
-        for label, each in project.planned.items()
+        item.task
+        for label, item in project.planned.items()
         if project.is_current(label)
-        and written_at(project.root, paths.page(each.task.kind.name, each.task.name))
+        and written_at(project.root, paths.page(item.task.kind.name, item.task.name))
         < max(newest_source[label], newest_user[label])
     ]

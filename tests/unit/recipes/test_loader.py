@@ -16,9 +16,7 @@ def mistakes(recipes, text: str) -> tuple[str, ...]:
 
 
 def test_all_mistakes_of_all_files_are_told_at_once(recipes):
-    root = recipes(
-        "[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolr = 1\n[adaptor.x]\nbase = 'nano'"
-    )
+    root = recipes("[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolr = 1\n[adaptor.x]\nbase = 'nano'")
     (root / "recipes" / "other.toml").write_text(
         "[adapter.v]\nbase = 'nano'\nlearning_rate = 'fast'\nlora = { rnak = 4, scale = -1 }"
     )
