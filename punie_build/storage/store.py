@@ -119,15 +119,17 @@ def _is_complete(root: Path, lock: Lock) -> bool:
 
 def _copy_blob(root: Path, digest: str, target: Path) -> bool:
     """Copy a blob out of the store. If the local blob is corrupt, download it. Return whether the copy is intact."""
+    path = blob(root, digest)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(2):
-        if not _fetch(root, digest):
-            break
-        copy(blob(root, digest), target)
+    if path.exists():
+        copy(path, target)
         if digests.of_file(target) == digest:
             return True
-        blob(root, digest).unlink(missing_ok=True)  # else the next restore fails at it too
-    return False
+        path.unlink(missing_ok=True)  # else the next restore fails at it too
+    if not _download(root, digest):
+        return False
+    copy(path, target)
+    return digests.of_file(target) == digest
 
 
 def _mark_corrupt(root: Path, lock: Lock) -> None:
@@ -138,14 +140,12 @@ def _mark_corrupt(root: Path, lock: Lock) -> None:
         shared.corrupt |= names
 
 
-def _fetch(root: Path, digest: str) -> bool:
-    """Download a blob that the local store lacks. Return whether it is there; a download with another digest is not."""
-    path = blob(root, digest)
-    if path.exists():
-        return True
+def _download(root: Path, digest: str) -> bool:
+    """Download a blob. Return whether the shared store has it, and intact."""
     shared = remote.of_project(root)
     if shared is None:
         return False
+    path = blob(root, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
@@ -219,10 +219,15 @@ def gc(root: Path, named: Iterable[Lock], days: float, dry: bool = False) -> Gar
     kept_bytes = sum(stat.st_size for stat in blobs.values()) - removed_bytes
     listed = actions | blobs
     for path in () if dry else (*expired, *unnamed):  # actions first: no action may name a removed blob
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime_ns == listed[path].st_mtime_ns:  # else a build has used it meanwhile
-                path.unlink()
+        _remove(path, listed[path])
     return GarbageCollection(len(unnamed), removed_bytes, len(blobs) - len(unnamed), kept_bytes)
+
+
+def _remove(path: Path, listed: os.stat_result) -> None:
+    """Remove a file, unless a build has used it since it was listed."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_mtime_ns == listed.st_mtime_ns:
+            path.unlink()
 
 
 def verify(root: Path) -> Iterator[str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from punie_build.storage import digests, paths
 from tests.support.file_digests import sha, wait_until_stable
@@ -194,3 +196,52 @@ def test_the_digest_of_a_tree_covers_names_and_contents_or_only_some(tmp_path):
     assert digests.of_tree(folder) != both
     assert digests.of_tree(folder / "b") == sha(b"2")
     assert digests.of_tree(folder / "b" / "no") == "absent"
+
+
+def test_the_pointers_of_a_folder_are_listed_by_path(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/weights").write_text(pointer("ab" * 32))
+    (tmp_path / "tokenizer").write_text(pointer("cd" * 32))
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "large").write_text(pointer("ab" * 32) + "x" * 1024)
+    assert digests.lfs_pointers(tmp_path) == ["deep/weights", "tokenizer"]
+
+
+def test_linked_files_enter_the_digest_of_a_folder_and_linked_folders_do_not(tmp_path):
+    folder = tmp_path / "x"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep/a").write_text("1")
+    (folder / "link").symlink_to("deep/a")
+    (folder / "loop").symlink_to(".")
+    (folder / "dangling").symlink_to("absent")
+    assert digests.of_folder(folder) == {"deep/a": sha(b"1"), "link": sha(b"1")}
+
+
+def test_the_card_of_a_target_enters_no_digest(tmp_path):
+    for target, names in (("adapters/v1", ["weights"]), ("data/s", ["README.md", "weights"])):
+        folder = tmp_path / target
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text("weights")
+        before = digests.of_input(tmp_path, target)
+        (folder / "README.md").write_text("card")
+        assert list(digests.of_target(folder, target)) == names
+        assert (digests.of_input(tmp_path, target) == before) is (target == "adapters/v1")
+        assert digests.of_input(tmp_path, target, ("weights",)) == before
+    assert digests.of_input(tmp_path, "adapters/v2") == "absent"
+
+
+FILES = st.dictionaries(st.text("abc/", min_size=1, max_size=3), st.sampled_from([sha(b"1"), sha(b"2")]), max_size=4)
+
+
+@given(FILES, FILES)
+def test_two_listings_have_one_digest_exactly_if_they_are_equal(first, second):
+    assert (digests.of_listing(first) == digests.of_listing(second)) is (first == second)
+
+
+@given(FILES, st.sets(st.text("abc/", min_size=1, max_size=3)))
+def test_the_digest_of_a_listing_ignores_order_and_the_files_that_are_not_read(files, only):
+    reversed_ = dict(reversed(files.items()))
+    assert digests.of_listing(reversed_, tuple(only)) == digests.of_listing(files, tuple(only))
+    if only:
+        read = {name: digest for name, digest in files.items() if name in only}
+        assert digests.of_listing(files, tuple(only)) == digests.of_listing(read)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -103,3 +104,14 @@ def test_after_a_collection_a_named_target_is_restored_and_others_are_built(root
     assert build_text(root, 3).action == "restored"
     assert build_text(root, 1).action == "ran", "no lock named it"
     assert build_text(root, 3).action == "restored"
+
+
+def test_a_file_that_a_build_used_since_it_was_listed_is_not_removed(root):
+    [path] = blobs(root, put(root, {"a": "1"}))
+    listed = path.stat()
+    os.utime(path, ns=(0, listed.st_mtime_ns + 1))
+    store._remove(path, listed)
+    assert path.exists()
+    store._remove(path, path.stat())
+    assert not path.exists()
+    store._remove(path, listed)

@@ -202,6 +202,20 @@ def test_an_upload_to_a_full_disk_leaves_no_file_behind(tmp_path, capsys):
     assert "No space left on device" in line
 
 
+def test_a_blob_that_is_corrupt_here_and_missing_there_is_not_restored(tmp_path):
+    root = checkout(tmp_path / "one", f"file://{tmp_path}/folder")
+    build_chain(root)
+    lock = locks.read(root / paths.lock("data/two"))
+    for folder in (root / paths.STATE / "store", tmp_path / "folder"):
+        for digest in lock.outputs.values():
+            (folder / "blobs" / digest[:2] / digest).unlink()
+    for digest in lock.outputs.values():
+        store.blob(root, digest).write_text("corrupt")
+    (root / "out").mkdir()
+    assert store.restore(root, lock.key, root / "out") is None
+    assert not store.blob(root, next(iter(lock.outputs.values()))).exists()
+
+
 # --- push
 
 

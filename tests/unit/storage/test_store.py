@@ -213,6 +213,14 @@ def test_verify_and_collection_keep_the_temporary_files_of_a_running_build(root)
     assert not any(path.exists() for path in temporary), "after a day they belong to a killed build"
 
 
+def test_a_folder_in_the_store_and_a_blob_removed_meanwhile_are_no_errors(root):
+    lock = put(root, {"a": "1"})
+    [path] = blobs(root, lock)
+    (path.parent / ("0" * 64)).mkdir()
+    assert list(store.verify(root)) == []
+    assert store._digest(path.with_name("1" * 64)) == "1" * 64
+
+
 # --- copies
 
 
