@@ -1,8 +1,8 @@
 """The kinds of artifacts that punie-build makes, each declared in one place.
 
-`registry` holds all kinds by name; `data`, `training`, `model`, `grid` and `evaluation` declare those of one family.
+`registry` holds all kinds by name; the other modules declare those of one family.
 A declaration names the spec, the step and the verification in the package of its subject, and its page in
 `reports.pages`; they are imported when they are first used.
 """
 
-__all__ = ("evaluation", "grid", "model", "registry", "training")
+__all__ = ("base", "evaluation", "grid", "model", "registry", "tokens", "training")

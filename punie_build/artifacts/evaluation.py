@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.model import start
+from punie_build.artifacts.base import start
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs

@@ -16,8 +16,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.artifacts.base import BASE
 from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE
-from punie_build.artifacts.model import BASE
 from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.options import LOGS, Command, Options, output_option
 from punie_build.engine import fingerprint

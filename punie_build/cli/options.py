@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build.artifacts.model import BASE
+from punie_build.artifacts.base import BASE
 from punie_build.errors import UseError, did_you_mean
 from punie_build.models import locate
 from punie_build.models.spec import Base

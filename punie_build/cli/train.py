@@ -22,7 +22,8 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.training import ADAPTER, TOKENS
+from punie_build.artifacts.tokens import TOKENS
+from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.options import LOGS, Command, Options, base_folder, output_folder, output_option, print_next
 from punie_build.data import pipeline
 from punie_build.data.sources import AnySource, Local, Sample

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.artifacts.training import TOKENS
+from punie_build.artifacts.tokens import TOKENS
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import Stats, read_stats
 from punie_build.engine.task import AnyTask
