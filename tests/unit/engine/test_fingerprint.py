@@ -221,3 +221,30 @@ def test_scores_are_made_by_the_checks_a_suite_names():
         ("evaluation.checks.assignment", "optimal_assignment"),
     } <= set(code)
     assert ("evaluation.checks.python_code", "PythonCode") not in code
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from punie_build.artifacts.data import STAGE
+from punie_build.data.filters.union import MinMessages
+from punie_build.data.spec import Stage
+from punie_build.engine import fingerprint
+from punie_build.engine.kind import ArtifactKind
+fingerprint.use_cache(Path(sys.argv[1]))
+print(fingerprint.code(ArtifactKind(name="note", folder="notes", step="notes:build"), None))
+print(fingerprint.code(STAGE, Stage(from_="a", filters=(MinMessages(),))))
+"""
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_step_of_the_project_is_detected_in_spite_of_the_cache(tmp_path):
+    def codes(source: str) -> list[str]:
+        (tmp_path / "notes.py").write_text(source)
+        command = [sys.executable, "-B", "-c", PROGRAM, tmp_path]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    foreign, stage = codes("def build(work): return 1\n")
+    assert codes("def build(work): return 1  # a comment\n") == [foreign, stage]
+    edited, same = codes("def build(work): return 2\n")
+    assert (edited != foreign, same) == (True, stage)
