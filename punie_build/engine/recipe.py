@@ -13,7 +13,7 @@ from punie_build.engine.kind import ArtifactKind
 SpecT = TypeVar("SpecT")
 
 
-class Reference(Struct, frozen=True):
+class EntryReference(Struct, frozen=True):
     """A name in a field of a recipe: where it is, the role it asks for, and the name."""
 
     field: str
@@ -51,7 +51,7 @@ class Entry(Struct, Generic[SpecT], frozen=True):
     def target(self) -> str:
         return self.kind.target(self.name)
 
-    def references(self) -> Iterator[Reference]:
+    def references(self) -> Iterator[EntryReference]:
         """Yield the names of other entries in its fields."""
         return references(self.kind, msgspec.to_builtins(self.spec)) if self.kind.references else iter(())
 
@@ -87,7 +87,7 @@ class Recipe(Struct, frozen=True):
         return self.contents[entry.label]
 
 
-def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]:
+def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[EntryReference]:
     """Yield the references in a table of a kind. The table may have mistakes elsewhere."""
     for field, role in kind.references.items():
         for path, value in _values(table, field):
@@ -95,7 +95,7 @@ def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]
             for index, item in enumerate(value if many else [value]):
                 name = item.get("name") if isinstance(item, dict) else item
                 if isinstance(name, str):
-                    yield Reference(f"{path}[{index}]" if many else path, role, name)
+                    yield EntryReference(f"{path}[{index}]" if many else path, role, name)
 
 
 def _values(table: Any, field: str, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from punie_build.engine.kind import ArtifactKind, resolve
-from punie_build.engine.recipe import Entry, Recipe, Reference, references
+from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.schema.validation import mistakes
 from punie_build.sweeps import grid as grids
@@ -53,7 +53,7 @@ class _Table(msgspec.Struct, frozen=True):
     name: str
     where: str
     values: dict[str, Any]
-    references: tuple[Reference, ...]
+    references: tuple[EntryReference, ...]
 
 
 class _Loader:

@@ -1,7 +1,8 @@
 """The picture of lineage: what is built from what, as an SVG in which every box is a link.
 
-The layout has layers: an artifact is to the right of everything that it is built from. A long edge passes through bends in the layers
-between, so that no line crosses a box. The order within a layer follows the average position of the neighbors, in several sweeps.
+The layout has layers: an artifact is to the right of everything that it is built from. A long edge passes through
+bends in the layers between, so that no line crosses a box. The order within a layer follows the average position of
+the neighbors, in several sweeps.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MAX_LETTERS = 20  # of a name in a box
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """A box. `sources` are labels of the boxes that it is built from; `href` leads to its page; `state` is a class of the style."""
+    """A box. `sources` are labels of the boxes that it is built from; `href` is its page."""
 
     label: str
     kind: str
@@ -94,7 +95,7 @@ class Lineage:
                 self.targets.setdefault(label, []).append(node.label)
 
     def neighborhood(self, label: str) -> list[Node]:
-        """Return all nodes that an artifact is built from, and all that are built from it; the artifact is the subject."""
+        """Return the artifact as the subject, all nodes that it is built from, and all that are built from it."""
         upstream = closure([label], lambda name: self.nodes[name].sources if name in self.nodes else ())
         downstream = closure([label], lambda name: self.targets.get(name, ()))
         labels = sorted((upstream | downstream) & self.nodes.keys(), key=self.order.__getitem__)

@@ -47,9 +47,13 @@ edits = st.one_of(
     st.tuples(st.just("salt"), st.integers(0, MAX_TASKS - 1), st.integers(0, 1)),
     st.tuples(st.just("width"), st.integers(0, MAX_TASKS - 1), st.integers(0, 2)),
     st.tuples(st.just("source"), st.integers(0, 1), st.integers(0, 2)),
-    st.tuples(st.sampled_from(("damage", "remove", "add", "unlock", "tear", "forget", "drop blobs")), st.integers(0, MAX_TASKS - 1), st.just(0)),
+    st.tuples(
+        st.sampled_from(("damage", "remove", "add", "unlock", "tear", "forget", "drop blobs")),
+        st.integers(0, MAX_TASKS - 1),
+        st.just(0),
+    ),
     st.tuples(st.just("fail"), st.integers(0, MAX_TASKS - 1), st.just(0)),
-)  # fmt: skip
+)
 
 
 def content(recipe: dict, texts: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""`punie-build check` on a real project: datasets, a stage and a mix are built; an adapter has its lock, and was not trained."""
+"""`punie-build check` on a real project: data is built; an adapter has its lock, and was not trained here."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ def test_a_rebuilt_input_makes_its_users_stale(root):
 
 
 def test_tokens_are_current_if_only_files_beside_the_rows_changed(root):
-    """They are made from the rows: the statistics beside them may say what they like. So it is with an adapter and its tokens."""
+    """The quality figures are computed from the rows, not read from the statistics file; the same holds for tokens."""
     for built, user, rows in (("mix:all", TOKENS, "train.jsonl"), (TOKENS, "adapter:v1", "train.safetensors")):
         old = lock_of(root, built)
         path = root / paths.lock(target(built))

@@ -104,10 +104,13 @@ def test_audit_reports_problems_with_their_first_rows(folder):
 def test_audit_reports_the_text_and_lines_of_the_file_before_its_conversion(folder):
     """Locations and markers are those of the file, before its conversion to chat and with unreadable lines."""
     glaive = [
-        {"role": "system", "content": "SYSTEM: You are helpful with access to the following functions. Use them if required -\n{}"},
+        {
+            "role": "system",
+            "content": "SYSTEM: You are helpful with access to the following functions. Use them if required -\n{}",
+        },
         {"role": "user", "content": "Book a flight"},
         {"role": "assistant", "content": "I cannot book flights. <|endoftext|>"},
-    ]  # fmt: skip
+    ]
     glaive[0]["content"] = glaive[0]["content"].replace("{}", '{"name": "f", "parameters": {}}')
     escaped = json.dumps({"messages": glaive}).replace("<", "\\u003c")
     (folder / "g").mkdir()
@@ -120,9 +123,9 @@ def test_audit_reports_the_text_and_lines_of_the_file_before_its_conversion(fold
     assert "    such as: I cannot book flights. <|endoftext|>\n" in output
     assert "markers in the text" not in output
     assert (
-        "held-out rows with the first question of a training row: 1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3"
-        in output
-    )
+        "held-out rows with the first question of a training row: "
+        "1 of 1 rows (100%) - first valid.jsonl:2 = train.jsonl:3"
+    ) in output
     unconverted = run(folder, "audit", "g", "--dialect", "messages", code=1)
     assert "end-of-text markers in the text: 2 of 3 rows" in unconverted
     assert "leaves out" not in unconverted

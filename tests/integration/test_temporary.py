@@ -1,4 +1,4 @@
-"""Temporary targets: their files go when every task that reads them is built, and come back for a task that must run."""
+"""Temporary targets: their files go when all their readers are built, and come back for a task that must run."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _notes(result: ComparisonResult) -> list[str]:
         notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
     if not result.sound:
         notes.append(
-            "The suite fails its validation: it cannot distinguish right from wrong answers (`punie-build suite check`)."
+            "The suite fails its validation: it cannot tell right from wrong answers (`punie-build suite check`)."
         )
     return notes + [f"{objection[:1].upper()}{objection[1:]}." for objection in result.objections]
 

@@ -29,7 +29,10 @@ RESULTS = [
         label="stage:s", level="outputs", state="broken", lines=("data/s/x: missing",), file="recipes/test.toml"
     ),
 ]
-HOSTILE_TEXT = 'nul \x00 bell \x07 escape \x1b[31m line\nreturn\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
+HOSTILE_TEXT = (
+    "nul \x00 bell \x07 escape \x1b[31m line\n"
+    'return\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
+)
 
 
 def hostile_result(level: str = "outputs") -> ArtifactCheck:

@@ -137,7 +137,10 @@ def test_mistakes_in_recipes_exit_with_3_and_all_are_printed(project, arguments)
     edit(project, '"content-quality"', '"content-qualty"')
     assert run(project, *arguments, code=3).splitlines() == [
         "recipes/project.toml: dataset.sample.source.max_exampels: unknown key - did you mean 'max_examples'?",
-        "recipes/project.toml: stage.long.filters[0].type: unknown filter 'content-qualty' - did you mean 'content-quality'?",
+        (
+            "recipes/project.toml: stage.long.filters[0].type: unknown "
+            "filter 'content-qualty' - did you mean 'content-quality'?"
+        ),
     ]
 
 
@@ -173,7 +176,10 @@ def test_why_prints_changes_value_by_value(project):
     assert re.sub(r"\d+\.\d s", "0.1 s", output).splitlines() == [
         "stage:clean: out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time",
         "    recipe.filters[min-messages].messages: 2 -> 3",
-        "stage:long: may be out of date, depends on an upstream rebuild - RUN, 0.1 s last time, or nothing if its inputs come out the same",
+        (
+            "stage:long: may be out of date, depends on an upstream rebuild "
+            "- RUN, 0.1 s last time, or nothing if its inputs come out the same"
+        ),
         "    data/clean is built first",
     ]
 

@@ -54,7 +54,10 @@ def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
 
 
 def test_messages_and_progress_mean_nothing():
-    old = "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n@message\ndef line(work): return 'old'\n"
+    old = (
+        "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n"
+        "@message\ndef line(work): return 'old'\n"
+    )
     for new in (old.replace("old", "new"), old.replace("    work.say('old')\n", "")):
         assert told(old, "step") == told(new, "step")
         assert meaning.Module("steps", new).definition("line") is None
@@ -175,7 +178,8 @@ def test_every_step_of_ours_is_found():
 def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
     """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
     program = (
-        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; "
+        "from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
         "from punie_build.data.spec import Stage; from punie_build.data.filters.union import MinMessages;"
         "print(fingerprint.code(STAGE, Stage(from_='a', filters=(MinMessages(),))))"
     )

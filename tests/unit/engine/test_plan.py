@@ -314,7 +314,7 @@ def apply(project: Project, what: str, name: str, value: int) -> None:
 @examples(40)
 @given(st.lists(st.lists(edits, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_build_does_what_the_plan_says(rounds):
-    """Steps of other inputs give other bytes here: then what is said to run runs, and what is said not to run does not."""
+    """Steps give other bytes for other inputs here: a plan then names exactly the tasks that the build runs."""
     with tempfile.TemporaryDirectory() as place:
         graph = (task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"), task("e", "d"))
         project = Project(Path(place), *graph)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec import field
 
 from punie_build.engine.kind import ArtifactKind
-from punie_build.engine.recipe import Entry, Recipe, Reference, references
+from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.schema.spec import Spec
 from tests.support.profiles import examples
 
@@ -99,5 +99,5 @@ def test_an_entry_names_its_place_its_target_and_its_table():
     assert (note.label, note.where, note.target) == ("note:a", "recipes/r.toml: note.a", "notes/a")
     assert note.origin == ("note", "a")
     assert Entry(NOTE, "a", None, "r.toml", table=("grid", "g")).origin == ("grid", "g")
-    assert list(note.references()) == [Reference("from[0]", "text", "b")]
+    assert list(note.references()) == [EntryReference("from[0]", "text", "b")]
     assert list(Entry(SUITE, "a", None, "r.toml").references()) == []

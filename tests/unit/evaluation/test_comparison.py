@@ -319,8 +319,15 @@ def test_prompts_in_training_rows_are_contaminated_exactly_or_nearly():
     ]
     cases = [Case(id=f"c{k}", category="c", prompt=text, checks=(NoCall(),)) for k, text in enumerate(asks)]
     talk = Case(
-        id="talk", category="c", messages=({"role": "user", "content": "Run make"}, {"role": "assistant", "content": "t1"}, {"role": "user", "content": "Stop it"}), checks=(NoCall(),)
-    )  # fmt: skip
+        id="talk",
+        category="c",
+        messages=(
+            {"role": "user", "content": "Run make"},
+            {"role": "assistant", "content": "t1"},
+            {"role": "user", "content": "Stop it"},
+        ),
+        checks=(NoCall(),),
+    )
     suite = msgspec.convert(msgspec.to_builtins(Suite(cases=(*cases, talk))), Suite)
     rows = [
         ("a:1", conversation("kill  TERM-29")),

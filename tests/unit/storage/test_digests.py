@@ -24,7 +24,7 @@ WRONG = "f" * 64  # a digest that can only come from the cache
 
 @pytest.fixture(params=["local", "ticks", "seconds"])
 def clock(request, tmp_path) -> Iterator[Path]:
-    """Return a folder on a file system whose clock is that of this machine, ticks with the kernel, or counts seconds."""
+    """Return a folder on a file system whose clock is exact, ticks with the kernel, or counts seconds."""
     folder = tmp_path / "clock"
     folder.mkdir()
     image = tmp_path / "image"
