@@ -18,8 +18,7 @@ FOLDERS = [kind.folder for kind in KINDS.values() if kind.folder]
 
 
 def gc(root: Path, options: Options) -> int:
-    """Remove files that no lock of the tree or of a git branch names and that were unused for `--days`; old checkpoints
-    too."""
+    """Remove files that no lock names, in the tree or on a branch, unused for `--days` days; old checkpoints too."""
     result = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
     removed, retained = format_bytes(result.removed_bytes), format_bytes(result.kept_bytes)
