@@ -28,7 +28,7 @@ def _changes(old: Any, new: Any, path: str) -> Iterator[str]:
             yield from _changes(old.get(key, _MISSING), new.get(key, _MISSING), f"{path}.{key}")
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
         yield from _list_changes(old, new, path)
-    elif old != new or type(old) is not type(new):  # a key tells 1 from 1.0
+    elif repr(old) != repr(new):  # as in a key, 1 is neither 1.0 nor true, and 0.0 is not -0.0
         yield f"{path}: {_text(old)} -> {_text(new)}"
 
 

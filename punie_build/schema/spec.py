@@ -46,6 +46,8 @@ def toml(value: Any) -> str:
         return "{ " + ", ".join(f"{toml_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)  # `inf` and `nan`, where JSON has other words
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

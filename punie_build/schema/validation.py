@@ -64,7 +64,7 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
         return
     kinds = {struct.__struct_config__.tag: struct for struct in structs}
     tag = value.get(field)
-    if tag in kinds:
+    if isinstance(tag, str) and tag in kinds:
         yield from _table(value, kinds[tag], where, key)
     else:
         noun = getattr(structs[0], "NOUN", "kind")

@@ -58,7 +58,10 @@ def test_a_difference_is_one_printable_line():
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from((0.5, 1.0, "", "a", "b", "a\nb")),
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from((0.5, 1.0, 0.0, -0.0, "", "a", "b", "a\nb")),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("type", "name", "x")), inner, max_size=3)
     ),
@@ -86,3 +89,9 @@ def test_a_digest_is_reported_by_its_first_digits():
 
 def test_equal_recipes_have_no_differences():
     assert changes({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}) == []
+
+
+def test_numbers_differ_as_in_a_key():
+    assert changes({"v": 0.0}, {"v": -0.0}) == ["recipe.v: 0.0 -> -0.0"]
+    assert changes({"v": 1}, {"v": 1.0}) == ["recipe.v: 1 -> 1.0"]
+    assert changes({"v": float("nan")}, {"v": float("nan")}) == []

@@ -17,6 +17,7 @@ from punie_build.data.sources import AnySource
 from punie_build.data.spec import Stage
 from punie_build.data.transforms import AnyTransform
 from punie_build.engine import fingerprint, meaning
+from punie_build.engine.gates import Gate
 from punie_build.engine.kind import symbol
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
@@ -199,6 +200,11 @@ def test_fingerprints_are_cached_while_the_package_does_not_change(tmp_path):
     assert computed() == expected
     cache.write_text("torn")
     assert computed() == expected
+
+
+def test_values_of_the_engine_are_no_code_of_a_step():
+    gate = Gate(metric="rows", min=1)
+    assert list(fingerprint._classes((gate, MinMessages()))) == [("data.filters.structure", "MinMessages")]
 
 
 def test_the_code_of_an_eval_depends_on_the_checks_of_its_suite_only():
