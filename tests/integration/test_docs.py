@@ -15,20 +15,23 @@ import pytest
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli import check_formats
 from punie_build.data.dialects import normalize
-from punie_build.data.example import parse
+from punie_build.data.example import SPLITS, parse
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Dialect
 from punie_build.data.transforms import AnyTransform
 from punie_build.engine import provenance
+from punie_build.engine.recipe import Recipe
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora
+from tests.support.doit_runner import doit
 
 ROOT = Path(__file__).parents[2]
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -60,6 +63,41 @@ def test_the_defaults_in_the_reference_are_those_of_the_code():
     section = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
     lora = {field.name for field in msgspec.structs.fields(Lora)}
     assert all(f"`{name}`" in section for name in (fields - set(example)) | lora)
+
+
+def program(text: str, name: str) -> str:
+    """Return the Python block of a document that begins with the name of its file."""
+    [block] = [block for block in blocks(text, "python") if block.startswith(f"# {name}\n")]
+    return block
+
+
+def test_the_recipes_in_python_of_the_reference_are_built_from_python(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "dodo.py").write_text(program(RECIPES, "dodo.py"))
+    (tmp_path / "build.py").write_text(program(RECIPES, "build.py"))
+    assert "stage:lang-de" in doit(tmp_path, "list", "--all")
+    process = subprocess.run([sys.executable, "build.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    lines = process.stdout.splitlines()
+    assert lines[:2] == ["dataset:sample run", "stage:lang-en run"]
+    folder = tmp_path.resolve() / "data" / "lang-en"
+    rows = sum((folder / f"{split}.jsonl").read_text().count("\n") for split in SPLITS)
+    assert lines[-1] == f"{rows} examples in {folder}"
+
+
+def test_the_methods_of_a_project_that_the_reference_names_exist():
+    section = RECIPES[RECIPES.index("## From Python") : RECIPES.index("## Editor support")]
+    names = set(re.findall(r"^\| `(?:Project\.)?(\w+)", section, re.MULTILINE))
+    assert {"load", "plan", "build", "tasks"} <= names
+    assert all(hasattr(Project, name) or name in Project(Path(), Recipe({}, {}), []).__dict__ for name in names)
+
+
+def test_the_kind_of_the_architecture_document_is_built(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "dodo.py").write_text(program(ARCHITECTURE, "dodo.py"))
+    [recipe] = blocks(ARCHITECTURE, "toml")
+    (tmp_path / "recipes" / "poems.toml").write_text(recipe)
+    doit(tmp_path)
+    assert (tmp_path / "poems/short/poem.txt").read_text().count("\n") == 3
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(RECIPES, "json") for line in block.splitlines()])
