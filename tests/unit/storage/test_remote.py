@@ -202,6 +202,14 @@ def test_an_upload_to_a_full_disk_leaves_no_file_behind(tmp_path, capsys):
     assert "No space left on device" in line
 
 
+def test_an_upload_that_fails_leaves_no_file_behind(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    assert not RemoteStore(f"file://{tmp_path}/folder", {}).put("blobs/b", tmp_path / "absent")
+    assert not list((tmp_path / "folder/blobs").iterdir())
+    [line] = warnings(capsys)
+    assert "FileNotFoundError" in line
+
+
 def test_a_blob_that_is_corrupt_here_and_missing_there_is_not_restored(tmp_path):
     root = checkout(tmp_path / "one", f"file://{tmp_path}/folder")
     build_chain(root)
