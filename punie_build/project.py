@@ -1,17 +1,18 @@
-"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and Python
-programs.
+"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and programs.
 
 from punie_build.project import Project
 
-project = Project.load()
-for planned in project.plan(["adapter:v1"]):
-    print(planned.task.label, planned.forecast)
-lock = project.build("adapter:v1")
-print(lock.metrics["valid_loss"], project.folder("adapter:v1"))
+if __name__ == "__main__":  # a build starts processes, which import the module that started it
+    project = Project.load()
+    for planned in project.plan(["adapter:v1"]):
+        print(planned.task.label, planned.forecast)
+    lock = project.build("adapter:v1")
+    print(lock.metrics["valid_loss"], project.folder("adapter:v1"))
 """
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +85,11 @@ class Project:
     def build(self, label: str) -> Lock:
         """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises
         PunieError."""
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # else the two wait for each other's locks
+            raise UseError(
+                f"{label}: a process that builds imports this program again, which would build again"
+                ' - put the build under `if __name__ == "__main__":`'
+            )
         for planned in self.plan([label]):
             if planned.action != "current":
                 console.print_line(f".  {planned.task.label}")
@@ -152,7 +158,7 @@ class Project:
         ]
 
     def state(self, task: AnyTask) -> str:
-        """Return the state of an artifact in a word for people: current, spent, stale, not built."""
+        """Return the state of an artifact in a word for people: current, removed, stale, not built."""
         planned = self.planned[task.label]
         if planned.action == "current":
             return planned.state

@@ -82,7 +82,7 @@ MEANING = {
     "stale": "out of date: recipe, code, inputs or tools changed",
     "edited": "its files were edited",
     "forgotten": "forgotten",
-    "spent": "temporary output, removed after use",
+    "removed": "temporary output, removed after use",
     "waits": "may be out of date, depends on an upstream rebuild",
 }
 

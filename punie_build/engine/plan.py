@@ -3,7 +3,7 @@
 The inputs of a task are known as long as everything before it is current or can be restored. Behind a task that must
 run they are not, and the plan says `maybe`: if that task gives the same bytes as before, the build stops there.
 
-A temporary target that is spent counts as current as long as no task that reads it runs.
+A temporary target that is removed counts as current as long as no task that reads it runs.
 """
 
 from __future__ import annotations
@@ -52,28 +52,28 @@ FutureFiles = dict[str, dict[str, str] | None]  # target -> digest of each file 
 
 def plan(root: Path, tasks: Sequence[AnyTask]) -> list[Planned]:
     """Return what a build of these tasks would do. `tasks` are in the order of the graph: each after those it needs."""
-    needed_spent: set[str] = set()  # spent targets whose files are needed
+    needed_removed: set[str] = set()  # removed targets whose files are needed
     while True:
         future: FutureFiles = {}
-        planned = [_planned(root, task, future, needed_spent) for task in tasks]
-        additional = set(_needed_spent_targets(planned)) - needed_spent
+        planned = [_planned(root, task, future, needed_removed) for task in tasks]
+        additional = set(_needed_removed_targets(planned)) - needed_removed
         if not additional:
             return planned
-        needed_spent |= additional
+        needed_removed |= additional
 
 
-def _needed_spent_targets(planned: Sequence[Planned]) -> Iterator[str]:
-    """Yield the spent targets that a task which runs would read, and those that no task reads: they were asked for by
+def _needed_removed_targets(planned: Sequence[Planned]) -> Iterator[str]:
+    """Yield the removed targets that a task which runs would read, and those that no task reads: they were asked for by
     name."""
     read = {path for item in planned for path in item.task.temporary_inputs}
     read_by_runs = {path for item in planned if item.action in ("run", "maybe") for path in item.task.temporary_inputs}
     for item in planned:
         target = item.task.target
-        if item.state == "spent" and item.action == "current" and (target in read_by_runs or target not in read):
+        if item.state == "removed" and item.action == "current" and (target in read_by_runs or target not in read):
             yield target
 
 
-def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_spent: Collection[str] = ()) -> Planned:
+def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Collection[str] = ()) -> Planned:
     lock = locks.read(root / paths.lock(task.target))
     inputs = {path: _input(root, path, task.files_read(path), future) for path in task.inputs}
     unknown = [path for path, digest in inputs.items() if digest == UNKNOWN]
@@ -82,7 +82,7 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_spent: Colle
     external = states.external_inputs(root, task)
     current = states.expected(task, inputs | external, states.tools(task.kind, task.spec), lock)
     state = states.status(root, task, lock, current)
-    is_spared = state == "spent" and task.target not in needed_spent
+    is_spared = state == "removed" and task.target not in needed_removed
     stored = lock if is_spared else _available(root, state, current.key, lock)
     future[task.target] = stored.outputs if stored and not unknown else None
     reasons = [*states.changes(task, lock, current)] if lock else []
@@ -149,7 +149,7 @@ def unneeded(root: Path, tasks: Sequence[AnyTask], finished: AnyTask, pending: C
         return []
 
     def is_done(user: AnyTask) -> bool:
-        return user.label not in pending and states.state(root, user) in ("current", "spent")
+        return user.label not in pending and states.state(root, user) in ("current", "removed")
 
     return [
         task

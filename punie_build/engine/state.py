@@ -2,12 +2,12 @@
 
     current     its lock has the key of today, and its files are those in the lock
     absent      never built, or removed
-    spent       temporary, and removed when every task that reads it was built
+    removed     temporary, and removed when every task that reads it was built
     stale       built from another recipe, other code, inputs or tools
     edited      its files are not those that were built
     forgotten   `doit forget`: to be built again, not restored
 
-`plan` asks the same of a whole project before anything is built. Only `plan` knows whether something needs a spent
+`plan` asks the same of a whole project before anything is built. Only `plan` knows whether something needs a removed
 target."""
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def status(root: Path, task: AnyTask, lock: Lock | None, current: KeyInputs) -> 
     if lock.key != current.key:
         return "stale" if present else "absent"
     if not present:
-        return "spent"
+        return "removed"
     return "current" if digests.of_target(root / task.target, task.target) == lock.outputs else "edited"
 
 

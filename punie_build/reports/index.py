@@ -72,7 +72,7 @@ def load(project: Project) -> IndexPage:
 def states(page: IndexPage) -> Section:
     """Return how many artifacts are in each state, and what to do about them."""
     counts = Counter(row.state for row in page.rows)
-    waiting = [row for row in page.rows if row.state not in ("current", "spent")]
+    waiting = [row for row in page.rows if row.state not in ("current", "removed")]
     return Section("states", "", {"counts": counts, "n": len(page.rows), "waiting": waiting})
 
 

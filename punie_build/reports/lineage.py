@@ -228,7 +228,7 @@ def _curve(start: Position, end: Position) -> str:
 def _box(position: Position, node: Node) -> str:
     x = position.layer * (BOX_WIDTH + LAYER_GAP) + MARGIN
     name = node.name if len(node.name) <= MAX_LETTERS else f"{node.name[: MAX_LETTERS - 1]}…"
-    state = "" if node.state in ("current", "spent") else f", {node.state}"
+    state = "" if node.state in ("current", "removed") else f", {node.state}"
     title = escape(f"{node.kind} {node.name}{state}")
     content = (
         f'<rect x="{x}" y="{position.y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="9"/>'

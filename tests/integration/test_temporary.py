@@ -66,7 +66,7 @@ class TemporaryWorld(World):
                 assert text.read_text() == clean[task.target]
             lock = locks.read(self.root / paths.lock(task.target))
             assert lock.outputs == {"text": hashlib.sha256(clean[task.target].encode()).hexdigest()}
-            if task.target in ran and before[task.target].state == "spent" and self.users(task):
+            if task.target in ran and before[task.target].state == "removed" and self.users(task):
                 actions = {before[user.target].action for user in self.users(task)}
                 assert actions & {"run", "maybe"}, "no task that reads it had to run"
         self.build()

@@ -137,7 +137,7 @@ def test_a_temporary_target_is_not_stored(root):
     temporary = task(temporary=True)
     assert build.build(root, with_step(temporary, step)).action == "ran"
     shutil.rmtree(root / "data/s")
-    assert state.state(root, temporary) == "spent"
+    assert state.state(root, temporary) == "removed"
     assert build.build(root, with_step(temporary, step)).action == "ran"
 
 

@@ -58,10 +58,7 @@ def test_a_difference_is_one_printable_line():
 
 
 values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 2)
-    | st.sampled_from((0.5, 1.0, 0.0, -0.0, "", "a", "b", "a\nb")),
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from((0.5, 1.0, 0.0, -0.0, "", "a", "b", "a\nb")),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("type", "name", "x")), inner, max_size=3)
     ),

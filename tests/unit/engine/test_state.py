@@ -47,7 +47,7 @@ def remove(root: Path) -> None:
     [
         (lambda root: None, "current", "current"),
         (edit, "edited", "edited"),
-        (remove, "absent", "spent"),
+        (remove, "absent", "removed"),
         (lambda root: (root / "raw.txt").write_text("other"), "stale", "stale"),
         (lambda root: (root / "data/s.lock.json").unlink(), "absent", "absent"),
         (lambda root: state.forget(root, task()), "forgotten", "forgotten"),

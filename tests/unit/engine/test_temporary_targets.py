@@ -40,19 +40,19 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_spent_target_is_current_while_no_task_that_reads_it_runs(root):
+def test_a_removed_target_is_current_while_no_task_that_reads_it_runs(root):
     shutil.rmtree(root / "data/a")
-    assert set(actions(root, chain()).values()) == {("spent", "current"), ("current", "current")}
+    assert set(actions(root, chain()).values()) == {("removed", "current"), ("current", "current")}
 
 
-def test_a_spent_target_is_built_if_a_task_that_reads_it_runs(root):
+def test_a_removed_target_is_built_if_a_task_that_reads_it_runs(root):
     shutil.rmtree(root / "data/a")
-    assert actions(root, chain(salt=1))["a"] == ("spent", "run")
+    assert actions(root, chain(salt=1))["a"] == ("removed", "run")
 
 
-def test_a_spent_target_is_built_if_it_is_planned_alone(root):
+def test_a_removed_target_is_built_if_it_is_planned_alone(root):
     shutil.rmtree(root / "data/a")
-    assert actions(root, chain()[:1]) == {"a": ("spent", "run")}
+    assert actions(root, chain()[:1]) == {"a": ("removed", "run")}
 
 
 def test_a_temporary_target_is_unneeded_when_all_tasks_that_read_it_are_current(root):
@@ -64,7 +64,7 @@ def test_a_temporary_target_is_unneeded_when_all_tasks_that_read_it_are_current(
     assert unneeded(root, tasks, tasks[1], pending=()) == []
 
 
-def test_a_spent_target_is_not_removed_twice(root):
+def test_a_removed_target_is_not_removed_twice(root):
     tasks = chain()
     shutil.rmtree(root / "data/a")
     assert unneeded(root, tasks, tasks[1], pending=()) == []
