@@ -476,6 +476,8 @@ finally:
     print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)), file=sys.stderr)
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "github"])
 def test_a_check_needs_only_python_and_msgspec_and_writes_nothing(root, format_):

@@ -71,6 +71,7 @@ def program(text: str, name: str) -> str:
     return block
 
 
+@pytest.mark.slow
 def test_the_recipes_in_python_of_the_reference_are_built_from_python(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "dodo.py").write_text(program(RECIPES, "dodo.py"))
@@ -91,6 +92,7 @@ def test_the_methods_of_a_project_that_the_reference_names_exist():
     assert all(hasattr(Project, name) or name in Project(Path(), Recipe({}, {}), []).__dict__ for name in names)
 
 
+@pytest.mark.slow
 def test_the_kind_of_the_architecture_document_is_built(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "dodo.py").write_text(program(ARCHITECTURE, "dodo.py"))
@@ -150,6 +152,7 @@ def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_workflow_of_the_ci_document_runs_what_there_is(tmp_path):
     whole, step = blocks(CI, "yaml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

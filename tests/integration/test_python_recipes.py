@@ -66,6 +66,7 @@ def test_a_mistake_in_them_is_reported_like_one_in_toml(tmp_path):
     assert "recipes/dodo.toml: stage.lang-en.from: no dataset or stage or mix is called 'sampel'" in report
 
 
+@pytest.mark.slow
 def test_a_program_that_builds_without_a_guard_of_main_is_told_so(tmp_path):
     """The processes of a build import the program: without the guard each would build, and wait for its own parent."""
     stage = '[stage.s]\nfrom = "sample"\nfilters = [{ type = "min-messages" }]\n'

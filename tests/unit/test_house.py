@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import house
 
+pytestmark = pytest.mark.slow
+
 MOST = {  # figure -> its ceiling
     "entries": 25,
     "everyday": 6.0,

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import punie_build
 from punie_build.artifacts.data import STAGE
 from punie_build.artifacts.registry import KINDS
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
@@ -23,6 +26,7 @@ from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
+PACKAGE = Path(punie_build.__file__).parent
 MODULE = """
 import re
 from punie_build.data import jsonl
@@ -256,3 +260,15 @@ def test_an_edit_of_a_step_of_the_project_is_detected_in_spite_of_the_cache(tmp_
     assert codes("def build(work): return 1  # a comment\n") == [foreign, stage]
     edited, same = codes("def build(work): return 2\n")
     assert (edited != foreign, same) == (True, stage)
+
+
+def test_no_definition_is_in_a_condition_of_a_module():
+    """Fingerprints do not read inside top-level conditions: those may only import for types, or start the module."""
+    bodies = {path: ast.parse(path.read_text()).body for path in PACKAGE.rglob("*.py")}
+    conditions = {
+        (path.name, ast.unparse(node.test) if isinstance(node, ast.If) else ast.unparse(node))
+        for path, body in bodies.items()
+        for node in body
+        if isinstance(node, ast.If | ast.Try | ast.With)
+    }
+    assert {text for _, text in conditions} <= {"TYPE_CHECKING", "__name__ == '__main__'"}, conditions
