@@ -142,7 +142,9 @@ def step(work):
     return StepResult("made")
 def inputs(recipe, entry):
     return TaskInputs(doc="", inputs=("{input}",))
-register(ArtifactKind(name="number", spec=Number, namespace="number", folder="data", inputs=inputs, step=step, version=1))
+register(ArtifactKind(
+    name="number", spec=Number, namespace="number", folder="data", inputs=inputs, step=step, version=1,
+))
 def task_all():
     rate = int(Path("rate").read_text())
     yield from artifacts(recipes={{"number": {{f"s{{n}}": Number(n=n, rate=rate) for n in range({count})}}}})

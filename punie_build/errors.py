@@ -1,15 +1,15 @@
-"""Everything that can go wrong and is not a bug of ours.
+"""The errors that a user can fix. Every other exception is a bug of punie-build.
 
     PunieError
-    ├── RecipeError    a recipe says what cannot be built        exit 3, before anything runs
-    ├── DataError      examples that cannot be read, or none left
-    ├── ModelError     a base, adapter or trainer that does not work
+    ├── RecipeError    a recipe that cannot be built             exit 3, before anything runs
+    ├── DataError      examples that cannot be read, or an empty split
+    ├── ModelError     a base, an adapter or a training that does not work
     ├── ServerError    a model server that does not start or answer
-    ├── UseError       a command asked for what is not there
-    └── IdentityError  an answer that came from other weights than the report would say
+    ├── UseError       a command whose arguments name something that does not exist
+    └── IdentityError  a completion of other weights than those that the report names
 
-A message says *where: what - what to do*. One error carries every problem found, a line each.
-To add one: subclass the branch a caller would want to catch; a new branch is a line in this tree.
+A message has the form *where: what is wrong - what to do*. One error carries all problems, one per line.
+To add an error, subclass the branch that a caller would catch; a new branch is one line in this tree.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from difflib import get_close_matches
 
 
 class PunieError(Exception):
-    """A problem a person can mend: shown as it reads, without a traceback."""
+    """A problem that the user can fix: its message is printed without a traceback."""
 
 
 class RecipeError(PunieError):
@@ -27,18 +27,18 @@ class RecipeError(PunieError):
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(self.problems)  # what pickle makes it of again
+        super().__init__(self.problems)  # pickle calls the class with these arguments
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
 
 
 class DataError(PunieError):
-    """Examples that cannot be read, or a split that has none left."""
+    """Examples that cannot be read, or a split without examples."""
 
 
 class ModelError(PunieError):
-    """A base that is no model, an adapter that is not what its recipe says, a training that failed."""
+    """A base that is not a model, an adapter that differs from its recipe, or a training that failed."""
 
 
 class ServerError(PunieError):
@@ -46,15 +46,15 @@ class ServerError(PunieError):
 
 
 class UseError(PunieError):
-    """A command asked for what is not there."""
+    """A command whose arguments name something that does not exist."""
 
 
 class IdentityError(PunieError):
-    """The weights that answered are not the ones the report would name."""
+    """A completion came from other weights than those that the report names."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`" - did you mean 'x'?"`, or what there is to choose from, for the end of a message."""
+    """Return the end of a message: ` - did you mean 'x'?`, or the known words if none is similar."""
     choices = sorted(known)
     close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:

@@ -1,16 +1,18 @@
-"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and Python programs.
+"""Project: the one way to the artifacts of a folder with recipes, for doit, commands, pages, searches and programs.
 
 from punie_build.project import Project
 
-project = Project.load()
-for planned in project.plan(["adapter:v1"]):
-    print(planned.task.label, planned.forecast)
-lock = project.build("adapter:v1")
-print(lock.metrics["valid_loss"], project.folder("adapter:v1"))
+if __name__ == "__main__":  # a build starts processes, which import the module that started it
+    project = Project.load()
+    for planned in project.plan(["adapter:v1"]):
+        print(planned.task.label, planned.forecast)
+    lock = project.build("adapter:v1")
+    print(lock.metrics["valid_loss"], project.folder("adapter:v1"))
 """
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -49,10 +51,10 @@ class Project:
         """
         root = root.resolve()
         recipe = loader.load(root, kinds)
-        settings.of(root)
+        settings.load(root)
         fingerprint.use_cache(root, write=remember)
         if remember:
-            digests.remember(root)
+            digests.use_cache(root)
         return cls(root, recipe)
 
     @staticmethod
@@ -81,7 +83,13 @@ class Project:
         return planning.plan(self.root, self.select(labels))
 
     def build(self, label: str) -> Lock:
-        """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises PunieError."""
+        """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises
+        PunieError."""
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # else the two wait for each other's locks
+            raise UseError(
+                f"{label}: a process that builds imports this program again, which would build again"
+                ' - put the build under `if __name__ == "__main__":`'
+            )
         for planned in self.plan([label]):
             if planned.action != "current":
                 console.print_line(f".  {planned.task.label}")
@@ -109,7 +117,7 @@ class Project:
     @cached_property
     def planned(self) -> dict[str, Planned]:
         """What a build would do, by label."""
-        return {each.task.label: each for each in planning.plan(self.root, self.tasks)}
+        return {item.task.label: item for item in planning.plan(self.root, self.tasks)}
 
     def is_current(self, label: str) -> bool:
         """Whether the files of an artifact are here and are those that its recipe gives now."""
@@ -118,20 +126,39 @@ class Project:
 
     def current_tasks(self, *kinds: str) -> Iterator[AnyTask]:
         """Yield the current artifacts of these kinds or roles."""
-        wanted = set(kinds)
-        return (
-            task
-            for task in self.tasks
-            if wanted.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
-        )
+        return (task for task in self._of_kinds(kinds) if self.is_current(task.label))
+
+    def _of_kinds(self, kinds: Sequence[str]) -> list[AnyTask]:
+        """Return the tasks of these kinds or roles, in the order of the graph."""
+        indexes = {index for kind in kinds for index in self._indexes_by_role.get(kind, ())}
+        return [self.tasks[index] for index in sorted(indexes)]
+
+    @cached_property
+    def _indexes_by_role(self) -> dict[str, list[int]]:
+        indexes: dict[str, list[int]] = {}
+        for index, task in enumerate(self.tasks):
+            for role in dict.fromkeys((task.kind.name, *task.kind.roles)):
+                indexes.setdefault(role, []).append(index)
+        return indexes
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {task.label: index for index, task in enumerate(self.tasks)}
 
     def upstream(self, label: str, *kinds: str) -> list[AnyTask]:
-        """Return the current artifacts of these kinds or roles that an artifact is built from, itself among them, sources first."""
-        labels = closure([label], lambda each: self.planned[each].task.needs)
-        return [task for task in self.current_tasks(*kinds) if task.label in labels]
+        """Return the current artifacts of these kinds or roles that an artifact is built from, itself among them,
+        sources first."""
+        labels = closure([label], lambda name: self.tasks[self._order[name]].needs)
+        tasks = [self.tasks[index] for index in sorted(self._order[name] for name in labels)]
+        roles = set(kinds)
+        return [
+            task
+            for task in tasks
+            if roles.intersection((task.kind.name, *task.kind.roles)) and self.is_current(task.label)
+        ]
 
     def state(self, task: AnyTask) -> str:
-        """Return the state of an artifact in a word for people: current, spent, stale, not built."""
+        """Return the state of an artifact in a word for people: current, removed, stale, not built."""
         planned = self.planned[task.label]
         if planned.action == "current":
             return planned.state

@@ -1,5 +1,8 @@
 """The kinds of artifacts that punie-build makes, each declared in one place.
 
-`KINDS` in `punie_build.artifacts.registry` holds all of them by name. A declaration says where the rest of a kind is: its spec and its
-step in the package of its noun, its page in `punie_build.reports.pages`.
+`registry` holds all kinds by name; the other modules declare those of one family.
+A declaration names the spec, the step and the verification in the package of its subject, and its page in
+`reports.pages`; they are imported when they are first used.
 """
+
+__all__ = ("base", "data", "evaluation", "grid", "registry", "tokens", "training")

@@ -10,25 +10,24 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.model import start
+from punie_build.artifacts.base import start
 from punie_build.data.sources import ACCEPTED
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation import suite_file
-from punie_build.evaluation.contamination import TRAINED_FILES
-from punie_build.evaluation.conversation import measures_latency
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
     EXECUTION_FIELDS,
     GENERATION_FIELDS,
+    TRAINED_FILES,
     Comparison,
     Eval,
     GenerationSpec,
     SuiteFile,
     generation_spec,
 )
-from punie_build.evaluation.suite import Suite
+from punie_build.evaluation.suite import Suite, measures_latency
 from punie_build.models.environment import mlx_environment
 from punie_build.runtime.console import format_points
 from punie_build.schema.spec import digest
@@ -38,7 +37,8 @@ RUN_FIELDS = ("concurrency", "timeout")  # how a suite is asked, without effect 
 
 
 class AnswersDetails(Struct, frozen=True, omit_defaults=True):
-    """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the answers."""
+    """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the
+    answers."""
 
     asked: str
     timed: bool = False
@@ -51,7 +51,8 @@ class EvalDetails(Struct, frozen=True):
 
 
 class ComparisonDetails(Struct, frozen=True):
-    """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the suite."""
+    """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the
+    suite."""
 
     evals: tuple[str, ...]
     answers: tuple[str, ...]
@@ -77,14 +78,15 @@ def answers_of(entry: Entry[Eval]) -> Entry[GenerationSpec]:
 
 
 def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Eval]:
-    """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else `arm@suite`."""
+    """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else
+    `arm@suite`."""
     generation: GenerationSpec = comparison.spec.generation_spec(arm)
-    wanted = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
+    expected = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
     patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}
     for entry in recipe.of_kind("eval"):
-        if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == wanted:
+        if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == expected:
             return entry
-    return Entry(EVAL, generation.name, wanted, comparison.file, table=comparison.origin)
+    return Entry(EVAL, generation.name, expected, comparison.file, table=comparison.origin)
 
 
 def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
@@ -131,7 +133,7 @@ def _eval_inputs(recipe: Recipe, entry: Entry[Eval]) -> TaskInputs:
 def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
     spec = entry.spec
     evals = [eval_of(recipe, entry, arm) for arm in spec.arms]
-    data = [each for arm in spec.arms for each in training_data(recipe, arm)]
+    data = [item for arm in spec.arms for item in training_data(recipe, arm)]
     suite = suite_of(recipe, spec.suite)
     return TaskInputs(
         doc=f"{' against '.join(reversed(spec.arms))} on {spec.suite}",
@@ -139,9 +141,9 @@ def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
         inputs=tuple(dict.fromkeys(need.target for need in (*evals, *data))),
         reads=("scores.json", *TRAINED_FILES),
         details=ComparisonDetails(
-            evals=tuple(each.name for each in evals),
-            answers=tuple(answers_of(each).name for each in evals),
-            learnt=tuple(dict.fromkeys(each.target for each in data)),
+            evals=tuple(item.name for item in evals),
+            answers=tuple(answers_of(item).name for item in evals),
+            learnt=tuple(dict.fromkeys(item.target for item in data)),
             cases=digest(suite),
         ),
         uses={spec.suite: suite},

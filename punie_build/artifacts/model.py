@@ -1,4 +1,4 @@
-"""Kinds of models: bases, and models that are made of an adapter and its base."""
+"""The kind of models that are made of an adapter and its base."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from punie_build.artifacts.base import start
+from punie_build.artifacts.tokens import tokens_of
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.export.spec import Model, gguf_problem
 from punie_build.models.environment import mlx_environment
-from punie_build.models.spec import Base
-
-
-def start(recipe: Recipe, name: str) -> tuple[Base, tuple[Entry[Any], ...]]:
-    """Return the base of this name; for a model that is built here, its folder as a base and the entry that must be built first."""
-    entry = recipe.resolve("any-base", name)
-    if entry.kind.is_built:
-        return Base(path=entry.target), (entry,)
-    return entry.spec, ()
 
 
 def _model_mistakes(root: Path, recipe: Recipe, entry: Entry[Model]) -> Iterator[str]:
@@ -41,8 +34,6 @@ def _model_mistakes(root: Path, recipe: Recipe, entry: Entry[Model]) -> Iterator
 
 
 def _model_inputs(recipe: Recipe, entry: Entry[Model]) -> TaskInputs:
-    from punie_build.artifacts.training import tokens_of
-
     spec = entry.spec
     parts: tuple[Entry[Any], ...] = ()
     if spec.adapter is not None:
@@ -59,7 +50,6 @@ def _model_inputs(recipe: Recipe, entry: Entry[Model]) -> TaskInputs:
     )
 
 
-BASE = ArtifactKind(name="base", plural="Bases", spec=Base, roles=("any-base", "arm"), namespace="arm")
 MODEL = ArtifactKind(
     name="model",
     plural="Models",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from punie_build.artifacts.base import BASE
 from punie_build.artifacts.data import DATASET, MIX, STAGE
 from punie_build.artifacts.evaluation import ANSWERS, COMPARISON, EVAL, SUITE
 from punie_build.artifacts.grid import GRID, SEARCH, SELECTION
-from punie_build.artifacts.model import BASE, MODEL
-from punie_build.artifacts.training import ADAPTER, PREFLIGHT, TOKENS
+from punie_build.artifacts.model import MODEL
+from punie_build.artifacts.tokens import TOKENS
+from punie_build.artifacts.training import ADAPTER, PREFLIGHT
 from punie_build.engine.kind import ArtifactKind
 
 KINDS: dict[str, ArtifactKind] = {

@@ -1,4 +1,4 @@
-"""Kinds of training: tokens, preflights and adapters."""
+"""Kinds of training: preflights and adapters."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.artifacts.data import ROWS
-from punie_build.artifacts.model import start
+from punie_build.artifacts.base import start
+from punie_build.artifacts.tokens import rows_for_base, tokens_of
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
-from punie_build.training.spec import Adapter, Tokenized, tokenized_for
+from punie_build.training.spec import Adapter
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -25,25 +25,15 @@ class PreflightDetails(Struct, frozen=True):
     suites: dict[str, str]
 
 
-def tokens_of(entry: Entry[Any]) -> Entry[Tokenized]:
-    """Return the tokens that an adapter is trained on. Adapters whose tokens are equal share them, as all cells of a grid do."""
-    spec = entry.spec.tokens if isinstance(entry.spec.tokens, Tokenized) else tokenized_for(entry.spec)
-    return Entry(TOKENS, spec.name, spec, entry.file, table=entry.origin)
-
-
 def preflight_of(entry: Entry[Any]) -> Entry[Preflight]:
     """Return the check of rows that the adapters of one base and data share."""
     spec = Preflight(base=entry.spec.base, data=entry.spec.data)
     return Entry(PREFLIGHT, spec.name, spec, entry.file, table=entry.origin)
 
 
-def _tokens_inputs(recipe: Recipe, entry: Entry[Tokenized]) -> TaskInputs:
-    return _rows_for_base(recipe, entry, f"{entry.spec.data} in the tokens of {entry.spec.base}")
-
-
 def _preflight_inputs(recipe: Recipe, entry: Entry[Preflight]) -> TaskInputs:
     suites = {name: recipe.content(recipe.resolve("suite", name)) for name in _suites_asked(recipe, entry.spec)}
-    return _rows_for_base(
+    return rows_for_base(
         recipe,
         entry,
         f"problems of {entry.spec.data}, as {entry.spec.base} reads it",
@@ -52,22 +42,9 @@ def _preflight_inputs(recipe: Recipe, entry: Entry[Preflight]) -> TaskInputs:
     )
 
 
-def _rows_for_base(recipe: Recipe, entry: Entry[Any], doc: str, **fields: Any) -> TaskInputs:
-    """Return the inputs of a task that reads the rows of a dataset as a base reads them."""
-    data = recipe.resolve("data", entry.spec.data)
-    base, first = start(recipe, entry.spec.base)
-    return TaskInputs(
-        doc=doc,
-        needs=(data, *first),
-        inputs=(data.target, *(need.target for need in first)),
-        reads=ROWS,
-        external={"base": base},
-        **fields,
-    )
-
-
 def _suites_asked(recipe: Recipe, spec: Preflight) -> list[str]:
-    """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a model."""
+    """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a
+    model."""
     trained = [
         entry for entry in recipe.of_role("trained") if (entry.spec.base, entry.spec.data) == (spec.base, spec.data)
     ]
@@ -94,19 +71,6 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     )
 
 
-TOKENS = ArtifactKind(
-    name="tokens",
-    plural="Data in tokens",
-    references={"base": "any-base", "data": "data"},
-    folder="data",
-    inputs=_tokens_inputs,
-    step="punie_build.training.steps:tokens",
-    version=2,
-    packages=("mlx-lm", "tokenizers", "transformers"),
-    outputs={"stats.json": "punie_build.training.token_file:TokenStats"},
-    page="punie_build.reports.pages.tokens:TOKENS_PAGE",
-    summary=(("tokens", "{:,.0f} tokens"),),
-)
 PREFLIGHT = ArtifactKind(
     name="preflight",
     plural="Preflights",

@@ -1,4 +1,4 @@
-"""Commands about builds that build nothing: check, plan, why, provenance."""
+"""The commands `check`, `plan`, `why` and `provenance`: they report on builds, and build no artifact."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
 
 
 def check(root: Path, options: Options) -> int:
-    """Compare recipes with locks; with more options files with locks, contents with recipes, metrics with gates."""
+    """Compare recipes with locks; with options also files with locks, contents with recipes, metrics with gates."""
     from punie_build.cli import check_formats
     from punie_build.engine import check as checking
 
     levels = [level for level in checking.LEVELS if level == "recipes" or getattr(options, level)]
     project = Project.load(root, remember=False)
     results = project.check(levels)
-    for_people = _format_for_people()
-    text = check_formats.FORMATS[options.format or for_people](root, results)
+    readable = _readable_format()
+    text = check_formats.FORMATS[options.format or readable](root, results)
     if options.into:
         Path(options.into).write_text(text + "\n", encoding="utf-8")
-        text = check_formats.FORMATS[for_people](root, results)
+        text = check_formats.FORMATS[readable](root, results)
     print(text)
     return {"stale": 1, "broken": 2}.get(checking.worst(results), 0)
 
 
 def plan(root: Path, options: Options) -> int:
-    """Show what a build would do, in its order, about how long it would take, and what would go wrong."""
+    """Print the tasks that a build would run, how long they would take, and the problems that it would report."""
     from punie_build.engine.plan import summary
     from punie_build.preflight import preview
 
     project = Project.load(root)
     planned = project.plan(options.targets)
     report = preview.preview(project.root, planned)
-    for each in planned:
-        if each.action != "current":
-            print(f"{each.task.label:<36} {each.forecast}")
-            if line := report.lines.get(each.task.label):
+    for item in planned:
+        if item.action != "current":
+            print(f"{item.task.label:<36} {item.forecast}")
+            if line := report.lines.get(item.task.label):
                 print(f"{'':<36} {line}")
     print(summary(planned))
     print("".join(f"{line}\n" for line in _problems(report)), end="")
     if any(finding.level == "error" for finding in report.findings):
         return 2
-    return 0 if all(each.action == "current" for each in planned) else 1
+    return 0 if all(item.action == "current" for item in planned) else 1
 
 
 def _problems(report: Preview) -> Iterator[str]:
@@ -67,12 +67,12 @@ def _problems(report: Preview) -> Iterator[str]:
 
 
 def why(root: Path, options: Options) -> int:
-    """Show why a target and all that it needs would be built, value by value."""
+    """Print why a target and its inputs would be built, value by value."""
     lines = []
-    for each in Project.load(root).plan([options.target]):
-        if each.action != "current":
-            lines.append(f"{each.task.label}: {MEANING[each.state]} - {each.forecast}")
-            lines += [f"    {reason}" for reason in each.reasons]
+    for planned in Project.load(root).plan([options.target]):
+        if planned.action != "current":
+            lines.append(f"{planned.task.label}: {MEANING[planned.state]} - {planned.forecast}")
+            lines += [f"    {reason}" for reason in planned.reasons]
     print("\n".join(lines) or f"{options.target} and all that it needs are current")
     return 1 if lines else 0
 
@@ -82,13 +82,13 @@ MEANING = {
     "stale": "out of date: recipe, code, inputs or tools changed",
     "edited": "its files were edited",
     "forgotten": "forgotten",
-    "spent": "temporary output, removed after use",
+    "removed": "temporary output, removed after use",
     "waits": "may be out of date, depends on an upstream rebuild",
 }
 
 
 def provenance(root: Path, options: Options) -> int:
-    """Print the target's in-toto statement, made from its lock."""
+    """Print the in-toto statement of a target, computed from its lock."""
     import json
 
     from punie_build.engine.provenance import statement
@@ -100,17 +100,19 @@ def provenance(root: Path, options: Options) -> int:
 
 
 def _check_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--outputs", action="store_true", help="compare the files that are here with the locks")
+    command.add_argument("--outputs", action="store_true", help="compare the files with the locks")
     command.add_argument(
         "--conformance", action="store_true", help="compare rank, layers, bits and rows in the files with the recipes"
     )
-    command.add_argument("--gate", dest="gates", action="store_true", help="hold the metrics to the recipes' gates")
+    command.add_argument(
+        "--gate", dest="gates", action="store_true", help="test the metrics against the gates in the recipes"
+    )
     formats = ("text", "json", "junit", "github")
-    command.add_argument("--format", choices=formats, help="default: text; github where GITHUB_ACTIONS is true")
-    command.add_argument("--into", metavar="FILE", help="write the format there, and print the text for people")
+    command.add_argument("--format", choices=formats, help="default: text, or github if GITHUB_ACTIONS is true")
+    command.add_argument("--into", metavar="FILE", help="write the format to this file, and print the text")
 
 
-def _format_for_people() -> str:
+def _readable_format() -> str:
     return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
 
 

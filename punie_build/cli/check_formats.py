@@ -1,4 +1,4 @@
-"""Formats: the findings of a check as text for people, JSON for programs, JUnit for CI, annotations for GitHub."""
+"""Formats of the results of `check`: text for people, JSON for programs, JUnit for CI, annotations for GitHub."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
 TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
 
 
-def text(_root: Path, found: Sequence[ArtifactCheck]) -> str:
-    """What is not as it should be, artifact by artifact, and one line of counts for each level."""
+def text(_root: Path, results: Sequence[ArtifactCheck]) -> str:
+    """Return a paragraph for each stale or broken artifact, and a line of counts for each level."""
     lines = []
-    for finding in found:
-        if finding.state in ("stale", "broken"):
-            lines.append(f"{SIGNS[finding.state]:<7} {finding.label}  ({finding.level})")
-            lines += [f"          {line}" for line in finding.lines]
-    for level in dict.fromkeys(finding.level for finding in found):
-        states = [finding.state for finding in found if finding.level == level]
+    for result in results:
+        if result.state in ("stale", "broken"):
+            lines.append(f"{SIGNS[result.state]:<7} {result.label}  ({result.level})")
+            lines += [f"          {line}" for line in result.lines]
+    for level in dict.fromkeys(result.level for result in results):
+        states = [result.state for result in results if result.level == level]
         counts = ", ".join(f"{states.count(state)} {WORDS[state]}" for state in SIGNS if state in states)
         lines.append(f"{level}: {counts}")
     return "\n".join(lines) or "no artifacts"
@@ -35,34 +35,34 @@ def text(_root: Path, found: Sequence[ArtifactCheck]) -> str:
 WORDS = {"current": "current", "unseen": "not here or nothing to check", "stale": "stale", "broken": "broken"}
 
 
-def json(_root: Path, found: Sequence[ArtifactCheck]) -> str:
-    """`{"state": the worst, "findings": [...]}`."""
-    said = {"state": worst(found), "findings": found}
-    return msgspec.json.format(msgspec.json.encode(said), indent=1).decode()
+def json(_root: Path, results: Sequence[ArtifactCheck]) -> str:
+    """Return `{"state": the worst state, "findings": [...]}`."""
+    report = {"state": worst(results), "findings": results}
+    return msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
 
 
-def junit(_root: Path, found: Sequence[ArtifactCheck]) -> str:
-    """A suite for each level, a case for each artifact."""
+def junit(_root: Path, results: Sequence[ArtifactCheck]) -> str:
+    """Return JUnit XML with a suite for each level and a case for each artifact."""
     states = {"unseen": "skipped", "current": ""}
     suites: dict[str, list[JunitCase]] = {}
-    for finding in found:
-        lines = finding.lines or (("nothing to check",) if finding.state == "unseen" else ())
-        state = states.get(finding.state, finding.state)
-        result = JunitCase(group=finding.level, name=finding.label, state=state, lines=lines)
-        suites.setdefault(finding.level, []).append(result)
+    for result in results:
+        lines = result.lines or (("nothing to check",) if result.state == "unseen" else ())
+        state = states.get(result.state, result.state)
+        case = JunitCase(group=result.level, name=result.label, state=state, lines=lines)
+        suites.setdefault(result.level, []).append(case)
     return to_xml("punie-build check", suites)
 
 
-def github(root: Path, found: Sequence[ArtifactCheck]) -> str:
-    """Workflow commands that mark the recipe's own line in a pull request, then the text."""
+def github(root: Path, results: Sequence[ArtifactCheck]) -> str:
+    """Return workflow commands that mark the line of the recipe in a pull request, then the text."""
     marks = []
-    for finding in found:
-        if finding.state in ("stale", "broken"):
-            file, line = _position(root, finding)
-            place = {"file": file, "line": str(line), "title": f"{finding.label} is {finding.state}"}
-            properties = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in place.items())
-            marks.append(f"::error {properties}::{_escaped(chr(10).join(finding.lines))}")
-    return "\n".join([*marks, text(root, found)])
+    for result in results:
+        if result.state in ("stale", "broken"):
+            file, line = _position(root, result)
+            properties = {"file": file, "line": str(line), "title": f"{result.label} is {result.state}"}
+            arguments = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
+            marks.append(f"::error {arguments}::{_escaped(chr(10).join(result.lines))}")
+    return "\n".join([*marks, text(root, results)])
 
 
 def _position(root: Path, result: ArtifactCheck) -> tuple[str, int]:
@@ -75,14 +75,14 @@ def _position(root: Path, result: ArtifactCheck) -> tuple[str, int]:
 
 
 def _line(source: str, kind: str, name: str) -> int:
-    """The line on which a table begins, as `[kind.name]` or as a key of `[kind]`; 1 where it is written in another way."""
-    above: list[str] = []
+    """Return the line on which a table begins, as `[kind.name]` or as a key of `[kind]`; 1 if it has another form."""
+    header: list[str] = []
     for number, line in enumerate(source.split("\n"), 1):
         if table := TABLE.match(line):
-            above = _names(table[1])
-            if above[:2] == [kind, name]:
+            header = _names(table[1])
+            if header[:2] == [kind, name]:
                 return number
-        elif (key := KEY.match(line)) and [*above, *_names(key[1])][:2] == [kind, name]:
+        elif (key := KEY.match(line)) and [*header, *_names(key[1])][:2] == [kind, name]:
             return number
     return 1
 
@@ -91,9 +91,9 @@ def _names(dotted: str) -> list[str]:
     return [name.strip("\"'") for name in re.findall(NAME, dotted)]
 
 
-def _escaped(value: str, more: str = "") -> str:
-    for sign in f"%\r\n{more}":
-        value = value.replace(sign, f"%{ord(sign):02X}")
+def _escaped(value: str, special: str = "") -> str:
+    for character in f"%\r\n{special}":
+        value = value.replace(character, f"%{ord(character):02X}")
     return value
 
 

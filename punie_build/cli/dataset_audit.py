@@ -1,4 +1,8 @@
-"""Audit: what is odd about a dataset. One of the commands of `dataset`."""
+"""The command `dataset audit`: report problems of a dataset.
+
+Rows are read and converted once. Each is written to a temporary file behind a prefix that records its location, its
+dialect and the marker that its conversion removed, because the audit reads the rows several times.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
+from msgspec import Struct
 
-from punie_build.cli.options import Options, base_folder, layout_of, place_option
+from punie_build.cli.options import LOGS, Options, base_folder, layout_of, path_argument
 from punie_build.data import audit as auditing
 from punie_build.data import held_out, jsonl
 from punie_build.data.audit_checks import AuditedRow, removed_marker
@@ -33,28 +38,38 @@ from punie_build.runtime.child import Child
 from punie_build.storage import paths
 
 
+class RowOrigin(Struct, frozen=True, array_like=True):
+    """The location of a row in its source, its dialect there, and the marker that its conversion removed."""
+
+    location: str
+    dialect: str
+    removed_marker: str
+
+
 def audit(root: Path, options: Options) -> int:
-    """Look for leaks, duplicates, templates, stray markers, calls that do not fit: counted, with the first places."""
+    """Report leaks, duplicates, repeated templates, stray markers and malformed calls, with the first rows of each."""
     with tempfile.TemporaryDirectory() as scratch:
-        bad, unknown = _audited(root, options.place, options, Path(scratch))
-        found = list(auditing.audit(lambda: _seen(Path(scratch))))
-        for place in (options.place, *(options.held_out or ())):
-            hashes = _held_out(root, place, options)
-            found += auditing.held_out_findings(lambda: _seen(Path(scratch)), hashes, place)
+        folder = Path(scratch)
+        unreadable, unknown_keys = _write_rows(root, options, folder)
+        findings = list(auditing.audit(lambda: _audited_rows(folder)))
+        for path in (options.path, *(options.held_out or ())):
+            hashes = _held_out(root, path, options)
+            findings += auditing.held_out_findings(lambda: _audited_rows(folder), hashes, path)
         if options.base:
-            found += auditing.roundtrip_findings(_round_trip(root, options.base, Path(scratch)), options.base)
-        total = sum(1 for _ in _seen(Path(scratch)))
-    found += auditing.unknown_key_findings(unknown, total)
-    if bad and options.unreadable == "error":
-        advice = 'mend them, or give the dataset unreadable = "drop"'
-        found.insert(
-            0,
-            auditing.AuditFinding(
-                problem="rows that cannot be read", count=len(bad), total=0, advice=advice, locations=tuple(bad[:3])
-            ),
+            findings += auditing.roundtrip_findings(_round_trip(root, options.base, folder), options.base)
+        total = sum(1 for _ in _audited_rows(folder))
+    findings += auditing.unknown_key_findings(unknown_keys, total)
+    if unreadable and options.unreadable == "error":
+        finding = auditing.AuditFinding(
+            problem="rows that cannot be read",
+            count=len(unreadable),
+            total=0,
+            advice='fix them, or give the dataset unreadable = "drop"',
+            locations=tuple(unreadable[:3]),
         )
-    print("\n".join(finding.sentence() for finding in found) or "nothing odd found")
-    return 1 if found else 0
+        findings.insert(0, finding)
+    print("\n".join(finding.sentence() for finding in findings) or "no problems found")
+    return 1 if findings else 0
 
 
 def _held_out(root: Path, place: str, options: Options) -> dict[str, str]:
@@ -70,82 +85,86 @@ def _held_out(root: Path, place: str, options: Options) -> dict[str, str]:
 
 
 def _round_trip(root: Path, name: str, folder: Path) -> RoundTripReport:
-    """Check the calls of the rows with a base of the recipes, `nano`, or the folder of a model."""
-    out = folder / "roundtrip.json"
-    log = root / paths.STATE / "logs" / "by-hand" / "roundtrip.log"
-    with Child(
-        "punie_build.data.template_roundtrip", [str(base_folder(root, name)), str(folder), str(out)], log
-    ) as child:
+    """Render the rows with the chat template of a base, and parse their calls again."""
+    out, log = folder / "roundtrip.json", root / LOGS / "roundtrip.log"
+    arguments = [str(base_folder(root, name)), str(folder), str(out)]
+    with Child("punie_build.data.template_roundtrip", arguments, log) as child:
         if child.process.wait() != 0:
             raise ModelError(child.failure("rendering the rows"))
     report = msgspec.json.decode(out.read_bytes(), type=RoundTripReport)
     for problem in report.problems.values():
-        problem.places[:] = [_read_from(folder, place) for place in problem.places]
+        problem.places[:] = [_source_location(folder, location) for location in problem.places]
     return report
 
 
-def _read_from(folder: Path, place: str) -> str:
-    """Where the row was read from that is number N of a side here, for `side:N`."""
-    split, _, number = place.partition(":")
+def _source_location(folder: Path, location: str) -> str:
+    """Return the location in the source of a row `SPLIT:NUMBER` of the temporary files."""
+    split, _, number = location.partition(":")
     with (folder / f"{split}.jsonl").open("rb") as file:
-        before, _, _ = next(islice(file, int(number) - 1, None)).partition(b" ")
-    return msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])[0]
+        prefix, _, _ = next(islice(file, int(number) - 1, None)).partition(b" ")
+    return _decode_prefix(prefix).location
 
 
-def _audited(root: Path, place: str, options: Options, folder: Path) -> tuple[list[str], Counter[str]]:
-    """Write the rows of a place, each after a word on what it was before it was read.
+def _write_rows(root: Path, options: Options, folder: Path) -> tuple[list[str], Counter[str]]:
+    """Write the rows of a file or folder, each behind its prefix.
 
-    Returns the reasons of unreadable rows, and the number of rows that have each unknown key.
+    Returns the unreadable rows with reasons, and the number of rows that have each unknown key.
     """
-    bad, unknown = [], Counter[str]()
-    rows = ingest(root, Local(path=place), options.dialect, folder, layout_of(options))
+    unreadable, unknown_keys = [], Counter[str]()
+    path = options.path
+    rows = ingest(root, Local(path=path), options.dialect, folder, layout_of(options))
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
-        for (where, record), (side, row) in zip(_records(root / place), rows, strict=True):
+        for (location, record), (split, row) in zip(_records(root / path), rows, strict=True):
             if isinstance(row, UnreadableRow):
-                bad.append(f"{row.where}: {row.reason}")
+                unreadable.append(f"{row.where}: {row.reason}")
             else:
-                unknown.update(row.unknown_keys)
-                files[side or "train"].write(_before(where, record, row) + b" " + row.line + b"\n")
-    return bad, unknown
+                unknown_keys.update(row.unknown_keys)
+                files[split or "train"].write(_encode_prefix(location, record, row) + b" " + row.line + b"\n")
+    return unreadable, unknown_keys
 
 
-def _records(place: Path) -> Iterator[tuple[str, Record]]:
-    """Every record as it stands there, with its file and number: what `ingest` makes a row of, one for one."""
-    for _, path in data_files(place):
-        for number, record in read_records(path):
-            yield f"{path.name}:{number}", record
+def _records(path: Path) -> Iterator[tuple[str, Record]]:
+    """Yield every record before its conversion, with its file and number: one for each row of `ingest`."""
+    for _, file in data_files(path):
+        for number, record in read_records(file):
+            yield f"{file.name}:{number}", record
 
 
-def _before(where: str, record: Record, row: Row) -> bytes:
-    """A word without spaces: the row's place, its dialect, and what reading it took away."""
+def _encode_prefix(location: str, record: Record, row: Row) -> bytes:
+    """Return the origin of a row as one word without blanks."""
     table: Any = as_record(msgspec.json.decode(record) if isinstance(record, bytes) else record)
-    kept = isinstance(record, bytes) and row.line == record
-    taken = "" if kept else removed_marker(table, msgspec.json.decode(row.line))
+    is_unchanged = isinstance(record, bytes) and row.line == record
+    removed = "" if is_unchanged else removed_marker(table, msgspec.json.decode(row.line))
     try:
         dialect = normalize.detect(code_pair_to_chat(table))
     except ValueError:  # only the columns that the user names make it a conversation
         dialect = "messages"
-    return quote(msgspec.json.encode((where, dialect, taken))).encode()
+    return quote(msgspec.json.encode(RowOrigin(location, dialect, removed))).encode()
 
 
-def _seen(folder: Path) -> Iterator[AuditedRow]:
+def _decode_prefix(prefix: bytes) -> RowOrigin:
+    return msgspec.json.decode(unquote_to_bytes(prefix), type=RowOrigin)
+
+
+def _audited_rows(folder: Path) -> Iterator[AuditedRow]:
     for split in SPLITS:
         for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
-                before, _, row = line.partition(b" ")
-                where, dialect, taken = msgspec.json.decode(unquote_to_bytes(before), type=tuple[str, str, str])
-                yield AuditedRow(split, where, decode_example(row), dialect, taken)
+                prefix, _, row = line.partition(b" ")
+                origin = _decode_prefix(prefix)
+                yield AuditedRow(split, origin.location, decode_example(row), origin.dialect, origin.removed_marker)
 
 
 def audit_options(command: argparse.ArgumentParser) -> None:
-    place_option(command)
+    """Add the options of `dataset audit`."""
+    path_argument(command)
     command.add_argument(
         "--held-out",
         action="append",
-        metavar="PLACE",
-        help="also count training rows that this dataset, stage or mix holds back (may be given again)",
+        metavar="PATH",
+        help="also count training rows that this dataset, stage or mix holds out (may be repeated)",
     )
     command.add_argument(
-        "--base", help="also render every row with the chat template of this base, and read its calls back"
+        "--base", help="also render every row with the chat template of this base, and parse its calls again"
     )

@@ -19,10 +19,10 @@ EXIT_CODES = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser of all commands; only those of the module that is asked for have their options."""
+    """Return the parser of all commands. Those of modules that are not imported have no options."""
     word = next((argument for argument in arguments if not argument.startswith("-")), "")
-    wanted, _ = MODULES.get(word, ("", ""))
-    commands: dict[str, Command] = import_module(f"punie_build.cli.{wanted}").COMMANDS if wanted else {}
+    requested, _ = MODULES.get(word, ("", ""))
+    commands: dict[str, Command] = import_module(f"punie_build.cli.{requested}").COMMANDS if requested else {}
     parser = argparse.ArgumentParser(
         prog="punie-build",
         description="Commands beside doit. `doit` builds, `doit list` shows all artifacts.",
@@ -31,7 +31,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"punie-build {__version__}")
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
     for name, (module, text) in MODULES.items():
-        if module != wanted:
+        if module != requested:
             groups[""].add_parser(name, help=text)
     for name, (function, options) in commands.items():
         group, _, short = name.rpartition(" ")

@@ -22,7 +22,7 @@ def schema(_root: Path, options: Options) -> int:
 
 
 def _options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--into", metavar="FILE", help="write it there instead of printing it")
+    command.add_argument("--into", metavar="FILE", help="write the schema to this file")
 
 
 COMMANDS: dict[str, Command] = {"schema": (schema, _options)}

@@ -1,8 +1,8 @@
-"""The search: `punie-build search NAME` lets Optuna propose settings; each of them is an ordinary adapter.
+"""Run a search: Optuna proposes settings, and each of them is an ordinary adapter.
 
-A setting is written to `recipes/NAME.trials.toml` before it is trained, as a cell of the grid NAME, so no trial is lost: an interrupted
-search finishes the trials that it had begun, reports the results in the locks to Optuna, and goes on. Without the search the file
-is a recipe like any other: `doit grid:NAME` ranks the trials, and `NAME` can be compared.
+A setting is written to `recipes/NAME.trials.toml` before it is trained, as a cell of the grid NAME, so no trial is
+lost: an interrupted search finishes the trials that it began, reports the results in the locks to Optuna, and
+continues. The file is a recipe like any other: `doit grid:NAME` ranks the trials, and `NAME` can be compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.artifacts.grid import GRID
+from punie_build.artifacts.grid import GRID, SEARCH
 from punie_build.artifacts.training import ADAPTER
 from punie_build.errors import PunieError, UseError, did_you_mean
 from punie_build.project import Project
@@ -52,7 +52,10 @@ class Trials:
     def write(self) -> None:
         """Replace the file in one step."""
         lines = [
-            f"# Trials of `punie-build search {self.name}`. Each cell is an adapter; `doit grid:{self.name}` ranks them.",
+            (
+                f"# Trials of `punie-build search {self.name}`. Each cell is an adapter; "
+                f"`doit {GRID.name}:{self.name}` ranks them."
+            ),
             f"[adapter.{self.name}]",
             *(f"{field} = {toml(value)}" for field, value in self.adapter.items()),
             *([f"best = {self.best}"] if self.best != 1 else []),
@@ -93,7 +96,7 @@ class Trials:
     def label(self, project: Project, setting: Table) -> str:
         """Return the label of the adapter that a setting is."""
         spec = grid.without_ineffective(msgspec.convert(merge(self.adapter, setting), Adapter))
-        cells = [each for each in project.recipe.of_kind(ADAPTER.name) if each.name.startswith(f"{self.name}@")]
+        cells = [entry for entry in project.recipe.of_kind(ADAPTER.name) if entry.name.startswith(f"{self.name}@")]
         [label] = [cell.label for cell in cells if canonical(cell.spec) == canonical(spec)]
         return label
 
@@ -134,14 +137,14 @@ def search(root: Path, name: str, count: int) -> int:
             f"search.{name}: no new setting in {MAX_REPEATS} proposals, its space is small - widen it, or take the best"
         )
     if trials.done:
-        Project.load(root).build(f"grid:{name}")
+        Project.load(root).build(f"{GRID.name}:{name}")
     return 0
 
 
 def _search_spec(project: Project, name: str) -> Search:
-    known = {entry.name: entry for entry in project.recipe.of_kind("search")}
-    if name not in known:
-        raise UseError(f"search {name}: the recipes have no [search.{name}]{did_you_mean(name, known)}")
+    searches = {entry.name: entry for entry in project.recipe.of_kind(SEARCH.name)}
+    if name not in searches:
+        raise UseError(f"search {name}: the recipes have no [search.{name}]{did_you_mean(name, searches)}")
     own_file = f"recipes/{name}.trials.toml"
     for other in project.recipe.entries.values():
         is_taken = "arm" in other.kind.roles or other.kind is GRID
@@ -150,7 +153,7 @@ def _search_spec(project: Project, name: str) -> Search:
                 f"search.{name}: its trials would be the adapter '{name}', but {other.file} has {other.label} "
                 "- give the search another name"
             )
-    spec: Search = known[name].spec
+    spec: Search = searches[name].spec
     return spec
 
 

@@ -1,4 +1,7 @@
-"""Viewing: the commands that show artifacts to people, here and elsewhere. What they need is imported when they run."""
+"""The commands `report`, `show` and `publish`: render pages, print an artifact, and upload it to the Hub.
+
+The packages that they need are imported when they run.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,20 @@ from punie_build.storage import paths
 
 
 def report(root: Path, options: Options) -> int:
-    """Draw the pages of artifacts and the index anew. A build draws those of what it made."""
+    """Render the pages of artifacts and the index again. A build renders the pages of the artifacts that it built."""
     from punie_build.reports import draw
 
     project = Project.load(root)
-    wanted = [project.task(label) for label in options.targets] or project.tasks
-    drawn = [task for task in wanted if project.is_current(task.label)]
-    lines = [*draw.refresh(project, drawn)]
-    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in wanted if task not in drawn]
-    print("\n".join([*lines, f"{len(drawn)} drawn: {paths.INDEX}"]))
+    tasks = [project.task(label) for label in options.targets] or project.tasks
+    current = [task for task in tasks if project.is_current(task.label)]
+    lines = [*draw.refresh(project, current)]
+    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in tasks if task not in current]
+    print("\n".join([*lines, f"{len(current)} rendered: {paths.INDEX}"]))
     return 1 if lines else 0
 
 
 def show(root: Path, options: Options) -> int:
-    """What is known of an artifact: recipe, what it is made from, what came out. Its page says more."""
+    """Print the recipe, the inputs and the results of an artifact. Its page has more."""
     from punie_build.reports import terminal
 
     project = Project.load(root)
@@ -35,7 +38,7 @@ def show(root: Path, options: Options) -> int:
 
 
 def publish(root: Path, options: Options) -> int:
-    """Make a folder of the Hugging Face Hub of an adapter or a model, with card and provenance, and upload it in one commit."""
+    """Write a Hub folder of an adapter or a model, with card and provenance, and upload it in one commit."""
     from punie_build.reports import hub_upload
 
     project = Project.load(root)
@@ -45,7 +48,7 @@ def publish(root: Path, options: Options) -> int:
     for name, count in hub_upload.files(folder).items():
         print(f"    {name:<32} {format_bytes(count)}")
     if options.dry_run:
-        print(f"not uploaded; without --dry-run it would be {options.repo}")
+        print(f"not uploaded: without --dry-run it is uploaded to {options.repo}")
     else:
         message = f"{task.label}, key {project.lock(task).key[:12]}"
         print(f"uploaded: {hub_upload.upload(folder, options.repo, message, options.private)}")
@@ -54,9 +57,11 @@ def publish(root: Path, options: Options) -> int:
 
 def _publish_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("target", metavar="TARGET", help="an adapter or a model, such as adapter:quickstart")
-    command.add_argument("--repo", required=True, metavar="OWNER/NAME", help="the repository; it is made if need be")
-    command.add_argument("--private", action="store_true", help="a repository that is made is private")
-    command.add_argument("--dry-run", action="store_true", help="make the folder, and upload nothing")
+    command.add_argument(
+        "--repo", required=True, metavar="OWNER/NAME", help="the repository; it is created if it does not exist"
+    )
+    command.add_argument("--private", action="store_true", help="create a private repository")
+    command.add_argument("--dry-run", action="store_true", help="write the folder without an upload")
 
 
 COMMANDS: dict[str, Command] = {

@@ -1,7 +1,31 @@
 """Training data: from sources in any format to folders of chat JSONL in train, valid and test.
 
-Public modules: `spec` (`Dataset`, `Stage`, `Mix`), `sources`, `example` (rows and their messages), `ingest` (rows of a
-source), `pipeline` (build a folder), `stats` and `writer` (its `stats.json` and `dropped.jsonl`), `split` and
-`split_lock`, `mix`, `transforms`, `audit` and `audit_checks`, `minhash` and `shingles` (near duplicates),
-`chat_template`, `jsonl`. The packages `filters`, `dialects`, `readers`, `tool_call_markup` and `synthetic` name theirs.
+Specs and steps: `spec`, `sources`, `mix`, `split`, `steps`. Rows: `example`, `jsonl`, `ingest`, `pipeline`. Files of
+a target: `stats` (stats.json), `writer` (dropped.jsonl), `verify`. Checks of rows: `audit`, `audit_checks`,
+`template_roundtrip`, with `chat_template` and `shingles`. The packages `filters`, `dialects`, `readers` and
+`synthetic` name their own modules; `tool_call_markup` is used inside this package only.
 """
+
+__all__ = (
+    "audit",
+    "audit_checks",
+    "chat_template",
+    "dialects",
+    "example",
+    "filters",
+    "ingest",
+    "jsonl",
+    "mix",
+    "pipeline",
+    "readers",
+    "shingles",
+    "sources",
+    "spec",
+    "split",
+    "stats",
+    "steps",
+    "synthetic",
+    "template_roundtrip",
+    "verify",
+    "writer",
+)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from punie_build.data.example import Example
 from punie_build.data.filters.union import ValidTools
-from punie_build.data.tool_call_markup import MARKUPS
+from punie_build.data.tool_call_markup.span import MARKUPS
 from punie_build.data.transforms import StripMarkers
 
 MAX_SAMPLE = 80  # characters of a sample
@@ -31,6 +31,11 @@ class AuditedRow(Struct, frozen=True):
     example: Example
     dialect: str = "messages"
     removed_marker: str = ""
+
+    @property
+    def has_markup(self) -> bool:
+        """Whether the source wrote tool calls as markup in texts."""
+        return self.dialect in MARKUPS
 
 
 def _text_markers(row: AuditedRow) -> str | None:
@@ -73,7 +78,7 @@ def _invalid_calls(row: AuditedRow) -> str | None:
 
 
 def _calls_as_text(row: AuditedRow) -> str | None:
-    return "" if row.dialect in MARKUPS else None
+    return "" if row.has_markup else None
 
 
 CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (problem, check, advice)

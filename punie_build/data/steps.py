@@ -20,7 +20,7 @@ def dataset(work: Work[Dataset]) -> StepResult:
 
 
 def stage(work: Work[Stage]) -> StepResult:
-    """Filter a dataset. Only a stage whose filters name suites has suites among its `uses`, and depends on their code."""
+    """Filter a dataset. A stage depends on the code of suites only if its filters name suites."""
     source = work.inputs()[0]
     bases = {name: work.external("base") for filter_ in work.spec.filters if (name := getattr(filter_, "base", None))}
     prompts = {name: suite.prompts() for name, suite in work.task.uses.items()}

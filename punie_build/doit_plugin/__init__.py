@@ -1,0 +1,7 @@
+"""The connection to doit: tasks, output and memory of a build.
+
+`tasks` is what a `dodo.py` imports (`artifacts`, `DOIT_CONFIG`); `backend` is the database that doit asks for, read
+from the locks, and the entry point `doit.BACKEND`; `reporter` prints what a build does. Only `tasks` imports doit.
+"""
+
+__all__ = ("backend", "tasks")

@@ -1,7 +1,8 @@
-"""Backend: what doit remembers between runs. The locks remember success; only the names of `doit ignore` are stored here.
+"""Backend: what doit remembers between runs. The locks remember success; only the names of `doit ignore` are stored
+here.
 
-doit finds it through the entry point `doit.BACKEND`. No content here can go stale, be torn by a kill or be locked by another build.
-"""
+doit finds it through the entry point `doit.BACKEND`. No content here can go stale, be torn by a kill or be locked by
+another build."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@
     !  label     failed, with the reason
     !! label     left out (`doit ignore`)
 
-Current artifacts are counted, not listed. On a terminal a bar shows how far the build is and how long it will still take.
-"""
+Current artifacts are counted, not listed. On a terminal a bar shows how far the build is and how long it will still
+take."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """doit tasks: one for every artifact of a project. `dodo.py` is three lines, everything else is in the recipes.
 
-doit decides the order and what was selected; `engine.plan` and `engine.state` decide what is current, and `engine.build` makes it.
-"""
+doit decides the order and what was selected; `engine.plan` and `engine.state` decide what is current, and
+`engine.build` makes it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ DOIT_CONFIG = {
 def artifacts(root: Path = Path(), recipes: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[dict[str, Any]]:
     """Yield a doit task for every artifact of the project in `root`.
 
-    `recipes` are entries written in Python, `{"stage": {"clean": Stage(...)}}`: they are written to `recipes/dodo.toml`, so that commands,
-    which run no code of a project, know them too.
-    """
+    `recipes` are entries written in Python, `{"stage": {"clean": Stage(...)}}`: they are written to
+    `recipes/dodo.toml`, so that commands, which run no code of a project, know them too."""
     try:
         if recipes is not None:
             python_recipes.write(root / python_recipes.FILE, recipes)
@@ -90,8 +89,8 @@ class Run:
         """Return the plan for a task."""
         if task.label not in self._planned:
             is_selected = task.label in self.selected
-            tasks = [each for each in self.tasks if each.label in self.selected] if is_selected else self.tasks
-            self._planned = {each.task.label: each for each in plan(self.root, tasks)} | self._planned
+            tasks = [item for item in self.tasks if item.label in self.selected] if is_selected else self.tasks
+            self._planned = {item.task.label: item for item in plan(self.root, tasks)} | self._planned
         return self._planned[task.label]
 
     def draw(self) -> Iterator[str]:

@@ -1,0 +1,23 @@
+"""The build engine: recipes, tasks, keys, plans, builds and checks. It knows no machine learning.
+
+Declarations: `kind` (what a kind of artifact is), `recipe`, `task`, `work` (what a step receives and returns),
+`gates`. Decisions: `fingerprint` (of code; `meaning` is its part), `state`, `explain`, `plan`, `check`. Actions:
+`build`, `events` (a log for programs), `provenance`, `card_notes` (text of people in model cards). Its tests build
+text files.
+"""
+
+__all__ = (
+    "build",
+    "card_notes",
+    "check",
+    "events",
+    "fingerprint",
+    "gates",
+    "kind",
+    "plan",
+    "provenance",
+    "recipe",
+    "state",
+    "task",
+    "work",
+)

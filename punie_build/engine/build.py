@@ -1,9 +1,8 @@
 """Build: the layer between doit and the steps. It alone publishes targets.
 
-A build locks the target, looks again, restores what the key gave before, or else runs the step in a staging folder and checks that the
-inputs did not change meanwhile. It stores the result, swaps the folder in and writes the lock last. A kill at any instant
-leaves the old target, or one whose digests disagree with its lock and which is built again.
-"""
+A build locks the target, looks again, restores what the key gave before, or else runs the step in a staging folder and
+checks that the inputs did not change meanwhile. It stores the result, swaps the folder in and writes the lock last. A
+kill at any instant leaves the old target, or one whose digests disagree with its lock and which is built again."""
 
 from __future__ import annotations
 
@@ -32,8 +31,8 @@ NOT_BUILT = "not built before"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a build did. `action` is `current`, `restored` or `ran`; `seconds` is how long it took, `saved` how long a restored target
-    took when it was made; `reasons` are the values that changed."""
+    """What a build did. `action` is `current`, `restored` or `ran`; `seconds` is how long it took, `saved` how long a
+    restored target took when it was made; `reasons` are the values that changed."""
 
     action: str
     message: str = ""
@@ -98,7 +97,8 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
 
 
 def build_to_store(root: Path, task: AnyTask) -> Lock:
-    """Make a target for the store alone, if the store lacks it: a check before a build makes what the build then restores."""
+    """Make a target for the store alone, if the store lacks it: a check before a build makes what the build then
+    restores."""
     work = _work(root, task)
     with _locked(work):
         old = locks.read(root / paths.lock(task.target))
@@ -145,7 +145,8 @@ def _reasons(task: AnyTask, state: str, old: Lock | None, current: KeyInputs) ->
 
 
 def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[str, ...]) -> tuple[Lock, str]:
-    """Run the step in the staging folder. Return its lock and message, if the inputs are still those it started from."""
+    """Run the step in the staging folder. Return its lock and message, if the inputs are still those it started
+    from."""
     task = work.task
     shutil.rmtree(work.logs, ignore_errors=True)
     for reason in reasons:

@@ -1,4 +1,5 @@
-"""Card notes: what people write into a model card, between two lines that mark it. They survive every drawing of the card.
+"""Card notes: what people write into a model card, between two lines that mark it. They survive every drawing of the
+card.
 
 A card that punie-build did not draw was written by a person, and counts as notes as a whole.
 """

@@ -29,8 +29,8 @@ CONFLICT = b"<<<<<<< "
 
 
 class ArtifactCheck(Struct, frozen=True, kw_only=True):
-    """The result of one level for one artifact. `state` is one of `STATES`; `lines` give the reasons; `file` and `table` name the table of the
-    recipe, `target` the folder of the artifact."""
+    """The result of one level for one artifact. `state` is one of `STATES`; `lines` give the reasons; `file` and
+    `table` name the table of the recipe, `target` the folder of the artifact."""
 
     label: str
     level: str
@@ -42,7 +42,8 @@ class ArtifactCheck(Struct, frozen=True, kw_only=True):
 
 
 def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: Iterable[str]) -> list[ArtifactCheck]:
-    """Return the results of these levels, artifact by artifact. `tasks` are in the order of the graph; `folders` may have locks."""
+    """Return the results of these levels, artifact by artifact. `tasks` are in the order of the graph; `folders` may
+    have locks."""
     locks_by_target = {task.target: locks.read(root / paths.lock(task.target)) for task in tasks}
     results = []
     for task in tasks:
@@ -96,8 +97,8 @@ def _without_lock(root: Path, task: AnyTask) -> Verdict:
 
 
 def _input(root: Path, task: AnyTask, path: str, lock: Lock, recorded: LocksByTarget) -> str:
-    """Return the digest of what a task reads at a path: by the lock of the artifact there, else by the files that are here, else as
-    it was recorded."""
+    """Return the digest of what a task reads at a path: by the lock of the artifact there, else by the files that are
+    here, else as it was recorded."""
     before = lock.key_inputs.inputs.get(path, NOT_HERE)
     if path in recorded:
         other = recorded[path]

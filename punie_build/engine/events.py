@@ -1,9 +1,9 @@
 """Events: `.punie/events.jsonl`, a line for each thing that a build did, for programs that follow it.
 
-    {"time": "2026-11-23T10:00:00Z", "event": "ran", "task": "adapter:v1", "seconds": 41.2, "key": "...", "reasons": [...]}
+    {"time": "2026-11-23T10:00:00Z", "event": "ran", "task": "adapter:v1", "seconds": 41.2, "key": "..."}
 
-`start` and `end` frame a build; between them `running`, `ran`, `restored`, `cut-off`, `current`, `failed` and `skipped`.
-"""
+`start` and `end` frame a build; between them `running`, `ran`, `restored`, `cut-off`, `current`, `failed` and
+`skipped`."""
 
 from __future__ import annotations
 

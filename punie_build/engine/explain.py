@@ -17,7 +17,8 @@ def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold anything."""
+    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold
+    anything."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -27,13 +28,13 @@ def _changes(old: Any, new: Any, path: str) -> Iterator[str]:
             yield from _changes(old.get(key, _MISSING), new.get(key, _MISSING), f"{path}.{key}")
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
         yield from _list_changes(old, new, path)
-    elif old != new or type(old) is not type(new):  # a key tells 1 from 1.0
+    elif repr(old) != repr(new):  # as in a key, 1 is neither 1.0 nor true, and 0.0 is not -0.0
         yield f"{path}: {_text(old)} -> {_text(new)}"
 
 
 def _list_changes(old: Sequence[Any], new: Sequence[Any], path: str) -> Iterator[str]:
-    """Compare lists of items that have names (filters, parts of a mix, arms) by name, so that one more item in front is one line; other
-    lists by position."""
+    """Compare lists of items that have names (filters, parts of a mix, arms) by name, so that one more item in front is
+    one line; other lists by position."""
     names = [[_name(item) for item in items] for items in (old, new)]
     if None in [*names[0], *names[1]] or any(len(set(items)) < len(items) for items in names):
         for index in range(max(len(old), len(new))):

@@ -1,9 +1,8 @@
 """Fingerprint of the code that makes an artifact, as far as that code decides the artifact's bytes.
 
-A cheap step is identified by the meaning of its code: the definitions that the step and the classes in its recipe can reach. Packages that
-change no bytes (`OUTSIDE`) are not followed. An expensive step has a version that is raised by hand, so that a
-refactoring never costs an hour of training.
-"""
+A cheap step is identified by the meaning of its code: the definitions that the step and the classes in its recipe can
+reach. Packages that change no bytes (`OUTSIDE`) are not followed. An expensive step has a version that is raised by
+hand, so that a refactoring never costs an hour of training."""
 
 from __future__ import annotations
 
@@ -35,17 +34,19 @@ def code(kind: ArtifactKind, values: Any) -> str:
         return f"version {kind.version}"
     classes = frozenset(_classes(values))
     step = symbol(kind.step)
+    if not step[0].startswith(f"{PACKAGE}."):
+        return _foreign_code(kind, classes)
     name = f"{step} {sorted(classes)}"
     if name not in _codes:
-        _codes[name] = _step_code(kind, step, classes)
-        if _cache_file and step[0].startswith(f"{PACKAGE}."):
+        _codes[name] = of_symbols([(step[0].removeprefix(f"{PACKAGE}."), step[1]), *classes])
+        if _cache_file:
             _write_cache(_cache_file)
     return _codes[name]
 
 
 def use_cache(root: Path, write: bool = True) -> None:
-    """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no file can be
-    written, they are computed in each run."""
+    """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no
+    file can be written, they are computed in each run."""
     global _cache_file  # noqa: PLW0603 - one package, one cache
     path = root / paths.STATE / "code.json"
     _cache_file = path if write else None
@@ -94,10 +95,11 @@ def _classes(values: Any) -> Iterator[Symbol]:
             yield name
 
 
-def _step_code(kind: ArtifactKind, step: Symbol, classes: frozenset[Symbol]) -> str:
-    """Return the code of a step of the package; a step of other code is identified by the whole file that it is in."""
-    if step[0].startswith(f"{PACKAGE}."):
-        return of_symbols([(step[0].removeprefix(f"{PACKAGE}."), step[1]), *classes])
+def _foreign_code(kind: ArtifactKind, classes: frozenset[Symbol]) -> str:
+    """Return the code of a step of a project: it is identified by the whole file that it is in.
+
+    It is not written to the cache, whose stamp does not cover that file.
+    """
     import inspect  # 10 ms that steps of this package need not pay
 
     file = inspect.getsourcefile(resolve(kind.step))

@@ -1,4 +1,5 @@
-"""Gates: metrics that an artifact must reach before it may be used. `punie-build check --gate` holds the metrics in its lock to them.
+"""Gates: metrics that an artifact must reach before it may be used. `punie-build check --gate` holds the metrics in its
+lock to them.
 
     gates = [{ metric = "share", min = 0.6, tolerance = 0.02 }]
 
@@ -33,7 +34,8 @@ HINTS = {
 
 
 class Gate(Spec, frozen=True, kw_only=True):
-    """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the unit of the metric."""
+    """`metric` must be at least `min` and at most `max`, give or take `tolerance`, which is in the unit of the
+    metric."""
 
     metric: str
     min: float | None = None

@@ -1,8 +1,7 @@
 """Kinds of artifacts: one `ArtifactKind` value declares everything that is particular to a kind.
 
-The engine, the commands and the pages read it and know no kind by name. `punie_build/artifacts/` holds the kinds of punie-build; a
-project may add its own: see `docs/architecture.md`.
-"""
+The engine, the commands and the pages read it and know no kind by name. `punie_build/artifacts/` holds the kinds of
+punie-build; a project may add its own: see `docs/architecture.md`."""
 
 from __future__ import annotations
 
@@ -39,8 +38,8 @@ class ExternalInput(Protocol):
         """The path in the project, where it lies there."""
 
     def identity(self, root: Path, pointers: bool = False) -> str:
-        """Return what identifies its content in keys; `absent` where it is not there. With `pointers` a Git LFS pointer stands for
-        its file."""
+        """Return what identifies its content in keys; `absent` where it is not there. With `pointers` a Git LFS pointer
+        stands for its file."""
 
     def present(self, root: Path) -> Path | None:
         """Return its folder if it is on this machine, without a download."""
@@ -55,9 +54,9 @@ class ExternalInput(Protocol):
 class GridRules(Struct, frozen=True, kw_only=True):
     """How a table with lists of values becomes the cells of a grid.
 
-    `fixed` maps the fields that all cells share to the reason; `replicate` is the axis that only repeats a setting; `ranked_by` names the
-    files of a cell that the ranking reads. The spec of the kind has a method `ineffective_fields()`.
-    """
+    `fixed` maps the fields that all cells share to the reason; `replicate` is the axis that only repeats a setting;
+    `ranked_by` names the files of a cell that the ranking reads. The spec of the kind has a method
+    `ineffective_fields()`."""
 
     fixed: dict[str, str]
     ranked_by: tuple[str, ...]
@@ -67,22 +66,23 @@ class GridRules(Struct, frozen=True, kw_only=True):
 class ArtifactKind(Struct, frozen=True, kw_only=True):
     """The declaration of one kind.
 
-    In recipes: `name` is the table; `spec` the Struct of its entries (None where no recipe describes the kind); `roles` are what
-    fields of other kinds may ask for; `references` maps a field to the role of the names in it (`a.b` is inside a table, `a[].b` in
-    each item of a list); names are unique among the kinds of a `namespace`. `content` reads the file that an entry names and returns
-    it with its mistakes; `grid` has the rules for tables with lists of values; `cross_check` yields the mistakes of an entry that only the whole recipe shows.
+    In recipes: `name` is the table; `spec` the Struct of its entries (None where no recipe describes the kind); `roles`
+    are what fields of other kinds may ask for; `references` maps a field to the role of the names in it (`a.b` is
+    inside a table, `a[].b` in each item of a list); names are unique among the kinds of a `namespace`. `content` reads
+    the file that an entry names and returns it with its mistakes; `grid` has the rules for tables with lists of values;
+    `cross_check` yields the mistakes of an entry that only the whole recipe shows.
 
-    To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without opening a file;
-    `step` makes the files; `check_first` raises what would go wrong, before the step waits for the device. A kind without a `folder` is
-    not built.
+    To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
+    opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
+    device. A kind without a `folder` is not built.
 
-    In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the code of
-    `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes. `not_in_key` are
-    fields of the spec that decide none.
+    In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
+    code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
+    `not_in_key` are fields of the spec that decide none.
 
-    Afterwards: `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields where files differ
-    from the recipe; `preview` adds what `plan` can foresee of a run; `page` is its page; `summary` maps metrics to words for tables.
-    """
+    Afterwards: `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields
+    where files differ from the recipe; `preview` adds what `plan` can foresee of a run; `page` is its page; `summary`
+    maps metrics to words for tables."""
 
     name: str
     plural: str = ""

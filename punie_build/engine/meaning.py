@@ -1,8 +1,8 @@
 """The meaning of Python source: its syntax without what cannot change a result.
 
-Comments, docstrings, layout, error messages, messages to people and imports of this package mean nothing; neither do the names and
-places of modules: `module.name`, an alias and `name` read the same. The text is the same from every Python version.
-"""
+Comments, docstrings, layout, error messages, messages to people and imports of this package mean nothing; neither do
+the names and places of modules: `module.name`, an alias and `name` read the same. The text is the same from every
+Python version."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Module:
         self.computed: dict[str, Definition | None] = {}
 
     def definition(self, name: str) -> Definition | None:
-        """Return a function, class or value; a name that is imported from the package stands for its definition there."""
+        """Return a function, class or value; a name that is imported from the package stands for its definition
+        there."""
         if name not in self.computed:
             self.computed[name] = self._definition(name)
         return self.computed[name]

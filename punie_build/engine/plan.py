@@ -1,9 +1,9 @@
 """Plan: what a build would do, task by task, before anything runs, and why.
 
-The inputs of a task are known as long as everything before it is current or can be restored. Behind a task that must run they are not,
-and the plan says `maybe`: if that task gives the same bytes as before, the build stops there.
+The inputs of a task are known as long as everything before it is current or can be restored. Behind a task that must
+run they are not, and the plan says `maybe`: if that task gives the same bytes as before, the build stops there.
 
-A temporary target that is spent counts as current as long as no task that reads it runs.
+A temporary target that is removed counts as current as long as no task that reads it runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ UNKNOWN = "not built yet"  # in place of a digest
 
 
 class Planned(Struct, frozen=True, kw_only=True):
-    """One task of a plan. `action` is `current`, `restore`, `run` or `maybe`; `last_seconds` is how long its last run took."""
+    """One task of a plan. `action` is `current`, `restore`, `run` or `maybe`; `last_seconds` is how long its last run
+    took."""
 
     task: AnyTask
     state: str
@@ -51,27 +52,28 @@ FutureFiles = dict[str, dict[str, str] | None]  # target -> digest of each file 
 
 def plan(root: Path, tasks: Sequence[AnyTask]) -> list[Planned]:
     """Return what a build of these tasks would do. `tasks` are in the order of the graph: each after those it needs."""
-    wanted: set[str] = set()  # spent targets whose files are needed
+    needed_removed: set[str] = set()  # removed targets whose files are needed
     while True:
         future: FutureFiles = {}
-        planned = [_planned(root, task, future, wanted) for task in tasks]
-        additional = set(_needed_spent_targets(planned)) - wanted
+        planned = [_planned(root, task, future, needed_removed) for task in tasks]
+        additional = set(_needed_removed_targets(planned)) - needed_removed
         if not additional:
             return planned
-        wanted |= additional
+        needed_removed |= additional
 
 
-def _needed_spent_targets(planned: Sequence[Planned]) -> Iterator[str]:
-    """Yield the spent targets that a task which runs would read, and those that no task reads: they were asked for by name."""
-    read = {path for each in planned for path in each.task.temporary_inputs}
-    read_by_runs = {path for each in planned if each.action in ("run", "maybe") for path in each.task.temporary_inputs}
-    for each in planned:
-        target = each.task.target
-        if each.state == "spent" and each.action == "current" and (target in read_by_runs or target not in read):
+def _needed_removed_targets(planned: Sequence[Planned]) -> Iterator[str]:
+    """Yield the removed targets that a task which runs would read, and those that no task reads: they were asked for by
+    name."""
+    read = {path for item in planned for path in item.task.temporary_inputs}
+    read_by_runs = {path for item in planned if item.action in ("run", "maybe") for path in item.task.temporary_inputs}
+    for item in planned:
+        target = item.task.target
+        if item.state == "removed" and item.action == "current" and (target in read_by_runs or target not in read):
             yield target
 
 
-def _planned(root: Path, task: AnyTask, future: FutureFiles, wanted: Collection[str] = ()) -> Planned:
+def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Collection[str] = ()) -> Planned:
     lock = locks.read(root / paths.lock(task.target))
     inputs = {path: _input(root, path, task.files_read(path), future) for path in task.inputs}
     unknown = [path for path, digest in inputs.items() if digest == UNKNOWN]
@@ -80,7 +82,7 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, wanted: Collection[
     external = states.external_inputs(root, task)
     current = states.expected(task, inputs | external, states.tools(task.kind, task.spec), lock)
     state = states.status(root, task, lock, current)
-    is_spared = state == "spent" and task.target not in wanted
+    is_spared = state == "removed" and task.target not in needed_removed
     stored = lock if is_spared else _available(root, state, current.key, lock)
     future[task.target] = stored.outputs if stored and not unknown else None
     reasons = [*states.changes(task, lock, current)] if lock else []
@@ -125,7 +127,7 @@ def summary(planned: Iterable[Planned]) -> str:
     """Return one line: how many tasks run, for about how long, how many are restored, how many may be cut off."""
     planned = list(planned)
     by_action = {
-        action: [each for each in planned if each.action == action] for action in ("run", "restore", "maybe", "current")
+        action: [item for item in planned if item.action == action] for action in ("run", "restore", "maybe", "current")
     }
     if len(by_action["current"]) == len(planned):
         return f"{len(planned)} artifact{'s' if len(planned) != 1 else ''}, all current" if planned else "no artifacts"
@@ -133,7 +135,7 @@ def summary(planned: Iterable[Planned]) -> str:
     if by_action["restore"]:
         parts.append(f"{len(by_action['restore'])} to restore")
     if by_action["maybe"]:
-        longest = sum(each.last_seconds or 0 for each in by_action["maybe"])
+        longest = sum(item.last_seconds or 0 for item in by_action["maybe"])
         parts.append(f"{len(by_action['maybe'])} to run unless cut off (at most {format_seconds(longest)})")
     if by_action["current"]:
         parts.append(f"{len(by_action['current'])} current")
@@ -142,22 +144,22 @@ def summary(planned: Iterable[Planned]) -> str:
 
 def _duration(running: Sequence[Planned]) -> str:
     """Return how long these take, by how long they took last time."""
-    known = sum(each.last_seconds or 0 for each in running)
-    new = sum(each.last_seconds is None for each in running)
+    known = sum(item.last_seconds or 0 for item in running)
+    new = sum(item.last_seconds is None for item in running)
     if not known:
         return ""
     return f" (about {format_seconds(known)}{f', and {new} for the first time' if new else ''})"
 
 
 def unneeded(root: Path, tasks: Sequence[AnyTask], finished: AnyTask, pending: Collection[str]) -> list[AnyTask]:
-    """Return the temporary targets that `finished` reads and no other task needs: every task that reads them is current, and none
-    of those is pending (by label)."""
+    """Return the temporary targets that `finished` reads and no other task needs: every task that reads them is
+    current, and none of those is pending (by label)."""
 
     if not finished.temporary_inputs:  # almost always, and this is asked for every task of a build
         return []
 
     def is_done(user: AnyTask) -> bool:
-        return user.label not in pending and states.state(root, user) in ("current", "spent")
+        return user.label not in pending and states.state(root, user) in ("current", "removed")
 
     return [
         task

@@ -1,8 +1,7 @@
 """Provenance: how a target was built, as an in-toto Statement v1 with a SLSA Provenance v1 predicate.
 
-It is made from the lock alone and not signed: it states what this project recorded, and whoever publishes it signs it (docs/ci.md). A
-build on a personal machine is SLSA level 1 at most.
-"""
+It is made from the lock alone and not signed: it states what this project recorded, and whoever publishes it signs it
+(docs/ci.md). A build on a personal machine is SLSA level 1 at most."""
 
 from __future__ import annotations
 
@@ -46,8 +45,8 @@ def statement(task: AnyTask, lock: Lock) -> dict[str, Any]:
 def _dependency(task: AnyTask, name: str, identity: str) -> dict[str, Any]:
     """Return an input by its digest.
 
-    `dirHash` is the sha256 of a listing `sha256  name`, a line for each file, sorted by name; the annotation names the files, if it
-    is not the whole folder. An input that no artifact is and whose name has an ending counts as a file.
+    `dirHash` is the sha256 of a listing `sha256  name`, a line for each file, sorted by name; the annotation names the
+    files, if it is not the whole folder. An input that no artifact is and whose name has an ending counts as a file.
     """
     if name in task.external:
         return task.external[name].dependency(name, identity)

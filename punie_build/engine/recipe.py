@@ -13,7 +13,7 @@ from punie_build.engine.kind import ArtifactKind
 SpecT = TypeVar("SpecT")
 
 
-class Reference(Struct, frozen=True):
+class EntryReference(Struct, frozen=True):
     """A name in a field of a recipe: where it is, the role it asks for, and the name."""
 
     field: str
@@ -22,8 +22,8 @@ class Reference(Struct, frozen=True):
 
 
 class Entry(Struct, Generic[SpecT], frozen=True):
-    """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table has mistakes.
-    `builtin` entries ship with punie-build and are built where something needs them."""
+    """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table
+    has mistakes. `builtin` entries ship with punie-build and are built where something needs them."""
 
     kind: ArtifactKind
     name: str
@@ -34,7 +34,8 @@ class Entry(Struct, Generic[SpecT], frozen=True):
 
     @property
     def origin(self) -> tuple[str, str]:
-        """(kind, name) of the recipe table that describes it, or that needs it: a grid for its cells, an adapter for its tokens."""
+        """(kind, name) of the recipe table that describes it, or that needs it: a grid for its cells, an adapter for
+        its tokens."""
         return self.table or (self.kind.name, self.name)
 
     @property
@@ -50,7 +51,7 @@ class Entry(Struct, Generic[SpecT], frozen=True):
     def target(self) -> str:
         return self.kind.target(self.name)
 
-    def references(self) -> Iterator[Reference]:
+    def references(self) -> Iterator[EntryReference]:
         """Yield the names of other entries in its fields."""
         return references(self.kind, msgspec.to_builtins(self.spec)) if self.kind.references else iter(())
 
@@ -96,7 +97,7 @@ class Recipe(Struct, frozen=True):
         return self.contents[entry.label]
 
 
-def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]:
+def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[EntryReference]:
     """Yield the references in a table of a kind. The table may have mistakes elsewhere."""
     for field, role in kind.references.items():
         for path, value in _values(table, field):
@@ -104,11 +105,12 @@ def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[Reference]
             for index, item in enumerate(value if many else [value]):
                 name = item.get("name") if isinstance(item, dict) else item
                 if isinstance(name, str):
-                    yield Reference(f"{path}[{index}]" if many else path, role, name)
+                    yield EntryReference(f"{path}[{index}]" if many else path, role, name)
 
 
 def _values(table: Any, field: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have mistakes."""
+    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have
+    mistakes."""
     key, _, rest = field.partition(".")
     name = key.removesuffix("[]")
     value = table.get(name) if isinstance(table, dict) else None

@@ -2,13 +2,13 @@
 
     current     its lock has the key of today, and its files are those in the lock
     absent      never built, or removed
-    spent       temporary, and removed when every task that reads it was built
+    removed     temporary, and removed when every task that reads it was built
     stale       built from another recipe, other code, inputs or tools
     edited      its files are not those that were built
     forgotten   `doit forget`: to be built again, not restored
 
-`plan` asks the same of a whole project before anything is built. Only `plan` knows whether something needs a spent target.
-"""
+`plan` asks the same of a whole project before anything is built. Only `plan` knows whether something needs a removed
+target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def key_inputs(root: Path, task: AnyTask, lock: Lock | None = None) -> KeyInputs
 
 
 def input_digest(root: Path, task: AnyTask, path: str) -> str:
-    """Return the digest of what a task reads at a path. For a temporary target that was removed it is the one in its lock."""
+    """Return the digest of what a task reads at a path. For a temporary target that was removed it is the one in its
+    lock."""
     if path in task.temporary_inputs and not exists(root, path) and (lock := locks.read(root / paths.lock(path))):
         return digests.of_listing(lock.outputs, task.files_read(path))
     return digests.of_input(root, path, task.files_read(path))
@@ -51,10 +52,11 @@ def external_inputs(root: Path, task: AnyTask, pointers: bool = False) -> dict[s
 
 
 def tools(kind: ArtifactKind, spec: Any) -> dict[str, str]:
-    """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in `PACKAGES`."""
+    """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in
+    `PACKAGES`."""
     packages = {name for value in all_structs(spec) for name in getattr(type(value), "PACKAGES", ())}
-    found = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
-    return found | (kind.environment() if kind.environment else {})
+    result = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
+    return result | (kind.environment() if kind.environment else {})
 
 
 def expected(
@@ -62,8 +64,8 @@ def expected(
 ) -> KeyInputs:
     """Return the key inputs of a task that has these inputs and tools.
 
-    A lock that was written before a field of recipes existed does not have that field. With its default the field is no change, or every
-    new field of punie-build would retrain every adapter: the key inputs are then those of the lock.
+    A lock that was written before a field of recipes existed does not have that field. With its default the field is no
+    change, or every new field of punie-build would retrain every adapter: the key inputs are then those of the lock.
     """
     code = fingerprint.code(task.kind, (task.spec, *task.uses.values()))
     current = KeyInputs(kind=task.kind.name, recipe=task.recipe, code=code, inputs=inputs, tools=dict(used_tools))
@@ -120,7 +122,7 @@ def status(root: Path, task: AnyTask, lock: Lock | None, current: KeyInputs) -> 
     if lock.key != current.key:
         return "stale" if present else "absent"
     if not present:
-        return "spent"
+        return "removed"
     return "current" if digests.of_target(root / task.target, task.target) == lock.outputs else "edited"
 
 
@@ -138,8 +140,8 @@ def forget(root: Path, task: AnyTask) -> None:
 
 
 def clean(root: Path, task: AnyTask) -> None:
-    """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and the next build
-    restores what the lock names."""
+    """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and
+    the next build restores what the lock names."""
     import shutil
 
     notes = card_notes.read(task.target, root / task.target)

@@ -18,11 +18,11 @@ SpecT = TypeVar("SpecT")
 class TaskInputs(Struct, frozen=True, kw_only=True):
     """What a kind says of one entry before anything runs.
 
-    `needs` are the entries that must be built first; `inputs` are the paths in the project that the step reads, and `reads` the files in
-    them, if not all: other counts in the stats.json of a dataset must not retrain an adapter. `remembers` is the input that the
-    step itself extends for the next build. `external` are inputs that no task builds. `details` adds values to the key, typed
-    for the step. `uses` are values that the step works with besides the spec, by name: the code of their classes is the step's.
-    """
+    `needs` are the entries that must be built first; `inputs` are the paths in the project that the step reads, and
+    `reads` the files in them, if not all: other counts in the stats.json of a dataset must not retrain an adapter.
+    `remembers` is the input that the step itself extends for the next build. `external` are inputs that no task builds.
+    `details` adds values to the key, typed for the step. `uses` are values that the step works with besides the spec,
+    by name: the code of their classes is the step's."""
 
     doc: str
     needs: tuple[Entry[Any], ...] = ()
@@ -37,10 +37,9 @@ class TaskInputs(Struct, frozen=True, kw_only=True):
 class Task(Struct, Generic[SpecT], frozen=True, kw_only=True):
     """An entry of a recipe with its `TaskInputs`, as the engine builds it.
 
-    `recipe` holds the values that enter the key; `needs` maps the labels of other tasks to their targets. The files of a `temporary` target are removed when every
-    task that reads them is built; `temporary_inputs` are the inputs of which that is so. `file` is the recipe file, `table` the (kind, name)
-    of the table in it.
-    """
+    `recipe` holds the values that enter the key; `needs` maps the labels of other tasks to their targets. The files of
+    a `temporary` target are removed when every task that reads them is built; `temporary_inputs` are the inputs of
+    which that is so. `file` is the recipe file, `table` the (kind, name) of the table in it."""
 
     kind: ArtifactKind
     name: str
@@ -80,15 +79,15 @@ AnyTask = Task[Any]
 
 
 def graph(recipe: Recipe) -> list[AnyTask]:
-    """Return a task for every artifact of a project, each after those it needs. Built-in entries are built where something needs
-    them."""
+    """Return a task for every artifact of a project, each after those it needs. Built-in entries are built where
+    something needs them."""
     tasks: dict[str, AnyTask] = {}
     temporary: set[str] = set()  # targets
     inputs: dict[str, TaskInputs] = {}
-    for wanted in recipe.entries.values():
-        if wanted.builtin or not wanted.kind.is_built:
+    for target_entry in recipe.entries.values():
+        if target_entry.builtin or not target_entry.kind.is_built:
             continue
-        stack = [wanted]
+        stack = [target_entry]
         while stack:  # no recursion: a chain of stages may be long
             entry = stack[-1]
             if entry.label in tasks:

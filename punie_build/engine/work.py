@@ -17,7 +17,8 @@ SpecT = TypeVar("SpecT")
 
 
 class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
-    """One run of a step: the task, the project's root, the folder to write into, the folder for logs, and all that decides the result.
+    """One run of a step: the task, the project's root, the folder to write into, the folder for logs, and all that
+    decides the result.
 
     With `afresh` the target was built before and is to be made anew, whatever caches hold.
     """

@@ -1,6 +1,27 @@
-"""Evaluation: the answers of a model to a suite of cases, their scores, and comparisons of models.
+"""Evaluation: suites of cases, answers of a model, scores and comparisons.
 
-Public modules: `spec` (`Eval`, `Comparison`, `SuiteFile`), `suite` and `suite_file` (cases), `checks.union` (checks),
-`suite_validation`, `runner` (collect answers), `server` (the model server), `answer_files`, `scores`, `scoring` and
-`comparison` (results), `paired_difference` and `statistics`, `contamination`, `junit`, `importers.registry`.
+Specs: `spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`, `answer_files`.
+Scores: `scoring`, `scores` (scores.json), `comparison` (comparison.json), `statistics`, `junit`. `steps` and `verify`
+are those of the kinds. The packages `checks` and `importers` name their own modules; the other modules ask a model:
+requests, client, cache, inference in a process.
 """
+
+__all__ = (
+    "answer_files",
+    "checks",
+    "comparison",
+    "importers",
+    "junit",
+    "requirements",
+    "runner",
+    "scores",
+    "scoring",
+    "server",
+    "spec",
+    "statistics",
+    "steps",
+    "suite",
+    "suite_file",
+    "suite_validation",
+    "verify",
+)

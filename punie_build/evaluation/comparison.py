@@ -20,13 +20,11 @@ from punie_build.evaluation.junit import JunitCase
 from punie_build.evaluation.paired_difference import (
     MARGIN,
     PairedDifference,
-    PassCount,
     paired_difference,
-    pass_count,
     with_verdict,
 )
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import AnswerRates, CaseScore, answer_rates
+from punie_build.evaluation.scoring import AnswerRates, CaseScore, PassCount, answer_rates, pass_count
 from punie_build.runtime.console import format_points, message
 
 MAX_UNSCORED = 0.02  # fraction of missing or unscorable answers, above which a comparison is invalid

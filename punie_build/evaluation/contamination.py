@@ -16,7 +16,6 @@ from msgspec import Struct, field
 from punie_build.data.example import Example
 from punie_build.evaluation.suite import Suite
 
-TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 MIN_SIMILARITY = 0.5  # Jaccard index of three-word shingles
 SHINGLE_WORDS = 3
 BATCH_SIZE = 4096  # texts that are hashed at once

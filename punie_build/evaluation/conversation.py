@@ -7,16 +7,10 @@ from typing import Any
 from msgspec import structs
 
 from punie_build.evaluation import request
-from punie_build.evaluation.checks.union import Answer, Latency
+from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, Decode, RequestFailed, replace_surrogates, to_answer
 from punie_build.evaluation.spec import GenerationSpec
-from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
-from punie_build.schema.spec import structs as nested_structs
-
-
-def measures_latency(suite: Suite) -> bool:
-    """Return whether a check needs durations. Answers hold them only then, because durations differ in each run."""
-    return any(isinstance(value, Latency) for value in nested_structs(suite))
+from punie_build.evaluation.suite import MAX_TURNS, Case, Suite, measures_latency
 
 
 class Conversation:

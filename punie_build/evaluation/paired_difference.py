@@ -1,4 +1,4 @@
-"""Pass counts of one model, and paired differences of two models on the same cases. All functions are pure.
+"""Paired differences of two models on the same cases. All functions are pure.
 
 Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
 """
@@ -14,30 +14,6 @@ from punie_build.evaluation import statistics
 from punie_build.evaluation.scoring import CaseScore
 
 MARGIN = 0.05  # the default of the largest difference that counts as equivalent
-
-
-class PassCount(Struct, frozen=True):
-    """The number of passed cases of `n`, and the 95 % interval of the pass rate.
-
-    A case with several epochs counts as its pass rate. With groups, `units` is their number and `mean` the mean of
-    their rates.
-    """
-
-    passed: int | float
-    n: int
-    units: int = 0
-    mean: float | None = None
-
-    @property
-    def rate(self) -> float:
-        if self.mean is not None:
-            return self.mean
-        return self.passed / self.n if self.n else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        units = self.units or self.n
-        return statistics.wilson_interval(self.rate * units, units)
 
 
 class PairedDifference(Struct, frozen=True, kw_only=True):
@@ -75,18 +51,6 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
     def equivalent(self) -> bool:
         """Whether the interval is within the margin."""
         return -self.margin <= self.low and self.high <= self.margin
-
-
-def pass_count(cases: Sequence[CaseScore]) -> PassCount:
-    """Count the passes of the scored cases."""
-    scored = [case for case in cases if case.epochs]
-    passed = sum(case.pass_rate for case in scored)
-    groups = [case.group or case.case for case in scored]
-    units = statistics.cluster_means([case.pass_rate for case in scored], groups)
-    rounded = int(passed) if passed == int(passed) else round(passed, 6)
-    if len(units) == len(scored):
-        return PassCount(rounded, len(scored))
-    return PassCount(rounded, len(scored), len(units), round(sum(units) / len(units), 6))
 
 
 def scored_pairs(base: Iterable[CaseScore], arm: Iterable[CaseScore]) -> list[tuple[CaseScore, CaseScore]]:

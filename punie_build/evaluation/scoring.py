@@ -1,4 +1,7 @@
-"""Scores of the answers of one model, case by case. All functions are pure."""
+"""Scores of the answers of one model, case by case, and their counts. All functions are pure.
+
+Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
+"""
 
 from __future__ import annotations
 
@@ -149,3 +152,39 @@ def score_case(case: Case, split: SuiteSplit, answers: list[Answer]) -> CaseScor
         called=sum(bool(answer.calls) or answer.malformed for answer, _ in scored),
         malformed=sum(answer.malformed for answer, _ in scored),
     )
+
+
+class PassCount(Struct, frozen=True):
+    """The number of passed cases of `n`, and the 95 % interval of the pass rate.
+
+    A case with several epochs counts as its pass rate. With groups, `units` is their number and `mean` the mean of
+    their rates.
+    """
+
+    passed: int | float
+    n: int
+    units: int = 0
+    mean: float | None = None
+
+    @property
+    def rate(self) -> float:
+        if self.mean is not None:
+            return self.mean
+        return self.passed / self.n if self.n else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        units = self.units or self.n
+        return statistics.wilson_interval(self.rate * units, units)
+
+
+def pass_count(cases: Sequence[CaseScore]) -> PassCount:
+    """Count the passes of the scored cases."""
+    scored = [case for case in cases if case.epochs]
+    passed = sum(case.pass_rate for case in scored)
+    groups = [case.group or case.case for case in scored]
+    units = statistics.cluster_means([case.pass_rate for case in scored], groups)
+    rounded = int(passed) if passed == int(passed) else round(passed, 6)
+    if len(units) == len(scored):
+        return PassCount(rounded, len(scored))
+    return PassCount(rounded, len(scored), len(units), round(sum(units) / len(units), 6))

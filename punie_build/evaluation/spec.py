@@ -110,6 +110,7 @@ class GenerationSettings(Spec, frozen=True, kw_only=True):
 
 GENERATION_FIELDS = tuple(name for name in GenerationSettings.__struct_fields__ if name != "description")
 EXECUTION_FIELDS = ("concurrency", "timeout")  # they change no answer
+TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 
 
 class GenerationSpec(GenerationSettings, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from punie_build.evaluation import contamination, junit, scoring, suite_validati
 from punie_build.evaluation import scores as scoring_files
 from punie_build.evaluation import server as model_server
 from punie_build.evaluation.server import ServedModel
-from punie_build.evaluation.spec import Comparison, Eval, GenerationSpec
+from punie_build.evaluation.spec import TRAINED_FILES, Comparison, Eval, GenerationSpec
 from punie_build.runtime import idle
 from punie_build.runtime.console import message
 from punie_build.schema.spec import digest
@@ -103,7 +103,7 @@ def comparison(work: Work[Comparison]) -> StepResult:
 def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:
     """Yield every row that an arm was trained or selected on, with its place `data/NAME/train.jsonl:LINE`."""
     for folder in folders:
-        for file in contamination.TRAINED_FILES:
+        for file in TRAINED_FILES:
             with (root / folder / file).open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     yield f"{folder}/{file}:{number}", decode_example(line)

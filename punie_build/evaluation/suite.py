@@ -14,8 +14,17 @@ from msgspec import Meta, field
 
 from punie_build.data.example import Message
 from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
-from punie_build.evaluation.checks.union import Answer, AnyCheck, Calls, ExpectedCall, Finish, Not, expects_no_call
-from punie_build.schema.spec import Spec
+from punie_build.evaluation.checks.union import (
+    Answer,
+    AnyCheck,
+    Calls,
+    ExpectedCall,
+    Finish,
+    Latency,
+    Not,
+    expects_no_call,
+)
+from punie_build.schema.spec import Spec, structs
 
 SuiteSplit = Literal["select", "confirm"]
 CONFIRM_FRACTION = 0.6  # of groups that a hash assigns to confirm: a reported result needs more cases than a selection
@@ -137,6 +146,11 @@ class Suite(Spec, frozen=True, kw_only=True):
 def _without_nulls(message: Message) -> dict[str, Any]:
     """Return a message as a server accepts it: without keys whose value is null, such as `tool_calls`."""
     return {key: value for key, value in msgspec.to_builtins(message).items() if value is not None}
+
+
+def measures_latency(suite: Suite) -> bool:
+    """Return whether a check needs durations. Answers hold them only then, because durations differ in each run."""
+    return any(isinstance(value, Latency) for value in structs(suite))
 
 
 def problems(suite: Suite) -> list[str]:

@@ -1,5 +1,8 @@
 """Base models: their specs, their folders, and facts that their files tell without mlx.
 
-Public modules: `spec` (Base), `locate`, `architecture`, `safetensors` (headers), `verify` (signature of a base).
-`precision` imports mlx.
+`spec` has `Base`, `locate` finds or downloads a base, `architecture` reads its layers and sizes, `safetensors` reads
+headers, `verify` the signature of its weights; `environment` has the versions of mlx and BLAS for keys. `precision`
+is the only module that imports mlx.
 """
+
+__all__ = ("architecture", "environment", "locate", "precision", "safetensors", "spec", "verify")

@@ -1,4 +1,13 @@
-"""The finding of a check: its location, the problem, and advice."""
+"""The finding of a check: its location, the problem, and advice.
+
+An error stops the training, a warning is reported. A recipe may allow a check, whatever its finding or up to a share
+of the rows:
+
+    allow = ["leakage"]         allow = { leakage = 0.01, markers = 0.02 }
+
+To add a check: a function that yields findings in the module of its subject, its entry in `CHECKS` there, and its name
+in `training.spec.PREFLIGHT_CHECKS`.
+"""
 
 from __future__ import annotations
 

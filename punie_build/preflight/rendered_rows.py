@@ -14,7 +14,6 @@ from punie_build.data import audit, jsonl, template_roundtrip
 from punie_build.data.audit_checks import AuditedRow
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Example, decode_example
-from punie_build.data.tool_call_markup import MARKUPS
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.result import SuitePrompts
 
@@ -38,14 +37,15 @@ class RenderedRows:
         self.system_prompts: Counter[str] = Counter()
         self.train = 0
         for row in self.stream():
-            has_markup = row.dialect in MARKUPS
-            template_roundtrip.check_row(tokenizer, self.render, row.example, row.location, self.rendered, has_markup)
+            template_roundtrip.check_row(
+                tokenizer, self.render, row.example, row.location, self.rendered, row.has_markup
+            )
             if row.split == "train":
                 self.train += 1
                 self.system_prompts[_system_prompt(row.example)] += 1
                 if any(message.tool_calls for message in row.example.messages):
                     self.call_formats["tool_calls"] += 1
-                if has_markup:
+                if row.has_markup:
                     self.call_formats[row.dialect] += 1
 
     def render(self, messages: Any, tools: Any, prompt: bool) -> str:

@@ -39,7 +39,8 @@ def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
 
 
 def _allow_lists(kind: ArtifactKind, definitions: Schema) -> None:
-    """Let every field that may differ between the cells of a grid be a list of its values, and add the options of a grid."""
+    """Let every field that may differ between the cells of a grid be a list of its values, and add the options of a
+    grid."""
     assert kind.spec is not None, "a kind with grids has tables"
     assert kind.grid is not None, "the caller asks that"
     for cls in _nested(kind.spec):

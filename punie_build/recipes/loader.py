@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from punie_build.engine.kind import ArtifactKind, resolve
-from punie_build.engine.recipe import Entry, Recipe, Reference, references
+from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.schema.validation import mistakes
 from punie_build.storage.clutter import is_clutter
@@ -54,7 +54,7 @@ class _Table(msgspec.Struct, frozen=True):
     name: str
     where: str
     values: dict[str, Any]
-    references: tuple[Reference, ...]
+    references: tuple[EntryReference, ...]
 
 
 class _Loader:
@@ -96,20 +96,20 @@ class _Loader:
         kind, name, where = table.kind, table.name, table.where
         problems = _name_problems(name, f"{label}: {kind.name}.{name!r}")
         assert kind.spec is not None, "only kinds with a spec have tables"
-        made = None
+        expanded = None
         if grids.is_grid(kind, table.values):
-            made, grid_problems = grids.expand(kind, name, table.values, where)
+            expanded, grid_problems = grids.expand(kind, name, table.values, where)
             problems += grid_problems
         else:
             problems += mistakes(table.values, kind.spec, where)
-        spec = None if problems or made else msgspec.convert(table.values, kind.spec)
+        spec = None if problems or expanded else msgspec.convert(table.values, kind.spec)
         problems += [f"{where}.{field}: {problem}" for field, path in _paths(spec) if (problem := escapes(path))]
         self.problems += problems
         entry = Entry(kind, name, spec, label, label == BUILT_IN)
         if not self.claim(kind.namespace, entry) or problems:
             self.mistaken.add(name)
-        elif made:
-            self.add_grid(entry, made)
+        elif expanded:
+            self.add_grid(entry, expanded)
         else:
             self.entries[kind.name, name] = entry
 
@@ -122,7 +122,7 @@ class _Loader:
             )
         return first is entry
 
-    def add_grid(self, entry: Entry[Any], made: grids.ExpandedGrid) -> None:
+    def add_grid(self, entry: Entry[Any], expanded: grids.ExpandedGrid) -> None:
         """Add the cells of a grid, their ranking, and the selections of the best adapters."""
         grid, selection = self.kinds["grid"], self.kinds["choice"]
         if not self.claim(grid.namespace, entry):
@@ -130,14 +130,14 @@ class _Loader:
         kind, name, file, table = entry.kind, entry.name, entry.file, entry.origin
         entries = [
             Entry(kind, cell.name, spec, file, table=table)
-            for cell, spec in zip(made.grid.cells, made.specs, strict=True)
+            for cell, spec in zip(expanded.grid.cells, expanded.specs, strict=True)
         ]
-        entries.append(Entry(grid, name, made.grid, file, table=table))
+        entries.append(Entry(grid, name, expanded.grid, file, table=table))
         if "trained" in kind.roles:
-            self.selections[name] = [f"{name}@{rank}" for rank in range(1, made.options.best + 1)]
+            self.selections[name] = [f"{name}@{rank}" for rank in range(1, expanded.options.best + 1)]
             for rank, chosen in enumerate(self.selections[name], 1):
-                gates = made.gates if rank == 1 else ()
-                spec = Selection(grid=name, rank=rank, tokens=tokenized_for(made.specs[0]), gates=gates)
+                gates = expanded.gates if rank == 1 else ()
+                spec = Selection(grid=name, rank=rank, tokens=tokenized_for(expanded.specs[0]), gates=gates)
                 entries.append(Entry(selection, chosen, spec, file, table=table))
         self.entries |= {(each.kind.name, each.name): each for each in entries}
 
@@ -206,8 +206,8 @@ class _Loader:
                 self.problems += resolve(entry.kind.cross_check)(root, recipe, entry)
 
     def contents(self, root: Path) -> Iterator[tuple[str, Any]]:
-        """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not read: it takes
-        time."""
+        """Yield (label, content) of entries that name a file, such as suites. Built-in ones that no table names are not
+        read: it takes time."""
         named = {(ref.role, ref.name) for table in self.tables for ref in table.references}
         for entry in self.entries.values():
             if not entry.kind.content or (entry.builtin and (entry.kind.name, entry.name) not in named):

@@ -1,13 +1,13 @@
 """Draw pages: which artifacts have one, and when it is drawn again.
 
-A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its artifact, of
-something that this is built from, or of something that is built from it, is newer.
-"""
+A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its
+artifact, of something that this is built from, or of something that is built from it, is newer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from punie_build.artifacts.data import DATASET
 from punie_build.engine import card_notes
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -32,9 +32,10 @@ def page_kind(task: AnyTask) -> PageKind:
     return kind
 
 
-def refresh(project: Project, wanted: Iterable[AnyTask] | None = None) -> Iterator[str]:
-    """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be drawn."""
-    for task in _outdated(project) if wanted is None else wanted:
+def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iterator[str]:
+    """Draw the pages that are out of date, or those `wanted`, and the index; yield a line for each that could not be
+    drawn."""
+    for task in _outdated(project) if selected is None else selected:
         try:
             draw(project, task)
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
@@ -59,7 +60,7 @@ def draw(project: Project, task: AnyTask) -> None:
 def card(project: Project, task: AnyTask) -> str:
     """Return the model card of a current adapter or model, with the notes that people wrote into the present one."""
     values = page_kind(task).load(project, task, lock=project.lock(task))
-    sources = (each.spec.source for each in project.upstream(task.label, "dataset"))
+    sources = (each.spec.source for each in project.upstream(task.label, DATASET.name))
     repos = tuple(dict.fromkeys(source.repo for source in sources if hasattr(source, "repo")))
     return model_card.card(values, card_notes.read(task.target, project.folder(task)), repos)
 
@@ -69,7 +70,7 @@ def page(project: Project, task: AnyTask) -> str:
     from punie_build.reports.html import Page, render
 
     kind = page_kind(task)
-    neighbors = tuple(lineage.around(lineage.nodes(project), task.label))
+    neighbors = tuple(lineage.of_project(project).neighborhood(task.label))
     values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors)
     data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
     sections = tuple(section for make in kind.sections if (section := make(values)))
@@ -86,20 +87,20 @@ def _index(project: Project) -> str:
 
 def _outdated(project: Project) -> list[AnyTask]:
     """Return the current artifacts whose pages are missing, or older than their content."""
-    locks = {label: written_at(project.root, paths.lock(each.task.target)) for label, each in project.planned.items()}
+    locks = {label: written_at(project.root, paths.lock(item.task.target)) for label, item in project.planned.items()}
     newest_source = dict(locks)  # of an artifact and all that it is built from
-    for label, each in project.planned.items():
-        sources = (newest_source[need] for need in each.task.needs if need in newest_source)
+    for label, item in project.planned.items():
+        sources = (newest_source[need] for need in item.task.needs if need in newest_source)
         newest_source[label] = max([newest_source[label], *sources])
     newest_user = dict(locks)  # of an artifact and all that is built from it
-    for label, each in reversed(project.planned.items()):
-        for need in each.task.needs:
+    for label, item in reversed(project.planned.items()):
+        for need in item.task.needs:
             if need in newest_user:
                 newest_user[need] = max(newest_user[need], newest_user[label])
     return [
-        each.task
-        for label, each in project.planned.items()
+        item.task
+        for label, item in project.planned.items()
         if project.is_current(label)
-        and written_at(project.root, paths.page(each.task.kind.name, each.task.name))
+        and written_at(project.root, paths.page(item.task.kind.name, item.task.name))
         < max(newest_source[label], newest_user[label])
     ]

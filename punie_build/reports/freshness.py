@@ -1,4 +1,5 @@
-"""Freshness of pages: whether something was built since pages were drawn. It imports nothing heavy, for builds with nothing to do."""
+"""Freshness of pages: whether something was built since pages were drawn. It imports nothing heavy, for builds with
+nothing to do."""
 
 from __future__ import annotations
 

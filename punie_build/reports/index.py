@@ -62,14 +62,17 @@ def load(project: Project) -> IndexPage:
     results_first = [kind for kind in kinds if kind.namespace] + [kind for kind in kinds if not kind.namespace]
     titles = list(dict.fromkeys([*(kind.plural for kind in results_first), *(row.title for row in rows)]))
     return IndexPage(
-        name=project.root.name, titles=tuple(titles), rows=tuple(rows), nodes=tuple(lineage.nodes(project))
+        name=project.root.name,
+        titles=tuple(titles),
+        rows=tuple(rows),
+        nodes=tuple(lineage.of_project(project).nodes.values()),
     )
 
 
 def states(page: IndexPage) -> Section:
     """Return how many artifacts are in each state, and what to do about them."""
     counts = Counter(row.state for row in page.rows)
-    waiting = [row for row in page.rows if row.state not in ("current", "spent")]
+    waiting = [row for row in page.rows if row.state not in ("current", "removed")]
     return Section("states", "", {"counts": counts, "n": len(page.rows), "waiting": waiting})
 
 
@@ -78,7 +81,7 @@ def graph(page: IndexPage) -> Section | None:
     if not page.nodes:
         return None
     title = f"Lineage of {page.name}: what is built from what"
-    return Section("lineage", "Lineage", lineage.facts(page.nodes, title))
+    return Section("lineage", "Lineage", lineage.picture(page.nodes, title))
 
 
 def artifacts(page: IndexPage) -> Section:

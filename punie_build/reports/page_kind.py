@@ -15,10 +15,11 @@ MakeSection = Callable[[Any], Section | None]
 
 
 class PageKind(Struct, frozen=True, kw_only=True):
-    """How the pages of a kind are made: `load` reads the data of a page, and `sections` turn it into sections, in order.
+    """How the pages of a kind are made: `load` reads the data of a page, and `sections` turn it into sections, in
+    order.
 
-    `data_file` is the file of the target that the page embeds for programs. With `card` a model card is written into the
-    target. `markdown` returns the page as Markdown. `terminal` yields (name, text) lines for `punie-build show`.
+    `data_file` is the file of the target that the page embeds for programs. With `card` a model card is written into
+    the target. `markdown` returns the page as Markdown. `terminal` yields (name, text) lines for `punie-build show`.
     """
 
     load: Loader

@@ -1,7 +1,9 @@
-"""Processes, threads and the console: services that change no artifact's bytes.
+"""Processes, threads and the console: services that change no byte of an artifact.
 
-Public modules: `blas` (fast matrix products on Linux), `child` (a child process that ends with its parent), `console`
-(lines and progress bars), `device_lock` (one training per device), `idle` (processes that wait for more work),
-`parallel` (map over CPU cores), `parent_watch` (entry point of child processes), `versions` (versions of packages for
-keys), `worker_pool` (steps in processes of their own).
+`child` starts a process that ends with its parent (`parent_watch` is its entry point), `worker_pool` runs steps in
+processes of their own, `parallel` maps over CPU cores, `idle` keeps processes for more work, `device_lock` allows one
+training per device, `console` prints lines and progress bars, `blas` gives Linux fast matrix products, `versions` has
+the versions of packages for keys.
 """
+
+__all__ = ("blas", "child", "console", "device_lock", "idle", "parallel", "versions", "worker_pool")

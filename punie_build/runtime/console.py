@@ -72,8 +72,8 @@ console = Console()
 class ProgressBar:
     """A progress bar with an estimate of the remaining time.
 
-    `with ProgressBar("training v1", 300) as bar: bar(120, "loss 0.41")` shows 120 of 300 units. `initial` of the `total` units were done before it started.
-    """
+    `with ProgressBar("training v1", 300) as bar: bar(120, "loss 0.41")` shows 120 of 300 units. `initial` of the
+    `total` units were done before it started."""
 
     def __init__(self, title: str, total: int, initial: int = 0) -> None:
         self.title, self.total, self.initial = title, total, initial

@@ -1,8 +1,7 @@
 """Spec: the base of every value that a recipe can hold, and its canonical text.
 
-A spec is a frozen value: two specs are equal when their fields are, and a spec refuses fields that it does not know. Two specs of one
-canonical text are one artifact, whatever the order of their keys or the comments around them.
-"""
+A spec is a frozen value: two specs are equal when their fields are, and a spec refuses fields that it does not know.
+Two specs of one canonical text are one artifact, whatever the order of their keys or the comments around them."""
 
 from __future__ import annotations
 
@@ -21,7 +20,8 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class TaggedSpec(Spec, frozen=True, kw_only=True, tag_field="type"):
-    """A spec selected by `type = "..."`: one of a union of filters, sources or checks. `NOUN` names the union in messages.
+    """A spec selected by `type = "..."`: one of a union of filters, sources or checks. `NOUN` names the union in
+    messages.
 
     Each class writes its `tag` out: the tag enters keys, the name of the class does not.
     """
@@ -30,7 +30,8 @@ class TaggedSpec(Spec, frozen=True, kw_only=True, tag_field="type"):
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one text of a value: JSON with sorted keys. Everything that enters a key is encoded by this function."""
+    """Return the one text of a value: JSON with sorted keys. Everything that enters a key is encoded by this
+    function."""
     return msgspec.json.encode(value, order="deterministic")
 
 
@@ -45,6 +46,8 @@ def toml(value: Any) -> str:
         return "{ " + ", ".join(f"{toml_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, float):
+        return repr(value)  # `inf` and `nan`, where JSON has other words
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -54,7 +57,8 @@ def toml_key(key: str) -> str:
 
 
 def structs(value: Any) -> Iterator[Struct]:
-    """Yield a value of a recipe and every Struct inside it, outer before inner: the filters of a stage, the source of a dataset."""
+    """Yield a value of a recipe and every Struct inside it, outer before inner: the filters of a stage, the source of a
+    dataset."""
     if isinstance(value, Struct):
         yield value
         for field in value.__struct_fields__:

@@ -1,4 +1,5 @@
-"""Validation: every mistake of a table at once, each with its path. msgspec stops at the first one; people should not."""
+"""Validation: every mistake of a table at once, each with its path. msgspec stops at the first one; people should
+not."""
 
 from __future__ import annotations
 
@@ -12,15 +13,15 @@ from msgspec import Struct
 from punie_build.errors import did_you_mean
 
 
-def mistakes(value: Any, wanted: Any, where: str, key: str | None = None) -> Iterator[str]:
+def mistakes(value: Any, type_: Any, where: str, key: str | None = None) -> Iterator[str]:
     """Lines `path: what - what to do` for all that keeps `value` from being a `wanted`; none if it is one.
 
     With `key`, items of arrays are named by that field of theirs instead of by number.
     """
     try:
-        msgspec.convert(value, wanted)
+        msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
-        inside = list(_inside(value, _plain(wanted), where, key))
+        inside = list(_inside(value, _plain(type_), where, key))
         yield from inside or [f"{where.rstrip(': ')}: {_polish(str(error))}"]
 
 
@@ -63,7 +64,7 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
         return
     kinds = {struct.__struct_config__.tag: struct for struct in structs}
     tag = value.get(field)
-    if tag in kinds:
+    if isinstance(tag, str) and tag in kinds:
         yield from _table(value, kinds[tag], where, key)
     else:
         noun = getattr(structs[0], "NOUN", "kind")
@@ -74,12 +75,12 @@ def _tagged(value: dict[str, Any], structs: list[Any], where: str, key: str | No
         )
 
 
-def _plain(wanted: Any) -> Any:
-    return _plain(get_args(wanted)[0]) if get_origin(wanted) is Annotated else wanted
+def _plain(type_: Any) -> Any:
+    return _plain(get_args(type_)[0]) if get_origin(type_) is Annotated else type_
 
 
-def _is_struct(wanted: Any) -> bool:
-    return isinstance(wanted, type) and issubclass(wanted, Struct)
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Struct)
 
 
 def _join(where: str, name: str) -> str:

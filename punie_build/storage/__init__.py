@@ -1,0 +1,8 @@
+"""Files of a project: paths, digests, locks and the store.
+
+`paths` names the files and folders, `atomic` writes and swaps them, `digests` has the digests of files and folders,
+`locks` the files NAME.lock.json, `store` keeps results by key, `remote` shares them between machines, `settings`
+reads the settings of a project, `git_refs` the locks in branches and tags of git.
+"""
+
+__all__ = ("atomic", "digests", "git_refs", "locks", "paths", "remote", "settings", "store")

@@ -1,4 +1,4 @@
-"""Atomic publishing: a finished folder or file takes its place in one step, so that at every instant one whole version is there."""
+"""Atomic publishing: a finished folder or file replaces the old one in one step, so that readers see one version."""
 
 from __future__ import annotations
 
@@ -7,19 +7,37 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from punie_build.storage import paths
 
 
-def replace_folder(finished: Path, target: Path) -> None:
-    """Put a finished folder in the place of a target: at every instant the target is the old one or the new one, whole."""
+def exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step (Linux `renameat2`, macOS `renamex_np`); return whether the system could."""
+    library = ctypes.CDLL(None)
+    names = os.fsencode(first), os.fsencode(second)
+    try:
+        if sys.platform == "linux":  # pragma: no branch - macOS and others
+            return bool(library.renameat2(-100, names[0], -100, names[1], 2) == 0)  # AT_FDCWD, RENAME_EXCHANGE
+        if sys.platform == "darwin":  # pragma: no cover - macOS
+            return bool(library.renamex_np(*names, 2) == 0)  # RENAME_SWAP
+    except AttributeError:  # pragma: no cover - a C library without the function
+        pass
+    return False  # pragma: no cover - other systems
+
+
+def replace_folder(finished: Path, target: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
+    """Replace a target by a finished folder: at every instant the target is the complete old or new folder.
+
+    A file system that cannot `exchange` two names is without the target for an instant, which the lock reveals.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         finished.rename(target)
-    elif _exchange(finished, target):
+    elif exchange(finished, target):
         shutil.rmtree(finished, ignore_errors=True)
-    else:  # a file system that cannot exchange: for an instant there is no target, which the lock reveals
+    else:
         old = finished.with_name(finished.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
@@ -28,7 +46,7 @@ def replace_folder(finished: Path, target: Path) -> None:
 
 
 def write_file(root: Path, path: str, content: bytes) -> None:
-    """Write a file of the project whole, by a rename; a kill leaves its remains in the staging folder."""
+    """Write a file of the project in one step, by a rename; a kill leaves a temporary file in the staging folder."""
     temporary = root / paths.staging(f"{path}.{os.getpid()}.{threading.get_ident()}")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +58,7 @@ def write_file(root: Path, path: str, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside others of its folder whole, by a rename."""
+    """Write a file in one step, by a rename of a temporary file in its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -48,17 +66,3 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step (Linux `renameat2`, macOS `renamex_np`); return whether the system could."""
-    library = ctypes.CDLL(None)
-    first, second = os.fsencode(a), os.fsencode(b)
-    try:
-        if sys.platform == "linux":
-            return bool(library.renameat2(-100, first, -100, second, 2) == 0)  # AT_FDCWD, RENAME_EXCHANGE
-        if sys.platform == "darwin":
-            return bool(library.renamex_np(first, second, 2) == 0)  # RENAME_SWAP
-    except AttributeError:
-        pass
-    return False

@@ -1,4 +1,4 @@
-"""The locks on all branches and tags of git, so that a collection of the store keeps the files that they name."""
+"""The locks on all branches and tags of git: a collection of the store keeps the files that they name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REFS = ("refs/heads", "refs/remotes", "refs/tags", "refs/stash")
 
 
 def locks(root: Path, folders: Iterable[str]) -> Iterator[Lock]:
-    """Yield every lock in these folders of every branch, remote branch, tag and the stash; none where there is no git.
+    """Yield every lock in these folders of every branch, remote branch, tag and the stash; none outside a repository.
 
-    Raises UseError if git does not answer: then it is unknown which files must stay.
+    Raise UseError if git fails: then the files that must be kept are unknown.
     """
     format_ = "--format=%(objecttype)%(*objecttype) %(refname)"
     refs = [
@@ -36,16 +36,18 @@ def locks(root: Path, folders: Iterable[str]) -> Iterator[Lock]:
 
 
 def _git(root: Path, *arguments: str) -> bytes:
-    """Return the output of git; nothing where there is no repository."""
+    """Return the output of git; empty outside a repository."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607
+        process = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S607
     except OSError as error:
         reason = str(error)
     else:
-        if done.returncode == 0:
-            return done.stdout
-        reason = (done.stderr.decode(errors="replace").splitlines() or ["it failed"])[0]
+        if process.returncode == 0:
+            return process.stdout
+        reason = (process.stderr.decode(errors="replace").splitlines() or ["it failed"])[0]
     folder = root.resolve()
     if any((parent / ".git").exists() for parent in (folder, *folder.parents)):
-        raise UseError(f"git {arguments[0]}: {reason} - fix that first: it is unknown which files the branches need")
+        raise UseError(
+            f"git {arguments[0]}: {reason} - repair the repository first: the locks of its branches are unknown"
+        )
     return b""

@@ -1,8 +1,8 @@
 """Lock: the small file beside a target that says what the target was made from and which files resulted.
 
-`key` covers everything that decides the outputs: kind, recipe, code, inputs by digest, and tools where numbers depend on them. No path of a
-machine, no time and no host is in it. Locks are committed: with them `punie-build check` needs no data.
-"""
+`key` covers everything that decides the outputs: kind, recipe, code, inputs by digest, and tools where numbers depend
+on them. No path of a machine, no time and no host is in it. Locks are committed: with them `punie-build check` needs no
+data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ InnerPath = Annotated[  # a path below the target: a lock from elsewhere must no
 
 
 class KeyInputs(Struct, frozen=True, kw_only=True):
-    """Everything that decides an artifact. The field names are part of every key: a renamed field retrains every adapter."""
+    """Everything that decides an artifact. The field names are part of every key: a renamed field retrains every
+    adapter."""
 
     kind: str
     recipe: dict[str, Any]
@@ -43,9 +44,8 @@ class KeyInputs(Struct, frozen=True, kw_only=True):
 class Lock(Struct, frozen=True, kw_only=True):
     """A record of one build: what decided it and what it made.
 
-    `outputs` maps each file of the target to its sha256; `metrics` are numbers such as the rows of a dataset or the passed cases;
-    `seconds` is how long the step took.
-    """
+    `outputs` maps each file of the target to its sha256; `metrics` are numbers such as the rows of a dataset or the
+    passed cases; `seconds` is how long the step took."""
 
     key: Sha256
     key_inputs: KeyInputs = field(name="facts")

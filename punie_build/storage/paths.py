@@ -48,7 +48,8 @@ def forgotten(target: str) -> str:
 
 
 def staging(target: str) -> str:
-    """Return the folder in which a target is made before it is published; one file system, so that publishing is a rename."""
+    """Return the folder in which a target is made before it is published; one file system, so that publishing is a
+    rename."""
     return f"{STATE}/staging/{target}"
 
 

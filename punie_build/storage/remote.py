@@ -1,11 +1,11 @@
-"""Shared: a store that several checkouts, people and machines use, at any URL that fsspec knows.
+"""The shared store: blobs and actions that several checkouts, people and machines use, at any URL that fsspec supports.
 
     [tool.punie-build]
     store = "s3://bucket/punie"          # or file:///mnt/team, sftp://..., gs://...
 
-Read when the local store lacks something, written after each success. Whatever comes down is believed only by its digest.
-A store that cannot be reached costs one warning, and the build goes on without it; one that may only be read is read on.
-Needs the extra `punie-build[shared]`.
+It is read if the local store lacks an artifact, and written after each build. Downloads are used only if their digest
+is right. If the store cannot be reached, one warning is printed and the build continues without it; a store without
+write permission is still read. Needs the extra `punie-build[shared]`.
 """
 
 from __future__ import annotations
@@ -23,148 +23,153 @@ from punie_build.schema.spec import canonical
 from punie_build.storage import settings
 from punie_build.storage.settings import Settings
 
-# Fail soon instead of minutes of retries: a build does not wait for a network. A server that is silent costs at most
-# read_timeout * attempts * RETRIES. What `store_options` says goes before.
-PATIENCE: dict[str, dict[str, dict[str, Any]]] = {
+# Short timeouts: a build does not wait for a network. A silent server costs at most
+# read_timeout * total_max_attempts * RETRIES. `store_options` override these values.
+DEFAULT_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "s3": {"config_kwargs": {"connect_timeout": 3, "read_timeout": 20, "retries": {"total_max_attempts": 2}}},
 }
-RETRIES = 2  # s3fs tries each question this often, 5 times if not told
-OBJECTS = {
-    "s3",
-    "s3a",
-    "gs",
-    "gcs",
-}  # no folders to make (s3fs would make the bucket), and an object appears when whole
+RETRIES = 2  # attempts of s3fs for each request; its default is 5
+# Protocols of object stores: no folders to create (s3fs would create the bucket), and uploads appear atomically.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs"}
 T = TypeVar("T")
 
 
-class Remote:
-    """Names such as `blobs/ab/ab12...` below a URL. Every method gives a plain answer; none raises for a store that fails."""
+class RemoteStore:
+    """A store at a URL, with names such as `blobs/ab/ab12...`. No method raises an error if the store fails.
+
+    `unreachable`: no request is sent any more. `read_only`: no upload is sent any more. `corrupt`: names whose content
+    has another digest; they count as missing until they are uploaded again.
+    """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self.url, self.options = url, options
-        self.lost = False  # nothing more is asked
-        self.closed = False  # nothing more is written
-        self.rotten: set[str] = set()  # there, but not what their names say: to be written again
+        self.unreachable = False
+        self.read_only = False
+        self.corrupt: set[str] = set()
         self.guard = threading.Lock()
         self.files: Any = None
         self.base = ""
 
     def has(self, name: str) -> bool:
-        return name not in self.rotten and self._ask(lambda files: bool(files.exists(self._place(name))), default=False)
+        """Return whether a name is in the store and not known to be corrupt."""
+        return name not in self.corrupt and self._request(
+            lambda files: bool(files.exists(self._path(name))), default=False
+        )
 
     def read(self, name: str) -> bytes | None:
-        return self._ask(lambda files: bytes(files.cat_file(self._place(name))), default=None)
+        """Return the content of a name, or None if it is missing."""
+        return self._request(lambda files: bytes(files.cat_file(self._path(name))), default=None)
 
     def get(self, name: str, target: Path) -> bool:
-        """Download to a file; whether it is there now."""
-        self._ask(lambda files: files.get_file(self._place(name), str(target)), default=None)
+        """Download to a file. Return whether the file exists now."""
+        self._request(lambda files: files.get_file(self._path(name), str(target)), default=None)
         return target.exists()
 
     def put(self, name: str, content: Path | bytes) -> bool:
-        """Upload a file or a text, whole or not at all; whether it is there now."""
+        """Upload a file or bytes, completely or not at all. Return whether the upload succeeded."""
 
         def send(files: Any) -> bool:
-            place = self._place(name)
-            if OBJECTS.intersection(_protocols(files)):
-                _send(files, place, content)
+            path = self._path(name)
+            if OBJECT_STORES.intersection(_protocols(files)):
+                _upload(files, path, content)
             else:
-                files.makedirs(place.rpartition("/")[0], exist_ok=True)
-                _send_then_name(files, place, content)
-            self.rotten.discard(name)
+                files.makedirs(path.rpartition("/")[0], exist_ok=True)
+                _upload_and_rename(files, path, content)
+            self.corrupt.discard(name)
             return True
 
-        return self._ask(send, default=False, writes=True)
+        return self._request(send, default=False, writes=True)
 
-    def _place(self, name: str) -> str:
+    def _path(self, name: str) -> str:
         return f"{self.base}/{name}"
 
-    def _ask(self, question: Callable[[Any], T], default: T, writes: bool = False) -> T:
-        """The answer, or `default` for what is not there. The first failure is told, and then nothing is asked any more."""
-        if self.lost or (writes and self.closed):
+    def _request(self, request: Callable[[Any], T], default: T, writes: bool = False) -> T:
+        """Return the result of a request, or `default` if a name is missing or the store failed. Warn at a failure."""
+        if self.unreachable or (writes and self.read_only):
             return default
         try:
-            return question(self._connected())
+            return request(self._connect())
         except FileNotFoundError as error:
-            if writes:  # no bucket, no folder
-                self._fail(error, reads_on=False)
-        except Exception as error:  # each kind of store fails in its own way; none of them may end a build
-            self._fail(error, reads_on=writes and isinstance(error, PermissionError))
+            if writes:  # no bucket, or no folder
+                self._fail(error, still_readable=False)
+        except Exception as error:  # each protocol has its own errors; none of them may end a build
+            self._fail(error, still_readable=writes and isinstance(error, PermissionError))
         return default
 
-    def _fail(self, error: Exception, reads_on: bool) -> None:
+    def _fail(self, error: Exception, still_readable: bool) -> None:
         with self.guard:
-            told = self.lost or (reads_on and self.closed)
-            self.closed, self.lost = True, self.lost or not reads_on
-        if not told:
-            going = "reading from it only" if reads_on else "going on without it"
-            where = re.sub(r"//[^/@]*@", "//", self.url)  # no password on a screen
+            warned = self.unreachable or (still_readable and self.read_only)
+            self.read_only, self.unreachable = True, self.unreachable or not still_readable
+        if not warned:
+            effect = "reading from it only" if still_readable else "continuing without it"
+            url = re.sub(r"//[^/@]*@", "//", self.url)  # without a password
             print(
-                f"   shared store {where}: {_reason(error)} - {going}; `punie-build store push` sends what was made",
+                f"   shared store {url}: {_reason(error)} - {effect}; `punie-build store push` uploads the rest later",
                 file=sys.stderr,
                 flush=True,
             )
 
-    def _connected(self) -> Any:
+    def _connect(self) -> Any:
         with self.guard:
             if self.files is None:
                 import fsspec
 
-                files, base = fsspec.core.url_to_fs(self.url, **_patient(self.url.partition("://")[0], self.options))
+                options = _with_defaults(self.url.partition("://")[0], self.options)
+                files, base = fsspec.core.url_to_fs(self.url, **options)
                 if hasattr(files, "retries"):  # s3fs has no option for it
                     files.retries = RETRIES
                 self.files, self.base = files, base.rstrip("/")
             return self.files
 
 
-def _patient(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, and our patience where they do not say their own."""
-    ours = PATIENCE.get(protocol, {})
-    both = {name: {**ours[name], **options[name]} for name in ours.keys() & options.keys()}
-    return {**ours, **options, **both}
+def _with_defaults(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, with our defaults where they are silent; tables are merged."""
+    defaults = DEFAULT_OPTIONS.get(protocol, {})
+    merged = {name: {**defaults[name], **options[name]} for name in defaults.keys() & options.keys()}
+    return {**defaults, **options, **merged}
 
 
 def _protocols(files: Any) -> tuple[str, ...]:
     return (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
 
 
-def _send(files: Any, place: str, content: Path | bytes) -> None:
+def _upload(files: Any, path: str, content: Path | bytes) -> None:
     if isinstance(content, bytes):
-        files.pipe_file(place, content)
+        files.pipe_file(path, content)
     else:
-        files.put_file(str(content), place)
+        files.put_file(str(content), path)
 
 
-def _send_then_name(files: Any, place: str, content: Path | bytes) -> None:
-    """Where the store is a file system: under a name of its own first, so that nobody sees a part of it."""
-    fresh = f"{place}.{secrets.token_hex(8)}"
+def _upload_and_rename(files: Any, path: str, content: Path | bytes) -> None:
+    """Upload to a temporary name of a file system and rename it, so that no reader sees part of a file."""
+    temporary = f"{path}.{secrets.token_hex(8)}"
     try:
-        _send(files, fresh, content)
-        files.mv(fresh, place)
+        _upload(files, temporary, content)
+        files.mv(temporary, path)
     except BaseException:
         with suppress(Exception):
-            files.rm_file(fresh)
+            files.rm_file(temporary)
         raise
 
 
 def _reason(error: Exception) -> str:
-    said = (str(error).splitlines() or [""])[0][:200]
+    message = (str(error).splitlines() or [""])[0][:200]
     if isinstance(error, ImportError):
-        return f"{said} (`punie-build[shared]` brings what s3:// and file:// need)"
-    return f"{type(error).__name__} {said}"
+        return f"{message} (install `punie-build[shared]` for s3:// and file://)"
+    return f"{type(error).__name__} {message}"
 
 
-def of(root: Path) -> Remote | None:
-    """The project's shared store, or None if it has none."""
-    found = settings.of(root)
-    return _remote(found) if found.store else None
+def of_project(root: Path) -> RemoteStore | None:
+    """Return the project's shared store, or None if it has none. Raise RecipeError for mistakes in the settings."""
+    options = settings.load(root)
+    return _connection(options) if options.store else None
 
 
-_remotes: dict[bytes, Remote] = {}
-_opening = threading.Lock()
+_connections: dict[bytes, RemoteStore] = {}
+_connections_guard = threading.Lock()
 
 
-def _remote(found: Settings) -> Remote:
-    """One for all tasks of a process: it connects once and warns once."""
-    with _opening:
-        return _remotes.setdefault(canonical(found), Remote(str(found.store), found.store_options))
+def _connection(options: Settings) -> RemoteStore:
+    """Return the one connection of a process to a store: its tasks share it, and it warns once."""
+    with _connections_guard:
+        return _connections.setdefault(canonical(options), RemoteStore(str(options.store), options.store_options))

@@ -1,10 +1,10 @@
-"""Settings: what a project says of itself, not of its artifacts: `[tool.punie-build]` in its `pyproject.toml`.
+"""Settings of a project, from the table `[tool.punie-build]` of its `pyproject.toml`. They enter no key.
 
     [tool.punie-build]
     store = "s3://bucket/punie"
-    store_options = { endpoint_url = "..." }     # handed to fsspec as they are
+    store_options = { endpoint_url = "..." }     # passed to fsspec as they are
 
-`PUNIE_BUILD_STORE` in the environment goes before `store`; empty, it means none. Settings enter no key.
+The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ URL = re.compile(r"[a-z0-9+.-]+://.+")
 
 
 class Settings(Spec, frozen=True, kw_only=True):
-    """`store`: URL of a store to share. `store_options`: for fsspec."""
+    """The settings. `store`: the URL of the shared store. `store_options`: options of its fsspec file system."""
 
     store: str | None = None
     store_options: dict[str, Any] = field(default_factory=dict)
 
 
-def of(root: Path) -> Settings:
-    """The settings of a project. Raises RecipeError if `[tool.punie-build]` has mistakes."""
+def load(root: Path) -> Settings:
+    """Return the settings of a project. Raise RecipeError if `[tool.punie-build]` has mistakes."""
     return _read(root, os.environ.get("PUNIE_BUILD_STORE"))
 
 
@@ -49,10 +49,12 @@ def _read(root: Path, store: str | None) -> Settings:
             raise RecipeError([f"pyproject.toml: not TOML: {error}"]) from None
     if problems := list(mistakes(table, Settings, "pyproject.toml: tool.punie-build")):
         raise RecipeError(problems)
-    found = msgspec.convert(table, Settings)
+    settings = msgspec.convert(table, Settings)
     where = "pyproject.toml: tool.punie-build.store"
     if store is not None:
-        found, where = msgspec.structs.replace(found, store=store or None), "PUNIE_BUILD_STORE"
-    if found.store is not None and not URL.fullmatch(found.store):
-        raise RecipeError([f"{where}: '{found.store}' is no URL - such as s3://bucket/folder or file:///folder"])
-    return found
+        settings, where = msgspec.structs.replace(settings, store=store or None), "PUNIE_BUILD_STORE"
+    if settings.store is not None and not URL.fullmatch(settings.store):
+        raise RecipeError(
+            [f"{where}: '{settings.store}' is not a URL - write it as s3://bucket/folder or file:///folder"]
+        )
+    return settings

@@ -1,4 +1,7 @@
-"""Stand-ins for a model server and for the Hugging Face Hub, which speak the real protocols on real sockets.
+"""Stand-ins for a model server and for the Hugging Face Hub, for tests of this project and of its users.
 
-The public modules are `fake_hub` and `fake_server`.
+`fake_server` and `fake_hub` speak the real protocols on real sockets; `http_response` writes their responses. No
+other package imports them.
 """
+
+__all__ = ("fake_hub", "fake_server")

@@ -1,6 +1,20 @@
-"""Training of adapters: specs, tokenization, batch sampling, checkpoints, and the processes that tokenize and train.
+"""Training of adapters: specs, tokenization, checkpoints, and the processes that tokenize and train.
 
-Public modules: `spec` (Adapter, Lora, Tokenized), `optimizer_spec`, `launch` (tokenize, train), `history`
-(metrics.jsonl), `adapter_config`, `token_file` (TokenRows, TokenStats), `batch_sampler`, `checkpoints`, `throughput`,
-`mlx_log`, `verify`. This package imports no heavy library; only `loop` and the processes import mlx.
+Specs: `spec` (`Adapter`, `Lora`, `Tokenized`), `optimizer_spec`. Runs: `steps`, `launch`, `checkpoints`,
+`batch_sampler`, `throughput`. Files: `history` (metrics.jsonl), `adapter_config`, `token_file`, `mlx_log`, `verify`.
+No module here imports a heavy library at its top; the package `loop` and the processes import mlx.
 """
+
+__all__ = (
+    "adapter_config",
+    "batch_sampler",
+    "checkpoints",
+    "history",
+    "launch",
+    "mlx_log",
+    "spec",
+    "steps",
+    "throughput",
+    "token_file",
+    "verify",
+)

@@ -32,7 +32,7 @@ batch_size = 8
 
 def plan(project: Path, code: int) -> str:
     """Run `punie-build plan`, which must exit with `code`, and return its output."""
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "plan"]
+    command = [sys.executable, "-m", "punie_build", "plan"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout

@@ -225,7 +225,7 @@ def test_a_build_killed_in_training_or_serving_leaves_no_process_and_resumes(pro
 def test_check_reports_current_and_stale_artifacts(project):
     def check(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", *options],
+            [sys.executable, "-m", "punie_build", "check", *options],
             cwd=project,
             capture_output=True,
             text=True,
@@ -237,8 +237,8 @@ def test_check_reports_current_and_stale_artifacts(project):
         "outputs: 12 current",
         "conformance: 12 current",
     ]
-    for name in FOLDERS:
-        for folder in (project / name).iterdir():
+    for top in FOLDERS:
+        for folder in (project / top).iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
     assert check().stdout == "recipes: 12 current\n"
@@ -253,7 +253,7 @@ def test_check_reports_current_and_stale_artifacts(project):
 def test_why_prints_the_planned_builds_and_the_changes(project):
     def why(target: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from punie_build.cli.main import main; main()", "why", target],
+            [sys.executable, "-m", "punie_build", "why", target],
             cwd=project,
             capture_output=True,
             text=True,
@@ -282,7 +282,7 @@ def test_changed_statistics_beside_the_rows_retrain_no_adapter(project):
 
 def test_check_enforces_a_gate_and_a_gate_rebuilds_no_artifact(project):
     edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
+    command = [sys.executable, "-m", "punie_build", "check", "--gate"]
     process = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert process.returncode == 2
     assert "gate 'tiny.share':" in process.stdout

@@ -19,7 +19,8 @@ from punie_build.data.filters.union import DatasetFilter, MaxTokens, MinTokens, 
 from punie_build.data.ingest import to_chat_row
 from punie_build.data.readers.compression import DamagedError, decompress
 from punie_build.data.readers.formats import FORMATS
-from punie_build.data.tool_call_markup import ParseContext, parse_text
+from punie_build.data.tool_call_markup.parse import parse_text
+from punie_build.data.tool_call_markup.span import ParseContext
 from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
 from tests.fuzz.laws import check_bytes, check_error, check_reason, check_row, require

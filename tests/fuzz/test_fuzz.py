@@ -57,6 +57,7 @@ PAST_FINDINGS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(fuzz_cases.cases())
 def test_the_laws_hold_for_any_file(tmp_path_factory, case):

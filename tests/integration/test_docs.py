@@ -1,4 +1,4 @@
-"""What the documents show is run, and what they list is complete."""
+"""Documents: their examples run, and their lists are complete."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from typing import get_args
 
 import msgspec
 import pytest
-from punie_build.recipes.recipe import KINDS
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.cli import check_formats
 from punie_build.data.dialects import normalize
-from punie_build.data.example import parse
+from punie_build.data.example import SPLITS, parse
 from punie_build.data.filters.union import AnyFilter
 from punie_build.data.sources import AnySource
 from punie_build.data.spec import Dialect
 from punie_build.data.transforms import AnyTransform
 from punie_build.engine import provenance
+from punie_build.engine.recipe import Recipe
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora
+from tests.support.doit_runner import doit
 
 ROOT = Path(__file__).parents[2]
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_recipes_of_the_reference_are_a_project(tmp_path):
+def test_the_recipes_of_the_reference_form_a_project(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "suites").mkdir()
     for index, block in enumerate(blocks(RECIPES, "toml")):
@@ -52,14 +55,51 @@ def test_the_recipes_of_the_reference_are_a_project(tmp_path):
     } <= labels
 
 
-def test_the_defaults_the_reference_shows_are_the_defaults():
-    [shown] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
-    assert msgspec.convert(shown, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
+def test_the_defaults_in_the_reference_are_those_of_the_code():
+    [example] = [tomllib.loads(block)["adapter"]["v1"] for block in blocks(RECIPES, "toml") if "[adapter.v1]" in block]
+    assert msgspec.convert(example, Adapter) == Adapter(base="nano", data="combined", iters=ITERS)
     fields = {field.name for field in msgspec.structs.fields(Adapter)} - {"description", "gates"}
-    assert fields - set(shown) == {"epochs", "tokens", "early_stop"}, "these have no default that could be shown"
-    told = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
+    assert fields - set(example) == {"epochs", "tokens", "early_stop"}, "these fields have no default in TOML"
+    section = RECIPES[RECIPES.index("## adapter") : RECIPES.index("## suite")]
     lora = {field.name for field in msgspec.structs.fields(Lora)}
-    assert all(f"`{name}`" in told for name in (fields - set(shown)) | lora)
+    assert all(f"`{name}`" in section for name in (fields - set(example)) | lora)
+
+
+def program(text: str, name: str) -> str:
+    """Return the Python block of a document that begins with the name of its file."""
+    [block] = [block for block in blocks(text, "python") if block.startswith(f"# {name}\n")]
+    return block
+
+
+@pytest.mark.slow
+def test_the_recipes_in_python_of_the_reference_are_built_from_python(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "dodo.py").write_text(program(RECIPES, "dodo.py"))
+    (tmp_path / "build.py").write_text(program(RECIPES, "build.py"))
+    assert "stage:lang-de" in doit(tmp_path, "list", "--all")
+    process = subprocess.run([sys.executable, "build.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    lines = process.stdout.splitlines()
+    assert lines[:2] == ["dataset:sample run", "stage:lang-en run"]
+    folder = tmp_path.resolve() / "data" / "lang-en"
+    rows = sum((folder / f"{split}.jsonl").read_text().count("\n") for split in SPLITS)
+    assert lines[-1] == f"{rows} examples in {folder}"
+
+
+def test_the_methods_of_a_project_that_the_reference_names_exist():
+    section = RECIPES[RECIPES.index("## From Python") : RECIPES.index("## Editor support")]
+    names = set(re.findall(r"^\| `(?:Project\.)?(\w+)", section, re.MULTILINE))
+    assert {"load", "plan", "build", "tasks"} <= names
+    assert all(hasattr(Project, name) or name in Project(Path(), Recipe({}, {}), []).__dict__ for name in names)
+
+
+@pytest.mark.slow
+def test_the_kind_of_the_architecture_document_is_built(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "dodo.py").write_text(program(ARCHITECTURE, "dodo.py"))
+    [recipe] = blocks(ARCHITECTURE, "toml")
+    (tmp_path / "recipes" / "poems.toml").write_text(recipe)
+    doit(tmp_path)
+    assert (tmp_path / "poems/short/poem.txt").read_text().count("\n") == 3
 
 
 @pytest.mark.parametrize("line", [line for block in blocks(RECIPES, "json") for line in block.splitlines()])
@@ -68,7 +108,7 @@ def test_the_chat_lines_of_the_reference_are_read(line):
 
 
 def test_the_reference_names_every_kind_and_every_parameter():
-    assert all(f"[{kind}." in RECIPES for kind in KINDS)
+    assert all(f"[{kind.name}." in RECIPES for kind in KINDS.values() if kind.spec)
     for union in (AnyFilter, AnyTransform, AnySource, AnyCheck, AnyOptimizer, AnySchedule):
         for member in get_args(union):
             assert f"`{member.__struct_config__.tag}`" in RECIPES
@@ -86,7 +126,7 @@ def test_the_readme_has_its_two_commands_on_the_first_screen():
     assert "./run pytest" in first
 
 
-def test_links_between_documents_lead_somewhere():
+def test_links_between_documents_have_targets():
     for document in (
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
@@ -108,10 +148,11 @@ CI = (ROOT / "docs" / "ci.md").read_text()
 
 
 def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", *arguments]
+    command = [sys.executable, "-m", "punie_build", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_workflow_of_the_ci_document_runs_what_there_is(tmp_path):
     whole, step = blocks(CI, "yaml")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -138,8 +179,9 @@ def test_the_ci_document_names_every_option_exit_code_and_format_of_check(tmp_pa
 
 def test_the_metrics_the_ci_document_names_are_in_the_locks_of_our_own_recipes():
     [table] = [tomllib.loads(block) for block in blocks(CI, "toml") if "gates" in block]
-    asked = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"]).gates]
-    known = {name for path in locks.present(ROOT) for name in locks.read(path).metrics}
+    metrics = [gate.metric for gate in msgspec.convert(table["comparison"]["v1"], KINDS["comparison"].spec).gates]
+    folders = {kind.folder for kind in KINDS.values() if kind.folder}
+    known = {name for path in locks.present(ROOT, folders) for name in locks.read(path).metrics}
     named = ["examples", "dropped", "retention", "valid_loss", "valid_accuracy", "share", "passed", "parse_failures"]
-    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in asked)} <= known
+    assert {*named, *(metric.replace("v1.", "quickstart.") for metric in metrics)} <= known
     assert all(f"`{name}`" in CI for name in named)

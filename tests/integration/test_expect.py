@@ -41,7 +41,7 @@ def expect(project: Path, text: str) -> None:
 
 
 def check(project: Path, code: int) -> str:
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", "--gate"]
+    command = [sys.executable, "-m", "punie_build", "check", "--gate"]
     process = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert process.returncode == code, process.stdout + process.stderr
     return process.stdout
@@ -100,10 +100,14 @@ def test_the_share_of_a_category_without_rows_is_0():
         ({"rows": 5.0}, {"rows": 5.0}, []),
         ({"rows": 5.0}, {"rows": 6.0}, ["expect.rows: 6, but the recipe expects 5"]),
         ({"rows": (1.0, 5.0)}, {"rows": 5.0}, []),
-        ({"categories": {"a b": (0.1, 0.2)}}, {"categories.a b": 0.3}, ["expect.categories.a b: 0.3, but the recipe expects 0.1 to 0.2"]),
+        (
+            {"categories": {"a b": (0.1, 0.2)}},
+            {"categories.a b": 0.3},
+            ["expect.categories.a b: 0.3, but the recipe expects 0.1 to 0.2"],
+        ),
         ({"categories": {"a": 0.0}}, {}, []),
     ],
-)  # fmt: skip
+)
 def test_expectations_are_gates(expect, metrics, problems):
     spec = Stage(from_="a", filters=(ContentQuality(),), expect=expect)
     assert unmet_expectations(spec, metrics) == problems

@@ -1,4 +1,4 @@
-"""A kind of artifact that is declared in one file is built, explained, checked, listed and drawn like every other one."""
+"""A kind of artifact that is declared in one file is built, explained, checked, listed and drawn like all others."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.project import Project
 from punie_build.recipes import python_recipes
 from punie_build.training.spec import Adapter, Lora
+from tests.support import project
 from tests.support.doit_runner import doit
 
 RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
@@ -63,3 +64,16 @@ def test_a_mistake_in_them_is_reported_like_one_in_toml(tmp_path):
     (tmp_path / "dodo.py").write_text(DODO.replace('from_="sample"', 'from_="sampel"'))
     report = doit(tmp_path, "list", code=3)
     assert "recipes/dodo.toml: stage.lang-en.from: no dataset or stage or mix is called 'sampel'" in report
+
+
+@pytest.mark.slow
+def test_a_program_that_builds_without_a_guard_of_main_is_told_so(tmp_path):
+    """The processes of a build import the program: without the guard each would build, and wait for its own parent."""
+    stage = '[stage.s]\nfrom = "sample"\nfilters = [{ type = "min-messages" }]\n'
+    project.create(tmp_path, project.SAMPLE + stage)
+    program = 'from punie_build.project import Project\nProject.load().build("stage:s")\n'
+    (tmp_path / "program.py").write_text(program)
+    run = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert "stage:s: a process that builds imports this program again" in run.stderr
+    assert 'put the build under `if __name__ == "__main__":`' in run.stderr

@@ -101,7 +101,7 @@ def picture() -> str:
             boxes[package] = Box(number, x + width / 2, top + (height - BOX) / 2, width)
             x += width + 10
         first = top + height / 2 - LINE * (len(lines) - 1) / 2 + 4
-        for index, (package, line) in enumerate(lines):
+        for index, (_, line) in enumerate(lines):
             name, _, rest = line.rpartition(": ")
             bold = f'<tspan class="bold">{name}</tspan> ' if name else ""
             parts.append(f'<text class="text" x="{TEXT}" y="{first + LINE * index:g}">{bold}{rest}</text>')
@@ -142,14 +142,14 @@ def _arrows(pairs: list[tuple[Box, Box]], boxes: dict[str, Box]) -> list[str]:
 
 
 def _document(height: float, parts: list[str]) -> str:
+    marker = 'id="head" markerWidth="7" markerHeight="7" refX="1" refY="3.5" orient="auto" markerUnits="userSpaceOnUse"'
     head = '<path class="head" d="M0 0 L7 3.5 L0 7 z"/>'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" role="img">',
             "<title>The packages of punie_build: each layer imports only from the layers below it</title>",
             f"<style>{STYLE}</style>",
-            '<defs><marker id="head" markerWidth="7" markerHeight="7" refX="1" refY="3.5" orient="auto"'
-            f' markerUnits="userSpaceOnUse">{head}</marker></defs>',
+            f"<defs><marker {marker}>{head}</marker></defs>",
             f'<rect class="page" width="{WIDTH}" height="{height:g}"/>',
             f'<text class="bold" x="12" y="22">Layers</text><text class="bold" x="{TEXT}" y="22">Imports</text>',
             *parts,

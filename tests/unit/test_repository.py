@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -67,7 +68,9 @@ def test_the_citation_has_the_version_of_the_package():
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
 
 
-@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/gates.md", "docs/why.md"])
+@pytest.mark.parametrize(
+    "document", ["CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/architecture.md", "docs/gates.md", "docs/why.md"]
+)
 def test_files_that_a_document_names_exist(document):
     text = (ROOT / document).read_text()
     paths = set(
@@ -76,6 +79,52 @@ def test_files_that_a_document_names_exist(document):
     assert paths or document != "CONTRIBUTING.md"
     missing = sorted(path for path in paths if not (ROOT / path).exists())
     assert missing == []
+
+
+CODE = re.compile(r"`([^`]+)`")
+NAMES_OF_CODE = re.compile(r"[A-Za-z_]\w+")
+
+
+def names_defined_in(path: Path) -> set[str]:
+    """Return the names of functions, classes, fields and values in a file, or in all Python files of a folder."""
+    files = [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    definitions = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return definitions | {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def rows_to_add() -> list[str]:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| to add |") :].split("\n\n")[0]
+    return table.splitlines()[2:]
+
+
+@pytest.mark.parametrize("row", rows_to_add(), ids=lambda row: row.split("|")[1].strip())
+def test_a_row_of_the_table_of_additions_names_code_that_exists(row):
+    words = CODE.findall("|".join(row.split("|")[2:]))
+    paths = [ROOT / word for word in words if "/" in word]
+    modules = [word for word in words if word.endswith(".py") and "/" not in word]
+    names = [word for word in words if NAMES_OF_CODE.fullmatch(word)]
+    assert len(paths) + len(modules) + len(names) == len(words)
+    assert all(path.exists() for path in paths)
+    assert all(any((path / module).exists() for path in paths) for module in modules)
+    known = set().union(*(names_defined_in(path) for path in paths))
+    assert [name for name in names if name not in known] == []
+
+
+def sections_of_paths() -> list[str]:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    return [section for section in re.split(r"^##+ ", text, flags=re.MULTILINE) if section.startswith("From ")]
+
+
+@pytest.mark.parametrize("section", sections_of_paths(), ids=lambda section: section.splitlines()[0])
+def test_a_path_through_the_code_names_files_that_exist_and_counts_them(section):
+    items = re.findall(r"^(\d+)\. `([^`]+)`", section, re.MULTILINE)
+    assert [int(number) for number, _ in items] == list(range(1, len(items) + 1))
+    assert f" {len(items)} files:" in section
+    names = [name for _, name in items]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not any((ROOT / base / name).exists() for base in (".", "punie_build"))] == []
 
 
 def test_text_files_end_with_a_newline_and_lines_without_blanks():

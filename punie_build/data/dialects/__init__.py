@@ -1,7 +1,10 @@
 """Dialects of conversations, and their conversion to the canonical form: OpenAI chat.
 
-Public module: `normalize` (`to_canonical`, `detect`, `NAMES`). The others are its parts: `canonical` (a quick test of
-the canonical form), `keys` (keys that change the meaning of a row), `shapes` (formats that no container holds),
-`content_blocks`, `python_calls`, `dialogue` (labels in one text), `columns` (mappings of columns, raw
-text), `containers` (the keys a conversation is stored under), `turn`, `glaive`, `tool_declarations`, `writer`.
+`normalize` converts a record and detects its dialect. The other modules are its parts: `canonical` (a quick test of
+the canonical form), `keys` (keys that change the meaning of a row), `shapes` (formats that no container has),
+`content_blocks`, `python_calls`, `dialogue` (labels in one text), `columns` (mappings of columns, raw text),
+`containers` (the keys under which a record stores its conversation), `turn`, `glaive`, `tool_declarations`,
+`writer`.
 """
+
+__all__ = ("normalize",)

@@ -13,7 +13,7 @@ from msgspec import Meta, Raw, Struct
 
 from punie_build.data.dialects.glaive import is_glaive_prompt
 from punie_build.data.dialects.keys import METADATA, SYSTEM_KEYS, is_plain_message
-from punie_build.data.tool_call_markup import is_tool_result
+from punie_build.data.tool_call_markup.tool_results import is_tool_result
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NON_CANONICAL_KEYS = {"conversation", "conversations", "functions", *SYSTEM_KEYS}

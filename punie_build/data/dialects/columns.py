@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 ColumnRole = Literal["system", "user", "assistant", "messages", "tools", "category", "text"]
 ROLES = ("system", "user", "assistant")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from punie_build.data.dialects.glaive import split_labels, strip_end_marks
 from punie_build.data.dialects.keys import SYSTEM_KEYS
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 CONTAINER_DIALECTS = ("messages", "sharegpt", "alpaca", "prompt-completion", "text")  # containers without own markup
 _LIST_KEYS = ("messages", "conversation", "conversations")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from punie_build.data.dialects.turn import to_json
-from punie_build.data.tool_call_markup import FIX_HINT, parse_value
+from punie_build.data.tool_call_markup.json_values import parse_value
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
 _TEXT_TYPES = ("text", "input_text", "output_text")

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 FOREIGN_MARKERS = (
     "<|start_header_id|>", "<start_of_turn>", "[INST]", "<|user|>", "<|assistant|>", "<|im_sep|>", "<|end_of_turn|>",

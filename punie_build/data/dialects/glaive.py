@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 END_OF_TEXT = "<|endoftext|>"
 SYSTEM_LABEL = re.compile(r"\A\s*(?:SYSTEM:\s*)+")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Policy = Literal["honored", "refused", "metadata"]  # metadata: kept, without an effect on training
 

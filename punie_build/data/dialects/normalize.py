@@ -30,7 +30,7 @@ from punie_build.data.dialects.dialogue import split_dialogue
 from punie_build.data.dialects.keys import refuse_keys
 from punie_build.data.dialects.shapes import to_known_shape
 from punie_build.data.dialects.writer import MessageWriter
-from punie_build.data.tool_call_markup import MARKUPS
+from punie_build.data.tool_call_markup.span import MARKUPS
 
 NAMES = (*CONTAINER_DIALECTS, "glaive", "hermes", "qwen3-coder", "fenced-json", "code-mode")
 _MARKUPS_OF = {"messages": ()} | {name: (name,) for name in MARKUPS}

@@ -7,7 +7,7 @@ from typing import Any
 from punie_build.data.dialects.dialogue import split_dialogue
 from punie_build.data.dialects.keys import LABELS
 from punie_build.data.dialects.normalize import to_canonical
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
 _CHOSEN = ("chosen", "chosen_response", "chosen_messages")

@@ -10,7 +10,8 @@ from typing import Any
 
 from punie_build.data.dialects.content_blocks import convert_blocks, gemini_contents, responses_items
 from punie_build.data.dialects.python_calls import parse_calls
-from punie_build.data.tool_call_markup import FIX_HINT, parse_value, parse_value_at
+from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
 _LIST_KEYS = ("messages", "conversation", "conversations", "traj")

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from punie_build.data.dialects.glaive import SYSTEM_LABEL, TOOLS_ANNOUNCEMENT
-from punie_build.data.tool_call_markup import parse_value, parse_value_at, preview
+from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at, preview
 
 _NEXT_VALUE = re.compile(r"[\s,]*(?=[{\[])")
 _TOOLS = r"<tools>(?!\s*</tools>)(.*?)</tools>"

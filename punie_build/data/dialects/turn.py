@@ -16,7 +16,7 @@ from punie_build.data.dialects.glaive import (
     strip_end_marks,
 )
 from punie_build.data.dialects.keys import with_canonical_keys
-from punie_build.data.tool_call_markup import FIX_HINT
+from punie_build.data.tool_call_markup.span import FIX_HINT
 
 _ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),

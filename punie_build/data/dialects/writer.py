@@ -10,18 +10,10 @@ from punie_build.data.dialects.containers import RawConversation
 from punie_build.data.dialects.tool_declarations import extract_tools, to_declarations
 from punie_build.data.dialects.turn import Turn, to_json, to_turn
 from punie_build.data.example import ToolCall
-from punie_build.data.tool_call_markup import (
-    FIX_HINT,
-    ParseContext,
-    ParsedText,
-    is_tool_result,
-    parse_text,
-    parse_value,
-    preview,
-    split_results,
-    to_arguments,
-    to_calls,
-)
+from punie_build.data.tool_call_markup.json_values import parse_value, preview, to_arguments, to_calls
+from punie_build.data.tool_call_markup.parse import ParsedText, parse_text
+from punie_build.data.tool_call_markup.span import FIX_HINT, ParseContext
+from punie_build.data.tool_call_markup.tool_results import is_tool_result, split_results
 
 
 class MessageWriter:

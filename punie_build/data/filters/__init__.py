@@ -1,5 +1,8 @@
 """Filters of stages.
 
-Public modules: `union` (all filters, `AnyFilter` and the base classes), `python2` (detection of Python 2 code) and
-`score_cache`. `filter` has the base classes, `structure`, `content` and `dataset_level` the filters.
+`union` has all filters as recipes name them, `AnyFilter`, and the base classes, which are in `filter`. The filters
+are in `structure` (counts, tools), `content` (languages, secrets, patterns) and `dataset_level` (duplicates,
+balance); `python2` detects Python 2 code. `score_cache` keeps expensive scores between builds.
 """
+
+__all__ = ("content", "score_cache", "union")

@@ -1,4 +1,15 @@
-"""Spans of a text, and the context that decides whether a span is a call."""
+"""Spans of a text, and the context that decides whether a span is a call.
+
+    <tool_call>{"name": ..., "arguments": {...}}</tool_call>                          hermes: Qwen2.5, Qwen3, Nous
+    <tool_call><function=f><parameter=p>...</parameter></function></tool_call>        qwen3-coder
+    <tool_call><function=execute_code><parameter=code>...                             code-mode: qwen3-coder with Python
+    ```json {"name": ..., "arguments": {...}}```                                      fenced-json
+    <functioncall> {"name": ..., "arguments": '{...}'}                                glaive
+
+Markup in backticks or in a code block is quoted and stays text; so does a tag inside a sentence that does not begin a
+call. A fenced JSON object is a call if a result follows it, or if it ends the message and either its tool is declared
+or the conversation ends there too. A text that clearly is a call, but cannot be parsed, raises ValueError.
+"""
 
 from __future__ import annotations
 

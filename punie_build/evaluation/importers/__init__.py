@@ -1,1 +1,7 @@
-"""Importers of suites in other formats. `registry` has the table of formats and is the public module."""
+"""Importers of suites in other formats.
+
+`registry` has the table of formats. A module for each format reads it: `bfcl`, `eval_prompts`, `promptfoo`;
+`imported` is their result, and `toml_writer` writes it as a suite file.
+"""
+
+__all__ = ("registry",)

@@ -1,5 +1,19 @@
-"""One module for each family of artifacts: the data of its pages, a function that loads it, and section functions.
+"""One module for each family of artifacts: the data of its pages, its loader, and its sections.
 
-`SECTIONS` of a module lists its section functions in the order in which the page shows them, and a `PageKind` such as
-`DATA_PAGE` combines loader and sections; the declarations in `punie_build.artifacts` name it.
+`SECTIONS` of a module lists its section functions in the order in which the page shows them. A `PageKind` such as
+`DATA_PAGE` combines loader and sections; the declarations in `punie_build.artifacts` name it. `standard_sections` has
+the sections of all pages, and `cases` those of the cases of a suite.
 """
+
+__all__ = (
+    "adapter",
+    "answers",
+    "arms",
+    "data",
+    "evaluation",
+    "grid",
+    "model",
+    "preflight",
+    "standard_sections",
+    "tokens",
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from punie_build.artifacts.evaluation import EVAL
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation import statistics
@@ -71,7 +72,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> AdapterPage:
 def eval_results(project: Project, arm: str) -> tuple[EvalResult, ...]:
     """Return the results of all current evals of a model under test."""
     results = []
-    for task in project.current_tasks("eval"):
+    for task in project.current_tasks(EVAL.name):
         if task.spec.arm == arm:
             scores = evaluating.read_scores(project.folder(task))
             results.append(

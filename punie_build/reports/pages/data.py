@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.artifacts.tokens import TOKENS
 from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import Stats, read_stats
@@ -64,7 +65,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> DataPage:
     """Load the page of a dataset, stage or mix. Lengths are in tokens if a current artifact has tokenized it."""
     folder = project.folder(task)
     stats = read_stats(folder)
-    tokenized = next((other for other in project.current_tasks("tokens") if other.spec.data == task.name), None)
+    tokenized = next((other for other in project.current_tasks(TOKENS.name) if other.spec.data == task.name), None)
     return DataPage(
         task=task,
         stats=stats,

@@ -13,8 +13,7 @@ import msgspec
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
 from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
-from punie_build.evaluation.paired_difference import pass_count
-from punie_build.evaluation.scoring import answer_rates
+from punie_build.evaluation.scoring import answer_rates, pass_count
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
@@ -99,7 +98,7 @@ def _notes(result: ComparisonResult) -> list[str]:
         notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
     if not result.sound:
         notes.append(
-            "The suite fails its validation: it cannot distinguish right from wrong answers (`punie-build suite check`)."
+            "The suite fails its validation: it cannot tell right from wrong answers (`punie-build suite check`)."
         )
     return notes + [f"{objection[:1].upper()}{objection[1:]}." for objection in result.objections]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from punie_build.artifacts.evaluation import EVAL
 from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports import lineage
@@ -41,7 +42,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> AdapterGridPage | Ev
     content = (project.folder(task) / "ranking.json").read_bytes()
     runs = [project.planned[label].task for label in task.needs]
     links = {run.name: lineage.href(project, run) for run in runs}
-    if task.spec.of == "eval":
+    if task.spec.of == EVAL.name:
         ranking = msgspec.json.decode(content, type=EvalRanking)
         return EvalGridPage(task=task, ranking=ranking, links=links, **common)
     return AdapterGridPage(task=task, ranking=msgspec.json.decode(content, type=AdapterRanking), links=links, **common)

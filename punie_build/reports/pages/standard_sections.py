@@ -53,7 +53,7 @@ def lineage_graph(page: ArtifactPage) -> Section | None:
     """Draw the graph of the artifacts that this one depends on and that depend on it."""
     if len(page.neighbors) < 2:
         return None
-    return Section("lineage", "Lineage", lineage.facts(page.neighbors, f"Lineage of {page.task.name}"))
+    return Section("lineage", "Lineage", lineage.picture(page.neighbors, f"Lineage of {page.task.name}"))
 
 
 def provenance(page: ArtifactPage) -> Section:

@@ -1,4 +1,4 @@
-"""What a check says: to people, to programs, to CI, to a pull request."""
+"""The formats of the results of `check`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.storage.locks import KeyInputs, Lock
 
-FOUND = [
+RESULTS = [
     ArtifactCheck(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
     ArtifactCheck(
         label="stage:s", level="recipes", state="stale", lines=("a: 1 -> 2", "b: 3 -> 4"), file="recipes/test.toml"
@@ -29,18 +29,23 @@ FOUND = [
         label="stage:s", level="outputs", state="broken", lines=("data/s/x: missing",), file="recipes/test.toml"
     ),
 ]
-ODD = 'nul \x00 bell \x07 escape \x1b[31m line\nreturn\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
+HOSTILE_TEXT = (
+    "nul \x00 bell \x07 escape \x1b[31m line\n"
+    'return\r half \ud800 ends ]]> <tag> & "quoted" ::error::x 100%, a:b \ufffe ほ'
+)
 
 
-def odd(level: str = "outputs") -> ArtifactCheck:
-    return ArtifactCheck(label="stage:s", level=level, state="broken", lines=(ODD, ODD), file="recipes/test.toml")
+def hostile_result(level: str = "outputs") -> ArtifactCheck:
+    return ArtifactCheck(
+        label="stage:s", level=level, state="broken", lines=(HOSTILE_TEXT, HOSTILE_TEXT), file="recipes/test.toml"
+    )
 
 
 # text
 
 
-def test_text_tells_what_is_wrong_and_counts_the_rest(tmp_path):
-    assert check_formats.text(tmp_path, FOUND).splitlines() == [
+def test_text_prints_problems_and_counts_by_state(tmp_path):
+    assert check_formats.text(tmp_path, RESULTS).splitlines() == [
         "STALE   stage:s  (recipes)",
         "          a: 1 -> 2",
         "          b: 3 -> 4",
@@ -55,10 +60,10 @@ def test_text_tells_what_is_wrong_and_counts_the_rest(tmp_path):
 # json
 
 
-def test_json_holds_the_worst_state_and_every_finding(tmp_path):
-    said = json.loads(check_formats.json(tmp_path, FOUND))
-    assert said["state"] == "broken"
-    assert said["findings"][1] == {
+def test_json_holds_the_worst_state_and_every_result(tmp_path):
+    output = json.loads(check_formats.json(tmp_path, RESULTS))
+    assert output["state"] == "broken"
+    assert output["findings"][1] == {
         "label": "stage:s",
         "level": "recipes",
         "state": "stale",
@@ -67,15 +72,15 @@ def test_json_holds_the_worst_state_and_every_finding(tmp_path):
         "table": ["", ""],
         "target": "",
     }
-    assert len(said["findings"]) == 4
+    assert len(output["findings"]) == 4
     assert json.loads(check_formats.json(tmp_path, [])) == {"state": "current", "findings": []}
 
 
 # junit
 
 
-def test_junit_counts_failures_and_what_was_skipped(tmp_path):
-    suites = ET.fromstring(check_formats.junit(tmp_path, FOUND))
+def test_junit_counts_failures_and_skipped_cases(tmp_path):
+    suites = ET.fromstring(check_formats.junit(tmp_path, RESULTS))
     assert [
         (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites
     ] == [
@@ -90,8 +95,8 @@ def test_junit_counts_failures_and_what_was_skipped(tmp_path):
     assert skipped.get("message") == "data/d is not here"
 
 
-def test_odd_signs_are_inert_in_junit(tmp_path):
-    text = check_formats.junit(tmp_path, [odd()])
+def test_control_characters_and_markup_are_inert_in_junit(tmp_path):
+    text = check_formats.junit(tmp_path, [hostile_result()])
     text.encode()
     [failure] = ET.fromstring(text).iter("failure")
     assert 'nul ? bell ? escape ?[31m line\nreturn? half ? ends ]]> <tag> & "quoted"' in str(failure.text)
@@ -155,22 +160,22 @@ LINES = {
 
 def test_an_annotation_is_on_the_line_of_its_table(recipes):
     root = recipes(RECIPE)
-    found = Project.load(root).check(["recipes"])
-    marks = dict(zip((each.label for each in found), check_formats.github(root, found).splitlines(), strict=False))
+    results = Project.load(root).check(["recipes"])
+    marks = dict(zip((each.label for each in results), check_formats.github(root, results).splitlines(), strict=False))
     assert set(marks) == set(LINES)
     for label, line in LINES.items():
-        shown = label.replace(":", "%3A")
+        escaped = label.replace(":", "%3A")
         assert marks[label].startswith(
-            f"::error file=recipes/test.toml,line={line},title={shown} is stale::never built"
+            f"::error file=recipes/test.toml,line={line},title={escaped} is stale::never built"
         )
 
 
-def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
+def test_an_artifact_without_a_recipe_is_annotated_on_its_lock(recipes):
     root = recipes("dataset.top.source = { type = 'sample' }\n[mix.m]\nfrom = ['hand-authored', 'top']\n")
     (root / "data").mkdir()
     (root / "data" / "old.lock.json").write_text("{}")
-    said = check_formats.github(root, Project.load(root).check(["recipes"])).splitlines()
-    assert [line.partition(",title")[0] for line in said if line.startswith("::")] == [
+    output = check_formats.github(root, Project.load(root).check(["recipes"])).splitlines()
+    assert [line.partition(",title")[0] for line in output if line.startswith("::")] == [
         "::error file=recipes/test.toml,line=1",
         "::error file=data/hand-authored.lock.json,line=1",
         "::error file=recipes/test.toml,line=2",
@@ -178,7 +183,7 @@ def test_what_no_recipe_speaks_of_is_marked_on_its_lock(recipes):
     ]
 
 
-def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
+def test_special_characters_of_a_workflow_command_are_escaped(tmp_path):
     finding = ArtifactCheck(
         label="stage:a,b%c", level="outputs", state="broken", lines=("50%", "a::b, c"), file="re,ci:pe.toml"
     )
@@ -188,21 +193,21 @@ def test_the_signs_of_a_workflow_command_are_escaped(tmp_path):
     assert "\n".join(text) == check_formats.text(tmp_path, [finding])
 
 
-def test_no_value_of_a_lock_or_a_recipe_can_give_github_a_command(recipes):
+def test_no_value_of_a_lock_or_a_recipe_becomes_a_workflow_command(recipes):
     """GitHub obeys any line that begins with `::`, after blanks."""
     root = recipes("[dataset.d]\nsource = { type = 'local', path = \"x\\n::stop-commands::y\" }")
     facts = KeyInputs(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
     (root / "data").mkdir()
     locks.write(root / "data/d.lock.json", Lock(key=facts.key, key_inputs=facts, outputs={}, metrics={}, seconds=1.0))
-    said = check_formats.github(root, Project.load(root).check(["recipes"]))
-    commands = [line for line in said.splitlines() if line.strip().startswith("::")]
+    output = check_formats.github(root, Project.load(root).check(["recipes"]))
+    commands = [line for line in output.splitlines() if line.strip().startswith("::")]
     assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]
-    assert r"recipe.a\n::error::b: c\n::error::d -> (none)" in said
-    assert r"x\n::stop-commands::y" in said
+    assert r"recipe.a\n::error::b: c\n::error::d -> (none)" in output
+    assert r"x\n::stop-commands::y" in output
 
 
-def test_text_without_anything_wrong_is_all_github_is_told(tmp_path):
-    assert check_formats.github(tmp_path, FOUND[:1]) == "recipes: 1 current"
+def test_results_without_problems_give_no_annotation(tmp_path):
+    assert check_formats.github(tmp_path, RESULTS[:1]) == "recipes: 1 current"
 
 
 # the command
@@ -210,7 +215,7 @@ def test_text_without_anything_wrong_is_all_github_is_told(tmp_path):
 
 def check(root: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | environment
-    command = [sys.executable, "-c", "from punie_build.cli.main import main; main()", "check", *options]
+    command = [sys.executable, "-m", "punie_build", "check", *options]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)
 
 
@@ -220,17 +225,17 @@ def unbuilt(recipes) -> Path:
 
 
 @pytest.mark.slow
-def test_github_is_the_default_where_github_runs_it(unbuilt):
+def test_github_is_the_default_format_in_github_actions(unbuilt):
     assert check(unbuilt).stdout.startswith("STALE   dataset:d")
     assert check(unbuilt, GITHUB_ACTIONS="true").stdout.startswith("::error file=recipes/test.toml,line=1,")
     assert check(unbuilt, "--format", "text", GITHUB_ACTIONS="true").stdout.startswith("STALE   dataset:d")
 
 
 @pytest.mark.slow
-def test_into_a_file_goes_the_format_and_on_the_screen_what_people_read(unbuilt):
-    done = check(unbuilt, "--format", "junit", "--into", "check.xml", GITHUB_ACTIONS="true")
-    assert done.returncode == 1
-    assert done.stdout.startswith("::error file=recipes/test.toml,line=1,")
+def test_into_writes_the_format_to_a_file_and_prints_the_text(unbuilt):
+    process = check(unbuilt, "--format", "junit", "--into", "check.xml", GITHUB_ACTIONS="true")
+    assert process.returncode == 1
+    assert process.stdout.startswith("::error file=recipes/test.toml,line=1,")
     assert len(list(ET.parse(unbuilt / "check.xml").iter("failure"))) == 1
     check(unbuilt, "--format", "json", "--into", "check.json")
     assert json.loads((unbuilt / "check.json").read_text())["state"] == "stale"
@@ -238,10 +243,10 @@ def test_into_a_file_goes_the_format_and_on_the_screen_what_people_read(unbuilt)
     assert (refused.returncode, refused.stderr) == (2, "nowhere/check.json: No such file or directory\n")
 
 
-def test_a_terminal_that_cannot_show_a_sign_shows_its_number(recipes):
+def test_a_character_that_the_terminal_cannot_encode_is_escaped(recipes):
     root = recipes("[dataset.d]\nsource = { type = 'local', path = 'ほ' }")
     (root / "data").mkdir()
     (root / "data" / "ほ.lock.json").write_text("{}")
-    done = check(root, PYTHONIOENCODING="ascii")
-    assert done.returncode == 1
-    assert r"data/\u307b.lock.json" in done.stdout
+    process = check(root, PYTHONIOENCODING="ascii")
+    assert process.returncode == 1
+    assert r"data/\u307b.lock.json" in process.stdout

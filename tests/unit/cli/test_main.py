@@ -1,4 +1,4 @@
-"""`punie-build` as a person meets it: what it prints, what it answers to a slip, how it ends."""
+"""The commands of `punie-build` as processes: output, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
@@ -34,20 +34,20 @@ filters = [{ type = "content-quality" }]
 
 
 def run(root: Path, *arguments: str, code: int = 0) -> str:
-    """What a command prints, on both streams."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from punie_build.cli.main import main; main()", *arguments],
+    """Return the output of a command on both streams."""
+    process = subprocess.run(
+        [sys.executable, "-m", "punie_build", *arguments],
         cwd=root,
         capture_output=True,
         text=True,
         env={name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | {"COLUMNS": "120"},
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert str(root) not in done.stdout + done.stderr
+    assert process.returncode == code, process.stdout + process.stderr
+    assert "Traceback" not in process.stderr
+    assert str(root) not in process.stdout + process.stderr
     if code == 0:
-        assert not done.stderr
-    return done.stdout + done.stderr
+        assert not process.stderr
+    return process.stdout + process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def built(tmp_path_factory) -> Path:
     return root
 
 
-# help and slips
+# help and errors
 
 COMMANDS = {
     name: command
@@ -67,25 +67,38 @@ COMMANDS = {
 }
 
 
-def test_help_names_every_command_and_what_the_exit_codes_mean(tmp_path):
-    text = run(tmp_path, "--help")
+def test_help_lists_every_command_and_the_exit_codes(tmp_path):
+    output = run(tmp_path, "--help")
     for name in COMMANDS:
-        assert name.split()[0] in text
+        assert name.split()[0] in output
     assert (
-        "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes." in text
+        "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
+        in output
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "punie_build"], [str(Path(sys.executable).with_name("punie-build"))]]
+)
+def test_version_is_printed_by_the_module_and_by_the_program(tmp_path, command):
+    process = subprocess.run([*command, "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (
+        0,
+        f"punie-build {metadata.version('punie-build')}\n",
+        "",
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_says_what_it_does(tmp_path, name):
-    text = run(tmp_path, *name.split(), "--help")
-    assert text.startswith(f"usage: punie-build {name} ")
-    assert (COMMANDS[name][0].__doc__ or "").splitlines()[0] in " ".join(text.split())
-    assert "Exit codes: 0 fine" in text
+def test_the_help_of_a_command_has_the_first_line_of_its_docstring(tmp_path, name):
+    output = run(tmp_path, *name.split(), "--help")
+    assert output.startswith(f"usage: punie-build {name} ")
+    assert (COMMANDS[name][0].__doc__ or "").splitlines()[0] in " ".join(output.split())
+    assert "Exit codes: 0 fine" in output
 
 
-def test_every_command_is_found_by_its_first_word_and_every_word_has_one():
+def test_every_command_is_found_by_its_first_word():
     words = {
         name.split()[0]: module
         for module in dict.fromkeys(m for m, _ in registry.MODULES.values())
@@ -98,33 +111,36 @@ def test_every_command_is_found_by_its_first_word_and_every_word_has_one():
 @pytest.mark.parametrize(
     "arguments", [(), ("chek",), ("why",), ("store",), ("check", "--format", "xml"), ("check", "--gat")]
 )
-def test_wrong_use_is_two_and_says_what_there_is(project, arguments):
+def test_wrong_use_exits_with_2_and_prints_the_usage(project, arguments):
     code = 0 if arguments == ("check", "--gat") else 2  # an option may be cut short
-    said = run(project, *arguments, code=code)
-    assert ("usage: punie-build" in said) is (code == 2)
+    output = run(project, *arguments, code=code)
+    assert ("usage: punie-build" in output) is (code == 2)
 
 
 @pytest.mark.parametrize("command", ["plan", "why", "provenance"])
-def test_an_artifact_that_is_not_there_is_two_with_what_is_near(project, command):
-    told = run(project, command, "stage:claen", code=2)
-    assert told == "stage:claen: no such artifact - did you mean 'stage:clean'?\n"
-    told = run(project, command, "xyz", code=2)
-    assert told == "xyz: no such artifact - known: dataset:sample, stage:clean, stage:long\n"
+def test_an_unknown_artifact_exits_with_2_and_a_suggestion(project, command):
+    output = run(project, command, "stage:claen", code=2)
+    assert output == "stage:claen: no such artifact - did you mean 'stage:clean'?\n"
+    output = run(project, command, "xyz", code=2)
+    assert output == "xyz: no such artifact - known: dataset:sample, stage:clean, stage:long\n"
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("plan",), ("why", "a:b"), ("provenance", "a:b")])
-def test_outside_a_project_the_answer_is_three_and_a_sentence(tmp_path, arguments):
+def test_a_folder_without_recipes_exits_with_3_and_one_line(tmp_path, arguments):
     assert run(tmp_path, *arguments, code=3) == "recipes/: no recipes - write one, docs/recipes.md shows how\n"
-    assert not list(tmp_path.iterdir()), "nothing is written there"
+    assert not list(tmp_path.iterdir()), "no file is written"
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("plan",), ("why", "stage:clean"), ("provenance", "stage:clean")])
-def test_mistakes_in_recipes_are_three_and_all_of_them_are_told(project, arguments):
+def test_mistakes_in_recipes_exit_with_3_and_all_are_printed(project, arguments):
     edit(project, "max_examples", "max_exampels")
     edit(project, '"content-quality"', '"content-qualty"')
     assert run(project, *arguments, code=3).splitlines() == [
         "recipes/project.toml: dataset.sample.source.max_exampels: unknown key - did you mean 'max_examples'?",
-        "recipes/project.toml: stage.long.filters[0].type: unknown filter 'content-qualty' - did you mean 'content-quality'?",
+        (
+            "recipes/project.toml: stage.long.filters[0].type: unknown "
+            "filter 'content-qualty' - did you mean 'content-quality'?"
+        ),
     ]
 
 
@@ -132,7 +148,7 @@ def test_mistakes_in_recipes_are_three_and_all_of_them_are_told(project, argumen
 
 
 @pytest.mark.slow
-def test_a_project_as_it_was_built_is_fine_in_every_way(project):
+def test_a_built_project_is_current_for_every_command(project):
     assert run(project, "check") == "recipes: 3 current\n"
     assert run(project, "plan") == "3 artifacts, all current\n"
     assert run(project, "plan", "stage:clean") == "2 artifacts, all current\n"
@@ -140,36 +156,39 @@ def test_a_project_as_it_was_built_is_fine_in_every_way(project):
 
 
 @pytest.mark.slow
-def test_plan_says_what_runs_what_may_and_for_how_long(project):
+def test_plan_prints_what_runs_what_may_run_and_for_how_long(project):
     edit(project, "messages = 2", "messages = 3")
-    text = run(project, "plan", code=1)
+    output = run(project, "plan", code=1)
     took = r"\d+\.\d s last time"
     assert re.fullmatch(
         rf"stage:clean {{26}}RUN, {took}\n"
         rf"stage:long {{27}}RUN, {took}, or nothing if its inputs come out the same\n"
         r"1 to run( \(about \d+\.\d s\))?, 1 to run unless cut off \(at most \d+\.\d s\), 1 current\n",
-        text,
+        output,
     )
     assert "stage:long" not in run(project, "plan", "stage:clean", code=1)
     assert run(project, "plan", "dataset:sample") == "1 artifact, all current\n"
 
 
-def test_why_tells_what_changed_value_by_value(project):
+def test_why_prints_changes_value_by_value(project):
     edit(project, "messages = 2", "messages = 3")
-    text = run(project, "why", "stage:long", code=1)
-    assert re.sub(r"\d+\.\d s", "0.1 s", text).splitlines() == [
+    output = run(project, "why", "stage:long", code=1)
+    assert re.sub(r"\d+\.\d s", "0.1 s", output).splitlines() == [
         "stage:clean: out of date: recipe, code, inputs or tools changed - RUN, 0.1 s last time",
         "    recipe.filters[min-messages].messages: 2 -> 3",
-        "stage:long: may be out of date, depends on an upstream rebuild - RUN, 0.1 s last time, or nothing if its inputs come out the same",
+        (
+            "stage:long: may be out of date, depends on an upstream rebuild "
+            "- RUN, 0.1 s last time, or nothing if its inputs come out the same"
+        ),
         "    data/clean is built first",
     ]
 
 
-def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
+def test_why_prints_absent_edited_forgotten_and_new_artifacts(project):
     shutil.rmtree(project / "data/clean")
     (project / "data/long/train.jsonl").write_text("")
-    text = re.sub(r"RESTORE.*", "RESTORE", run(project, "why", "stage:long", code=1))
-    assert text.splitlines() == [
+    output = re.sub(r"RESTORE.*", "RESTORE", run(project, "why", "stage:long", code=1))
+    assert output.splitlines() == [
         "stage:clean: not built - RESTORE",
         "stage:long: its files were edited - RESTORE",
     ]
@@ -179,30 +198,28 @@ def test_why_tells_what_is_gone_edited_forgotten_or_new(project):
     assert "stage:longer: not built - RUN\n" in run(project, "why", "stage:longer", code=1)
 
 
-def test_every_state_a_plan_may_have_is_said_in_words():
-    said = {line.split()[0] for line in str(state.__doc__).splitlines() if line.startswith("    ")}
-    assert said - {"current"} <= set(building.MEANING)
+def test_every_state_of_a_plan_has_words():
+    output = {line.split()[0] for line in str(state.__doc__).splitlines() if line.startswith("    ")}
+    assert output - {"current"} <= set(building.MEANING)
 
 
 # provenance and the store
 
 
-def test_provenance_is_a_statement_to_be_signed(project):
-    said = json.loads(run(project, "provenance", "stage:clean"))
-    assert said["predicateType"] == "https://slsa.dev/provenance/v1"
-    assert {each["name"] for each in said["subject"]} >= {"data/clean/train.jsonl"}
+def test_provenance_prints_an_in_toto_statement(project):
+    output = json.loads(run(project, "provenance", "stage:clean"))
+    assert output["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert {each["name"] for each in output["subject"]} >= {"data/clean/train.jsonl"}
 
 
-def test_what_was_never_built_has_no_provenance(project):
+def test_an_artifact_that_was_never_built_has_no_provenance(project):
     (project / "data/clean.lock.json").unlink()
-    told = run(project, "provenance", "stage:clean", code=2)
-    assert told == "stage:clean: not built - `doit stage:clean`\n"
+    output = run(project, "provenance", "stage:clean", code=2)
+    assert output == "stage:clean: not built - `doit stage:clean`\n"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(project):
-    command = (
-        f'"{sys.executable}" -c "from punie_build.cli.main import main; main()" provenance stage:clean | head -n 1'
-    )
-    done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
-    assert done.stdout == "{\n"
-    assert not done.stderr
+def test_a_closed_pipe_is_no_error(project):
+    command = f'"{sys.executable}" -m punie_build provenance stage:clean | head -n 1'
+    process = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
+    assert process.stdout == "{\n"
+    assert not process.stderr

@@ -46,7 +46,8 @@ def chat(user: str, assistant: str | None = None) -> Example:
 
 
 CALL = parse(
-    b'{"messages":[{"role":"user","content":"go"},{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},{"role":"tool","content":""}]}'
+    b'{"messages":[{"role":"user","content":"go"},{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]},'
+    b'{"role":"tool","content":""}]}'
 ).example
 
 TOOL = {

@@ -169,7 +169,7 @@ SKETCHES = [
 
 
 def test_hashes_and_signatures_stay_the_same():
-    """Pin the results. If the algorithm changes, the code fingerprint of `near-dedup` does too: write new numbers here."""
+    """Pin the results. A changed algorithm changes the fingerprint of `near-dedup` too: write new numbers here."""
     texts = ["", "one", "a b c d e f", "Größe 雨 \ud800 🙂 naïve"]
     hashes, starts = shingle_hashes(texts, 5)
     table = minhash_signatures(hashes, starts)

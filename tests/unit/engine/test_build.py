@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Step:
-    """Writes its input in capitals, and counts how often it was asked to."""
+    """A step that writes its input in capitals, and counts its runs."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -36,38 +36,38 @@ class Step:
     def __call__(self, work: Work) -> StepResult:
         self.runs += 1
         (work.out / "train.jsonl").write_text((work.root / "data/in/train.jsonl").read_text().upper())
-        return StepResult("made", {"rows": 1})
+        return StepResult("built", {"rows": 1})
 
 
 def test_a_target_is_built_once_and_again_only_when_an_input_changes(root):
     step = Step()
     assert state.state(root, task(a=1)) == "absent"
-    assert build.build(root, with_step(task(a=1), step)).message == "made"
+    assert build.build(root, with_step(task(a=1), step)).message == "built"
     assert state.state(root, task(a=1)) == "current"
     assert build.build(root, with_step(task(a=1), step)).action == "current"
     assert state.state(root, task(a=2)) == "stale"
     (root / "data/in/train.jsonl").write_text("two\n")
     assert state.state(root, task(a=1)) == "stale"
-    assert build.build(root, with_step(task(a=1), step)).message == "made"
+    assert build.build(root, with_step(task(a=1), step)).message == "built"
     assert step.runs == 2
     assert (root / "data/s/train.jsonl").read_text() == "TWO\n"
 
 
-def test_an_edited_target_is_noticed_and_made_again(root):
+def test_an_edited_target_is_detected_and_built_again(root):
     build.build(root, with_step(task(), Step()))
-    (root / "data/s/train.jsonl").write_text("mine")
+    (root / "data/s/train.jsonl").write_text("edited")
     assert state.state(root, task()) == "edited"
     build.build(root, with_step(task(), Step()))
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
 
-def test_touching_an_input_changes_nothing(root):
+def test_an_input_that_is_rewritten_unchanged_is_no_change(root):
     build.build(root, with_step(task(), Step()))
     (root / "data/in/train.jsonl").write_text("one\n")
     assert state.state(root, task()) == "current"
 
 
-def test_going_back_to_an_earlier_recipe_restores_it(root):
+def test_a_return_to_an_earlier_recipe_restores_its_target(root):
     step = Step()
     build.build(root, with_step(task(a=1), step))
     first = (root / paths.lock("data/s")).read_bytes()
@@ -78,20 +78,20 @@ def test_going_back_to_an_earlier_recipe_restores_it(root):
     assert (root / paths.lock("data/s")).read_bytes() == first
 
 
-def test_a_rotten_blob_is_found_and_made_again(root):
+def test_a_corrupt_blob_is_detected_and_built_again(root):
     step = Step()
     build.build(root, with_step(task(a=1), step))
     for blob in (root / paths.STATE / "store" / "blobs").glob("*/*"):
-        blob.write_text("rot")
+        blob.write_text("corrupt")
     (root / "data/s/train.jsonl").write_text("edited")
-    assert build.build(root, with_step(task(a=1), step)).message == "made"
+    assert build.build(root, with_step(task(a=1), step)).message == "built"
     assert step.runs == 2
     (root / "data/s/train.jsonl").write_text("edited")
     assert build.build(root, with_step(task(a=1), step)).action == "restored"
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
 
-def test_what_is_in_the_store_cannot_be_changed_through_a_target(root):
+def test_an_edit_of_a_target_does_not_change_the_store(root):
     build.build(root, with_step(task(), Step()))
     with (root / "data/s/train.jsonl").open("r+") as file:
         file.write("XX")
@@ -99,27 +99,26 @@ def test_what_is_in_the_store_cannot_be_changed_through_a_target(root):
     assert (root / "data/s/train.jsonl").read_text() == "ONE\n"
 
 
-def test_publishing_never_leaves_a_moment_without_a_target(root):
-    """A reader that looks all the time sees the old or the new, whole."""
+def test_a_reader_sees_the_complete_old_or_new_target_at_any_time(root):
     build.build(root, with_step(task(n=0), Step()))
-    seen, stop = set(), threading.Event()
+    texts, stop = set(), threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not stop.is_set():
-            seen.add((root / "data/s/train.jsonl").read_text())
+            texts.add((root / "data/s/train.jsonl").read_text())
 
     def step(work: Work) -> StepResult:
         (work.out / "train.jsonl").write_text(str(work.task.recipe["n"]) * 1000)
-        return StepResult("made")
+        return StepResult("built")
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=watch)
     reader.start()
     for n in range(1, 30):
         build.build(root, with_step(task(n=n), step))
     stop.set()
     reader.join()
-    assert seen <= {"ONE\n", *(str(n) * 1000 for n in range(1, 30))}
-    assert len(seen) > 1
+    assert texts <= {"ONE\n", *(str(n) * 1000 for n in range(1, 30))}
+    assert len(texts) > 1
 
 
 def test_a_failed_step_leaves_the_old_target(root):
@@ -136,26 +135,26 @@ def test_a_failed_step_leaves_the_old_target(root):
     assert state.state(root, task(a=2)) == "stale"
 
 
-def test_an_input_that_changes_while_the_step_runs_is_not_recorded(root):
+def test_a_build_fails_if_an_input_changes_while_the_step_runs(root):
     def slow(work: Work) -> StepResult:
-        made = Step()(work)
+        result = Step()(work)
         (work.root / "data/in/train.jsonl").write_text("later\n")
-        return made
+        return result
 
     with pytest.raises(InputChangedError, match="an input changed"):
         build.build(root, with_step(task(), slow))
     assert state.state(root, task()) == "absent"
 
 
-def test_of_two_builds_at_once_one_runs_and_the_other_finds_it_done(root):
-    step, said = Step(), []
+def test_of_builds_at_the_same_time_one_runs_and_the_others_find_its_target(root):
+    step, actions = Step(), []
 
     def slow(work: Work) -> StepResult:
         time.sleep(0.3)
         return step(work)
 
     threads = [
-        threading.Thread(target=lambda: said.append(build.build(root, with_step(task(), slow)).action))
+        threading.Thread(target=lambda: actions.append(build.build(root, with_step(task(), slow)).action))
         for _ in range(3)
     ]
     for thread in threads:
@@ -163,10 +162,10 @@ def test_of_two_builds_at_once_one_runs_and_the_other_finds_it_done(root):
     for thread in threads:
         thread.join()
     assert step.runs == 1
-    assert sorted(said) == ["current", "current", "ran"]
+    assert sorted(actions) == ["current", "current", "ran"]
 
 
-def test_the_lock_holds_no_path_of_this_machine(root):
+def test_a_lock_names_no_path_of_this_machine(root):
     build.build(root, with_step(task(a=1), Step()))
     text = (root / paths.lock("data/s")).read_text()
     assert str(root) not in text
@@ -175,7 +174,7 @@ def test_the_lock_holds_no_path_of_this_machine(root):
     assert lock.key_inputs.recipe == {"a": 1}
 
 
-def test_a_torn_lock_counts_as_never_made(root):
+def test_a_target_with_a_damaged_lock_counts_as_never_built(root):
     build.build(root, with_step(task(), Step()))
     path = root / paths.lock("data/s")
     path.write_text(path.read_text()[:50])
@@ -192,7 +191,7 @@ def test_clean_removes_the_target_and_the_next_build_restores_it(root):
     assert step.runs == 1
 
 
-def test_what_is_forgotten_is_made_again_and_not_restored(root):
+def test_a_forgotten_target_is_built_again_and_not_restored(root):
     step = Step()
     build.build(root, with_step(task(), step))
     state.forget(root, task())
@@ -204,7 +203,7 @@ def test_what_is_forgotten_is_made_again_and_not_restored(root):
     assert step.runs == 3
 
 
-def test_a_failed_step_leaves_no_staging_behind(root):
+def test_a_failed_step_leaves_no_staging_folder(root):
     def fails(work: Work) -> StepResult:
         (work.out / "big").write_bytes(bytes(1000))
         raise OSError("no space left")
@@ -214,7 +213,7 @@ def test_a_failed_step_leaves_no_staging_behind(root):
     assert not list((root / paths.STATE / "staging").rglob("big"))
 
 
-def test_an_input_is_what_the_step_reads_of_it(root):
+def test_a_file_that_a_step_does_not_read_is_no_input(root):
     """Other counts in a dataset's stats.json must not retrain an adapter."""
     reader = msgspec.structs.replace(task(), reads=("train.jsonl",))
     build.build(root, with_step(reader, Step()))
@@ -223,27 +222,27 @@ def test_an_input_is_what_the_step_reads_of_it(root):
     assert state.state(root, task()) == "stale"
 
 
-def test_the_reasons_of_a_build_are_told_value_by_value_and_logged(root):
+def test_the_reasons_of_a_build_are_reported_value_by_value_and_logged(root):
     build.build(root, with_step(task(a=1), Step()))
     outcome = build.build(root, with_step(task(a=2), Step()))
     assert outcome.reasons == ("recipe.a: 1 -> 2",)
     assert "because recipe.a: 1 -> 2" in (root / paths.logs("data/s") / "build.log").read_text()
 
 
-def test_a_lock_holds_the_metrics_and_a_lock_that_lies_is_none(root):
+def test_a_lock_has_the_metrics_and_a_forged_lock_is_not_read(root):
     build.build(root, with_step(task(a=1), Step()))
     path = root / paths.lock("data/s")
     assert locks.read(path).metrics == {"rows": 1}
-    honest = path.read_text()
-    path.write_text(honest.replace('"a": 1', '"a": 2'))
+    text = path.read_text()
+    path.write_text(text.replace('"a": 1', '"a": 2'))
     assert locks.read(path) is None
     for name in ("../../x", "/etc/x", "a/../../x", "./x", "a/./b"):
-        assert locks.decode(honest.replace('"train.jsonl"', f'"{name}"').encode()) is None
-    assert locks.decode(honest.replace('"train.jsonl"', '"a/..b/c"').encode())
+        assert locks.decode(text.replace('"train.jsonl"', f'"{name}"').encode()) is None
+    assert locks.decode(text.replace('"train.jsonl"', '"a/..b/c"').encode())
 
 
 class Knobs(Spec, frozen=True, kw_only=True):
-    """What a recipe says, after `new` and `more` were added to it."""
+    """A table of a recipe, to which `new` and `more` were added."""
 
     old: int = 1
     new: int = 5
@@ -252,17 +251,17 @@ class Knobs(Spec, frozen=True, kw_only=True):
 
 class Nested(Spec, frozen=True, kw_only=True):
     knobs: Knobs = Knobs()
-    some: tuple[Knobs, ...] = (Knobs(),)
+    items: tuple[Knobs, ...] = (Knobs(),)
 
 
-def test_a_field_that_recipes_did_not_have_yet_changes_nothing_while_it_has_its_default(root):
-    """Or a new knob of punie-build would retrain every adapter."""
+def test_a_new_field_with_its_default_value_changes_no_key(root):
+    """Otherwise a new field of punie-build would retrain every adapter."""
 
     def nested(**knobs: int) -> Task:
         spec = Nested(knobs=Knobs(**knobs))
         return msgspec.structs.replace(task(**msgspec.to_builtins(spec)), spec=spec)
 
-    before = {"knobs": {"old": 1}, "some": [{"old": 1}]}
+    before = {"knobs": {"old": 1}, "items": [{"old": 1}]}
     build.build(root, with_step(msgspec.structs.replace(task(**before), spec=Nested()), Step()))
     lock = locks.read(root / paths.lock("data/s"))
     assert lock.key_inputs.recipe["knobs"] == {"old": 1}

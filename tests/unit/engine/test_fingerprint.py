@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import punie_build
 from punie_build.artifacts.data import STAGE
 from punie_build.artifacts.registry import KINDS
 from punie_build.data.filters.union import AnyFilter, Language, MinMessages
@@ -17,11 +20,13 @@ from punie_build.data.sources import AnySource
 from punie_build.data.spec import Stage
 from punie_build.data.transforms import AnyTransform
 from punie_build.engine import fingerprint, meaning
+from punie_build.engine.gates import Gate
 from punie_build.engine.kind import symbol
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
+PACKAGE = Path(punie_build.__file__).parent
 MODULE = """
 import re
 from punie_build.data import jsonl
@@ -37,11 +42,11 @@ def complains(): raise ValueError(f"no {LIMIT}")
 """
 
 
-def told(source: str, name: str) -> str:
+def meaning_of(source: str, name: str) -> str:
     return meaning.Module("filters", source).definition(name).meaning
 
 
-def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
+def test_comments_docstrings_layout_and_error_messages_do_not_change_the_meaning():
     other = (
         MODULE.replace('"Doc."; ', "")
         .replace("  # why", "")
@@ -50,25 +55,28 @@ def test_comments_docstrings_layout_and_the_wording_of_errors_mean_nothing():
     )
     assert other != MODULE
     for name in ("used", "First", "LIMIT", "complains"):
-        assert told(MODULE, name) == told(other, name)
+        assert meaning_of(MODULE, name) == meaning_of(other, name)
 
 
-def test_messages_and_progress_mean_nothing():
-    old = "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n@message\ndef line(work): return 'old'\n"
+def test_messages_and_progress_do_not_change_the_meaning():
+    old = (
+        "def step(work):\n    work.say('old')\n    return Made(line(work), {})\n"
+        "@message\ndef line(work): return 'old'\n"
+    )
     for new in (old.replace("old", "new"), old.replace("    work.say('old')\n", "")):
-        assert told(old, "step") == told(new, "step")
+        assert meaning_of(old, "step") == meaning_of(new, "step")
         assert meaning.Module("steps", new).definition("line") is None
 
 
-def test_names_and_places_of_modules_mean_nothing():
-    """The same code that calls a function by its module, by its name, by an alias, or imports it late."""
+def test_names_and_places_of_modules_do_not_change_the_meaning():
+    """A function may be called by its module, by its name, by an alias, or imported in a function."""
     texts = (
         "from punie_build.data import jsonl\ndef step(): return jsonl.byte_ranges(1)",
         "from punie_build.data.jsonl import byte_ranges\ndef step(): return byte_ranges(1)",
         "from punie_build.data.jsonl import byte_ranges as cut\ndef step(): return cut(1)",
         "def step():\n    from punie_build.data import jsonl as lines\n    return lines.byte_ranges(1)",
     )
-    assert len({told(text, "step") for text in texts}) == 1
+    assert len({meaning_of(text, "step") for text in texts}) == 1
     assert {meaning.Module("steps", text).definition("step").uses for text in texts} == {
         (("data.jsonl", "byte_ranges"),)
     }
@@ -126,16 +134,16 @@ def test_every_tag_is_written_out():
     assert not missing
 
 
-def test_logic_means_something():
+def test_logic_changes_the_meaning():
     for name, old, new in (
         ("LIMIT", "3", "4"),
         ("used", "return LIMIT", "return -LIMIT"),
         ("complains", "ValueError", "OSError"),
     ):
-        assert told(MODULE, name) != told(MODULE.replace(old, new), name)
+        assert meaning_of(MODULE, name) != meaning_of(MODULE.replace(old, new), name)
 
 
-def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unions():
+def test_uses_are_followed_into_other_modules_but_not_into_unions():
     module = meaning.Module("filters", MODULE)
     assert module.definition("First").uses == (
         ("data.example", "Row"),
@@ -146,8 +154,7 @@ def test_what_a_definition_uses_is_followed_into_other_modules_but_not_into_unio
     assert module.definition("AnyThing") is None
 
 
-def test_another_filter_does_not_change_a_stage_and_its_own_does():
-    """What a stage with one filter reaches holds no other filter."""
+def test_the_code_of_a_stage_depends_on_its_own_filters_only():
     reached = fingerprint.reachable([("data.steps", "stage"), ("data.filters.union", "MinMessages")])
     assert ("data.filters.structure", "MinMessages") in reached
     assert ("data.filters.filter", "Filter") in reached
@@ -163,7 +170,7 @@ def test_every_kind_has_a_fingerprint():
     assert all(fingerprint.code(kind, None) for kind in KINDS.values() if kind.is_built)
 
 
-def test_every_step_of_ours_is_found():
+def test_every_step_of_the_package_is_reachable():
     for kind in KINDS.values():
         if kind.is_built and kind.version is None:
             module, name = symbol(kind.step)
@@ -172,34 +179,39 @@ def test_every_step_of_ours_is_found():
 
 
 @pytest.mark.slow
-def test_fingerprints_are_remembered_while_the_package_does_not_change(tmp_path):
-    """Parsing the package takes a tenth of a second; a book of another package, or a torn one, is not believed."""
+def test_fingerprints_are_cached_while_the_package_does_not_change(tmp_path):
+    """A cache of another version of the package, or a damaged one, is not used."""
     program = (
-        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from punie_build.engine import fingerprint; "
+        "from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
         "from punie_build.data.spec import Stage; from punie_build.data.filters.union import MinMessages;"
         "print(fingerprint.code(STAGE, Stage(from_='a', filters=(MinMessages(),))))"
     )
 
-    def told() -> str:
+    def computed() -> str:
         return subprocess.run(
             [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    right = told()
-    book = tmp_path / ".punie" / "code.json"
-    said = json.loads(book.read_text())
-    [name] = said["codes"]
-    assert said["codes"] == {name: right}
-    book.write_text(json.dumps({**said, "codes": {name: "remembered"}}))
-    assert told() == "remembered"
-    book.write_text(json.dumps({"package": "another", "codes": {name: "remembered"}}))
-    assert told() == right
-    book.write_text("torn")
-    assert told() == right
+    expected = computed()
+    cache = tmp_path / ".punie" / "code.json"
+    content = json.loads(cache.read_text())
+    [name] = content["codes"]
+    assert content["codes"] == {name: expected}
+    cache.write_text(json.dumps({**content, "codes": {name: "cached"}}))
+    assert computed() == "cached"
+    cache.write_text(json.dumps({"package": "another", "codes": {name: "cached"}}))
+    assert computed() == expected
+    cache.write_text("torn")
+    assert computed() == expected
 
 
-def test_scores_are_made_by_the_checks_a_suite_names():
-    """A check that judges otherwise is another eval; one that the suite does not use changes nothing."""
+def test_values_of_the_engine_are_no_code_of_a_step():
+    gate = Gate(metric="rows", min=1)
+    assert list(fingerprint._classes((gate, MinMessages()))) == [("data.filters.structure", "MinMessages")]
+
+
+def test_the_code_of_an_eval_depends_on_the_checks_of_its_suite_only():
     from punie_build.engine.fingerprint import _classes
     from punie_build.evaluation.checks.union import Calls, ExpectedCall, NoCall
     from punie_build.evaluation.spec import Eval
@@ -221,3 +233,42 @@ def test_scores_are_made_by_the_checks_a_suite_names():
         ("evaluation.checks.assignment", "optimal_assignment"),
     } <= set(code)
     assert ("evaluation.checks.python_code", "PythonCode") not in code
+
+
+PROGRAM = """
+import sys; sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from punie_build.artifacts.data import STAGE
+from punie_build.data.filters.union import MinMessages
+from punie_build.data.spec import Stage
+from punie_build.engine import fingerprint
+from punie_build.engine.kind import ArtifactKind
+fingerprint.use_cache(Path(sys.argv[1]))
+print(fingerprint.code(ArtifactKind(name="note", folder="notes", step="notes:build"), None))
+print(fingerprint.code(STAGE, Stage(from_="a", filters=(MinMessages(),))))
+"""
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_step_of_the_project_is_detected_in_spite_of_the_cache(tmp_path):
+    def codes(source: str) -> list[str]:
+        (tmp_path / "notes.py").write_text(source)
+        command = [sys.executable, "-B", "-c", PROGRAM, tmp_path]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    foreign, stage = codes("def build(work): return 1\n")
+    assert codes("def build(work): return 1  # a comment\n") == [foreign, stage]
+    edited, same = codes("def build(work): return 2\n")
+    assert (edited != foreign, same) == (True, stage)
+
+
+def test_no_definition_is_in_a_condition_of_a_module():
+    """Fingerprints do not read inside top-level conditions: those may only import for types, or start the module."""
+    bodies = {path: ast.parse(path.read_text()).body for path in PACKAGE.rglob("*.py")}
+    conditions = {
+        (path.name, ast.unparse(node.test) if isinstance(node, ast.If) else ast.unparse(node))
+        for path, body in bodies.items()
+        for node in body
+        if isinstance(node, ast.If | ast.Try | ast.With)
+    }
+    assert {text for _, text in conditions} <= {"TYPE_CHECKING", "__name__ == '__main__'"}, conditions

@@ -13,7 +13,6 @@ import pytest
 
 from punie_build.engine import build, state
 from punie_build.engine.provenance import statement
-from punie_build.engine.task import Task
 from punie_build.models import locate
 from punie_build.models.spec import MODEL_FILES, Base
 from punie_build.project import Project
@@ -64,46 +63,44 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-def named(root: Path, label: str) -> Task:
-    return Project.load(root).task(label)
-
-
-def made(root: Path, label: str) -> dict:
-    """The statement of what was built, through JSON as it is published."""
-    task = named(root, label)
+def built(root: Path, label: str) -> dict:
+    """Return the statement of a built artifact, through JSON as it is published."""
+    task = Project.load(root).task(label)
     lock = locks.read(root / paths.lock(task.target))
     assert lock
     return json.loads(json.dumps(statement(task, lock)))
 
 
 def trained(root: Path, label: str) -> dict:
-    """The statement of an adapter whose lock says that it was trained."""
-    task = named(root, label)
-    facts = msgspec.structs.replace(state.key_inputs(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
+    """Return the statement of an adapter, with a lock as if it was trained."""
+    task = Project.load(root).task(label)
+    key_inputs = msgspec.structs.replace(state.key_inputs(root, task), tools={"mlx": "0.32.4", "device": "cpu"})
     inputs = dict.fromkeys(task.inputs, "7" * 64) | ({} if task.external["base"].hub else {"base": "5" * 64})
-    facts = msgspec.structs.replace(facts, inputs=facts.inputs | inputs)
-    lock = Lock(key=facts.key, key_inputs=facts, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5)
+    key_inputs = msgspec.structs.replace(key_inputs, inputs=key_inputs.inputs | inputs)
+    lock = Lock(
+        key=key_inputs.key, key_inputs=key_inputs, outputs={"adapters.safetensors": "6" * 64}, metrics={}, seconds=1.5
+    )
     return json.loads(json.dumps(statement(task, lock)))
 
 
-def valid(said: dict) -> None:
-    """What in-toto's Statement v1 and SLSA's Provenance v1 require, and no field they do not know."""
-    assert set(said) == {"_type", "subject", "predicateType", "predicate"}
-    assert said["_type"] == "https://in-toto.io/Statement/v1"
-    assert said["predicateType"] == "https://slsa.dev/provenance/v1"
-    assert said["subject"]
-    assert len({each["name"] for each in said["subject"]}) == len(said["subject"])
-    assert all(HEX.fullmatch(each["digest"]["sha256"]) for each in said["subject"])
-    assert set(said["predicate"]) == {"buildDefinition", "runDetails"}
-    definition, details = said["predicate"]["buildDefinition"], said["predicate"]["runDetails"]
+def assert_valid(document: dict) -> None:
+    """Assert that it has the fields that in-toto Statement v1 and SLSA Provenance v1 require, and no unknown fields."""
+    assert set(document) == {"_type", "subject", "predicateType", "predicate"}
+    assert document["_type"] == "https://in-toto.io/Statement/v1"
+    assert document["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert document["subject"]
+    assert len({item["name"] for item in document["subject"]}) == len(document["subject"])
+    assert all(HEX.fullmatch(item["digest"]["sha256"]) for item in document["subject"])
+    assert set(document["predicate"]) == {"buildDefinition", "runDetails"}
+    definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
     assert {"buildType", "externalParameters"} <= set(definition)
     assert set(definition) <= {"buildType", "externalParameters", "internalParameters", "resolvedDependencies"}
     assert isinstance(definition["externalParameters"], dict)
-    for each in definition["resolvedDependencies"]:
-        assert set(each) <= {"name", "uri", "digest", "content", "downloadLocation", "mediaType", "annotations"}
-        assert {"uri", "digest", "content"} & set(each)
-        assert set(each["digest"]) <= {"sha256", "dirHash", "gitCommit"}
-        assert all(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", value) for value in each["digest"].values())
+    for item in definition["resolvedDependencies"]:
+        assert set(item) <= {"name", "uri", "digest", "content", "downloadLocation", "mediaType", "annotations"}
+        assert {"uri", "digest", "content"} & set(item)
+        assert set(item["digest"]) <= {"sha256", "dirHash", "gitCommit"}
+        assert all(re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", value) for value in item["digest"].values())
     assert set(details) <= {"builder", "metadata", "byproducts"}
     assert set(details["builder"]) <= {"id", "version", "builderDependencies"}
     assert set(details["metadata"]) <= {"invocationId", "startedOn", "finishedOn"}
@@ -113,19 +110,19 @@ def valid(said: dict) -> None:
 
 
 @pytest.mark.parametrize("label", ["dataset:mine", "dataset:many", "stage:clean"])
-def test_what_was_built_has_a_statement_whose_subjects_are_its_files(root, label):
-    said = made(root, label)
-    valid(said)
+def test_the_subjects_of_a_statement_are_the_files_of_the_artifact(root, label):
+    document = built(root, label)
+    assert_valid(document)
     folder = Project.load(root).folder(label)
-    assert {each["name"] for each in said["subject"]} == {
+    assert {item["name"] for item in document["subject"]} == {
         path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()
     }
-    for each in said["subject"]:
-        assert hashlib.sha256((root / each["name"]).read_bytes()).hexdigest() == each["digest"]["sha256"]
+    for item in document["subject"]:
+        assert hashlib.sha256((root / item["name"]).read_bytes()).hexdigest() == item["digest"]["sha256"]
 
 
-def test_it_says_which_recipe_code_tools_and_inputs(root):
-    definition = made(root, "stage:clean")["predicate"]["buildDefinition"]
+def test_a_statement_has_the_recipe_the_code_the_tools_and_the_inputs(root):
+    definition = built(root, "stage:clean")["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["artifact"] == "stage:clean"
     assert definition["externalParameters"]["recipe"]["filters"] == [{"type": "python-version", "min": "3.10"}]
     assert set(definition["internalParameters"]["tools"]) == {"fissix", "python"}
@@ -134,52 +131,54 @@ def test_it_says_which_recipe_code_tools_and_inputs(root):
     assert data["name"] == "data/mine"
 
 
-def test_a_file_is_known_by_its_sha256_and_a_folder_by_its_listing(root):
-    """`dirHash`: sha256 over lines `sha256  name`, sorted by name, as `sha256sum * | sha256sum` has it."""
-    splits, file = made(root, "dataset:mine")["predicate"]["buildDefinition"]["resolvedDependencies"]
+def test_a_file_is_identified_by_its_sha256_and_a_folder_by_its_listing(root):
+    """The `dirHash` is the sha256 of lines `sha256  name`, sorted by name, as from `sha256sum * | sha256sum`."""
+    splits, file = built(root, "dataset:mine")["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert splits["name"] == "data/mine.splits.lock"
     sha256 = hashlib.sha256((root / "raw/mine.jsonl").read_bytes()).hexdigest()
     assert file == {"name": "raw/mine.jsonl", "digest": {"sha256": sha256}}
-    _, folder = made(root, "dataset:many")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    _, folder = built(root, "dataset:many")["predicate"]["buildDefinition"]["resolvedDependencies"]
     listing = hashlib.sha256(f"{sha256}  mine.jsonl\n".encode()).hexdigest()
     assert folder == {"name": "raw", "digest": {"dirHash": listing}}
-    [data] = made(root, "stage:clean")["predicate"]["buildDefinition"]["resolvedDependencies"]
+    [data] = built(root, "stage:clean")["predicate"]["buildDefinition"]["resolvedDependencies"]
     rows = sorted(data["annotations"]["files"])
     assert rows == ["test.jsonl", "train.jsonl", "valid.jsonl"]
     lines = [f"{hashlib.sha256((root / 'data/mine' / name).read_bytes()).hexdigest()}  {name}\n" for name in rows]
     assert data["digest"]["dirHash"] == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def test_a_hub_base_is_a_package_url_at_its_commit_and_another_a_listing_of_its_model_files(root):
-    said = trained(root, "adapter:v1")
-    valid(said)
-    found = {each["name"]: each for each in said["predicate"]["buildDefinition"]["resolvedDependencies"]}
-    assert found["base"] == {
+def test_a_hub_base_is_a_package_url_and_a_local_base_a_listing(root):
+    document = trained(root, "adapter:v1")
+    assert_valid(document)
+    dependencies = {item["name"]: item for item in document["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    assert dependencies["base"] == {
         "name": "base",
         "uri": f"pkg:huggingface/team/Big-Model-4bit@{COMMIT}",
         "digest": {"gitCommit": COMMIT},
     }
-    assert found["data/clean@big-assistant-2048"]["annotations"] == {
+    assert dependencies["data/clean@big-assistant-2048"]["annotations"] == {
         "files": ["train.safetensors", "valid.safetensors"]
     }
-    said = trained(root, "adapter:v2")
-    valid(said)
-    [base] = [each for each in said["predicate"]["buildDefinition"]["resolvedDependencies"] if each["name"] == "base"]
+    document = trained(root, "adapter:v2")
+    assert_valid(document)
+    [base] = [
+        item for item in document["predicate"]["buildDefinition"]["resolvedDependencies"] if item["name"] == "base"
+    ]
     assert base["digest"] == {"dirHash": "5" * 64}
     assert "*.safetensors" in base["annotations"]["files"]
 
 
-def test_the_files_it_names_of_a_base_are_those_that_identify_it(tmp_path):
+def test_the_files_that_a_statement_names_of_a_base_are_those_that_identify_it(tmp_path):
     for name in ("config.json", "model.safetensors", "chat.jinja", "spm.model", "merges.txt", "README.md", "x.bin"):
         (tmp_path / name).write_text(name)
-    named = sorted(path for pattern in MODEL_FILES for path in tmp_path.glob(pattern))
-    listing = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in named)
+    files = sorted(path for pattern in MODEL_FILES for path in tmp_path.glob(pattern))
+    listing = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
     assert locate.base_digest(tmp_path.parent, Base(path=tmp_path.name)) == hashlib.sha256(listing.encode()).hexdigest()
 
 
-def test_it_names_no_machine_no_folder_of_it_and_no_time(root):
-    for said in (made(root, "stage:clean"), trained(root, "adapter:v1")):
-        text = json.dumps(said)
+def test_a_statement_has_no_host_no_path_of_the_machine_and_no_time(root):
+    for document in (built(root, "stage:clean"), trained(root, "adapter:v1")):
+        text = json.dumps(document)
         assert str(root) not in text
         assert str(Path.home()) + "/" not in text
         assert socket.gethostname() not in text

@@ -65,10 +65,20 @@ TABLE = [
     (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py", "line": 1})), 0.75, "wrong arguments"),
     (Calls(calls=(READ,)), reply(ToolCall("write", {"path": "a.py"})), 0.0, "wrong tool"),
     (Calls(calls=(READ,)), reply(content="a.py says x"), 0.0, "no call"),
-    (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py"}), ToolCall("read", {"path": "a.py"})), 0.5, "extra call"),
+    (
+        Calls(calls=(READ,)),
+        reply(ToolCall("read", {"path": "a.py"}), ToolCall("read", {"path": "a.py"})),
+        0.5,
+        "extra call",
+    ),
     (Calls(calls=(READ, WRITE)), reply(ToolCall("read", {"path": "a.py"})), 0.5, "wrong tool"),
     (Calls(calls=(WRITE,)), reply(ToolCall("write", {"path": "b", "text": "y"})), 1.0, ""),
-    (Calls(calls=(ExpectedCall(name="n", arguments={"k": 1}),)), reply(ToolCall("n", {"k": True})), 0.5, "wrong arguments"),
+    (
+        Calls(calls=(ExpectedCall(name="n", arguments={"k": 1}),)),
+        reply(ToolCall("n", {"k": True})),
+        0.5,
+        "wrong arguments",
+    ),
     (Calls(calls=(ExpectedCall(name="now"),)), reply(ToolCall("now", {})), 1.0, ""),
     (NoCall(), reply(content="hello"), 1.0, ""),
     (NoCall(), reply(ToolCall("read", {})), 0.0, "called on irrelevant"),
@@ -136,7 +146,7 @@ TABLE = [
     (Not(check=Contains(words=("x",))), reply(content="x"), 0.0, "wrong words"),
     (Not(check=Contains(words=("x",))), reply(), 0.0, "empty"),
     (Not(check=PythonHook(function="j:odd", source=HOOK)), reply(content="y"), 0.0, "cannot judge"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("check", "answer", "score", "failure"), TABLE)

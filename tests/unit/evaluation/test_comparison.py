@@ -9,7 +9,7 @@ import pytest
 from punie_build.data.example import Example, ToolCall
 from punie_build.engine import gates
 from punie_build.errors import IdentityError
-from punie_build.evaluation import comparison, contamination, junit, paired_difference, scoring
+from punie_build.evaluation import comparison, contamination, junit, scoring
 from punie_build.evaluation.checks.union import (
     Answer,
     Calls,
@@ -193,7 +193,7 @@ def test_epochs_give_a_pass_rate_and_the_reliability():
     assert scored.failure == "wrong arguments"
     assert not scored.passed
     assert scoring.answer_rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
-    assert paired_difference.pass_count([scored]).rate == 0.75
+    assert scoring.pass_count([scored]).rate == 0.75
     assert scoring.eval_metrics(suite, [scored], True)["error_rate"] == 0.2
 
 
@@ -319,8 +319,15 @@ def test_prompts_in_training_rows_are_contaminated_exactly_or_nearly():
     ]
     cases = [Case(id=f"c{k}", category="c", prompt=text, checks=(NoCall(),)) for k, text in enumerate(asks)]
     talk = Case(
-        id="talk", category="c", messages=({"role": "user", "content": "Run make"}, {"role": "assistant", "content": "t1"}, {"role": "user", "content": "Stop it"}), checks=(NoCall(),)
-    )  # fmt: skip
+        id="talk",
+        category="c",
+        messages=(
+            {"role": "user", "content": "Run make"},
+            {"role": "assistant", "content": "t1"},
+            {"role": "user", "content": "Stop it"},
+        ),
+        checks=(NoCall(),),
+    )
     suite = msgspec.convert(msgspec.to_builtins(Suite(cases=(*cases, talk))), Suite)
     rows = [
         ("a:1", conversation("kill  TERM-29")),

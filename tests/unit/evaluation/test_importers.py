@@ -27,14 +27,26 @@ from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 
 EVAL_PROMPTS = [
-    {"id": "tool-01", "category": "tool_calling", "prompt_text": "Read the file", "expected_tool_calls": ["read_file"], "expected_keywords": ["localhost"]},
-    {"id": "reason-02", "category": "reasoning", "prompt_text": "How fast is it?", "expected_keywords": ["O(log n)", "binary search"]},
+    {
+        "id": "tool-01",
+        "category": "tool_calling",
+        "prompt_text": "Read the file",
+        "expected_tool_calls": ["read_file"],
+        "expected_keywords": ["localhost"],
+    },
+    {
+        "id": "reason-02",
+        "category": "reasoning",
+        "prompt_text": "How fast is it?",
+        "expected_keywords": ["O(log n)", "binary search"],
+    },
     {"id": "text-01", "category": "reasoning", "prompt_text": "What is ls?", "expected_keywords": ["ls"]},
-]  # fmt: skip
+]
 PYTHON = """
 raise SystemExit("never run")
 SUITE = EvalSuite("baseline", (
-    EvalPrompt(id="tool-01", category="tool_calling", prompt_text="Read the " "file", expected_tool_calls=("read_file",), expected_keywords=("localhost",)),
+    EvalPrompt(id="tool-01", category="tool_calling", prompt_text="Read the file",
+        expected_tool_calls=("read_file",), expected_keywords=("localhost",)),
     suites.EvalPrompt("reason-02", "reasoning", "How fast is it?", (), ("O(log n)", "binary search")),
     EvalPrompt(id="text-01", category="reasoning", prompt_text="What is ls?", expected_keywords=("ls",)),
 ))
@@ -43,13 +55,40 @@ BFCL = [
     {
         "id": "simple_0",
         "question": [[{"role": "user", "content": "Area of a triangle, base 10 and height 5?"}]],
-        "function": [{"name": "area", "description": "d", "parameters": {"type": "dict", "properties": {"base": {"type": "float"}, "height": {"type": "integer"}, "unit": {"type": "string"}, "opts": {"type": "dict"}}, "required": ["base", "height"]}}],
+        "function": [
+            {
+                "name": "area",
+                "description": "d",
+                "parameters": {
+                    "type": "dict",
+                    "properties": {
+                        "base": {"type": "float"},
+                        "height": {"type": "integer"},
+                        "unit": {"type": "string"},
+                        "opts": {"type": "dict"},
+                    },
+                    "required": ["base", "height"],
+                },
+            }
+        ],
     },
-    {"id": "irrelevance_1", "question": [[{"role": "user", "content": "Hi"}]], "function": [{"name": "area", "parameters": {"type": "dict"}}]},
-    {"id": "live_relevance_2-0", "question": [[{"role": "system", "content": "s"}, {"role": "user", "content": "Any"}]], "function": [{"name": "area", "parameters": {"type": "dict"}}]},
-    {"id": "multi_turn_base_0", "question": [[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]], "function": []},
+    {
+        "id": "irrelevance_1",
+        "question": [[{"role": "user", "content": "Hi"}]],
+        "function": [{"name": "area", "parameters": {"type": "dict"}}],
+    },
+    {
+        "id": "live_relevance_2-0",
+        "question": [[{"role": "system", "content": "s"}, {"role": "user", "content": "Any"}]],
+        "function": [{"name": "area", "parameters": {"type": "dict"}}],
+    },
+    {
+        "id": "multi_turn_base_0",
+        "question": [[{"role": "user", "content": "a"}], [{"role": "user", "content": "b"}]],
+        "function": [],
+    },
     {"id": "simple_9", "question": [[{"role": "user", "content": "lost"}]], "function": []},
-]  # fmt: skip
+]
 TRUTH = [
     {
         "id": "simple_0",
@@ -88,7 +127,8 @@ tests:
 
 def write(folder: Path, name: str, rows: object) -> Path:
     path = folder / name
-    path.write_text(rows if isinstance(rows, str) else "\n".join(json.dumps(row) for row in rows))  # type: ignore[union-attr]
+    text = rows if isinstance(rows, str) else "\n".join(json.dumps(row) for row in rows)  # type: ignore[union-attr]
+    path.write_text(text)
     return path
 
 
@@ -220,5 +260,5 @@ def test_suites_are_imported_and_validated_on_the_command_line(tmp_path, monkeyp
     assert "baseline that only writes prose passes 33.3%" in output
     code, output = run("check", "tool-calling")
     assert code == 0
-    assert "the suite may gate" in output
+    assert "the suite can be used for gates" in output
     assert run("check", "../outside.toml")[0] in (2, 3)

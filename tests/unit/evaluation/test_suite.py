@@ -115,10 +115,14 @@ def test_toml_and_jsonl_give_equal_suites(tmp_path):
         ('{"id": 1', "s.jsonl", "line 1: not a JSON object"),
         ("[1]\n{}x", "s.jsonl", "line 2: not a JSON object"),
         ('{"id": "a", "checks": [{"type": "calls", "calls": []}]}', "s.jsonl", "case[a].category: missing"),
-        ('{"id": "a", "category": "c", "prompt": "p", "checks": [{"type": "regex", "pattern": "("}]}', "s.jsonl", "pattern"),
+        (
+            '{"id": "a", "category": "c", "prompt": "p", "checks": [{"type": "regex", "pattern": "("}]}',
+            "s.jsonl",
+            "pattern",
+        ),
         ("{}", "s.jsonl", "case"),
     ],
-)  # fmt: skip
+)
 def test_an_invalid_suite_file_is_rejected_with_the_location(tmp_path, text, name, message):
     suite, wrong = read(tmp_path, text, name)
     assert suite is None

@@ -40,20 +40,70 @@ CASES = {  # failure, with its number in docs/gates.md -> (values of the plan, c
     "5 more layers than there are": ({"num_layers": 9}, "layers", "error", "num_layers: 9, and nano has 4 layers"),
     "10 a rank above every width": ({"lora": Lora(rank=300)}, "rank", "error", "lora.rank: 300"),
     "10 a rank above some widths": ({"lora": Lora(rank=200)}, "rank", "warning", "is 128 wide"),
-    "10 keys that no module has": ({"lora": Lora(keys=("self_attn.q_prj",))}, "keys", "error", "did you mean 'self_attn.q_proj'?"),
-    "a batch larger than the split": ({"batch_size": 64, "rows": 40}, "batch", "error", "batch_size: 64, and x has 40 training rows"),
+    "10 keys that no module has": (
+        {"lora": Lora(keys=("self_attn.q_prj",))},
+        "keys",
+        "error",
+        "did you mean 'self_attn.q_proj'?",
+    ),
+    "a batch larger than the split": (
+        {"batch_size": 64, "rows": 40},
+        "batch",
+        "error",
+        "batch_size: 64, and x has 40 training rows",
+    ),
     "a base without a chat template": ({"base": changed_nano(chat_template="")}, "base", "error", "no chat template"),
-    "14 delimiters that a model writes are several tokens": ({"base": changed_nano(special_tokens=NANO.special_tokens - {"<tool_call>"})}, "delimiters", "error", "writes <tool_call>"),
-    "14 delimiters that a model reads are several tokens": ({"base": changed_nano(chat_template=NANO.chat_template + "<tool_response>", special_tokens=NANO.special_tokens - {"<tool_response>"})}, "delimiters", "warning", "<tool_response>"),
-    "19 less than an epoch, estimated": ({"iters": 100, "batch_size": 1}, "epochs", "warning", "100 iterations are 0.20 epochs: 80% of 500"),
-    "19 less than an epoch, counted": ({"tokens": {}, "coverage": Coverage(iters=300, updates=75, epochs=0.69, tokens=9, padding=0.1)}, "epochs", "warning", "300 iterations are 0.69 epochs"),
+    "14 delimiters that a model writes are several tokens": (
+        {"base": changed_nano(special_tokens=NANO.special_tokens - {"<tool_call>"})},
+        "delimiters",
+        "error",
+        "writes <tool_call>",
+    ),
+    "14 delimiters that a model reads are several tokens": (
+        {
+            "base": changed_nano(
+                chat_template=NANO.chat_template + "<tool_response>",
+                special_tokens=NANO.special_tokens - {"<tool_response>"},
+            )
+        },
+        "delimiters",
+        "warning",
+        "<tool_response>",
+    ),
+    "19 less than an epoch, estimated": (
+        {"iters": 100, "batch_size": 1},
+        "epochs",
+        "warning",
+        "100 iterations are 0.20 epochs: 80% of 500",
+    ),
+    "19 less than an epoch, counted": (
+        {"tokens": {}, "coverage": Coverage(iters=300, updates=75, epochs=0.69, tokens=9, padding=0.1)},
+        "epochs",
+        "warning",
+        "300 iterations are 0.69 epochs",
+    ),
     "21 not enough disk": ({"free": 10**6}, "disk", "error", "need about"),
     "23 not enough memory for the weights": ({"memory": 10**7}, "memory", "error", "needs roughly"),
     "23 not enough memory for a batch": ({"memory": 10**9, "batch_size": 64}, "memory", "warning", "needs roughly"),
-    "truncated rows": ({"tokens": {"train": {"rows": 90, "cut": 9, "longest": 3000}}}, "too-long", "warning", "3000 keeps them complete"),
-    "some fully masked rows": ({"tokens": {"train": {"rows": 90, "mute": 9}}}, "turns", "warning", "9 of 99 training rows"),
-    "mostly fully masked rows": ({"tokens": {"train": {"rows": 9, "mute": 90}}}, "turns", "error", "90 of 99 training rows"),
-}  # fmt: skip
+    "truncated rows": (
+        {"tokens": {"train": {"rows": 90, "cut": 9, "longest": 3000}}},
+        "too-long",
+        "warning",
+        "3000 keeps them complete",
+    ),
+    "some fully masked rows": (
+        {"tokens": {"train": {"rows": 90, "mute": 9}}},
+        "turns",
+        "warning",
+        "9 of 99 training rows",
+    ),
+    "mostly fully masked rows": (
+        {"tokens": {"train": {"rows": 9, "mute": 90}}},
+        "turns",
+        "error",
+        "90 of 99 training rows",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -40,21 +40,61 @@ XML = "<tool_call><function=read_file><parameter=path>a.py</parameter></function
 JSON = '<tool_call>{"name": "read_file", "arguments": {"path": "a.py"}}</tool_call>'
 CASES = {  # failure, with its number in docs/gates.md -> (rows, check, level)
     "2 a suite's system prompt is in no row": ({"train": correct_rows(20, system="Be brief.")}, "eval-system", "error"),
-    "2 a suite's system prompt is in few rows": ({"train": correct_rows(19, system="Be brief.") + correct_rows(4, 50)}, "eval-system", "warning"),
-    "11 validation rows are in training": ({"train": correct_rows(20), "valid": correct_rows(2, 5) + correct_rows(4, 800)}, "leakage", "error"),
-    "11 a test row has a question of training": ({"train": correct_rows(20), "test": [row(800, ask=row(3)["messages"][1]["content"])]}, "leakage", "warning"),
-    "11 training has a prompt of a suite": ({"train": [*correct_rows(20), row(70, ask=SUITES["asked"].prompts[0])]}, "leakage", "error"),
+    "2 a suite's system prompt is in few rows": (
+        {"train": correct_rows(19, system="Be brief.") + correct_rows(4, 50)},
+        "eval-system",
+        "warning",
+    ),
+    "11 validation rows are in training": (
+        {"train": correct_rows(20), "valid": correct_rows(2, 5) + correct_rows(4, 800)},
+        "leakage",
+        "error",
+    ),
+    "11 a test row has a question of training": (
+        {"train": correct_rows(20), "test": [row(800, ask=row(3)["messages"][1]["content"])]},
+        "leakage",
+        "warning",
+    ),
+    "11 training has a prompt of a suite": (
+        {"train": [*correct_rows(20), row(70, ask=SUITES["asked"].prompts[0])]},
+        "leakage",
+        "error",
+    ),
     "11 duplicates": ({"train": correct_rows(20) + correct_rows(3)}, "duplicates", "warning"),
-    "12 text before calls of one tool and none of another": ({"train": correct_rows(12, words="Let me see.") + correct_rows(12, 50, call=("wait", {}))}, "preambles", "warning"),
-    "13 calls in the text, in a markup the base does not have": ({"train": correct_rows(20, call=None, answer=XML)}, "parser", "error"),
-    "13 two formats of calls in one set": ({"train": correct_rows(20) + correct_rows(10, 50, call=None, answer=JSON)}, "formats", "error"),
-    "25 template tokens in texts": ({"train": [*correct_rows(20), row(70, answer="Done.<|endoftext|>")]}, "markers", "error"),
-    "25 the base's own special tokens in texts": ({"train": [*correct_rows(20), row(70, result="<tool_response>x")]}, "markers", "error"),
-    "several system prompts": ({"train": correct_rows(12) + correct_rows(10, 50, system="Be brief.")}, "systems", "warning"),
+    "12 text before calls of one tool and none of another": (
+        {"train": correct_rows(12, words="Let me see.") + correct_rows(12, 50, call=("wait", {}))},
+        "preambles",
+        "warning",
+    ),
+    "13 calls in the text, in a markup the base does not have": (
+        {"train": correct_rows(20, call=None, answer=XML)},
+        "parser",
+        "error",
+    ),
+    "13 two formats of calls in one set": (
+        {"train": correct_rows(20) + correct_rows(10, 50, call=None, answer=JSON)},
+        "formats",
+        "error",
+    ),
+    "25 template tokens in texts": (
+        {"train": [*correct_rows(20), row(70, answer="Done.<|endoftext|>")]},
+        "markers",
+        "error",
+    ),
+    "25 the base's own special tokens in texts": (
+        {"train": [*correct_rows(20), row(70, result="<tool_response>x")]},
+        "markers",
+        "error",
+    ),
+    "several system prompts": (
+        {"train": correct_rows(12) + correct_rows(10, 50, system="Be brief.")},
+        "systems",
+        "warning",
+    ),
     "placeholder results": ({"train": correct_rows(20, result="...")}, "placeholders", "warning"),
     "no answer at the end": ({"train": [*correct_rows(20), row(70, answer=None)]}, "turns", "warning"),
     "calls that do not fit their tools": ({"train": correct_rows(20, call=("fly", {}))}, "calls", "warning"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -79,9 +119,12 @@ def test_calls_as_text_in_the_bases_own_markup_are_read(tmp_path):
     ("template", "check"),
     [
         ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}", "tools"),
-        ("{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{% endfor %}", "template"),
+        (
+            "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{% endfor %}",
+            "template",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_template_without_tools_cannot_render_rows_with_tools(tmp_path, template, check):
     base = tmp_path / "base"
     shutil.copytree(paths.nano(), base, ignore=shutil.ignore_patterns("*.py", "*.safetensors"))

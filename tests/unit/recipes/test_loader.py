@@ -18,9 +18,7 @@ def mistakes(recipes, text: str) -> tuple[str, ...]:
 
 
 def test_all_mistakes_of_all_files_are_told_at_once(recipes):
-    root = recipes(
-        "[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolour = 1\n[adaptor.x]\nbase = 'nano'"
-    )
+    root = recipes("[dataset.a]\nsource = { type = 'sampel', max_examples = 3 }\ncolr = 1\n[adaptor.x]\nbase = 'nano'")
     (root / "recipes" / "other.toml").write_text(
         "[adapter.v]\nbase = 'nano'\nlearning_rate = 'fast'\nlora = { rnak = 4, scale = -1 }"
     )
@@ -29,7 +27,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(recipes):
     text = str(caught.value)
     for expected in (
         "recipes/test.toml: dataset.a.source.type: unknown source 'sampel' - did you mean 'sample'?",
-        "recipes/test.toml: dataset.a.colour: unknown key",
+        "recipes/test.toml: dataset.a.colr: unknown key",
         "recipes/test.toml: adaptor: unknown kind of artifact - did you mean 'adapter'?",
         "recipes/other.toml: adapter.v.data: missing",
         "recipes/other.toml: adapter.v.learning_rate: expected 'float', got 'str'",
@@ -43,7 +41,10 @@ def test_all_mistakes_of_all_files_are_told_at_once(recipes):
 def test_a_wrong_filter_is_named_by_its_place(recipes):
     problems = mistakes(
         recipes,
-        "[dataset.a]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'a'\nfilters = [{ type = 'min-messages' }, { type = 'langauge' }]",
+        (
+            "[dataset.a]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'a'\n"
+            "filters = [{ type = 'min-messages' }, { type = 'langauge' }]"
+        ),
     )
     assert problems == (
         "recipes/test.toml: stage.s.filters[1].type: unknown filter 'langauge' - did you mean 'language'?",
@@ -69,14 +70,20 @@ def test_paths_that_would_leave_the_project_are_refused(recipes, path: str):
 def test_dangling_names_say_what_is_near(recipes):
     problems = mistakes(
         recipes,
-        "[dataset.sample]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'sampel'\nfilters = [{ type = 'min-messages' }]\n[adapter.a]\nbase = 'nanoo'\ndata = 's'",
+        (
+            "[dataset.sample]\nsource = { type = 'sample' }\n[stage.s]\nfrom = 'sampel'\n"
+            "filters = [{ type = 'min-messages' }]\n[adapter.a]\nbase = 'nanoo'\ndata = 's'"
+        ),
     )
     assert "stage.s.from: no dataset or stage or mix is called 'sampel' - did you mean 'sample'?" in problems[0]
     assert "adapter.a.base: no base or model is called 'nanoo' - did you mean 'nano'?" in problems[1]
 
 
 def test_a_mistake_in_one_table_hides_none_in_others_and_invents_none(recipes):
-    text = "[dataset.d]\nsource = { type = 'sampel' }\n[stage.s]\nfrom = 'd'\nfilters = []\n[adapter.a]\nbase = 'nano'\ndata = 'ss'\nrank = 3\n"
+    text = (
+        "[dataset.d]\nsource = { type = 'sampel' }\n[stage.s]\nfrom = 'd'\n"
+        "filters = []\n[adapter.a]\nbase = 'nano'\ndata = 'ss'\nrank = 3\n"
+    )
     problems = mistakes(recipes, text)
     assert len(problems) == 4
     assert "unknown source 'sampel'" in problems[0]
@@ -93,7 +100,10 @@ def test_a_circle_is_shown(recipes):
 def test_two_artifacts_of_one_folder_may_not_share_a_name(recipes):
     problems = mistakes(
         recipes,
-        "[dataset.a]\nsource = { type = 'sample' }\n[stage.A]\nfrom = 'a'\nfilters = [{ type = 'min-messages' }]\n[base.nano]\npath = 'm'",
+        (
+            "[dataset.a]\nsource = { type = 'sample' }\n[stage.A]\nfrom = 'a'\n"
+            "filters = [{ type = 'min-messages' }]\n[base.nano]\npath = 'm'"
+        ),
     )
     assert any("the name is taken by dataset.a" in problem for problem in problems)
     assert any("the name is taken by base.nano (built in)" in problem for problem in problems)
@@ -144,7 +154,10 @@ def test_ids_are_unique_and_expected_tools_declared(recipes):
 
 
 def test_a_comparison_makes_its_evals_and_uses_those_that_ask_the_same(recipes):
-    text = "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\ndata = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
+    text = (
+        "[dataset.d]\nsource = { type = 'sample' }\n[adapter.v]\nbase = 'nano'\n"
+        "data = 'd'\n[comparison.c]\narms = ['nano', 'v']\nsuite = 'tool-calling'\n"
+    )
     labels = [task.label for task in Project.load(recipes(text)).tasks]
     both = [f"{kind}:{arm}@tool-calling" for arm in ("nano", "v") for kind in ("answers", "eval")]
     assert labels == [
@@ -179,7 +192,10 @@ def test_every_kind_says_what_it_is():
 
 
 def test_two_comparisons_may_ask_one_arm_in_two_ways(recipes):
-    text = "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nconcurrency = 1\n[comparison.b]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
+    text = (
+        "[comparison.a]\narms = ['nano', 'x']\nsuite = 'tool-calling'\nconcurrency = 1\n[comparison.b]\n"
+        "arms = ['nano', 'x']\nsuite = 'tool-calling'\nmax_tokens = 9\n[base.x]\npath = 'x'\n"
+    )
     usual = {f"{kind}:{arm}@tool-calling" for kind in ("answers", "eval") for arm in ("nano", "x")}
     odd = {f"{label}@max_tokens-9" for label in usual}
     assert {task.label for task in Project.load(recipes(text)).tasks} == usual | odd | {"comparison:a", "comparison:b"}
@@ -192,7 +208,10 @@ def test_two_comparisons_may_ask_one_arm_in_two_ways(recipes):
 def test_cells_that_ask_the_same_share_their_answers(recipes):
     cells = [(0.0, 1.0, 0), (0.0, 0.5, 0), (0.0, 0.5, 7), (0.5, 1.0, 0), (0.5, 0.5, 0)]
     text = "".join(
-        f"[eval.c{index}]\narm = 'nano'\nsuite = 'tool-calling'\nsampling = {{ temperature = {t}, top_p = {p}, top_k = {k} }}\n"
+        (
+            f"[eval.c{index}]\narm = 'nano'\nsuite = 'tool-calling'\n"
+            f"sampling = {{ temperature = {t}, top_p = {p}, top_k = {k} }}\n"
+        )
         for index, (t, p, k) in enumerate(cells)
     )
     found = [task for task in Project.load(recipes(text)).tasks if task.kind.name == "answers"]
@@ -207,7 +226,7 @@ def test_what_no_server_could_answer_is_said_before_anything_runs(recipes):
     def told(line):
         return mistakes(recipes, f"[eval.e]\narm = 'nano'\nsuite = 'tool-calling'\n{line}\n")
 
-    assert "epochs of greedy answers are all alike" in told("epochs = 3")[0]
+    assert "all epochs of greedy answers are equal" in told("epochs = 3")[0]
     assert 'use engine = "batch"' in told("serving = { max_kv_size = 64 }")[0]
     assert 'use engine = "server"' in told("engine = 'batch'\nserving = { kv_bits = 4 }")[0]
     assert "no base is called 'nanno' - did you mean 'nano'?" in told("serving = { draft = 'nanno' }")[0]

@@ -137,7 +137,7 @@ def test_notes_survive_retraining_restoring_and_clean(tmp_path):
 
 def publish(root: Path, *arguments: str, code: int = 0, **variables: str) -> str:
     process = subprocess.run(
-        [sys.executable, "-c", "from punie_build.cli.main import main; main()", "publish", *arguments],
+        [sys.executable, "-m", "punie_build", "publish", *arguments],
         cwd=root,
         capture_output=True,
         text=True,

@@ -172,6 +172,7 @@ def times(root: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (root / "reports").glob("*.html")}
 
 
+@pytest.mark.slow
 def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
     targets = [task.target for task in Project.load(root).tasks]
     assert not is_behind(root, targets)

@@ -63,3 +63,13 @@ def test_structs_of_a_value_come_outer_first():
     assert list(structs(box)) == [box, first, second]
     assert list(structs({"a": (box, 3)})) == [box, first, second]
     assert list(structs("text")) == []
+
+
+def test_numbers_that_json_does_not_have_are_written_as_toml():
+    assert tomllib.loads(f"x = {toml([float('inf'), -float('inf'), -0.0, 1e22])}")["x"] == [
+        float("inf"),
+        -float("inf"),
+        0.0,
+        1e22,
+    ]
+    assert toml(float("nan")) == "nan"

@@ -76,6 +76,8 @@ def test_a_table_without_mistakes_gives_no_line():
         ({"count": 0}, "basket.count: expected 'int' >= 1"),
         ({"count": "2"}, "basket.count: expected 'int', got 'str'"),
         ({"fruit": [{"type": "aple"}]}, "basket.fruit[0].type: unknown fruit 'aple' - did you mean 'apple'?"),
+        ({"fruit": [{"type": ["apple"]}]}, "basket.fruit[0].type: unknown fruit '['apple']'"),
+        ({"fruit": [{"type": {}}]}, "basket.fruit[0].type: unknown fruit '{}' - known: apple, pear"),
         ({"fruit": [{"weight": 1}]}, "basket.fruit[0].type: missing"),
         ({"fruit": [{"type": "pear"}, {"type": "apple"}]}, "basket.fruit[1].weight: missing - it has no default"),
         ({"fruit": [{"type": "pear", "ripe": True}]}, "basket.fruit[0].ripe: unknown key"),

@@ -134,15 +134,27 @@ def test_names_of_cells_are_distinct_and_short():
 @pytest.mark.parametrize(
     ("table", "problems"),
     [
-        ({"learning_rate": [1e-3, "x", 3]}, ["learning_rate[1]: expected 'float', got 'str'", "learning_rate[2]: expected 'float' <= 1.0"]),
-        ({"lora": {"rank": [4, 0], "rnk": 1}}, ["lora.rnk: unknown key - did you mean 'rank'?", "lora.rank[1]: expected 'int' >= 1"]),
-        ({"optimizer": [{"type": "adamw", "weight_decay": [0, -1]}, {"type": "adan"}]}, ["optimizer[0].weight_decay[1]: expected 'float' >= 0.0", "optimizer[1].type: unknown optimizer 'adan' - did you mean 'adam'?"]),
+        (
+            {"learning_rate": [1e-3, "x", 3]},
+            ["learning_rate[1]: expected 'float', got 'str'", "learning_rate[2]: expected 'float' <= 1.0"],
+        ),
+        (
+            {"lora": {"rank": [4, 0], "rnk": 1}},
+            ["lora.rnk: unknown key - did you mean 'rank'?", "lora.rank[1]: expected 'int' >= 1"],
+        ),
+        (
+            {"optimizer": [{"type": "adamw", "weight_decay": [0, -1]}, {"type": "adan"}]},
+            [
+                "optimizer[0].weight_decay[1]: expected 'float' >= 0.0",
+                "optimizer[1].type: unknown optimizer 'adan' - did you mean 'adam'?",
+            ],
+        ),
         ({"cells": [{"seed": 1}, {"lora": {"rank": "x"}}]}, ["cells[1].lora.rank: expected 'int', got 'str'"]),
         ({"seed": []}, ["seed: an empty list makes no cells - give it values, or remove it"]),
         ({"seed": [1], "best": 2}, ["best: 2, but there are 1 settings - lower it"]),
         ({"seed": [1], "best": 0}, ["best: expected 'int' >= 1"]),
     ],
-)  # fmt: skip
+)
 def test_each_mistake_has_the_location_of_its_value(table, problems):
     assert mistakes(**table) == [f"x: adapter.v1.{line}" for line in problems]
 
@@ -282,7 +294,10 @@ def test_evals_that_differ_in_ineffective_fields_are_one_cell():
     assert len(cell_names({"arm": "nano", "suite": "s", "sampling": {"stop": [["a"], ["a", "b"]]}}, "eval")) == 2
     _, problems = grid.expand(KINDS["eval"], "t", SAMPLED | {"arm": ["nano", "v1"]}, "x: eval.t")
     assert problems == [
-        "x: eval.t.arm: must be the same in all cells: an eval runs one suite on one arm - describe a comparison of arms"
+        (
+            "x: eval.t.arm: must be the same in all cells: an eval "
+            "runs one suite on one arm - describe a comparison of arms"
+        )
     ]
 
 

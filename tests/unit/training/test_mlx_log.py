@@ -36,7 +36,8 @@ NEW = """\
 Loading configuration file c.yaml
 Loading pretrained model
 Training
-\x1b[34m╭─\x1b[0m\x1b[34m \x1b[0m\x1b[1;35mmlx_lm.lora\x1b[0m\x1b[34m \x1b[0m\x1b[34m────\x1b[0m\x1b[34m─╮\x1b[0m
+\x1b[34m╭─\x1b[0m\x1b[34m \x1b[0m\x1b[1;35mmlx_lm.lora\x1b[0m\
+\x1b[34m \x1b[0m\x1b[34m────\x1b[0m\x1b[34m─╮\x1b[0m
 \x1b[34m│\x1b[0m    \x1b[39mmodel        \x1b[0m   \x1b[1mmodels/nano\x1b[0m   \x1b[34m│\x1b[0m
 \x1b[34m│\x1b[0m    \x1b[39mtype         \x1b[0m   \x1b[1mlora · 2 layers · rank 4\x1b[0m   \x1b[34m│\x1b[0m
 \x1b[34m│\x1b[0m    \x1b[39mbatch · iters\x1b[0m   \x1b[1m4 · 12\x1b[0m   \x1b[34m│\x1b[0m

@@ -1,0 +1,106 @@
+"""The options of the commands of `dataset`, and the sources and filters that they describe."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import msgspec
+
+from punie_build.cli.options import Options, dialect_option, output_option, path_argument
+from punie_build.data.filters.union import AnyFilter, Language, MinMessages, PythonVersion, SampleRows
+from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
+from punie_build.errors import UseError
+
+
+def source(options: Options) -> AnySource:
+    """Return the source that the argument SOURCE names. Raises UseError if there is none."""
+    name, limit = options.source, options.max
+    if name == "sample":
+        return Sample(max_examples=limit or 100)
+    if name == "hand-authored":
+        return HandAuthored()
+    if name.startswith(("http://", "https://")):
+        if not options.sha256:
+            raise UseError(f"{name}: a file of the web needs its digest - add --sha256")
+        return Http(url=name, sha256=options.sha256, limit=limit)
+    if match := re.fullmatch(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})", name):
+        return Hub(repo=match[1], revision=match[2], files=tuple(options.files or ()), limit=limit)
+    if not Path(name).exists():
+        raise UseError(
+            f"{name}: no such file or folder, and not org/name@commit - use one of these, `sample` or `hand-authored`"
+        )
+    return Local(path=name, limit=limit)
+
+
+def filters(options: Options) -> list[AnyFilter]:
+    """Return the filters that the options describe. Raises UseError if there is none, or if one is invalid."""
+    chain: list[AnyFilter] = []
+    if options.language:
+        chain.append(Language(languages=tuple(options.language)))
+    if options.min_python:
+        chain.append(PythonVersion(min=options.min_python))
+    if options.min_messages:
+        chain.append(MinMessages(messages=options.min_messages))
+    for text in options.filter or ():
+        try:
+            chain.append(msgspec.json.decode(text, type=AnyFilter))
+        except msgspec.DecodeError as error:
+            raise UseError(f"--filter {text}: {error} - write it as in a recipe, but as JSON") from None
+    if options.max:
+        chain.append(SampleRows(most=options.max))
+    if not chain:
+        raise UseError("no filter is named - add --language, --min-python, --min-messages, --max or --filter")
+    return chain
+
+
+def download_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `dataset download`."""
+    command.add_argument(
+        "source", metavar="SOURCE", help="sample, hand-authored, a file or folder, org/name@commit, or a URL"
+    )
+    command.add_argument("--max", type=int, metavar="N", help="read at most N rows")
+    command.add_argument("--sha256", metavar="DIGEST", help="the digest of a file of the web")
+    command.add_argument("--files", nargs="*", metavar="FILE", help="files of a Hub dataset; patterns are allowed")
+    dialect_option(command)
+    output_option(command)
+    _split_options(command)
+
+
+def stats_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `dataset stats`."""
+    path_argument(command)
+    command.add_argument("--base", help="also count tokens with the tokenizer and chat template of this base")
+
+
+def filter_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `dataset filter`."""
+    path_argument(command)
+    output_option(command)
+    command.add_argument("--language", action="append", metavar="en", help="keep this language (may be repeated)")
+    command.add_argument("--min-python", metavar="3.10", help="drop rows with code that only Python 2 runs")
+    command.add_argument("--min-messages", type=int, metavar="N", help="keep rows with at least N messages")
+    command.add_argument("--max", type=int, metavar="N", help="keep at most N rows, chosen by hash")
+    command.add_argument("--filter", action="append", metavar="JSON", help="add any filter of recipes, as JSON")
+
+
+def merge_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `dataset merge`."""
+    command.add_argument("paths", metavar="PATH", nargs="+", help="files or folders")
+    dialect_option(command)
+    output_option(command)
+    _split_options(command)
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split and the order (0)")
+
+
+def head_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `dataset head`."""
+    path_argument(command)
+    command.add_argument("-n", type=int, default=3, metavar="N", help="number of rows (3)")
+    command.add_argument("--dropped", action="store_true", help="print dropped rows, with the reason")
+
+
+def _split_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--valid", type=float, default=0.1, metavar="SHARE", help="share of validation rows (0.1)")
+    command.add_argument("--test", type=float, default=0.0, metavar="SHARE", help="share of test rows (0)")

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+
+from punie_build.engine import events
+from punie_build.storage import paths
+
+
+def test_an_event_is_one_line_with_its_time_and_its_build(tmp_path):
+    events.record(tmp_path, "start", tasks=2)
+    events.record(tmp_path, "ran", task="stage:a", reasons=["a\nb"])
+    first, second = map(json.loads, (tmp_path / paths.STATE / "events.jsonl").read_text().splitlines())
+    assert datetime.fromisoformat(first.pop("time")).utcoffset() is not None
+    assert first == {"event": "start", "build": os.getpid(), "tasks": 2}
+    assert (second["event"], second["task"], second["reasons"]) == ("ran", "stage:a", ["a\nb"])
+
+
+def test_a_large_file_is_renamed_and_a_new_one_begun(tmp_path):
+    path = tmp_path / paths.STATE / "events.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(b"x" * (events.MAX_BYTES + 1))
+    events.record(tmp_path, "start")
+    assert path.with_name("events.1.jsonl").stat().st_size == events.MAX_BYTES + 1
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_an_event_that_cannot_be_written_does_not_fail_a_build(tmp_path):
+    (tmp_path / paths.STATE).write_text("a file, not a folder")
+    events.record(tmp_path, "start")
+    assert (tmp_path / paths.STATE).read_text() == "a file, not a folder"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from punie_build.storage import atomic, paths
+
+
+def folder(path: Path, text: str) -> Path:
+    path.mkdir(parents=True)
+    (path / "text").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("exchange", [atomic.exchange, lambda first, second: False])
+def test_a_finished_folder_replaces_the_target_with_and_without_an_exchange(tmp_path, exchange):
+    target = tmp_path / "data" / "s"
+    for text in ("one", "two", "three"):
+        finished = folder(tmp_path / "staging" / "s", text)
+        atomic.replace_folder(finished, target, exchange)
+        assert [path.name for path in target.iterdir()] == ["text"]
+        assert (target / "text").read_text() == text
+        assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_an_exchange_swaps_two_folders_or_changes_none(tmp_path):
+    first, second = folder(tmp_path / "first", "1"), folder(tmp_path / "second", "2")
+    swapped = atomic.exchange(first, second)
+    assert ((first / "text").read_text(), (second / "text").read_text()) == (("2", "1") if swapped else ("1", "2"))
+    assert not atomic.exchange(first, tmp_path / "absent")
+    assert first.exists()
+
+
+def test_a_file_of_the_project_is_replaced_without_a_temporary_file_left(tmp_path):
+    for content in (b"one", b"two"):
+        atomic.write_file(tmp_path, "reports/index.html", content)
+        assert (tmp_path / "reports/index.html").read_bytes() == content
+    assert not [path for path in (tmp_path / paths.STATE).rglob("*") if path.is_file()]
+
+
+def test_a_file_is_replaced_by_a_rename_in_its_folder(tmp_path):
+    for content in (b"one", b"two"):
+        atomic.replace_file(tmp_path / "deep" / "file", content)
+        assert (tmp_path / "deep" / "file").read_bytes() == content
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+
+
+def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "reports/index.html").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"Is a directory|exist"):
+        atomic.write_file(tmp_path, "reports/index.html", b"text")
+    with pytest.raises(OSError, match=r"Is a directory|exist"):
+        atomic.replace_file(tmp_path / "reports/index.html", b"text")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

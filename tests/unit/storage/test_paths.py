@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from punie_build.storage import paths
+
+
+def test_files_of_an_artifact_are_named_by_its_target():
+    assert paths.lock("data/clean") == "data/clean.lock.json"
+    assert paths.splits_lock("data/clean") == "data/clean.splits.lock"
+    assert paths.page("adapter", "v1") == "reports/adapter-v1.html"
+    assert paths.markdown_page("adapter", "v1") == "reports/adapter-v1.md"
+
+
+def test_only_adapters_and_models_have_a_card_that_enters_no_digest():
+    assert paths.views("adapters/v1") == paths.views("models/v1") == ("README.md",)
+    assert paths.views("data/clean") == ()
+
+
+def test_everything_that_may_be_deleted_is_below_the_state_folder():
+    folders = [
+        paths.build_lock("data/clean"),
+        paths.forgotten("data/clean"),
+        paths.staging("data/clean"),
+        paths.logs("data/clean"),
+        paths.upload_folder("adapters/v1"),
+        paths.checkpoints("key"),
+        paths.responses("key"),
+        paths.tracker_run("v1"),
+    ]
+    assert all(folder.startswith(".punie/") for folder in folders)
+    assert len(set(folders)) == len(folders)
+
+
+def test_the_embedded_base_is_a_model_folder():
+    assert (paths.nano() / "config.json").exists()

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from punie_build.engine import build
+from punie_build.errors import RecipeError
+from punie_build.storage import remote, settings
+from tests.support.checkouts import Step, build_chain, chain, checkout
+from tests.support.text_tasks import with_step
+
+
+def test_without_settings_there_is_no_shared_store(tmp_path):
+    assert remote.of_project(tmp_path) is None
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert remote.of_project(tmp_path / "project") is None
+
+
+def test_the_environment_overrides_the_file_and_empty_means_no_store(tmp_path, monkeypatch):
+    root = checkout(tmp_path / "one", f"file://{tmp_path}/file")
+    assert remote.of_project(root).url == f"file://{tmp_path}/file"
+    monkeypatch.setenv("PUNIE_BUILD_STORE", f"file://{tmp_path}/environment")
+    assert remote.of_project(root).url == f"file://{tmp_path}/environment"
+    assert build_chain(root) == ["ran"] * 3
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "environment/blobs").exists()
+    monkeypatch.setenv("PUNIE_BUILD_STORE", "")
+    assert remote.of_project(root) is None
+
+
+def test_projects_with_different_options_do_not_share_a_connection(tmp_path):
+    one = checkout(tmp_path / "one", "s3://punie", "http://127.0.0.1:1")
+    two = checkout(tmp_path / "two", "s3://punie", "http://127.0.0.1:2")
+    assert remote.of_project(one) is remote.of_project(one)
+    assert remote.of_project(one) is not remote.of_project(two)
+
+
+def test_options_override_the_default_timeouts(tmp_path):
+    defaults = remote.DEFAULT_OPTIONS["s3"]["config_kwargs"]
+    options = remote._with_defaults("s3", {"anon": True, "config_kwargs": {"read_timeout": 900, "s3": {"x": 1}}})
+    assert options == {"anon": True, "config_kwargs": {**defaults, "read_timeout": 900, "s3": {"x": 1}}}
+    assert remote._with_defaults("file", {"a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('[tool.punie-build]\nstroe = "s3://x/y"', ["tool.punie-build.stroe: unknown key - did you mean 'store'?"]),
+        (
+            "[tool.punie-build]\nstore = 3\nstore_option = {}",
+            [
+                "tool.punie-build.store_option: unknown key - did you mean 'store_options'?",
+                "tool.punie-build.store: expected 'str | null', got 'int'",
+            ],
+        ),
+        (
+            '[tool.punie-build]\nstore = "bucket"',
+            ["tool.punie-build.store: 'bucket' is not a URL - write it as s3://bucket/folder or file:///folder"],
+        ),
+        ("[tool]\npunie-build = 3", ["tool.punie-build: expected 'object', got 'int'"]),
+        ("[tool.punie-build\n", None),
+    ],
+)
+def test_all_mistakes_of_the_settings_are_reported_at_once(tmp_path, text, lines):
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        settings.load(tmp_path)
+    if lines is None:
+        assert str(caught.value).startswith("pyproject.toml: not TOML: ")
+    else:
+        assert sorted(caught.value.problems) == sorted(f"pyproject.toml: {line}" for line in lines)
+
+
+def test_a_mistake_in_the_environment_is_reported_as_such(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUNIE_BUILD_STORE", "bucket")
+    with pytest.raises(RecipeError, match=r"^PUNIE_BUILD_STORE: 'bucket' is not a URL - write it as"):
+        remote.of_project(tmp_path)
+
+
+def test_no_step_runs_if_the_settings_have_mistakes(tmp_path):
+    root = checkout(tmp_path / "one", "bucket")
+    step = Step()
+    with pytest.raises(RecipeError, match="is not a URL"):
+        build.build(root, with_step(chain()[0], step))
+    assert step.tasks == []
