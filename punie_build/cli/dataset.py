@@ -37,10 +37,6 @@ from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filters.union import (
     AnyFilter,
     FilterContext,
-    Language,
-    MinMessages,
-    PythonVersion,
-    SampleRows,
 )
 from punie_build.data.ingest import ingest, require_readable
 from punie_build.data.mix import MixComponent
@@ -228,23 +224,32 @@ def _source(options: Options) -> AnySource:
 
 
 def _filters(options: Options) -> list[AnyFilter]:
-    chosen: list[AnyFilter] = []
+    tables: list[tuple[str, dict[str, object]]] = []
     if options.language:
-        chosen.append(Language(languages=tuple(options.language)))
+        languages = " ".join(options.language)
+        tables.append((f"--language {languages}", {"type": "language", "languages": options.language}))
     if options.min_python:
-        chosen.append(PythonVersion(min=options.min_python))
+        tables.append((f"--min-python {options.min_python}", {"type": "python-version", "min": options.min_python}))
     if options.min_messages:
-        chosen.append(MinMessages(messages=options.min_messages))
+        tables.append(("--min-messages", {"type": "min-messages", "messages": options.min_messages}))
     for text in options.filter or ():
         try:
-            chosen.append(msgspec.json.decode(text, type=AnyFilter))
+            tables.append((f"--filter {text}", msgspec.json.decode(text)))
         except msgspec.DecodeError as error:
             raise UseError(f"--filter {text}: {error} - write it as in a recipe, but as JSON") from None
     if options.max:
-        chosen.append(SampleRows(most=options.max))
-    if not chosen:
+        tables.append(("--max", {"type": "sample", "most": options.max}))
+    if not tables:
         raise UseError("no filter named - add --language, --min-python, --min-messages, --max or --filter")
-    return chosen
+    return [_filter(option, table) for option, table in tables]
+
+
+def _filter(option: str, table: object) -> AnyFilter:
+    """Return the filter of a table. Raises UseError that names the option for a table that a recipe could not have."""
+    try:
+        return msgspec.convert(table, AnyFilter)
+    except msgspec.ValidationError as error:
+        raise UseError(f"{option}: {error} - docs/recipes.md lists the filters and their parameters") from None
 
 
 def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:

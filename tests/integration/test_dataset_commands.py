@@ -55,6 +55,7 @@ def test_filter_with_the_old_options(place):
     assert run(place, "filter", "raw", "-o", "few", "--max", "5", "--filter", '{"type": "min-messages", "messages": 1}')
     assert "no filter named" in run(place, "filter", "raw", "-o", "x", code=2)
     assert "--filter {: " in run(place, "filter", "raw", "-o", "x", "--filter", "{", code=2)
+    assert "did you mean 'en'?" in run(place, "filter", "raw", "-o", "x", "--language", "english", code=2)
 
 
 def test_head_shows_dropped_rows_that_could_not_be_read(place):
