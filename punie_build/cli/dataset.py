@@ -247,9 +247,10 @@ def _filters(options: Options) -> list[AnyFilter]:
 def _filter(option: str, table: object) -> AnyFilter:
     """Return the filter of a table. Raises UseError that names the option for a table that a recipe could not have."""
     try:
-        return msgspec.convert(table, AnyFilter)
+        chosen: AnyFilter = msgspec.convert(table, AnyFilter)
     except msgspec.ValidationError as error:
         raise UseError(f"{option}: {error} - docs/recipes.md lists the filters and their parameters") from None
+    return chosen
 
 
 def _rows(root: Path, options: Options) -> Iterator[tuple[str | None, Row]]:
