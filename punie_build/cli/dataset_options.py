@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from punie_build.cli.options import Options, dialect_option, output_option, path_argument
-from punie_build.data.filters.union import AnyFilter, Language, MinMessages, PythonVersion, SampleRows
+from punie_build.data.filters.union import AnyFilter
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
 from punie_build.errors import UseError
 
@@ -36,23 +36,33 @@ def source(options: Options) -> AnySource:
 
 def filters(options: Options) -> list[AnyFilter]:
     """Return the filters that the options describe. Raises UseError if there is none, or if one is invalid."""
-    chain: list[AnyFilter] = []
+    tables: list[tuple[str, object]] = []
     if options.language:
-        chain.append(Language(languages=tuple(options.language)))
+        languages = " ".join(options.language)
+        tables.append((f"--language {languages}", {"type": "language", "languages": options.language}))
     if options.min_python:
-        chain.append(PythonVersion(min=options.min_python))
+        tables.append((f"--min-python {options.min_python}", {"type": "python-version", "min": options.min_python}))
     if options.min_messages:
-        chain.append(MinMessages(messages=options.min_messages))
+        tables.append(("--min-messages", {"type": "min-messages", "messages": options.min_messages}))
     for text in options.filter or ():
         try:
-            chain.append(msgspec.json.decode(text, type=AnyFilter))
+            tables.append((f"--filter {text}", msgspec.json.decode(text)))
         except msgspec.DecodeError as error:
             raise UseError(f"--filter {text}: {error} - write it as in a recipe, but as JSON") from None
     if options.max:
-        chain.append(SampleRows(most=options.max))
-    if not chain:
+        tables.append(("--max", {"type": "sample", "most": options.max}))
+    if not tables:
         raise UseError("no filter is named - add --language, --min-python, --min-messages, --max or --filter")
-    return chain
+    return [_filter(option, table) for option, table in tables]
+
+
+def _filter(option: str, table: object) -> AnyFilter:
+    """Return the filter of a table. Raises UseError, which names the option, if the table is invalid."""
+    try:
+        chosen: AnyFilter = msgspec.convert(table, AnyFilter)
+    except msgspec.ValidationError as error:
+        raise UseError(f"{option}: {error} - docs/recipes.md lists the filters and their parameters") from None
+    return chosen
 
 
 def download_options(command: argparse.ArgumentParser) -> None:

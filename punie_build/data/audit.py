@@ -153,7 +153,7 @@ def _overlaps(
                 problem=OVERLAP_PROBLEMS[how].format(*OVERLAP_NAMES[base]),
                 count=len(of_kind),
                 total=total,
-                advice="split the data again with a mix, which keeps copies in one split",
+                advice="build a mix of the data: it trains no copy of a held-out row; resplit = true divides all anew",
                 locations=tuple(
                     f"{locations[overlap.split, overlap.row]} = {locations[base, overlap.train]}"
                     for overlap in of_kind[:MAX_LOCATIONS]

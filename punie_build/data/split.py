@@ -29,8 +29,8 @@ ExampleStream = Callable[[], Iterable[Example]]
 class Split(Spec, frozen=True, kw_only=True):
     """The shares of examples for validation and test; the rest is for training.
 
-    `group_by` selects the rules that keep examples together; with none, only equal examples stay together. With `lock`, the assignments are stored in
-    `data/NAME.splits.lock` and never change.
+    `group_by` selects the rules that keep examples together; with none, only equal examples stay together. With `lock`,
+    the assignments are stored in `data/NAME.splits.lock` and never change.
     """
 
     valid: Share = 0.1

@@ -26,7 +26,8 @@ def notes(stats: Stats, spec: Split, stream: ExampleStream | None) -> tuple[str,
         if not empty:
             return ()
         text = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty: all rows have a split already, "
-        advice = 'add rows to these splits, or resplit = true in a mix, or train with valid = "none"'
+        advice = "add rows to it, or resplit = true in a mix"
+        advice += ', or train with valid = "none"' if "valid" in empty else ""
         return (f"{text}and `split` divides only rows without one - {advice}",)
     far = [split for split in SPLITS if total >= MIN_ROWS and _is_far(kept[split] / total, spec.share(split))]
     if not (empty or far):
@@ -41,7 +42,7 @@ def notes(stats: Stats, spec: Split, stream: ExampleStream | None) -> tuple[str,
     largest = max(groups.values())
     if "prompt" in spec.group_by and largest > 1:
         reason = f": {largest} rows have one first question (numbers ignored) and stay together"
-    elif "near-dup" in spec.group_by:
+    elif "near-dup" in spec.group_by and total >= MIN_ROWS:
         reason = ": near duplicates stay together"
     else:
         reason = f": there are only {total} rows"

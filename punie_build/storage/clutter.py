@@ -10,12 +10,12 @@ SUFFIXES = ("~", ".swp", ".swo", ".swx")  # copies that editors make
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a file or folder is never read: hidden, a swap or backup file of an editor, or of a file manager."""
+    """Return whether a name is that of clutter: hidden, a swap or backup file of an editor, or of a file manager."""
     return name.startswith((".", "#")) or name.endswith(SUFFIXES) or name in NAMES
 
 
 def walk(folder: os.PathLike[str] | str) -> Iterator[tuple[str, str]]:
-    """Yield (path below the folder with `/`, path) of each file that is not clutter. Linked folders are followed, once."""
+    """Yield (path below the folder with `/`, path) of each file that is not clutter. Linked folders are followed."""
     pending = [(os.fspath(folder), "", frozenset[tuple[int, int]]())]
     while pending:
         path, prefix, above = pending.pop()

@@ -60,6 +60,7 @@ def test_filter_keeps_rows_by_language_python_version_and_length(folder):
     )
     assert "no filter is named" in run(folder, "filter", "raw", "-o", "x", code=2)
     assert "--filter {: " in run(folder, "filter", "raw", "-o", "x", "--filter", "{", code=2)
+    assert "did you mean 'en'?" in run(folder, "filter", "raw", "-o", "x", "--language", "english", code=2)
 
 
 def test_head_shows_dropped_rows_that_could_not_be_read(folder):

@@ -73,7 +73,7 @@ def _parse_messages(record: dict[str, Any]) -> RawConversation:
     raw = RawConversation(record[list_key], other_keys, _pop_tools(other_keys))
     prompts = dict.fromkeys(prompt for key in SYSTEM_KEYS if (prompt := _pop_prompt(other_keys, key)))
     first = raw.turns[0]
-    if len(prompts) == 1 and isinstance(first, dict) and first.get("content") in prompts:
+    if len(prompts) == 1 and isinstance(first, dict) and first.get("content") in list(prompts):
         return raw  # the same prompt twice
     if prompts:
         system = [{"role": "system", "content": prompt} for prompt in prompts]

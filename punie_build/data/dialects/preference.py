@@ -54,13 +54,13 @@ def _prompt(record: Record) -> tuple[list[Record], Record]:
         (key for key in ("messages", "conversations", "conversation") if isinstance(record.get(key), list)), None
     )
     if key:
-        return list(record[key]), {name: value for name, value in record.items() if name != key}
+        return _turns(record[key]), {name: value for name, value in record.items() if name != key}
     key = next((key for key in _QUESTIONS if record.get(key)), None)
     if key is None:
         return [], record
     others = {name: value for name, value in record.items() if name not in (key, "input")}
     if isinstance(record[key], list):
-        return list(record[key]), others
+        return _turns(record[key]), others
     text = "\n".join(str(part) for part in (record[key], record.get("input")) if part)
     return [{"role": "user", "content": text}], others
 

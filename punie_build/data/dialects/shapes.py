@@ -41,6 +41,8 @@ def to_known_shape(record: Record) -> Record:
             raise ValueError(
                 f"its keys are those of {name}, but a part has another type: {error} - {FIX_HINT}"
             ) from None
+        except ValueError as error:
+            raise ValueError(str(error) if " - " in str(error) else f"{error} - {FIX_HINT}") from None
         if known is not None:
             return known
     return record

@@ -134,6 +134,8 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
                 text = message.content
                 if text and not text.isascii() and search(text):  # `isascii` is much cheaper than `search`
                     return False
+            if example.is_plain_structure():  # all scripts are beyond ASCII
+                return True
             return not any(search(text) for text in example.structured_texts("system", "assistant"))
 
         return keep

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -57,11 +59,22 @@ def code_in_text(text: str, about_python: bool) -> Iterator[str]:
         yield from code_in_block(block)
     if blocks:
         return
-    if about_python:
+    if about_python and not ("\n" in text and _is_python3(text)):
         yield from _SPAN.findall(text)
         yield from (match.group() for match in _INLINE_PRINT.finditer(text))
     if _CODE_LINE.search(text) or _PROMPT.search(text) or _DIFF_LINES.search(text):
         yield from code_in_block(FencedBlock("", text))
+
+
+def _is_python3(text: str) -> bool:
+    """Return whether Python 3 parses the text. Spans in the comments of code are no code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def code_in_block(block: FencedBlock) -> Iterator[str]:

@@ -98,7 +98,7 @@ def _join_codex(events: list[Event]) -> Iterator[Event]:
             skipped[str(event.get("type"))] += 1
         elif event.get("type") == "session_meta":
             meta = payload
-        elif event.get("type") == "response_item" and payload.get("type") in _CODEX_ITEMS:
+        elif event.get("type") == "response_item" and str(payload.get("type")) in _CODEX_ITEMS:
             items.append(_codex_item(payload))
         else:
             skipped[f"{event.get('type')}: {payload.get('type')}"] += 1
