@@ -34,7 +34,8 @@ def vectors(tests: Path) -> tuple[list[str], list[str]]:
 
 def _cases(node: ast.Call, names: dict[str, Any]) -> list[tuple[str, bool]]:
     try:
-        columns, rows = (eval(compile(ast.Expression(part), "x", "eval"), names) for part in node.args[:2])  # noqa: S307
+        codes = [compile(ast.Expression(part), "x", "eval") for part in node.args[:2]]
+        columns, rows = (eval(code, names) for code in codes)  # noqa: S307
     except NameError:
         return []
     if not isinstance(columns, str) or columns.replace(" ", "").split(",")[1:] not in (["should_flag"], ["is_formal"]):

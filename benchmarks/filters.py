@@ -146,7 +146,8 @@ def sentences(folder: Path, english: Path | None) -> None:
             count[1] += 1
     kept, total = counts["foreign"]
     print(
-        f"lingua: {kept} of {total} foreign pairs kept ({kept / total:.2%}); English {counts['en'][0]} of {counts['en'][1]}"
+        f"lingua: {kept} of {total} foreign pairs kept "
+        f"({kept / total:.2%}); English {counts['en'][0]} of {counts['en'][1]}"
     )
     if english:
         rows = [

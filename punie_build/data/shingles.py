@@ -2,8 +2,8 @@
 
 A word is a run of bytes without ASCII whitespace (as `bytes.split`); `words` turns all other whitespace into a space,
 unifies case and Unicode form, and separates the characters of scripts that write no blanks between words, so callers
-pass texts through `words` first: a word n-gram of Chinese is a character n-gram. The hashes are specified here: they depend
-on no library version and no machine. Importing this module imports numpy.
+pass texts through `words` first: a word n-gram of Chinese is a character n-gram. The hashes are specified here: they
+depend on no library version and no machine. Importing this module imports numpy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ UNSPACED = (  # code points of scripts without blanks between words
     "\u0e00-\u0eff"  # Thai, Lao
     "\u0f00-\u0fff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Tibetan, Burmese
     "\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"  # Khmer, Tai
-    "\u2e80-\u2fff\u3000-\u312f\u3190-\u9fff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U000323af"  # Chinese, Japanese
+    "\u2e80-\u2fff\u3000-\u312f\u3190-\u9fff\uf900-\ufaff"  # Chinese and Japanese
+    "\U0001b000-\U0001b16f\U00020000-\U000323af"
 )
 _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}][\u0300-\u036f\u3099\u309a]*")
 

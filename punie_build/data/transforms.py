@@ -228,7 +228,7 @@ class CutTurns(Transform, frozen=True, kw_only=True, tag="cut-turns"):
 
 
 def _turns(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-    """Return (system messages, turns): each turn begins with a user's message and ends before the next after an answer."""
+    """Return system messages and turns. A turn has a user's messages and what follows up to the next ones."""
     system = [message for message in messages if message["role"] == "system"]
     turns: list[list[dict[str, Any]]] = []
     for message in messages:
@@ -251,8 +251,8 @@ def _characters(message: dict[str, Any]) -> int:
 class PythonMap(Transform, frozen=True, kw_only=True, tag="python"):
     """Replace each row by what a Python function of the project returns for it: `function = "filters.mine:change"`.
 
-    It gets the row as a dictionary, in a limited process (see `user_function`), and returns the new row, or None to leave
-    it. An error, a result that is not a conversation, and more than `seconds` for a row stop the build.
+    It gets the row as a dictionary, in a limited process (see `user_function`), and returns the new row, or None to
+    leave it. An error, a result that is not a conversation, and more than `seconds` for a row stop the build.
     """
 
     function: str

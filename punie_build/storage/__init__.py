@@ -5,4 +5,14 @@
 reads the settings of a project, `git_refs` the locks in branches and tags of git.
 """
 
-__all__ = ("atomic", "digests", "git_refs", "locks", "paths", "remote", "settings", "store")
+__all__ = (
+    "atomic",
+    "clutter",
+    "digests",
+    "git_refs",
+    "locks",
+    "paths",
+    "remote",
+    "settings",
+    "store",
+)

@@ -59,8 +59,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
     Every `steps_per_eval` batches, and at the end, the loss on the validation split is computed, or on its first
     `val_batches`. `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the
     best or the last weights. `valid = "none"`: train without validation rows; losses are then those of the training
-    rows, and the last weights are published. `allow`: names of preflight checks that are no errors for this adapter. `save_every`:
-    batches between two checkpoints.
+    rows, and the last weights are published. `allow`: names of preflight checks that are no errors for this adapter.
+    `save_every`: batches between two checkpoints.
     """
 
     base: str

@@ -7,4 +7,11 @@ the canonical form), `keys` (keys that change the meaning of a row), `shapes` (f
 `writer`.
 """
 
-__all__ = ("normalize",)
+__all__ = (
+    "canonical",
+    "columns",
+    "keys",
+    "normalize",
+    "preference",
+    "shapes",
+)

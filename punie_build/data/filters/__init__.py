@@ -5,4 +5,8 @@ are in `structure` (counts, tools), `content` (languages, secrets, patterns) and
 balance); `python2` detects Python 2 code. `score_cache` keeps expensive scores between builds.
 """
 
-__all__ = ("content", "score_cache", "union")
+__all__ = (
+    "score_cache",
+    "secret",
+    "union",
+)

@@ -122,7 +122,7 @@ Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "
 
 
 class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
-    """Keep examples in which no message, call or tool has a letter of these `scripts`. This is much faster than `language`."""
+    """Keep examples in which no text has a letter of these `scripts`. This is much faster than `language`."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
 
@@ -144,7 +144,8 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
 class Regex(Filter, frozen=True, kw_only=True, tag="regex"):
     """Drop examples in which a message of `roles` matches `drop`, or keep only those in which one matches `keep_only`.
 
-    Reasoning and calls are texts of the assistant, declared tools of the system. Patterns are those of Python's `re`, searched anywhere in the text; `(?i)` ignores case.
+    Reasoning and calls are texts of the assistant, declared tools of the system. Patterns are those of
+    Python's `re`, searched anywhere in the text; `(?i)` ignores case.
     """
 
     drop: str | None = None

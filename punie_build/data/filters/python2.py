@@ -18,7 +18,8 @@ from typing import Any
 _OLD_LITERAL = re.compile(r"0[0-7]+|\d+[lL]|0[xX][0-9a-fA-F]+[lL]|[uU][rR](['\"]).*", re.DOTALL)
 _WINDOWS_PATH = re.compile(r"\w:\\")  # "C:\Users" is an error in every version
 _PYTHON2_HINT = re.compile(
-    r"\bprint\b|\bexec\b|\bexcept\b[^:\n]*,|\braise\b[^\n]*,|<>|`[^`\n]+`|\b0\d|[\da-fA-F][lL]\b|\b[uU][rR]['\"]|\\[uUN]"
+    r"\bprint\b|\bexec\b|\bexcept\b[^:\n]*,|\braise\b[^\n]*,|<>|"
+    r"`[^`\n]+`|\b0\d|[\da-fA-F][lL]\b|\b[uU][rR]['\"]|\\[uUN]"
     r"|\bdef\b[^\n]*\([^)]*\(|\blambda\b[^:\n]*\(|\b(?:async|await)\b|import \*|\b(?:"
     r"xrange|unicode|raw_input|basestring|unichr|execfile|has_key|iter(?:items|values|keys)"
     r"|urllib2|ConfigParser|StringIO|cPickle|Tkinter|httplib|urlparse)\b"

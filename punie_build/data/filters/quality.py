@@ -1,4 +1,4 @@
-"""Filters of text quality as Gopher (Rae et al. 2021) and C4 (Raffel et al. 2020) have them, for assistants' answers."""
+"""Filters of text quality of Gopher (Rae et al. 2021) and C4 (Raffel et al. 2020), for assistants' answers."""
 
 from __future__ import annotations
 

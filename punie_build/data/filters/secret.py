@@ -1,4 +1,4 @@
-"""Find secrets and personal data in texts: keys, tokens, passwords, addresses, numbers of phones, cards and accounts."""
+"""Find secrets and personal data in texts: keys, tokens, passwords, addresses, phone, card and account numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _CARD = re.compile(r"(?<![\w.-])(?:3[47]|4|5[1-5]|2[2-7]|6)\d*(?:[ -]?\d){11,18}
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
 _PLACEHOLDER = re.compile(
-    r"example|\*\*\*|your[_-]?|placeholder|dummy|sample[_-]?|insert[_-]|change[_-]?me|my[_-]|redacted|fake|<|\.\.\.|\$\{"
+    r"example|\*\*\*|your[_-]?|placeholder|dummy|"
+    r"sample[_-]?|insert[_-]|change[_-]?me|my[_-]|redacted|fake|<|\.\.\.|\$\{"
     r"|eyJzdWIiOiIxMjM0NTY3ODkw",  # the payload of jwt.io's sample
     re.IGNORECASE,
 )

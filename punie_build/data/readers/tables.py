@@ -99,8 +99,10 @@ def _is_utf8(cells: list[str]) -> bool:
 
 
 def _decode_lists(record: dict[str, Any]) -> Record:
-    """Decode the lists that a table holds as JSON text, or return the error. An empty cell, or an empty list of tools, removes its
-    key."""
+    """Decode the lists that a table holds as JSON text, or return the error.
+
+    An empty cell, or an empty list of tools, removes its key.
+    """
     for column in LIST_COLUMNS:
         if isinstance(text := record.get(column), str):
             try:

@@ -15,7 +15,8 @@ CLAUDE = [
     {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "meta"}, "isMeta": True},
     {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "Look"}, "isSidechain": False},
     {"type": "assistant", "sessionId": "s1", "message": {
-        "id": "m1", "role": "assistant", "model": "c", "content": [{"type": "thinking", "thinking": "T", "signature": "x"}]}},
+        "id": "m1", "role": "assistant", "model": "c",
+        "content": [{"type": "thinking", "thinking": "T", "signature": "x"}]}},
     {"type": "assistant", "sessionId": "s1", "message": {"id": "m1", "role": "assistant", "content": [
         {"type": "tool_use", "id": "call_1", "name": "read", "input": {"path": "a"}}]}},
     {"type": "user", "sessionId": "s1", "toolUseResult": {}, "message": {"role": "user", "content": [
@@ -48,7 +49,8 @@ PI = [
         {"type": "thinking", "thinking": "T"},
         {"type": "toolCall", "id": "call_1", "name": "read", "arguments": {"path": "a"}}]}},
     {"type": "message", "message": {
-        "role": "toolResult", "toolCallId": "call_1", "toolName": "read", "content": [{"type": "text", "text": "x = 1"}]}},
+        "role": "toolResult", "toolCallId": "call_1", "toolName": "read",
+        "content": [{"type": "text", "text": "x = 1"}]}},
     {"type": "message", "message": {"role": "assistant", "content": [{"type": "text", "text": "It is 1."}]}},
 ]  # fmt: skip
 THOUGHT = [LOOK[0], LOOK[1] | {"reasoning_content": "T"}, *LOOK[2:]]
