@@ -50,7 +50,7 @@ def _dataset_inputs(recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
 
 
 def _builders(recipe: Recipe, paths_read: Iterable[str]) -> Iterator[Entry[Any]]:
-    """Yield the entries that build what a source reads, each once."""
+    """Yield the entries that build the inputs of a source, each once."""
     builders = (recipe.builder_of(path) for path in paths_read)
     yield from {entry.label: entry for entry in builders if entry}.values()
 

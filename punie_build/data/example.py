@@ -88,7 +88,7 @@ class Example(Struct, frozen=True, gc=False):
         return (message.content for message in self.messages if message.content and message.role in roles)
 
     def has_question(self) -> bool:
-        """Whether a message comes from somebody else than the assistant; raw text has none."""
+        """Whether a message has another role than the assistant; raw text has none."""
         return any(message.role in ("user", "tool") for message in self.messages)
 
     def calls(self) -> Iterator[Function]:
@@ -100,7 +100,7 @@ class Example(Struct, frozen=True, gc=False):
         return (message.reasoning_content for message in self.messages if message.reasoning_content)
 
     def structured_texts(self, *roles: Role) -> Iterator[str]:
-        """Yield what templates render beside the contents: reasoning and calls of the assistant, declared tools.
+        """Yield the parts that templates render beside the contents: reasoning, calls, declared tools.
 
         Reasoning and calls belong to the role assistant, declarations to the role system.
         """

@@ -86,7 +86,7 @@ def _no_rows(unreadable: UnreadableRows, dropped: Path, scratch: Path | None) ->
 
 
 def _missing(source: AnySource, path: str) -> str:
-    """Return what to do about an input that does not exist."""
+    """Return advice about an input that does not exist."""
     field = "reads" if path in getattr(source, "reads", ()) else "argv" if isinstance(source, Command) else "path"
     if any(mark in path for mark in "*?["):
         return f"not found - `{field}` takes files and folders, no patterns: name the folder"

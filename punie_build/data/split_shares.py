@@ -16,7 +16,7 @@ MIN_ROWS = 10  # of fewer rows no shares are expected, only that no split is emp
 
 @message
 def notes(stats: Stats, spec: Split, stream: ExampleStream | None) -> tuple[str, ...]:
-    """Return a note on the splits, with what to do. `stream` has the rows that were split, None if all had a split."""
+    """Return a note on the splits, with advice. `stream` has the rows that were split, None if all had a split."""
     kept = {split: stats.splits[split].kept for split in SPLITS}
     total = sum(kept.values())
     if not total:

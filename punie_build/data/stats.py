@@ -43,7 +43,7 @@ class Stats(Struct):
     """The content of `stats.json`.
 
     `reasons` lists the filters in the order of the chain; `changed` counts the rows that transforms rewrote; `sources`
-    counts the rows that a mix took from each source; `notes` say what else a reader of the data should know;
+    counts the rows that a mix took from each source; `notes` are remarks for readers of the data;
     `unknown_keys` counts the rows of a dataset that have each key without an effect.
     """
 

@@ -24,7 +24,7 @@ _IDENTIFIERS = frozenset(["role", "type", "name", "id", "tool_call_id"])
 
 
 class RowRewriter(Protocol):
-    """What rewrites rows: a transform, or a transform with the process of its function."""
+    """A function that rewrites rows: a transform, or a transform with the process of its function."""
 
     def applies(self, line: bytes) -> bool:
         """Return False if `rewrite` cannot change the row."""
@@ -49,7 +49,7 @@ class Transform(TaggedSpec, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def bind(self, root: Path) -> RowRewriter:
-        """Return what rewrites the rows of one pass. `root` is the folder of the project."""
+        """Return the function that rewrites the rows of one pass. `root` is the folder of the project."""
         return self
 
 
@@ -249,7 +249,7 @@ def _characters(message: dict[str, Any]) -> int:
 
 
 class PythonMap(Transform, frozen=True, kw_only=True, tag="python"):
-    """Replace each row by what a Python function of the project returns for it: `function = "filters.mine:change"`.
+    """Replace each row by the result of a Python function of the project: `function = "filters.mine:change"`.
 
     It gets the row as a dictionary, in a limited process (see `user_function`), and returns the new row, or None to
     leave it. An error, a result that is not a conversation, and more than `seconds` for a row stop the build.

@@ -88,7 +88,7 @@ class UserFunction:
         self.buffer = b""
 
     def __call__(self, row: Any) -> Any:
-        """Return what the function returns for a row. Raises DataError with its error."""
+        """Return the result of the function for a row. Raises DataError with its error."""
         if self.process is None:
             self._start()
         assert self.process is not None

@@ -83,7 +83,7 @@ class Recipe(Struct, frozen=True):
         return (entry for entry in self.entries.values() if entry.kind.name == kind)
 
     def builder_of(self, path: str) -> Entry[Any] | None:
-        """Return the entry whose target a path is, or lies in, or None if nothing builds it."""
+        """Return the entry whose target a path is, or lies in, or None if no entry builds it."""
         parts = path.split("/")
         for kind in self.kinds.values():
             if kind.is_built and len(parts) > 1 and parts[0] == kind.folder and parts[1].endswith(kind.suffix):

@@ -18,7 +18,7 @@ from punie_build.evaluation.suite import Case, Suite
 
 
 def write(suite: Suite, answers: Mapping[str, Sequence[Answer]], out: Path) -> None:
-    """Write a row for each answer that passes: the case's messages and tools, then what the model answered."""
+    """Write a row for each answer that passes: the case's messages and tools, then the model's answer."""
     rows = (
         _row(suite, case, answer)
         for case in suite.cases

@@ -1,4 +1,4 @@
-"""Files that are no data: what file managers, editors and version control put into folders."""
+"""Files that are no data: those that file managers, editors and version control put into folders."""
 
 from __future__ import annotations
 

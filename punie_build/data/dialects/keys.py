@@ -1,4 +1,4 @@
-"""Keys that change what a row or a message means: each is honored, refused, or reported as unknown.
+"""Keys that change the meaning of a row or a message: each is honored, refused, or reported as unknown.
 
 `ROW_KEYS` and `MESSAGE_KEYS` are the one table. A key that is in neither is kept in the row, has no effect, and is
 reported by name: `unknown_keys`. The table is read by the reader (`normalize`), and thereby by datasets and by the

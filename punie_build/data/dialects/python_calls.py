@@ -13,7 +13,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
 def parse_calls(text: str) -> list[dict[str, Any]]:
-    """Return the calls of a text that is nothing but a list of calls; an empty list for any other text."""
+    """Return the calls of a text that consists of a list of calls; an empty list for any other text."""
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")):
         return []

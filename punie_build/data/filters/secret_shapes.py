@@ -19,14 +19,18 @@ _SHAPES = (
     r"(?:pub)?key-[a-f0-9]{32}(?![0-9A-Za-z])|[a-f0-9]{32}-[a-f0-9]{8}-[a-f0-9]{8}(?![-\w])",  # Mailgun
     r"[0-9a-f]{32}-us\d{1,2}(?!\w)",  # Mailchimp
     r"npm_[A-Za-z0-9]{36}|pypi-[\w-]{50,}|rubygems_[a-f0-9]{48}|dckr_[op]at_[\w-]{20,}|CLOJARS_[a-z0-9]{60}",
-    r"do[opr]_v1_[a-f0-9]{64}|HRKU-[\w-]{30,}|"
-    r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|dapi[a-f0-9]{32}(?:-\d)?(?![0-9A-Za-z])",
+    (
+        r"do[opr]_v1_[a-f0-9]{64}|HRKU-[\w-]{30,}|"
+        r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|dapi[a-f0-9]{32}(?:-\d)?(?![0-9A-Za-z])"
+    ),
     r"gsk_[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,}|xai-\w{60,}|pplx-[A-Za-z0-9]{40,}|nvapi-[\w-]{50,}|csk-[a-z0-9]{40,}",
     r"pcsk_\w{40,}|esecret_\w{20,}|lsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}|tgp_v1_[\w-]{40,}",
     r"sk-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}|api_org_[A-Za-z0-9]{30,}",
     r"\d{8,10}:[A-Za-z0-9_-]{35}(?![\w-])",  # Telegram
-    r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}|"
-    r"discord(?:app)?\.com/api/webhooks/\d{15,}/[\w-]{40,}",
+    (
+        r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}|"
+        r"discord(?:app)?\.com/api/webhooks/\d{15,}/[\w-]{40,}"
+    ),
     r"[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}",  # Azure
     r"hv[sbr]\.[\w-]{24,}|s\.[A-Za-z0-9]{24}(?![\w.])|[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,}",  # HashiCorp
     r"lin_(?:api|oauth)_[A-Za-z0-9]{32,}|(?:secret|ntn)_[A-Za-z0-9]{40,}|PMAK-[a-f0-9]{24}-[a-f0-9]{34}",
@@ -37,8 +41,10 @@ _SHAPES = (
     r"EAA[A-Za-z0-9]{40,}|FLW(?:PUB|SEC)K(?:_TEST)?-[A-Za-z0-9]{12,}|fo1_[\w-]{43}|fm[12]r?_[\w+/=-]{80,}",
     r"fio-u-[\w=-]{64}|ico-[A-Za-z0-9]{32}|NR(?:AK|II|JS|AL|SP)-?[\w-]{19,}|nfp_[A-Za-z0-9]{36,}|sha256~[\w-]{43}",
     r"pscale_(?:tkn|pw|oauth)_[\w=.-]{32,}|pnu_[a-zA-Z0-9]{36}|pul-[a-f0-9]{40}|rdme_[a-z0-9]{70}|tk-us-[\w-]{48}",
-    r"sm_(?:aat|pat|sat)_[A-Za-z0-9]{16}|shippo_(?:live|test)_[a-f0-9]{40}|"
-    r"sq[upa]_[a-f0-9]{40}|sgp_(?:\w+_)?[a-f0-9]{40}",
+    (
+        r"sm_(?:aat|pat|sat)_[A-Za-z0-9]{16}|shippo_(?:live|test)_[a-f0-9]{40}|"
+        r"sq[upa]_[a-f0-9]{40}|sgp_(?:\w+_)?[a-f0-9]{40}"
+    ),
     r"sq0(?:atp|csp)-[\w-]{22,43}|sbp_[a-f0-9]{40}|sb_secret_[\w-]{20,}|tskey-[a-z]+-[\w-]{20,}|tfp_[\w.=-]{40,}",
     r"figd_[\w-]{40,}|zpka_[\w-]{30,}|ops_eyJ[\w+/=-]{60,}|aio_[A-Za-z0-9]{28}|duffel_(?:test|live)_[\w=-]{43}",
     r"cmVmd[A-Za-z0-9]{59}|AKC[a-zA-Z0-9]{10,200}(?![\w.-])|[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|AKID[A-Za-z0-9]{32,}",
@@ -46,8 +52,10 @@ _SHAPES = (
     r"eyJ[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10,}|eyJ[\w-]{20,2000}\.[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}",
 )
 _ASSIGNED = (  # without a mark of their own: the words before them tell
-    r"aws.{0,20}?(?:key|pwd|pw|password|pass|token).{0,20}?"
-    r"(?<![A-Za-z0-9/+])(?P<aws>[0-9a-zA-Z/+]{40})(?![A-Za-z0-9/+=])",
+    (
+        r"aws.{0,20}?(?:key|pwd|pw|password|pass|token).{0,20}?"
+        r"(?<![A-Za-z0-9/+])(?P<aws>[0-9a-zA-Z/+]{40})(?![A-Za-z0-9/+=])"
+    ),
     r"secret_?access_?key\W{1,6}(?P<access>[0-9a-zA-Z/+]{40})(?![A-Za-z0-9/+=])",
     r"authorization[\"']?\]?\s*[:=,]\s*[\"'`]?(?:bearer|basic|token|apikey)\s+(?P<header>[A-Za-z0-9._~+/-]{16,}=*)",
     r"\bbearer\s+(?P<bearer>[A-Za-z0-9._~+/-]{24,}=*)",

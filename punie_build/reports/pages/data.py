@@ -116,7 +116,7 @@ def metrics(page: DataPage) -> Section:
 
 
 def notes(page: DataPage) -> Section | None:
-    """Show what the build noted about the data: empty splits, files that were not read."""
+    """Show the build's notes on the data: empty splits, files that were not read."""
     return Section("data_notes", "Notes", {"notes": page.stats.notes}) if page.stats.notes else None
 
 

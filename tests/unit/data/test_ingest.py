@@ -212,8 +212,10 @@ def test_canonical_lines_keep_their_bytes(tmp_path):
     lines = [
         GOOD,
         GOOD.replace(b": ", b":  "),
-        b'{"tools":[{"type":"function","function":{"name":"f","x":{"y":null}}}],'
-        b'"messages":[{"role":"user","content":"a"}]}',
+        (
+            b'{"tools":[{"type":"function","function":{"name":"f","x":{"y":null}}}],'
+            b'"messages":[{"role":"user","content":"a"}]}'
+        ),
     ]
     (tmp_path / "train.jsonl").write_bytes(b"\n".join(lines))  # no line end after the last one
     assert read(tmp_path) == lines
