@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["TMPDIR"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-{worker}"))
     Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = None
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so, and children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 E2E = Path(__file__).parent / "e2e"
 Write = Callable[[str], Path]

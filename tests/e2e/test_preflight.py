@@ -49,10 +49,7 @@ def test_a_plan_shows_all_findings_and_the_build_stops_before_training(tmp_path)
     assert "not checked, because not built yet: data/mine" in output
     doit(root, "dataset:mine")
     output = plan(root, code=2)
-    assert (
-        "error[leakage] data/mine: held-back rows that training has word for word: 2 of 8 (first valid.jsonl:1"
-        in output
-    )
+    assert "error[leakage] data/mine: held-out rows that equal a training row: 2 of 8 (first valid.jsonl:1" in output
     assert output.count("error[leakage]") == 1, "both adapters learn these rows"
     assert "2 errors" in output
     assert {path.name for path in (root / "data").iterdir() if path.is_dir()} == {"mine"}, "a plan builds nothing"
