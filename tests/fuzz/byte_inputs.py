@@ -15,12 +15,13 @@ import msgspec
 
 from punie_build.data.dialects import normalize
 from punie_build.data.example import parse
-from punie_build.data.filters.union import DatasetFilter, MaxTokens, MinTokens, ScoredFilter
+from punie_build.data.filters.union import DatasetFilter, LineFilter, MaxTokens, MinTokens, ScoredFilter
 from punie_build.data.ingest import to_chat_row
 from punie_build.data.readers.compression import DamagedError, decompress
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.tool_call_markup.parse import parse_text
 from punie_build.data.tool_call_markup.span import ParseContext
+from punie_build.data.transforms import transform_line
 from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
 from tests.fuzz.laws import check_bytes, check_error, check_reason, check_row, require
@@ -31,7 +32,9 @@ TARGETS = (*UNCOMPRESSED, "gz", "zst", "row", "row", "row", "text", "text", "tex
 DIALECTS = ("auto", *normalize.NAMES)
 GLAIVE = '<functioncall> {"name": "f", "arguments": \'{}\'}'
 FAST_FILTERS = [
-    kind.predicate() for kind in FILTERS if not isinstance(kind, DatasetFilter | ScoredFilter | MaxTokens | MinTokens)
+    kind.predicate()
+    for kind in FILTERS
+    if not isinstance(kind, DatasetFilter | LineFilter | ScoredFilter | MaxTokens | MinTokens)
 ]
 TOOLS = {"f": {"a": {"type": "string"}, "n": {"type": ["integer", "null"]}}}
 
@@ -62,11 +65,11 @@ def _row(record: bytes | dict[str, object], dialect: str) -> str:
         normalize.detect(msgspec.json.decode(row.line))
     for predicate in FAST_FILTERS:
         require(predicate(row.example) is predicate(row.example), "a filter is deterministic", row.line)
-    for rewrite in (kind for kind in MAPS if kind.applies(row.line)):
-        record = msgspec.json.decode(row.line)
-        if rewrite.rewrite(record):
-            parse(msgspec.json.encode(record))
-            require(not rewrite.rewrite(record), "a map is idempotent", row.line)
+    for transform in MAPS:
+        line = transform_line(row.line, [transform])
+        if line is not row.line:
+            parse(line)
+            require(transform_line(line, [transform]) is line, "a map is idempotent", row.line)
     return "rows"
 
 

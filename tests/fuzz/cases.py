@@ -34,8 +34,8 @@ def encoded(text: str) -> bytes:
 
 
 @st.composite
-def line_files(draw: st.DrawFn) -> tuple[bytes, int]:
-    """Draw JSONL, and return it with the number of its lines."""
+def line_files(draw: st.DrawFn) -> tuple[bytes, int | None]:
+    """Draw JSONL, and return it with the number of its rows: blank lines are none, a list may have many."""
     lines = [encoded(row) for row in draw(st.lists(rows(), max_size=6))]
     bad_lines = draw(
         st.lists(
@@ -46,9 +46,10 @@ def line_files(draw: st.DrawFn) -> tuple[bytes, int]:
         )
     )
     lines = [line.replace(b"\n", b" ") for line in (*lines, *bad_lines)]
+    count = None if any(line.startswith(b"[") for line in lines) else sum(bool(line.strip()) for line in lines)
     end = draw(st.sampled_from((b"\n", b"\n", b"\r\n")))
     content = end.join(lines) + (end if lines else b"")
-    return draw(st.sampled_from((b"", b"", b"", b"\xef\xbb\xbf" if lines else b""))) + content, len(lines)
+    return draw(st.sampled_from((b"", b"", b"", b"\xef\xbb\xbf" if lines else b""))) + content, count
 
 
 @st.composite
@@ -139,6 +140,7 @@ def unusual_columns(count: int) -> list[Any]:
 FILES = {
     "jsonl": line_files(),
     "ndjson": line_files(),
+    "jsonlines": line_files(),
     "json": json_files(),
     "csv": tables(","),
     "tsv": tables("\t"),
@@ -182,6 +184,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "near-dedup": [{}, {"on": "prompt", "threshold": 0.5}],
     "decontaminate": [{"suites": ["fuzz"], "n": 3}],
     "balance": [{"most": 1}],
+    "where": [{"key": "category", "values": ["a"]}, {"key": "messages", "measure": "length", "least": 2}],
+    "cut-turns": [{"messages": 2}, {"chars": 50, "keep": "last"}],
+    "python": [],  # needs a file with a function; its own tests call it
     "sample": [{"most": 2}, {"share": 0.5}],
     "system-prompt": [{"prompt": "P"}, {"prompt": "P", "when": "missing"}],
 }

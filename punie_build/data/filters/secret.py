@@ -41,6 +41,7 @@ _PLACEHOLDER = re.compile(
 _RUN = re.compile(r"[A-Za-z0-9_.+/~=:@-]{13,}")
 _DIGIT_OR_MARK = re.compile(r"\d|AKC")
 BEFORE = 220  # characters before a token in which the words for it are sought
+SLICE, OVERLAP = 4096, 1024  # characters of a text that detectors of the library read at once
 _TOKEN_HINTS = ("bearer", "authorization", "aws", "secret", "heroku", "key", "token")
 _LIBRARY = (  # detector of detect-secrets, words without which it finds nothing
     ("artifactory", "ArtifactoryDetector", ("akc", "artif", "jfrog", "buildkit")),
@@ -111,7 +112,7 @@ def _tokens(text: str, lower: str) -> Spans:
         for match in _compiled(SHAPES).finditer(text, start, end):
             if not is_placeholder(match.group()) and _is_random(match.group()):
                 yield match.span()
-    for start, end in windows:
+    for start, end in _slices(windows):
         part, small = text[start:end], lower[start:end]
         if any(hint in small for hint in _TOKEN_HINTS):
             yield from ((start + first, start + last) for first, last in _assigned_tokens(part))
@@ -134,6 +135,14 @@ def _windows(text: str) -> Spans:
         end = min(run.end() + 2, len(text))
     if end:
         yield start, end
+
+
+def _slices(windows: Iterable[tuple[int, int]]) -> Spans:
+    """Cut long windows into overlapping slices: some patterns of the library take quadratic time."""
+    for start, end in windows:
+        yield from (
+            (first, min(first + SLICE, end)) for first in range(start, max(end - OVERLAP, start + 1), SLICE - OVERLAP)
+        )
 
 
 def _assigned_tokens(text: str) -> Spans:

@@ -49,7 +49,7 @@ _SHAPES = (
     r"figd_[\w-]{40,}|zpka_[\w-]{30,}|ops_eyJ[\w+/=-]{60,}|aio_[A-Za-z0-9]{28}|duffel_(?:test|live)_[\w=-]{43}",
     r"cmVmd[A-Za-z0-9]{59}|AKC[a-zA-Z0-9]{10,200}(?![\w.-])|[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|AKID[A-Za-z0-9]{32,}",
     rf"(?:api|sdk|mob)-{UUID}|(?:live|test)_(?:pub_)?[a-f0-9]{{31,35}}(?!\w)|AQVN[\w-]{{35,38}}|ddp_[A-Za-z0-9]{{36}}",
-    r"eyJ[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10,}|eyJ[\w-]{20,2000}\.[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}",
+    r"(?<![\w-])eyJ(?:[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10,}|[\w-]{20,2000}(?:\.[\w-]{10,}){4})",
 )
 _ASSIGNED = (  # without a mark of their own: the words before them tell
     (

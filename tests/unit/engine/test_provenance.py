@@ -142,7 +142,7 @@ def test_a_file_is_identified_by_its_sha256_and_a_folder_by_its_listing(root):
     assert folder == {"name": "raw", "digest": {"dirHash": listing}}
     [data] = built(root, "stage:clean")["predicate"]["buildDefinition"]["resolvedDependencies"]
     rows = sorted(data["annotations"]["files"])
-    assert rows == ["test.jsonl", "train.jsonl", "valid.jsonl"]
+    assert rows == ["held-out.txt", "test.jsonl", "train.jsonl", "valid.jsonl"]
     lines = [f"{hashlib.sha256((root / 'data/mine' / name).read_bytes()).hexdigest()}  {name}\n" for name in rows]
     assert data["digest"]["dirHash"] == hashlib.sha256("".join(lines).encode()).hexdigest()
 

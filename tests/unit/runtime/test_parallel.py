@@ -92,10 +92,10 @@ def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
         (tmp_path / name).mkdir()
         pipeline.build_stage("x", spec, source, tmp_path / name, cores=cores)
     assert [path.name for path in sorted((tmp_path / "two").iterdir())] == [
-        "dropped.jsonl", "stats.json", "test.jsonl", "train.jsonl", "valid.jsonl",
+        "dropped.jsonl", "held-out.txt", "stats.json", "test.jsonl", "train.jsonl", "valid.jsonl",
     ]  # fmt: skip
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
     total = read_stats(tmp_path / "two").total
     assert total.seen == 3050
-    assert set(total.dropped) == {"language", "regex"}
+    assert set(total.dropped) == {"language", "regex", "held-out"}
