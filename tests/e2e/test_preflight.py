@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.conversation_rows import correct_rows, write_jsonl
+from tests.support.conversation_rows import correct_rows, row, write_jsonl
 from tests.support.doit_runner import doit, ran
 from tests.support.project import RECIPE, create
 
@@ -42,30 +42,30 @@ def test_a_plan_shows_all_findings_and_the_build_stops_before_training(tmp_path)
     root = create(tmp_path, TEXT)
     recipe = root / RECIPE
     (root / "raw").mkdir()
-    write_jsonl(root / "raw/train.jsonl", correct_rows(40))
-    write_jsonl(root / "raw/valid.jsonl", correct_rows(2) + correct_rows(6, 800))
+    write_jsonl(root / "raw/train.jsonl", [*correct_rows(40), row(70, answer="Done.<|endoftext|>")])
+    write_jsonl(root / "raw/valid.jsonl", correct_rows(6, 800))
     output = plan(root, code=2)
     assert "error[layers] recipes/project.toml: adapter.v1.num_layers: 9, and nano has 4 layers - at most 4" in output
     assert "not checked, because not built yet: data/mine" in output
     doit(root, "dataset:mine")
     output = plan(root, code=2)
-    assert "error[leakage] data/mine: held-out rows that equal a training row: 2 of 8 (first valid.jsonl:1" in output
-    assert output.count("error[leakage]") == 1, "both adapters learn these rows"
+    assert "error[markers] data/mine" in output
+    assert output.count("error[markers]") == 1, "both adapters learn these rows"
     assert "2 errors" in output
     assert {path.name for path in (root / "data").iterdir() if path.is_dir()} == {"mine"}, "a plan builds nothing"
     output = doit(root, "--continue", "adapter:v1", "adapter:v2", code=1)
     assert "restored from the store" in output, "the build reuses the result of the plan"
     assert "adapter.v1.num_layers: 9" in output
-    assert 'allow = ["layers", "leakage"]' in output
+    assert 'allow = ["layers", "markers"]' in output
     assert not (root / "adapters").exists()
     output = plan(root, code=2)
     assert "batches, 30 updates" in output, "the tokens are there by now"
     recipe.write_text(
-        TEXT.replace("batch_size = 8", "batch_size = 8\nallow = { leakage = 0.3 }").replace(
-            "num_layers = 9", "allow = ['leakage']"
+        TEXT.replace("batch_size = 8", "batch_size = 8\nallow = { markers = 0.3 }").replace(
+            "num_layers = 9", "allow = ['markers']"
         )
     )
     assert "errors" not in plan(root, code=1)
     assert "adapter:v1" in ran(doit(root, "adapter:v1"))
-    recipe.write_text(recipe.read_text().replace("allow = ['leakage']", ""))
+    recipe.write_text(recipe.read_text().replace("allow = ['markers']", ""))
     assert ran(doit(root, "adapter:v1")) == set(), "`allow` does not enter the key"
