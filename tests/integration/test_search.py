@@ -45,6 +45,12 @@ def root(tmp_path_factory) -> Path:
     return create(tmp_path_factory.mktemp("search"), RECIPE)
 
 
+def search_once(root: Path, capsys) -> None:
+    """Search, unless a test did so before in this worker."""
+    if not (root / "recipes/depth.trials.toml").exists():
+        run(["search", "depth", "--trials", "9"], capsys)
+
+
 def trials(root: Path) -> dict:
     return tomllib.loads((root / "recipes/depth.trials.toml").read_text())["adapter"]["depth"]
 
@@ -67,9 +73,11 @@ def test_every_trial_is_an_adapter_and_a_failed_one_is_recorded(root, capsys, mo
 
 
 @pytest.mark.slow
-def test_an_interrupted_trial_is_finished_and_none_is_trained_twice(root, capsys, monkeypatch):
+def test_an_interrupted_trial_is_finished_and_none_is_trained_twice(root, capsys, monkeypatch, shared_store):
     monkeypatch.chdir(root)
+    monkeypatch.setenv("PUNIE_BUILD_STORE", shared_store)
     path = root / "recipes/depth.trials.toml"
+    search_once(root, capsys)
     path.write_text(path.read_text().replace("cells = [\n", "cells = [\n    { num_layers = 3 },\n"))
     code, output = run(["search", "depth", "--trials", "0"], capsys)
     assert code == 0, output
@@ -79,8 +87,10 @@ def test_an_interrupted_trial_is_finished_and_none_is_trained_twice(root, capsys
 
 
 @pytest.mark.slow
-def test_a_search_that_cannot_continue_reports_the_reason(root, capsys, monkeypatch):
+def test_a_search_that_cannot_continue_reports_the_reason(root, capsys, monkeypatch, shared_store):
     monkeypatch.chdir(root)
+    monkeypatch.setenv("PUNIE_BUILD_STORE", shared_store)
+    search_once(root, capsys)
     assert "no [search.dept] - did you mean 'depth'?" in run(["search", "dept"], capsys)[1]
     recipe = root / project.RECIPE
     try:
