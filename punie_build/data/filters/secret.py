@@ -112,10 +112,11 @@ def _tokens(text: str, lower: str) -> Spans:
         for match in _compiled(SHAPES).finditer(text, start, end):
             if not is_placeholder(match.group()) and _is_random(match.group()):
                 yield match.span()
+    for start, end in windows:
+        if any(hint in lower[start:end] for hint in _TOKEN_HINTS):
+            yield from ((start + first, start + last) for first, last in _assigned_tokens(text[start:end]))
     for start, end in _slices(windows):
         part, small = text[start:end], lower[start:end]
-        if any(hint in small for hint in _TOKEN_HINTS):
-            yield from ((start + first, start + last) for first, last in _assigned_tokens(part))
         values = [value for detector in _detectors(small) for value in _random_values(detector, part)]
         yield from ((start + first, start + last) for first, last in _values(part, values))
     if windows and "azure" in lower and "==" in text:
