@@ -41,7 +41,7 @@ def test_a_model_is_evaluated_without_a_recipe_and_no_request_is_sent_twice(tmp_
     assert re.search(r"nano on few: [01] of 1 cases passed \(canary [0-9a-f]{12}\)\n    words +[01] of 1", output)
     assert "1 requests sent" in output
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert set(first) == {"answers.jsonl", "proof.json", "report.html", "scores.json"}
+    assert set(first) == {"accepted.jsonl", "answers.jsonl", "proof.json", "report.html", "scores.json"}
     assert b"By category" in first["report.html"]
     assert "0 requests sent" in punie_build(tmp_path, *words)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
