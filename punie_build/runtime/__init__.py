@@ -2,8 +2,8 @@
 
 `child` starts a process that ends with its parent (`parent_watch` is its entry point), `worker_pool` runs steps in
 processes of their own, `parallel` maps over CPU cores, `idle` keeps processes for more work, `device_lock` allows one
-training per device, `console` prints lines and progress bars, `blas` gives Linux fast matrix products, `versions` has
-the versions of packages for keys.
+training per device, `console` prints lines and progress bars, `blas` gives Linux fast matrix products, `import_index`
+shortens the start of processes that load a tokenizer, `versions` has the versions of packages for keys.
 """
 
-__all__ = ("blas", "child", "console", "device_lock", "idle", "parallel", "versions", "worker_pool")
+__all__ = ("blas", "child", "console", "device_lock", "idle", "import_index", "parallel", "versions", "worker_pool")

@@ -34,4 +34,7 @@ def watch_parent(fd: int) -> None:
 if __name__ == "__main__":
     watch_parent(int(sys.argv[1]))
     sys.argv = sys.argv[2:]
+    from punie_build.runtime import import_index  # after the fork, as every import
+
+    import_index.install()
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
