@@ -6,4 +6,4 @@ training per device, `console` prints lines and progress bars, `blas` gives Linu
 shortens the start of processes that load a tokenizer, `versions` has the versions of packages for keys.
 """
 
-__all__ = ("blas", "child", "console", "device_lock", "idle", "import_index", "parallel", "versions", "worker_pool")
+__all__ = ("blas", "child", "console", "device_lock", "idle", "parallel", "versions", "worker_pool")
