@@ -11,32 +11,23 @@ import hashlib
 import marshal
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULE, FUNCTION = "transformers.utils.import_utils", "define_import_structure"
-SOURCE_FOLDER = "models"  # the folder that has nearly all files
-Index = Callable[..., Any]
+LIBRARY = "transformers.utils.import_utils"
 
 
-def cache_folder() -> Path:
-    """Return the folder of the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "punie-build")
-
-
-def saved(compute: Index, library: Path, cache: Path) -> Index:
-    """Return `compute(path, prefix)` whose result for the models folder is saved in `cache`, for the present state of
-    the module `library` and of the folder."""
+def saved(compute: Callable[..., Any], library: str | Path, cache: Path) -> Callable[..., Any]:
+    """Return `compute(path, prefix)` whose result for the folder `models`, which has nearly all files, is saved in
+    `cache`, for the present state of the module `library` and of the folder."""
 
     def index(module_path: str | Path, prefix: str | None = None) -> Any:
-        folder = Path(module_path)
-        folder = folder.parent if folder.suffix == ".py" else folder
-        if folder.name != SOURCE_FOLDER:
+        folder = Path(str(module_path).removesuffix("__init__.py"))
+        if folder.name != "models":
             return compute(module_path, prefix)
         state = (str(folder), prefix, sys.version, os.stat(folder).st_mtime_ns, os.stat(library).st_mtime_ns)
         path = cache / f"transformers-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}.marshal"
@@ -53,20 +44,20 @@ def saved(compute: Index, library: Path, cache: Path) -> Index:
     return index
 
 
-class _IndexFinder(MetaPathFinder):
+class _IndexFinder:
     """Finds the library's module as usual, and replaces its function when the module has been executed."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(fullname, path, target) if fullname == MODULE else None
+    @staticmethod
+    def find_spec(fullname: str, *arguments: Any) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, *arguments) if fullname == LIBRARY else None
         if spec and spec.loader and spec.origin:
-            execute, library = spec.loader.exec_module, Path(spec.origin)
+            execute, library = spec.loader.exec_module, spec.origin
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                if compute := getattr(module, FUNCTION, None):
-                    setattr(module, FUNCTION, saved(compute, library, cache_folder()))
+                cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "punie-build")
+                if compute := getattr(module, "define_import_structure", None):
+                    module.define_import_structure = saved(compute, library, cache)  # type: ignore[attr-defined]
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -74,4 +65,4 @@ class _IndexFinder(MetaPathFinder):
 
 def install() -> None:
     """Make later imports of transformers in this process use the saved index."""
-    sys.meta_path.insert(0, _IndexFinder())
+    sys.meta_path.insert(0, _IndexFinder)

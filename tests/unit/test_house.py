@@ -18,7 +18,7 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 279,
-    "lines": 32_000,
+    "lines": 32_060,
     "code": 22_150,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
