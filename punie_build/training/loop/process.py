@@ -26,7 +26,7 @@ from punie_build.training import token_file
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
-from punie_build.training.loop import sequence_packing
+from punie_build.training.loop import gated_delta, sequence_packing
 from punie_build.training.loop.lora import load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
@@ -93,6 +93,8 @@ def run(job: TrainJob, callback: Callback) -> None:
     if spec.valid == "none":
         rows["valid"] = rows["train"]
     model, layers = load_trainable(spec, job.base, len(rows["train"]))
+    if problem := gated_delta.install(model):
+        print(f"punie-build: {spec.base}: {problem}", flush=True)
     if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
         print('punie-build: batching: this base cannot be packed exactly - using "bucket" instead', flush=True)
         spec = msgspec.structs.replace(spec, batching="bucket")
