@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import Struct
@@ -41,12 +42,26 @@ def _dataset_inputs(recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
     place = next((getattr(source, field) for field in ("path", "repo", "url", "eval") if hasattr(source, field)), None)
     words = str(place or " ".join(getattr(source, "argv", ())) or source.__struct_config__.tag)
     memory = _splits_lock(entry)
+    read = [str(PurePosixPath(path)) if recipe.builder_of(path) else path for path in source.inputs()]
     return TaskInputs(
         doc=f"examples from {words}",
-        needs=tuple(_builders(recipe, source.inputs())),
-        inputs=(*source.inputs(), *memory),
+        needs=tuple(_builders(recipe, read)),
+        inputs=(*read, *memory),
         remembers=next(iter(memory), ""),
     )
+
+
+def _source_mistakes(_root: Path, recipe: Recipe, entry: Entry[Dataset]) -> Iterator[str]:
+    """Yield the inputs of a source that hold targets, or that lie in one that no recipe names."""
+    targets = [each.target for each in recipe.entries.values() if each.kind.is_built and not each.builtin]
+    folders = {each.kind.folder for each in recipe.entries.values() if each.kind.is_built}
+    for path in map(PurePosixPath, entry.spec.source.inputs()):
+        where = f"{entry.where}.source: {path}"
+        if inside := [target for target in targets if path in PurePosixPath(target).parents]:
+            yield f"{where} holds what is built from recipes ({', '.join(inside[:3])}) - name the one that is read"
+        is_derived = len(path.parts) > 1 and path.parts[0] in folders and "@" in path.parts[1]
+        if is_derived and recipe.builder_of(str(path)) is None:
+            yield f"{where} is made for a training - read {path.parts[0]}/{path.parts[1].partition('@')[0]}"
 
 
 def _builders(recipe: Recipe, paths_read: Iterable[str]) -> Iterator[Entry[Any]]:
@@ -105,6 +120,18 @@ def _is_unsplit(recipe: Recipe, entry: Entry[Any]) -> bool:
     return isinstance(spec, Dataset) and spec.split == "none"
 
 
+def preference_data(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset]]:
+    """Yield the datasets of preference data whose rows reach an entry, unless a function or a key selects rows."""
+    spec = entry.spec
+    items = (*getattr(spec, "maps", ()), *getattr(spec, "filters", ()))
+    if isinstance(spec, Dataset) and spec.form == "preference":
+        yield entry
+    selects = any(hasattr(item, "function") or hasattr(item, "key") for item in items)
+    for reference in entry.references():
+        if reference.role == "data" and not selects:
+            yield from preference_data(recipe, recipe.resolve("data", reference.name))
+
+
 COMMON: dict[str, Any] = {
     "roles": ("data",),
     "namespace": "data",
@@ -120,6 +147,7 @@ DATASET = ArtifactKind(
     plural="Datasets",
     spec=Dataset,
     references={"source.eval": "eval"},
+    cross_check=_source_mistakes,
     inputs=_dataset_inputs,
     step="punie_build.data.steps:dataset",
     summary=(("examples", "{:,.0f} examples"),),

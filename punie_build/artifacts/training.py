@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from punie_build.artifacts.base import start
+from punie_build.artifacts.data import preference_data
 from punie_build.artifacts.tokens import rows_for_base, tokens_of
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
@@ -58,6 +61,16 @@ def _suites_asked(recipe: Recipe, spec: Preflight) -> list[str]:
     return sorted(suites)
 
 
+def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Iterator[str]:
+    """Yield the preference data that an adapter would train on: known before anything is built."""
+    for dataset in preference_data(recipe, recipe.resolve("data", entry.spec.data)):
+        yield (
+            f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains on "
+            'one answer per row - remove its `form`, and name the wanted answer: columns = { prompt = "user", chosen = '
+            '"assistant" }'
+        )
+
+
 def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     spec, tokens = entry.spec, tokens_of(entry)
     base, first = start(recipe, spec.base)
@@ -98,6 +111,7 @@ ADAPTER = ArtifactKind(
         ranked_by=("metrics.jsonl",),
         replicate="seed",
     ),
+    cross_check=_adapter_mistakes,
     inputs=_adapter_inputs,
     step="punie_build.training.steps:adapter",
     check_first="punie_build.preflight.steps:check_training",

@@ -78,7 +78,7 @@ def _held_out(root: Path, place: str, options: Options) -> dict[str, str]:
         return held_out.read(root / place)
     rows = ingest(root, Local(path=place), options.dialect, root / paths.STATE, layout_of(options))
     return {
-        row.content_hash(): split
+        row.example.conversation_hash(): split
         for split, row in rows
         if isinstance(row, Row) and split in SPLITS and split != "train"
     }

@@ -186,7 +186,7 @@ def unknown_key_findings(counts: Mapping[str, int], total: int) -> Iterator[Audi
 
 def held_out_findings(stream: RowStream, hashes: Mapping[str, str], place: str) -> Iterator[AuditFinding]:
     """Yield a finding for training rows that other data holds back; `hashes` are those of its `held-out.txt`."""
-    rows = [row.location for row in stream() if row.split == "train" and row.example.content_hash() in hashes]
+    rows = [row.location for row in stream() if row.split == "train" and row.example.conversation_hash() in hashes]
     if rows:
         yield AuditFinding(
             problem=f"training rows that {place} holds back",

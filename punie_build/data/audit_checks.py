@@ -65,7 +65,11 @@ def _no_final_answer(row: AuditedRow) -> str | None:
 
 
 def _no_question(row: AuditedRow) -> str | None:
-    return None if row.example.has_question() else _shorten(next(row.example.texts("assistant"), ""))
+    return (
+        None
+        if row.example.has_question() or row.example.form == "text"
+        else _shorten(next(row.example.texts("assistant"), ""))
+    )
 
 
 def _empty_answer(row: AuditedRow) -> str | None:
@@ -75,6 +79,11 @@ def _empty_answer(row: AuditedRow) -> str | None:
 
 def _invalid_calls(row: AuditedRow) -> str | None:
     return None if ValidTools().keep(row.example) else ""
+
+
+def _undeclared_arguments(row: AuditedRow) -> str | None:
+    strict = ValidTools(unknown=False).keep(row.example)
+    return None if strict or not ValidTools().keep(row.example) else ""
 
 
 def _calls_as_text(row: AuditedRow) -> str | None:
@@ -126,6 +135,11 @@ CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (
         "calls that do not fit their tools",
         _invalid_calls,
         "use the filter `valid-tools`, or correct the declarations",
+    ),
+    (
+        "calls with arguments that their tools do not declare",
+        _undeclared_arguments,
+        "JSON Schema allows them, and so does the filter `valid-tools`, unless it has unknown = false",
     ),
 )
 

@@ -57,7 +57,12 @@ def template_arguments(example: Example) -> tuple[list[dict[str, Any]], list[dic
 
 
 def render(folder: Path, example: Example) -> str:
-    """Return the text of the conversation as the base reads it. Raises ValueError if the base's template rejects it."""
+    """Return the text of the example as the base reads it. Raises ValueError if the base's template rejects it.
+
+    Raw text has no template.
+    """
+    if example.form == "text":
+        return example.messages[0].content or ""
     messages, tools = template_arguments(example)
     try:
         return str(load_tokenizer(folder).apply_chat_template(messages, tools=tools, tokenize=False))
@@ -67,8 +72,21 @@ def render(folder: Path, example: Example) -> str:
 
 def token_counter(folder: Path) -> Callable[[Example], int]:
     """Return a function that counts the tokens of an example."""
-    encode = load_tokenizer(folder).encode
-    return lambda example: len(encode(render(folder, example), add_special_tokens=False))
+    tokenizer = load_tokenizer(folder)
+
+    def count(example: Example) -> int:
+        text = render(folder, example)
+        is_raw = example.form == "text"
+        return len(text_tokens(tokenizer, text) if is_raw else tokenizer.encode(text, add_special_tokens=False))
+
+    return count
+
+
+def text_tokens(tokenizer: Any, text: str) -> list[int]:
+    """Return the tokens of raw text with the end of text, as mlx-lm trains them. `tokenizer` may be mlx-lm's wrapper."""
+    inner = tokenizer if callable(tokenizer) else tokenizer._tokenizer
+    ids = list(inner.encode(text))
+    return ids if inner.eos_token_id in (None, *ids[-1:]) else [*ids, inner.eos_token_id]
 
 
 def tokenizer_digest(folder: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -53,6 +54,7 @@ class Message(Struct, frozen=True, gc=False):
     tool_call_id: str | None = None
     name: ClassVar[None] = None  # only messages of rows have a name and reasoning
     reasoning_content: ClassVar[None] = None
+    is_trained: ClassVar = True
 
 
 class RowMessage(Struct, frozen=True, gc=False):
@@ -64,6 +66,12 @@ class RowMessage(Struct, frozen=True, gc=False):
     tool_call_id: str | None = None
     name: str | None = None
     reasoning_content: str | None = None
+    weight_json: msgspec.Raw = field(default=_NULL, name="weight")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the message is to be learned: `weight` 0 marks those that are not."""
+        return self.weight_json is _NULL or msgspec.json.decode(self.weight_json) != 0
 
     @property
     def tool_calls(self) -> tuple[ToolCallEntry, ...] | None:
@@ -72,11 +80,28 @@ class RowMessage(Struct, frozen=True, gc=False):
 
 
 class Example(Struct, frozen=True, gc=False):
-    """A conversation of at least one message. Its tools stay JSON until they are read, like its calls."""
+    """A conversation of at least one message. Its tools stay JSON until they are read, like its calls.
+
+    The form of the row is chat, text (no chat template), or preference (with a rejected answer, or a label).
+    """
 
     messages: tuple[RowMessage, ...]
     category: str | None = None
     tools_json: msgspec.Raw = field(default=_NULL, name="tools")
+    form_json: msgspec.Raw = field(default=_NULL, name="form")
+    rejected_json: msgspec.Raw = field(default=_NULL, name="rejected")
+    label_json: msgspec.Raw = field(default=_NULL, name="label")
+
+    @property
+    def form(self) -> str:
+        """Return `text`, `preference` or `chat`."""
+        form = bytes(self.form_json)
+        return form[1:-1].decode() if form in (b'"text"', b'"preference"') else "chat"
+
+    @property
+    def rejected(self) -> tuple[RowMessage, ...]:
+        """Decode the rejected answer. Raises msgspec.ValidationError if it has another shape."""
+        return _decode_messages(self.rejected_json) if bytes(self.rejected_json)[:1] == b"[" else ()
 
     @property
     def tools(self) -> tuple[dict[str, Any], ...] | None:
@@ -93,7 +118,15 @@ class Example(Struct, frozen=True, gc=False):
 
     def calls(self) -> Iterator[Function]:
         """Yield every tool call of the conversation, in order."""
-        return (call.function for message in self.messages for call in message.tool_calls or ())
+        return _calls(self.messages)
+
+    def argument_texts(self) -> Iterator[str]:
+        """Yield the strings in the arguments of the calls that are JSON, without its escapes."""
+        for call in self.calls():
+            with suppress(msgspec.DecodeError, RecursionError):
+                yield from _strings(
+                    msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
+                )
 
     def reasoning(self) -> Iterator[str]:
         """Yield the reasoning of the messages, in order, without empty ones."""
@@ -102,17 +135,18 @@ class Example(Struct, frozen=True, gc=False):
     def structured_texts(self, *roles: Role) -> Iterator[str]:
         """Yield the parts that templates render beside the contents: reasoning, calls, declared tools.
 
-        Reasoning and calls belong to the role assistant, declarations to the role system.
+        Reasoning, calls and a rejected answer belong to the role assistant, declarations to the role system.
         """
         if "assistant" in roles:
             yield from self.reasoning()
             yield from self._call_texts()
+            yield from self._rejected_texts()
         if "system" in roles and self.tools:
             yield from _strings(self.tools)
 
     def is_plain_structure(self) -> bool:
-        """Whether calls, tools and reasoning are ASCII without escapes: a test of their bytes, without decoding."""
-        tools = bytes(self.tools_json)
+        """Whether all but the contents is ASCII without escapes: a test of the bytes, without decoding."""
+        tools = bytes(self.tools_json) + bytes(self.rejected_json)
         if not tools.isascii() or b"\\u" in tools:
             return False
         for message in self.messages:
@@ -135,16 +169,41 @@ class Example(Struct, frozen=True, gc=False):
         System prompts and tool declarations are the same in most rows of a dataset: with them, short rows would all be
         near duplicates.
         """
-        return "\n".join([*self.texts("user", "assistant", "tool"), *self.reasoning(), *self._call_texts()])
+        return "\n".join([*self.texts("user", "assistant", "tool"), *self.structured_texts("assistant")])
 
     def full_text(self) -> str:
-        """Return every text that a chat template renders, a line each: two examples that differ in one differ here."""
-        return "\n".join(self.visible_texts())
+        """Return every text that a chat template renders, a line each, and the marks of turns that are not learned.
+
+        Two examples that differ in one of them differ here.
+        """
+        return "\n".join([*self.visible_texts(), *([f"marks {marks}"] if (marks := self._marks()) else [])])
 
     def _call_texts(self) -> Iterator[str]:
         return (f"{call.name} {call.arguments}" for call in self.calls())
 
+    def _rejected_texts(self) -> Iterator[str]:
+        for message in self.rejected:
+            yield from (text for text in (message.content, message.reasoning_content) if text)
+        yield from (f"{call.name} {call.arguments}" for call in _calls(self.rejected))
+
+    def _marks(self) -> str:
+        """Return, as JSON, the turns that are not to be learned, the rejected answer and its label; "" without any."""
+        marks = [
+            [number for number, message in enumerate(self.messages) if not message.is_trained],
+            [(m.role, m.content, [call.function for call in m.tool_calls or ()]) for m in self.rejected],
+            bytes(self.label_json).decode() if self.form == "preference" else "",
+        ]
+        return msgspec.json.encode(marks).decode() if any(marks) else ""
+
     def content_hash(self) -> str:
+        """Return the conversation's hash and, after `-`, that of marks: turns that are not learned, a rejected answer.
+
+        Two examples with equal hashes teach the same.
+        """
+        marks = self._marks()
+        return self.conversation_hash() + (f"-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" if marks else "")
+
+    def conversation_hash(self) -> str:
         """Return a digest of messages, calls and tools. JSON formatting and ids of calls do not change it."""
         messages = [
             (
@@ -156,8 +215,8 @@ class Example(Struct, frozen=True, gc=False):
         return hashlib.sha256(msgspec.json.encode([messages, self.tools], order="deterministic")).hexdigest()
 
     def group_key(self) -> str:
-        """Return the first user text, or the content hash without one. Examples with equal keys belong to one split."""
-        return next(self.texts("user"), "") or self.content_hash()
+        """Return the first user text, or else the conversation's hash. Examples with equal keys are in one split."""
+        return next(self.texts("user"), "") or self.conversation_hash()
 
 
 class Row(Struct, frozen=True):
@@ -180,8 +239,13 @@ class Row(Struct, frozen=True):
 
 
 decode_example = msgspec.json.Decoder(Example).decode  # for lines that `parse` has accepted
+_decode_messages = msgspec.json.Decoder(tuple[RowMessage, ...]).decode
 _decode_tool_calls = msgspec.json.Decoder(tuple[ToolCallEntry, ...] | None).decode
 _decode_tools = msgspec.json.Decoder(tuple[dict[str, Any], ...] | None).decode
+
+
+def _calls(messages: tuple[RowMessage, ...]) -> Iterator[Function]:
+    return (call.function for message in messages for call in message.tool_calls or ())
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -212,6 +276,8 @@ def parse(line: bytes) -> Row:
         for number, message in enumerate(example.messages):
             path = f"messages[{number}].tool_calls"
             _ = message.tool_calls
+        path = "rejected"
+        _ = [message.tool_calls for message in example.rejected]
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error), path)) from None
     except RecursionError:

@@ -1,4 +1,4 @@
-"""The file `held-out.txt` of a data folder: the content hashes of rows that no data built from it may train on.
+"""The file `held-out.txt` of a data folder: the hashes of conversations that no data built from it may train on.
 
 It has the validation and test rows of the folder and of everything that it was built from: also rows that a stage
 dropped or a mix did not take, because another part of a later mix may train on a copy of them.
@@ -28,7 +28,7 @@ def read(folder: Path) -> dict[str, str]:
 def from_rows(folder: Path) -> dict[str, str]:
     """Return content hash -> split of the validation and test rows of a folder."""
     rows = (
-        (decode_example(line).content_hash(), split)
+        (decode_example(line).conversation_hash(), split)
         for split in SPLITS[1:]
         if (folder / f"{split}.jsonl").exists()
         for lines in jsonl.read_blocks(folder / f"{split}.jsonl")

@@ -129,7 +129,7 @@ def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: b
         original = record
         if layout.columns or layout.template:
             record = map_columns(record, layout.columns, layout.template)
-        if layout.form == "text":
+        if layout.form == "text" or (layout.form == "chat" and record.get("form") == "text"):
             canonical = raw_text_row(record)
         elif layout.form == "preference":
             canonical = preference_row(record, dialect)

@@ -32,6 +32,10 @@ class MixRow(NamedTuple):
     def content_hash(self) -> str:
         return self.location.hash
 
+    def conversation_hash(self) -> str:
+        """Return the hash without that of marks: a row whose turns have other weights is still a copy."""
+        return self.location.hash.partition("-")[0]
+
 
 def build_mix(
     name: str,
@@ -64,11 +68,11 @@ def build_mix(
         chosen.sort(key=lambda row: -held_out.STRICTNESS.get(row.split or "", -1))
         unique, duplicates = mixing.dedup(chosen)
         rows = [
-            row._replace(split=withheld.get(row.content_hash())) if row.split is None else row
+            row._replace(split=withheld.get(row.conversation_hash())) if row.split is None else row
             for row in unique
-            if row.split != "train" or row.content_hash() not in withheld
+            if row.split != "train" or row.conversation_hash() not in withheld
         ]
-        leaks = [row for row in unique if row.split == "train" and row.content_hash() in withheld]
+        leaks = [row for row in unique if row.split == "train" and row.conversation_hash() in withheld]
 
         def stream() -> Iterator[Example]:
             return (files.row(row.location).example for row in rows)
@@ -95,7 +99,7 @@ def build_mix(
 
 def _held_out(rows: Sequence[MixRow], splits: Sequence[str]) -> dict[str, str]:
     pairs = zip(rows, splits, strict=True)
-    return {row.content_hash(): split for row, split in pairs if split not in (AMBIGUOUS, "train")}
+    return {row.conversation_hash(): split for row, split in pairs if split not in (AMBIGUOUS, "train")}
 
 
 def _write(writer: DataWriter, spec: Mix, files: RowFiles, assigned: Sequence[tuple[MixRow, str]]) -> None:

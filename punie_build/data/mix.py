@@ -59,7 +59,7 @@ def copies(row: Hashed, component: MixComponent, seed: int) -> int:
 
 
 def dedup(rows: Iterable[H]) -> tuple[list[H], list[H]]:
-    """Return (the first of each set of equal rows, the duplicates). Rows are equal if messages and tools are."""
+    """Return (the first of each set of equal rows, the duplicates). Rows are equal if they teach the same."""
     seen: set[str] = set()
     unique: list[H] = []
     duplicates: list[H] = []

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from punie_build.data import jsonl
-from punie_build.data.chat_template import template_arguments
+from punie_build.data.chat_template import template_arguments, text_tokens
 from punie_build.data.example import SPLITS, Example, decode_example
 
 MAX_LOCATIONS = 3
@@ -95,6 +95,9 @@ def check_row(
     """Count a row. `has_markup`: whether the text of its assistant messages may contain calls."""
     messages, tools = template_arguments(example)
     counts.rows += 1
+    if example.form == "text":  # trained without the template
+        counts.tokens.append(len(text_tokens(tokenizer, example.messages[0].content or "")))
+        return
     try:
         text = render(messages, tools, False)
     except Exception as error:  # templates are code: they can raise any error

@@ -6,6 +6,7 @@ To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -70,8 +71,52 @@ def transform_line(line: bytes, transforms: Iterable[RowRewriter]) -> bytes:
     return line
 
 
-class StripMarkers(Transform, frozen=True, kw_only=True, tag="strip-markers"):
-    """Remove `markers` from texts: end-of-text tokens of another model, which would be trained on as words."""
+class TextTransform(Transform, frozen=True, kw_only=True):
+    """A rewrite of every text that the model sees: contents, reasoning, calls, tool declarations, a rejected answer.
+
+    Names, roles and ids stay, and arguments stay JSON.
+    """
+
+    def rewrite_text(self, text: str) -> str:
+        """Return the text after the rewrite: the same object, or an equal one, if it does not change."""
+        raise NotImplementedError
+
+    def rewrite(self, record: dict[str, Any]) -> bool:
+        changed = False
+        for key in ("messages", "tools", "rejected"):
+            value = record.get(key)
+            value = msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+            if (rewritten := self._rewritten(value)) != value:
+                record[key], changed = rewritten, True
+        return changed
+
+    def _rewritten(self, value: Any, key: str = "") -> Any:
+        """Return a JSON value with its texts rewritten."""
+        if isinstance(value, str):
+            if key in _IDENTIFIERS:
+                return value
+            return self._arguments(value) if key == "arguments" else self.rewrite_text(value)
+        if isinstance(value, dict):
+            return {name: self._rewritten(item, name) for name, item in value.items()}
+        return [self._rewritten(item, key) for item in value] if isinstance(value, list) else value
+
+    def _arguments(self, text: str) -> str:
+        """Return JSON text with its values rewritten; escapes may hide what is rewritten, or be part of it."""
+        rewritten = self.rewrite_text(text)
+        if rewritten == text and "\\" not in text:
+            return text
+        try:
+            values = self._rewritten(msgspec.json.decode(text))
+        except (msgspec.DecodeError, RecursionError):
+            return rewritten
+        with suppress(msgspec.DecodeError):
+            if msgspec.json.decode(rewritten) == values:
+                return rewritten
+        return msgspec.json.encode(values).decode()
+
+
+class StripMarkers(TextTransform, frozen=True, kw_only=True, tag="strip-markers"):
+    """Remove `markers` from every text: end-of-text tokens of another model, which would be trained on as words."""
 
     markers: Annotated[tuple[str, ...], Meta(min_length=1)] = (
         "<|endoftext|>",
@@ -84,16 +129,18 @@ class StripMarkers(Transform, frozen=True, kw_only=True, tag="strip-markers"):
     def applies(self, line: bytes) -> bool:
         return any(marker.encode() in line for marker in self.markers) or b"\\u003c" in line.lower()
 
+    def rewrite_text(self, text: str) -> str:
+        while self._marked(text):  # a removal can leave another marker: `<|endof<|im_end|>text|>`
+            for marker in self.markers:
+                text = text.replace(marker, "")
+        return text
+
     def rewrite(self, record: dict[str, Any]) -> bool:
-        changed = False
-        for message in record["messages"]:
-            text = message.get("content")
-            if not isinstance(text, str) or not self._marked(text):
-                continue
-            while self._marked(text):  # a removal can leave another marker: `<|endof<|im_end|>text|>`
-                for marker in self.markers:
-                    text = text.replace(marker, "")
-            message["content"], changed = text.strip(), True
+        contents = [message.get("content") for message in record["messages"]]
+        changed = super().rewrite(record)
+        for message, before in zip(record["messages"], contents, strict=True):
+            if message.get("content") != before:
+                message["content"] = message["content"].strip()
         return changed
 
     def _marked(self, text: str) -> bool:
@@ -111,6 +158,8 @@ class SystemPrompt(Transform, frozen=True, kw_only=True, tag="system-prompt"):
 
     def rewrite(self, record: dict[str, Any]) -> bool:
         messages = record["messages"]
+        if bytes(record.get("form", b"")) == b'"text"':  # raw text has no roles
+            return False
         existing = [message for message in messages if message["role"] == "system"]
         if existing and (self.when == "missing" or [message.get("content") for message in existing] == [self.prompt]):
             return False
@@ -121,7 +170,7 @@ class SystemPrompt(Transform, frozen=True, kw_only=True, tag="system-prompt"):
         return True
 
 
-class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
+class Redact(TextTransform, frozen=True, kw_only=True, tag="redact"):
     """Replace each secret of `kinds` by its kind, such as `[token]`, in messages, calls and declarations of tools.
 
     Texts of `allow` are not secrets.
@@ -130,37 +179,11 @@ class Redact(Transform, frozen=True, kw_only=True, tag="redact"):
     kinds: Annotated[tuple[Secret, ...], Meta(min_length=1)] = ("private-key", "token", "email", "ip")
     allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
 
-    def rewrite(self, record: dict[str, Any]) -> bool:
-        messages = [self._redacted(message) for message in record["messages"]]
-        changed = bool(messages != record["messages"])
-        record["messages"] = messages
-        if "tools" in record:
-            tools = msgspec.json.decode(record["tools"])
-            if (redacted := self._redacted(tools)) != tools:
-                record["tools"], changed = redacted, True
-        return changed
-
-    def _redacted(self, value: Any, key: str = "") -> Any:
-        """Return a JSON value with its texts redacted. Names, roles and ids stay, arguments stay JSON."""
-        if isinstance(value, str):
-            return value if key in _IDENTIFIERS else self._redacted_text(value, key)
-        if isinstance(value, dict):
-            return {name: self._redacted(item, name) for name, item in value.items()}
-        return [self._redacted(item, key) for item in value] if isinstance(value, list) else value
-
-    def _redacted_text(self, text: str, key: str) -> str:
-        redacted = replace_secrets(text, self.kinds, self.allow)
-        if key != "arguments" or (redacted == text and "\\" not in text):
-            return redacted
-        try:  # escapes may hide a secret or be part of one, so the values are redacted and not only their JSON
-            values = self._redacted(msgspec.json.decode(text))
-            intact = msgspec.json.decode(text if redacted == text else redacted) == values
-        except (msgspec.DecodeError, RecursionError):
-            return redacted
-        return redacted if intact else msgspec.json.encode(values).decode()
+    def rewrite_text(self, text: str) -> str:
+        return replace_secrets(text, self.kinds, self.allow)
 
 
-class FixText(Transform, frozen=True, kw_only=True, tag="fix-text"):
+class FixText(TextTransform, frozen=True, kw_only=True, tag="fix-text"):
     """Repair texts whose encoding was mistaken (`cafÃ©`), with the package ftfy; code is not changed otherwise.
 
     `normalization` is the Unicode form of the result; "none" changes no other character.
@@ -174,7 +197,7 @@ class FixText(Transform, frozen=True, kw_only=True, tag="fix-text"):
     def applies(self, line: bytes) -> bool:
         return not line.isascii() or b"\\u" in line or (self.unescape_html and b"&" in line)
 
-    def rewrite(self, record: dict[str, Any]) -> bool:
+    def rewrite_text(self, text: str) -> str:
         import ftfy
 
         config = ftfy.TextFixerConfig(
@@ -186,13 +209,7 @@ class FixText(Transform, frozen=True, kw_only=True, tag="fix-text"):
             fix_character_width=False,
             remove_terminal_escapes=False,
         )
-        changed = False
-        for message in record["messages"]:
-            for key in ("content", "reasoning_content"):
-                text = message.get(key)
-                if isinstance(text, str) and (fixed := ftfy.fix_text(text, config)) != text:
-                    message[key], changed = fixed, True
-        return changed
+        return str(ftfy.fix_text(text, config))
 
 
 class CutTurns(Transform, frozen=True, kw_only=True, tag="cut-turns"):

@@ -116,7 +116,7 @@ class DataWriter:
     def _drop_copies(self, hashes: Mapping[str, str]) -> None:
         path = self.out / "train.jsonl"
         rows = (Row(line.rstrip(b"\r\n"), decode_example(line)) for lines in jsonl.read_blocks(path) for line in lines)
-        copies = {number: row for number, row in enumerate(rows) if row.content_hash() in hashes}
+        copies = {number: row for number, row in enumerate(rows) if row.example.conversation_hash() in hashes}
         if not copies:
             return
         remaining = self.out / "train.jsonl.new"

@@ -100,9 +100,9 @@ def _input(root: Path, task: AnyTask, path: str, lock: Lock, recorded: LocksByTa
     """Return the digest of what a task reads at a path: by the lock of the artifact there, else by the files that are
     here, else as it was recorded."""
     before = lock.key_inputs.inputs.get(path, NOT_HERE)
-    if path in recorded:
-        other = recorded[path]
-        return digests.of_listing(other.outputs, task.files_read(path)) if other else before
+    if target := paths.holder(path, recorded):
+        other = recorded[target]
+        return digests.of_part(other.outputs, target, path, task.files_read(path)) if other else before
     present = digests.of_input(root, path, task.files_read(path), pointers=True)
     return before if present == "absent" else present
 

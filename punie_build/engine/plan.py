@@ -9,7 +9,7 @@ A temporary target that is removed counts as current as long as no task that rea
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -107,20 +107,13 @@ def _available(root: Path, state: str, key: str, lock: Lock | None) -> Lock | No
 
 
 def _input(root: Path, path: str, reads: tuple[str, ...], future: FutureFiles) -> str:
-    above = (path, *map(str, PurePosixPath(path).parents))
-    target = next((target for target in above if target in future), None)
+    target = paths.holder(path, future)
     if target is None:
         return digests.of_input(root, path, reads)
     files = future[target]
     if files is None:
         return UNKNOWN
-    if path == target:
-        return digests.of_listing(files, reads)
-    below = path.removeprefix(f"{target}/")
-    if below in files:
-        return files[below]
-    inside = {name.removeprefix(f"{below}/"): digest for name, digest in files.items() if name.startswith(f"{below}/")}
-    return digests.of_listing(inside, reads) if inside else "absent"
+    return digests.of_part(files, target, path, reads)
 
 
 def summary(planned: Iterable[Planned]) -> str:
@@ -166,5 +159,5 @@ def unneeded(root: Path, tasks: Sequence[AnyTask], finished: AnyTask, pending: C
         for task in tasks
         if task.target in finished.temporary_inputs
         and states.exists(root, task.target)
-        and all(is_done(user) for user in tasks if task.target in user.inputs)
+        and all(is_done(user) for user in tasks if task.target in user.temporary_inputs)
     ]

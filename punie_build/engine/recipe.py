@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -84,7 +85,7 @@ class Recipe(Struct, frozen=True):
 
     def builder_of(self, path: str) -> Entry[Any] | None:
         """Return the entry whose target a path is, or lies in, or None if no entry builds it."""
-        parts = path.split("/")
+        parts = PurePosixPath(path).parts
         for kind in self.kinds.values():
             if kind.is_built and len(parts) > 1 and parts[0] == kind.folder and parts[1].endswith(kind.suffix):
                 entry = self.entries.get((kind.name, parts[1].removesuffix(kind.suffix)))

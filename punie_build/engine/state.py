@@ -37,8 +37,9 @@ def key_inputs(root: Path, task: AnyTask, lock: Lock | None = None) -> KeyInputs
 def input_digest(root: Path, task: AnyTask, path: str) -> str:
     """Return the digest of what a task reads at a path. For a temporary target that was removed it is the one in its
     lock."""
-    if path in task.temporary_inputs and not exists(root, path) and (lock := locks.read(root / paths.lock(path))):
-        return digests.of_listing(lock.outputs, task.files_read(path))
+    target = paths.holder(path, task.temporary_inputs)
+    if target and not exists(root, target) and (lock := locks.read(root / paths.lock(target))):
+        return digests.of_part(lock.outputs, target, path, task.files_read(path))
     return digests.of_input(root, path, task.files_read(path))
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from punie_build.engine.kind import ArtifactKind, ExternalInput
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.errors import UseError, did_you_mean
+from punie_build.storage import paths
 
 SpecT = TypeVar("SpecT")
 
@@ -38,8 +39,8 @@ class Task(Struct, Generic[SpecT], frozen=True, kw_only=True):
     """An entry of a recipe with its `TaskInputs`, as the engine builds it.
 
     `recipe` holds the values that enter the key; `needs` maps the labels of other tasks to their targets. The files of
-    a `temporary` target are removed when every task that reads them is built; `temporary_inputs` are the inputs of
-    which that is so. `file` is the recipe file, `table` the (kind, name) of the table in it."""
+    a `temporary` target are removed when every task that reads them is built; `temporary_inputs` are the targets of
+    which that is so and that the inputs are, or lie in. `file` is the recipe file, `table` the (kind, name) of the table in it."""
 
     kind: ArtifactKind
     name: str
@@ -120,7 +121,7 @@ def _task(entry: Entry[Any], inputs: TaskInputs, temporary: set[str]) -> AnyTask
         reads=inputs.reads,
         remembers=inputs.remembers,
         temporary=getattr(entry.spec, "temporary", False),
-        temporary_inputs=tuple(path for path in inputs.inputs if path in temporary),
+        temporary_inputs=tuple(dict.fromkeys(filter(None, (paths.holder(path, temporary) for path in inputs.inputs)))),
         external=inputs.external,
         details=inputs.details,
         uses=inputs.uses,

@@ -1,8 +1,9 @@
-"""Contamination of a suite: cases whose user messages occur in training rows.
+"""Contamination of a suite: cases whose user messages occur in a text of training rows.
 
-Texts match exactly if they are equal after normalization of spaces, case and Unicode form. Texts match nearly if the
-Jaccard index of their three-word shingles is at least 0.5. An inverted index of the suite's shingles compares all pairs
-in one pass over the rows.
+The texts of a row are those that a chat template renders: also reasoning, calls, results and declarations of tools.
+Texts match exactly if they are equal after normalization of spaces, case and Unicode form, or if a prompt of at least
+eight words is a part of the text. Texts match nearly if the Jaccard index of their three-word shingles is at least 0.5.
+An inverted index of the suite's shingles compares all pairs in one pass over the rows.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from punie_build.evaluation.suite import Suite
 
 MIN_SIMILARITY = 0.5  # Jaccard index of three-word shingles
 SHINGLE_WORDS = 3
+MIN_CONTAINED = 6  # shingles of the prompts that are also found within a text: eight words
 BATCH_SIZE = 4096  # texts that are hashed at once
 
 
@@ -43,11 +45,12 @@ def contaminated_cases(suite: Suite, rows: Iterable[tuple[str, Example]]) -> tup
         for shingle in shingles:
             index.setdefault(shingle, set()).add(number)
     best: dict[int, ContaminatedCase] = {}
-    for batch in _batches(_user_texts(rows)):
+    for batch in _batches(_texts(rows)):
         for (location, text), shingles in zip(batch, _shingles([text for _, text in batch]), strict=True):
             shared = Counter(number for shingle in shingles & index.keys() for number in index[shingle])
             for number, count in shared.items():
-                similarity = count / (sizes[number] + len(shingles) - count)
+                is_part = count == sizes[number] >= MIN_CONTAINED
+                similarity = 1.0 if is_part else count / (sizes[number] + len(shingles) - count)
                 if similarity >= MIN_SIMILARITY and (number not in best or similarity > best[number].similarity):
                     best[number] = ContaminatedCase(
                         case=prompts[number][0], location=location, similarity=round(similarity, 3), text=text[:200]
@@ -64,9 +67,18 @@ def _shingles(texts: Sequence[str]) -> list[set[int]]:
     return [set(hashes[start:end].tolist()) for start, end in pairwise(bounds)]
 
 
-def _user_texts(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
-    """Yield each user message, and all up to it: a case may be one message of a conversation, or its beginning."""
+def _texts(rows: Iterable[tuple[str, Example]]) -> Iterator[tuple[str, str]]:
+    """Yield each user message, and all up to it: a case may be one message of a conversation, or its beginning.
+
+    Yields each other text once: many rows have the same system prompt and tools.
+    """
+    others: set[int] = set()
     for location, example in rows:
+        contents = example.texts("system", "assistant", "tool")
+        for text in (*contents, *example.structured_texts("system", "assistant"), *example.argument_texts()):
+            if (key := hash(text)) not in others:
+                others.add(key)
+                yield location, text
         texts: list[str] = []
         for text in example.texts("user"):
             texts.append(text)

@@ -42,7 +42,8 @@ class RenderedRows:
             )
             if row.split == "train":
                 self.train += 1
-                self.system_prompts[_system_prompt(row.example)] += 1
+                if row.example.form != "text":
+                    self.system_prompts[_system_prompt(row.example)] += 1
                 if any(message.tool_calls for message in row.example.messages):
                     self.call_formats["tool_calls"] += 1
                 if row.has_markup:

@@ -98,6 +98,15 @@ def parser(rows: RenderedRows) -> Findings:
         )
 
 
+def preference(rows: RenderedRows) -> Findings:
+    """Check that no row is preference data, which an adapter does not train on."""
+    locations = [row.location for row in rows.stream() if row.example.form == "preference"]
+    if locations:
+        advice = "an adapter trains on one answer per row: name the wanted answer with `columns` of a dataset"
+        problem = "rows of preference data"
+        yield rows.finding("preference", "error", problem, advice, len(locations), rows.rendered.rows, locations)
+
+
 def formats(rows: RenderedRows) -> Findings:
     """Check that all calls have one form."""
     if len(rows.call_formats) > 1:
@@ -117,9 +126,11 @@ def markers(rows: RenderedRows) -> Findings:
     counts: Counter[str] = Counter()
     locations: list[str] = []
     for row in rows.stream():
-        texts = [*row.example.texts("system", "user", "tool")]
+        example = row.example
+        texts = [*example.texts("system", "user", "tool"), *example.structured_texts("system")]
         tokens = {token for text in texts for token in special if token in text}
-        tokens |= {token for text in row.example.texts("assistant") for token in in_assistant if token in text}
+        texts = [*example.texts("assistant"), *example.structured_texts("assistant")]
+        tokens |= {token for text in texts for token in in_assistant if token in text}
         counts.update(tokens)
         locations += [row.location] if tokens else []
     if locations:
@@ -131,21 +142,22 @@ def markers(rows: RenderedRows) -> Findings:
 def systems(rows: RenderedRows) -> Findings:
     """Check that the training rows have one system prompt."""
     if len(rows.system_prompts) > 1:
-        most = max(rows.system_prompts.values())
+        most, total = max(rows.system_prompts.values()), rows.system_prompts.total()
         problem = f"{len(rows.system_prompts)} system prompts in training, rows without the most frequent"
         advice = "train with the prompt that will be served: use the map `system-prompt`"
-        yield rows.finding("systems", "warning", problem, advice, rows.train - most, rows.train)
+        yield rows.finding("systems", "warning", problem, advice, total - most, total)
 
 
 def eval_system(rows: RenderedRows) -> Findings:
     """Check that the system prompt of each suite occurs in training."""
+    total = rows.system_prompts.total()
     for name, suite in rows.suites.items():
         count = rows.system_prompts[suite.system.strip()]
-        if count < COMMON * rows.train:
+        if count < COMMON * total:
             level: Level = "warning" if count else "error"
             problem = f"training rows with the system prompt of the suite {name}"
             advice = "the eval would not match the training: give both one prompt, with the map `system-prompt`"
-            finding = rows.finding("eval-system", level, problem, advice, count, rows.train)
+            finding = rows.finding("eval-system", level, problem, advice, count, total)
             yield msgspec.structs.replace(finding, share=1 - finding.share)
 
 
@@ -202,7 +214,7 @@ def preambles(rows: RenderedRows) -> Findings:
 
 
 CHECKS: tuple[Callable[[RenderedRows], Findings], ...] = (
-    template, parser, formats, markers, audited, systems, eval_system, leakage, preambles,
+    template, parser, preference, formats, markers, audited, systems, eval_system, leakage, preambles,
 )  # fmt: skip
 
 

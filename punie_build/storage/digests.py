@@ -146,6 +146,16 @@ def of_listing(files: dict[str, str], only: tuple[str, ...] = ()) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def of_part(files: dict[str, str], target: str, path: str, only: tuple[str, ...] = ()) -> str:
+    """Return the digest of a target with these files, or of a path in it; `absent` if nothing is there."""
+    below = path.removeprefix(target).removeprefix("/")
+    if below in files:
+        return files[below]
+    prefix = f"{below}/" if below else ""
+    inside = {name.removeprefix(prefix): digest for name, digest in files.items() if name.startswith(prefix)}
+    return of_listing(inside, only) if inside or not below else "absent"
+
+
 def of_input(root: Path, path: str, only: tuple[str, ...] = (), pointers: bool = False) -> str:
     """Return one digest of the files that a task reads at a path of the project; views of targets are not read."""
     if not only and paths.views(path) and (root / path).is_dir():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Container
+from pathlib import Path, PurePosixPath
 
 LOCK = ".lock.json"
 CARD = "README.md"
@@ -10,6 +11,11 @@ VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # folder -> files drawn in a t
 INDEX = "reports/index.html"
 SPLITS_LOCK = "splits.lock"
 STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, the fast BLAS
+
+
+def holder(path: str, targets: Container[str]) -> str | None:
+    """Return the one of these targets that a path is, or lies in."""
+    return next((above for above in (path, *map(str, PurePosixPath(path).parents)) if above in targets), None)
 
 
 def views(path: str) -> tuple[str, ...]:

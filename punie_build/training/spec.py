@@ -27,8 +27,8 @@ Positive = Annotated[int, Meta(ge=1)]
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect",
-    "formats", "keys", "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "rank",
-    "systems", "template", "too-long", "tools", "turns",
+    "formats", "keys", "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "preference",
+    "rank", "systems", "template", "too-long", "tools", "turns",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from punie_build.data.chat_template import REASONING_NAMES
+from punie_build.data.chat_template import REASONING_NAMES, text_tokens
 
 Conversation = dict[str, Any]
 
@@ -103,7 +103,8 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
     if example.get("form") == "preference":
         raise ValueError("preference data: an adapter trains on one answer per row - use a dataset of the form chat")
     if example.get("form") == "text":
-        return _tokenize_text(tokenizer, example["messages"][0]["content"])
+        ids = text_tokens(tokenizer, example["messages"][0]["content"])
+        return TokenizedRow(ids, [True] * len(ids))
     text, ranges = trained_ranges(render, _with_parsed_arguments(example), mask)
     encoded = (tokenizer if callable(tokenizer) else tokenizer._tokenizer)(
         text, return_offsets_mapping=True, add_special_tokens=False
@@ -112,15 +113,6 @@ def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
         any(first < end and start < last for start, end in ranges) for first, last in encoded["offset_mapping"]
     ]
     return TokenizedRow(list(encoded["input_ids"]), loss_mask)
-
-
-def _tokenize_text(tokenizer: Any, text: str) -> TokenizedRow:
-    """Return the tokens of raw text without a chat template, all of them trained, with the end of text, as mlx-lm."""
-    inner = tokenizer if callable(tokenizer) else tokenizer._tokenizer
-    ids = list(inner.encode(text))
-    if inner.eos_token_id is not None and ids[-1:] != [inner.eos_token_id]:
-        ids.append(inner.eos_token_id)
-    return TokenizedRow(ids, [True] * len(ids))
 
 
 def _with_parsed_arguments(example: Conversation) -> Conversation:

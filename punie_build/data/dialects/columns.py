@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from punie_build.data.dialects.keys import PAIRS
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
 ColumnRole = Literal["system", "user", "assistant", "messages", "tools", "category", "text"]
@@ -39,7 +40,9 @@ CHAT = Layout()  # conversations in any dialect
 def raw_text_row(record: dict[str, Any]) -> dict[str, Any]:
     """Return a row of raw text: one message with the text, and `form`, which keeps it from the chat template."""
     key = next((key for key in TEXT_KEYS if isinstance(record.get(key), str)), None)
-    if record.get("form") == "text" and isinstance(record.get("messages"), list):
+    if record.get("form") == "text" and isinstance(messages := record.get("messages"), list):
+        if [isinstance(message, dict) and isinstance(message.get("content"), str) for message in messages] != [True]:
+            raise ValueError("raw text is one message with a text - make a row of each message, or remove `form`")
         return record
     if key is None or not record[key].strip():
         raise ValueError(
@@ -54,7 +57,7 @@ def map_columns(record: dict[str, Any], columns: Mapping[str, str], template: st
     """Return a record whose keys are those of `messages`, from a mapping of its keys to roles; other keys stay.
 
     Several columns of one role are joined as paragraphs, in the order of the mapping. With a `template`, the user's
-    text is the template with `{column}` replaced. Raises ValueError if a column is absent or is no text.
+    text is the template with `{column}` replaced. With one answer of a pair, the other is left out. Raises ValueError if a column is absent or is no text.
     """
     used = [*columns, *_FIELD.findall(template)]
     if missing := [key for key in columns if key not in record]:
@@ -63,7 +66,8 @@ def map_columns(record: dict[str, Any], columns: Mapping[str, str], template: st
             " - correct `columns`, or remove the row"
         )
     texts: dict[str, list[str]] = {role: [] for role in ROLES}
-    mapped = {key: value for key, value in record.items() if key not in used}
+    others = PAIRS if set(PAIRS) & columns.keys() else ()  # the answers of a pair that the user does not name
+    mapped = {key: value for key, value in record.items() if key not in (*used, *others)}
     for key, role in columns.items():
         if role not in ROLES:
             mapped[role] = record[key]
@@ -84,6 +88,8 @@ def map_columns(record: dict[str, Any], columns: Mapping[str, str], template: st
 
 def _text(record: dict[str, Any], key: str) -> str:
     value = record.get(key)
+    if isinstance(value, dict) and len(value) <= 2:  # a message
+        value = value.get("content", value.get("value"))
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, int | float) and not isinstance(value, bool):

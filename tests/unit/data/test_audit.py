@@ -49,6 +49,13 @@ EXAMPLES = {
         Example((Message("user", "q"), CALL), tools_json=msgspec.Raw(b'[{"function": {"name": "g"}}]')),
         "messages",
     ),
+    "calls with arguments that their tools do not declare": (
+        Example(
+            (Message("user", "q"), Message("assistant", None, (ToolCallEntry(Function("f", '{"x": 1}'), "1"),))),
+            tools_json=msgspec.Raw(b'[{"function": {"name": "f", "parameters": {"properties": {"y": {}}}}}]'),
+        ),
+        "messages",
+    ),
 }
 
 

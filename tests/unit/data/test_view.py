@@ -7,12 +7,14 @@ import pytest
 
 from punie_build.data.audit import audit
 from punie_build.data.audit_checks import AuditedRow
-from punie_build.data.chat_template import template_arguments
+from punie_build.data.chat_template import load_tokenizer, template_arguments, text_tokens, token_counter
 from punie_build.data.example import Example, decode_example
 from punie_build.data.filters.content import NoScript, Regex, Secrets
 from punie_build.data.filters.dataset_level import Decontaminate, ExactDedup
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext
-from punie_build.data.transforms import Redact, transform_line
+from punie_build.data.filters.structure import MaxTokens
+from punie_build.data.transforms import FixText, Redact, StripMarkers, SystemPrompt, transform_line
+from punie_build.storage import paths
 from tests.support.chat_rows import assistant, result, system, tool, user
 
 PLACES = ("system", "question", "reasoning", "argument", "result", "declaration", "answer")
@@ -80,3 +82,81 @@ def test_reasoning_and_names_reach_the_chat_template():
     assert tools
     row = msgspec.json.encode({"messages": [user("q") | {"name": "ann"}, assistant("a")]})
     assert template_arguments(decode_example(row))[0][0]["name"] == "ann"
+
+
+CHAT = {"messages": [user("q"), assistant("one"), user("again"), assistant("two")]}
+PAIR = {"messages": [user("q"), assistant("good")], "rejected": [assistant("bad")], "form": "preference"}
+
+
+def weighted(*weights: object) -> dict[str, object]:
+    marks: list[dict[str, object]] = [{} if weight is None else {"weight": weight} for weight in weights]
+    pairs = zip(CHAT["messages"], ({}, marks[0], {}, marks[1]), strict=True)
+    return {"messages": [message | mark for message, mark in pairs]}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "equal"),
+    [
+        (weighted(0, None), CHAT, False),
+        (weighted(0, None), weighted(None, 0), False),
+        (weighted(0, 1), weighted(False, None), True),
+        (weighted(1, 1.0), CHAT, True),
+        (PAIR, PAIR | {"rejected": [assistant("worse")]}, False),
+        (PAIR, {"messages": PAIR["messages"]}, False),
+        (PAIR | {"rejected": None, "label": True}, PAIR | {"rejected": None, "label": False}, False),
+        (PAIR | {"id": 1}, PAIR | {"id": 2}, True),
+    ],
+)
+def test_rows_are_equal_if_they_teach_the_same(one, two, equal):
+    rows = [decode_example(msgspec.json.encode(row)) for row in (one, two)]
+    assert (rows[0].content_hash() == rows[1].content_hash()) is equal
+    assert (list(ExactDedup().drops(rows, EMPTY_CONTEXT)) == [1]) is equal
+    assert rows[0].conversation_hash() == rows[1].conversation_hash()
+
+
+def test_a_row_without_marks_keeps_its_hash():
+    row = decode_example(msgspec.json.encode(CHAT))
+    assert row.content_hash() == row.conversation_hash()
+    assert row.content_hash().startswith("9ba86667a953ba6e")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_markers_are_removed_and_encodings_repaired_in_every_place(place):
+    clean = transform_line(line(place, "x<|im_end|>"), [StripMarkers()])
+    assert b"<|im_end|>" not in clean
+    assert msgspec.json.decode(clean) == msgspec.json.decode(line(place, "x"))
+    assert msgspec.json.decode(transform_line(line(place, "cafÃ©"), [FixText()])) == msgspec.json.decode(
+        line(place, "café")
+    )
+
+
+def test_a_rejected_answer_is_seen_and_rewritten_as_the_wanted_one():
+    row = msgspec.json.encode(PAIR | {"rejected": [assistant(f"use {SECRET}<|im_end|>")]})
+    assert not Secrets().predicate()(decode_example(row))
+    clean = msgspec.json.decode(transform_line(row, [Redact(kinds=("token",)), StripMarkers()]))
+    assert clean["rejected"][0]["content"] == "use [token]"
+
+
+def test_arguments_stay_json_and_code_in_them_keeps_its_margin():
+    row = {"messages": [user("q"), assistant("", ("write", {"content": '    "x" &lt;<|im_end|>'}))]}
+    maps = [StripMarkers(), FixText(unescape_html=True, straight_quotes=True)]
+    clean = decode_example(transform_line(msgspec.json.encode(row), maps))
+    [call] = clean.calls()
+    assert msgspec.json.decode(call.arguments) == {"content": '    "x" <'}
+
+
+def test_raw_text_gets_no_system_prompt():
+    row = msgspec.json.encode({"messages": [assistant("Some text.")], "form": "text"})
+    assert transform_line(row, [SystemPrompt(prompt="s")]) is row
+
+
+def test_raw_text_is_counted_without_a_chat_template():
+    text = "Some text about rivers."
+    raw, chat = ({"messages": [assistant(text)], **form} for form in ({"form": "text"}, {}))
+    count = token_counter(paths.nano())
+    tokenizer = load_tokenizer(paths.nano())
+    lengths = [count(decode_example(msgspec.json.encode(row))) for row in (raw, chat)]
+    assert lengths[0] == len(text_tokens(tokenizer, text)) < lengths[1]
+    context = FilterContext(bases={"nano": paths.nano()})
+    keep = MaxTokens(tokens=lengths[0], base="nano").predicate(context)
+    assert [keep(decode_example(msgspec.json.encode(row))) for row in (raw, chat)] == [True, False]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from punie_build.engine import build
+from punie_build.engine import build, state
 from punie_build.engine.plan import plan, unneeded
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
@@ -53,6 +53,18 @@ def test_a_removed_target_is_built_if_a_task_that_reads_it_runs(root):
 def test_a_removed_target_is_built_if_it_is_planned_alone(root):
     shutil.rmtree(root / "data/a")
     assert actions(root, chain()[:1]) == {"a": ("removed", "run")}
+
+
+def test_a_file_in_a_removed_target_has_the_digest_of_the_lock(root):
+    reader = structs.replace(text_task("d", inputs=("data/a/text",)), temporary_inputs=("data/a",))
+    build.build(root, with_step(reader, step))
+    tasks = [*chain(), reader]
+    before = state.key_inputs(root, reader)
+    assert names(unneeded(root, tasks, reader, pending=())) == ["a"]
+    shutil.rmtree(root / "data/a")
+    assert state.key_inputs(root, reader) == before
+    assert actions(root, tasks)["d"] == ("current", "current")
+    assert actions(root, [*chain(source_salt=1), reader])["d"][1] == "maybe"
 
 
 def test_a_temporary_target_is_unneeded_when_all_tasks_that_read_it_are_current(root):

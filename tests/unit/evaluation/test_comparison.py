@@ -24,6 +24,7 @@ from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.spec import Comparison, Eval
 from punie_build.evaluation.suite import Case, Suite
+from tests.unit.data.test_view import example
 
 
 def arm(name: str, passes: list[bool], canary: str = "", **fields: object) -> Scores:
@@ -344,3 +345,15 @@ def test_prompts_in_training_rows_are_contaminated_exactly_or_nearly():
         ("talk", "a:5", 1.0),
     ]
     assert contamination.contaminated_cases(suite, []) == ()
+
+
+@pytest.mark.parametrize("place", ["reasoning", "argument", "result", "declaration", "answer", "system"])
+@pytest.mark.parametrize("around", ["{}", "Before it many other words stand here. {} And more of them come after it."])
+def test_a_prompt_anywhere_in_a_row_is_contaminated(place, around):
+    prompt = "Which of the rivers that flow into the sea is longest"
+    suite = Suite(cases=(Case(id="c", category="c", prompt=prompt, checks=(NoCall(),)),))
+    assert [
+        (case.case, case.similarity)
+        for case in contamination.contaminated_cases(suite, [("a:1", example(place, around.format(prompt)))])
+    ] == [("c", 1.0)]
+    assert contamination.contaminated_cases(suite, [("a:1", example(place, "Which of the rivers"))]) == ()

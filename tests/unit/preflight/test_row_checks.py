@@ -15,7 +15,7 @@ from punie_build.preflight.finding import PreflightFinding, not_allowed
 from punie_build.preflight.rendered_rows import RenderedRows
 from punie_build.preflight.result import SuitePrompts
 from punie_build.storage import paths
-from tests.support.conversation_rows import SYSTEM, correct_rows, row, write_jsonl
+from tests.support.conversation_rows import SYSTEM, correct_rows, message, row, word, write_jsonl
 
 Rows = list[dict[str, Any]]
 NANO_TOKENIZER = load_tokenizer(paths.nano())
@@ -34,6 +34,11 @@ def worst_findings(
         write_jsonl(folder / f"{split}.jsonl", rows)
     rendered = RenderedRows(folder, "data/x", tokenizer, SUITES, mixed=False)
     return {finding.check: finding for finding in not_allowed(row_checks.check(rendered), ())[::-1]}
+
+
+def with_reasoning(example: dict[str, Any], text: str) -> dict[str, Any]:
+    *before, last = example["messages"]
+    return example | {"messages": [*before, last | {"reasoning_content": text}]}
 
 
 XML = "<tool_call><function=read_file><parameter=path>a.py</parameter></function></tool_call>"
@@ -86,6 +91,16 @@ CASES = {  # failure, with its number in docs/gates.md -> (rows, check, level)
         "markers",
         "error",
     ),
+    "25 template tokens in reasoning": (
+        {"train": [*correct_rows(20), with_reasoning(row(70), "Done.<tool_response>")]},
+        "markers",
+        "error",
+    ),
+    "preference data": (
+        {"train": [*correct_rows(20), row(70) | {"form": "preference", "label": False}]},
+        "preference",
+        "error",
+    ),
     "several system prompts": (
         {"train": correct_rows(12) + correct_rows(10, 50, system="Be brief.")},
         "systems",
@@ -109,6 +124,14 @@ def test_a_failure_that_rows_show_is_found(case, tmp_path):
 
 def test_correct_rows_have_no_findings(tmp_path):
     assert worst_findings(tmp_path, train=correct_rows(30)) == {}
+
+
+def test_raw_text_has_no_turns_and_no_system_prompt(tmp_path):
+    raw = [{"messages": [message("assistant", f"Text {word(n, '')}.")], "form": "text"} for n in range(22)]
+    refuses = tmp_path / "base"
+    shutil.copytree(paths.nano(), refuses, ignore=shutil.ignore_patterns("*.py", "*.safetensors"))
+    (refuses / "chat_template.jinja").write_text("{{ raise_exception('a user must begin') }}")
+    assert worst_findings(tmp_path, train=raw[2:], valid=raw[:2], tokenizer=load_tokenizer(refuses)) == {}
 
 
 def test_calls_as_text_in_the_bases_own_markup_are_read(tmp_path):

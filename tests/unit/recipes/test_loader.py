@@ -252,3 +252,71 @@ suite = "tool-calling"
     circle = text + '[dataset.own]\nsource = { type = "local", path = "data/own/train.jsonl" }\n'
     assert "built from itself: own" in mistakes(recipes, circle)[0]
     assert "no eval is called" in mistakes(recipes, text.replace('eval = "e"', 'eval = "f"'))[0]
+
+
+READER = """
+[dataset.reader]
+source = {{ type = "{type}", {key} }}
+[dataset.zzz]
+source = {{ type = "sample", max_examples = 20 }}
+temporary = true
+[adapter.v]
+base = "nano"
+data = "zzz"
+"""
+
+
+@pytest.mark.parametrize(
+    "path", ["data/zzz", "data/zzz/train.jsonl", "./data/zzz/train.jsonl", "data//zzz/", "data/zzz/deep/file.txt"]
+)
+@pytest.mark.parametrize(("type_", "key"), [("command", 'argv = ["sh"], reads = ["{}"]'), ("local", 'path = "{}"')])
+def test_a_source_in_a_target_needs_it_and_keeps_its_files(recipes, path, type_, key):
+    root = recipes(READER.format(type=type_, key=key.format(path)))
+    tasks = {task.label: task for task in graph(load(root, KINDS))}
+    assert tasks["dataset:reader"].needs == {"dataset:zzz": "data/zzz"}
+    assert tasks["dataset:reader"].temporary_inputs == ("data/zzz",)
+    assert list(tasks).index("dataset:zzz") < list(tasks).index("dataset:reader")
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("data", "holds what is built from recipes (data/reader, data/zzz) - name the one that is read"),
+        ("./adapters/", "holds what is built from recipes (adapters/v) - name"),
+        ("data/reader/train.jsonl", "built from itself: reader -> reader"),
+        ("data/zzz@nano-assistant-2048", "is made for a training - read data/zzz"),
+    ],
+)
+def test_a_source_that_reads_no_single_dataset_is_refused(recipes, path, problem):
+    [told] = mistakes(recipes, READER.format(type="command", key=f'argv = ["sh"], reads = ["{path}"]'))
+    assert problem in told
+
+
+PREFERENCE = """
+[dataset.pairs]
+source = { type = "sample", max_examples = 20 }
+form = "preference"
+[dataset.chat]
+source = { type = "sample", max_examples = 20 }
+[stage.clean]
+from = "pairs"
+filters = [{ type = "min-messages" }]
+[stage.turned]
+from = "pairs"
+maps = [{ type = "python", function = "mine:turn" }]
+[mix.all]
+from = ["chat", "clean"]
+[adapter.v]
+base = "nano"
+data = "DATA"
+"""
+
+
+@pytest.mark.parametrize(("data", "refused"), [("pairs", 1), ("clean", 1), ("all", 1), ("chat", 0), ("turned", 0)])
+def test_an_adapter_on_preference_data_is_a_mistake_of_its_recipe(recipes, data, refused):
+    root = recipes(PREFERENCE.replace("DATA", data))
+    if refused:
+        with pytest.raises(RecipeError, match=r"test.toml: adapter.v.data: dataset:pairs is preference data"):
+            Project.load(root)
+    else:
+        Project.load(root)
