@@ -17,7 +17,7 @@ from punie_build.schema.spec import TaggedSpec
 
 Format = Literal[
     "jsonl", "jsonl.gz", "jsonl.zst", "ndjson", "ndjson.gz", "ndjson.zst",
-    "jsonlines", "jsonlines.gz", "jsonlines.zst", "json", "json.gz", "json.zst",
+    "jsonlines", "jsonlines.gz", "jsonlines.zst", "json", "json.gz", "json.zst", "traj", "traj.gz", "traj.zst",
     "csv", "csv.gz", "csv.zst", "tsv", "tsv.gz", "tsv.zst", "parquet",
 ]  # fmt: skip
 Limit = Annotated[int, Meta(ge=1)]  # the number of rows of each split, from the first file on

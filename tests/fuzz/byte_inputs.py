@@ -19,6 +19,7 @@ from punie_build.data.filters.union import DatasetFilter, LineFilter, MaxTokens,
 from punie_build.data.ingest import to_chat_row
 from punie_build.data.readers.compression import DamagedError, decompress
 from punie_build.data.readers.formats import FORMATS
+from punie_build.data.readers.records import joined
 from punie_build.data.tool_call_markup.parse import parse_text
 from punie_build.data.tool_call_markup.span import ParseContext
 from punie_build.data.transforms import transform_line
@@ -26,6 +27,8 @@ from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
 from tests.fuzz.laws import check_bytes, check_error, check_reason, check_row, require
 from tests.fuzz.rows import FRAGMENTS
+from tests.support.file_cases import FILES
+from tests.support.shape_cases import SHAPES
 
 UNCOMPRESSED = ("jsonl", "json", "csv", "tsv")
 TARGETS = (*UNCOMPRESSED, "gz", "zst", "row", "row", "row", "text", "text", "text")  # repeated for a larger share
@@ -101,9 +104,9 @@ def _file(form: str, content: bytes, dialect: str) -> str:
                 content,
             )
             return "rows"
-        numbered = list(FORMATS[form](Path(f"a.{form}"), iter([content])))
+        numbered = list(joined(FORMATS[form](Path(f"a.{form}"), iter([content]))))
         require(
-            numbered == list(FORMATS[form](Path(f"a.{form}"), _chunks(content))),
+            numbered == list(joined(FORMATS[form](Path(f"a.{form}"), _chunks(content)))),
             "the result does not depend on chunk boundaries",
             content,
         )
@@ -142,11 +145,13 @@ def seeds() -> list[bytes]:
         {"system": announced, "chat": f"USER: a\n\n\nASSISTANT: {GLAIVE} <|endoftext|>\n\n\nFUNCTION RESPONSE: x"},
         {"docstring": "a", "code": "b", "func_name": "c"},
     ]
-    lines = [json.dumps(row).encode() for row in rows]
+    logs = ["\n".join(map(json.dumps, records)).encode() for records, _ in FILES.values()]
+    lines = [json.dumps(row).encode() for row in (*rows, *(record for _, record, _ in SHAPES))]
     tables = (b'prompt,completion\n"a ""b""",c\n', b'messages\ttools\n"[{""role"": ""user"", ""content"": ""a""}]"\t\n')
     corpus = [bytes([TARGETS.index("row"), 0]) + line for line in lines]
     corpus += [bytes([target, 0]) + b"\n".join(lines[:3]) for target in range(2)] + [b"\1\0[" + lines[2] + b",1]"]
     corpus += [bytes([target + 2, 0]) + table for target, table in enumerate(tables)]
+    corpus += [bytes([TARGETS.index("jsonl"), 0]) + log for log in logs]
     corpus += [b"\4\0" + gzip.compress(b"a\nb", mtime=0)]
     return corpus + [bytes([TARGETS.index("text"), 7]) + fragment.encode("utf-8", "replace") for fragment in FRAGMENTS]
 

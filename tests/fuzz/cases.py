@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import io
 import json
+from copy import deepcopy
 from typing import Any, get_args
 
 import msgspec
@@ -17,8 +18,9 @@ from punie_build.data import transforms
 from punie_build.data.dialects.normalize import NAMES
 from punie_build.data.filters import union as filters
 from punie_build.data.readers import formats
-from tests.fuzz.laws import Case
-from tests.fuzz.rows import CHAT, KEYS, TOOL, junk, rows, words
+from tests.fuzz.laws import LOG, Case
+from tests.fuzz.rows import CHAT, KEYS, TOOL, damage, junk, rows, words
+from tests.support.file_cases import FILES as LOGS
 
 HAS = {name: bool(importlib.util.find_spec(name)) for name in ("pyarrow", "zstandard")}
 FORMATS = [
@@ -50,6 +52,18 @@ def line_files(draw: st.DrawFn) -> tuple[bytes, int | None]:
     end = draw(st.sampled_from((b"\n", b"\n", b"\r\n")))
     content = end.join(lines) + (end if lines else b"")
     return draw(st.sampled_from((b"", b"", b"", b"\xef\xbb\xbf" if lines else b""))) + content, count
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> bytes:
+    """Draw the records of a file that are parts of conversations, some of them damaged, as lines or as an array."""
+    records = deepcopy(draw(st.sampled_from([records for records, _ in LOGS.values()])))
+    for _ in range(draw(st.sampled_from((0, 1, 1, 2, 4)))):
+        damage(draw(st.sampled_from(records)), draw(st.randoms(use_true_random=False)), deepcopy(draw(junk)))
+    if draw(st.integers(0, 3)) == 0:
+        draw(st.randoms(use_true_random=False)).shuffle(records)
+    texts = [json.dumps(record) for record in records]
+    return encoded("[" + ",".join(texts) + "]" if draw(st.booleans()) else "\n".join(texts))
 
 
 @st.composite
@@ -142,6 +156,7 @@ FILES = {
     "ndjson": line_files(),
     "jsonlines": line_files(),
     "json": json_files(),
+    "traj": json_files(),
     "csv": tables(","),
     "tsv": tables("\t"),
     "parquet": parquet_files(),
@@ -151,6 +166,8 @@ FILES = {
 @st.composite
 def files(draw: st.DrawFn) -> tuple[str, bytes, int | None]:
     """Draw a file: its name, content, and the number of its records where that is known."""
+    if draw(st.integers(0, 3)) == 0:
+        return f"{LOG}.{draw(st.sampled_from(('jsonl', 'json', 'traj')))}", draw(logs()), None
     form = draw(st.one_of(st.just("jsonl"), st.sampled_from(FORMATS)))
     base, _, suffix = form.partition(".")
     content, count = draw(FILES[base])

@@ -38,6 +38,7 @@ SECONDS = 5  # of CPU time for one case
 PROBLEM = re.compile(r"[^\n]+?: [^\n]+ - [^\n]+")  # where: what is wrong - what to do
 MORE_LINES = re.compile(r"\.\.\. and \d+ more such lines")
 SPLIT_FILES = tuple(f"{split}.jsonl" for split in SPLITS)
+LOG = "log"  # name of a file whose lines are parts of conversations
 LINE_FORMATS = ("jsonl", "ndjson", "jsonlines")
 SUITES = {"fuzz": ("Look at a", "what does the function of this file return when nothing is found")}
 CONTEXT = FilterContext(suites=SUITES, bases={"nano": paths.nano()})
@@ -134,7 +135,7 @@ def check_reason(reason: str) -> None:
 def _check_counts(case: Case, records: Sequence[Row | UnreadableRow]) -> None:
     """Require one record for each line that is not blank, and the bytes of canonical rows."""
     require(case.rows in (None, len(records)), "every record is read or reported", (case.rows, len(records)))
-    if case.name.rpartition(".")[2] in LINE_FORMATS:
+    if case.name.rpartition(".")[2] in LINE_FORMATS and not case.name.startswith(LOG):
         lines = [line for line in case.content.removeprefix(codecs.BOM_UTF8).split(b"\n") if line.strip()]
         if any(line.startswith(b"[") for line in lines):  # a list has any number of rows
             return

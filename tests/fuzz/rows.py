@@ -14,6 +14,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.support.shape_cases import SHAPES
+
 RAW = (
     "NaN", "-Infinity", "1e400", "-0.0", "1.0", "18446744073709551615", "18446744073709551616",
     "-9223372036854775809", "1" * 400,
@@ -257,6 +259,7 @@ ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         {"docstring": words, "code": words}, optional={"func_name": words, "language": words}
     ),
     "chat": st.just(CHAT),
+    "shapes": st.sampled_from([record for _, record, _ in SHAPES]),
     "call in text": st.builds(
         conversation_with_call, calling, words, words, st.sampled_from(("tool", "user")), st.booleans()
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.support.chat_rows import GREP, HI, LOOK, READ, Record, assistant, result, system, turns, user
+from tests.support.file_cases import OF_OPENHANDS, OPENHANDS
 
 SCHEMA = READ["function"]["parameters"]
 DONE = [*LOOK[:2], *LOOK[2:]]
@@ -15,6 +16,13 @@ def with_id(call_id: str) -> list[Record]:
     """Return the messages of LOOK with another id of the call."""
     text = json.dumps(LOOK).replace('"call_1"', json.dumps(call_id))
     return json.loads(text)
+
+
+def second_call(arguments: Record) -> Record:
+    """Return a second call of read, whose id follows that of the first one."""
+    function = {"name": "read", "arguments": json.dumps(arguments)}
+    call = {"id": "call_2", "type": "function", "function": function}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 ANTHROPIC = [
@@ -78,7 +86,45 @@ SHAPES: list[tuple[str, Record, Record]] = [
      {"messages": HI, "id": "1"}),
     ("a log with choices", {"messages": [user("Hi")], "choices": [{"message": assistant("Hello.")}]}, {"messages": HI}),
     ("tau-bench", {"task_id": 1, "reward": 1.0, "traj": LOOK}, {"messages": LOOK, "task_id": 1, "reward": 1.0}),
-    ("SWE-agent", {"history": HI, "trajectory": []}, {"messages": HI}),
+    ("SWE-agent", {"history": HI, "trajectory": [{"query": HI}], "info": {"exit_status": "submitted"}},
+     {"messages": HI, "info": {"exit_status": "submitted"}}),
+    ("SWE-agent with calls and a demonstration", {"history": [
+        {"role": "user", "content": "Hi", "agent": "main", "is_demo": True},
+        {"role": "assistant", "content": "Hello.", "agent": "main", "is_demo": True},
+        {"role": "user", "content": "Look", "agent": "main", "message_type": "observation"},
+        {**LOOK[1], "thought": "", "action": "read a", "message_type": "action"},
+        {"role": "tool", "content": "x = 1", "tool_call_ids": ["call_1"], "agent": "main"}, LOOK[3]]},
+     {"messages": [HI[0] | {"weight": 0}, HI[1] | {"weight": 0}, *LOOK]}),
+    ("a trajectory of the Hub", {"instance_id": "i", "trajectory": [
+        {"role": "system", "system_prompt": "S", "text": None, "mask": False},
+        {"role": "user", "system_prompt": None, "text": "Hi"}, {"role": "ai", "text": "Hello."}]},
+     {"messages": [system("S"), *HI], "instance_id": "i"}),
+    ("a trajectory with calls", {"trajectory_id": "t", "trajectory": LOOK, "tools": [READ]},
+     {"messages": LOOK, "tools": [READ], "trajectory_id": "t"}),
+    ("a thread of Open Assistant", {"thread_id": "t", "thread": [
+        {"message_id": "a", "text": "Hi", "role": "prompter"}, {"text": "Hello.", "role": "assistant"}]},
+     {"messages": [HI[0] | {"message_id": "a"}, HI[1]], "thread_id": "t"}),
+    ("a run of OpenHands", {"instance_id": "i", "history": OPENHANDS}, OF_OPENHANDS | {
+        "instance_id": "i", "skipped_events": {"action: recall": 1, "observation: recall": 1}}),
+    ("a run of OpenHands in pairs", {"history": [OPENHANDS[:2], OPENHANDS[4:6], OPENHANDS[6:]]}, OF_OPENHANDS),
+    ("BFCL with several rounds", {"id": "multi_turn_0", "question": [[user("Look")], [user("And b")]],
+                                  "function": [FUNCTION], "ground_truth": [["read(path='a')"], ["read('b')"]]},
+     {"messages": [*LOOK[:2], user("And b"), second_call({"path": "b"})], "tools": [READ], "id": "multi_turn_0"}),
+    ("BFCL with nested values", {"question": [[user("Look")]], "ground_truth": [
+        {"read": {"path": [{"a": [1, 2], "b": ["", 3]}], "size": [[{"c": [4]}]], "d": ["", 5], "e": []}}]},
+     {"messages": [user("Look"), assistant("", ("read", {"path": {"a": 1}, "size": [{"c": 4}]}))]}),
+    ("history beside query and response", {"query": "c", "response": "d", "history": [["a", "b"]]},
+     {"messages": turns("a", "b", "c", "d")}),
+    ("rounds of human and assistant", {"system": "S", "conversation": [{"human": "a", "assistant": "b"},
+                                                                       {"human": "c", "assistant": "d"}]},
+     {"messages": [system("S"), *turns("a", "b", "c", "d")]}),
+    ("rounds of input and output", {"conversation": [{"system": "S", "input": "a", "output": "b"},
+                                                     {"input": "c", "output": "d"}]},
+     {"messages": [system("S"), *turns("a", "b", "c", "d")]}),
+    ("messages as JSON text", {"messages": json.dumps(LOOK), "tools": json.dumps([READ])},
+     {"messages": LOOK, "tools": [READ]}),
+    ("a log with its response", {"messages": [user("Hi")], "response": {"choices": [{"message": assistant("Hello.")}]}},
+     {"messages": HI}),
     ("grep, to have two tools", {"messages": HI, "tools": [GREP["function"]]}, {"messages": HI, "tools": [GREP]}),
 ]  # fmt: skip
 DIALOGUES: list[tuple[str, str, list[Record]]] = [

@@ -3,8 +3,8 @@
 `normalize` converts a record and detects its dialect. The other modules are its parts: `canonical` (a quick test of
 the canonical form), `keys` (keys that change the meaning of a row), `shapes` (formats that no container has),
 `content_blocks`, `python_calls`, `dialogue` (labels in one text), `columns` (mappings of columns, raw text),
-`containers` (the keys under which a record stores its conversation), `turn`, `glaive`, `tool_declarations`,
-`writer`.
+`containers` (the keys under which a record stores its conversation), `trajectory`, `openhands`, `bfcl`,
+`turn`, `glaive`, `tool_declarations`, `writer`.
 """
 
 __all__ = (
@@ -12,6 +12,7 @@ __all__ = (
     "columns",
     "keys",
     "normalize",
+    "openhands",
     "preference",
     "shapes",
 )

@@ -45,6 +45,8 @@ def detect_container(record: Any) -> str:
     for name, keys in _KEYS:
         if all(key in record for key in keys):
             return name
+    if {"role", "content"} <= record.keys():
+        raise ValueError("one message, not a conversation - write the messages of a conversation as one list")
     raise ValueError(_no_dialect(record))
 
 
@@ -86,26 +88,32 @@ def _parse_alpaca(record: dict[str, Any]) -> RawConversation:
     question = "\n".join(text for text in (fields["instruction"], fields["input"]) if text)
     if not question:
         raise ValueError(f"instruction and input are empty - {FIX_HINT}")
+    turns = _past_turns(record)
+    turns += [{"role": "user", "content": question}, {"role": "assistant", "content": fields["output"]}]
+    return _raw_conversation(record, turns, "instruction", "input", "output", "history")
+
+
+def _past_turns(record: dict[str, Any]) -> list[Any]:
+    """Return the turns before a question: pairs of question and answer under `history`."""
     history = record.get("history") or []
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         raise ValueError("history is not a list of [question, answer] pairs - write it as one")
-    texts = [text for pair in history for text in pair] + [question, fields["output"]]
-    turns = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
-    return _raw_conversation(record, turns, "instruction", "input", "output", "history")
+    texts = [text for pair in history for text in pair]
+    return [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
 
 
 def _parse_pair(record: dict[str, Any]) -> RawConversation:
     prompt, completion = next(pair for pair in _PAIRS if all(key in record for key in pair))
-    for key in ("context", "input", "history"):
+    for key in ("context", "input"):
         if record.get(key):
             raise ValueError(
                 f"'{key}' beside {prompt} and {completion}: the order of the three is unknown - use messages"
             )
-    turns: list[Any] = []
+    turns = _past_turns(record)
     for key, role in ((prompt, "user"), (completion, "assistant")):
         value = record[key]
         turns += value if isinstance(value, list) else [{"role": role, "content": text_field(record, key)}]
-    return _raw_conversation(record, turns, prompt, completion)
+    return _raw_conversation(record, turns, prompt, completion, "history")
 
 
 def _parse_chatml(record: dict[str, Any]) -> RawConversation:

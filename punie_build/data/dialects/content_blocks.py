@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from punie_build.data.dialects.turn import to_json
+from punie_build.data.dialects.turn import to_json, to_text
 from punie_build.data.tool_call_markup.json_values import parse_value
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
@@ -38,15 +38,15 @@ def _split(message: Record) -> list[Record]:
         kind = part.get("type") if isinstance(part, dict) else None
         value = part.get("value") if isinstance(part, dict) else None
         if kind in _TEXT_TYPES:
-            texts.append(_as_text(part.get("text", value)))
+            texts.append(to_text(part.get("text", value)))
         elif kind in _REASONING_TYPES:
-            reasoning.append(_as_text(part.get("thinking", part.get("text", part.get("reasoning", value)))))
+            reasoning.append(to_text(part.get("thinking", part.get("text", part.get("reasoning", value)))))
         elif kind in _CALL_TYPES:
             calls.append(_call(parse_value(value) if isinstance(value, str) else value or part))
         elif kind in _RESULT_TYPES:
             call_id = part.get("tool_use_id", part.get("tool_call_id", part.get("call_id")))
             ids = {"tool_call_id": call_id} if call_id else {}
-            results.append({"role": "tool", "content": _as_text(part.get("content", part.get("output", value))), **ids})
+            results.append({"role": "tool", "content": to_text(part.get("content", part.get("output", value))), **ids})
         elif kind != "redacted_thinking":
             raise ValueError(f"a content block of type {kind!r}: only text, calls and results are read - {FIX_HINT}")
     others = {key: value for key, value in message.items() if key != "content"}
@@ -65,16 +65,6 @@ def _call(part: Record) -> Record:
     key = next((key for key in ("arguments", "args") if key in part), "input")
     arguments = part.get(key)
     return {"name": part.get("name"), "arguments": arguments} | ({"id": call_id} if call_id else {})
-
-
-def _as_text(content: Any) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
-    ):
-        return "".join(part["text"] for part in content)
-    return to_json(content)
 
 
 def gemini_contents(record: Record) -> Record | None:
@@ -138,7 +128,7 @@ def responses_items(record: Record) -> Record | None:
     for item in [*items, *output]:
         kind = item.get("type", "message")
         if kind == "reasoning":
-            reasoning = _as_text(item.get("summary") or item.get("content"))
+            reasoning = to_text(item.get("summary") or item.get("content"))
         elif kind == "function_call":
             last = messages[-1] if messages else {}
             if last.get("role") == "assistant":
@@ -147,10 +137,10 @@ def responses_items(record: Record) -> Record | None:
                 messages.append({"role": "assistant", "content": "", "tool_calls": [_call(item)]})
         elif kind == "function_call_output":
             messages.append(
-                {"role": "tool", "tool_call_id": item.get("call_id"), "content": _as_text(item.get("output"))}
+                {"role": "tool", "tool_call_id": item.get("call_id"), "content": to_text(item.get("output"))}
             )
         elif kind == "message":
-            messages.append({"role": item.get("role"), "content": _as_text(item.get("content"))})
+            messages.append({"role": item.get("role"), "content": to_text(item.get("content"))})
         else:
             raise ValueError(f"an item of type {kind!r}: only messages, calls and results are read - {FIX_HINT}")
         if reasoning and messages and messages[-1]["role"] == "assistant":

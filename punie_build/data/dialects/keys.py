@@ -21,7 +21,10 @@ METADATA = (
     "difficulty", "note", "notes", "comment",
 )  # fmt: skip
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
-PAIRS = ("chosen", "rejected", "chosen_response", "rejected_response", "chosen_messages", "rejected_messages")
+PAIRS = (
+    "chosen", "rejected", "chosen_response", "rejected_response", "chosen_messages", "rejected_messages", "response_j",
+    "response_k",
+)  # fmt: skip
 LABELS = ("label", "kto_tag", "desirable")
 SYSTEM_KEYS = ("system", "system_prompt")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")

@@ -10,8 +10,8 @@ from punie_build.data.dialects.normalize import to_canonical
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
-_CHOSEN = ("chosen", "chosen_response", "chosen_messages")
-_REJECTED = ("rejected", "rejected_response", "rejected_messages")
+_CHOSEN = ("chosen", "chosen_response", "chosen_messages", "response_j")
+_REJECTED = ("rejected", "rejected_response", "rejected_messages", "response_k")
 _QUESTIONS = ("prompt", "question", "query", "instruction")
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from punie_build.data.dialects.bfcl import bfcl, bfcl_tool
 from punie_build.data.dialects.content_blocks import convert_blocks, gemini_contents, responses_items
+from punie_build.data.dialects.openhands import openhands
 from punie_build.data.dialects.python_calls import parse_calls
+from punie_build.data.dialects.trajectory import trajectory
 from punie_build.data.tool_call_markup.json_values import parse_value, parse_value_at
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
-_LIST_KEYS = ("messages", "conversation", "conversations", "traj")
+_LIST_KEYS = ("messages", "conversation", "conversations")
 _QUESTIONS = ("instruction", "question", "problem", "prompt", "query")
 _ANSWERS = ("response", "solution", "answer", "completion", "canonical_solution", "output")
 _INPUTS = ("context", "input")
-_BFCL_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string", "String": "string"}
 
 
 def as_record(value: Any) -> Any:
@@ -31,9 +33,10 @@ def as_record(value: Any) -> Any:
 
 def to_known_shape(record: Record) -> Record:
     """Return a record with the keys of a container: the same object if it has them already. Raises ValueError."""
+    record = _with_decoded_lists(record)
     if "system_prompt" in record and "system" not in record and not isinstance(record.get("messages"), list):
         record = {("system" if key == "system_prompt" else key): value for key, value in record.items()}
-    for shape in (_toolace, _blocks) if _has_messages(record) else _SHAPES:
+    for shape in (_toolace, _exchanges, _blocks) if _has_messages(record) else _SHAPES:
         try:
             known = shape(record)
         except (AttributeError, KeyError, TypeError, IndexError) as error:
@@ -48,8 +51,20 @@ def to_known_shape(record: Record) -> Record:
     return record
 
 
+def _with_decoded_lists(record: Record) -> Record:
+    """Return a record whose messages, if they are JSON text, are decoded; the same object without such text."""
+    decoded = {}
+    for key in _LIST_KEYS:
+        if isinstance(text := record.get(key), str) and text.lstrip()[:1] == "[":
+            try:
+                decoded[key] = parse_value(text)
+            except ValueError as error:
+                raise ValueError(f"{key}: not JSON: {error} - write the list as JSON text") from None
+    return record | decoded if decoded else record
+
+
 def _has_messages(record: Record) -> bool:
-    return any(isinstance(record.get(key), list) and record[key] for key in _LIST_KEYS[:3])
+    return any(isinstance(record.get(key), list) and record[key] for key in _LIST_KEYS)
 
 
 def _others(record: Record, *own_keys: str) -> Record:
@@ -58,7 +73,7 @@ def _others(record: Record, *own_keys: str) -> Record:
 
 def _blocks(record: Record) -> Record | None:
     """Anthropic's content blocks, and parts of type reasoning and tool_call."""
-    key = next((key for key in _LIST_KEYS[:3] if isinstance(record.get(key), list)), None)
+    key = next((key for key in _LIST_KEYS if isinstance(record.get(key), list)), None)
     if key is None:
         return None
     messages = convert_blocks(record[key])
@@ -75,15 +90,16 @@ def _anthropic_tool(tool: Any) -> Any:
 
 
 def _logged(record: Record) -> Record | None:
-    """Messages beside the `choices` of an answer, as API logs have them."""
-    choices = record.get("choices")
+    """Messages beside the `choices` of an answer, or beside a `response` that has them, as API logs write it."""
+    response = record.get("response")
+    choices = record.get("choices", response.get("choices") if isinstance(response, dict) else None)
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return None
     if len(choices) > 1:
         raise ValueError(f"{len(choices)} choices: which of them to learn is unknown - keep one")
     if not isinstance(message := choices[0].get("message"), dict):
         raise ValueError(f"choices without a message - {FIX_HINT}")
-    return {"messages": [*record["messages"], message], **_others(record, "messages", "choices")}
+    return {"messages": [*record["messages"], message], **_others(record, "messages", "choices", "response")}
 
 
 def _batch(record: Record) -> Record | None:
@@ -107,15 +123,10 @@ def _batch(record: Record) -> Record | None:
     return None
 
 
-def _trajectory(record: Record) -> Record | None:
-    """The messages of an agent under `traj` (tau-bench) or `history` (SWE-agent)."""
-    for key in ("traj", "history"):
-        turns = record.get(key)
-        is_chat = isinstance(turns, list) and turns and all(isinstance(turn, dict) and "role" in turn for turn in turns)
-        if is_chat and not _has_messages(record):
-            known = {"messages": turns, **_others(record, key, "trajectory")}
-            return _blocks(known) or known
-    return None
+def _of_agent(record: Record) -> Record | None:
+    """The messages of an agent under a key of its own, with blocks of any kind."""
+    known = trajectory(record)
+    return known and (_blocks(known) or known)
 
 
 def _ultrachat(record: Record) -> Record | None:
@@ -173,7 +184,7 @@ def _toolace(record: Record) -> Record | None:
     known = [_toolace_turn(turn) for turn in turns]
     head = prompt[:start].rstrip()
     head = head[: head.rfind("Here is a list of functions")].strip() if "Here is a list of functions" in head else head
-    tools = [_bfcl_tool({k: v for k, v in tool.items() if k != "required" or v is not None}) for tool in tools]
+    tools = [bfcl_tool({k: v for k, v in tool.items() if k != "required" or v is not None}) for tool in tools]
     return {"system": head, "conversations": known, "tools": tools, **_others(record, "system", "conversations")}
 
 
@@ -186,35 +197,19 @@ def _toolace_turn(turn: Any) -> Any:
     return turn
 
 
-def _bfcl(record: Record) -> Record | None:
-    """BFCL: `question` as lists of messages, `function`, and the allowed calls under `ground_truth`."""
-    rounds = record.get("question")
-    if not isinstance(rounds, list) or not rounds or not isinstance(rounds[0], list):
-        return None
-    if (truth := record.get("ground_truth")) is None or len(rounds) > 1:
-        raise ValueError(
-            "a question of BFCL without one answer: its answers are in another file - join them as ground_truth"
-        )
-    calls = [
-        {"name": name, "arguments": {key: options[0] for key, options in arguments.items() if options[0] != ""}}
-        for call in truth
-        for name, arguments in call.items()
-    ]
-    tools = [_bfcl_tool(tool) for tool in record.get("function") or ()]
-    messages = [*rounds[0], {"role": "assistant", "content": "", "tool_calls": calls}]
-    return {"messages": messages, "tools": tools, **_others(record, "question", "function", "ground_truth")}
-
-
-def _bfcl_tool(value: Any) -> Any:
-    """Return a declaration of BFCL with the type names of JSON Schema."""
-    if isinstance(value, list):
-        return [_bfcl_tool(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _BFCL_TYPES.get(item, item) if key == "type" and isinstance(item, str) else _bfcl_tool(item)
-        for key, item in value.items()
-    }
+def _exchanges(record: Record) -> Record | None:
+    """Rounds that are objects: of `human` and `assistant` as in Firefly, of `input` and `output` as in XTuner."""
+    key = next((key for key in _LIST_KEYS if isinstance(record.get(key), list)), "")
+    for question, answer in (("human", "assistant"), ("input", "output")):
+        if all(isinstance(turn, dict) and {question, answer} <= turn.keys() for turn in record[key]):
+            turns: list[Record] = []
+            for turn in record[key]:
+                turns += [{"role": "system", "content": turn["system"]}] if turn.get("system") else []
+                turns.append({"role": "user", "content": turn[question]})
+                others = _others(turn, "system", question, answer)
+                turns.append({"role": "assistant", "content": turn[answer], **others})
+            return {**record, key: turns}
+    return None
 
 
 def _pair(record: Record) -> Record | None:
@@ -246,4 +241,4 @@ def _pair(record: Record) -> Record | None:
     return {"prompt": record[question], "completion": record[answer], **_others(record, question, answer)}
 
 
-_SHAPES = (_batch, _trajectory, gemini_contents, responses_items, _ultrachat, _xlam, _bfcl, _pair)
+_SHAPES = (_batch, openhands, _of_agent, gemini_contents, responses_items, _ultrachat, _xlam, bfcl, _pair)

@@ -20,8 +20,8 @@ from punie_build.data.tool_call_markup.span import FIX_HINT
 
 _ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt"), "assistant"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "model", "bot", "chatgpt", "ai"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response", "tool_response"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "call"),
 }
@@ -68,7 +68,7 @@ def to_turn(raw: Any, number: int) -> Turn:
     where = f"message {number} ({raw_role})"
     if not isinstance(raw.get("tool_calls") or [], list):
         raise ValueError(f"{where}: tool_calls is {type(raw['tool_calls']).__name__}, not a list - {FIX_HINT}")
-    key = "content" if "content" in raw else "value"
+    key = next((key for key in ("content", "value", "text") if key in raw), "value")
     message = {"role": role, "content": _content_text(raw.get(key), role, where)}
     if message["content"] is None:
         if not raw.get("tool_calls") and not raw.get("function_call"):
@@ -94,6 +94,17 @@ def _content_text(content: Any, role: str, where: str) -> str | None:
     if role in ("tool", "call"):
         return to_json(content)
     raise ValueError(f"{where}: content is {type(content).__name__} and not only text - {FIX_HINT}")
+
+
+def to_text(content: Any) -> str:
+    """Return content as text: parts of text joined, other values as JSON."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
+    ):
+        return "".join(part["text"] for part in content)
+    return to_json(content)
 
 
 def to_json(value: Any) -> str:

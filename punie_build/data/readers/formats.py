@@ -16,6 +16,7 @@ _UNCOMPRESSED: dict[str, Callable[[Path, Iterator[bytes]], NumberedRecords]] = {
     "ndjson": read_lines,
     "jsonlines": read_lines,
     "json": read_json,
+    "traj": read_json,
     "csv": partial(read_table, delimiter=","),
     "tsv": partial(read_table, delimiter="\t"),
 }

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.errors import DataError
 
@@ -14,6 +16,17 @@ Record = bytes | dict[str, Any] | str  # a line, a row of a table, or the reason
 NumberedRecords = Iterator[tuple[int, Record]]
 CHUNK_BYTES = 2**20  # read at once
 TOO_LONG = f"longer than {MAX_LINE_BYTES // 2**20} MiB - write one record per line"
+
+
+def decode_record(record: Record) -> dict[str, Any] | None:
+    """Return a record as an object; None if it is none."""
+    if isinstance(record, dict):
+        return record
+    try:
+        value = msgspec.json.decode(record) if isinstance(record, bytes) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def display_path(path: Path) -> Path:

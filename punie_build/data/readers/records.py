@@ -13,6 +13,7 @@ from pathlib import Path
 from punie_build.data.readers.compression import DamagedError, read_chunks
 from punie_build.data.readers.discovery import format_of
 from punie_build.data.readers.formats import FORMATS
+from punie_build.data.readers.message_trees import join_trees
 from punie_build.data.readers.record import NumberedRecords, display_path
 from punie_build.data.readers.sessions import join_sessions
 from punie_build.errors import DataError
@@ -28,11 +29,15 @@ def read_records(path: Path, form: str | None = None) -> NumberedRecords:
     if form is None:
         raise DataError(f"{display_path(path)}: unsupported format - use one of {', '.join(FORMATS)}")
     try:
-        records = FORMATS[form](path, read_chunks(path, form))
-        yield from join_sessions(records) if form.startswith(("jsonl", "ndjson")) else records
+        yield from joined(FORMATS[form](path, read_chunks(path, form)))
     except DamagedError as error:
         raise DataError(f"{display_path(path)}: damaged or truncated ({error}) - copy or download it again") from None
     except OSError as error:
         raise DataError(
             f"{display_path(path)}: cannot be read ({error.strerror or error}) - correct the path"
         ) from None
+
+
+def joined(records: NumberedRecords) -> NumberedRecords:
+    """Yield the conversations of records that are parts of them: events of a session, messages of a tree."""
+    return join_trees(join_sessions(records))

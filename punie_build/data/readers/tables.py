@@ -7,6 +7,7 @@ import csv
 import importlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -98,17 +99,15 @@ def _is_utf8(cells: list[str]) -> bool:
     return True
 
 
-def _decode_lists(record: dict[str, Any]) -> Record:
-    """Decode the lists that a table holds as JSON text, or return the error.
+def _decode_lists(record: dict[str, Any]) -> dict[str, Any]:
+    """Decode the lists that a table holds as JSON text; other text is left to the dialects.
 
     An empty cell, or an empty list of tools, removes its key.
     """
     for column in LIST_COLUMNS:
         if isinstance(text := record.get(column), str):
-            try:
+            with suppress(msgspec.DecodeError, RecursionError):
                 record[column] = msgspec.json.decode(text) if text.strip() else None
-            except (msgspec.DecodeError, RecursionError) as error:
-                return f"{column}: not JSON: {error} - write the list as JSON text"
             if record[column] is None or (column == "tools" and record[column] == []):
                 del record[column]
     return record

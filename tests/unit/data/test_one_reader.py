@@ -18,6 +18,7 @@ from punie_build.data.unreadable import UnreadableRow
 from tests.support.call_cases import CALLS
 from tests.support.chat_rows import HI, LOOK, READ, answered, assistant, user
 from tests.support.container_cases import CONTAINERS
+from tests.support.file_cases import FILES
 from tests.support.shape_cases import DIALOGUES, SHAPES
 
 # an unrelated key with every word that begins a call, a result, a fence or a declaration, also escaped
@@ -74,6 +75,10 @@ def read_one(root: Path, name: str) -> Any:
     return row
 
 
+def read_all(root: Path, name: str) -> list[Any]:
+    return [outcome(row) for _, row in ingest(root, Local(path=name), "auto", root)]
+
+
 def outcome(row: Any) -> Any:
     """Return what a row became: its content without the unrelated key and without nulls, or the reason."""
     if isinstance(row, UnreadableRow):
@@ -87,10 +92,11 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def write_parquet(path: Path, record: dict[str, Any]) -> bool:
-    """Write a record as a table of one row. Return whether Parquet can hold it: a column has one type."""
+def write_parquet(path: Path, *records: dict[str, Any]) -> bool:
+    """Write records as the rows of a table. Return whether Parquet can hold them: a column has one type."""
+    keys = dict.fromkeys(key for record in records for key in record)
     try:
-        pq.write_table(pa.Table.from_pylist([record]), path)
+        pq.write_table(pa.Table.from_pylist([{key: record.get(key) for key in keys} for record in records]), path)
     except (pa.ArrowException, NotImplementedError):
         return False
     return True
@@ -107,6 +113,24 @@ def test_a_row_is_the_same_from_every_file(tmp_path, record):
         assert outcome(read_one(tmp_path, name)) == expected, name
     if write_parquet(tmp_path / "table.parquet", record):
         assert outcome(read_one(tmp_path, "table.parquet")) == expected
+
+
+@pytest.mark.parametrize("records", [records for records, _ in FILES.values()], ids=FILES)
+def test_the_parts_of_conversations_are_joined_in_every_file(tmp_path, records):
+    (tmp_path / "lines.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (tmp_path / "hints.jsonl").write_text("".join(json.dumps(record | {"note": HINTS}) + "\n" for record in records))
+    (tmp_path / "array.json").write_text(json.dumps(records, indent=1))
+    (tmp_path / "run.traj").write_text(json.dumps(records))
+    written = ["table.parquet"] if write_parquet(tmp_path / "table.parquet", *records) else []
+    expected = read_all(tmp_path, "lines.jsonl")
+    for name in ("hints.jsonl", "array.json", "run.traj", *written):
+        assert read_all(tmp_path, name) == expected, name
+
+
+def test_an_array_of_messages_is_one_conversation_in_every_file(tmp_path):
+    for name in ("line.jsonl", "array.json", "run.traj"):
+        (tmp_path / name).write_text(json.dumps(LOOK))
+        assert read_all(tmp_path, name) == [{"messages": LOOK}]
 
 
 @pytest.mark.parametrize("record", FORMS.values(), ids=FORMS)

@@ -5,55 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from punie_build.data.example import Row
 from punie_build.data.ingest import UnreadableRow, ingest
 from punie_build.data.sources import Local
-from tests.support.chat_rows import HI, LOOK
-
-CLAUDE = [
-    {"type": "summary", "summary": "s", "leafUuid": "u"},
-    {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "meta"}, "isMeta": True},
-    {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "Look"}, "isSidechain": False},
-    {"type": "assistant", "sessionId": "s1", "message": {
-        "id": "m1", "role": "assistant", "model": "c",
-        "content": [{"type": "thinking", "thinking": "T", "signature": "x"}]}},
-    {"type": "assistant", "sessionId": "s1", "message": {"id": "m1", "role": "assistant", "content": [
-        {"type": "tool_use", "id": "call_1", "name": "read", "input": {"path": "a"}}]}},
-    {"type": "user", "sessionId": "s1", "toolUseResult": {}, "message": {"role": "user", "content": [
-        {"type": "tool_result", "tool_use_id": "call_1", "content": "x = 1"}]}},
-    {"type": "assistant", "sessionId": "s1", "message": {
-        "id": "m2", "role": "assistant", "content": [{"type": "text", "text": "It is 1."}]}},
-    {"type": "user", "sessionId": "s1", "message": {"role": "user", "content": "Hi"}, "isSidechain": True},
-    {"type": "assistant", "sessionId": "s1", "isSidechain": True, "message": {
-        "id": "m3", "role": "assistant", "content": [{"type": "text", "text": "Hello."}]}},
-]  # fmt: skip
-CODEX = [
-    {"timestamp": "t", "type": "session_meta", "payload": {"id": "s2", "instructions": None}},
-    {"timestamp": "t", "type": "response_item", "payload": {
-        "type": "message", "role": "user", "content": [{"type": "input_text", "text": "Look"}]}},
-    {"timestamp": "t", "type": "event_msg", "payload": {"type": "user_message", "message": "Look"}},
-    {"timestamp": "t", "type": "response_item", "payload": {
-        "type": "reasoning", "summary": [{"type": "summary_text", "text": "T"}], "encrypted_content": "x"}},
-    {"timestamp": "t", "type": "response_item", "payload": {
-        "type": "function_call", "name": "read", "arguments": '{"path": "a"}', "call_id": "call_1"}},
-    {"timestamp": "t", "type": "response_item", "payload": {
-        "type": "function_call_output", "call_id": "call_1", "output": "x = 1"}},
-    {"timestamp": "t", "type": "response_item", "payload": {
-        "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "It is 1."}]}},
-]  # fmt: skip
-PI = [
-    {"type": "session", "id": "s3", "cwd": "/x", "version": 3},
-    {"type": "model_change", "modelId": "m"},
-    {"type": "message", "message": {"role": "user", "content": [{"type": "text", "text": "Look"}]}},
-    {"type": "message", "message": {"role": "assistant", "content": [
-        {"type": "thinking", "thinking": "T"},
-        {"type": "toolCall", "id": "call_1", "name": "read", "arguments": {"path": "a"}}]}},
-    {"type": "message", "message": {
-        "role": "toolResult", "toolCallId": "call_1", "toolName": "read",
-        "content": [{"type": "text", "text": "x = 1"}]}},
-    {"type": "message", "message": {"role": "assistant", "content": [{"type": "text", "text": "It is 1."}]}},
-]  # fmt: skip
-THOUGHT = [LOOK[0], LOOK[1] | {"reasoning_content": "T"}, *LOOK[2:]]
+from tests.support.chat_rows import HI
+from tests.support.file_cases import CLAUDE, FILES, OPENHANDS_SDK, PI
+from tests.support.profiles import examples
+from tests.support.spoiled_values import spoiled
 
 
 def read(root: Path, events: list[object], extra: str = "") -> list[Row | UnreadableRow]:
@@ -61,24 +23,38 @@ def read(root: Path, events: list[object], extra: str = "") -> list[Row | Unread
     return [row for _, row in ingest(root, Local(path="log.jsonl"), "auto", root)]
 
 
-def test_a_log_of_claude_code_is_a_conversation_and_its_side_chains(tmp_path):
-    main, side = (json.loads(row.line) for row in read(tmp_path, CLAUDE))
-    assert main == {"messages": THOUGHT, "id": "s1", "skipped_events": {"meta": 1, "summary": 1}}
-    assert side == {"messages": HI, "id": "s1 side"}
+def outcome(row: Row | UnreadableRow) -> object:
+    return row.reason.partition(" - ")[0] if isinstance(row, UnreadableRow) else json.loads(row.line)
 
 
-def test_a_log_of_codex_is_a_conversation(tmp_path):
-    [row] = read(tmp_path, CODEX)
-    assert json.loads(row.line) == {
-        "messages": THOUGHT,
-        "id": "s2",
-        "skipped_events": {"event_msg: user_message": 1},
-    }
+@pytest.mark.parametrize(("records", "expected"), FILES.values(), ids=FILES)
+def test_the_records_of_a_file_are_joined(tmp_path, records, expected):
+    got = [outcome(row) for row in read(tmp_path, records)]
+    assert len(got) == len(expected)
+    for one, other in zip(got, expected, strict=True):
+        assert one == other if isinstance(other, dict) else str(one).startswith(other)
 
 
-def test_a_log_of_pi_is_a_conversation(tmp_path):
-    [row] = read(tmp_path, PI)
-    assert json.loads(row.line) == {"messages": THOUGHT, "id": "s3", "skipped_events": {"model_change": 1}}
+def test_side_chains_are_told_apart(tmp_path):
+    sides = [{**event, "isSidechain": True, "agentId": name} for name in "ab" for event in CLAUDE[2:4]]
+    rows = read(tmp_path, [*CLAUDE[:7], sides[0], sides[2], sides[1], sides[3]])
+    assert [json.loads(row.line)["id"] for row in rows] == ["s1", "s1 side", "s1 side 2"]
+
+
+def test_calls_of_one_response_are_in_one_message(tmp_path):
+    second = {**OPENHANDS_SDK[3], "id": "9", "tool_call_id": "call_2"}
+    result = {**OPENHANDS_SDK[4], "tool_call_id": "call_2"}
+    [row] = read(tmp_path, [*OPENHANDS_SDK[:5], second, result, OPENHANDS_SDK[5]])
+    messages = json.loads(row.line)["messages"]
+    assert [len(message.get("tool_calls", ())) for message in messages] == [0, 0, 2, 0, 0, 0]
+
+
+@examples(240)
+@given(st.data())
+def test_spoiled_parts_of_a_file_are_read_or_reported(tmp_path_factory, data):
+    records, _ = FILES[data.draw(st.sampled_from(sorted(FILES)))]
+    for row in read(tmp_path_factory.mktemp("log"), [spoiled(record, data.draw) for record in records]):
+        assert isinstance(row, Row) or " - " in row.reason
 
 
 def test_skipped_events_are_named_and_broken_lines_reported(tmp_path):

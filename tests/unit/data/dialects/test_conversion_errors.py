@@ -14,7 +14,7 @@ ERRORS: list[tuple[str, Any, str]] = [
     ("no record", [1], "list, not an object - write one JSON object"),
     ("no dialect", {"first": "a", "second": "b"}, "no dialect fits the keys first, second - use messages"),
     ("no keys", {}, "the keys none"),
-    ("messages as text", {"messages": "[]", "text": "a"}, "messages is str, not a list"),
+    ("messages as text", {"messages": "a", "text": "a"}, "messages is str, not a list"),
     ("no messages", {"messages": []}, "no messages"),
     ("a message that is text", {"messages": [user("a"), "b"]}, "message 2: str, not an object"),
     (
@@ -25,8 +25,8 @@ ERRORS: list[tuple[str, Any, str]] = [
     ("no role", {"conversations": [{"from": "human", "value": "a"}, {"value": "b"}]}, "message 2: unknown role None"),
     (
         "no content",
-        {"messages": [user("a"), {"role": "assistant", "text": "b"}]},
-        "message 2 (assistant): no content, other keys: text",
+        {"messages": [user("a"), {"role": "assistant", "words": "b"}]},
+        "message 2 (assistant): no content, other keys: words",
     ),
     (
         "an image",

@@ -21,8 +21,10 @@ from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
 from tests.support.chat_rows import HI, answered, system, turns, user, with_calls
 from tests.support.container_cases import CONTAINERS
+from tests.support.file_cases import OPENHANDS
 from tests.support.profiles import examples
 from tests.support.shape_cases import DIALOGUES, SHAPES
+from tests.support.spoiled_values import spoiled
 
 
 @pytest.mark.parametrize(("record", "expected"), [row[1:] for row in SHAPES], ids=[row[0] for row in SHAPES])
@@ -46,6 +48,15 @@ REFUSED = [
     ({"text": "a", "role": "prompter"}, "one message, not a conversation"),
     ({"text": "Human: a\n\nAssistant: b\n\nAssistant: c"}, "two turns of the assistant in a row"),
     ({"question": [[user("a")]], "function": []}, "its answers are in another file"),
+    ({"question": [[user("a")], [user("b")]], "ground_truth": [["f()"], []]}, "round 2 has no call"),
+    ({"question": [[user("a")], []], "ground_truth": [["f()"], ["f()"]]}, "round 2 has no question"),
+    ({"question": [[user("a")], [user("b")]], "ground_truth": [["f()"]]}, "2 rounds, but calls for 1"),
+    ({"question": [[user("a")]], "ground_truth": ["Rome"]}, "ground_truth is no list of calls"),
+    ({"question": [[user("a")]], "ground_truth": [["f(1)"]]}, "arguments without a name"),
+    ({"events": OPENHANDS[4:]}, "no message of the user among"),
+    ({"role": "user", "content": "a"}, "one message, not a conversation"),
+    ({"messages": "[{"}, "messages: not JSON"),
+    ({"question": "a", "response_j": "b", "response_k": "c"}, "a preference pair"),
     ({"custom_id": "1", "body": {"messages": HI}}, "a request without its response"),
     ({"messages": HI[:1], "choices": [{"message": HI[1]}] * 2}, "2 choices"),
     ({"instruction": "a", "context": "b", "input": "c", "response": "d"}, "their order is unknown"),
@@ -138,15 +149,6 @@ def test_a_recipe_with_contradicting_columns_is_refused():
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({"source": {"type": "local", "path": "x"}, **table}, Dataset)
-
-
-def spoiled(value: object, draw: st.DrawFn) -> object:
-    """Return a JSON value with some of its parts replaced by values of other types."""
-    if draw(st.integers(0, 9)) == 0:
-        return draw(st.sampled_from([None, 1, "", "x", [], {}, [1], {"a": 1}, True]))
-    if isinstance(value, dict):
-        return {key: spoiled(item, draw) for key, item in value.items() if draw(st.integers(0, 19))}
-    return [spoiled(item, draw) for item in value] if isinstance(value, list) else value
 
 
 RECORDS = [row[1] for row in (*SHAPES, *CONTAINERS)]
