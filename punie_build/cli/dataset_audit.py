@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 from msgspec import Struct
 
+from punie_build.cli.dataset_rows import print_skipped
 from punie_build.cli.options import LOGS, Options, base_folder, layout_of, path_argument
 from punie_build.data import audit as auditing
 from punie_build.data import held_out, jsonl
@@ -113,6 +114,7 @@ def _write_rows(root: Path, options: Options, folder: Path) -> tuple[list[str], 
     unreadable, unknown_keys = [], Counter[str]()
     path = options.path
     rows = ingest(root, Local(path=path), options.dialect, folder, layout_of(options))
+    print_skipped(root, path)
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
         for (location, record), (split, row) in zip(_records(root / path), rows, strict=True):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from punie_build.cli.options import Options, dialect_option, output_option, path_argument
-from punie_build.data.filters.union import AnyFilter
+from punie_build.cli.options import Options, base_folder, dialect_option, output_option, path_argument
+from punie_build.data.filters.union import AnyFilter, FilterContext
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
+from punie_build.data.spec import Stage
 from punie_build.errors import UseError
+from punie_build.schema.validation import mistakes
 
 
 def source(options: Options) -> AnySource:
@@ -58,11 +61,19 @@ def filters(options: Options) -> list[AnyFilter]:
 
 def _filter(option: str, table: object) -> AnyFilter:
     """Return the filter of a table. Raises UseError, which names the option, if the table is invalid."""
-    try:
-        chosen: AnyFilter = msgspec.convert(table, AnyFilter)
-    except msgspec.ValidationError as error:
-        raise UseError(f"{option}: {error} - docs/recipes.md lists the filters and their parameters") from None
-    return chosen
+    stage = {"from": "x", "filters": [table]}
+    if problems := list(mistakes(stage, Stage, option)):
+        raise UseError("\n".join(problem.replace(".filters[0]", "", 1) for problem in problems))
+    return msgspec.convert(stage, Stage).filters[0]
+
+
+def filter_context(root: Path, chosen: Iterable[AnyFilter]) -> FilterContext:
+    """Return the bases and suites that filters name. Raises UseError for a name that nothing has."""
+    from punie_build.cli.evaluate import find_suite
+
+    bases = {name: base_folder(root, name, "base") for item in chosen if (name := getattr(item, "base", None))}
+    suites = [find_suite(root, name) for item in chosen for name in getattr(item, "suites", ())]
+    return FilterContext({name: suite.prompts() for name, suite in suites}, bases, root=root)
 
 
 def download_options(command: argparse.ArgumentParser) -> None:

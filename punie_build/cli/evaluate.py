@@ -88,7 +88,7 @@ def client_settings(name: str, url: str, log: str) -> str:
 
 def eval_(root: Path, options: Options) -> int:
     """Run a suite on a model and score its answers, without a recipe. No request is sent twice."""
-    model, (suite_name, suite) = find_model(root, options.model, options.adapter), _suite(root, options.suite)
+    model, (suite_name, suite) = find_model(root, options.model, options.adapter), find_suite(root, options.suite)
     spec = Eval(
         arm=model.name,
         suite=suite_name,
@@ -187,7 +187,7 @@ def _with_adapter(base: ModelUnderTest, name: str, folder: Path) -> ModelUnderTe
     return ModelUnderTest(name=Path(name).name, model=base.model, adapter=folder, identity=identity)
 
 
-def _suite(root: Path, requested: str | None) -> tuple[str, Suite]:
+def find_suite(root: Path, requested: str | None) -> tuple[str, Suite]:
     """Return the name and the cases of a suite of the recipes, a built-in one, or a file. Raises UseError."""
     recipe = Project.load(root).recipe if Project.has_recipes(root) else None
     builtin = [name for name in BUILTIN_SUITES if suite_file.builtin_path(name).exists()]

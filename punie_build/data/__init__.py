@@ -20,6 +20,7 @@ __all__ = (
     "mix",
     "pipeline",
     "readers",
+    "row_remarks",
     "shingles",
     "sources",
     "spec",

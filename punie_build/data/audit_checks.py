@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from punie_build.data.example import Example
 from punie_build.data.filters.union import ValidTools
+from punie_build.data.row_remarks import has_empty_answer
 from punie_build.data.tool_call_markup.span import MARKUPS
 from punie_build.data.transforms import StripMarkers
 
@@ -73,8 +74,7 @@ def _no_question(row: AuditedRow) -> str | None:
 
 
 def _empty_answer(row: AuditedRow) -> str | None:
-    messages = (message for message in row.example.messages if message.role == "assistant")
-    return "" if any(not (message.content or "").strip() and not message.tool_calls for message in messages) else None
+    return "" if has_empty_answer(row.example) else None
 
 
 def _invalid_calls(row: AuditedRow) -> str | None:

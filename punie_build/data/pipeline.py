@@ -19,6 +19,7 @@ from punie_build.data.ingest import ingest, require_readable
 from punie_build.data.jsonl import ByteRange
 from punie_build.data.readers.discovery import list_folder
 from punie_build.data.readers.record import display_path
+from punie_build.data.row_remarks import RowRemarks
 from punie_build.data.sources import AnySource, Command, Local
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import AMBIGUOUS, Split
@@ -48,14 +49,14 @@ def build_dataset(
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
         if isinstance(spec.source, Local) and (note := list_folder(root / spec.source.path).note()):
             writer.stats.notes += (note,)
-        has_splits, unreadable, unasked = False, UnreadableRows(), 0
+        has_splits, unreadable, remarks = False, UnreadableRows(), RowRemarks()
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
                 unreadable.add(row)
                 writer.drop_unreadable(split or "train", row)
                 continue
             writer.stats.add_unknown_keys(row.unknown_keys)
-            unasked += spec.form == "chat" and not row.example.has_question()
+            remarks.add(row.example)
             if split:
                 has_splits = True
                 writer.keep(split, row)
@@ -65,8 +66,7 @@ def build_dataset(
         writer.withhold(has_splits)
         if has_splits and isinstance(spec.split, Split):
             writer.stats.notes += split_shares.notes(writer.stats, spec.split, None)
-        if unasked:
-            writer.stats.notes += (f"{unasked} rows have no question: for raw text, set form = 'text'",)
+        writer.stats.notes += remarks.notes()
         writer.stats.notes += tuple(f"not readable: {line}" for line in unreadable.lines())
     if not writer.stats.total.kept:
         raise DataError(f"dataset.{name}: {_no_rows(unreadable, out / 'dropped.jsonl', scratch)}")

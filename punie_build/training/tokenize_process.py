@@ -17,13 +17,12 @@ import msgspec
 from mlx_lm.tokenizer_utils import load
 
 from punie_build.data.example import SPLITS
+from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.training import token_file
 from punie_build.training.launch import TokenizeJob
 from punie_build.training.spec import Tokenized
 from punie_build.training.token_file import TokenCounts, TokenStats
 from punie_build.training.tokenization import TokenizedRow, tokenize
-
-MAX_PROBLEMS = 20  # printed
 
 
 class SplitTokenizer:
@@ -32,16 +31,14 @@ class SplitTokenizer:
     def __init__(self, spec: Tokenized, split: str) -> None:
         self.spec, self.split = spec, split
         self.writer, self.counts = token_file.TokenWriter(), TokenCounts()
-        self.problems, self.long_rows = list[str](), list[dict[str, Any]]()
+        self.problems, self.long_rows = UnreadableRows(), list[dict[str, Any]]()
 
     def add(self, tokenizer: Any, number: int, line: bytes) -> None:
         """Tokenize a line of the split's JSONL file."""
         try:
             row = tokenize(tokenizer, json.loads(line), self.spec.mask)
         except Exception as error:  # a template can fail in any way; the message must name the row
-            self.problems.append(
-                f"{self.split}.jsonl:{number}: cannot be rendered with the base's chat template: {error}"
-            )
+            self._refuse(number, f"cannot be rendered with the base's chat template: {error}")
             return
         fitted = self._fit(number, row)
         if fitted is None:
@@ -67,11 +64,12 @@ class SplitTokenizer:
             return row.truncated(limit)
         self.counts.dropped += 1
         if policy == "error":
-            self.problems.append(
-                f"{self.split}.jsonl:{number}: {length} tokens, max_seq_length is {limit} - "
-                'raise it, or set too_long = "truncate" or "drop"'
-            )
+            advice = 'raise it, or set too_long = "truncate" or "drop"'
+            self._refuse(number, f"{length} tokens, max_seq_length is {limit} - {advice}")
         return None
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.problems.add(UnreadableRow(f"{self.split}.jsonl:{number}", reason))
 
 
 def main(job: TokenizeJob) -> None:
@@ -85,7 +83,7 @@ def main(job: TokenizeJob) -> None:
             for number, line in enumerate(file, 1):
                 split.add(tokenizer, number, line)
         split.writer.save(Path(job.out, f"{name}.safetensors"))
-    problems = [problem for split in splits.values() for problem in split.problems]
+    problems = [problem for split in splits.values() for problem in split.problems.lines()]
     if not problems:
         problems = [
             f"{name}: no row has a trained token - "
@@ -98,8 +96,7 @@ def main(job: TokenizeJob) -> None:
             if not splits[name].counts.rows
         ]
     if problems:
-        omitted = [f"... and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
-        raise SystemExit("\n".join(f"punie: {problem}" for problem in problems[:MAX_PROBLEMS] + omitted))
+        raise SystemExit("\n".join(f"punie: {problem}" for problem in problems))
     TokenStats(**{name: split.counts for name, split in splits.items()}).write(Path(job.out))
     long_rows = [json.dumps(row) + "\n" for split in splits.values() for row in split.long_rows]
     Path(job.out, "long.jsonl").write_text("".join(long_rows))

@@ -1,0 +1,51 @@
+"""Remarks on the rows of a dataset: how many of them a model may learn less from than their author expects."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from punie_build.data.example import Example
+from punie_build.runtime.console import message
+
+REMARKS = {  # property of a row -> what to do, for datasets of chat
+    "have no question": 'for raw text, set form = "text"',
+    "have an empty answer": "the filter `content-quality` drops them",
+    "do not end with the assistant": "the filter `ends-with-assistant` drops them",
+}
+
+
+class RowRemarks:
+    """The number of rows of chat that have each property."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, example: Example) -> None:
+        """Count a row; raw text and preference data have no remarks."""
+        if example.form != "chat":
+            return
+        if not example.has_question():
+            self.counts["have no question"] += 1
+        if has_empty_answer(example):
+            self.counts["have an empty answer"] += 1
+        if example.messages[-1].role != "assistant":
+            self.counts["do not end with the assistant"] += 1
+
+    @message
+    def notes(self) -> tuple[str, ...]:
+        """Return a sentence for each property, with what to do."""
+        return tuple(
+            f"{_rows(self.counts[text], text)}: {advice}" for text, advice in REMARKS.items() if self.counts[text]
+        )
+
+
+def has_empty_answer(example: Example) -> bool:
+    """Whether a message of the assistant has neither text nor calls."""
+    messages = (message for message in example.messages if message.role == "assistant")
+    return any(not (message.content or "").strip() and not message.tool_calls for message in messages)
+
+
+def _rows(count: int, text: str) -> str:
+    return (
+        f"1 row {text.replace('have', 'has').replace('do not', 'does not')}" if count == 1 else f"{count} rows {text}"
+    )

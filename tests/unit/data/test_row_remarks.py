@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from punie_build.data.example import decode_example
+from punie_build.data.row_remarks import RowRemarks
+from tests.support.chat_rows import assistant, user
+
+
+@pytest.mark.parametrize(
+    ("messages", "form", "notes"),
+    [
+        ([user("q"), assistant("a")], {}, []),
+        ([user("q"), assistant("", ("f", {}))], {}, []),
+        ([user("q"), assistant(" ")], {}, ["2 rows have an empty answer"]),
+        ([user("q")], {}, ["2 rows do not end with the assistant"]),
+        ([assistant("a")], {}, ["2 rows have no question"]),
+        ([assistant("a")], {"form": "text"}, []),
+    ],
+)
+def test_rows_that_teach_less_are_counted_with_what_to_do(messages, form, notes):
+    remarks = RowRemarks()
+    for _ in range(2):
+        remarks.add(decode_example(msgspec.json.encode({"messages": messages, **form})))
+    assert [note.partition(": ")[0] for note in remarks.notes()] == notes
+
+
+def test_one_row_is_told_in_the_singular():
+    remarks = RowRemarks()
+    remarks.add(decode_example(msgspec.json.encode({"messages": [user("q")]})))
+    assert remarks.notes() == ("1 row does not end with the assistant: the filter `ends-with-assistant` drops them",)
