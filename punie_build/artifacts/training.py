@@ -65,9 +65,9 @@ def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Ite
     """Yield the preference data that an adapter would train on: known before anything is built."""
     for dataset in preference_data(recipe, recipe.resolve("data", entry.spec.data)):
         yield (
-            f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains on "
-            'one answer per row - remove its `form`, and name the wanted answer: columns = { prompt = "user", chosen = '
-            '"assistant" }'
+            f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains "
+            'on one answer per row - remove its `form`, and name the wanted answer: columns = { prompt = "user", '
+            'chosen = "assistant" }'
         )
 
 

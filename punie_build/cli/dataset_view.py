@@ -1,4 +1,4 @@
-"""The commands `dataset validate`, `dataset stats` and `dataset head`: they print what is in a dataset, and write no file."""
+"""The commands `dataset validate`, `dataset stats` and `dataset head`: they print, and write no file."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def token_counter(folder: Path) -> Callable[[Example], int]:
 
 
 def text_tokens(tokenizer: Any, text: str) -> list[int]:
-    """Return the tokens of raw text with the end of text, as mlx-lm trains them. `tokenizer` may be mlx-lm's wrapper."""
+    """Return the tokens of raw text with the end of text, as mlx-lm trains them, also by mlx-lm's wrapper."""
     inner = tokenizer if callable(tokenizer) else tokenizer._tokenizer
     ids = list(inner.encode(text))
     return ids if inner.eos_token_id in (None, *ids[-1:]) else [*ids, inner.eos_token_id]

@@ -40,7 +40,8 @@ class Task(Struct, Generic[SpecT], frozen=True, kw_only=True):
 
     `recipe` holds the values that enter the key; `needs` maps the labels of other tasks to their targets. The files of
     a `temporary` target are removed when every task that reads them is built; `temporary_inputs` are the targets of
-    which that is so and that the inputs are, or lie in. `file` is the recipe file, `table` the (kind, name) of the table in it."""
+    which that is so and that the inputs are, or lie in. `file` is the recipe file, `table` the (kind, name) of
+    the table in it."""
 
     kind: ArtifactKind
     name: str

@@ -57,7 +57,8 @@ def map_columns(record: dict[str, Any], columns: Mapping[str, str], template: st
     """Return a record whose keys are those of `messages`, from a mapping of its keys to roles; other keys stay.
 
     Several columns of one role are joined as paragraphs, in the order of the mapping. With a `template`, the user's
-    text is the template with `{column}` replaced. With one answer of a pair, the other is left out. Raises ValueError if a column is absent or is no text.
+    text is the template with `{column}` replaced. With one answer of a pair, the other is left out. Raises
+    ValueError if a column is absent or is no text.
     """
     used = [*columns, *_FIELD.findall(template)]
     if missing := [key for key in columns if key not in record]:

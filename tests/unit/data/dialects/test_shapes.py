@@ -165,7 +165,7 @@ def test_a_spoiled_record_is_read_or_refused(data):
 
 def test_raw_text_that_is_read_as_an_answer_is_counted(tmp_path):
     (tmp_path / "d.jsonl").write_text(json.dumps({"text": "Prose."}) + "\n" + json.dumps({"messages": HI}) + "\n")
-    for form, notes in (("chat", ("1 rows have no question: for raw text, set form = 'text'",)), ("text", ())):
+    for form, notes in (("chat", ('1 row has no question: for raw text, set form = "text"',)), ("text", ())):
         out = tmp_path / form
         out.mkdir()
         spec = Dataset(source=Local(path="d.jsonl"), form=form, unreadable="drop", split=Split(valid=0.0, group_by=()))
