@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from punie_build.export.spec import FULL_PRECISION_BITS, Model
 from punie_build.models.safetensors import TensorHeader, json_as, read, read_header
+from punie_build.models.weights import BYTES, FLOATS, Weight, read_tensors, settings, weight_files, weights
 from punie_build.storage import digests
 
 INDEX = "model.safetensors.index.json"
@@ -28,10 +29,6 @@ COMPANION_SUFFIXES = (
     ".tiktoken",
 )  # of tokenizer, chat template, generation config
 WEIGHT_FILES = ("config.json", INDEX, "hf_quant_config.json")  # JSON files that describe the weights of the base
-BYTES = {
-    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-    "I8": 1, "U8": 1, "BOOL": 1,
-}  # fmt: skip
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 MAX_NAMES = 5  # in a message
 GGUF_MAGIC = b"GGUF"
@@ -73,38 +70,39 @@ def eos_token_ids(folder: Path) -> list[int]:
     return sorted(value) if isinstance(value, list) else [] if value is None else [value]
 
 
-def read_tensors(folder: Path) -> Tensors:
-    """Read the headers of all weight files."""
-    return {name: tensor for path in _weight_files(folder) for name, tensor in read(path, read_header).items()}
-
-
 def estimate_bytes(folder: Path, spec: Model) -> int:
     """Return about how many bytes the weights of a model take that is exported from the base in a folder."""
-    tensors, quantization = read_tensors(folder), _quantization(read_config(folder)) or {}
-    total = 0.0
-    for name, tensor in tensors.items():
-        layer, _, part = name.rpartition(".")
-        packed, settings = _is_packed(tensors, layer), _layer_settings(quantization, layer)
-        if packed and part in ("scales", "biases"):
-            continue  # counted with the weight
-        dtype = tensors[f"{layer}.scales"]["dtype"] if packed else tensor["dtype"]
-        width = BYTES.get(DTYPES[spec.dtype] if spec.dtype else dtype, 4)
-        count = math.prod(tensor["shape"]) * (32 / settings.get("bits", 4) if packed else 1)
-        if spec.quantized and (packed or len(tensor["shape"]) > 1):
-            total += count * _bytes_per_weight(spec.quantization, width)
-        elif packed and spec.bits is None:
-            total += count * _bytes_per_weight(settings, width)
+    config, total = read_config(folder), 0.0
+    for weight in weights(read_tensors(folder), config):
+        if weight.kind == "foreign":
+            continue
+        width = BYTES[DTYPES[spec.dtype]] if spec.dtype and weight.dtype in FLOATS else _full_width(weight)
+        if spec.quantized and _is_quantizable(weight, spec.quantization["group_size"]):
+            total += weight.count * _bytes_per_weight(spec.quantization, width)
+        elif weight.bits < FULL_PRECISION_BITS and spec.bits is None and not spec.quantized:
+            total += weight.size
         else:
-            total += count * width
-        total += count * width if spec.gguf else 0
+            total += weight.count * width
+        total += weight.count * width if spec.gguf else 0
     return int(total)
+
+
+def _full_width(weight: Weight) -> int:
+    """Return the bytes of one weight in full precision; without scales in float, mlx computes in bfloat16."""
+    is_packed = weight.bits < FULL_PRECISION_BITS or weight.dtype.startswith("F8")
+    return 2 if is_packed and weight.dtype not in DTYPES.values() else BYTES.get(weight.dtype, 4)
+
+
+def _is_quantizable(weight: Weight, group_size: int) -> bool:
+    is_matrix = weight.kind in ("linear", "experts", "table") or (weight.kind == "other" and len(weight.shape) == 3)
+    return is_matrix and weight.shape[-1] % group_size == 0
 
 
 def _bytes_per_weight(settings: Config, width: int) -> float:
     """Return the bytes of a quantized weight with its share of the scales of `width` bytes; affine groups have a bias
     too."""
-    per_group = 2 * width if settings.get("mode", "affine") == "affine" else 1
-    return float(settings.get("bits", 4) / 8 + per_group / settings.get("group_size", 64))
+    per_group = 2 * width if settings["mode"] == "affine" else 1
+    return float(settings["bits"] / 8 + per_group / settings["group_size"])
 
 
 def model(folder: Path, spec: Model, base: Path | None = None) -> Iterator[str]:
@@ -126,7 +124,7 @@ def model(folder: Path, spec: Model, base: Path | None = None) -> Iterator[str]:
 def _index_differences(folder: Path) -> Iterator[str]:
     """Compare the weight files with their index, and the length of each tensor with its shape."""
     index = read(folder / INDEX, json_as(SafetensorsIndex))
-    files = {path.name: read(path, read_header) for path in _weight_files(folder)}
+    files = {path.name: read(path, read_header) for path in weight_files(folder)}
     for name in sorted(set(index.weight_map.values()) - set(files)):
         yield f"{name}: the index names it, it does not exist"
     file_of = {tensor: file for file, tensors in files.items() for tensor in tensors}
@@ -153,7 +151,7 @@ def _weight_differences(tensors: Tensors, config: Config, spec: Model) -> Iterat
     elif spec.bits == FULL_PRECISION_BITS and (packed or quantization):
         bits = quantization.get("bits", "none")
         yield f"bits: recipe {FULL_PRECISION_BITS}, {len(packed)} layers are quantized, config.json says {bits}"
-    problems = {layer: _layer_difference(tensors, layer, _layer_settings(quantization, layer)) for layer in packed}
+    problems = {layer: _layer_difference(tensors, layer, settings(config, layer)) for layer in packed}
     if differing := {layer: problem for layer, problem in problems.items() if problem}:
         yield f"{first_names(differing)}: {differing[min(differing)]}"
     if spec.dtype:
@@ -177,14 +175,14 @@ def _quantization_differences(
         yield f"{first_names(undeclared)}: not quantized, and config.json does not say so"
 
 
-def _layer_difference(tensors: Tensors, layer: str, settings: Config) -> str | None:
+def _layer_difference(tensors: Tensors, layer: str, own: Config) -> str | None:
     """Return how the shapes of a quantized layer differ from its settings in config.json, or None."""
     weight, scales = tensors[f"{layer}.weight"], tensors[f"{layer}.scales"]
-    group_size, mode = settings.get("group_size", 0), settings.get("mode", "affine")
+    group_size, mode = own.get("group_size", 0), own.get("mode", "affine")
     width = scales["shape"][-1] * group_size
     bits = weight["shape"][-1] * 32 / width if width else 0
-    if bits != settings.get("bits"):
-        configured = settings.get("bits")
+    if bits != own.get("bits"):
+        configured = own.get("bits")
         return f"config.json says {configured} bits in groups of {group_size}, its shapes are those of {bits:g} bits"
     is_affine = mode == "affine"
     if (scales["dtype"] == "U8") == is_affine or (f"{layer}.biases" in tensors) != is_affine:
@@ -223,19 +221,9 @@ def _gguf_differences(folder: Path) -> Iterator[str]:
         yield f"model.gguf: {count} tensors, the model has {expected}"
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("model*.safetensors"))
-
-
 def _quantization(config: Config) -> Config | None:
     value = config.get("quantization")
     return value if isinstance(value, dict) else None
-
-
-def _layer_settings(quantization: Config, layer: str) -> Config:
-    """Return the quantization of a layer, which may differ from that of all layers."""
-    own = quantization.get(layer)
-    return own if isinstance(own, dict) else quantization
 
 
 def _is_packed(tensors: Tensors, layer: str) -> bool:

@@ -64,10 +64,10 @@ class Model(Spec, frozen=True, kw_only=True):
             problems.append(f"group_size {self.group_size}: mode {self.mode} has {choices} - choose one")
         if not self.quantized and (self.group_size is not None or self.mode != "affine"):
             problems.append("group_size and mode require a quantized model - give `bits`, or remove them")
-        if self.base is not None and self.bits is None and self.dtype is None and not self.gguf:
-            problems.append(
-                "a model of a base alone needs `bits`, `dtype` or `gguf` - give one, or use the base itself"
-            )
+        changes = self.quantized or self.bits is not None or self.dtype is not None or self.gguf
+        if self.base is not None and not changes:
+            advice = "give one, or use the base itself"
+            problems.append(f"a model of a base alone needs `bits`, `mode`, `dtype` or `gguf` - {advice}")
         if self.gguf and self.quantized:
             problems.append("mlx-lm writes GGUF in full precision only - set bits = 16, and quantize with llama.cpp")
         if problems:

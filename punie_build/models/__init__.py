@@ -5,4 +5,4 @@ headers, `verify` the signature of its weights; `environment` has the versions o
 is the only module that imports mlx.
 """
 
-__all__ = ("architecture", "environment", "locate", "precision", "safetensors", "spec", "verify")
+__all__ = ("architecture", "environment", "locate", "precision", "safetensors", "spec", "verify", "weights")

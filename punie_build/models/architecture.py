@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import re
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,27 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build.models.safetensors import TensorHeader, read_header
+from punie_build.models.weights import Weight, read_tensors, weights
 
-LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)\.weight$")
+MAX_EXPANDED_PARAMETERS = 2**30  # whose float32 weights fit into the memory of most machines
+COUNTS = {  # what mlx-lm's models call the same number in config.json
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers"),
+    "hidden_size": ("hidden_size", "n_embd", "d_model", "model_dim", "hidden_dim"),
+    "attention_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "vocab_size": ("vocab_size", "num_vocab"),
+}
 
 
 class Architecture(Struct, frozen=True, kw_only=True):
     """Facts of a base.
 
-    `modules` maps each linear module of a layer to its (outputs, inputs). `weight_bytes` is the size of all weights,
-    `half_precision` whether they are float16 or bfloat16. `chat_template` is "" if there is none. `special_tokens` are
-    those added to the vocabulary, and those of the vocabulary that look like markup.
+    `weight_bytes` is the size of all weights, `half_precision` whether they are float16 or bfloat16. `chat_template`
+    is "" if there is none. `special_tokens` are those added to the vocabulary, and those of the vocabulary that look
+    like markup.
     """
 
     layers: int
-    modules: dict[str, tuple[int, int]]
-    parameters: int
+    weights: tuple[Weight, ...]
     weight_bytes: int
     half_precision: bool
     hidden_size: int
@@ -35,18 +39,30 @@ class Architecture(Struct, frozen=True, kw_only=True):
     chat_template: str
     special_tokens: frozenset[str]
 
+    @property
+    def parameters(self) -> int:
+        """Number of weights that mlx-lm loads."""
+        return sum(weight.count for weight in self.weights if weight.kind != "foreign")
 
-class _Quantization(Struct):
-    bits: int = 16
+    @property
+    def modules(self) -> dict[str, tuple[int, int]]:
+        """The linear modules of any layer, experts among them: name -> (outputs, inputs)."""
+        linear = (weight for weight in self.weights if _is_adaptable(weight))
+        return {weight.module: (weight.shape[-2], weight.shape[-1]) for weight in linear}
+
+    def last_layers(self, count: int) -> list[Weight]:
+        """Return the weights of the last `count` layers, -1 for all."""
+        first = 0 if count == -1 else self.layers - count
+        return [weight for weight in self.weights if weight.layer is not None and weight.layer >= first]
+
+    def adapted(self, count: int, keys: Collection[str] | None) -> list[Weight]:
+        """Return the weights that a LoRA of the last `count` layers is for: of all linear modules, or of `keys`."""
+        layers = (weight for weight in self.last_layers(count) if _is_adaptable(weight))
+        return [weight for weight in layers if keys is None or weight.module in keys]
 
 
-class _Config(Struct):
-    num_hidden_layers: int = 0
-    hidden_size: int = 0
-    vocab_size: int = 0
-    num_attention_heads: int = 0
-    quantization: _Quantization | None = None
-    text_config: dict[str, Any] | None = None
+def _is_adaptable(weight: Weight) -> bool:
+    return weight.layer is not None and weight.kind in ("linear", "experts")
 
 
 class _AddedToken(Struct):
@@ -79,37 +95,32 @@ def read_architecture(folder: Path) -> Architecture | None:
     The process that loads the base reports the error in such files.
     """
     try:
-        headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
-        if config.text_config and not config.num_hidden_layers:
-            config = msgspec.convert({**config.text_config, "quantization": config.quantization}, _Config)
+        tensors = read_tensors(folder)
+        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
         tokenizer = msgspec.json.decode((folder / "tokenizer.json").read_bytes(), type=_Tokenizer)
     except (OSError, ValueError):
         return None
-    tensors = {name: tensor for header in headers for name, tensor in header.items()}
-    bits = config.quantization.bits if config.quantization else 16
-    shapes = {name: _unpacked_shape(tensor, bits) for name, tensor in tensors.items()}
-    matches = [(match, shapes[name]) for name in tensors if (match := LAYER.search(name))]
+    counts = {name: _count(config, names) for name, names in COUNTS.items()}
+    found = weights(tensors, config, counts["layers"])
+    positions = (weight.layer + 1 for weight in found if weight.layer is not None)
     return Architecture(
-        layers=config.num_hidden_layers or max((int(match[1]) + 1 for match, _ in matches), default=0),
-        modules={match[2]: (shape[-2], shape[-1]) for match, shape in matches if len(shape) > 1},
-        parameters=sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith((".scales", ".biases"))),
-        weight_bytes=sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in tensors.values()),
-        half_precision=bits == 16 and any(tensor["dtype"] in ("F16", "BF16") for tensor in tensors.values()),
-        hidden_size=config.hidden_size,
-        vocab_size=config.vocab_size,
-        attention_heads=config.num_attention_heads,
+        **counts | {"layers": max(positions, default=counts["layers"])},
+        weights=found,
+        weight_bytes=sum(weight.size for weight in found if weight.kind != "foreign"),
+        half_precision=any(weight.dtype in ("F16", "BF16") for weight in found)
+        and all(weight.bits == 16 for weight in found),
         chat_template=_chat_template(folder),
         special_tokens=tokenizer.special_tokens,
     )
 
 
-def _unpacked_shape(tensor: TensorHeader, bits: int) -> list[int]:
-    """Return the shape of a tensor, with one entry for each weight that a quantized one packs into 32 bits."""
-    shape = tensor["shape"]
-    if not shape or tensor["dtype"] != "U32" or bits >= 16:
-        return shape
-    return [*shape[:-1], shape[-1] * (32 // bits)]
+def _count(config: dict[str, Any], names: tuple[str, ...]) -> int:
+    """Return the first of these numbers in a config, or in the config of its language model; 0 if there is none."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for name in names:
+            if isinstance(part.get(name), int):
+                return int(part[name])
+    return 0
 
 
 def _chat_template(folder: Path) -> str:

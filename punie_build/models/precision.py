@@ -7,7 +7,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.utils import dequantize_model, get_total_parameters
 
-MAX_EXPANDED_PARAMETERS = 2**30  # whose float32 weights fit into the memory of most machines
+from punie_build.models.architecture import MAX_EXPANDED_PARAMETERS
 
 
 def set_compute_precision(model: nn.Module, expand: bool = True) -> None:

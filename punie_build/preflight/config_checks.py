@@ -81,8 +81,9 @@ def keys(plan: TrainingPlan) -> Findings:
 def rank(plan: TrainingPlan) -> Findings:
     """Check that the rank is at most the width of the modules: an update of a higher rank is a full one that needs
     more space."""
-    modules = estimate.lora_modules(plan.spec, plan.base) if plan.base else []
-    widths = {name: min(plan.base.modules[name]) for name in modules} if plan.base else {}
+    is_lora = plan.base and plan.spec.fine_tune_type != "full"
+    adapted = plan.base.adapted(plan.spec.num_layers, plan.spec.lora.keys) if plan.base and is_lora else []
+    widths = {weight.module: min(weight.shape[-2:]) for weight in adapted}
     narrow = {name: width for name, width in widths.items() if plan.spec.lora.rank > width}
     if narrow:
         name, width = min(narrow.items(), key=lambda pair: pair[1])

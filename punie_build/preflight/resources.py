@@ -9,12 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.models.architecture import Architecture
+from punie_build.models.architecture import MAX_EXPANDED_PARAMETERS, Architecture
 from punie_build.training.spec import Adapter
 
 FLOAT_BYTES = 4  # trained weights are in float32
-DISK_COPIES = 9  # of the trained weights: two checkpoints with two moments each, the best, the adapter, the store's
-MEMORY_COPIES = 4  # of the trained weights: weights, gradients, two moments
 ACTIVATIONS = 40  # floats per token and layer for backpropagation, in units of the hidden size (nano: 36 to 44)
 LOGITS = 5  # floats per token and word of the vocabulary (nano: 4 to 5)
 USABLE_MEMORY = 0.8  # share of the memory: the rest is the system's
@@ -37,29 +35,30 @@ def available(root: Path) -> Resources:
     return Resources(disk=shutil.disk_usage(root).free, memory=memory, cpu=sys.platform != "darwin")
 
 
-def lora_modules(spec: Adapter, base: Architecture) -> list[str]:
-    """Return the modules of a layer that get a LoRA."""
-    if spec.fine_tune_type == "full":
-        return []
-    return [name for name in base.modules if spec.lora.keys is None or name in spec.lora.keys]
-
-
 def trainable_parameters(spec: Adapter, base: Architecture) -> int:
     """Return the number of parameters that are trained."""
-    layers = _trained_layers(spec, base)
     if spec.fine_tune_type == "full":
-        return layers * sum(outputs * inputs for outputs, inputs in base.modules.values())
-    return layers * sum(spec.lora.rank * sum(base.modules[name]) for name in lora_modules(spec, base))
+        return sum(weight.count for weight in base.last_layers(spec.num_layers))
+    adapted = base.adapted(spec.num_layers, spec.lora.keys)
+    magnitudes = sum(weight.shape[-2] for weight in adapted) if spec.fine_tune_type == "dora" else 0
+    return sum(weight.lora_parameters(spec.lora.rank) for weight in adapted) + magnitudes
+
+
+def checkpoint_bytes(spec: Adapter, base: Architecture) -> int:
+    """Return the size of a checkpoint: the trained weights with the state of the optimizer, in bytes."""
+    return FLOAT_BYTES * (1 + spec.optimizer.MOMENTS) * trainable_parameters(spec, base)
 
 
 def disk_bytes(spec: Adapter, base: Architecture) -> int:
-    """Return the disk space for checkpoints and adapter, in bytes."""
-    return DISK_COPIES * FLOAT_BYTES * trainable_parameters(spec, base)
+    """Return the disk space for two checkpoints and three copies of the weights: the best, the adapter, the store's."""
+    return 2 * checkpoint_bytes(spec, base) + 3 * FLOAT_BYTES * trainable_parameters(spec, base)
 
 
 def weight_bytes(base: Architecture, cpu: bool) -> int:
-    """Return the memory for the weights of a base, in bytes; a CPU computes half precision in float32."""
-    return base.weight_bytes * 2 if cpu and base.half_precision else base.weight_bytes
+    """Return the memory for the weights of a base, in bytes. A CPU computes half precision, and small quantized
+    models, in float32."""
+    is_expanded = base.half_precision or base.parameters < MAX_EXPANDED_PARAMETERS
+    return FLOAT_BYTES * base.parameters if cpu and is_expanded else base.weight_bytes
 
 
 def training_bytes(spec: Adapter, base: Architecture, longest: int) -> int:
@@ -72,7 +71,7 @@ def training_bytes(spec: Adapter, base: Architecture, longest: int) -> int:
     activations = (layers + ACTIVATIONS) if spec.grad_checkpoint else layers * ACTIVATIONS
     scores = (2 if spec.grad_checkpoint else layers) * base.attention_heads * length
     per_token = activations * base.hidden_size + scores + LOGITS * base.vocab_size
-    return FLOAT_BYTES * (MEMORY_COPIES * trainable_parameters(spec, base) + tokens * per_token)
+    return FLOAT_BYTES * ((2 + spec.optimizer.MOMENTS) * trainable_parameters(spec, base) + tokens * per_token)
 
 
 def _trained_layers(spec: Adapter, base: Architecture) -> int:

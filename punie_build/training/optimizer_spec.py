@@ -21,11 +21,13 @@ class Optimizer(TaggedSpec, frozen=True, kw_only=True):
     """An optimizer. Its learning rate is a field of the adapter."""
 
     NOUN: ClassVar = "optimizer"
+    MOMENTS: ClassVar = 1  # numbers that it keeps for each trained one
 
 
 class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
     """Adam (Kingma and Ba 2015)."""
 
+    MOMENTS: ClassVar = 2
     betas: tuple[Below1, Below1] = (0.9, 0.999)
     eps: Above0 = 1e-8
     bias_correction: bool = True
@@ -34,6 +36,7 @@ class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
 class Adamw(Optimizer, frozen=True, kw_only=True, tag="adamw"):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
+    MOMENTS: ClassVar = 2
     betas: tuple[Below1, Below1] = (0.9, 0.999)
     eps: Above0 = 1e-8
     weight_decay: From0 = 0.01
@@ -61,6 +64,7 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
 class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
     """Adafactor (Shazeer and Stern 2018). With `relative_step` it computes its own learning rate."""
 
+    MOMENTS: ClassVar = 0  # sums of rows and columns
     eps: tuple[Above0, Above0] = (1e-30, 1e-3)
     clip_threshold: Above0 = 1.0
     decay_rate: float = -0.8

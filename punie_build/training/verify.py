@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from punie_build.models.safetensors import TensorHeader, read, read_header
 from punie_build.models.verify import BaseSignature, base_signature
+from punie_build.models.weights import split_layer
 from punie_build.training import adapter_config
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.spec import Adapter
-
-LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
 def adapter(folder: Path, spec: Adapter, base: Path | None = None) -> Iterator[str]:
@@ -43,7 +41,8 @@ def _tensor_differences(tensors: dict[str, TensorHeader], config: AdapterConfig,
     if kind != spec.fine_tune_type:
         yield f"fine_tune_type: recipe {spec.fine_tune_type}, file {kind}"
         return
-    layers = {match[1] for name in tensors if (match := LAYER.search(name))}
+    places = {name: split_layer(name) for name in tensors}
+    layers = {place[:2] for place in places.values() if place}
     expected = config.num_layers if spec.num_layers == -1 else spec.num_layers
     if len(layers) != expected and not (spec.lora.keys and len(layers) < (expected or 0)):  # a layer may lack a key
         yield f"layers: recipe {expected}, file {len(layers)}"
@@ -52,7 +51,7 @@ def _tensor_differences(tensors: dict[str, TensorHeader], config: AdapterConfig,
     ranks = {_rank(name, tensor["shape"]) for name, tensor in tensors.items() if name.endswith((".lora_a", ".lora_b"))}
     if ranks != {spec.lora.rank}:
         yield f"rank: recipe {spec.lora.rank}, file {sorted(ranks)}"
-    modules = {LAYER.split(name)[-1].rpartition(".")[0] for name in tensors}
+    modules = {(place[2] if place else name).rpartition(".")[0] for name, place in places.items()}
     if spec.lora.keys and modules != set(spec.lora.keys):
         yield f"keys: recipe {sorted(spec.lora.keys)}, file {sorted(modules)}"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -10,6 +13,8 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
+from mlx_lm.utils import load_model
+from msgspec import structs
 
 from punie_build.models.precision import set_compute_precision
 from punie_build.training.compatibility import BaseFacts, incompatibilities
@@ -24,13 +29,57 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
     Exits with all incompatibilities of the recipe before anything is computed.
     """
     model = _load_base(spec, base)
-    if problems := incompatibilities(spec, base_facts(model, rows)):
-        raise SystemExit("\n".join(f"punie: {problem}" for problem in problems))
-    layers = apply_adapter(model, spec)
-    if spec.grad_checkpoint:
-        grad_checkpoint(model.layers[0])
+    try:
+        if problems := incompatibilities(spec, base_facts(model, rows)):
+            raise SystemExit("\n".join(f"punie: {problem}" for problem in problems))
+        layers = apply_adapter(model, spec)
+        if spec.grad_checkpoint:
+            grad_checkpoint(model.layers[0])
+        trace_gradient(model)
+        check_loadable(model, spec)
+    except Exception as error:  # the code of a model may fail in any way
+        advice = _advice(spec, base)
+        raise SystemExit(f"punie: {spec.base}: mlx-lm cannot train this base ({_reason(error)}) - {advice}") from error
     model.eval()
     return model, layers
+
+
+def trace_gradient(model: nn.Module) -> None:
+    """Build the graph of a loss and of its gradient without computing it. Raises what the code of the model raises."""
+    model.train()
+    inputs = mx.array([[1, 2, 3, 4, 5, 6, 7, 8]])
+    nn.value_and_grad(model, lambda: model(inputs).astype(mx.float32).sum())()
+
+
+def check_loadable(model: nn.Module, spec: Adapter) -> None:
+    """Raise ValueError if mlx-lm could train an adapter of this model, and then not load it: it knows three names."""
+    names = [name for name, _ in tree_flatten(model.trainable_parameters())]
+    unknown = [name for name in names if name.rpartition(".")[2] not in ("lora_a", "lora_b", "m")]
+    if unknown and spec.fine_tune_type != "full":
+        raise ValueError(f"it would load no adapter with {unknown[0]}")
+
+
+def _advice(spec: Adapter, base: str) -> str:
+    """Return what to do about a base that cannot be trained: the modules that can be adapted, each tried alone."""
+    if spec.fine_tune_type == "full" or (spec.lora.keys and len(spec.lora.keys) == 1):
+        return "use another base"
+    working = []
+    with suppress(Exception):  # then no module works
+        for key in sorted(base_facts(load_model(Path(base), lazy=True)[0], 1).widths or ()):
+            alone = structs.replace(spec, lora=structs.replace(spec.lora, keys=(key,)))
+            with suppress(Exception, SystemExit):
+                model, _ = load_model(Path(base), lazy=True)
+                apply_adapter(model, alone)
+                trace_gradient(model)
+                check_loadable(model, alone)
+                working.append(key)
+    return f"set lora.keys = {json.dumps(working)}, or use another base" if working else "use another base"
+
+
+def _reason(error: Exception) -> str:
+    """Return an exception in a line, with its type if its text alone says little."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | RuntimeError) and text else f"{type(error).__name__}: {text}"
 
 
 def apply_adapter(model: nn.Module, spec: Adapter) -> int:
@@ -50,10 +99,13 @@ def apply_adapter(model: nn.Module, spec: Adapter) -> int:
         except ValueError as error:  # mlx-lm has no DoRA for experts, nor LoRA for every kind of module
             raise SystemExit(f"punie: {spec.base}: {error} - choose other lora.keys") from None
     if not tree_flatten(model.trainable_parameters()):
-        raise SystemExit(
-            f"punie: lora.keys {list(spec.lora.keys or ())}: not in the last {layers} layers of the base - "
-            "raise num_layers"
-        )
+        if spec.lora.keys:
+            problem = (
+                f"lora.keys {list(spec.lora.keys)}: not in the last {layers} layers of the base - raise num_layers"
+            )
+        else:
+            problem = f"{spec.base}: the last {layers} layers have no module that mlx-lm can adapt - use another base"
+        raise SystemExit(f"punie: {problem}")
     return layers
 
 
@@ -85,7 +137,7 @@ def _load_base(spec: Adapter, base: str) -> nn.Module:
     try:
         model, *_ = load(base)
     except Exception as error:  # mlx-lm passes on any exception of its dependencies
-        raise SystemExit(f"punie: {spec.base}: mlx-lm cannot load this base: {error}") from error
+        raise SystemExit(f"punie: {spec.base}: mlx-lm cannot load this base: {_reason(error)}") from error
     # full training writes weights in the precision of the base
     set_compute_precision(model, expand=spec.fine_tune_type != "full")
     return model

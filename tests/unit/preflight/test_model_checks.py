@@ -7,9 +7,15 @@ import pytest
 
 from punie_build.export.spec import Model
 from punie_build.models.architecture import read_architecture
+from punie_build.models.weights import Weight
 from punie_build.preflight import model_checks
 from punie_build.preflight.resources import Resources
 from punie_build.storage import paths
+
+
+def weight(module: str, *shape: int) -> Weight:
+    return Weight(layer=0, module=module, kind="linear", shape=shape, bits=16, dtype="F32", size=0)
+
 
 PLENTY = Resources(disk=10**12, memory=0, cpu=True)
 
@@ -32,9 +38,8 @@ def test_a_model_that_cannot_be_made_is_found(spec, check, level):
 
 @pytest.mark.parametrize(("widths", "level"), [((256, 100), "warning"), ((100, 100), "error"), ((256, 128), None)])
 def test_weights_that_the_group_size_does_not_divide_are_found(widths, level):
-    base = msgspec.structs.replace(
-        read_architecture(paths.nano()), modules={"a": (64, widths[0]), "b": (64, widths[1])}
-    )
+    linear = [weight("a", 64, widths[0]), weight("b", 64, widths[1])]
+    base = msgspec.structs.replace(read_architecture(paths.nano()), weights=tuple(linear))
     spec = Model(base="b", bits=4, group_size=64)
     plan = model_checks.ModelPlan(where="r", spec=spec, folder=paths.nano(), base=base, resources=PLENTY)
     assert [finding.level for finding in model_checks.groups(plan)] == ([level] if level else [])

@@ -22,6 +22,7 @@ def write_adapter(
     layers: int = 2,
     config: dict[str, Any] | None = None,
     metadata: dict[str, Any] | None = None,
+    names: str = "model.layers.{}.self_attn.q_proj",
     **lora_parameters: float,
 ) -> Path:
     """Write an adapter as the trainer does, with these LoRA parameters and fields of its config changed."""
@@ -29,8 +30,8 @@ def write_adapter(
     tensors, offset = {}, 0
     for layer in range(layers):
         for name, shape in (
-            (f"model.layers.{layer}.self_attn.q_proj.lora_a", [8, rank]),
-            (f"model.layers.{layer}.self_attn.q_proj.lora_b", [rank, 8]),
+            (f"{names.format(layer)}.lora_a", [8, rank]),
+            (f"{names.format(layer)}.lora_b", [rank, 8]),
         ):
             size = 4 * shape[0] * shape[1]
             tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + size]}
@@ -135,3 +136,11 @@ def test_a_base_without_a_model_is_a_line(tmp_path):
     (tmp_path / "base").mkdir()
     trained = write_adapter(tmp_path / "adapter")
     assert list(adapter(trained, SPEC, tmp_path / "base")) == ["config.json: No such file or directory"]
+
+
+@pytest.mark.parametrize("layers", ["transformer.h", "transformer.blocks", "gpt_neox.layers", "block"])
+def test_layers_are_counted_under_any_list(tmp_path, layers):
+    path = write_adapter(tmp_path, names=f"{layers}.{{}}.attention.dense")
+    assert list(adapter(path, SPEC)) == []
+    keys = msgspec.structs.replace(SPEC, lora=Lora(rank=4, scale=10.0, keys=("attention.dense",)))
+    assert list(adapter(path, keys)) == []
