@@ -56,7 +56,11 @@ def refuse_keys(record: dict[str, Any]) -> None:
             'one or none - remove the row, take the wanted answer with `columns`, or use form = "preference"'
         )
     for key in LABELS:
-        if record.get(key) is False:
+        if (
+            record.get(key) is False
+            or str(record.get(key)).lower() == "false"
+            or (key != "label" and record.get(key) == 0)
+        ):
             raise ValueError(
                 f"{key} is false: the answer is one that is not wanted - remove the row, or use form = 'preference'"
             )
@@ -129,6 +133,8 @@ def unknown_keys(record: dict[str, Any]) -> tuple[str, ...]:
     A key of a message has the prefix `messages.`; each key is returned once.
     """
     found = [key for key, value in record.items() if key not in ROW_KEYS and value is not None]
+    found += [key for key in LABELS if not isinstance(record.get(key), bool | None)]  # a class, or a mark unlike others
+    found += ["form"] if record.get("form") not in (None, "chat", "text", "preference") else []
     for message in record["messages"]:
         if not message.keys() <= MESSAGE_KEYS.keys():
             found += [f"messages.{key}" for key in message if key not in MESSAGE_KEYS and message[key] is not None]

@@ -22,6 +22,10 @@ def preference_row(record: Record, dialect: str) -> Record:
     label keeps its answer in `messages` and the label as `label`. `form` is "preference".
     """
     if record.get("form") == "preference":
+        if not (isinstance(rejected := record.get("rejected"), list) and rejected) and not isinstance(
+            record.get("label"), bool
+        ):
+            raise ValueError(f"neither messages under `rejected` nor a label that is true or false - {FIX_HINT}")
         return record
     label = next((key for key in LABELS if isinstance(record.get(key), bool)), None)
     rejected = next((key for key in _REJECTED if record.get(key)), None)

@@ -8,11 +8,13 @@ import pytest
 from punie_build.data.audit import audit
 from punie_build.data.audit_checks import AuditedRow
 from punie_build.data.chat_template import load_tokenizer, template_arguments, text_tokens, token_counter
+from punie_build.data.dialects.columns import Layout
 from punie_build.data.example import Example, decode_example
 from punie_build.data.filters.content import NoScript, Regex, Secrets
 from punie_build.data.filters.dataset_level import Decontaminate, ExactDedup
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext
 from punie_build.data.filters.structure import MaxTokens
+from punie_build.data.ingest import to_chat_row
 from punie_build.data.transforms import FixText, Redact, StripMarkers, SystemPrompt, transform_line
 from punie_build.storage import paths
 from tests.support.chat_rows import assistant, result, system, tool, user
@@ -160,3 +162,37 @@ def test_raw_text_is_counted_without_a_chat_template():
     context = FilterContext(bases={"nano": paths.nano()})
     keep = MaxTokens(tokens=lengths[0], base="nano").predicate(context)
     assert [keep(decode_example(msgspec.json.encode(row))) for row in (raw, chat)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("keys", "form", "problem"),
+    [
+        ({"label": "false"}, "chat", "label is false"),
+        ({"kto_tag": 0}, "chat", "kto_tag is false"),
+        ({"desirable": "False"}, "chat", "desirable is false"),
+        ({"form": "text"}, "chat", "raw text is one message"),
+        ({"form": "preference"}, "preference", "neither messages under `rejected` nor a label"),
+        ({"form": "preference", "rejected": "bad"}, "preference", "neither messages under `rejected` nor a label"),
+        ({"form": "preference", "rejected": [{"role": "x"}]}, "preference", "wrong role"),
+    ],
+)
+def test_rows_that_are_not_what_they_claim_are_refused(keys, form, problem):
+    with pytest.raises(ValueError, match=problem):
+        to_chat_row(msgspec.json.encode({"messages": [user("q"), assistant("a")]} | keys), "auto", Layout(form=form))
+
+
+@pytest.mark.parametrize("keys", [{"label": 0}, {"label": "positive"}, {"form": "poem"}])
+def test_labels_and_forms_without_an_effect_are_named(keys):
+    row = to_chat_row(msgspec.json.encode({"messages": [user("q"), assistant("a")]} | keys), "auto")
+    assert row.unknown_keys == tuple(keys)
+
+
+def test_one_answer_of_a_pair_is_chosen_by_its_column():
+    pair = {
+        "conversations": [{"from": "human", "value": "q"}],
+        "chosen": {"from": "gpt", "value": "a"},
+        "rejected": "b",
+    }
+    columns = {"conversations": "messages", "chosen": "assistant"}
+    row = to_chat_row(msgspec.json.encode(pair), "auto", Layout(columns))
+    assert msgspec.json.decode(row.line) == {"messages": [user("q"), assistant("a")]}
