@@ -30,6 +30,14 @@ _CELL_OF_OTHER_LANGUAGE = re.compile(
 )
 _STATEMENT = re.compile(r"(?!(?:else|elif|except|finally)\b)[A-Za-z_@]")  # at the left margin
 _INNER_STATEMENT = re.compile(r"[ \t]+(?:def|class|@|if|for|while|try|with|return|print|raise|\w+ = )")
+_LONG_QUOTES = ('"""', "'''")
+_LONG_TOKEN = re.compile(  # comments and strings, of which one may be open
+    r'#[^\n]*|"""(?:[^\\]|\\.)*?(?:"""|\Z)|'
+    r"'''(?:[^\\]|\\.)*?(?:'''|\Z)|"
+    r'"(?:[^"\\\n]|\\.)*"?|'
+    r"'(?:[^'\\\n]|\\.)*'?",
+    re.DOTALL,
+)
 ATTEMPTS = 6  # places where an incomplete file is cut, from each end
 MAX_LEVELS = 20
 MAX_SIZE = 300_000  # characters that the slow parser of Python 2 reads
@@ -81,19 +89,46 @@ def _dedent(code: str) -> str:
 
 def _parts(code: str) -> Iterator[str]:
     """Yield the parts of code that may parse on their own, the longest first."""
-    lines = code.split("\n")
     if _CELL_OF_OTHER_LANGUAGE.match(code):
         return
+    lines = _without_open_string(code).split("\n")
     if any(_MAGIC.match(line) for line in lines):
         lines = [_blank(line) if _MAGIC.match(line) else line for line in lines]
         yield "\n".join(lines)
     begins = [number for number, line in enumerate(lines) if _STATEMENT.match(line)]
     inner = [number for number, line in enumerate(lines) if _INNER_STATEMENT.match(line)]
+    yield from (_completed(lines[:end]) for end in dict.fromkeys((len(lines) - 1, *inner[-1:])))
     ends = sorted({*begins[-ATTEMPTS:], *inner[-ATTEMPTS:]} - {0}, reverse=True)
     yield from ("\n".join(lines[:end]) for end in ends)
     starts = [number for number in begins[:ATTEMPTS] if number]
     yield from ("\n".join(lines[start:]) for start in starts)
     yield from ("\n".join(lines[start:end]) for start in starts[:2] for end in ends[:3] if start < end)
+
+
+def _without_open_string(code: str) -> str:
+    """Return code without the statement that begins a string of several lines that never ends."""
+    for token in _LONG_TOKEN.finditer(code):
+        if token.end() == len(code) and token[0][:3] in _LONG_QUOTES and not token[0][3:].endswith(token[0][:3]):
+            return code[: token.start()].rpartition("\n")[0]
+    return code
+
+
+def _completed(lines: list[str]) -> str:
+    """Return the beginning of a file with an end: a body for its last block, a handler for each open `try`."""
+    rest = [line for line in lines if line.strip()]
+    if not rest:
+        return ""
+    indent, ends = len(rest[-1]) - len(rest[-1].lstrip()), list[str]()
+    if rest[-1].rstrip().endswith(":"):
+        ends.append(" " * (indent + 1) + "pass")
+        indent += 1
+    for line in reversed(rest):
+        margin = len(line) - len(line.lstrip())
+        if margin < indent:
+            indent = margin
+            if line.strip() == "try:":
+                ends.append(line[:margin] + "except: pass")
+    return "\n".join([*rest, *ends])
 
 
 def _blank(line: str) -> str:

@@ -84,8 +84,12 @@ def code_in_block(block: FencedBlock) -> Iterator[str]:
         return
     if language in _DIFF or _DIFF_LINES.search(body):
         yield from new_sides(body)
-    elif _PROMPT.search(body):
+    elif prompt := _PROMPT.search(body):
         yield from session_statements(body)
+        if language not in _TEXT and _CODE_LINE.search(
+            body, 0, prompt.start()
+        ):  # a file whose docstrings have sessions
+            yield body
     elif language not in _TEXT:
         yield body
 

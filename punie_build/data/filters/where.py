@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,15 @@ from punie_build.errors import DataError
 
 Scalar = str | int | float | bool
 _MISSING = object()
-_decode = msgspec.json.Decoder().decode
+_decode_exactly = msgspec.json.Decoder().decode
+
+
+def _decode(line: bytes) -> Any:
+    """Return the value of a line; a number beyond the range of a float, which msgspec refuses, is infinite."""
+    try:
+        return _decode_exactly(line)
+    except msgspec.ValidationError:
+        return json.loads(line)
 
 
 class Where(LineFilter, frozen=True, kw_only=True, tag="where"):

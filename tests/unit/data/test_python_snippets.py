@@ -52,6 +52,15 @@ PLACES = {
     "magic": lambda code: answer(f"```python\n%matplotlib inline\n!pip install x\n{code}os.path?\n```"),
     "method": lambda code: answer(f"```python\n{textwrap.indent(code, '    ')}```"),
     "cut end": lambda code: answer(f"```python\n{code}\n\ndef g(x):\n    s = '''no"),
+    "cut docstring": lambda code: answer(
+        f'```python\n{code}\n\ndef g(x):\n    """Do it.\n\n' + "    x = the rest\n" * 9
+    ),
+    "cut try": lambda code: answer(
+        f"```python\n{code}\ndef g(x):\n  for y in x:\n    try:\n      a = 1\n      if y == ("
+    ),
+    "docstring with a session": lambda code: answer(
+        f'```python\n{code}\ndef g(x):\n    """\n    >>> g(1)\n    2\n    """'
+    ),
     "cut begin": lambda code: answer(f"```python\n    else:\n        y)\n{code}```"),
     "plain": answer,
     "session": lambda code: answer(f"```pycon\n{session(code)}\n```"),

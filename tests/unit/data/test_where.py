@@ -92,3 +92,9 @@ PROSE = "The committee met to discuss the plan that they have with the members o
 def test_quality_rules_keep_prose_and_drop_the_rest(answer: str, gopher: bool, c4: bool):
     assert GopherQuality().keep(chat("x", answer)) is gopher
     assert C4Quality().keep(chat("x", answer)) is c4
+
+
+def test_a_number_beyond_a_float_does_not_stop_a_condition():
+    line = b'{"messages": [{"role": "user", "content": "x"}], "score": 1, "big": 1e400}'
+    assert Where(key="score", least=1).line_predicate()(line)
+    assert not Where(key="big", most=5).line_predicate()(line)
