@@ -144,20 +144,6 @@ class Example(Struct, frozen=True, gc=False):
         if "system" in roles and self.tools:
             yield from _strings(self.tools)
 
-    def is_plain_structure(self) -> bool:
-        """Whether all but the contents is ASCII without escapes: a test of the bytes, without decoding."""
-        tools = bytes(self.tools_json) + bytes(self.rejected_json)
-        if not tools.isascii() or b"\\u" in tools:
-            return False
-        for message in self.messages:
-            if (reasoning := message.reasoning_content) and not reasoning.isascii():
-                return False
-            if (calls_json := getattr(message, "tool_calls_json", None)) is None:
-                return False
-            if calls_json is not _NULL and (not (calls := bytes(calls_json)).isascii() or b"\\u" in calls):
-                return False
-        return True
-
     def visible_texts(self) -> Iterator[str]:
         """Yield every text that a chat template renders: contents, reasoning, calls, results, tool declarations."""
         yield from self.texts("system", "user", "assistant", "tool")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -34,7 +33,7 @@ PASSED = (
     255  # a row's outcome is one byte: the index of the filter that rejects it, or this; `Stage` allows 200 filters
 )
 
-IndexedPredicates = list[tuple[int, Callable[[Any], bool], bool]]  # (index of the filter, its predicate, takes lines)
+IndexedPredicates = list[tuple[int, Callable[..., bool], bool]]  # (index of the filter, its predicate, takes lines)
 
 
 class FilteredBlock(Struct):
@@ -130,7 +129,7 @@ class FilterChain:
                             (
                                 index
                                 for index, passes, by_line in predicates
-                                if not passes(line if by_line else example)
+                                if not (passes(line, example) if by_line else passes(example))
                             ),
                             PASSED,
                         )
@@ -164,7 +163,7 @@ def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> Filtered
     for line in lines:
         example = decode_example(line)
         for index, passes, by_line in predicates:
-            if not passes(line if by_line else example):
+            if not (passes(line, example) if by_line else passes(example)):
                 dropped.append((index, line))
                 break
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from punie_build.data import shingles
 from punie_build.data.example import SPLITS
 from punie_build.data.split import ExampleStream, Split
 from punie_build.data.stats import Stats
@@ -38,6 +37,8 @@ def notes(stats: Stats, spec: Split, stream: ExampleStream | None) -> tuple[str,
         for split in SPLITS
         if split in empty or split in far
     )
+    from punie_build.data import shingles
+
     groups = Counter(shingles.text_hash(example.group_key(), digits=True) for example in stream())
     largest = max(groups.values())
     if "prompt" in spec.group_by and largest > 1:

@@ -10,7 +10,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from punie_build.data.example import Example, Role
-from punie_build.data.filters.filter import EMPTY_CONTEXT, Filter, FilterContext, Predicate, ScoredFilter
+from punie_build.data.filters.filter import (
+    EMPTY_CONTEXT,
+    Filter,
+    FilterContext,
+    LineFilter,
+    LinePredicate,
+    Predicate,
+    ScoredFilter,
+)
 from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
 from punie_build.data.filters.secret import Secret, find_secrets
 
@@ -121,7 +129,7 @@ _SCRIPTS = {
 Script = Literal["arabic", "cyrillic", "devanagari", "greek", "han", "hangul", "hebrew", "kana", "thai"]
 
 
-class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
+class NoScript(LineFilter, frozen=True, kw_only=True, tag="no-script"):
     """Keep examples in which no text has a letter of these `scripts`. This is much faster than `language`."""
 
     scripts: Annotated[tuple[Script, ...], Meta(min_length=1)]
@@ -134,11 +142,14 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
                 text = message.content
                 if text and not text.isascii() and search(text):  # `isascii` is much cheaper than `search`
                     return False
-            if example.is_plain_structure():  # all scripts are beyond ASCII
-                return True
-            return not any(search(text) for text in example.structured_texts("system", "assistant"))
+            parts = example.structured_texts("system", "assistant")
+            return not any(search(text) for text in parts if not text.isascii())
 
         return keep
+
+    def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
+        keep, escape = self.predicate(context), re.compile(rb"\\u").search  # `in` is five times slower
+        return lambda line, example: (line.isascii() and not escape(line)) or keep(example)
 
 
 class Regex(Filter, frozen=True, kw_only=True, tag="regex"):

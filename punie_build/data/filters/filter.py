@@ -12,7 +12,7 @@ from punie_build.data.example import Example
 from punie_build.schema.spec import TaggedSpec
 
 Predicate = Callable[[Example], bool]
-LinePredicate = Callable[[bytes], bool]
+LinePredicate = Callable[[bytes, Example], bool]
 
 
 class FilterContext(Struct, frozen=True):
@@ -77,10 +77,10 @@ class ScoredFilter(Filter, frozen=True, kw_only=True):
 
 
 class LineFilter(Filter, frozen=True, kw_only=True):
-    """A filter that tests the line of each row alone: its keys beside the conversation too."""
+    """A filter that tests each row by its line, which has keys beside the conversation, and by its example."""
 
     def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
-        """Return the test of a row's line for one pass over a dataset."""
+        """Return the test of a row for one pass over a dataset."""
         raise NotImplementedError
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from punie_build.data.example import Example
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext, LineFilter, LinePredicate
 from punie_build.data.user_function import UserFunction, require_function
 from punie_build.errors import DataError
@@ -53,7 +54,7 @@ class Where(LineFilter, frozen=True, kw_only=True, tag="where"):
         bounded = self.least is not None or self.most is not None
         least, most = (self.least, self.most)
 
-        def keep(line: bytes) -> bool:
+        def keep(line: bytes, _: Example) -> bool:
             value = value_at(_decode(line), parts)
             if self.measure == "length" and value is not _MISSING:
                 value = len(value) if isinstance(value, str | list | dict) else _MISSING
@@ -88,7 +89,7 @@ class PythonFilter(LineFilter, frozen=True, kw_only=True, tag="python"):
     def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
         function = UserFunction(context.root, self.function, self.seconds)
 
-        def keep(line: bytes) -> bool:
+        def keep(line: bytes, _: Example) -> bool:
             result = function(msgspec.Raw(line.strip()))
             if not isinstance(result, bool):
                 raise DataError(f"function {self.function}: returned {result!r} - return True or False")

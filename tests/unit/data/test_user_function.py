@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from punie_build.data.example import Example
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import AnyFilter, FilterContext
 from punie_build.data.filters.where import PythonFilter
@@ -90,7 +91,7 @@ def test_an_error_and_a_forbidden_act_stop_with_their_reason(project: Path, name
 def test_results_of_another_type_are_errors(project: Path):
     keep = PythonFilter(function="filters.mine:number").line_predicate(FilterContext(root=project))
     with pytest.raises(DataError, match="return True or False"):
-        keep(b'{"messages":[]}\n')
+        keep(b'{"messages":[]}\n', Example(()))
     rewriter = PythonMap(function="filters.mine:bare").bind(project)
     with pytest.raises(DataError, match="not a conversation"):
         rewriter.rewrite({"messages": [{"role": "user", "content": "x"}]})

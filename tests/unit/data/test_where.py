@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from punie_build.data.example import decode_example
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import AnyFilter, C4Quality, FilterContext, GopherQuality, Where
 from tests.unit.data.test_filters import chat
@@ -49,7 +50,8 @@ ROW = {
     ],
 )
 def test_rows_are_kept_by_the_value_under_a_key(where: Where, kept: bool):
-    assert where.line_predicate()(msgspec.json.encode(ROW)) is kept
+    line = msgspec.json.encode(ROW)
+    assert where.line_predicate()(line, decode_example(line)) is kept
 
 
 @pytest.mark.parametrize("table", [{"key": "a"}, {"key": "a", "least": 2, "most": 1}, {"key": "", "least": 2}])
