@@ -1,37 +1,21 @@
-"""Find secrets and personal data in texts: keys, tokens, passwords, addresses, phone, card and account numbers."""
+"""Find secrets in texts: keys, tokens, passwords, and the personal data of `personal_data`."""
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
+from punie_build.data.filters import personal_data
 from punie_build.data.filters.secret_shapes import ASSIGNED, PRIVATE_KEY, SHAPES
 
 Secret = Literal["private-key", "token", "password", "email", "ip", "phone", "card", "iban", "ssn"]
 
-_EMAIL = re.compile(
-    r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@(?!(?:[\w-]+\.)*(?:example|test|invalid|localhost)\b)"
-    r"(?:[^\W_][\w-]*\.)+(?!(?:png|jpe?g|gif|svg|webp|css|js|ts|py|rb|go|json|html?|md|txt|sh|so|dll|zip|gz)\b)"
-    r"[^\W\d_]{2,}(?![\w-])(?!:[/~])"
-)
-_IP = re.compile(
-    r"(?<![\w./-])(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\."
-    r"|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)"
-    r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.-])"
-)
-_NUMBERED = re.compile(
-    r"(?:section|sect?\.|§|versions?|ver\.?|release|chapter|figure|fig\.|table|build|rfc|v|==|>=)\s*$", re.IGNORECASE
-)
-_IP6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_PHONE = re.compile(
-    r"\+\d[\d ().-]{6,}\d|\(\d{3}\) ?\d{3}[-. ]\d{4}(?!\d)|(?<![\d.-])\d{3}[-. ]\d{3}[-. ]\d{4}(?![\d.-])"
-)
-_CARD = re.compile(r"(?<![\w.-])(?:3[47]|4|5[1-5]|2[2-7]|6)\d*(?:[ -]?\d){11,18}(?![\w.-]|\.\d)")
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
-_SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
 _PLACEHOLDER = re.compile(
     r"example|\*\*\*|your[_-]?|placeholder|dummy|"
     r"sample[_-]?|insert[_-]|change[_-]?me|my[_-]|redacted|fake|<|\.\.\.|\$\{"
@@ -39,9 +23,12 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _RUN = re.compile(r"[A-Za-z0-9_.+/~=:@-]{13,}")
+_RUN_END = re.compile(r"[A-Za-z0-9_.+/~=:@-]*")
 _DIGIT_OR_MARK = re.compile(r"\d|AKC")
 BEFORE = 220  # characters before a token in which the words for it are sought
 SLICE, OVERLAP = 4096, 1024  # characters of a text that detectors of the library read at once
+PASSWORD_SLICE = 1000  # the same for those of passwords, which are slower
+MAX_RUN = 1 << 14  # characters by which a slice may be longer, so that no token is cut
 _TOKEN_HINTS = ("bearer", "authorization", "aws", "secret", "heroku", "key", "token")
 _LIBRARY = (  # detector of detect-secrets, words without which it finds nothing
     ("artifactory", "ArtifactoryDetector", ("akc", "artif", "jfrog", "buildkit")),
@@ -54,8 +41,8 @@ _LIBRARY = (  # detector of detect-secrets, words without which it finds nothing
     ("mailchimp", "MailchimpDetector", ("-us",)),
     ("slack", "SlackDetector", ("xox", "hooks.slack")),
     ("stripe", "StripeDetector", ("k_live_",)),
-    ("jwt", "JwtTokenDetector", ("eyj",)),
 )
+_JWT = r"(?<![\w-])eyJ[\w-]{10,}={0,2}\.[\w-]{10,}={0,2}(?:\.[\w=-]*)*"
 _PASSWORD_HINTS = ("key", "pass", "token", "pwd", "secret", "contrase", "recaptcha", "://")
 
 
@@ -109,18 +96,30 @@ def _private_keys(text: str, lower: str) -> Spans:
 def _tokens(text: str, lower: str) -> Spans:
     windows = list(_windows(text))
     for start, end in windows:
-        for match in _compiled(SHAPES).finditer(text, start, end):
-            if not is_placeholder(match.group()) and _is_random(match.group()):
-                yield match.span()
+        yield from _shaped_tokens(text, start, end)
+    for match in _compiled(_JWT).finditer(text) if "eyJ" in text else ():
+        if _is_jwt(match.group()) and not is_placeholder(match.group()):
+            yield match.span()
     for start, end in windows:
         if any(hint in lower[start:end] for hint in _TOKEN_HINTS):
             yield from ((start + first, start + last) for first, last in _assigned_tokens(text[start:end]))
-    for start, end in _slices(windows):
-        part, small = text[start:end], lower[start:end]
-        values = [value for detector in _detectors(small) for value in _random_values(detector, part)]
-        yield from ((start + first, start + last) for first, last in _values(part, values))
+    for window in windows:
+        yield from _library_tokens(text, lower, *window)
     if windows and "azure" in lower and "==" in text:
         yield from _values(text, _azure_keys(text))
+
+
+def _shaped_tokens(text: str, start: int, end: int) -> Spans:
+    for match in _compiled(SHAPES).finditer(text, start, end):
+        if not is_placeholder(match.group()) and _is_random(match.group()):
+            yield match.span()
+
+
+def _library_tokens(text: str, lower: str, start: int, end: int) -> Spans:
+    for first, last in _slices(text, start, end, SLICE, OVERLAP):
+        detectors = _detectors(lower[first:last])
+        values = [value for detector in detectors for value in _random_values(detector, text[first:last])]
+        yield from ((first + low, first + high) for low, high in _values(text[first:last], values))
 
 
 def _windows(text: str) -> Spans:
@@ -138,12 +137,33 @@ def _windows(text: str) -> Spans:
         yield start, end
 
 
-def _slices(windows: Iterable[tuple[int, int]]) -> Spans:
-    """Cut long windows into overlapping slices: some patterns of the library take quadratic time."""
-    for start, end in windows:
-        yield from (
-            (first, min(first + SLICE, end)) for first in range(start, max(end - OVERLAP, start + 1), SLICE - OVERLAP)
-        )
+def _slices(text: str, start: int, end: int, size: int, overlap: int) -> Spans:
+    """Yield overlapping parts of about `size` characters, because some patterns of the library take quadratic time.
+
+    A part ends where a run of characters of tokens ends, so that each token is whole in one of them.
+    """
+    while end - start > size:
+        run = _RUN_END.match(text, start + size, min(start + size + MAX_RUN, end))
+        stop = run.end() if run else start + size
+        yield start, stop
+        start = max(stop - overlap, start + 1)
+    yield start, end
+
+
+def _is_jwt(token: str) -> bool:
+    """Return whether the parts of a token are those of a JSON web token."""
+    header, payload, *others = token.rstrip(".").split(".")
+    return _is_json(header) and (
+        len(others) == 3 or (payload.startswith("eyJ") and len(others) == 1) or _is_json(payload)
+    )
+
+
+def _is_json(encoded: str) -> bool:
+    try:
+        msgspec.json.decode(urlsafe_b64decode(encoded.rstrip("=") + "=="), type=dict)
+    except (binascii.Error, msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _assigned_tokens(text: str) -> Spans:
@@ -200,11 +220,17 @@ def _values(text: str, values: Iterable[str]) -> Spans:
 def _passwords(text: str, lower: str) -> Spans:
     if any(hint in lower for hint in _PASSWORD_HINTS):
         detectors = [_detector("keyword", "KeywordDetector"), _detector("basic_auth", "BasicAuthDetector")]
-        for line in text.split("\n"):
-            if len(line) <= 1000 and any(hint in line.lower() for hint in _PASSWORD_HINTS):
+        for start, end in _line_slices(text):
+            part = text[start:end]
+            if any(hint in lower[start:end] for hint in _PASSWORD_HINTS):
                 for detector in detectors:
-                    values = [value for value in detector.analyze_string(line) if not _is_code(value, line)]
-                    yield from _values(text, values)
+                    values = [value for value in detector.analyze_string(part) if not _is_code(value, part)]
+                    yield from ((start + first, start + last) for first, last in _values(part, values))
+
+
+def _line_slices(text: str) -> Spans:
+    for line in re.finditer(r".+", text):
+        yield from _slices(text, *line.span(), PASSWORD_SLICE, PASSWORD_SLICE // 4)
 
 
 def _is_code(value: str, line: str) -> bool:
@@ -212,68 +238,6 @@ def _is_code(value: str, line: str) -> bool:
     if len(value) >= 24 and is_repetitive(value):
         return True
     return value.lower() in ("password", "secret", "token", "username", "user") or "example." in line or " " in value
-
-
-def _emails(text: str, lower: str) -> Spans:
-    if "@" in text:
-        yield from (match.span() for match in _EMAIL.finditer(text))
-
-
-def _addresses(text: str, lower: str) -> Spans:
-    for match in _IP.finditer(text):
-        if not _NUMBERED.search(text, max(match.start() - 12, 0), match.start()):
-            yield match.span()
-    for match in _IP6.finditer(text):
-        try:
-            public = ip_address(match.group()).is_global
-        except ValueError:
-            continue
-        if public:
-            yield match.span()
-
-
-def _phones(text: str, lower: str) -> Spans:
-    if _PHONE.search(text):
-        import phonenumbers
-
-        for match in _PHONE.finditer(text):
-            region = None if match.group().startswith("+") else "US"
-            try:
-                number = phonenumbers.parse(match.group(), region)
-            except phonenumbers.NumberParseException:
-                continue
-            if phonenumbers.is_valid_number(number):
-                yield match.span()
-
-
-def _cards(text: str, lower: str) -> Spans:
-    for match in _CARD.finditer(text):
-        if is_luhn(match.group()):
-            yield match.span()
-
-
-def _accounts(text: str, lower: str) -> Spans:
-    for match in _IBAN.finditer(text):
-        if is_iban(match.group()):
-            yield match.span()
-
-
-def _social_numbers(text: str, lower: str) -> Spans:
-    yield from (match.span() for match in _SSN.finditer(text) if match.group() != "078-05-1120")
-
-
-def is_luhn(number: str) -> bool:
-    """Return whether the digits of a number have a valid check digit by Luhn's formula."""
-    digits = [int(character) for character in reversed(number) if character.isdigit()]
-    doubled = [digit * 2 - 9 * (digit > 4) if place % 2 else digit for place, digit in enumerate(digits)]
-    return 13 <= len(digits) <= 19 and sum(doubled) % 10 == 0 and len(set(digits)) > 1
-
-
-def is_iban(text: str) -> bool:
-    """Return whether the text is an account number with valid check digits by ISO 7064, modulo 97."""
-    compact = text.replace(" ", "")
-    digits = "".join(str(int(character, 36)) for character in compact[4:] + compact[:4])
-    return 15 <= len(compact) <= 34 and int(digits) % 97 == 1
 
 
 @cache
@@ -292,10 +256,10 @@ _FINDERS: dict[Secret, Callable[[str, str], Spans]] = {
     "private-key": _private_keys,
     "token": _tokens,
     "password": _passwords,
-    "email": _emails,
-    "ip": _addresses,
-    "phone": _phones,
-    "card": _cards,
-    "iban": _accounts,
-    "ssn": _social_numbers,
+    "email": personal_data.emails,
+    "ip": personal_data.addresses,
+    "phone": personal_data.phones,
+    "card": personal_data.cards,
+    "iban": personal_data.accounts,
+    "ssn": personal_data.social_numbers,
 }

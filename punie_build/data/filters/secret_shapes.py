@@ -49,7 +49,6 @@ _SHAPES = (
     r"figd_[\w-]{40,}|zpka_[\w-]{30,}|ops_eyJ[\w+/=-]{60,}|aio_[A-Za-z0-9]{28}|duffel_(?:test|live)_[\w=-]{43}",
     r"cmVmd[A-Za-z0-9]{59}|AKC[a-zA-Z0-9]{10,200}(?![\w.-])|[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|AKID[A-Za-z0-9]{32,}",
     rf"(?:api|sdk|mob)-{UUID}|(?:live|test)_(?:pub_)?[a-f0-9]{{31,35}}(?!\w)|AQVN[\w-]{{35,38}}|ddp_[A-Za-z0-9]{{36}}",
-    r"(?<![\w-])eyJ(?:[\w-]{10,2000}\.eyJ[\w-]{10,}\.[\w-]{10,}|[\w-]{20,2000}(?:\.[\w-]{10,}){4})",
 )
 _ASSIGNED = (  # without a mark of their own: the words before them tell
     (
@@ -66,11 +65,13 @@ _ASSIGNED = (  # without a mark of their own: the words before them tell
         r"(?P<assigned>(?=[A-Za-z]*\d)[A-Za-z0-9_+/-]{32,}={0,2})(?![\w+/=.(-])"
     ),
 )
-SHAPES = rf"(?<![A-Za-z0-9_])(?:{'|'.join(_SHAPES)})"
+SHAPES = rf"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))(?:{'|'.join(_SHAPES)})"
 ASSIGNED = "|".join(_ASSIGNED)
+_BREAK = r"\s|\\[nrt]"  # also as an escape in JSON
 PRIVATE_KEY = (
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----(?![\"'`])"
-    r"(?:[\s\S]{0,20000}?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
+    r"(?:[\s\S]{0,20000}?-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    rf"|(?:(?:{_BREAK})+[A-Z][\w-]+: ?[\w,-]+)*(?:(?:{_BREAK})+[A-Za-z0-9+/]{{16,}}={{0,2}})*)"  # a key that is cut
     r"|BEGIN (?:DSA |EC |OPENSSH |PGP |RSA )?PRIVATE KEY-*[A-Za-z0-9+/\\\n]{10,}={0,3}"
     r"|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----(?![\"'`])"
     r"(?:[\s\S]{0,20000}?---- END SSH2 ENCRYPTED PRIVATE KEY ----)?"

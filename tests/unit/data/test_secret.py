@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import re
 import string
+from base64 import urlsafe_b64encode
 
 import msgspec
 import pytest
 
 from punie_build.data.example import decode_example
 from punie_build.data.filters.content import Secrets
-from punie_build.data.filters.secret import find_secrets, is_iban, is_luhn, replace_secrets
+from punie_build.data.filters.personal_data import is_iban, is_luhn
+from punie_build.data.filters.secret import find_secrets, replace_secrets
 from punie_build.data.transforms import Redact, transform_line
 
 ALPHABETS = {"a": string.ascii_letters + string.digits, "h": string.digits + "abcdef", "d": string.digits}
@@ -33,11 +35,18 @@ OTHERS = {
         "AGE-SECRET-KEY-1{u58}",
     ],
     "password": ['password = "{a12}!"', "https://ann:{a12}@db.company.org/x"],
-    "email": ["ann@company.org", "jörg@müller.de"],
-    "ip": ["8.8.8.8", "2a00:1450:4001:81b::200e"],
-    "phone": ["+49 30 901820", "(212) 736-5000", "+1 415-555-2671"],
-    "card": ["4539 1488 0343 6467", "378282246310005"],
-    "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"],
+    "email": ["ann@company.org", "jörg@müller.de", "ann@test.company.org"],
+    "ip": ["8.8.8.8", "2a00:1450:4001:81b::200e", "at 8.8.4.4.", "http://93.184.216.34/x"],
+    "phone": [
+        "+49 30 901820",
+        "(212) 736-5000",
+        "+1 415-555-2671",
+        "0049 30 901820",
+        "1-212-736-5000",
+        "tel. 030/901820",
+    ],
+    "card": ["4539 1488 0343 6467", "378282246310005", "4111 1111 1111 1111 12/27 and", "3530111333300000."],
+    "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "be68-5390-0754-7034", "NO93 8601 1117 947 FROM"],
     "ssn": ["536-22-8726"],
 }
 HARMLESS = [
@@ -57,6 +66,7 @@ HARMLESS = [
     "commit 3b18e512dba79e4c8300dd08aeb37f8e728b8dad, 550e8400-e29b-41d4-a716-446655440000",
     "Authorization: Bearer YOUR_ACCESS_TOKEN_HERE_1",
     "api_key = os.environ['API_KEY_FOR_MY_SERVICE_2']",
+    "219-09-9999, ZZ89 3704 0044 0532 0130 00, ann@example.co.uk, ann@sub.test",
     "call 555-0100, pkg@1.2.3, 192.168.0.1, 2001:db8::1, ann@example.org",
 ]
 ALL = ("private-key", "token", "password", "email", "ip", "phone", "card", "iban", "ssn")
@@ -89,6 +99,39 @@ def test_harmless_texts_have_no_secret(text: str):
 def test_allowed_texts_are_no_secrets():
     token = filled("ghp_{a36}")
     assert list(find_secrets(token, ("token",), allow=(token[4:20],))) == []
+
+
+def encoded(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("size", [30, 3000, 20_000])
+@pytest.mark.parametrize("before", [0, 4000, 8190])
+def test_long_tokens_are_replaced_whole(size: int, before: int):
+    body = filled(f"{{a{size}}}")
+    tokens = [".".join([encoded('{"alg":"RS256"}'), encoded(f'{{ "sub":"{body}"}}'), filled("{a300}")]), f"xoxb-{body}"]
+    for token in tokens:
+        text = f"{filled(f'{{a{before}}}')} {token} end"
+        assert replace_secrets(text, ("token",)).endswith(" [token] end")
+
+
+def test_passwords_are_found_in_long_lines():
+    assert "[password]" in replace_secrets(
+        '{"a": 1}, ' * 500 + '{"password": "' + filled("{a14}") + '!"}', ("password",)
+    )
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\\n"])
+@pytest.mark.parametrize("end", ["-----END RSA PRIVATE KEY-----", ""])
+@pytest.mark.parametrize("head", ["", "Proc-Type: 4,ENCRYPTED|DEK-Info: AES-128-CBC,7A1B||"])
+def test_private_keys_are_replaced_whole_even_if_they_are_cut(line_break: str, end: str, head: str):
+    key = "|".join(["-----BEGIN RSA PRIVATE KEY-----", head + filled("{a64}"), filled("{a63}"), filled("{a40}=="), end])
+    text = key.replace("|", line_break)
+    assert replace_secrets(f"x {text}", ("private-key",)).removesuffix(line_break) == "x [private-key]"
+
+
+def test_tokens_are_found_behind_an_escape():
+    assert replace_secrets(r'{"out": "a\n' + filled("ghp_{a36}") + '"}', ("token",)) == r'{"out": "a\n[token]"}'
 
 
 def test_check_digits_decide():
