@@ -18,8 +18,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 279,
-    "lines": 33_380,
-    "code": 23_080,
+    "lines": 33_480,
+    "code": 23_150,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,
