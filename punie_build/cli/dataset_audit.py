@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -34,6 +34,7 @@ from punie_build.data.readers.records import read_records
 from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.template_roundtrip import RoundTripReport
 from punie_build.data.unreadable import UnreadableRow
+from punie_build.data.writer import decode_dropped
 from punie_build.errors import ModelError
 from punie_build.runtime.child import Child
 from punie_build.storage import paths
@@ -54,8 +55,13 @@ def audit(root: Path, options: Options) -> int:
         unreadable, unknown_keys = _write_rows(root, options, folder)
         findings = list(auditing.audit(lambda: _audited_rows(folder)))
         for path in (options.path, *(options.held_out or ())):
-            hashes = _held_out(root, path, options)
+            rows = list(_held_out_rows(root, path, options))
+            hashes = {row.example.conversation_hash(): row.split for row in rows}
+            if (root / path / held_out.FILE).exists():
+                hashes = held_out.read(root / path)
             findings += auditing.held_out_findings(lambda: _audited_rows(folder), hashes, path)
+            if path != options.path:
+                findings += auditing.near_copy_findings(lambda: _audited_rows(folder), hashes, rows, path)
         if options.base:
             findings += auditing.roundtrip_findings(_round_trip(root, options.base, folder), options.base)
         total = sum(1 for _ in _audited_rows(folder))
@@ -73,16 +79,18 @@ def audit(root: Path, options: Options) -> int:
     return 1 if findings else 0
 
 
-def _held_out(root: Path, place: str, options: Options) -> dict[str, str]:
-    """Return the content hashes of the rows that a place holds back, also those that its target no longer has."""
+def _held_out_rows(root: Path, place: str, options: Options) -> Iterator[AuditedRow]:
+    """Yield the validation and test rows of a place, also those that a stage dropped there."""
+    numbers = Counter[str]()
+    for split, row in ingest(root, Local(path=place), options.dialect, root / paths.STATE, layout_of(options)):
+        numbers[split or "train"] += 1
+        if isinstance(row, Row) and split in SPLITS[1:]:
+            yield AuditedRow(split, f"{place}, {split} row {numbers[split]}", row.example)
     if (root / place / held_out.FILE).exists():
-        return held_out.read(root / place)
-    rows = ingest(root, Local(path=place), options.dialect, root / paths.STATE, layout_of(options))
-    return {
-        row.example.conversation_hash(): split
-        for split, row in rows
-        if isinstance(row, Row) and split in SPLITS and split != "train"
-    }
+        lines = chain.from_iterable(jsonl.read_blocks(root / place / "dropped.jsonl"))
+        for number, dropped in enumerate(map(decode_dropped, lines), 1):
+            if dropped.split in SPLITS[1:] and dropped.line is None:
+                yield AuditedRow(dropped.split, f"{place}, dropped row {number}", decode_example(dropped.example))
 
 
 def _round_trip(root: Path, name: str, folder: Path) -> RoundTripReport:
@@ -165,7 +173,7 @@ def audit_options(command: argparse.ArgumentParser) -> None:
         "--held-out",
         action="append",
         metavar="PATH",
-        help="also count training rows that this dataset, stage or mix holds out (may be repeated)",
+        help="also count training rows that this dataset, stage or mix holds out, and near copies (may be repeated)",
     )
     command.add_argument(
         "--base", help="also render every row with the chat template of this base, and parse its calls again"

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from punie_build.data.audit_checks import CHECKS, AuditedRow
-from punie_build.data.example import Example
+from punie_build.data.example import SPLITS, Example
 from punie_build.data.split import SplitOverlap, find_overlaps
 from punie_build.data.template_roundtrip import RoundTripReport
 
@@ -195,6 +196,24 @@ def held_out_findings(stream: RowStream, hashes: Mapping[str, str], place: str) 
             advice="a measurement on them would be too good: train on a mix of both, which drops them",
             locations=tuple(rows[:MAX_LOCATIONS]),
         )
+
+
+def near_copy_findings(
+    stream: RowStream, hashes: Container[str], withheld: Sequence[AuditedRow], place: str
+) -> Iterator[AuditFinding]:
+    """Yield findings for the held-out rows of other data that have a near copy in training.
+
+    `withheld` are these rows; training rows with one of the `hashes` are findings of `held_out_findings` already.
+    """
+
+    def rows() -> Iterator[AuditedRow]:
+        for row in stream():
+            if row.split == "train" and row.example.conversation_hash() not in hashes:
+                yield row
+        yield from withheld
+
+    for finding in _overlaps(rows, Counter(row.split for row in rows()), "train", SPLITS[1:]):
+        yield msgspec.structs.replace(finding, problem=f"{place}: {finding.problem}")
 
 
 def roundtrip_findings(report: RoundTripReport, base: str) -> Iterator[AuditFinding]:

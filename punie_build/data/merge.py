@@ -49,22 +49,23 @@ def build_mix(
     """Merge data folders into `out`: drop exact duplicates, split the rows without a split, shuffle.
 
     `unsplit` names the components whose rows have no split; with `spec.resplit` all of them have none. A training row
-    that any source holds back, or that is a near copy of a held-out row, is dropped. `lock_path` is the file with the
-    split assignments of earlier builds. Raises DataError if a split that the recipe asks for has no rows, unless
-    `allow_empty`.
+    that any source holds back, or that is a near copy of a held-out row of a source, is dropped. `lock_path` is the
+    file with the split assignments of earlier builds. Raises DataError if a split that the recipe asks for has no rows,
+    unless `allow_empty`.
     """
     withheld = {} if spec.resplit else held_out.merge(held_out.read(source) for source in sources)
     with ExitStack() as stack:
         files = RowFiles([source / f"{split}.jsonl" for source in sources for split in SPLITS], stack)
         locations = list(files.locations())
         chosen: list[MixRow] = []
+        spare: list[MixRow] = []  # held-out rows that a cap or weight leaves out: their near copies are not trained
         for number, component in enumerate(spec.parts()):
             part = [location for location in locations if location.file // len(SPLITS) == number]
             has_split = not spec.resplit and component.name not in unsplit
-            chosen += [
-                MixRow(component, row, SPLITS[row.file % len(SPLITS)] if has_split else None)
-                for row in mixing.choose(part, component, spec.seed)
-            ]
+            rows_of = [MixRow(component, row, SPLITS[row.file % len(SPLITS)] if has_split else None) for row in part]
+            picked = {row.location: row for row in mixing.choose(rows_of, component, spec.seed)}
+            chosen += picked.values()
+            spare += [row for row in rows_of if row.split in SPLITS[1:] and row.location not in picked]
         chosen.sort(key=lambda row: -held_out.STRICTNESS.get(row.split or "", -1))
         unique, duplicates = mixing.dedup(chosen)
         rows = [
@@ -77,7 +78,14 @@ def build_mix(
         def stream() -> Iterator[Example]:
             return (files.row(row.location).example for row in rows)
 
-        splits = assign_splits(stream, spec.split, out, lock_path, [row.split for row in rows])
+        compared = rows + spare
+        splits = assign_splits(
+            lambda: (files.row(row.location).example for row in compared),
+            spec.split,
+            out,
+            lock_path,
+            [row.split for row in compared],
+        )[: len(rows)]
         with DataWriter(out) as writer:
             writer.stats.reasons = REASONS
             _write(writer, spec, files, [(row, split) for row, split in zip(rows, splits, strict=True) if split])
@@ -86,8 +94,9 @@ def build_mix(
                 for row in dropped:
                     writer.drop("train", files.row(row.location), reason)
             held_out.write(out, held_out.merge([withheld, _held_out(rows, splits)]))
+            settled = sum(bool(row.split and split) for row, split in zip(rows, splits, strict=True))
+            writer.stats.notes += split_shares.notes(writer.stats, spec.split, stream, settled)
             free = any(row.split is None for row in rows)
-            writer.stats.notes += split_shares.notes(writer.stats, spec.split, stream if free else None)
     for split in SPLITS if free and not allow_empty else ():
         if spec.split.share(split) and not writer.stats.splits[split].kept:
             raise DataError(

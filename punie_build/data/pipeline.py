@@ -65,7 +65,7 @@ def build_dataset(
         _split_rows(writer, spec, unsplit, lock_path)
         writer.withhold(has_splits)
         if has_splits and isinstance(spec.split, Split):
-            writer.stats.notes += split_shares.notes(writer.stats, spec.split, None)
+            writer.stats.notes += split_shares.notes(writer.stats, spec.split, tuple, writer.stats.total.kept)
         writer.stats.notes += remarks.notes()
         writer.stats.notes += tuple(f"not readable: {line}" for line in unreadable.lines())
     if not writer.stats.total.kept:
@@ -114,7 +114,7 @@ def _split_rows(writer: DataWriter, spec: Dataset, lines: IO[bytes], lock_path: 
             writer.drop("train", row, "between")
         else:
             writer.keep(split, row)
-    writer.stats.notes += split_shares.notes(writer.stats, spec.split, examples)
+    writer.stats.notes += split_shares.notes(writer.stats, spec.split, examples, 0)
 
 
 class StageShard(NamedTuple):

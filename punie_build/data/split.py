@@ -149,14 +149,15 @@ class _Groups:
 def _separate(splits: list[str], keys: Sequence[bytes], near: Iterable[tuple[int, int, float]]) -> None:
     """Make the copies in training of held-out examples AMBIGUOUS; of a validation and a test example the first."""
     strictest: dict[bytes, int] = {}
+    before = tuple(splits)  # an example that is left out here is still held back: its copies are left out too
     for key, split in zip(keys, splits, strict=True):
         strictest[key] = max(strictest.get(key, 0), _STRICTNESS[split])
     for index, key in enumerate(keys):
-        if _STRICTNESS[splits[index]] < strictest[key]:
+        if _STRICTNESS[before[index]] < strictest[key]:
             splits[index] = AMBIGUOUS
     for i, j, _ in near:
-        if AMBIGUOUS != splits[i] != splits[j] != AMBIGUOUS:
-            splits[i if _STRICTNESS[splits[i]] < _STRICTNESS[splits[j]] else j] = AMBIGUOUS
+        if AMBIGUOUS != before[i] != before[j] != AMBIGUOUS:
+            splits[i if _STRICTNESS[before[i]] < _STRICTNESS[before[j]] else j] = AMBIGUOUS
 
 
 def _texts(examples: Iterable[Example]) -> Iterator[str]:

@@ -88,7 +88,7 @@ def main(job: TokenizeJob) -> None:
         problems = [
             f"{name}: no row has a trained token - "
             + (
-                f'{name}.jsonl has no rows: add some, or train with valid = "none"'
+                f'{name}.jsonl has no rows: add some, or train with valid = "none" and keep = "last"'
                 if name == "valid" and not Path(job.data, f"{name}.jsonl").stat().st_size
                 else f"check that an assistant turn lies within max_seq_length = {spec.max_seq_length}"
             )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.data.pipeline import build_dataset
+from punie_build.data.filters.union import Regex
+from punie_build.data.pipeline import build_dataset, build_stage
 from punie_build.data.sources import Local
-from punie_build.data.spec import Dataset
+from punie_build.data.spec import Dataset, Stage
 
 
 def line(*texts: str, **more: object) -> str:
@@ -196,3 +197,21 @@ def test_audit_shows_training_rows_that_other_data_holds_back(folder):
     assert "training rows that a holds back: 2 of 2 rows" in run(folder, "audit", "b", "--held-out", "a", code=1)
     run(folder, "merge", "a", "b", "-o", "both")
     assert "holds back" not in run(folder, "audit", "both", "--held-out", "a", code=0)
+
+
+def test_audit_shows_near_copies_of_held_out_rows_that_other_data_has_or_dropped(folder):
+    (folder / "a").mkdir()
+    (folder / "a/test.jsonl").write_text(line("amber 1", "one") + line("birch", "two") + line("delta", "x"))
+    (folder / "b").mkdir()
+    (folder / "b/train.jsonl").write_text(line("amber 2", "three") + line("Birch", "two") + line("cedar", "four"))
+    (folder / "whole").mkdir()
+    (folder / "filtered").mkdir()
+    build_dataset("whole", Dataset(source=Local(path="a")), folder, folder / "whole")
+    build_stage("s", Stage(from_="d", filters=(Regex(drop="birch"),)), folder / "whole", folder / "filtered")
+    output = run(folder, "audit", "b", "--held-out", "filtered", code=1)
+    assert (
+        "filtered: held-out rows that equal a training row: 1 of 3 rows (33%) - first filtered, dropped row 1" in output
+    )
+    assert "filtered: held-out rows with the first question of a training row: 1 of 3 rows" in output
+    assert "first filtered, test row 1 = train.jsonl:1" in output
+    assert "delta" not in output

@@ -19,7 +19,7 @@ from punie_build.data.order import Order
 from punie_build.data.pipeline import build_dataset, build_stage
 from punie_build.data.sources import Local
 from punie_build.data.spec import Dataset, Mix, Stage
-from punie_build.data.split import Split
+from punie_build.data.split import Split, SplitOverlap, find_overlaps
 from punie_build.data.transforms import StripMarkers
 
 NAMES = "amber birch cedar delta ember flint grove heath inlet joint kayak lemon".split()
@@ -46,6 +46,7 @@ def hashes(path: Path, split: str) -> set[str]:
 
 
 POOL = [line(f"{name} {end}", answer) for name in NAMES for end in ("", "<|im_end|>") for answer in ("one", "two")]
+POOL += [line(" ".join(NAMES[start:] * 4), f"{end} done") for start in range(3) for end in ("all", "both", "it")]
 SIDES = st.sampled_from(("train", "valid", "test", "none"))
 DATASETS = st.tuples(st.booleans(), st.lists(st.tuples(st.sampled_from(POOL), SIDES), min_size=1, max_size=12))
 STAGES = st.sampled_from(
@@ -69,6 +70,20 @@ STEPS = st.lists(
     min_size=1,
     max_size=6,
 )
+
+
+def near_copies(train: Path, held_out_folders: list[Path], group_by: tuple[str, ...]) -> list[SplitOverlap]:
+    """Return the overlaps of the training rows of a folder with held-out rows that `group_by` excludes."""
+    rows = [("train", decode_example(row)) for row in rows_of(train, "train")]
+    rows += [
+        (split, decode_example(row))
+        for path in held_out_folders
+        for split in SPLITS[1:]
+        for row in rows_of(path, split)
+    ]
+    kinds = {"same"} | ({"template", "prompt"} if "prompt" in group_by else set())
+    kinds |= {"near"} if "near-dup" in group_by else set()
+    return [overlap for overlap in find_overlaps(lambda: rows) if overlap.how in kinds]
 
 
 @given(st.lists(DATASETS, min_size=1, max_size=3), STEPS)
@@ -123,6 +138,8 @@ def test_a_row_held_back_anywhere_above_is_trained_nowhere_below(datasets, steps
                 parents,
                 False,
             )
+            with_split = [path for path, name in zip(paths, parents, strict=True) if str(name) not in unsplit_names]
+            assert not near_copies(nodes[-1][0], [nodes[-1][0], *with_split], group_by)
 
 
 def audited(path: Path) -> list[str]:
@@ -179,11 +196,27 @@ def test_a_held_out_row_that_a_stage_drops_is_not_trained_by_way_of_another_part
     assert stats.total.dropped == {"held-out": 1}
 
 
+def test_shares_that_rows_with_a_split_decide_are_noted_as_such(tmp_path, out):
+    a = folder(tmp_path / "a", test=[line(name, "1") for name in NAMES])
+    b = folder(tmp_path / "b", train=[line(f"{name} b", "1") for name in NAMES])
+    stats = build_mix("m", Mix(from_=("a", "b")), [a, b], out, unsplit=("b",))
+    assert "test has 50% of the rows instead of 0%: 12 rows have a split already and keep it" in stats.notes[0]
+
+
+@pytest.mark.parametrize("part", [MixComponent(name="a", cap=1), MixComponent(name="a", weight=1e-9)])
+def test_a_near_copy_of_a_held_out_row_that_a_cap_leaves_out_is_not_trained(tmp_path, out, part):
+    a = folder(tmp_path / "a", test=[line(name, "1") for name in NAMES])
+    b = folder(tmp_path / "b", train=[line(name, "2") for name in NAMES] + [line("other", "3")])
+    stats = build_mix("m", Mix(from_=(part, "b"), split=Split(valid=0.0)), [a, b], out)
+    assert rows_of(out, "train") == [line("other", "3")]
+    assert stats.total.dropped == {"between": 12}
+
+
 def test_parts_that_have_splits_but_no_validation_rows_are_noted(tmp_path, out):
     a = folder(tmp_path / "a", train=[line("amber", "1")])
     stats = build_mix("m", Mix(from_=("a",)), [a], out)
     [note] = stats.notes
-    assert note.startswith("valid is empty: all rows have a split already")
+    assert note.startswith("valid is empty instead of 10%: all rows have a split already")
     assert "resplit = true" in note
 
 

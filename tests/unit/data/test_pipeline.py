@@ -215,8 +215,15 @@ def test_splits_far_from_what_was_asked_are_noted_with_what_to_do(tmp_path, out)
 def test_a_folder_without_validation_rows_is_noted(tmp_path, out):
     folder(tmp_path / "mine", train=[line("a", "b")], test=[line("c", "d")])
     (tmp_path / "mine" / "valid.jsonl").unlink()
+    for split in ("train", "test"):
+        (tmp_path / f"mine/{split}.jsonl").write_text(
+            "".join(line(f"{split} {word(n)}", "b") + "\n" for n in range(10))
+        )
     [note] = build_dataset("d", Dataset(source=Local(path="mine")), tmp_path, out).notes
-    assert note.startswith("valid is empty: all rows have a split already")
+    assert "test" not in note.split(":")[0], "the default shares are not asked for"
+    asked = Dataset(source=Local(path="mine"), split=Split(valid=0.2))
+    assert "train has 50% of the rows instead of 80%" in build_dataset("d", asked, tmp_path, out).notes[0]
+    assert note.startswith("valid is empty instead of 10%: all rows have a split already")
 
 
 def test_a_training_row_that_equals_a_held_out_row_is_dropped(tmp_path, out):
