@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.artifacts.base import start
 from punie_build.artifacts.data import preference_data
 from punie_build.artifacts.tokens import rows_for_base, tokens_of
+from punie_build.data.sources import Answers
+from punie_build.data.spec import Stage
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
+from punie_build.evaluation.spec import Eval
+from punie_build.evaluation.suite import Suite
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
-from punie_build.training.spec import Adapter
+from punie_build.training.spec import Adapter, AdapterDetails
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -35,7 +39,7 @@ def preflight_of(entry: Entry[Any]) -> Entry[Preflight]:
 
 
 def _preflight_inputs(recipe: Recipe, entry: Entry[Preflight]) -> TaskInputs:
-    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in _suites_asked(recipe, entry.spec)}
+    suites = _suites_asked(recipe, entry.spec)
     return rows_for_base(
         recipe,
         entry,
@@ -45,29 +49,49 @@ def _preflight_inputs(recipe: Recipe, entry: Entry[Preflight]) -> TaskInputs:
     )
 
 
-def _suites_asked(recipe: Recipe, spec: Preflight) -> list[str]:
+def _suites_asked(recipe: Recipe, spec: Preflight) -> dict[str, Suite]:
     """Return the suites that adapters of this base and data are asked: by themselves, in a grid, or fused into a
-    model."""
+    model.
+
+    A suite that is only asked for answers to train on is practice: it is returned without cases, which are no leak.
+    """
     trained = [
         entry for entry in recipe.of_role("trained") if (entry.spec.base, entry.spec.data) == (spec.base, spec.data)
     ]
     adapters = {entry.name for entry in trained}
     fused = {e.name for e in recipe.of_role("arm") if getattr(e.spec, "adapter", None) in adapters}
-    suites = set()
+    sources = [getattr(entry.spec, "source", None) for entry in recipe.of_role("data")]
+    practice = {source.eval for source in sources if isinstance(source, Answers)}
+    measured: dict[str, bool] = {}
     for entry in recipe.entries.values():
         suite = getattr(entry.spec, "suite", None)
         arms = getattr(entry.spec, "arms", None) or (getattr(entry.spec, "arm", None),)
-        suites |= {suite} if suite and (adapters | fused).intersection(arms) else set()
-    return sorted(suites)
+        if suite and (adapters | fused).intersection(arms):
+            is_practice = isinstance(entry.spec, Eval) and entry.name in practice
+            measured[suite] = measured.get(suite, False) or not is_practice
+    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in sorted(measured)}
+    return {name: suite if measured[name] else structs.replace(suite, cases=()) for name, suite in suites.items()}
+
+
+def _has_order(recipe: Recipe, data: str) -> bool:
+    """Return whether the training rows of data are in the order of a mix; a stage keeps it."""
+    spec = recipe.resolve("data", data).spec
+    return _has_order(recipe, spec.from_) if isinstance(spec, Stage) else bool(getattr(spec, "order", None))
 
 
 def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Iterator[str]:
-    """Yield the preference data that an adapter would train on: known before anything is built."""
+    """Yield what an adapter cannot train on, before anything is built: preference data, and an order by another."""
     for dataset in preference_data(recipe, recipe.resolve("data", entry.spec.data)):
         yield (
             f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains "
             'on one answer per row - remove its `form`, and name the wanted answer: columns = { prompt = "user", '
             'chosen = "assistant" }'
+        )
+    spec = entry.spec
+    if spec.batching not in ("bucket", "file") and _has_order(recipe, spec.data):
+        yield (
+            f'{entry.where}.batching: "{spec.batching}" puts rows of similar length together, and the rows of '
+            f'{spec.data} have an order - use "file"'
         )
 
 
@@ -81,6 +105,7 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
         inputs=(tokens.target, *(need.target for need in first)),
         reads=("train.safetensors", "valid.safetensors"),
         external={"base": base},
+        details=AdapterDetails() if _has_order(recipe, spec.data) else None,
     )
 
 

@@ -32,13 +32,14 @@ def training_plan(
     """Return the plan of an adapter's training with all that is known of it. `base` and `tokens` are folders, None
     if absent."""
     stats = coverage = None
+    spec = task.details.apply(task.spec) if task.details else task.spec
     if tokens:
         stats = token_file.read_stats(tokens)
         lengths = token_file.load(tokens / "train.safetensors").lengths
-        rows, coverage = len(lengths), task.spec.coverage([length - 1 for length in lengths])
+        rows, coverage = len(lengths), spec.coverage([length - 1 for length in lengths])
     return TrainingPlan(
         where=f"{task.file}: adapter.{task.name}",
-        spec=task.spec,
+        spec=spec,
         tokens_target=task.needed("tokens"),
         base=read_architecture(base) if base else None,
         rows=rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct, structs
 
 from punie_build.engine.gates import Gate
 from punie_build.errors import did_you_mean
@@ -158,6 +158,16 @@ class Adapter(Spec, frozen=True, kw_only=True):
         if self.epochs is not None:
             return f"{self.epochs:g} epochs"
         return f"{self.tokens:,} tokens" if self.tokens is not None else f"{self.iters or ITERS} iterations"
+
+
+class AdapterDetails(Struct, frozen=True):
+    """The batching of an adapter whose data has an order: it enters the key in place of the recipe's."""
+
+    batching: Batching = "file"
+
+    def apply(self, spec: Adapter) -> Adapter:
+        """Return the spec with this batching."""
+        return structs.replace(spec, batching=self.batching)
 
 
 class Tokenized(Spec, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ def token_metrics(stats: TokenStats) -> dict[str, float]:
 def adapter(work: Work[Adapter]) -> StepResult:
     """Train an adapter in a process of its own."""
     assert work.key_inputs is not None
-    tokens, spec = work.inputs()[0], work.spec
+    tokens, spec = work.inputs()[0], work.task.details.apply(work.spec) if work.task.details else work.spec
     count = launch.count_train_rows(tokens)
     if count < launch.MIN_EXAMPLES:
         work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly memorized")

@@ -18,8 +18,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 279,
-    "lines": 33_480,
-    "code": 23_150,
+    "lines": 33_550,
+    "code": 23_200,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,

@@ -320,3 +320,65 @@ def test_an_adapter_on_preference_data_is_a_mistake_of_its_recipe(recipes, data,
             Project.load(root)
     else:
         Project.load(root)
+
+
+ORDERED = """
+[dataset.d]
+source = { type = "sample" }
+[mix.m]
+from = ["d"]
+order = { by = "length" }
+[stage.s]
+from = "m"
+filters = [{ type = "min-messages" }]
+[mix.shuffled]
+from = ["s"]
+[adapter.a]
+base = "nano"
+data = "DATA"
+batching = "BATCHING"
+"""
+
+
+@pytest.mark.parametrize("data", ["m", "s", "shuffled", "d"])
+def test_an_adapter_keeps_the_order_of_a_mix_and_of_its_stages(recipes, data):
+    def adapter(batching):
+        text = ORDERED.replace("DATA", data).replace("BATCHING", batching)
+        return {task.label: task for task in Project.load(recipes(text)).tasks}["adapter:a"]
+
+    ordered = data in ("m", "s")
+    assert adapter("bucket").recipe["batching"] == ("file" if ordered else "bucket")
+    assert (adapter("bucket").recipe == adapter("file").recipe) == ordered
+    if not ordered:
+        assert adapter("pack").recipe["batching"] == "pack"
+
+
+@pytest.mark.parametrize("batching", ["tokens", "pack"])
+def test_batching_by_length_of_rows_with_an_order_is_a_mistake(recipes, batching):
+    [mistake] = mistakes(recipes, ORDERED.replace("DATA", "s").replace("BATCHING", batching))
+    assert f'adapter.a.batching: "{batching}" puts rows of similar length together' in mistake
+    assert 'use "file"' in mistake
+
+
+def test_the_prompts_of_a_suite_are_no_leak_where_it_is_asked_for_practice_only(recipes):
+    text = """
+[dataset.d]
+source = { type = "sample" }
+[adapter.a]
+base = "nano"
+data = "d"
+[eval.e]
+arm = "a"
+suite = "tool-calling"
+"""
+    practice = text + '[dataset.right]\nsource = { type = "answers", eval = "e" }\n'
+    measured = practice + '[comparison.c]\narms = ["nano", "a"]\nsuite = "tool-calling"\n'
+
+    def suite(recipe):
+        task = {task.label: task for task in Project.load(recipes(recipe)).tasks}["preflight:d@nano"]
+        return task.uses["tool-calling"], task.recipe
+
+    assert suite(practice)[0].prompts() == ()
+    assert suite(practice)[0].system == suite(text)[0].system
+    assert suite(text) == suite(measured)
+    assert suite(text)[0].prompts()

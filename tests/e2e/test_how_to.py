@@ -1,0 +1,131 @@
+"""The recipes of docs/how-to.md, built whole with nano: rounds of right answers, a curriculum, raw text."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from punie_build.data.example import SPLITS
+from punie_build.project import Project
+from punie_build.training import token_file
+from punie_build.training.batch_sampler import BatchSampler
+from tests.support.doit_runner import doit, ran
+from tests.support.project import ROOT, create
+
+PROSE = [
+    f"The {name} grows where the {place} is {kind}. It is seldom seen before the snow melts, and never for long."
+    for name in ("fern", "moss", "heath", "sedge")
+    for place, kind in (("ground", "wet"), ("wind", "mild"), ("light", "low"))
+]
+
+
+def how_to() -> dict[str, str]:
+    """Return file -> text of every recipe, suite and program of the document."""
+    blocks = re.findall(r"```(?:toml|python)\n(.*?)```", (ROOT / "docs/how-to.md").read_text(), re.DOTALL)
+    return {block.split("\n")[0].removeprefix("# "): block for block in blocks}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """The project of the whole document; the fixtures below build a part of it each."""
+    files = how_to() | {"raw/prose.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in PROSE)}
+    return create(tmp_path_factory.mktemp("how-to"), "", files)
+
+
+@pytest.fixture(scope="module")
+def rounds(project) -> Path:
+    assert {"adapter:round-1", "adapter:round-2"} <= ran(doit(project, "dataset:round-2-right"))
+    return project
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def data_rows(root: Path, name: str) -> list[dict[str, Any]]:
+    return [row for split in SPLITS for row in rows(root / f"data/{name}/{split}.jsonl")]
+
+
+def exchange(row: dict[str, Any]) -> str:
+    """Return the prompt of a row with its calls."""
+    prompt = next(message["content"] for message in row["messages"] if message["role"] == "user")
+    calls = [call["function"] for message in row["messages"] for call in message.get("tool_calls") or ()]
+    return json.dumps([prompt, [(call["name"], json.loads(call["arguments"])) for call in calls]])
+
+
+def right_answers(root: Path, name: str) -> set[str]:
+    """Return the right answers of an eval: one call of read_file with the path that ends the question."""
+    task = Project.load(root).task(f"eval:{name}")
+    prompts = {case.id: case.prompt for case in task.uses["practice"].cases}
+    right = set()
+    for answer in rows(root / task.needed("answers") / "answers.jsonl"):
+        prompt = prompts[answer["case"]]
+        calls = [[call["name"], call["arguments"]] for call in answer["calls"]]
+        right |= (
+            {json.dumps([prompt, calls])}
+            if calls == [["read_file", {"path": prompt.rstrip("?").split()[-1]}]]
+            else set()
+        )
+    return right
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_accepted_rows_are_exactly_the_right_answers(rounds, number):
+    accepted = {exchange(row) for row in data_rows(rounds, f"round-{number}-right")}
+    assert accepted == right_answers(rounds, f"round-{number}-answers")
+    assert accepted
+
+
+def test_the_second_round_trains_on_the_right_answers_of_the_first(rounds):
+    start = {exchange(row) for row in data_rows(rounds, "start")}
+    second = {exchange(row) for row in data_rows(rounds, "round-2")}
+    assert second == start | right_answers(rounds, "round-1-answers") > start
+    first, last = ((rounds / f"adapters/round-{number}/adapters.safetensors").read_bytes() for number in (1, 2))
+    assert first != last
+    assert ran(doit(rounds, "dataset:round-2-right")) == set()
+
+
+def test_a_training_keeps_the_order_of_its_mix(project):
+    doit(project, "adapter:curriculum")
+    tokens = Project.load(project).task("adapter:curriculum").needed("tokens")
+    trained = token_file.load(project / tokens / "train.safetensors")
+    assert list(trained.lines) == sorted(trained.lines)
+    counts = [int(trained.row(index)[1][1:].sum()) for index in range(len(trained))]
+    in_order = [sum(counts[: start + 4]) for start in range(0, len(counts), 4)]
+    events = rows(project / "adapters/curriculum/metrics.jsonl")
+    assert events[0]["batching"] == "file"
+    assert [event["tokens"] for event in events if event["event"] == "train"] == in_order
+    shuffled = [sum(counts[row] for [row] in batch) for batch in BatchSampler().epoch(trained.lengths, 0)]
+    assert list(accumulate(shuffled)) != in_order, "the record distinguishes the two"
+
+
+def test_the_loss_of_raw_text_is_that_of_mlx_lm(project):
+    import mlx.core as mx
+    from mlx_lm.tuner.datasets import CacheDataset, create_dataset
+    from mlx_lm.tuner.trainer import default_loss
+    from mlx_lm.utils import load
+
+    doit(project, "adapter:prose")
+    events = rows(project / "adapters/prose/metrics.jsonl")
+    valid = [event["loss"] for event in events if event["event"] == "valid"]
+    records = [{"text": row["messages"][0]["content"]} for row in rows(project / "data/prose/valid.jsonl")]
+    assert {record["text"] for record in records} < set(PROSE)
+    for adapter, expected in ((None, valid[0]), (str(project / "adapters/prose"), events[-1]["valid_loss"])):
+        model, tokenizer = load(str(ROOT / "models/nano"), adapter_path=adapter)
+        dataset = CacheDataset(create_dataset(records, tokenizer, None))
+        losses = []
+        for index in range(len(dataset)):
+            ids, offset = dataset[index]
+            losses.append(default_loss(model, mx.array([ids]), mx.array([[offset, len(ids)]])))
+        total = sum(float(loss) * int(tokens) for loss, tokens in losses)
+        assert total / sum(int(tokens) for _, tokens in losses) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_stage_selects_the_rows_of_one_category(project):
+    doit(project, "stage:commands")
+    assert {row["category"] for row in data_rows(project, "commands")} == {"run_command"}
