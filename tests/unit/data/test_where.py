@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from punie_build.data.example import decode_example
+from punie_build.data.example import Example, decode_example
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import AnyFilter, C4Quality, FilterContext, GopherQuality, Where
 from tests.unit.data.test_filters import chat
@@ -98,5 +98,5 @@ def test_quality_rules_keep_prose_and_drop_the_rest(answer: str, gopher: bool, c
 
 def test_a_number_beyond_a_float_does_not_stop_a_condition():
     line = b'{"messages": [{"role": "user", "content": "x"}], "score": 1, "big": 1e400}'
-    assert Where(key="score", least=1).line_predicate()(line)
-    assert not Where(key="big", most=5).line_predicate()(line)
+    assert Where(key="score", least=1).line_predicate()(line, Example(()))
+    assert not Where(key="big", most=5).line_predicate()(line, Example(()))
