@@ -5,30 +5,64 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from msgspec import Struct
+
 from punie_build.errors import ModelError
-from punie_build.models import verify
+from punie_build.models import hub_download, verify
+from punie_build.models.safetensors import json_as, read, read_header
 from punie_build.models.spec import Base
+from punie_build.models.weights import weight_files
 from punie_build.storage import digests, paths
 
 OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base that decide what it says
 
+INDEX = "model.safetensors.index.json"
+
+
+class _Index(Struct):
+    weight_map: dict[str, str] = {}
+
 
 def locate(root: Path, base: Base) -> Path:
-    """Return the folder of a base; a Hub base is downloaded once, at its pinned revision. Raises ModelError."""
+    """Return the folder of a base, whole; a Hub base is downloaded at its pinned revision. Raises ModelError."""
     folder = _download(base) if base.hub else _folder(root, base)
-    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
-    if not list(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
-    if missing:
-        raise ModelError(
-            f"{base.name}: no model there, {', '.join(missing)} missing - "
-            "a base is a folder as `mlx_lm.convert` writes it"
-        )
+    if problems := gaps(folder):
+        raise ModelError("\n".join(f"{base.name}: {problem}" for problem in problems))
     if base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
         raise ModelError(
             f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or use another base"
         )
     return folder
+
+
+def gaps(folder: Path) -> list[str]:
+    """Return what a base lacks: files that are missing or cut off, by their own headers and by their index."""
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
+    files = {path.name: path for path in weight_files(folder)}
+    missing += [] if files or (folder / INDEX).exists() else ["model*.safetensors"]
+    advice = "a base is a folder as `mlx_lm.convert` writes it"
+    problems = [f"no model there, {', '.join(missing)} missing - {advice}"] if missing else []
+    try:
+        indexed = read(folder / INDEX, json_as(_Index)).weight_map if (folder / INDEX).exists() else {}
+    except ValueError as error:
+        return [*problems, f"{error} - download or copy the base again"]
+    shards = sorted(set(indexed.values()))
+    if absent := [name for name in shards if name not in files]:
+        names = f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}"
+        problems.append(f"{len(absent)} of {len(shards)} weight files missing ({names}) - copy or convert it again")
+    tensors: set[str] = set()
+    for path in files.values():
+        try:
+            tensors |= read(path, read_header).keys()
+        except ValueError as error:
+            is_pointer = digests.LFS.match(path.read_bytes()[:1024]) if path.stat().st_size < 1024 else None
+            reason = (
+                f"{path.name}: a Git LFS pointer - run `git lfs pull`" if is_pointer else f"{error} - copy it again"
+            )
+            problems.append(reason)
+    if not problems and (lost := indexed.keys() - tensors):
+        problems.append(f"{len(lost)} tensors of {INDEX} are in no file ({min(lost)}) - copy or convert it again")
+    return problems
 
 
 def local_folder(root: Path, base: Base) -> Path | None:
@@ -38,16 +72,11 @@ def local_folder(root: Path, base: Base) -> Path | None:
 
 
 def available_folder(root: Path, base: Base) -> Path | None:
-    """Return the folder of a base, or None if it would have to be downloaded."""
+    """Return the folder of a base, or None if it, or a part of it, would have to be downloaded."""
     if not base.hub:
         return local_folder(root, base)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(base.hub, revision=base.revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+    folder = hub_download.snapshot(str(base.hub), str(base.revision))
+    return None if gaps(folder) else folder
 
 
 def base_digest(root: Path, base: Base, pointers: bool = False) -> str:
@@ -70,26 +99,19 @@ def _folder(root: Path, base: Base) -> Path:
 
 
 def _download(base: Base) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    """Return the snapshot of a Hub base. What the cache lacks is downloaded."""
+    folder = hub_download.snapshot(str(base.hub), str(base.revision))
+    if not gaps(folder):
+        return folder
     try:
-        return Path(snapshot_download(str(base.hub), revision=base.revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(
-            snapshot_download(
-                str(base.hub),
-                revision=base.revision,
-                allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken"],
-            )
-        )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return hub_download.download(str(base.hub), str(base.revision))
+    except ModelError:
+        raise
+    except Exception as error:  # the client of the Hub passes on those of its HTTP library
         hint = (
             "HF_HUB_OFFLINE is set: unset it"
             if os.environ.get("HF_HUB_OFFLINE")
-            else 'check the name, the revision and the network, or use base = "nano"'
+            else 'check the name, the revision and the network, then build again: it resumes; or use base = "nano"'
         )
         raise ModelError(
             f"{base.hub}@{base.revision}: cannot be downloaded ({str(error).splitlines()[0]}) - {hint}"

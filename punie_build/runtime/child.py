@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from typing import IO, Self
 from punie_build.errors import ModelError
 
 KILL_SECONDS = 5.0
+MESSAGE_LINES = 30  # of one message
+TRACEBACK = "Traceback (most recent call last)"
+ERROR = re.compile(rf"{re.escape(TRACEBACK)}|\bERROR\b|^\w*(Error|Exception): ")
 EXEC_PROGRAM = (  # a program for `python -c` that replaces itself by a command and ties that to its parent
     "import os, sys; from punie_build.runtime.parent_watch import watch_parent; "
     "watch_parent(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -105,22 +109,40 @@ class Child:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def tail(self, lines: int = 12) -> str:
-        """Return the last lines of the log, indented, for an error message."""
-        return "\n".join(f"    {line}" for line in self.text().splitlines()[-lines:])
+        """Return the first error in the log and what follows it, else the last lines, indented, for an error message.
+
+        What a program prints after an error, such as statistics, says less than the error.
+        """
+        text = self.text().splitlines()
+        first = next((number for number, line in enumerate(text) if ERROR.search(line)), len(text))
+        start = min(first, max(len(text) - lines, 0))
+        shown = text[start : start + lines]
+        if shown and TRACEBACK in shown[0]:  # the last line of a traceback names the error
+            end = next((number for number, line in enumerate(text[start + 1 :], start + 1) if line[:1].strip()), start)
+            shown = [shown[0], *text[max(end - lines + 2, start + 1) : end + 1]]
+        return "\n".join(f"    {line}" for line in shown)
+
+    def messages(self) -> list[str]:
+        """Return the messages for users in the log, each once: from `punie: ` to the end of the message."""
+        messages: dict[str, None] = {}
+        for part in re.split(r"^punie: ", self.text(), flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            end = next((number for number, line in enumerate(lines) if number and not line[:1].isspace()), len(lines))
+            messages["\n".join(lines[: min(end, MESSAGE_LINES)])] = None
+        return [*messages]  # several ranks write the same message
 
     def failure(self, subject: str) -> str:
-        """Return the reason of a failure: its messages for users (`punie: ...`), else its exit code and the end of
+        """Return the reason of a failure: its messages for users (`punie: ...`), else its exit code and the error in
         its log."""
-        messages = [line.removeprefix("punie: ") for line in self.text().splitlines() if line.startswith("punie: ")]
         code = self.process.returncode
-        if messages:
-            return "\n".join(dict.fromkeys(messages))  # several ranks write the same message
+        if messages := self.messages():
+            return "\n".join(messages)
         if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
             return (
                 f"{subject} was killed, most likely for lack of memory - "
                 "close other programs, or lower batch_size or max_seq_length"
             )
-        return f"{subject} ended with exit code {code} - the end of its log, {self.log.name}:\n{self.tail()}"
+        return f"{subject} ended with exit code {code} - from its log, {self.log.name}:\n{self.tail()}"
 
 
 def run(module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:

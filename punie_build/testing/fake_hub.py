@@ -29,8 +29,8 @@ class FakeHub:
     """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, all at the commit
     `COMMIT`.
 
-    `requests` is the list of requested paths, in order; `bytes_sent` counts the bytes of file contents. A file tree is
-    split into pages of `page_size` files. A client with the token `TOKEN` may create repositories and commit to them:
+    `requests` is the list of requested paths, in order; `bytes_sent` counts the bytes of file contents, of which no
+    more than `max_bytes` are sent. With `corrupts`, files arrive changed. A file tree is split into pages of `page_size` files. A client with the token `TOKEN` may create repositories and commit to them:
     `uploads` maps each repository to its files, `private` names the private ones, `commits` lists the commit messages.
     """
 
@@ -38,6 +38,7 @@ class FakeHub:
         self, models: dict[str, Path] | None = None, datasets: dict[str, Path] | None = None, page_size: int = 1000
     ) -> None:
         self.folders = {"models": models or {}, "datasets": datasets or {}}
+        self.max_bytes, self.corrupts = 2**62, False
         self.requests, self.bytes_sent, self.page_size = list[str](), 0, page_size
         self.uploads: dict[str, dict[str, bytes]] = {}
         self.private, self.commits, self.lfs_objects = set[str](), list[str](), dict[str, bytes]()
@@ -91,10 +92,13 @@ class FakeHub:
                 send_json(handler, entries, {"Link": next_page} if end < len(files) else {}, body=body)
         elif file and file[3] == COMMIT and (source := self.find(file[1] or "models", file[2], unquote(file[4]))):
             etag = f'"{hashlib.sha256(source.read_bytes()).hexdigest()}"'
-            size = str(source.stat().st_size)
-            send_headers(handler, 200, {"ETag": etag, "X-Repo-Commit": COMMIT, "Content-Length": size})
+            size, first = source.stat().st_size, _first_byte(handler)
+            headers = {"ETag": etag, "X-Repo-Commit": COMMIT, "Content-Length": str(size - first)}
+            if first:
+                headers["Content-Range"] = f"bytes {first}-{size - 1}/{size}"
+            send_headers(handler, 206 if first else 200, headers)
             if body:
-                self.send_file(handler, source)
+                self.send_file(handler, source, first)
         else:
             send_headers(handler, 404, {"X-Error-Code": "RevisionNotFound", "Content-Length": "0"})
 
@@ -152,15 +156,29 @@ class FakeHub:
         folder = self.folders[kind].get(repo)
         return folder / name if folder and (folder / name).is_file() else None
 
-    def send_file(self, handler: BaseHTTPRequestHandler, path: Path) -> None:
-        """Send the content of a file until its end, or until the client closes the connection."""
+    def send_file(self, handler: BaseHTTPRequestHandler, path: Path, first: int = 0) -> None:
+        """Send the content of a file from a byte until its end, until the client closes the connection, or until
+        `max_bytes` are sent in all: then the connection breaks."""
         with path.open("rb") as file, suppress(ConnectionError):
+            file.seek(first)
             while block := file.read(2**16):
-                handler.wfile.write(block)
+                if self.bytes_sent + len(block) > self.max_bytes:
+                    handler.close_connection = True
+                    return
+                handler.wfile.write(block.swapcase() if self.corrupts else block)
                 self.bytes_sent += len(block)
+
+
+def _first_byte(handler: BaseHTTPRequestHandler) -> int:
+    """Return the first byte of a requested range."""
+    match = re.match(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+    return int(match[1]) if match else 0
 
 
 def _tree_entry(folder: Path, path: Path) -> dict[str, Any]:
     content, name = path.read_bytes(), path.relative_to(folder).as_posix()
     oid = hashlib.sha1(content).hexdigest()  # noqa: S324 - the hash that git uses
-    return {"type": "file", "path": name, "size": len(content), "oid": oid}
+    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(content), "oid": oid}
+    if path.suffix == ".safetensors":  # in Git LFS
+        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return entry

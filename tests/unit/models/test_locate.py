@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from punie_build.models.locate import base_digest
+from punie_build.models.locate import base_digest, gaps
 from punie_build.models.spec import Base
 from punie_build.storage import paths
 from punie_build.testing.fake_hub import COMMIT, FakeHub
@@ -56,6 +58,78 @@ def test_a_hub_base_is_downloaded_once_at_its_commit_without_its_code(repo, tmp_
         assert count > 3
         assert Path(locate(hub.url, tmp_path / "home")) == folder
         assert len(hub.requests) == count
+
+
+@pytest.mark.slow
+def test_an_interrupted_download_resumes_where_it_stopped(repo, tmp_path):
+    size = (repo / "model.safetensors").stat().st_size
+    shutil.copy(repo / "model.safetensors", repo / "consolidated.safetensors")  # the same weights a second time
+    with FakeHub({"me/nano": repo}) as hub:
+        hub.max_bytes = size // 2
+        assert locate(hub.url, tmp_path / "home").startswith(f"ModelError me/nano@{COMMIT}: cannot be downloaded")
+        sent, hub.max_bytes = hub.bytes_sent, 2**62
+        assert sent > size // 3
+        folder = Path(locate(hub.url, tmp_path / "home"))
+        assert (folder / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
+        assert hub.bytes_sent < 1.2 * size
+        assert not (folder / "consolidated.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_is_not_the_one_of_the_listing_is_refused(repo, tmp_path):
+    with FakeHub({"me/nano": repo}) as hub:
+        hub.corrupts = True
+        output = locate(hub.url, tmp_path / "home")
+        assert "model.safetensors: its sha256 is" in output
+        assert "the listing of the Hub says" in output
+        assert output.startswith("ModelError me/nano@")
+
+
+@pytest.mark.slow
+def test_what_a_cache_lacks_is_downloaded(repo, tmp_path):
+    """A shard, or all weights: a program that only asked for the tokenizer leaves such a snapshot."""
+    snapshot = tmp_path / "home/hub/models--me--nano/snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(repo / name, snapshot / name)
+    with FakeHub({"me/nano": repo}) as hub:
+        assert Path(locate(hub.url, tmp_path / "home")).name == COMMIT
+        assert (snapshot / "model.safetensors").stat().st_size == (repo / "model.safetensors").stat().st_size
+
+
+def index(folder: Path, **files: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+def write_shard(path: Path, name: str, bytes_missing: int = 0) -> None:
+    header = json.dumps({name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(16 - bytes_missing))
+
+
+def test_a_base_is_compared_with_its_index_and_the_headers_of_its_files(tmp_path):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    [problem] = gaps(tmp_path)
+    assert "model*.safetensors missing" in problem
+    write_shard(tmp_path / "model-1.safetensors", "a")
+    assert gaps(tmp_path) == []
+    index(tmp_path, a="model-1.safetensors", b="model-2.safetensors")
+    [problem] = gaps(tmp_path)
+    assert problem.startswith("1 of 2 weight files missing (model-2.safetensors)")
+    write_shard(tmp_path / "model-2.safetensors", "b", bytes_missing=1)
+    [problem] = gaps(tmp_path)
+    assert problem.startswith("model-2.safetensors: not a whole safetensors file")
+    write_shard(tmp_path / "model-2.safetensors", "c")
+    [problem] = gaps(tmp_path)
+    assert problem.startswith("1 tensors of model.safetensors.index.json are in no file (b)")
+    (tmp_path / "model-2.safetensors").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 3\n"
+    )
+    [problem] = gaps(tmp_path)
+    assert "run `git lfs pull`" in problem
+    index(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    assert len(gaps(tmp_path)) == 2
 
 
 @pytest.mark.slow

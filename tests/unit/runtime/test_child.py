@@ -37,6 +37,26 @@ def test_a_childs_message_for_users_is_the_reason_of_its_failure(tmp_path, modul
     assert child.failure("the test") == "x.toml: no - yes"
 
 
+def test_a_message_of_several_lines_is_kept_whole(tmp_path, module):
+    code = "print('noise'); raise SystemExit('punie: a: Missing 2 parameters:\\n  x,\\n  y - copy it again\\npunie: b')"
+    with Child(module(code), [], tmp_path / "a.log") as child:
+        child.process.wait(20)
+    assert child.failure("the test") == "a: Missing 2 parameters:\n  x,\n  y - copy it again\nb"
+
+
+def test_the_first_error_is_shown_and_not_the_lines_after_it(tmp_path, module):
+    code = (
+        "import sys, traceback\n"
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    traceback.print_exc()\n"
+        "for number in range(40):\n    print('cache statistics', number)\n"
+        "sys.exit(2)"
+    )
+    with Child(module(code), [], tmp_path / "a.log") as child:
+        child.process.wait(20)
+    assert "ZeroDivisionError: division by zero" in child.tail()
+    assert "statistics" not in child.tail()
+
+
 def test_leaving_the_block_ends_a_child_that_ignores_sigterm(tmp_path, module):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     with Child(module(code), [], tmp_path / "a.log", grace_seconds=0.5) as child:
