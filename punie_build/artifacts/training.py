@@ -34,7 +34,7 @@ class PreflightDetails(Struct, frozen=True):
 
 def preflight_of(entry: Entry[Any]) -> Entry[Preflight]:
     """Return the check of rows that the adapters of one base and data share."""
-    spec = Preflight(base=entry.spec.base, data=entry.spec.data)
+    spec = Preflight(base=entry.spec.base, data=entry.spec.data, chat_template_args=entry.spec.chat_template_args)
     return Entry(PREFLIGHT, spec.name, spec, entry.file, table=entry.origin)
 
 
@@ -130,7 +130,7 @@ ADAPTER = ArtifactKind(
     folder="adapters",
     grid=GridRules(
         fixed=dict.fromkeys(
-            ("base", "data", "mask", "max_seq_length", "too_long", "val_batches"),
+            ("base", "chat_template_args", "data", "mask", "max_seq_length", "too_long", "val_batches"),
             "losses over different tokens cannot be ranked - describe an adapter for each, and a comparison of them",
         ),
         ranked_by=("metrics.jsonl",),

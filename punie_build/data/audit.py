@@ -224,7 +224,7 @@ def roundtrip_findings(report: RoundTripReport, base: str) -> Iterator[AuditFind
             problem=description,
             count=problem.count,
             total=report.rows,
-            advice=advice,
+            advice=f"{base} never sees it: remove it, or use another base" if "dropped by" in description else advice,
             locations=tuple(problem.places),
         )
     if tokens := report.tokens:

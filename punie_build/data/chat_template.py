@@ -1,53 +1,40 @@
-"""Chat templates: the text and the tokens of an example as a base model reads it.
+"""Rows for a base: the messages that its chat template reads, and the number of tokens.
 
-The tokenizer is the one of transformers (without a model and mlx); code in the base's folder is never executed.
+`models.rendered_row` renders them. The messages are those of a server: only the keys that have a meaning, arguments as
+objects, and a content that is never null.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from punie_build.data.example import Example
-from punie_build.errors import ModelError
-
-REASONING_NAMES = ("reasoning_content", "thinking")  # templates read either (Qwen3, DeepSeek; gpt-oss)
-
-
-@cache
-def load_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer of a base. Raises ModelError if that fails, or if it has no chat template."""
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # PyTorch is not needed
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # transformers raises many types
-        raise ModelError(f"{folder.name}: no tokenizer can be loaded: {str(error).splitlines()[0]}") from None
-    if not tokenizer.chat_template:
-        raise ModelError(f"{folder.name}: its tokenizer has no chat template - use a chat or instruct model")
-    return tokenizer
+from punie_build.models.encoded_text import encode, inner_tokenizer
+from punie_build.models.rendered_row import REASONING_NAMES, ChatTemplate, RenderedRow
+from punie_build.models.tokenizer import load_tokenizer
 
 
 def template_arguments(example: Example) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None]:
     """Return (messages, tools) as templates expect them: arguments as objects, no keys without a value."""
     messages = []
     for message in example.messages:
-        calls: Any = msgspec.to_builtins(message.tool_calls)
-        for call in calls or ():
-            call["type"] = "function"
-            if isinstance(call["function"]["arguments"], str):
-                call["function"]["arguments"] = msgspec.json.decode(call["function"]["arguments"])
+        calls = [
+            {
+                **({"id": call.id} if call.id is not None else {}),
+                "type": "function",
+                "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)},
+            }
+            for call in message.tool_calls or ()
+        ]
         fields = {
             "role": message.role,
-            "content": message.content,
-            "tool_calls": calls,
+            "content": message.content or "",
+            "tool_calls": calls or None,
             "tool_call_id": message.tool_call_id,
             "name": message.name,
             **dict.fromkeys(REASONING_NAMES, message.reasoning_content or None),
@@ -56,37 +43,37 @@ def template_arguments(example: Example) -> tuple[list[dict[str, Any]], list[dic
     return messages, list(example.tools) if example.tools else None
 
 
-def render(folder: Path, example: Example) -> str:
-    """Return the text of the example as the base reads it. Raises ValueError if the base's template rejects it.
+def _arguments(arguments: str | dict[str, Any]) -> Any:
+    return msgspec.json.decode(arguments or "{}") if isinstance(arguments, str) else arguments
 
-    Raw text has no template.
-    """
-    if example.form == "text":
-        return example.messages[0].content or ""
+
+def render(template: ChatTemplate, example: Example) -> RenderedRow:
+    """Return a conversation as the base reads it. Raises ValueError if the base's template rejects it."""
     messages, tools = template_arguments(example)
     try:
-        return str(load_tokenizer(folder).apply_chat_template(messages, tools=tools, tokenize=False))
+        return template.render(messages, tools)
     except Exception as error:  # templates are code: they can raise any error
         raise ValueError(f"the chat template of the base rejects it: {error}") from error
 
 
-def token_counter(folder: Path) -> Callable[[Example], int]:
-    """Return a function that counts the tokens of an example."""
-    tokenizer = load_tokenizer(folder)
-
-    def count(example: Example) -> int:
-        text = render(folder, example)
-        is_raw = example.form == "text"
-        return len(text_tokens(tokenizer, text) if is_raw else tokenizer.encode(text, add_special_tokens=False))
-
-    return count
-
-
 def text_tokens(tokenizer: Any, text: str) -> list[int]:
-    """Return the tokens of raw text with the end of text, as mlx-lm trains them, also by mlx-lm's wrapper."""
-    inner = tokenizer if callable(tokenizer) else tokenizer._tokenizer
+    """Return the tokens of raw text without a chat template, with the end of text, as mlx-lm trains it."""
+    inner = inner_tokenizer(tokenizer)
     ids = list(inner.encode(text))
     return ids if inner.eos_token_id in (None, *ids[-1:]) else [*ids, inner.eos_token_id]
+
+
+def token_counter(folder: Path, arguments: Mapping[str, Any] | None = None) -> Callable[[Example], int]:
+    """Return a function that counts the tokens of an example, as it is trained: of the longest of its texts."""
+    tokenizer = load_tokenizer(folder)
+    template = ChatTemplate(tokenizer, arguments)
+
+    def count(example: Example) -> int:
+        if example.form == "text":
+            return len(text_tokens(tokenizer, example.messages[0].content or ""))
+        return max(len(encode(tokenizer, text).ids) for text in render(template, example).texts)
+
+    return count
 
 
 def tokenizer_digest(folder: Path) -> str:

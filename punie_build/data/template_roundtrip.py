@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,12 @@ from msgspec import Struct, field
 from punie_build.data import jsonl
 from punie_build.data.chat_template import template_arguments, text_tokens
 from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.errors import ModelError
+from punie_build.models.dropped_parts import DroppedParts
+from punie_build.models.encoded_text import encode
+from punie_build.models.rendered_row import ChatTemplate, RenderedRow
+from punie_build.models.thoughts import without_thoughts
+from punie_build.models.tokenizer import load_tokenizer
 
 MAX_LOCATIONS = 3
 TEMPLATE_REJECTS = "the base's chat template rejects them"
@@ -47,10 +53,16 @@ class RoundTripReport(Struct, frozen=True):
 
 
 class RoundTripCounts:
-    """Counts of rows, of assistant turns with calls, and of those that the server parses unchanged; the problems."""
+    """Counts of rows, of assistant turns with calls, and of those that the server parses unchanged; the problems.
 
-    def __init__(self) -> None:
+    `notes` counts what the chat template leaves to us, `dropped_parts` has the locations of the parts it drops.
+    """
+
+    def __init__(self, template: ChatTemplate) -> None:
+        self.template, self.tokenizer, self.parts = template, template.tokenizer, DroppedParts(template)
         self.problems: dict[str, list[str]] = {}
+        self.notes: dict[str, list[str]] = {}
+        self.dropped_parts: dict[str, list[str]] = {}
         self.rows = self.calling_turns = self.parsed_turns = 0
         self.tokens: list[int] = []
 
@@ -60,14 +72,67 @@ class RoundTripCounts:
 
     def report(self) -> RoundTripReport:
         """Return the counts as they are written to the file."""
+        dropped = {f"{part} dropped by the chat template": rows for part, rows in self.dropped_parts.items()}
         problems = {
-            problem: RoundTripProblem(len(places), places[:MAX_LOCATIONS]) for problem, places in self.problems.items()
+            problem: RoundTripProblem(len(places), places[:MAX_LOCATIONS])
+            for problem, places in (self.problems | dropped).items()
         }
         return RoundTripReport(self.rows, problems, sorted(self.tokens))
 
+    def check_row(self, example: Example, location: str, has_markup: bool = False) -> None:
+        """Count a row. `has_markup`: whether the text of its assistant messages may contain calls."""
+        messages, tools = template_arguments(example)
+        self.rows += 1
+        if example.form == "text":
+            self.tokens.append(len(text_tokens(self.tokenizer, example.messages[0].content or "")))
+            return
+        try:
+            row = self.template.render(messages, tools)
+        except Exception as error:  # templates are code: they can raise any error
+            self.add(f"{TEMPLATE_REJECTS} ({(str(error).splitlines() or [''])[0][:80]})", location)
+            return
+        self.tokens.append(max(len(encode(self.tokenizer, text).ids) for text in row.texts))
+        for places, counts in ((self.notes, row.notes), (self.dropped_parts, self.parts.of(messages, tools))):
+            for name in counts:
+                places.setdefault(name, []).append(location)
+        turns_with_calls = sum(bool(message.get("tool_calls")) for message in messages)
+        self.calling_turns += turns_with_calls
+        if turns_with_calls and not self.tokenizer.has_tool_calling:
+            self.add(NO_CALL_FORMAT, location)
+            return
+        self._parse_turns(row, messages, tools, location)
+        if has_markup:
+            self._check_markup(messages, tools, location)
+
+    def _parse_turns(self, row: RenderedRow, messages: list[dict[str, Any]], tools: Any, location: str) -> None:
+        """Count the turns with calls that the server parses unchanged."""
+        try:
+            for text, turn in row.turns():
+                if calls := calls_of(messages[turn.message]):
+                    if parse_calls(self.tokenizer, without_thoughts(text.generated(turn)), tools) != calls:
+                        self.add(f"{SERVER}parses differently", location)
+                        break
+                    self.parsed_turns += 1
+        except Exception as error:  # parsers can raise any error
+            self.add(f"{SERVER}cannot parse ({type(error).__name__})", location)
+
+    def _check_markup(self, messages: list[dict[str, Any]], tools: Any, location: str) -> None:
+        """Count the assistant messages that have calls as markup in their text."""
+        for message in messages:
+            if message["role"] == "assistant" and MARKUP.search(message.get("content") or ""):
+                self.calling_turns += 1
+                try:
+                    parsed = self.tokenizer.has_tool_calling and parse_calls(self.tokenizer, message["content"], tools)
+                except Exception:  # parsers can raise any error
+                    parsed = None
+                if parsed:
+                    self.parsed_turns += 1
+                else:
+                    self.add(f"{SERVER}treats as text", location)
+
 
 def parse_calls(tokenizer: Any, turn: str, tools: Any) -> list[Call]:
-    """Parse the calls in a turn as the server does. Raises any error of the parser."""
+    """Parse the calls in a turn, without its end mark, as the server does. Raises any error of the parser."""
     start, end = re.escape(tokenizer.tool_call_start), re.escape(tokenizer.tool_call_end or "")
     calls = []
     for text in re.findall(f"{start}(.*?){end or chr(92) + 'Z'}", turn, re.DOTALL):
@@ -77,84 +142,23 @@ def parse_calls(tokenizer: Any, turn: str, tools: Any) -> list[Call]:
     return calls
 
 
-def calling_turns(render: Any, messages: list[dict[str, Any]], tools: Any) -> Iterator[tuple[str, list[Call]]]:
-    """Yield (rendered text, calls of the message) for every assistant turn with calls."""
-    for index, message in enumerate(messages):
-        if message["role"] == "assistant" and message.get("tool_calls"):
-            before = render(messages[:index], tools, True)
-            after = render(messages[: index + 1], tools, False)
-            if not after.startswith(before):
-                raise ValueError("the template changes the text of earlier turns")
-            calls = [(call["function"]["name"], call["function"]["arguments"]) for call in message["tool_calls"]]
-            yield after[len(before) :], calls
-
-
-def check_row(
-    tokenizer: Any, render: Any, example: Example, location: str, counts: RoundTripCounts, has_markup: bool = False
-) -> None:
-    """Count a row. `has_markup`: whether the text of its assistant messages may contain calls."""
-    messages, tools = template_arguments(example)
-    counts.rows += 1
-    if example.form == "text":  # trained without the template
-        counts.tokens.append(len(text_tokens(tokenizer, example.messages[0].content or "")))
-        return
-    try:
-        text = render(messages, tools, False)
-    except Exception as error:  # templates are code: they can raise any error
-        counts.add(f"{TEMPLATE_REJECTS} ({str(error).splitlines()[0][:80]})", location)
-        return
-    counts.tokens.append(len(tokenizer.encode(text, add_special_tokens=False)))
-    turns_with_calls = sum(bool(message.get("tool_calls")) for message in messages)
-    counts.calling_turns += turns_with_calls
-    if turns_with_calls and not tokenizer.has_tool_calling:
-        counts.add(NO_CALL_FORMAT, location)
-        return
-    try:
-        for turn, calls in calling_turns(render, messages, tools):
-            if parse_calls(tokenizer, turn, tools) != calls:
-                counts.add(f"{SERVER}parses differently", location)
-                break
-            counts.parsed_turns += 1
-    except Exception as error:  # so can parsers
-        counts.add(f"{SERVER}cannot parse ({type(error).__name__})", location)
-    if has_markup:
-        _check_markup(tokenizer, messages, tools, location, counts)
-
-
-def _check_markup(
-    tokenizer: Any, messages: list[dict[str, Any]], tools: Any, location: str, counts: RoundTripCounts
-) -> None:
-    """Count the assistant messages that have calls as markup in their text."""
-    for message in messages:
-        if message["role"] == "assistant" and MARKUP.search(message.get("content") or ""):
-            counts.calling_turns += 1
-            try:
-                parsed = tokenizer.has_tool_calling and parse_calls(tokenizer, message["content"], tools)
-            except Exception:  # parsers can raise any error
-                parsed = None
-            if parsed:
-                counts.parsed_turns += 1
-            else:
-                counts.add(f"{SERVER}treats as text", location)
+def calls_of(message: Mapping[str, Any]) -> list[Call]:
+    """Return the calls of a message for a chat template."""
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in message.get("tool_calls") or ()]
 
 
 def main(base: str, folder: Path, out: Path) -> None:
     """Check all rows of a folder, whose lines begin with a word and a space, and write the report to `out`."""
-    from mlx_lm.tokenizer_utils import load
-
-    tokenizer = load(Path(base))
-
-    def render(messages: Any, tools: Any, prompt: bool) -> str:
-        return str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=prompt))
-
-    counts = RoundTripCounts()
+    try:
+        counts = RoundTripCounts(ChatTemplate(load_tokenizer(Path(base))))
+    except ModelError as error:
+        raise SystemExit(f"punie: {error}") from None
     for split in SPLITS:
         number = 0
         for lines in jsonl.read_blocks(folder / f"{split}.jsonl"):
             for line in lines:
                 number += 1
-                example = decode_example(line.partition(b" ")[2])
-                check_row(tokenizer, render, example, f"{split}:{number}", counts)
+                counts.check_row(decode_example(line.partition(b" ")[2]), f"{split}:{number}")
     out.write_bytes(msgspec.json.encode(counts.report()))
 
 

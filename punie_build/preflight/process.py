@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from mlx_lm.tokenizer_utils import load
 
+from punie_build.errors import ModelError
+from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.tokenizer import load_tokenizer
 from punie_build.preflight.rendered_rows import RenderedRows
 from punie_build.preflight.result import PreflightJob, PreflightResult, RowFacts
 from punie_build.preflight.row_checks import check
@@ -22,10 +23,11 @@ from punie_build.preflight.row_checks import check
 
 def main(job: PreflightJob) -> None:
     """Write the findings.json of a job."""
-    tokenizer: Any = load(Path(job.base))
-    if not tokenizer.has_chat_template:
-        raise SystemExit(f"punie: {job.name}: its tokenizer has no chat template - use a chat or instruct model")
-    rows = RenderedRows(Path(job.data), job.where, tokenizer, job.suites, job.mixed)
+    try:
+        template = ChatTemplate(load_tokenizer(Path(job.base)), job.chat_template_args)
+    except ModelError as error:
+        raise SystemExit(f"punie: {error}") from None
+    rows = RenderedRows(Path(job.data), job.where, template, job.suites, job.mixed)
     facts = RowFacts(rows=rows.rendered.rows, calls=rows.rendered.calling_turns, read=rows.rendered.parsed_turns)
     PreflightResult(facts, check(rows)).write(Path(job.out))
 

@@ -14,6 +14,7 @@ from punie_build.data import audit, jsonl, template_roundtrip
 from punie_build.data.audit_checks import AuditedRow
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.models.rendered_row import ChatTemplate
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.result import SuitePrompts
 
@@ -24,22 +25,21 @@ MARKUP_HINTS = (b"<function", b"<tool_call>", b"```", b"\\u003c")  # a line with
 class RenderedRows:
     """The rows of a data folder, with counts of their rendering.
 
-    `where`: name of the data in findings; `tokenizer`: mlx-lm's, as the server uses it; `suites`: the suites that will
+    `where`: name of the data in findings; `template`: as the server applies it; `suites`: the suites that will
     be evaluated after the training; `mixed`: whether a mix made the rows.
     """
 
     def __init__(
-        self, folder: Path, where: str, tokenizer: Any, suites: Mapping[str, SuitePrompts], mixed: bool
+        self, folder: Path, where: str, template: ChatTemplate, suites: Mapping[str, SuitePrompts], mixed: bool
     ) -> None:
-        self.folder, self.where, self.tokenizer, self.suites, self.mixed = folder, where, tokenizer, suites, mixed
-        self.rendered = template_roundtrip.RoundTripCounts()
+        self.folder, self.where, self.template, self.suites, self.mixed = folder, where, template, suites, mixed
+        self.tokenizer = template.tokenizer
+        self.rendered = template_roundtrip.RoundTripCounts(template)
         self.call_formats: Counter[str] = Counter()
         self.system_prompts: Counter[str] = Counter()
         self.train = 0
         for row in self.stream():
-            template_roundtrip.check_row(
-                tokenizer, self.render, row.example, row.location, self.rendered, row.has_markup
-            )
+            self.rendered.check_row(row.example, row.location, row.has_markup)
             if row.split == "train":
                 self.train += 1
                 if row.example.form != "text":
@@ -51,8 +51,7 @@ class RenderedRows:
 
     def render(self, messages: Any, tools: Any, prompt: bool) -> str:
         """Return messages as text; `prompt`: with the start of the next assistant message."""
-        text = self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=prompt)
-        return str(text)
+        return self.template.apply(messages, tools, prompt)
 
     def stream(self, *splits: str) -> Iterator[AuditedRow]:
         """Yield the rows of some splits, by default of all."""

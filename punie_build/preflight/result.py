@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -21,12 +22,13 @@ class SuitePrompts(Struct, frozen=True):
 class PreflightJob(Struct, frozen=True, kw_only=True):
     """The job of the process: check the rows in the folder `data`, as the tokenizer of the folder `base` renders them.
 
-    `name`: name of the base; `where`: name of the data in findings; `mixed`: whether a mix made the data; `out`: output
-    folder.
+    `name`: name of the base; `chat_template_args`: arguments of its chat template; `where`: name of the data in
+    findings; `mixed`: whether a mix made the data; `out`: output folder.
     """
 
     base: str
     name: str
+    chat_template_args: dict[str, Any] = {}
     data: str
     where: str
     suites: dict[str, SuitePrompts]

@@ -17,6 +17,8 @@ from punie_build.data import split as splitting
 from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import Example
 from punie_build.data.filters.union import Decontaminate, FilterContext
+from punie_build.models.dropped_parts import DROPPED
+from punie_build.models.rendered_row import NOTES
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.rendered_rows import RenderedRows
 
@@ -74,6 +76,37 @@ def template(rows: RenderedRows) -> Findings:
             advice = "the model would never see its tools: use a base whose template renders them"
             problem = "rows declare tools, and the base's chat template does not render them"
             yield rows.finding("tools", "error", problem, advice, count, total, [row.location])
+
+
+def lost(rows: RenderedRows) -> Findings:
+    """Check that no part of a row is dropped by the base's chat template: an error if the task is another without it.
+
+    Neither the training nor the server sees such a part.
+    """
+    for part, locations in rows.rendered.dropped_parts.items():
+        level: Level = "error" if DROPPED[part] else "warning"
+        advice = "the base never sees it, in training or served: remove it from the rows, or use another base"
+        problem = f"rows with a {part} that the base's chat template drops"
+        yield rows.finding("lost", level, problem, advice, len(locations), rows.rendered.rows, locations)
+
+
+def turns_as_served(rows: RenderedRows) -> Findings:
+    """Report turns that are trained otherwise than they are written, because a server asks for them otherwise."""
+    switch = (
+        "to train and ask without thoughts, set chat_template_args = { enable_thinking = false }"
+        if "enable_thinking" in str(getattr(rows.tokenizer, "chat_template", ""))
+        else "give the rows reasoning_content, or use a base that does not think"
+    )
+    advices: dict[str, tuple[str, Level, str]] = {
+        "empty_thoughts": ("thoughts", "warning", switch),
+        "unused_thoughts": ("thoughts", "warning", "remove the thoughts, or ask for them with chat_template_args"),
+        "endless_turns": ("ends", "error", "the adapter would never stop: set eos_token_id in the base's config.json"),
+        "other_call_forms": ("tools", "warning", "served, a conversation cannot go on after a call"),
+    }
+    for note, (check, level, advice) in advices.items():
+        if locations := rows.rendered.notes.get(note):
+            problem = f"rows with {NOTES[note]}" if not NOTES[note].startswith("rows ") else NOTES[note]
+            yield rows.finding(check, level, problem, advice, len(locations), rows.rendered.rows, locations)
 
 
 def parser(rows: RenderedRows) -> Findings:
@@ -214,7 +247,8 @@ def preambles(rows: RenderedRows) -> Findings:
 
 
 CHECKS: tuple[Callable[[RenderedRows], Findings], ...] = (
-    template, parser, preference, formats, markers, audited, systems, eval_system, leakage, preambles,
+    template, lost, turns_as_served, parser, preference, formats, markers, audited, systems, eval_system, leakage,
+    preambles,
 )  # fmt: skip
 
 

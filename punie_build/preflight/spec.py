@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from punie_build.schema.spec import Spec
+from typing import Any
+
+from msgspec import field
+
+from punie_build.schema.spec import Spec, arguments_name
 
 
 class Preflight(Spec, frozen=True, kw_only=True):
@@ -10,8 +14,10 @@ class Preflight(Spec, frozen=True, kw_only=True):
 
     base: str
     data: str
+    chat_template_args: dict[str, Any] = field(default_factory=dict)
     description: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.data}@{self.base}"
+        arguments = f"-{arguments_name(self.chat_template_args)}" if self.chat_template_args else ""
+        return f"{self.data}@{self.base}{arguments}"

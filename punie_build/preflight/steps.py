@@ -17,6 +17,7 @@ def preflight(work: Work[Preflight]) -> StepResult:
     job = PreflightJob(
         base=str(work.external("base")),
         name=work.spec.base,
+        chat_template_args=work.spec.chat_template_args,
         data=str(data),
         where=work.task.inputs[0],
         suites={name: SuitePrompts(suite.system, suite.prompts()) for name, suite in work.task.uses.items()},

@@ -40,6 +40,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
+def arguments_name(arguments: dict[str, Any]) -> str:
+    """Return arguments as a part of a file name, such as `enable_thinking-false`; a digest if they are not simple."""
+    text = ",".join(f"{name}-{json.dumps(value)}" for name, value in sorted(arguments.items()))
+    return text if re.fullmatch(r"[\w,.-]{1,60}", text) else digest(arguments)[:12]
+
+
 def toml(value: Any) -> str:
     """Return a value as TOML writes it, on one line."""
     if isinstance(value, dict):

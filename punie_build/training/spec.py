@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, field, structs
 
 from punie_build.engine.gates import Gate
 from punie_build.errors import did_you_mean
-from punie_build.schema.spec import Spec
+from punie_build.schema.spec import Spec, arguments_name
 from punie_build.training.batch_sampler import Batching, BatchSampler, Coverage, coverage
 from punie_build.training.optimizer_spec import (
     Adam,
@@ -26,9 +26,9 @@ TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
-    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "epochs", "eval-system", "expect",
-    "formats", "keys", "layers", "leakage", "markers", "memory", "parser", "placeholders", "preambles", "preference",
-    "rank", "systems", "template", "too-long", "tools", "turns",
+    "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "ends", "epochs", "eval-system", "expect",
+    "formats", "keys", "layers", "leakage", "lost", "markers", "memory", "parser", "placeholders", "preambles",
+    "preference", "rank", "systems", "template", "thoughts", "too-long", "tools", "turns",
 )  # fmt: skip
 
 
@@ -60,7 +60,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
     `val_batches`. `early_stop`: stop after this many validations in a row without a lower loss. `keep`: publish the
     best or the last weights. `valid = "none"`: train without validation rows; losses are then those of the training
     rows, and the last weights are published. `allow`: names of preflight checks that are no errors for this adapter.
-    `save_every`: batches between two checkpoints.
+    `save_every`: batches between two checkpoints. `chat_template_args`: arguments of the base's chat template, such as
+    `{ enable_thinking = false }`; evals of the adapter ask with them too.
     """
 
     base: str
@@ -96,6 +97,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     report_to: tuple[Literal["wandb", "swanlab", "tensorboard"], ...] = ()
     project_name: str = ""
+    chat_template_args: dict[str, Any] = field(default_factory=dict)
     allow: AllowedChecks = ()
     gates: tuple[Gate, ...] = ()
     description: str = ""
@@ -179,12 +181,14 @@ class Tokenized(Spec, frozen=True, kw_only=True):
     max_seq_length: int = 2048
     too_long: TooLong = "truncate"
     valid: Literal["rows", "none"] = "rows"
+    chat_template_args: dict[str, Any] = field(default_factory=dict)
     description: str = ""
 
     @property
     def name(self) -> str:
         parts = [f"{self.data}@{self.base}", self.mask, str(self.max_seq_length)]
         parts += [] if self.too_long == "truncate" else [self.too_long]
+        parts += [arguments_name(self.chat_template_args)] if self.chat_template_args else []
         return "-".join(parts + (["train-only"] if self.valid == "none" else []))
 
 
@@ -197,6 +201,7 @@ def tokenized_for(spec: Adapter) -> Tokenized:
         max_seq_length=spec.max_seq_length,
         too_long=spec.too_long,
         valid=spec.valid,
+        chat_template_args=spec.chat_template_args,
     )
 
 

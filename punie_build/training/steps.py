@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from punie_build.engine.work import StepResult, Work
+from punie_build.models.dropped_parts import DROPPED
+from punie_build.models.rendered_row import NOTES
 from punie_build.runtime import blas
 from punie_build.runtime.console import message
 from punie_build.storage import paths
@@ -28,12 +30,21 @@ def token_counts(stats: TokenStats) -> str:
     for name, words in problems:
         if count := sum(getattr(counts, name) for counts in stats.splits):
             text += f"; {count} {words}"
+    for note, words in NOTES.items():
+        if count := sum(counts.notes.get(note, 0) for counts in stats.splits):
+            text += f"\n   {count} {words}"
+    for part in DROPPED:
+        if count := sum(counts.dropped_parts.get(part, 0) for counts in stats.splits):
+            text += f"\n   {count} {part} dropped by the chat template"
     return text
 
 
 def token_metrics(stats: TokenStats) -> dict[str, float]:
     """Return the numbers of the training split, for gates."""
-    return {name: float(value) for name, value in msgspec.to_builtins(stats.train).items()}
+    counts = msgspec.to_builtins(stats.train)
+    parts: dict[str, int] = counts.pop("dropped_parts")
+    more = counts.pop("notes") | ({"dropped_parts": sum(parts.values())} if parts else {})
+    return {name: float(value) for name, value in (counts | more).items()}
 
 
 def adapter(work: Work[Adapter]) -> StepResult:

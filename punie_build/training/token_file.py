@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ class TokenCounts(Struct, kw_only=True):
 
     `rows` and `tokens` are those of the token file, `trained_tokens` those of them under the loss mask. Rows longer
     than `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too.
-    `longest` is the length of the longest row before that, in tokens.
+    `longest` is the length of the longest row before that, in tokens. `notes` counts `models.rendered_row.NOTES` by
+    name, `dropped_parts` the parts of rows that the chat template drops.
     """
 
     rows: int = 0
@@ -63,6 +65,14 @@ class TokenCounts(Struct, kw_only=True):
     dropped: int = 0
     fully_masked: int = field(name="mute", default=0)
     longest: int = 0
+    notes: dict[str, int] = {}
+    dropped_parts: dict[str, int] = {}
+
+    def add(self, notes: Mapping[str, int], dropped_parts: Mapping[str, int]) -> None:
+        """Count what the chat template left to us in one conversation, and what it drops."""
+        for counts, more in ((self.notes, notes), (self.dropped_parts, dropped_parts)):
+            for name, count in more.items():
+                counts[name] = counts.get(name, 0) + count
 
 
 class TokenStats(Struct, kw_only=True):
@@ -79,7 +89,12 @@ class TokenStats(Struct, kw_only=True):
 
     def write(self, folder: Path) -> None:
         """Write stats.json into a folder."""
-        (folder / "stats.json").write_text(json.dumps(to_builtins(self), indent=1) + "\n")
+        splits = to_builtins(self)
+        for counts in splits.values():
+            for name in ("notes", "dropped_parts"):
+                if not counts[name]:  # most templates render every part
+                    del counts[name]
+        (folder / "stats.json").write_text(json.dumps(splits, indent=1) + "\n")
 
 
 def read_stats(folder: Path) -> TokenStats:

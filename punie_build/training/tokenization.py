@@ -1,26 +1,27 @@
-"""Tokenization of conversations, with a loss mask that selects the tokens of the assistant. Pure: the tokenizer is
+"""Tokenization of conversations, with a loss mask that selects the tokens of the assistant. Pure: the chat template is
 passed in.
 
-The base's own chat template renders the whole conversation once. The turns are located in this text by rendering the
-conversation up to each of them, and a token is in the loss mask if it overlaps a turn. Prefixes of *tokens* would be
-wrong where a token spans the border of two turns.
+The base's own chat template renders the conversation (`models.rendered_row`). A token is in the loss mask if it
+overlaps a trained turn. Prefixes of *tokens* would be wrong where a token spans the border of two turns.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Set
 
 from msgspec import Struct
 
-from punie_build.data.chat_template import REASONING_NAMES, text_tokens
+from punie_build.data.chat_template import template_arguments, text_tokens
+from punie_build.data.example import decode_example
+from punie_build.models.dropped_parts import DroppedParts
+from punie_build.models.encoded_text import EncodedText, encode
+from punie_build.models.rendered_row import ChatTemplate, RenderedRow, RenderedText
 
-Conversation = dict[str, Any]
+CharRange = tuple[int, int]  # start and end, in characters
 
 
 class TokenizedRow(Struct, frozen=True):
-    """The token ids of a conversation, and for each whether it is trained."""
+    """The token ids of a text, and for each whether it is trained."""
 
     ids: list[int]
     loss_mask: list[bool]
@@ -30,112 +31,64 @@ class TokenizedRow(Struct, frozen=True):
         return TokenizedRow(self.ids[:length], self.loss_mask[:length])
 
 
-CharRange = tuple[int, int]  # start and end, in characters
-PLACEHOLDER = "\ue000"  # a private-use character: in no data, and kept by every template
+class TokenizedConversation(Struct, frozen=True):
+    """The texts of a conversation in tokens, and the counts of what its chat template left to us and what it drops."""
+
+    rows: tuple[TokenizedRow, ...]
+    notes: Mapping[str, int] = {}
+    dropped_parts: Mapping[str, int] = {}
 
 
-def trained_ranges(render: Any, example: Conversation, mask: str) -> tuple[str, list[CharRange]]:
-    """Return the rendered text, and its trained ranges. Raises ValueError if a turn cannot be located in it."""
-    messages, tools = example["messages"], example.get("tools")
-    text = render(messages, tools, False)
-    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    if mask == "all":
-        excluded = [_turn_range(render, example, text, index) for index in turns if not _is_trained(messages[index])]
-        borders = [0, *(border for char_range in excluded for border in char_range), len(text)]
-        return text, list(zip(borders[::2], borders[1::2], strict=True))
-    chosen = turns[-1:] if mask == "last" else turns
-    return text, [_turn_range(render, example, text, index) for index in chosen if _is_trained(messages[index])]
+class Tokenization:
+    """The tokenization of conversations for one base with one loss mask."""
 
+    def __init__(self, template: ChatTemplate, mask: str) -> None:
+        self.template, self.mask, self.dropped_parts = template, mask, DroppedParts(template)
 
-def _is_trained(message: Conversation) -> bool:
-    """Whether a message is to be learned: OpenAI's format marks with `weight` 0 those that are not."""
-    return message.get("weight") is None or message["weight"] != 0
-
-
-def _turn_range(render: Any, example: Conversation, text: str, index: int) -> CharRange:
-    """Return where the assistant's message with this index is in the rendered text, with its end-of-turn mark."""
-    messages, tools = example["messages"], example.get("tools")
-    before, after = render(messages[:index], tools, True), render(messages[: index + 1], tools, False).rstrip()
-    if text.startswith(after) and after.startswith(before):
-        return len(before), len(after)
-    return _range_by_substitution(render, example, text, index)
-
-
-def _range_by_substitution(render: Any, example: Conversation, text: str, index: int) -> CharRange:
-    """Locate a turn that the template renders differently once more turns follow, such as one without its reasoning.
-
-    Replaces the content of the turn by a placeholder and renders the conversation again: the two texts differ in the
-    turn only. The end of the turn, such as `<|im_end|>`, belongs to it.
-    """
-    messages, tools = example["messages"], example.get("tools")
-    substitute = {"role": "assistant", "content": PLACEHOLDER}
-    try:
-        other = render([*messages[:index], substitute, *messages[index + 1 :]], tools, False)
-        single = [render([*messages[:index], turn], tools, False) for turn in (messages[index], substitute)]
-    except Exception:  # a template that counts turns and calls may fail in any way
-        other, single = "", ["", ""]
-    start, end = _common_prefix(text, other), _common_prefix(text[::-1], other[::-1])
-    ending = single[0][len(single[0]) - _common_prefix(single[0][::-1], single[1][::-1]) :].rstrip()
-    if other[start : len(other) - end] != PLACEHOLDER or not text[len(text) - end :].startswith(ending):
-        raise ValueError(
-            "the chat template of this base renders earlier turns differently once more turns follow - "
-            'use mask = "last" or "all"'
-        )
-    return start, len(text) - end + len(ending)
-
-
-def _common_prefix(first: str, second: str) -> int:
-    """Return the number of characters that two texts have in common at their start."""
-    shorter = min(len(first), len(second))
-    return next((index for index, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), shorter)
-
-
-def tokenize(tokenizer: Any, example: Conversation, mask: str) -> TokenizedRow:
-    """Return the token ids and the loss mask of a conversation. `tokenizer` is mlx-lm's wrapper or a fast tokenizer."""
-
-    def render(messages: Sequence[Any], tools: Any, add_generation_prompt: bool) -> str:
-        return str(
-            tokenizer.apply_chat_template(
-                messages, tools=tools or None, tokenize=False, add_generation_prompt=add_generation_prompt
+    def tokenize(self, line: bytes) -> TokenizedConversation:
+        """Return the texts of a row, a line of JSONL, that have trained tokens. Raises any error of the template."""
+        example = decode_example(line)
+        if example.form == "preference":
+            raise ValueError(
+                "preference data: an adapter trains on one answer per row - use a dataset of the form chat"
             )
-        )
-
-    if example.get("form") == "preference":
-        raise ValueError("preference data: an adapter trains on one answer per row - use a dataset of the form chat")
-    if example.get("form") == "text":
-        ids = text_tokens(tokenizer, example["messages"][0]["content"])
-        return TokenizedRow(ids, [True] * len(ids))
-    text, ranges = trained_ranges(render, _with_parsed_arguments(example), mask)
-    encoded = (tokenizer if callable(tokenizer) else tokenizer._tokenizer)(
-        text, return_offsets_mapping=True, add_special_tokens=False
-    )
-    loss_mask = [
-        any(first < end and start < last for start, end in ranges) for first, last in encoded["offset_mapping"]
-    ]
-    return TokenizedRow(list(encoded["input_ids"]), loss_mask)
+        if example.form == "text":
+            ids = text_tokens(self.template.tokenizer, example.messages[0].content or "")
+            return TokenizedConversation((TokenizedRow(ids, [True] * len(ids)),))
+        messages, tools = template_arguments(example)
+        row = self.template.render(messages, tools)
+        untrained = {number for number, message in enumerate(example.messages) if not message.is_trained}
+        rows = [
+            TokenizedRow(encoded.ids, loss_mask(encoded, ranges))
+            for text, ranges in trained_ranges(row, self.mask, untrained)
+            for encoded in [encode(self.template.tokenizer, text)]
+        ]
+        return TokenizedConversation(tuple(rows), row.notes, self.dropped_parts.of(messages, tools))
 
 
-def _with_parsed_arguments(example: Conversation) -> Conversation:
-    """Return a conversation whose tool calls have arguments as objects.
+def trained_ranges(
+    row: RenderedRow, mask: str, untrained: Set[int] = frozenset()
+) -> Iterator[tuple[RenderedText, list[CharRange]]]:
+    """Yield each text that has trained turns, with the ranges of these; of a row without any its last text.
 
-    OpenAI keeps arguments as JSON text, while most templates expect the object that a server passes them.
+    `untrained`: the indexes of the messages of weight 0, which OpenAI's format marks so. Raises ValueError with the
+    mask "all", if one of them is not in the text of the whole conversation.
     """
-    messages = []
-    for original in example["messages"]:
-        message = {**original, "content": original.get("content") or ""}
-        if reasoning := original.get("reasoning_content"):
-            message |= dict.fromkeys(REASONING_NAMES, reasoning)
-        if calls := message.get("tool_calls"):
-            message["tool_calls"] = [
-                {
-                    **call,
-                    "function": {**call["function"], "arguments": _parsed(call["function"].get("arguments", "{}"))},
-                }
-                for call in calls
-            ]
-        messages.append(message)
-    return {**example, "messages": messages}
+    *_, last = row.texts
+    if mask == "all":
+        excluded = {turn.message: (turn.start, turn.end) for turn in last.turns if turn.message in untrained}
+        if len(excluded) < sum(turn.message in untrained for _, turn in row.turns()):
+            raise ValueError('a turn of weight 0 is rendered differently later on - use mask = "assistant"')
+        borders = [0, *(border for char_range in excluded.values() for border in char_range), len(last.text)]
+        yield last, list(zip(borders[::2], borders[1::2], strict=True))
+        return
+    final = max((turn.message for _, turn in row.turns()), default=None)
+    chosen = {turn.message for _, turn in row.turns() if mask == "assistant" or turn.message == final} - untrained
+    texts = [text for text in row.texts if any(turn.message in chosen for turn in text.turns)]
+    for text in texts or [last]:
+        yield text, [(turn.start, turn.end) for turn in text.turns if turn.message in chosen]
 
 
-def _parsed(arguments: Any) -> Any:
-    return json.loads(arguments) if isinstance(arguments, str) else arguments
+def loss_mask(encoded: EncodedText, ranges: list[CharRange]) -> list[bool]:
+    """Return for each token whether it overlaps a trained range."""
+    return [any(first < end and start < last for start, end in ranges) for first, last in encoded.offsets]

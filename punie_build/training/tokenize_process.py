@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from mlx_lm.tokenizer_utils import load
 
 from punie_build.data.example import SPLITS
 from punie_build.data.unreadable import UnreadableRow, UnreadableRows
+from punie_build.errors import ModelError
+from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.tokenizer import load_tokenizer
 from punie_build.training import token_file
 from punie_build.training.launch import TokenizeJob
 from punie_build.training.spec import Tokenized
 from punie_build.training.token_file import TokenCounts, TokenStats
-from punie_build.training.tokenization import TokenizedRow, tokenize
+from punie_build.training.tokenization import Tokenization, TokenizedRow
 
 
 class SplitTokenizer:
@@ -33,13 +35,19 @@ class SplitTokenizer:
         self.writer, self.counts = token_file.TokenWriter(), TokenCounts()
         self.problems, self.long_rows = UnreadableRows(), list[dict[str, Any]]()
 
-    def add(self, tokenizer: Any, number: int, line: bytes) -> None:
+    def add(self, tokenization: Tokenization, number: int, line: bytes) -> None:
         """Tokenize a line of the split's JSONL file."""
         try:
-            row = tokenize(tokenizer, json.loads(line), self.spec.mask)
+            conversation = tokenization.tokenize(line)
         except Exception as error:  # a template can fail in any way; the message must name the row
             self._refuse(number, f"cannot be rendered with the base's chat template: {error}")
             return
+        self.counts.add(conversation.notes, conversation.dropped_parts)
+        for row in conversation.rows:
+            self.add_row(number, row)
+
+    def add_row(self, number: int, row: TokenizedRow) -> None:
+        """Write one text of the row of a line."""
         fitted = self._fit(number, row)
         if fitted is None:
             return
@@ -74,14 +82,16 @@ class SplitTokenizer:
 
 def main(job: TokenizeJob) -> None:
     spec = job.spec
-    tokenizer: Any = load(Path(job.base))
-    if not tokenizer.has_chat_template:
-        raise SystemExit(f"punie: {spec.base}: its tokenizer has no chat template - use a chat or instruct model")
+    try:
+        template = ChatTemplate(load_tokenizer(Path(job.base)), spec.chat_template_args)
+    except ModelError as error:
+        raise SystemExit(f"punie: {error}") from None
+    tokenization = Tokenization(template, spec.mask)
     splits = {name: SplitTokenizer(spec, name) for name in SPLITS}
     for name, split in splits.items():
         with Path(job.data, f"{name}.jsonl").open("rb") as file:
             for number, line in enumerate(file, 1):
-                split.add(tokenizer, number, line)
+                split.add(tokenization, number, line)
         split.writer.save(Path(job.out, f"{name}.safetensors"))
     problems = [problem for split in splits.values() for problem in split.problems.lines()]
     if not problems:

@@ -17,9 +17,9 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 279,
-    "lines": 33_550,
-    "code": 23_200,
+    "recipe_keys": 283,
+    "lines": 34_800,
+    "code": 24_000,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,

@@ -38,7 +38,7 @@ class TokenCountFilter(ScoredFilter, frozen=True, kw_only=True):
     A row that the template refuses has no number. It cannot be trained on, and is dropped.
     """
 
-    PACKAGES: ClassVar = ("transformers",)
+    PACKAGES: ClassVar = ("mlx-lm", "transformers")
     tokens: Annotated[int, Meta(ge=1)]
     base: str
 

@@ -3,13 +3,15 @@ template."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlx_lm.tokenizer_utils import load as load_tokenizer
 
+from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.tokenizer import load_tokenizer
 from punie_build.preflight import row_checks
 from punie_build.preflight.finding import PreflightFinding, not_allowed
 from punie_build.preflight.rendered_rows import RenderedRows
@@ -32,7 +34,7 @@ def worst_findings(
     """Return check -> its worst finding in these rows."""
     for split, rows in (("train", train), ("valid", valid or correct_rows(4, 900)), ("test", test or [])):
         write_jsonl(folder / f"{split}.jsonl", rows)
-    rendered = RenderedRows(folder, "data/x", tokenizer, SUITES, mixed=False)
+    rendered = RenderedRows(folder, "data/x", ChatTemplate(tokenizer), SUITES, mixed=False)
     return {finding.check: finding for finding in not_allowed(row_checks.check(rendered), ())[::-1]}
 
 
@@ -149,8 +151,44 @@ def test_calls_as_text_in_the_bases_own_markup_are_read(tmp_path):
     ],
 )
 def test_a_template_without_tools_cannot_render_rows_with_tools(tmp_path, template, check):
-    base = tmp_path / "base"
+    findings = worst_findings(tmp_path, train=correct_rows(12), tokenizer=load_tokenizer(base_with(tmp_path, template)))
+    assert findings[check].level == "error"
+
+
+def base_with(folder: Path, template: str, ends: bool = True) -> Path:
+    """Write the tokenizer of a base with another template; `ends`: with tokens that end generation."""
+    base = folder / "base"
     shutil.copytree(paths.nano(), base, ignore=shutil.ignore_patterns("*.py", "*.safetensors"))
     (base / "chat_template.jinja").write_text(template)
-    findings = worst_findings(tmp_path, train=correct_rows(12), tokenizer=load_tokenizer(base))
-    assert findings[check].level == "error"
+    if not ends:
+        for name in ("config.json", "tokenizer_config.json"):
+            values = json.loads((base / name).read_text())
+            (base / name).write_text(json.dumps({key: value for key, value in values.items() if "eos_" not in key}))
+        (base / "generation_config.json").unlink()
+    return base
+
+
+TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}"
+PROMPT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+UNLIKE_SERVED = {  # template, whether it has tokens that end generation -> (check, level)
+    ("{% for m in messages if m.role != 'system' %}" + TURN + "<|im_end|>\n{% endfor %}" + PROMPT, True): (
+        "lost",
+        "error",
+    ),
+    ("{% for m in messages if m.role != 'tool' %}" + TURN + "<|im_end|>\n{% endfor %}" + PROMPT, True): (
+        "lost",
+        "error",
+    ),
+    ("{% for m in messages %}" + TURN + "\n{% endfor %}" + PROMPT, False): ("ends", "error"),
+    ("{% for m in messages %}" + TURN + "<|im_end|>\n{% endfor %}" + PROMPT.replace("nt\n", "nt\n<think>\n"), True): (
+        "thoughts",
+        "warning",
+    ),
+}
+
+
+@pytest.mark.parametrize(("template", "ends"), UNLIKE_SERVED)
+def test_what_a_template_drops_or_leaves_open_is_found(tmp_path, template, ends):
+    check, level = UNLIKE_SERVED[template, ends]
+    tokenizer = load_tokenizer(base_with(tmp_path, template, ends))
+    assert worst_findings(tmp_path, train=correct_rows(12), tokenizer=tokenizer)[check].level == level

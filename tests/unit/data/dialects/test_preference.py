@@ -8,8 +8,9 @@ import pytest
 
 from punie_build.data.dialects.columns import Layout
 from punie_build.data.ingest import to_chat_row
+from punie_build.models.rendered_row import ChatTemplate
 from punie_build.storage import paths
-from punie_build.training.tokenization import tokenize
+from punie_build.training.tokenization import Tokenization
 from tests.support.chat_rows import HI, assistant, system, user
 
 BAD = assistant("Bad.")
@@ -72,6 +73,6 @@ def test_no_adapter_trains_on_preference_data():
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(paths.nano(), local_files_only=True)
     with pytest.raises(ValueError, match="preference data: an adapter trains on one answer"):
-        tokenize(tokenizer, PAIR, "assistant")
+        Tokenization(ChatTemplate(tokenizer), "assistant").tokenize(json.dumps(PAIR).encode())
     with pytest.raises(ValueError, match="a row of preference data"):
         read(PAIR, "chat")
