@@ -24,7 +24,7 @@ num_layers = 1
 max_seq_length = 512
 val_batches = 2
 lora = {{ rank = 2 }}
-learning_rate = [1e-4, 3e-4, 1e-3, 3e-3]
+learning_rate = [1e-4, 1e-3]
 seed = [0, 1]
 """
 NEW = {"adapter:v1@learning_rate-0.01,seed-0", "adapter:v1@learning_rate-0.01,seed-1"}
@@ -37,11 +37,11 @@ def built(tmp_path_factory, shared_store) -> tuple[Path, str]:
     return root, doit(root, PUNIE_BUILD_STORE=shared_store)
 
 
-def test_a_grid_of_eight_cells_is_trained_and_ranked_and_its_best_selected(built):
+def test_a_grid_of_four_cells_is_trained_and_ranked_and_its_best_selected(built):
     root, output = built
-    assert len(ran(output)) == 13
+    assert len(ran(output)) == 9
     ranking = json.loads((root / "reports/v1@grid/ranking.json").read_text())
-    assert [entry["place"] for entry in ranking["places"]] == [1, 2, 3, 4]
+    assert [entry["place"] for entry in ranking["places"]] == [1, 2]
     best = ranking["places"][0]["runs"][0]
     assert json.loads((root / "adapters/v1@1/choice.json").read_text())["cell"] == best["cell"]
     for name in ("adapters.safetensors", "adapter_config.json", "metrics.jsonl"):
@@ -61,11 +61,11 @@ def test_one_more_value_trains_only_its_cells(built, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(built[0], root)
     place = root / RECIPE
-    place.write_text(GRID.replace("3e-3]", "3e-3, 1e-2]"))
+    place.write_text(GRID.replace("1e-3]", "1e-3, 1e-2]"))
     assert ran(doit(root)) == NEW | {"grid:v1", "choice:v1@1"}
     place.write_text(
         GRID.replace("[adapter.v1]", "[adapter.other]")
-        .replace("[1e-4, 3e-4, 1e-3, 3e-3]", "[1e-2]")
+        .replace("[1e-4, 1e-3]", "[1e-2]")
         .replace("seed = [0, 1]", "seed = 1")
     )
     assert "restored from the store" in doit(root, "adapter:other@learning_rate-0.01"), "cells are shared by grids"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.support.command import punie_build
 from tests.support.conversation_rows import correct_rows, row, write_jsonl
 from tests.support.doit_runner import doit, ran
 from tests.support.project import RECIPE, create
@@ -32,8 +31,7 @@ batch_size = 8
 
 def plan(project: Path, code: int) -> str:
     """Run `punie-build plan`, which must exit with `code`, and return its output."""
-    command = [sys.executable, "-m", "punie_build", "plan"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    done = punie_build(project, "plan")
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from punie_build.models.safetensors import read_header
+from tests.kills.builds import wrong_files
+from tests.support.command import punie_build
 from tests.support.doit_runner import doit, ran
 from tests.support.project import create, edit
 
@@ -186,13 +188,6 @@ def files_of_targets(project: Path) -> dict[Path, bytes]:
     return {path.relative_to(project): path.read_bytes() for path in files}
 
 
-def test_two_parallel_tasks_give_the_same_bytes(project):
-    before = files_of_targets(project)
-    forget(project)
-    doit(project, "-n", "2")
-    assert files_of_targets(project) == before
-
-
 def process_ids(pattern: str) -> list[str]:
     return subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
 
@@ -205,31 +200,30 @@ def wait_for(condition, seconds: float = 90.0) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
-def test_a_build_killed_in_training_or_serving_leaves_no_process_and_resumes(project):
+def test_parallel_builds_killed_in_training_and_serving_resume_to_the_same_bytes(project):
     before = files_of_targets(project)
     forget(project)
     for child in (f"punie_build.training.loop.process {project}", f"mlx_lm server .*{project}"):
         build = subprocess.Popen(
-            [sys.executable, "-m", "doit"], cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "doit", "-n", "2"],
+            cwd=project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_for(lambda child=child: process_ids(child))
         time.sleep(1.5)
         build.kill()
         build.wait()
         wait_for(lambda: not process_ids(str(project)), 10)
-    doit(project)
+        assert wrong_files(project, {path.as_posix(): content for path, content in before.items()}) == []
+    doit(project, "-n", "2")
     assert files_of_targets(project) == before
     assert ran(doit(project)) == set()
 
 
 def test_check_reports_current_and_stale_artifacts(project):
     def check(*options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "punie_build", "check", *options],
-            cwd=project,
-            capture_output=True,
-            text=True,
-        )
+        return punie_build(project, "check", *options)
 
     assert check().returncode == 0
     assert check("--outputs", "--conformance").stdout.splitlines() == [
@@ -252,12 +246,7 @@ def test_check_reports_current_and_stale_artifacts(project):
 
 def test_why_prints_the_planned_builds_and_the_changes(project):
     def why(target: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "punie_build", "why", target],
-            cwd=project,
-            capture_output=True,
-            text=True,
-        )
+        return punie_build(project, "why", target)
 
     assert why("comparison:tiny").stdout == "comparison:tiny and all that it needs are current\n"
     edit(project, "learning_rate = 1e-3", "learning_rate = 2e-3")
@@ -282,10 +271,9 @@ def test_changed_statistics_beside_the_rows_retrain_no_adapter(project):
 
 def test_check_enforces_a_gate_and_a_gate_rebuilds_no_artifact(project):
     edit(project, 'suite = "few"\n', 'suite = "few"\ngates = [{ metric = "tiny.share", min = 1.1 }]\n')
-    command = [sys.executable, "-m", "punie_build", "check", "--gate"]
-    process = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    process = punie_build(project, "check", "--gate")
     assert process.returncode == 2
     assert "gate 'tiny.share':" in process.stdout
     edit(project, "min = 1.1", "min = 0.0")
-    assert subprocess.run(command, cwd=project, capture_output=True).returncode == 0
+    assert punie_build(project, "check", "--gate").returncode == 0
     assert ran(doit(project)) == set()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from punie_build.data.filters.union import Regex
 from punie_build.data.pipeline import build_dataset, build_stage
 from punie_build.data.sources import Local
 from punie_build.data.spec import Dataset, Stage
+from tests.support.command import punie_build
 
 
 def line(*texts: str, **more: object) -> str:
@@ -22,9 +21,7 @@ def line(*texts: str, **more: object) -> str:
 
 
 def run(folder: Path, *words: str, code: int = 0) -> str:
-    process = subprocess.run(
-        [sys.executable, "-m", "punie_build", "dataset", *words], cwd=folder, capture_output=True, text=True, timeout=60
-    )
+    process = punie_build(folder, "dataset", *words)
     assert process.returncode == code, process.stdout + process.stderr
     assert "Traceback" not in process.stderr
     return process.stdout + process.stderr

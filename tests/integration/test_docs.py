@@ -27,6 +27,7 @@ from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 from punie_build.training.spec import ITERS, Adapter, Lora
+from tests.support.command import punie_build
 from tests.support.doit_runner import doit
 
 ROOT = Path(__file__).parents[2]
@@ -145,11 +146,6 @@ def test_no_committed_file_names_a_host_of_packages():
 
 
 CI = (ROOT / "docs" / "ci.md").read_text()
-
-
-def punie_build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "punie_build", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.mark.slow

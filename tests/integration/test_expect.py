@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from punie_build.data.spec import Stage
 from punie_build.engine.gates import Gate, expectations, unmet_expectations
 from punie_build.errors import RecipeError
 from punie_build.project import Project
+from tests.support.command import punie_build
 from tests.support.doit_runner import doit, ran
 from tests.support.project import create
 
@@ -41,8 +40,7 @@ def expect(project: Path, text: str) -> None:
 
 
 def check(project: Path, code: int) -> str:
-    command = [sys.executable, "-m", "punie_build", "check", "--gate"]
-    process = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    process = punie_build(project, "check", "--gate")
     assert process.returncode == code, process.stdout + process.stderr
     return process.stdout
 

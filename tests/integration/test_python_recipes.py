@@ -17,6 +17,7 @@ from punie_build.project import Project
 from punie_build.recipes import python_recipes
 from punie_build.training.spec import Adapter, Lora
 from tests.support import project
+from tests.support.command import punie_build
 from tests.support.doit_runner import doit
 
 RECIPES = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
@@ -54,9 +55,8 @@ def test_doit_builds_them_and_commands_that_run_no_code_know_them(tmp_path):
     written = file.stat().st_mtime_ns
     doit(tmp_path, "stage:lang-en")
     assert file.stat().st_mtime_ns == written, "an unchanged file is not written again"
-    command = [sys.executable, "-m", "punie_build", "why", "stage:lang-en"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert run.stdout == "stage:lang-en and all that it needs are current\n"
+    why = punie_build(tmp_path, "why", "stage:lang-en")
+    assert why.stdout == "stage:lang-en and all that it needs are current\n"
 
 
 def test_a_mistake_in_them_is_reported_like_one_in_toml(tmp_path):

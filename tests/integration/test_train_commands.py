@@ -1,14 +1,14 @@
-"""The commands `train`, `benchmark` and `metrics`, each in a process of its own: real trainings of nano."""
+"""The commands `train`, `benchmark` and `metrics`, with real trainings of nano."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.command import punie_build
 
 ROW = {"messages": [{"role": "user", "content": "Say %d"}, {"role": "assistant", "content": "It is %d."}]}
 RECIPE = """
@@ -34,13 +34,6 @@ def root(tmp_path_factory) -> Path:
     rows = (json.dumps(ROW).replace("%d", f"thing number {'abcdefghijklmnopqrstuvwxyz'[n]}") for n in range(26))
     (project / "chats" / "rows.jsonl").write_text("\n".join(rows))
     return project
-
-
-def punie_build(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "punie_build", *arguments]
-    process = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert "Traceback" not in process.stderr
-    return process
 
 
 TRAIN = ("train", "chats", "--model", "nano", "-o", "out", "-i", "2", "-b", "2", "-lr", "1e-3", "--num-layers", "1")

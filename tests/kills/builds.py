@@ -42,16 +42,18 @@ category = "words"
 prompt = "Hello"
 checks = [{ type = "no-call" }]
 """
-DATA = """
-[dataset.sample]
-source = { type = "sample", max_examples = 60 }
-[stage.s0]
-from = "sample"
-filters = [{ type = "min-messages", messages = 1 }]
-""" + "".join(
-    f'[stage.s{n}]\nfrom = "s{n - 1}"\nfilters = [{{ type = "min-messages", messages = {1 + n % 2} }}]\n'
-    for n in range(1, 40)
-)
+
+
+def data_recipe(stages: int) -> str:
+    """Return a recipe of quick data stages, each of which keeps all rows of the one before."""
+    return '[dataset.sample]\nsource = { type = "sample", max_examples = 60 }\n' + "".join(
+        f'[stage.s{n}]\nfrom = "{f"s{n - 1}" if n else "sample"}"\n'
+        f'filters = [{{ type = "min-messages", messages = {1 + n % 2} }}]\n'
+        for n in range(stages)
+    )
+
+
+DATA = data_recipe(40)
 TRAINING = """
 [dataset.sample]
 source = { type = "sample", max_examples = 60 }

@@ -16,6 +16,7 @@ from punie_build.engine.check import ArtifactCheck
 from punie_build.project import Project
 from punie_build.storage import locks
 from punie_build.storage.locks import KeyInputs, Lock
+from tests.support.command import punie_build
 
 RESULTS = [
     ArtifactCheck(label="dataset:d", level="recipes", state="current", file="recipes/test.toml"),
@@ -214,9 +215,7 @@ def test_results_without_problems_give_no_annotation(tmp_path):
 
 
 def check(root: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | environment
-    command = [sys.executable, "-m", "punie_build", "check", *options]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)
+    return punie_build(root, "check", *options, **environment)
 
 
 @pytest.fixture
@@ -247,6 +246,8 @@ def test_a_character_that_the_terminal_cannot_encode_is_escaped(recipes):
     root = recipes("[dataset.d]\nsource = { type = 'local', path = 'ほ' }")
     (root / "data").mkdir()
     (root / "data" / "ほ.lock.json").write_text("{}")
-    process = check(root, PYTHONIOENCODING="ascii")
+    command = [sys.executable, "-m", "punie_build", "check"]
+    variables = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    process = subprocess.run(command, cwd=root, capture_output=True, text=True, env=variables)
     assert process.returncode == 1
     assert r"data/\u307b.lock.json" in process.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from punie_build.cli import build as building
 from punie_build.cli import registry
 from punie_build.engine import build, state
 from punie_build.project import Project
+from tests.support.command import punie_build
 from tests.support.project import create, edit
 
 RECIPE = """
@@ -35,13 +35,7 @@ filters = [{ type = "content-quality" }]
 
 def run(root: Path, *arguments: str, code: int = 0) -> str:
     """Return the output of a command on both streams."""
-    process = subprocess.run(
-        [sys.executable, "-m", "punie_build", *arguments],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "GITHUB_ACTIONS"} | {"COLUMNS": "120"},
-    )
+    process = punie_build(root, *arguments)
     assert process.returncode == code, process.stdout + process.stderr
     assert "Traceback" not in process.stderr
     assert str(root) not in process.stdout + process.stderr
