@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 E2E = Path(__file__).parent / "e2e"
+LONGEST = ("test_whole_project.py", "test_grid.py", "test_server.py", "test_export.py", "test_kills.py")
 Write = Callable[[str], Path]
 
 
@@ -36,7 +37,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `e2e/`; every `e2e` test is `slow` too."""
+    """Mark the tests of `e2e/`; every `e2e` test is `slow` too. The longest files come first, and a worker takes one
+    file at a time: all workers end together, and a project that a file builds is built once."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if E2E in item.path.parents:
             item.add_marker("e2e")
