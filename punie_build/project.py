@@ -50,7 +50,7 @@ class Project:
         With `remember` the digests and fingerprints of this run are written to `.punie`, for later ones.
         """
         root = root.resolve()
-        recipe = loader.load(root, kinds)
+        recipe = loader.load(root, kinds, remember)
         settings.load(root)
         fingerprint.use_cache(root, write=remember)
         if remember:

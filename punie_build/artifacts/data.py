@@ -77,8 +77,7 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
     parts = ([f"rewritten by {', '.join(transforms)}"] if transforms else []) + (
         [f"filtered by {', '.join(filters)}"] if filters else []
     )
-    references = list(entry.references())
-    names = {role: sorted({ref.name for ref in references if ref.role == role}) for role in ("suite", "base")}
+    names = {role: sorted({ref.name for ref in entry.references if ref.role == role}) for role in ("suite", "base")}
     functions = [str(item.function) for item in (*spec.maps, *spec.filters) if hasattr(item, "function")]
     suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names["suite"]}
     return TaskInputs(
@@ -127,7 +126,7 @@ def preference_data(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset
     if isinstance(spec, Dataset) and spec.form == "preference":
         yield entry
     selects = any(hasattr(item, "function") or hasattr(item, "key") for item in items)
-    for reference in entry.references():
+    for reference in entry.references:
         if reference.role == "data" and not selects:
             yield from preference_data(recipe, recipe.resolve("data", reference.name))
 

@@ -82,6 +82,7 @@ def reachable(roots: Iterable[Symbol]) -> dict[Symbol, str]:
     return meanings
 
 
+@cache
 def class_symbol(cls: type) -> Symbol:
     """Return where a class of the package is defined."""
     return cls.__module__.removeprefix(f"{PACKAGE}."), cls.__name__
@@ -111,6 +112,7 @@ def _file_meaning(path: str) -> str:
     return meaning(ast.parse(Path(path).read_text(encoding="utf-8")))
 
 
+@cache
 def _is_outside(name: Symbol) -> bool:
     return any(name[0] == outside or name[0].startswith(f"{outside}.") for outside in OUTSIDE)
 

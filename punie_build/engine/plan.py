@@ -74,7 +74,7 @@ def _needed_removed_targets(planned: Sequence[Planned]) -> Iterator[str]:
 
 
 def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Collection[str] = ()) -> Planned:
-    lock = locks.read(root / paths.lock(task.target))
+    lock = locks.read(f"{root}/{paths.lock(task.target)}")
     inputs = {path: _input(root, path, task.files_read(path), future) for path in task.inputs}
     unknown = [path for path, digest in inputs.items() if digest == UNKNOWN]
     # assume that inputs which are not built yet will be unchanged

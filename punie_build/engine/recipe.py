@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, cached_property
 from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +23,7 @@ class EntryReference(Struct, frozen=True):
     name: str
 
 
-class Entry(Struct, Generic[SpecT], frozen=True):
+class Entry(Struct, Generic[SpecT], frozen=True, dict=True):
     """One artifact as a recipe describes it, and the file it is in. `spec` is None while recipes are read, if the table
     has mistakes. `builtin` entries ship with punie-build and are built where something needs them."""
 
@@ -52,12 +53,13 @@ class Entry(Struct, Generic[SpecT], frozen=True):
     def target(self) -> str:
         return self.kind.target(self.name)
 
-    def references(self) -> Iterator[EntryReference]:
-        """Yield the names of other entries in its fields."""
-        return references(self.kind, msgspec.to_builtins(self.spec)) if self.kind.references else iter(())
+    @cached_property
+    def references(self) -> tuple[EntryReference, ...]:
+        """The names of other entries in its fields."""
+        return tuple(references(self.kind, msgspec.to_builtins(self.spec))) if self.kind.references else ()
 
 
-class Recipe(Struct, frozen=True):
+class Recipe(Struct, frozen=True, dict=True):
     """All entries by (kind, name), and the content of files that entries name, by label."""
 
     kinds: dict[str, ArtifactKind]
@@ -66,8 +68,20 @@ class Recipe(Struct, frozen=True):
 
     def find(self, role: str, name: str) -> Entry[Any] | None:
         """Return the entry of this name among the kinds that have a role (the name of a kind is one), or None."""
-        keys = ((kind.name, name) for kind in self.kinds.values() if role in (kind.name, *kind.roles))
+        keys = ((kind.name, name) for kind in self.kinds_of(role))
         return next((self.entries[key] for key in keys if key in self.entries), None)
+
+    def kinds_of(self, role: str) -> list[ArtifactKind]:
+        """Return the kinds that a reference with a role may name."""
+        return self._kinds_by_role.get(role, [])
+
+    @cached_property
+    def _kinds_by_role(self) -> dict[str, list[ArtifactKind]]:
+        kinds: dict[str, list[ArtifactKind]] = {}
+        for kind in self.kinds.values():
+            for role in dict.fromkeys((kind.name, *kind.roles)):
+                kinds.setdefault(role, []).append(kind)
+        return kinds
 
     def resolve(self, role: str, name: str) -> Entry[Any]:
         """Return the entry of this name; the recipes were checked, so there is one."""
@@ -101,7 +115,7 @@ class Recipe(Struct, frozen=True):
 def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[EntryReference]:
     """Yield the references in a table of a kind. The table may have mistakes elsewhere."""
     for field, role in kind.references.items():
-        for path, value in _values(table, field):
+        for path, value in _values(table, _steps(field)):
             many = isinstance(value, list | tuple)
             for index, item in enumerate(value if many else [value]):
                 name = item.get("name") if isinstance(item, dict) else item
@@ -109,17 +123,27 @@ def references(kind: ArtifactKind, table: dict[str, Any]) -> Iterator[EntryRefer
                     yield EntryReference(f"{path}[{index}]" if many else path, role, name)
 
 
-def _values(table: Any, field: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have
+@cache
+def _steps(field: str) -> tuple[tuple[str, bool], ...]:
+    """Return the (name, whether its value is a list) of each step in a field such as `filters[].base`."""
+    return tuple((name.removesuffix("[]"), name.endswith("[]")) for name in field.split("."))
+
+
+def _values(table: Any, steps: tuple[tuple[str, bool], ...]) -> list[tuple[str, Any]]:
+    """Return (path, value) of a field such as `from`, `serving.draft` or `filters[].base` in a table that may have
     mistakes."""
-    key, _, rest = field.partition(".")
-    name = key.removesuffix("[]")
-    value = table.get(name) if isinstance(table, dict) else None
-    path = f"{path}.{name}".removeprefix(".")
-    if key.endswith("[]"):
-        for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
-            yield from _values(item, rest, f"{path}[{index}]")
-    elif rest:
-        yield from _values(value, rest, path)
-    else:
-        yield path, value
+    places = [("", table)]
+    for name, many in steps:
+        places = [
+            (f"{path}.{name}" if path else name, part[name])
+            for path, part in places
+            if isinstance(part, dict) and name in part
+        ]
+        if many:
+            places = [
+                (f"{path}[{index}]", item)
+                for path, value in places
+                if isinstance(value, list | tuple)
+                for index, item in enumerate(value)
+            ]
+    return places

@@ -12,6 +12,7 @@ target."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -104,6 +105,8 @@ def _is_default(field: structs.FieldInfo, value: Any) -> bool:
 
 def changes(task: AnyTask, lock: Lock, current: KeyInputs) -> tuple[str, ...]:
     """Return what changed since the lock, value by value."""
+    if lock.key == current.key:
+        return ()
     return tuple(explain.differences(lock.key_inputs, without_new_defaults(task, lock, current)))
 
 
@@ -115,7 +118,7 @@ def state(root: Path, task: AnyTask) -> str:
 
 def status(root: Path, task: AnyTask, lock: Lock | None, current: KeyInputs) -> str:
     """Return the state of a target whose lock and key inputs are known."""
-    if (root / paths.forgotten(task.target)).exists():
+    if os.path.exists(f"{root}/{paths.forgotten(task.target)}"):
         return "forgotten"
     present = exists(root, task.target)
     if lock is None or not (present or task.temporary):
@@ -124,13 +127,13 @@ def status(root: Path, task: AnyTask, lock: Lock | None, current: KeyInputs) -> 
         return "stale" if present else "absent"
     if not present:
         return "removed"
-    return "current" if digests.of_target(root / task.target, task.target) == lock.outputs else "edited"
+    return "current" if digests.of_target(f"{root}/{task.target}", task.target) == lock.outputs else "edited"
 
 
 def exists(root: Path, target: str) -> bool:
     """Whether a target has files, apart from the notes that people wrote into its card."""
-    folder, views = root / target, paths.views(target)
-    return folder.is_dir() and not (views and all(path.name in views for path in folder.iterdir()))
+    folder, views = os.path.join(root, target), paths.views(target)
+    return os.path.isdir(folder) and not (views and all(name in views for name in os.listdir(folder)))
 
 
 def forget(root: Path, task: AnyTask) -> None:

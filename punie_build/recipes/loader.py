@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,8 @@ import msgspec
 from punie_build.engine.kind import ArtifactKind, resolve
 from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
-from punie_build.schema.validation import mistakes
+from punie_build.recipes.table_cache import TableCache
+from punie_build.schema.validation import converted
 from punie_build.storage.clutter import is_clutter
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps.spec import Selection
@@ -25,15 +25,20 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 BUILT_IN = "built in"
 
 
-def load(root: Path, kinds: Mapping[str, ArtifactKind]) -> Recipe:
-    """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file."""
-    loader = _Loader(dict(kinds))
+def load(root: Path, kinds: Mapping[str, ArtifactKind], remember: bool = True) -> Recipe:
+    """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file.
+
+    With `remember` the parsed files are kept in `.punie`, for later runs.
+    """
+    loader = _Loader(dict(kinds), TableCache(root))
     loader.read(BUILTIN_FILE, BUILT_IN)
     files = sorted(path for path in (root / "recipes").glob("*.toml") if not is_clutter(path.name))
     if not files:
         loader.problems.append("recipes/: no recipes - write one, docs/recipes.md shows how")
     for file in files:
         loader.read(file, f"recipes/{file.name}")
+    if remember:
+        loader.cache.write()
     loader.check_references()
     contents = dict(loader.contents(root))
     if not loader.problems:
@@ -60,11 +65,12 @@ class _Table(msgspec.Struct, frozen=True):
 class _Loader:
     """The tables of all files as they are read, and their mistakes."""
 
-    def __init__(self, kinds: dict[str, ArtifactKind]) -> None:
-        self.kinds = kinds
+    def __init__(self, kinds: dict[str, ArtifactKind], cache: TableCache) -> None:
+        self.kinds, self.cache = kinds, cache
         self.tables_of = {name: kind for name, kind in kinds.items() if kind.spec is not None}
         self.problems: list[str] = []
         self.entries: dict[tuple[str, str], Entry[Any]] = {}
+        self.recipe = Recipe(kinds, self.entries)  # as far as it is read
         self.tables: list[_Table] = []
         self.names: dict[tuple[str, str], Entry[Any]] = {}  # (namespace, name in lower case)
         self.mistaken: set[str] = set()  # names of tables that have mistakes
@@ -73,12 +79,12 @@ class _Loader:
     def read(self, path: Path, label: str) -> None:
         """Read one file."""
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            self.problems.append(f"{label}: not TOML: {error}")
-            return
+            tables = self.cache.parse(path)
         except OSError as error:
             self.problems.append(f"{label}: cannot be read ({error.strerror}) - correct the link, or remove it")
+            return
+        except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
+            self.problems.append(f"{label}: not TOML: {error}")
             return
         for kind, by_name in tables.items():
             if kind not in self.tables_of:
@@ -96,13 +102,12 @@ class _Loader:
         kind, name, where = table.kind, table.name, table.where
         problems = _name_problems(name, f"{label}: {kind.name}.{name!r}")
         assert kind.spec is not None, "only kinds with a spec have tables"
-        expanded = None
+        expanded = spec = None
         if grids.is_grid(kind, table.values):
-            expanded, grid_problems = grids.expand(kind, name, table.values, where)
-            problems += grid_problems
+            expanded, found_problems = grids.expand(kind, name, table.values, where)
         else:
-            problems += mistakes(table.values, kind.spec, where)
-        spec = None if problems or expanded else msgspec.convert(table.values, kind.spec)
+            spec, found_problems = converted(table.values, kind.spec, where)
+        problems += found_problems
         problems += [f"{where}.{field}: {problem}" for field, path in _paths(spec) if (problem := escapes(path))]
         self.problems += problems
         entry = Entry(kind, name, spec, label, label == BUILT_IN)
@@ -158,16 +163,12 @@ class _Loader:
                     continue
                 self.entries[key] = msgspec.structs.replace(self.entries[key], spec=spec)
 
-    def kinds_of(self, role: str) -> list[ArtifactKind]:
-        """Return the kinds that a reference with a role may name."""
-        return [kind for kind in self.kinds.values() if role in (kind.name, *kind.roles)]
-
     def check_references(self) -> None:
         """Report names that no table has. A name whose table has mistakes counts as present."""
         names = {(table.kind.name, table.name) for table in self.tables} | set(self.entries)
         for table in self.tables:
             for reference in table.references:
-                kinds = self.kinds_of(reference.role)
+                kinds = self.recipe.kinds_of(reference.role)
                 is_known = any((kind.name, reference.name) in names for kind in kinds)
                 if is_known or reference.name.partition("@")[0] in self.mistaken:
                     continue
@@ -182,13 +183,12 @@ class _Loader:
         """Report artifacts that are built from themselves."""
         nodes = {entry.label: entry for entry in self.entries.values()}
         edges = {
-            label: [f"{kind.name}:{ref.name}" for ref in entry.references() for kind in self.kinds_of(ref.role)]
+            label: [f"{kind.name}:{ref.name}" for ref in entry.references for kind in self.recipe.kinds_of(ref.role)]
             for label, entry in nodes.items()
         }
-        recipe = Recipe(self.kinds, self.entries)
         for entry in nodes.values():
             read = entry.spec.source.inputs() if hasattr(entry.spec, "source") else ()
-            edges[entry.label] += [builder.label for path in read if (builder := recipe.builder_of(path))]
+            edges[entry.label] += [builder.label for path in read if (builder := self.recipe.builder_of(path))]
             if isinstance(entry.spec, Selection):
                 grid = self.entries["grid", entry.spec.grid].spec
                 edges[entry.label] = [f"{grid.of}:{cell.name}" for cell in grid.cells]

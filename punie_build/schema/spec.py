@@ -29,6 +29,9 @@ class TaggedSpec(Spec, frozen=True, kw_only=True, tag_field="type"):
     NOUN: ClassVar[str] = "kind"
 
 
+INNER = (Struct, tuple, dict)  # values that may have Structs inside
+
+
 def canonical(value: Any) -> bytes:
     """Return the one text of a value: JSON with sorted keys. Everything that enters a key is encoded by this
     function."""
@@ -65,10 +68,14 @@ def toml_key(key: str) -> str:
 def structs(value: Any) -> Iterator[Struct]:
     """Yield a value of a recipe and every Struct inside it, outer before inner: the filters of a stage, the source of a
     dataset."""
-    if isinstance(value, Struct):
-        yield value
-        for field in value.__struct_fields__:
-            yield from structs(getattr(value, field))
-    elif isinstance(value, tuple | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from structs(item)
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Struct):
+            yield value
+            inner = [getattr(value, field) for field in value.__struct_fields__]
+        elif isinstance(value, tuple | dict):
+            inner = [*(value.values() if isinstance(value, dict) else value)]
+        else:
+            continue
+        pending += [item for item in reversed(inner) if isinstance(item, INNER)]

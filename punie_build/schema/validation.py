@@ -14,15 +14,20 @@ from punie_build.errors import did_you_mean
 
 
 def mistakes(value: Any, type_: Any, where: str, key: str | None = None) -> Iterator[str]:
-    """Lines `path: what - what to do` for all that keeps `value` from being a `wanted`; none if it is one.
+    """Yield a line `path: what - what to do` for all that keeps `value` from being of this type.
 
     With `key`, items of arrays are named by that field of theirs instead of by number.
     """
+    yield from converted(value, type_, where, key)[1]
+
+
+def converted(value: Any, type_: Any, where: str, key: str | None = None) -> tuple[Any, list[str]]:
+    """Return (the value as this type, []), or (None, all mistakes in it)."""
     try:
-        msgspec.convert(value, type_)
+        return msgspec.convert(value, type_), []
     except msgspec.ValidationError as error:
         inside = list(_inside(value, _plain(type_), where, key))
-        yield from inside or [f"{where.rstrip(': ')}: {_polish(str(error))}"]
+        return None, inside or [f"{where.rstrip(': ')}: {_polish(str(error))}"]
 
 
 def _inside(value: Any, plain: Any, where: str, key: str | None) -> Iterator[str]:

@@ -19,14 +19,19 @@ def walk(folder: os.PathLike[str] | str) -> Iterator[tuple[str, str]]:
     pending = [(os.fspath(folder), "", frozenset[tuple[int, int]]())]
     while pending:
         path, prefix, above = pending.pop()
-        stat = os.stat(path)
-        if (identity := (stat.st_dev, stat.st_ino)) in above:
-            continue  # a link to a folder that it is in
+        chain = frozenset[tuple[int, int]]()
         with os.scandir(path) as entries:
             for entry in entries:
                 if is_clutter(entry.name):
                     continue
                 if entry.is_dir():
-                    pending.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
+                    chain = chain or above | {_identity(path)}
+                    if _identity(entry.path) not in chain:  # else a link to a folder that it is in
+                        pending.append((entry.path, f"{prefix}{entry.name}/", chain))
                 elif entry.is_file():
                     yield prefix + entry.name, entry.path
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    stat = os.stat(folder)
+    return stat.st_dev, stat.st_ino

@@ -158,9 +158,10 @@ def of_part(files: dict[str, str], target: str, path: str, only: tuple[str, ...]
 
 def of_input(root: Path, path: str, only: tuple[str, ...] = (), pointers: bool = False) -> str:
     """Return one digest of the files that a task reads at a path of the project; views of targets are not read."""
-    if not only and paths.views(path) and (root / path).is_dir():
-        return of_listing(of_target(root / path, path, pointers))
-    return of_tree(root / path, only, pointers)
+    place = os.path.join(root, path)
+    if not only and paths.views(path) and os.path.isdir(place):
+        return of_listing(of_target(place, path, pointers))
+    return of_tree(place, only, pointers)
 
 
 def of_tree(path: Path | str, only: tuple[str, ...] = (), pointers: bool = False) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ InnerPath = Annotated[  # a path below the target: a lock from elsewhere must no
 ]
 
 
-class KeyInputs(Struct, frozen=True, kw_only=True):
+class KeyInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Everything that decides an artifact. The field names are part of every key: a renamed field retrains every
     adapter."""
 
@@ -35,7 +36,7 @@ class KeyInputs(Struct, frozen=True, kw_only=True):
     inputs: dict[str, str]
     tools: dict[str, str]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of the canonical text, 64 hex digits."""
         return digest(self)
@@ -63,10 +64,11 @@ def decode(text: bytes) -> Lock | None:
     return lock if lock.key == lock.key_inputs.key else None
 
 
-def read(path: Path) -> Lock | None:
+def read(path: Path | str) -> Lock | None:
     """Return the lock, or None if there is none that can be read: then the target counts as never built."""
     try:
-        return decode(path.read_bytes())
+        with open(path, "rb") as file:
+            return decode(file.read())
     except OSError:
         return None
 

@@ -15,7 +15,8 @@ STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, th
 
 def holder(path: str, targets: Container[str]) -> str | None:
     """Return the one of these targets that a path is, or lies in."""
-    return next((above for above in (path, *map(str, PurePosixPath(path).parents)) if above in targets), None)
+    folders = map(str, PurePosixPath(path).parents) if path not in targets else ()
+    return next((above for above in (path, *folders) if above in targets), None)
 
 
 def views(path: str) -> tuple[str, ...]:

@@ -99,5 +99,5 @@ def test_an_entry_names_its_place_its_target_and_its_table():
     assert (note.label, note.where, note.target) == ("note:a", "recipes/r.toml: note.a", "notes/a")
     assert note.origin == ("note", "a")
     assert Entry(NOTE, "a", None, "r.toml", table=("grid", "g")).origin == ("grid", "g")
-    assert list(note.references()) == [EntryReference("from[0]", "text", "b")]
-    assert list(Entry(SUITE, "a", None, "r.toml").references()) == []
+    assert list(note.references) == [EntryReference("from[0]", "text", "b")]
+    assert list(Entry(SUITE, "a", None, "r.toml").references) == []

@@ -29,7 +29,7 @@ class NoteDetails(Struct, frozen=True):
 
 
 def note_inputs(recipe: Recipe, entry: Entry[NoteSpec]) -> TaskInputs:
-    needs = tuple(recipe.resolve(reference.role, reference.name) for reference in entry.references())
+    needs = tuple(recipe.resolve(reference.role, reference.name) for reference in entry.references)
     return TaskInputs(doc=f"note of {len(needs)}", needs=needs, inputs=tuple(need.target for need in needs))
 
 

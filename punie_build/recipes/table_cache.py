@@ -1,0 +1,67 @@
+"""Cache of parsed recipe files, `.punie/recipes`: parsing TOML takes most of the time of a build with nothing to do.
+
+A file is looked up by the digest of its bytes, so that every edit is seen. The cache begins with its own digest: one
+that is damaged or torn counts as empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from punie_build.storage import paths
+
+Tables = dict[str, Any]
+
+
+class TableCache:
+    """The tables of the recipe files of one project, by the digest of each file."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / paths.STATE / "recipes"
+        self.known: dict[str, Tables] = {}
+        self.used: dict[str, Tables] = {}
+        with suppress(OSError, msgspec.DecodeError, RecursionError):
+            digest, _, content = self.path.read_bytes().partition(b"\n")
+            if digest == _digest(content).encode():
+                self.known = msgspec.msgpack.decode(content, type=dict[str, Tables])
+
+    def parse(self, path: Path) -> Tables:
+        """Return the tables of a file. Raises OSError, UnicodeDecodeError or TOMLDecodeError."""
+        content = path.read_bytes()
+        digest = _digest(content)
+        tables = self.known.get(digest)
+        if tables is None:
+            import tomllib
+
+            text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            tables = tomllib.loads(text)
+        self.used[digest] = tables
+        return tables
+
+    def write(self) -> None:
+        """Keep the files of this run for the next one, where a file can be written."""
+        if self.used.keys() != self.known.keys():
+            content = msgspec.msgpack.encode({name: tables for name, tables in self.used.items() if _is_plain(tables)})
+            with suppress(OSError):
+                self.path.parent.mkdir(exist_ok=True)
+                temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+                temporary.write_bytes(_digest(content).encode() + b"\n" + content)
+                temporary.replace(self.path)
+
+
+def _is_plain(tables: Tables) -> bool:
+    """Return whether msgpack gives the same values back: dates, and numbers above 64 bits, it does not."""
+    try:
+        return bool(msgspec.msgpack.decode(msgspec.msgpack.encode(tables)) == tables)
+    except (OverflowError, RecursionError, msgspec.MsgspecError):
+        return False
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
