@@ -28,5 +28,6 @@ MODULES = {  # first word of a command -> its module, and its help
     "benchmark": ("train", "measure how fast a base trains here, and in how much memory"),
     "metrics": ("train", "print a log of mlx-lm's trainer as events"),
     "search": ("train", "run trials of a search of the recipes"),
+    "pin": ("pin", "write the commit of a Hub base into its recipe"),
     "schema": ("schema", "print the JSON Schema of recipe files"),
 }

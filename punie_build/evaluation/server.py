@@ -24,6 +24,7 @@ from msgspec import Struct
 from punie_build.errors import ServerError
 from punie_build.evaluation import request
 from punie_build.evaluation.spec import Sampling, Serving
+from punie_build.models.verify import draft_problem
 from punie_build.runtime import versions
 from punie_build.runtime.child import Child
 
@@ -105,6 +106,8 @@ async def serve(served: ServedModel, log: Path, env: Mapping[str, str]) -> Async
 async def start(served: ServedModel, log: Path, env: Mapping[str, str]) -> Server:
     """Return a server that is ready. The caller stops it; it also ends with this process. Raise ServerError."""
     check_version()
+    if served.draft and (problem := draft_problem(served.model, served.draft)):
+        raise ServerError(f"draft {served.draft.name}: {problem}")
     for attempt in range(1, START_ATTEMPTS + 1):
         port = served.port or free_port()
         child = Child(served.program[0], served.arguments(port), log, env).__enter__()

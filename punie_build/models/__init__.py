@@ -1,8 +1,8 @@
 """Base models: their specs, their folders, and facts that their files tell without mlx.
 
-`spec` has `Base`, `locate` finds a base, `hub_download` downloads it, `architecture` and `weights` read its layers and
-sizes, `safetensors` reads headers, `verify` the signature of its weights; `environment` has the versions of mlx and
-BLAS for keys. `precision` is the only module that imports mlx at its top.
+`spec` has `Base`, `locate` finds a base, `hub_download` downloads it, `origin` has its license. `architecture` and
+`weights` read its layers and sizes, `safetensors` headers, `verify` the signature of its weights; `environment` has
+the versions of mlx and BLAS for keys. `precision` is the only module that imports mlx at its top.
 
 `tokenizer` loads the tokenizer of a base; `rendered_row` is the one rendering of a conversation for it, `encoded_text`
 its token ids, `dropped_parts` what its chat template leaves out, `thoughts` the marks around thoughts.
@@ -14,6 +14,7 @@ __all__ = (
     "encoded_text",
     "environment",
     "locate",
+    "origin",
     "precision",
     "rendered_row",
     "safetensors",

@@ -13,6 +13,8 @@ from msgspec import Struct
 from punie_build.models.weights import Weight, read_tensors, weights
 
 MAX_EXPANDED_PARAMETERS = 2**30  # whose float32 weights fit into the memory of most machines
+PYTHON_TEMPLATES = ("muse_spark",)  # types of models whose template is in mlx-lm
+IN_PYTHON = "a template in Python"
 COUNTS = {  # what mlx-lm's models call the same number in config.json
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers"),
     "hidden_size": ("hidden_size", "n_embd", "d_model", "model_dim", "hidden_dim"),
@@ -86,6 +88,7 @@ class _Tokenizer(Struct):
 
 class _TokenizerConfig(Struct):
     chat_template: Any = None
+    chat_template_type: str | None = None
 
 
 @lru_cache(maxsize=8)
@@ -109,7 +112,7 @@ def read_architecture(folder: Path) -> Architecture | None:
         weight_bytes=sum(weight.size for weight in found if weight.kind != "foreign"),
         half_precision=any(weight.dtype in ("F16", "BF16") for weight in found)
         and all(weight.bits == 16 for weight in found),
-        chat_template=_chat_template(folder),
+        chat_template=_chat_template(folder, config.get("model_type")),
         special_tokens=tokenizer.special_tokens,
     )
 
@@ -123,14 +126,17 @@ def _count(config: dict[str, Any], names: tuple[str, ...]) -> int:
     return 0
 
 
-def _chat_template(folder: Path) -> str:
-    """Return the chat template of a tokenizer, from its own file or from tokenizer_config.json."""
+def _chat_template(folder: Path, model_type: Any) -> str:
+    """Return the chat template of a tokenizer, from its own file or from tokenizer_config.json; mlx-lm has some in
+    Python."""
     if (path := folder / "chat_template.jinja").exists():
         return path.read_text(encoding="utf-8")
     try:
         config = msgspec.json.decode((folder / "tokenizer_config.json").read_bytes(), type=_TokenizerConfig)
     except (OSError, ValueError):
         return ""
+    if config.chat_template_type or model_type in PYTHON_TEMPLATES:
+        return IN_PYTHON
     template = config.chat_template
     if isinstance(template, list):  # several, by name
         template = next((entry.get("template") for entry in template if entry.get("name") == "default"), "")

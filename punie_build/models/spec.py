@@ -16,7 +16,9 @@ class Base(Spec, frozen=True, kw_only=True):
     """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
 
     `nano` is built in. A revision is a commit of 40 hex digits, because a branch name may point to another model
-    tomorrow. `bits` must match the quantization in config.json, 16 for none; by default it is not checked.
+    tomorrow. `bits` must match the quantization in config.json, 16 for none; by default it is not checked. `license`
+    and `base_model`, the model of the Hub that a folder was made from, go into the cards of what is trained on it; by
+    default they are those of the README.md in its folder.
     """
 
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
@@ -24,15 +26,15 @@ class Base(Spec, frozen=True, kw_only=True):
     path: str | None = None
     embedded: Literal["nano"] | None = None
     bits: Annotated[int, Meta(ge=2, le=16)] | None = None
+    license: str = ""
+    base_model: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:
         if sum(source is not None for source in (self.hub, self.path, self.embedded)) != 1:
             raise ValueError("a base is either `hub` with `revision`, or `path` - give one of them")
         if self.hub and not self.revision:
-            raise ValueError(
-                "`hub` needs `revision`, the commit's 40 hex digits - copy it from the model's page, under Files"
-            )
+            raise ValueError("`hub` needs `revision`, the commit's 40 hex digits - `punie-build pin NAME` writes it")
         if self.revision and not self.hub:
             raise ValueError("`revision` goes with `hub` - remove it")
 

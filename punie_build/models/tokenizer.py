@@ -22,8 +22,11 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         tokenizer = load_tokenizer(folder, eos_token_ids=load_config(folder).get("eos_token_id"))
     except Exception as error:  # transformers raises many types
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{folder.name}: no tokenizer can be loaded: {reason}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(
+            f"{folder.name}: no tokenizer can be loaded ({reason}) - "
+            "compare its files with those of the original model, or use another base"
+        ) from None
     if not tokenizer.has_chat_template:
         raise ModelError(f"{folder.name}: its tokenizer has no chat template - use a chat or instruct model")
     return tokenizer

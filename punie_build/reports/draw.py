@@ -12,6 +12,8 @@ from punie_build.engine import card_notes
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError
+from punie_build.models.origin import read_origin
+from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.reports import index, lineage, model_card
 from punie_build.reports.freshness import written_at
@@ -62,7 +64,9 @@ def card(project: Project, task: AnyTask) -> str:
     values = page_kind(task).load(project, task, lock=project.lock(task))
     sources = (each.spec.source for each in project.upstream(task.label, DATASET.name))
     repos = tuple(dict.fromkeys(source.repo for source in sources if hasattr(source, "repo")))
-    return model_card.card(values, card_notes.read(task.target, project.folder(task)), repos)
+    base = task.external.get("base")
+    origin = read_origin(project.root, base) if isinstance(base, Base) else None
+    return model_card.card(values, card_notes.read(task.target, project.folder(task)), repos, origin)
 
 
 def page(project: Project, task: AnyTask) -> str:

@@ -8,6 +8,7 @@ two marks stays (`card_notes`). To add a part: write a function from the page da
 from __future__ import annotations
 
 from punie_build.engine import card_notes
+from punie_build.models.origin import Origin
 from punie_build.models.spec import Base
 from punie_build.reports.html import visible
 from punie_build.reports.pages.adapter import AdapterPage
@@ -17,20 +18,20 @@ from punie_build.reports.section import recipe_fields
 CardPage = AdapterPage | ModelPage
 
 
-def card(page: CardPage, notes: str, datasets: tuple[str, ...] = ()) -> str:
-    """Return the card. `notes` are the notes of people; `datasets` the Hub names of the datasets it was trained on."""
+def card(page: CardPage, notes: str, datasets: tuple[str, ...] = (), origin: Origin | None = None) -> str:
+    """Return the card. `notes` are the notes of people; `datasets` the Hub names of the datasets it was trained on;
+    `origin` is that of its base."""
     from huggingface_hub import ModelCard
 
     body = "\n\n".join(part for make in PARTS if (part := make(page)))
-    text = f"---\n{_metadata(page, datasets)}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(notes)}"
+    text = f"---\n{_metadata(page, datasets, origin or Origin())}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(notes)}"
     return str(ModelCard(text))
 
 
-def _metadata(page: CardPage, datasets: tuple[str, ...]) -> str:
+def _metadata(page: CardPage, datasets: tuple[str, ...], origin: Origin) -> str:
     """Return the YAML front matter."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    base = _base(page)
     results = [
         EvalResult(
             task_type="text-generation",
@@ -47,8 +48,9 @@ def _metadata(page: CardPage, datasets: tuple[str, ...]) -> str:
     data = ModelCardData(
         library_name="mlx",
         pipeline_tag="text-generation",
-        base_model=base.hub if base else None,
-        base_model_relation=_relation(page) if base and base.hub else None,
+        base_model=origin.base_model or None,
+        base_model_relation=_relation(page) if origin.base_model else None,
+        license=origin.license or None,
         datasets=[*datasets] or None,
         tags=["mlx", "punie-build", *([method] if method else [])],
         model_name=page.task.name if results else None,

@@ -79,7 +79,7 @@ class FakeHub:
         self.requests.append(path)
         api = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path)
         file = re.fullmatch(r"(?:/(datasets))?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
-        if api and (folder := self.folders[api[1]].get(api[2])) and api[4] == COMMIT:
+        if api and (folder := self.folders[api[1]].get(api[2])) and api[4] in (COMMIT, "main"):
             files = sorted(path for path in folder.rglob("*") if path.is_file())
             if api[3] == "revision":
                 names = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]

@@ -17,7 +17,7 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 283,
+    "recipe_keys": 285,
     "lines": 34_800,
     "code": 24_000,
 }

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from punie_build.models.verify import base_signature, quantization_bits
+from punie_build.models.verify import base_signature, draft_problem, quantization_bits
 from punie_build.storage import digests
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 3\n"
@@ -29,3 +29,23 @@ def test_a_git_lfs_pointer_stands_for_the_tokenizer_that_it_names(tmp_path):
     (folder / "tokenizer.json").write_text(POINTER.format(signature.tokenizer))
     assert base_signature(folder) == signature
     assert digests.lfs_pointers(folder) == ["tokenizer.json"]
+
+
+def write_vocabulary(folder: Path, *words: str, as_list: bool = False, added: tuple[str, ...] = ()) -> Path:
+    folder.mkdir()
+    ids: object = [[word, -1.0] for word in words] if as_list else {word: number for number, word in enumerate(words)}
+    tokens = [{"id": len(words) + number, "content": word} for number, word in enumerate(added)]
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": ids}, "added_tokens": tokens}))
+    return folder
+
+
+def test_a_draft_of_another_vocabulary_is_a_problem(tmp_path):
+    words = [f"w{number}" for number in range(300)]
+    model = write_vocabulary(tmp_path / "model", *words, added=("<eos>",))
+    assert draft_problem(model, write_vocabulary(tmp_path / "same", *words, added=("<eos>", "<think>"))) is None
+    assert draft_problem(model, write_vocabulary(tmp_path / "list", *words, as_list=True)) is None
+    moved = draft_problem(model, write_vocabulary(tmp_path / "moved", *words[::-1]))
+    assert moved is not None
+    assert moved.startswith("it numbers 300 of 300 tokens otherwise")
+    assert draft_problem(model, write_vocabulary(tmp_path / "larger", *words, *map(str, range(99)))) is not None
+    assert draft_problem(model, tmp_path) is None

@@ -1,0 +1,79 @@
+"""The command `pin`: write the commit of a base into its recipe.
+
+punie-build pin qwen                        the latest commit of its repository
+punie-build pin qwen --revision v2.0        the commit of a branch or a tag
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from punie_build.cli.options import Command, Options
+from punie_build.errors import UseError, did_you_mean
+from punie_build.storage import atomic
+
+
+def pin(root: Path, options: Options) -> int:
+    """Write the commit of a Hub base, by default the latest one, as `revision` into its recipe."""
+    path, table = _table(root, options.name)
+    commit = _commit(table["hub"], options.revision)
+    text, old = path.read_text(encoding="utf-8"), table.get("revision")
+    new = pinned(text, options.name, commit)
+    if tomllib.loads(new)["base"][options.name].get("revision") != commit:
+        raise UseError(f'{path.name}: base.{options.name}: write it by hand: revision = "{commit}"')
+    atomic.replace_file(path, new.encode())
+    was = "unchanged" if old == commit else f"was {old}" if old else "new"
+    print(f'recipes/{path.name}: base.{options.name}: revision = "{commit}" ({was})')
+    return 0
+
+
+def pinned(text: str, name: str, commit: str) -> str:
+    """Return the text of a recipe file with this revision in the table of a base; all else stays as it is."""
+    head = re.search(rf"^\[base\.(\"?){re.escape(name)}\1\][^\n]*\n", text, re.MULTILINE)
+    if not head:
+        return text
+    end = re.search(r"^\s*\[", text[head.end() :], re.MULTILINE)
+    body = text[head.end() : head.end() + end.start()] if end else text[head.end() :]
+    line = f'revision = "{commit}"'
+    changed, count = re.subn(r"^revision\s*=\s*(\"[^\"\n]*\"|'[^'\n]*')", line, body, count=1, flags=re.MULTILINE)
+    if not count:
+        changed = re.sub(r"^(hub\s*=[^\n]*)", rf"\g<1>\n{line}", body, count=1, flags=re.MULTILINE)
+    return text[: head.end()] + changed + text[head.end() + len(body) :]
+
+
+def _table(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """Return the recipe file of a base, and its table. A base without a revision is no valid recipe yet."""
+    bases: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path in sorted((root / "recipes").glob("[!.]*.toml")):
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8")).get("base")
+        except (OSError, ValueError) as error:
+            raise UseError(f"recipes/{path.name}: {error}") from None
+        bases |= {key: (path, table) for key, table in (tables or {}).items() if isinstance(table, dict)}
+    if name not in bases:
+        raise UseError(f"{name}: no base of this name in recipes/*.toml{did_you_mean(name, bases)}")
+    if not isinstance(bases[name][1].get("hub"), str):
+        raise UseError(f"{name}: not a base of the Hub - only those have a revision")
+    return bases[name]
+
+
+def _commit(repo: str, revision: str) -> str:
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().model_info(repo, revision=revision).sha)
+    except Exception as error:  # the client of the Hub passes on those of its HTTP library
+        reason = str(error).splitlines()[0]
+        raise UseError(f"{repo}@{revision}: {reason} - check the name, the revision and the network") from None
+
+
+def _options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="the name of a base of the recipes")
+    command.add_argument("--revision", default="main", metavar="REF", help="a branch, a tag or a commit (main)")
+
+
+COMMANDS: dict[str, Command] = {"pin": (pin, _options)}
