@@ -38,16 +38,18 @@ RUN_FIELDS = ("concurrency", "timeout")  # how a suite is asked, without effect 
 
 class AnswersDetails(Struct, frozen=True, omit_defaults=True):
     """`asked` changes when a question of the suite does; `timed`: the suite checks latencies, so they are in the
-    answers."""
+    answers. `chat_template_args` are those of the adapter, for an eval without its own."""
 
     asked: str
     timed: bool = False
+    chat_template_args: dict[str, Any] = {}
 
 
-class EvalDetails(Struct, frozen=True):
-    """The digest of the suite."""
+class EvalDetails(Struct, frozen=True, omit_defaults=True):
+    """The digest of the suite, and the arguments of the chat template that the arm was trained with."""
 
     cases: str
+    chat_template_args: dict[str, Any] = {}
 
 
 class ComparisonDetails(Struct, frozen=True):
@@ -98,6 +100,14 @@ def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
         yield recipe.resolve("data", entry.spec.data)
 
 
+def trained_arguments(recipe: Recipe, arm: str) -> dict[str, Any]:
+    """Return the arguments of the chat template that an arm was trained with; none for a base."""
+    entry = recipe.resolve("arm", arm)
+    if adapter := getattr(entry.spec, "adapter", None):
+        return trained_arguments(recipe, adapter)
+    return entry.spec.chat_template_args if "trained" in entry.kind.roles else {}
+
+
 def _answers_inputs(recipe: Recipe, entry: Entry[GenerationSpec]) -> TaskInputs:
     spec = entry.spec
     arm = recipe.resolve("arm", spec.arm)
@@ -111,7 +121,11 @@ def _answers_inputs(recipe: Recipe, entry: Entry[GenerationSpec]) -> TaskInputs:
         inputs=tuple(need.target for need in (*adapter, *first)),
         reads=ADAPTER_FILES if adapter else (),
         external={"base": base, **draft},
-        details=AnswersDetails(asked=questions_digest(suite), timed=measures_latency(suite)),
+        details=AnswersDetails(
+            asked=questions_digest(suite),
+            timed=measures_latency(suite),
+            chat_template_args={} if spec.serving.chat_template_args else trained_arguments(recipe, spec.arm),
+        ),
         uses={spec.suite: suite},
     )
 
@@ -125,7 +139,7 @@ def _eval_inputs(recipe: Recipe, entry: Entry[Eval]) -> TaskInputs:
         needs=(answers, *data),
         inputs=tuple(need.target for need in (answers, *data)),
         reads=("answers.jsonl", "proof.json", "train.jsonl"),
-        details=EvalDetails(cases=digest(suite)),
+        details=EvalDetails(cases=digest(suite), chat_template_args=trained_arguments(recipe, spec.arm)),
         uses={spec.suite: suite},
     )
 

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from punie_build.data.example import ToolCall
 from punie_build.evaluation.checks.union import Answer
+from punie_build.models.thoughts import without_thoughts
 
 _TOOL_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -63,6 +64,11 @@ def replace_surrogates(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+def _answer_text(raw: str, reasoning: str) -> str:
+    """Return the text of all tokens without the thoughts: a call that a model considers is none."""
+    return without_thoughts(raw.replace(reasoning, "", 1) if reasoning else raw)
+
+
 def to_answer(case: str, raw: str, completion: Completion, turn: int = 0) -> Answer:
     """Return a completion as the answer to a case, with its tool calls decoded.
 
@@ -79,7 +85,7 @@ def to_answer(case: str, raw: str, completion: Completion, turn: int = 0) -> Ans
             calls.append(ToolCall(name, arguments, turn))
         else:
             malformed = True
-    dropped = len(_TOOL_CALL.findall(raw)) > len(completion.calls)
+    dropped = len(_TOOL_CALL.findall(_answer_text(raw, completion.reasoning))) > len(completion.calls)
     dropped = dropped or (completion.finish == "tool_calls" and not completion.calls)
     return Answer(
         case=case,

@@ -11,6 +11,7 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, Decode, RequestFailed, replace_surrogates, to_answer
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import MAX_TURNS, Case, Suite, measures_latency
+from punie_build.models.rendered_row import REASONING_NAMES
 
 
 class Conversation:
@@ -24,6 +25,7 @@ class Conversation:
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
         self.answer: Answer | None = None
+        self.ends_in_thought = False
 
     def next_request(self) -> dict[str, Any] | None:
         """Return the next request to send, or None when the conversation has ended."""
@@ -39,6 +41,9 @@ class Conversation:
         raw = replace_surrogates(self.decode(result.token_ids))
         turn = to_answer(self.case.id, raw, result, len(self.turns))
         self.turns.append(turn)
+        self.ends_in_thought = bool(
+            result.finish == "length" and result.reasoning and not (result.content.strip() or result.calls)
+        )
         if result.seconds and measures_latency(self.suite):
             self.seconds.append(result.seconds)
         tool_results = None if turn.malformed else self.tool_results(turn)
@@ -58,13 +63,17 @@ class Conversation:
         return [text for text in results if text is not None] if results and None not in results else None
 
     def append_turn(self, completion: Completion, tool_results: list[str]) -> None:
-        """Append the assistant message with its tool calls, and a tool message for each result."""
+        """Append the assistant message with its tool calls, and a tool message for each result.
+
+        Its thought stays: a chat template drops it where the base does not want it.
+        """
         ids = [f"call_{len(self.turns)}_{index}" for index in range(len(tool_results))]
         calls = [
             {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
             for id_, (name, arguments) in zip(ids, completion.calls, strict=True)
         ]
-        self.messages.append({"role": "assistant", "content": completion.content, "tool_calls": calls})
+        thought = dict.fromkeys(REASONING_NAMES, completion.reasoning) if completion.reasoning else {}
+        self.messages.append({"role": "assistant", "content": completion.content, "tool_calls": calls, **thought})
         self.messages += [
             {"role": "tool", "tool_call_id": id_, "name": name, "content": text}
             for id_, (name, _), text in zip(ids, completion.calls, tool_results, strict=True)

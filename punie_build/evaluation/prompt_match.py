@@ -55,8 +55,13 @@ class _Row(Struct):
 _decode_row = msgspec.json.Decoder(_Row).decode
 
 
-def match_prompts(suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any]) -> PromptMatch | None:
-    """Compare the first rows of the training split with the requests of a suite. Return None if there are no rows."""
+def match_prompts(
+    suite: Suite, rows: Iterable[bytes], template: Mapping[str, Any], trained: Mapping[str, Any] | None = None
+) -> PromptMatch | None:
+    """Compare the first rows of the training split with the requests of a suite. Return None if there are no rows.
+
+    `template` and `trained` are the arguments of the chat template in the eval and in training.
+    """
     systems = {suite.system if case.system is None else case.system for case in suite.cases}
     have_tools = {bool(suite.tool_declarations(case)) for case in suite.cases}
     n_rows = n_system = n_tools = 0
@@ -70,8 +75,12 @@ def match_prompts(suite: Suite, rows: Iterable[bytes], template: Mapping[str, An
     if not n_rows:
         return None
     return PromptMatch(
-        template=f"with the arguments {dict(template)}" if template else "same",
+        template="same" if dict(template) == dict(trained or {}) else _difference(template, trained or {}),
         system_prompt_in_training=round(n_system / n_rows, 4),
         tools_in_training=round(n_tools / n_rows, 4),
         rows=n_rows,
     )
+
+
+def _difference(template: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
+    return f"with the arguments {dict(template)}" + (f", in training with {dict(trained)}" if trained else "")

@@ -56,7 +56,7 @@ def for_turn(
     """Return the request of one turn of a case; `case` is its id."""
     return build(
         messages,
-        max_tokens=spec.max_tokens,
+        max_tokens=spec.max_tokens + spec.max_thought_tokens,
         tools=tools,
         sampling=spec.sampling.effective(),
         template=spec.serving.chat_template_args,

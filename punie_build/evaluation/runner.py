@@ -92,6 +92,8 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
         for key, (conversation, _) in zip(keys, waiting, strict=True):
             conversation.add(cache.completions.get(key) or failures[key])
     answers = [conversation.answer for conversation in conversations if conversation.answer]
+    if thoughts := sum(conversation.ends_in_thought for conversation in conversations):
+        run.notify(f"{thoughts} of {len(answers)} answers end within their thoughts - raise max_thought_tokens")
     _check_error_rate(run, answers)
     proof = _proof(run, cache, answers)
     answer_files.write(out, answers, proof)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
@@ -52,10 +54,18 @@ def answers_by_case(folder: Path) -> dict[str, list[Answer]]:
     return answers
 
 
-def write_scores(spec: Eval, suite: Suite, answers: Path, out: Path, dataset: Path | None = None) -> Scores:
+def write_scores(
+    spec: Eval,
+    suite: Suite,
+    answers: Path,
+    out: Path,
+    dataset: Path | None = None,
+    trained: Mapping[str, Any] | None = None,
+) -> Scores:
     """Score the answers of a folder and write `scores.json` and `accepted.jsonl` to `out`.
 
     `dataset` is the folder of the data that the model was trained on; its first rows are compared with the suite.
+    `trained`: the arguments of the chat template in training.
     """
     proof = answer_files.read_proof(answers)
     scores = Scores(
@@ -66,13 +76,13 @@ def write_scores(spec: Eval, suite: Suite, answers: Path, out: Path, dataset: Pa
         base_canary=proof.base_canary,
         parse_failures=proof.parse_failures,
         errors=proof.errors,
-        prompt_match=_prompt_match(spec, suite, dataset / "train.jsonl") if dataset else None,
+        prompt_match=_prompt_match(spec, suite, dataset / "train.jsonl", trained or {}) if dataset else None,
     )
     accepted_answers.write(suite, answers_by_case(answers), out)
     (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(scores), indent=1) + b"\n")
     return scores
 
 
-def _prompt_match(spec: Eval, suite: Suite, rows: Path) -> PromptMatch | None:
+def _prompt_match(spec: Eval, suite: Suite, rows: Path, trained: Mapping[str, Any]) -> PromptMatch | None:
     with rows.open("rb") as file:
-        return match_prompts(suite, file, spec.serving.chat_template_args)
+        return match_prompts(suite, file, spec.serving.chat_template_args or trained, trained)

@@ -78,10 +78,14 @@ class Serving(Spec, frozen=True, kw_only=True):
 
 
 class GenerationSettings(Spec, frozen=True, kw_only=True):
-    """A suite and the settings of generating answers to it."""
+    """A suite and the settings of generating answers to it.
+
+    `max_thought_tokens`: tokens for thoughts, besides the `max_tokens` of the answer.
+    """
 
     suite: str
     max_tokens: PositiveInt = 256
+    max_thought_tokens: Annotated[int, Meta(ge=0)] = 0
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
     engine: Literal["server", "batch"] = "server"
     sampling: Sampling = Sampling()

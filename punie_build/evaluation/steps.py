@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from punie_build.data.example import Example, decode_example
 from punie_build.engine.work import StepResult, Work
@@ -30,7 +31,8 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
     """Ask a suite, or take its answers from the cache."""
     from punie_build.evaluation import runner
 
-    task, spec, suite = work.task, work.spec, work.task.uses[work.spec.suite]
+    task, suite = work.task, work.task.uses[work.spec.suite]
+    spec = with_arguments(work.spec, task.details.chat_template_args)
     assert work.key_inputs is not None, "the engine gives a step what decides its result"
     base_path = task.external["base"].path
     adapter = next((work.root / path for path in task.inputs if path != base_path), None)
@@ -57,6 +59,14 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
     return StepResult(_answer_counts(count, sent, proof), metrics)
 
 
+def with_arguments(spec: GenerationSpec, trained: dict[str, Any]) -> GenerationSpec:
+    """Return the generation with the arguments of the chat template that its adapter was trained with, if it states
+    none of its own."""
+    if spec.serving.chat_template_args or not trained:
+        return spec
+    return structs.replace(spec, serving=structs.replace(spec.serving, chat_template_args=trained))
+
+
 @message
 def _answer_counts(count: int, sent: int, proof: Proof) -> str:
     missing = f", {proof.errors} missing" if proof.errors else ""
@@ -67,7 +77,8 @@ def eval_(work: Work[Eval]) -> StepResult:
     """Score answers."""
     spec, suite = work.spec, work.task.uses[work.spec.suite]
     folder, *data = work.inputs()
-    scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None)
+    trained = work.task.details.chat_template_args
+    scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None, trained)
     for line in scores.prompt_match.warnings() if scores.prompt_match else ():
         work.say(line)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, field
 
@@ -48,6 +48,10 @@ class Selection(Spec, frozen=True, kw_only=True):
     @property
     def data(self) -> str:
         return self.tokens.data
+
+    @property
+    def chat_template_args(self) -> dict[str, Any]:
+        return self.tokens.chat_template_args
 
 
 class GridOptions(Spec, frozen=True, kw_only=True):

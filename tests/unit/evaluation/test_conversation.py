@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from punie_build.evaluation.checks.union import NoCall
-from punie_build.evaluation.completion import Completion
+from punie_build.evaluation.completion import Completion, to_answer
 from punie_build.evaluation.conversation import Conversation
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
@@ -44,3 +46,28 @@ def test_a_call_without_a_result_ends_a_conversation():
 def test_the_number_of_turns_is_limited():
     answer = replay({"look": "gray"}, *[CALL] * MAX_TURNS)[0].answer
     assert (answer.turns, answer.finish) == (MAX_TURNS, "turns")
+
+
+def test_the_thought_before_a_call_reaches_the_template_again():
+    thinking = structs.replace(CALL, reasoning="The sky is above.")
+    _, messages = replay({"look": "blue"}, thinking, TEXT)
+    assert messages[1]["reasoning_content"] == messages[1]["thinking"] == "The sky is above."
+    assert "reasoning_content" not in replay({"look": "blue"}, CALL, TEXT)[1][1]
+
+
+def test_thoughts_have_tokens_of_their_own():
+    case = Case(id="a", category="c", prompt="look", checks=(NoCall(),), max_tokens=5)
+    spec = structs.replace(SPEC, max_thought_tokens=30)
+    conversation = Conversation(spec, Suite(cases=(case,), system=""), case, 0, lambda _: "raw")
+    assert conversation.next_request()["max_tokens"] == 35
+    conversation.add(Completion(token_ids=[], logprobs=[], reasoning="I still th", finish="length"))
+    assert conversation.ends_in_thought
+
+
+def test_a_call_within_a_thought_is_none():
+    call = '<tool_call>{"name": "look", "arguments": {}}</tool_call>'
+    for raw in (f"<think>Shall I {call}? No.</think>blue", f"Shall I {call}? No.</think>blue"):
+        reasoning = f"Shall I {call}? No."
+        assert not to_answer("a", raw, structs.replace(TEXT, reasoning=reasoning)).malformed
+        assert not to_answer("a", raw, TEXT).malformed
+    assert to_answer("a", call, TEXT).malformed

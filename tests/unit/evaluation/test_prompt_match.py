@@ -52,3 +52,12 @@ def test_a_report_shows_the_warnings_before_any_number():
     assert "v&lt;1&gt;: the prompts of the suite differ from the training data" in page
     assert "only 0% of training rows have the system prompt" in page
     assert evaluation.EVAL_SECTIONS[0] is evaluation.SECTIONS[0] is evaluation.prompt_match
+
+
+def test_the_arguments_of_the_template_are_those_of_training():
+    suite, rows = Suite(cases=(CASE,), system=""), [row(None)]
+    without = {"enable_thinking": False}
+    assert match_prompts(suite, rows, without, without).template == "same"
+    assert match_prompts(suite, rows, {"enable_thinking": True}, without).template == (
+        "with the arguments {'enable_thinking': True}, in training with {'enable_thinking': False}"
+    )

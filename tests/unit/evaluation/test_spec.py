@@ -28,6 +28,7 @@ SERVING = {
 SETTINGS = {
     "suite": "s",
     "max_tokens": 256,
+    "max_thought_tokens": 0,
     "epochs": 1,
     "engine": "server",
     "sampling": SAMPLING,

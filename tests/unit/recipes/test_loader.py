@@ -382,3 +382,20 @@ suite = "tool-calling"
     assert suite(practice)[0].system == suite(text)[0].system
     assert suite(text) == suite(measured)
     assert suite(text)[0].prompts()
+
+
+def test_answers_of_an_adapter_are_asked_with_its_template_arguments(recipes):
+    root = recipes(
+        "[dataset.d]\nsource = { type = 'sample' }\n[adapter.a]\nbase = 'nano'\ndata = 'd'\n"
+        "chat_template_args = { enable_thinking = false }\n[suite.s]\nembedded = 'tool-calling'\n"
+        "[model.m]\nadapter = 'a'\nbits = 8\n[comparison.c]\narms = ['nano', 'a', 'm']\nsuite = 's'\n"
+        "[eval.own]\narm = 'a'\nsuite = 's'\nserving = { chat_template_args = { enable_thinking = true } }\n"
+    )
+    tasks = {task.label: task for task in graph(Project.load(root).recipe)}
+    asked = {label: task.details.chat_template_args for label, task in tasks.items() if label.startswith("answers:")}
+    assert asked["answers:nano@s"] == {}
+    assert asked["answers:a@s"] == asked["answers:m@s"] == {"enable_thinking": False}
+    assert [arguments for label, arguments in asked.items() if label.startswith("answers:a@s@")] == [{}]
+    assert tasks["eval:own"].details.chat_template_args == {"enable_thinking": False}
+    assert "preflight:d@nano-enable_thinking-false" in tasks
+    assert "tokens:d@nano-assistant-2048-enable_thinking-false" in tasks
