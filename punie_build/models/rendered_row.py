@@ -249,7 +249,7 @@ class _Rendering:
         self.texts.append((text, [RenderedTurn(index, len(prompt), stop, len(text))]))
 
     def opening(self) -> str:
-        """Return the text before an assistant's message that begins a conversation, which no server can be asked for."""
+        """Return the text before an assistant's message that begins a conversation, which no server is asked for."""
         texts = [
             self.template.apply([{**self.messages[0], "content": content}], self.tools, False)
             for content in (self.messages[0].get("content"), PLACEHOLDER)

@@ -87,15 +87,16 @@ MINISTRAL = turns(
     "",
 )
 GEMMA3 = turns(
-    "{% if m.role not in ('user', 'assistant') %}{{ raise_exception('roles must alternate') }}{% endif %}<start_of_turn>"
+    "{% if m.role not in ('user', 'assistant') %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "<start_of_turn>"
     "{{ 'model' if m.role == 'assistant' else m.role }}" + NL + "{{ m.content | trim }}<end_of_turn>" + NL,
     "<start_of_turn>model" + NL,
 )
 GEMMA4 = (
     "{% set ns = namespace(type='') %}{% for m in messages %}{% if m.role != 'tool' %}"
-    "{% if not (m.role == 'assistant' and ns.type == 'result') %}<|turn>{{ 'model' if m.role == 'assistant' else m.role }}"
-    + NL
-    + "{% endif %}{% set ns.type = m.role %}{% for c in m.tool_calls or [] %}{% set ns.type = 'call' %}<|tool_call>call:"
+    "{% if not (m.role == 'assistant' and ns.type == 'result') %}<|turn>"
+    "{{ 'model' if m.role == 'assistant' else m.role }}" + NL + "{% endif %}{% set ns.type = m.role %}"
+    "{% for c in m.tool_calls or [] %}{% set ns.type = 'call' %}<|tool_call>call:"
     "{{ c.function.name }}{{ c.function.arguments | tojson }}<tool_call|>{% endfor %}{% if m.tool_calls %}"
     "{% set next = namespace(stop=false) %}{% for r in messages[loop.index:] %}{% if r.role != 'tool' %}"
     "{% set next.stop = true %}{% elif not next.stop %}<|tool_response>{{ r.content }}<tool_response|>"
@@ -149,17 +150,22 @@ GLM = turns(
     LAST,
 )
 HARMONY = (
-    "{% for m in messages %}{% if m.role == 'assistant' %}{% if m.tool_calls %}{% if m.thinking or m.content %}<|start|>"
-    "assistant<|channel|>analysis<|message|>{{ m.thinking or m.content }}<|end|>{% endif %}{% set c = m.tool_calls[0] %}"
+    "{% for m in messages %}{% if m.role == 'assistant' %}{% if m.tool_calls %}{% if m.thinking or "
+    "m.content %}<|start|>"
+    "assistant<|channel|>analysis<|message|>{{ m.thinking or m.content }}<|end|>{% endif %}{% set c "
+    "= m.tool_calls[0] %}"
     "<|start|>assistant to=functions.{{ c.function.name }}<|channel|>commentary<|message|>{{ c.function.arguments | "
-    "tojson }}<|call|>{% elif loop.last and not add_generation_prompt %}{% if m.thinking %}<|start|>assistant<|channel|>"
+    "tojson }}<|call|>{% elif loop.last and not add_generation_prompt %}{% if m.thinking "
+    "%}<|start|>assistant<|channel|>"
     "analysis<|message|>{{ m.thinking }}<|end|>{% endif %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}"
-    "<|return|>{% else %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>{% endif %}{% else %}<|start|>"
+    "<|return|>{% else %}<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>{% "
+    "endif %}{% else %}<|start|>"
     "{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
 )
 DEEPSEEK = (
-    "{% set ns = namespace(tool=false) %}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role "
+    "{% set ns = namespace(tool=false) %}{% for m in messages %}{% if m.role == 'system' %}{{ "
+    "m.content }}{% elif m.role "
     "== 'user' %}{% set ns.tool = false %}<|User|>{{ m.content }}{% elif m.role == 'tool' %}{% set ns.tool = true %}"
     "<|tool_output|>{{ m.content }}<|/tool_output|>{% elif m.tool_calls %}<|Assistant|>{{ m.content or '' }}"
     "{% for c in m.tool_calls %}{{ '<|call|>' + c.function.name + '<|sep|>' + c.function.arguments + '<|/call|>' }}"
@@ -210,7 +216,8 @@ KIMI = turns(
 )
 NEMOTRON = turns(
     HEAD + "{% if m.role == 'assistant' %}{% if m.reasoning_content and loop.index0 > ns.last %}<think>" + NL
-    + "{{ m.reasoning_content }}" + NL + "</think>{% else %}<think></think>{% endif %}{% endif %}{{ m.content }}" + CALLS + ALT,
+    + "{{ m.reasoning_content }}" + NL
+    + "</think>{% else %}<think></think>{% endif %}{% endif %}{{ m.content }}" + CALLS + ALT,
     ASSISTANT + "<think>" + NL,
     LAST + TOOLS,
 )  # fmt: skip
