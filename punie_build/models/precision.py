@@ -17,8 +17,10 @@ def set_compute_precision(model: nn.Module, expand: bool = True) -> None:
     """
     if mx.default_device() != mx.Device(mx.cpu):
         return
-    if expand and get_total_parameters(model) < MAX_EXPANDED_PARAMETERS:
+    is_small = get_total_parameters(model) < MAX_EXPANDED_PARAMETERS
+    if expand and is_small:
         dequantize_model(model)
     dtypes = {value.dtype for _, value in tree_flatten(model.parameters())}
-    if dtypes <= {mx.bfloat16, mx.float16, mx.float32}:
+    # mlx-lm leaves latent attention quantized; beside it, experts must be in float32 all the same
+    if (expand and is_small) or dtypes <= {mx.bfloat16, mx.float16, mx.float32}:
         model.set_dtype(mx.float32)
