@@ -120,6 +120,9 @@ def head_options(command: argparse.ArgumentParser) -> None:
     path_argument(command)
     command.add_argument("-n", type=int, default=3, metavar="N", help="number of rows (3)")
     command.add_argument("--dropped", action="store_true", help="print dropped rows, with the reason")
+    command.add_argument(
+        "--base", help="print rows as this base reads them: [[trained]], <<end mark>>, or in colors on a terminal"
+    )
 
 
 def _split_options(command: argparse.ArgumentParser) -> None:

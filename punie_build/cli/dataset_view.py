@@ -8,6 +8,7 @@ from pathlib import Path
 
 from punie_build.cli.dataset_rows import readable_rows
 from punie_build.cli.options import Options, base_folder
+from punie_build.cli.rendered_view import RenderedView
 from punie_build.data import jsonl
 from punie_build.data.chat_template import token_counter
 from punie_build.data.dialects.keys import describe_unknown
@@ -61,16 +62,20 @@ def stats(root: Path, options: Options) -> int:
 
 
 def head(root: Path, options: Options) -> int:
-    """Print the first conversations as text."""
+    """Print the first conversations as text; with --base, as the base reads them."""
     if options.dropped:
         path = root / options.path / "dropped.jsonl"
         if not path.exists():
             raise UseError(f"{options.path}: no dropped.jsonl - name a folder that `dataset filter` or a stage wrote")
         for line in islice((line for lines in jsonl.read_blocks(path) for line in lines), options.n):
             _print_dropped(decode_dropped(line))
-    else:
-        for split, row in islice(readable_rows(root, options.path, options, root / paths.STATE), options.n):
+        return 0
+    view = RenderedView(base_folder(root, options.base)) if options.base else None
+    for split, row in islice(readable_rows(root, options.path, options, root / paths.STATE), options.n):
+        if view is None:
             _print_example(row.example, split or "")
+        else:
+            print("\n".join([f"--- {split or ''}", *view.lines(row.example)]))
     return 0
 
 
