@@ -14,10 +14,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.artifacts.base import BASE
-from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE
+from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE, trained_arguments
 from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.options import LOGS, Command, Options, output_option
 from punie_build.engine import fingerprint
@@ -31,7 +31,7 @@ from punie_build.evaluation import server as model_server
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.server import ServedModel, WarmServer
-from punie_build.evaluation.spec import Eval, Sampling, SuiteFile, generation_spec
+from punie_build.evaluation.spec import Eval, Sampling, Serving, SuiteFile, generation_spec
 from punie_build.evaluation.suite import Suite
 from punie_build.models.spec import Base
 from punie_build.project import Project
@@ -44,18 +44,28 @@ BUILTIN_SUITES = ("baseline", "tool-calling")  # the first that exists is the de
 
 
 class ModelUnderTest(Struct, frozen=True, kw_only=True):
-    """The folders of a model and its adapter. `identity` has the digests of their weights."""
+    """The folders of a model and its adapter. `identity` has the digests of their weights.
+
+    `chat_template_args` are those of the training.
+    """
 
     name: str
     model: Path
     adapter: Path | None = None
     identity: tuple[str, ...] = ()
+    chat_template_args: dict[str, Any] = {}
 
 
 def serve(root: Path, options: Options) -> int:
     """Serve a base, an adapter or a model of the recipes to any OpenAI client, until Ctrl-C."""
     model = find_model(root, options.name)
-    served = ServedModel(model=model.model, adapter=model.adapter, max_tokens=options.max_tokens, port=options.port)
+    served = ServedModel(
+        model=model.model,
+        adapter=model.adapter,
+        serving=Serving(chat_template_args=model.chat_template_args),
+        max_tokens=options.max_tokens,
+        port=options.port,
+    )
     try:
         asyncio.run(_serve(root, model.name, served))
     except KeyboardInterrupt:
@@ -95,6 +105,7 @@ def eval_(root: Path, options: Options) -> int:
         max_tokens=options.max_tokens,
         engine="batch" if options.no_server else "server",
         sampling=Sampling(temperature=options.temperature),
+        serving=Serving(chat_template_args=model.chat_template_args),
         concurrency=options.concurrency,
     )
     generation, out, server = generation_spec(spec), root / options.output, WarmServer()
@@ -160,9 +171,12 @@ def find_model(root: Path, name: str, adapter: str | None = None) -> ModelUnderT
         hint = did_you_mean(name, names)
         raise UseError(f"{name}: no base, adapter or model of the recipes, and no folder with a model{hint}")
     model = _model_of_entry(root, recipe, entry)
+    trained = recipe.find("trained", adapter) if recipe and adapter else None
+    arm = trained or (recipe.find("arm", name) if recipe else None)
+    if recipe and arm:
+        model = structs.replace(model, chat_template_args=trained_arguments(recipe, arm.name))
     if adapter is None:
         return model
-    trained = recipe.find("trained", adapter) if recipe else None
     return _with_adapter(model, adapter, root / (trained.target if trained else adapter))
 
 
@@ -184,7 +198,7 @@ def _with_adapter(base: ModelUnderTest, name: str, folder: Path) -> ModelUnderTe
         label = f"{ADAPTER.name}:{Path(name).name}"
         raise UseError(f"{name}: no adapter in this folder, {', '.join(missing)} missing - `doit {label}`")
     identity = (*base.identity, digests.of_tree(folder, ADAPTER_FILES))
-    return ModelUnderTest(name=Path(name).name, model=base.model, adapter=folder, identity=identity)
+    return structs.replace(base, name=Path(name).name, adapter=folder, identity=identity)
 
 
 def find_suite(root: Path, requested: str | None) -> tuple[str, Suite]:
