@@ -31,10 +31,12 @@ class StageDetails(Struct, frozen=True):
     cases: dict[str, str]
 
 
-class MixDetails(Struct, frozen=True):
-    """The components whose rows have no split: datasets with `split = "none"`, and stages of them."""
+class MixDetails(Struct, frozen=True, omit_defaults=True):
+    """The components whose rows have no split (datasets with `split = "none"`, and stages of them), and those whose
+    rows have an order, if the mix has none."""
 
     unsplit: tuple[str, ...]
+    ordered: tuple[str, ...] = ()
 
 
 def _dataset_inputs(recipe: Recipe, entry: Entry[Dataset]) -> TaskInputs:
@@ -59,6 +61,8 @@ def _source_mistakes(_root: Path, recipe: Recipe, entry: Entry[Dataset]) -> Iter
         where = f"{entry.where}.source: {path}"
         if inside := [target for target in targets if path in PurePosixPath(target).parents]:
             yield f"{where} holds what is built from recipes ({', '.join(inside[:3])}) - name the one that is read"
+        if target := next((target for target in targets if path == PurePosixPath(paths.lock(target))), None):
+            yield f"{where} is the lock of {target}, written after its build - read {target}"
         is_derived = len(path.parts) > 1 and path.parts[0] in folders and "@" in path.parts[1]
         if is_derived and recipe.builder_of(str(path)) is None:
             yield f"{where} is made for a training - read {path.parts[0]}/{path.parts[1].partition('@')[0]}"
@@ -95,12 +99,13 @@ def _mix_inputs(recipe: Recipe, entry: Entry[Mix]) -> TaskInputs:
     sources = tuple(recipe.resolve("data", part.name) for part in entry.spec.parts())
     memory = _splits_lock(entry)
     unsplit = tuple(source.name for source in sources if _is_unsplit(recipe, source))
+    ordered = tuple(source.name for source in sources if not entry.spec.order and _is_ordered(recipe, source))
     return TaskInputs(
         doc=f"{' + '.join(source.name for source in sources)}, split without leakage",
         needs=sources,
         inputs=(*(source.target for source in sources), *memory),
         reads=(*ROWS, held_out.FILE),
-        details=MixDetails(unsplit) if unsplit else None,
+        details=MixDetails(unsplit, ordered) if unsplit or ordered else None,
         remembers=next(iter(memory), ""),
     )
 
@@ -117,6 +122,14 @@ def _is_unsplit(recipe: Recipe, entry: Entry[Any]) -> bool:
     if isinstance(spec, Stage):
         return _is_unsplit(recipe, recipe.resolve("data", spec.from_))
     return isinstance(spec, Dataset) and spec.split == "none"
+
+
+def _is_ordered(recipe: Recipe, entry: Entry[Any]) -> bool:
+    """Return whether the training rows of an entry are in the order of a mix, which a stage keeps."""
+    spec = entry.spec
+    if isinstance(spec, Stage):
+        return _is_ordered(recipe, recipe.resolve("data", spec.from_))
+    return isinstance(spec, Mix) and spec.order is not None
 
 
 def preference_data(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from punie_build.artifacts.base import start
 from punie_build.artifacts.data import ROWS
+from punie_build.data import untrained
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -20,10 +21,13 @@ def tokens_of(entry: Entry[Any]) -> Entry[Tokenized]:
 
 
 def _tokens_inputs(recipe: Recipe, entry: Entry[Tokenized]) -> TaskInputs:
-    return rows_for_base(recipe, entry, f"{entry.spec.data} in the tokens of {entry.spec.base}")
+    doc = f"{entry.spec.data} in the tokens of {entry.spec.base}"
+    return rows_for_base(recipe, entry, doc, reads=(*ROWS, untrained.FILE))
 
 
-def rows_for_base(recipe: Recipe, entry: Entry[Any], doc: str, **fields: Any) -> TaskInputs:
+def rows_for_base(
+    recipe: Recipe, entry: Entry[Any], doc: str, reads: tuple[str, ...] = ROWS, **fields: Any
+) -> TaskInputs:
     """Return the inputs of a task that reads the rows of a dataset as a base reads them."""
     data = recipe.resolve("data", entry.spec.data)
     base, first = start(recipe, entry.spec.base)
@@ -31,7 +35,7 @@ def rows_for_base(recipe: Recipe, entry: Entry[Any], doc: str, **fields: Any) ->
         doc=doc,
         needs=(data, *first),
         inputs=(data.target, *(need.target for need in first)),
-        reads=ROWS,
+        reads=reads,
         external={"base": base},
         **fields,
     )

@@ -18,7 +18,7 @@ from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 
 def print_skipped(root: Path, path: str) -> None:
     """Name the files of a folder that are not read."""
-    if (root / path).exists() and (note := list_folder(root / path).note()):
+    for note in list_folder(root / path).notes() if (root / path).exists() else ():
         print(f"{path}: {note}", file=sys.stderr)
 
 

@@ -95,9 +95,11 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
         if problems := list(mistakes(table, Base, f"{flag} {name}")):
             raise UseError("\n".join(problems))
         return locate.locate(root, msgspec.convert(table, Base))
-    bases = {entry.name: entry.spec for entry in Project.load(root).recipe.of_kind(BASE.name)}
+    recipe = Project.load(root).recipe if (root / "recipes").exists() else None
+    bases = {entry.name: entry.spec for entry in recipe.of_kind(BASE.name)} if recipe else {}
     if name not in bases:
-        raise UseError(f"{flag} {name}: no base of this name, and no folder with a model{did_you_mean(name, bases)}")
+        hint = did_you_mean(name, {"nano", *bases})
+        raise UseError(f"{flag} {name}: no base of this name, and no folder with a model{hint}")
     return locate.locate(root, bases[name])
 
 

@@ -25,7 +25,7 @@ from punie_build.data.example import Row, decode_example, parse
 from punie_build.data.hub_files import download_dataset
 from punie_build.data.readers.discovery import data_files
 from punie_build.data.readers.record import display_path
-from punie_build.data.readers.records import read_records
+from punie_build.data.readers.records import read_files
 from punie_build.data.sources import (
     Answers,
     AnySource,
@@ -52,8 +52,8 @@ def ingest(
         return
     files, form = _source_files(root, source, scratch)
     remaining: dict[str | None, int] = {}
-    for split, path in files:
-        for number, record in read_records(path, form):
+    for split, path, records in read_files(files, form):
+        for number, record in records:
             if source.limit is not None and remaining.setdefault(split, source.limit) == 0:
                 break
             remaining[split] = remaining.get(split, 0) - 1

@@ -96,6 +96,7 @@ def build_mix(
             held_out.write(out, held_out.merge([withheld, _held_out(rows, splits)]))
             settled = sum(bool(row.split and split) for row, split in zip(rows, splits, strict=True))
             writer.stats.notes += split_shares.notes(writer.stats, spec.split, stream, settled)
+            writer.stats.notes += _unknown_rows(withheld.keys() - {row.conversation_hash() for row in compared})
             free = any(row.split is None for row in rows)
     for split in SPLITS if free and not allow_empty else ():
         if spec.split.share(split) and not writer.stats.splits[split].kept:
@@ -104,6 +105,13 @@ def build_mix(
                 f"same question stay together - add data, or change split.{split} or split.group_by"
             )
     return writer.stats
+
+
+def _unknown_rows(absent: Collection[str]) -> tuple[str, ...]:
+    """Return a note on held-out rows of which a mix knows the hash only."""
+    rows = f"{len(absent)} held-out row{'s are' if len(absent) != 1 else ' is'} in no part any more"
+    advice = "equal training rows are dropped, near copies are not - `punie-build dataset audit` finds them"
+    return (f"{rows}: {advice}",) if absent else ()
 
 
 def _held_out(rows: Sequence[MixRow], splits: Sequence[str]) -> dict[str, str]:

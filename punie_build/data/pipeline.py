@@ -47,8 +47,8 @@ def build_dataset(
             raise DataError(f"dataset.{name}: {path}: {_missing(spec.source, path)}")
     records = ingest(root, spec.source, spec.dialect, scratch or out / "scratch", spec.layout)
     with DataWriter(out) as writer, tempfile.TemporaryFile(dir=out) as unsplit:
-        if isinstance(spec.source, Local) and (note := list_folder(root / spec.source.path).note()):
-            writer.stats.notes += (note,)
+        if isinstance(spec.source, Local):
+            writer.stats.notes += list_folder(root / spec.source.path).notes()
         has_splits, unreadable, remarks = False, UnreadableRows(), RowRemarks()
         for split, row in records if spec.unreadable == "drop" else require_readable(records):
             if isinstance(row, UnreadableRow):
@@ -139,7 +139,7 @@ def build_stage(
     """Filter the data folder `source` into `out`. The reason of a dropped row is the first filter that rejects it.
 
     With `cores` above 1, chains without a DatasetFilter run in that many processes; the output is the same. Raises
-    DataError if all rows of a split are dropped, unless `allow_empty`.
+    DataError if all training rows are dropped, unless `allow_empty`; other splits that lose all rows are noted.
     """
     chain = FilterChain(spec.maps, spec.filters, context or FilterContext())
     scored = any(isinstance(filter_, ScoredFilter) for filter_ in spec.filters)
@@ -164,8 +164,10 @@ def build_stage(
                 writer.append(folder)
         _count_filters(writer.stats, chain.reasons)
         writer.withhold(bool(writer.stats.changed), held_out.read(source))
-        if not allow_empty:
-            _require_rows(name, writer.stats)
+        emptied = _emptied_splits(writer.stats)
+        writer.stats.notes += tuple(emptied.values())
+    if "train" in emptied and not allow_empty:
+        raise DataError(f"stage.{name}: {emptied['train']}")
     return writer.stats
 
 
@@ -190,11 +192,15 @@ def _count_filters(stats: Stats, reasons: Sequence[str]) -> None:
             counts.filters[reason] = FilterCounts(rows, rows := rows - counts.dropped.get(reason, 0))
 
 
-def _require_rows(name: str, stats: Stats) -> None:
+def _emptied_splits(stats: Stats) -> dict[str, str]:
+    """Return a sentence for each split that has lost all its rows, with the filter that dropped most of them."""
+    emptied = {}
     for split, counts in stats.splits.items():
         if counts.seen and not counts.kept:
             worst = max(counts.dropped, key=lambda reason: counts.dropped[reason])
-            raise DataError(
-                f"stage.{name}: {split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} "
-                f"of {counts.seen} examples - relax the filter, or add {split} data"
+            without_rows = ', or train with valid = "none" and keep = "last"' if split == "valid" else ""
+            emptied[split] = (
+                f"{split} is empty: the filter '{worst}' dropped {counts.dropped[worst]} of {counts.seen} examples"
+                f" - relax the filter, or add {split} data{without_rows}"
             )
+    return emptied

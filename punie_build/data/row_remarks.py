@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from punie_build.data.example import Example
@@ -9,9 +10,16 @@ from punie_build.runtime.console import message
 
 REMARKS = {  # property of a row -> what to do, for datasets of chat
     "have no question": 'for raw text, set form = "text"',
+    "have no answer": "there is nothing to learn from them: the filter `ends-with-assistant` drops them",
     "have an empty answer": "the filter `content-quality` drops them",
+    "have a mark of an image or of sound in the text": "bases here read text only, and would learn "
+    "answers to what they do not see - remove them with a filter `python`",
     "do not end with the assistant": "the filter `ends-with-assistant` drops them",
 }
+
+MEDIA_MARK = re.compile(  # <image>, <image_1>, <img>, <video>, <|vision_start|>; HTML has attributes in its tags
+    r"<(?:image|img|video|audio)(?:[_ ]?\d+)?>|<\|(?:image|vision|video|audio)\w*\|>|\[IMG\]"
+)
 
 
 class RowRemarks:
@@ -28,7 +36,11 @@ class RowRemarks:
             self.counts["have no question"] += 1
         if has_empty_answer(example):
             self.counts["have an empty answer"] += 1
-        if example.messages[-1].role != "assistant":
+        if any(message.role == "user" and MEDIA_MARK.search(message.content or "") for message in example.messages):
+            self.counts["have a mark of an image or of sound in the text"] += 1
+        if not any(message.role == "assistant" for message in example.messages):
+            self.counts["have no answer"] += 1
+        elif example.messages[-1].role != "assistant":
             self.counts["do not end with the assistant"] += 1
 
     @message

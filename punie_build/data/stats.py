@@ -97,3 +97,8 @@ class Stats(Struct):
 def read_stats(folder: Path) -> Stats:
     """Read `stats.json` of a data folder."""
     return msgspec.json.decode((folder / "stats.json").read_bytes(), type=Stats)
+
+
+def write_stats(folder: Path, stats: Stats) -> None:
+    """Write `stats.json` of a data folder."""
+    (folder / "stats.json").write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=2) + b"\n")

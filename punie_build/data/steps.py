@@ -6,7 +6,7 @@ from punie_build.data import merge, pipeline
 from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.filters.union import FilterContext
 from punie_build.data.spec import Dataset, Mix, Stage
-from punie_build.data.stats import Stats
+from punie_build.data.stats import Stats, write_stats
 from punie_build.engine.work import StepResult, Work
 from punie_build.runtime import parallel, worker_pool
 from punie_build.runtime.console import message
@@ -32,9 +32,18 @@ def stage(work: Work[Stage]) -> StepResult:
 
 def mix(work: Work[Mix]) -> StepResult:
     """Merge datasets, and split the rows that have no split yet."""
-    unsplit = work.task.details.unsplit if work.task.details else ()
+    details = work.task.details
+    unsplit, ordered = (details.unsplit, details.ordered) if details else ((), ())
     stats = merge.build_mix(work.task.name, work.spec, work.inputs(), work.out, work.memory(), unsplit=unsplit)
+    if ordered:
+        stats.notes += (_lost_order(ordered),)
+        write_stats(work.out, stats)
     return StepResult(_split_counts(stats), stats.metrics())
+
+
+@message
+def _lost_order(parts: tuple[str, ...]) -> str:
+    return f"shuffled: the order of {', '.join(parts)} is not kept - give this mix an `order`, or train on that mix"
 
 
 @message
@@ -47,7 +56,7 @@ def _filter_counts(stats: Stats) -> str:
     dropped = ", ".join(f"{count} by {reason}" for reason, count in stats.total.dropped.items())
     text = f"{stats.total.kept} of {stats.total.seen} examples kept ({stats.total.retention:.0%})"
     rewritten = f"; {stats.changed} rewritten" if stats.changed else ""
-    return text + (f"; dropped {dropped}" if dropped else "") + rewritten
+    return "; ".join((text + (f"; dropped {dropped}" if dropped else "") + rewritten, *stats.notes))
 
 
 @message

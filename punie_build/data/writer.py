@@ -11,10 +11,10 @@ from types import TracebackType
 import msgspec
 from msgspec import Raw, Struct
 
-from punie_build.data import held_out, jsonl
+from punie_build.data import held_out, jsonl, untrained
 from punie_build.data.example import SPLITS, Row, decode_example
 from punie_build.data.filter_chain import FilteredBlock
-from punie_build.data.stats import SplitCounts, Stats, read_stats
+from punie_build.data.stats import SplitCounts, Stats, read_stats, write_stats
 from punie_build.data.unreadable import UnreadableRow
 
 NULL = Raw(b"null")
@@ -44,6 +44,7 @@ class DataWriter:
     def __init__(self, out: Path) -> None:
         self.out, self.stack = out, ExitStack()
         self.stats = Stats({split: SplitCounts(dropped={}, filters={}) for split in SPLITS}, categories={}, sources={})
+        self.has_untrained = False
 
     def __enter__(self) -> DataWriter:
         self.files = {
@@ -62,6 +63,7 @@ class DataWriter:
     def write(self, split: str, row: Row) -> None:
         """Write a row without counting it as seen: the copies of an upsampled row are one row that was read."""
         self.files[split].write(row.line + b"\n")
+        self.has_untrained = self.has_untrained or untrained.has_untrained([row.line])
         self.stats.splits[split].rows += 1
         self.stats.messages += len(row.example.messages)
         if category := row.example.category:
@@ -87,7 +89,10 @@ class DataWriter:
         stats.changed += block.changed
         for category, count in block.categories.items():
             stats.categories[category] = stats.categories.get(category, 0) + count
-        self.files[split].write(b"".join(block.kept))
+        content = b"".join(block.kept)
+        if not self.has_untrained and untrained.WEIGHT.search(content):
+            self.has_untrained = untrained.has_untrained(block.kept)
+        self.files[split].write(content)
         for index, line in block.dropped:
             self._drop(DroppedRow(reasons[index], split, Raw(line.rstrip())))
 
@@ -97,6 +102,7 @@ class DataWriter:
             with (folder / f"{name}.jsonl").open("rb") as other:
                 shutil.copyfileobj(other, file, jsonl.BLOCK_BYTES)
         self.stats.add(read_stats(folder))
+        self.has_untrained = self.has_untrained or (folder / untrained.FILE).exists()
         shutil.rmtree(folder)
 
     def withhold(self, changed: bool, inherited: Mapping[str, str] | None = None) -> None:
@@ -144,5 +150,7 @@ class DataWriter:
     ) -> None:
         self.stack.close()
         if kind is None:
+            if self.has_untrained:
+                untrained.write(self.out)
             self.stats.categories = dict(sorted(self.stats.categories.items()))
-            (self.out / "stats.json").write_bytes(msgspec.json.format(_encode(self.stats), indent=2) + b"\n")
+            write_stats(self.out, self.stats)

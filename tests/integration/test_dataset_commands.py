@@ -170,6 +170,8 @@ def test_audit_renders_rows_with_a_base_and_parses_their_calls(folder):
     long = line("word " * 5000, "ok")
     (folder / "long.jsonl").write_text(long)
     assert "rows above 2048 tokens of nano" in run(folder, "audit", "long.jsonl", "--base", "nano", code=1)
+    misspelled = run(folder, "audit", "odd.jsonl", "--base", "nanno", code=2)
+    assert "--base nanno: no base of this name, and no folder with a model - did you mean 'nano'?" in misspelled
     (folder / "recipes").mkdir()
     (folder / "recipes/base.toml").write_text('[base.mine]\npath = "models/mine"\n')
     assert "no base of this name, and no folder with a model" in run(folder, "audit", "mine", "--base", "nanno", code=2)

@@ -15,7 +15,7 @@ from punie_build.data.readers.record import CHUNK_BYTES, display_path, import_op
 from punie_build.errors import DataError
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"  # begins a file whose content Git LFS keeps elsewhere
-STEP_BYTES = 2**11  # decompressed at once: zstd expands a byte to at most 33,000, so a step gives at most 64 MiB
+STEP_BYTES = 2**9  # decompressed at once: zstd expands a byte to at most 33,000, so a step gives at most 16 MiB
 
 
 class DamagedError(Exception):

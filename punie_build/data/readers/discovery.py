@@ -24,7 +24,13 @@ SHARD = re.compile(  # train-00000-of-00003, train_07, train-00000-of-00001-<has
 MAX_NAMED = 5  # files that a message names
 NO_SPLIT = "no split in the name, beside files that have one"
 NO_FORMAT = "no format that is read"
-OWN_FILES = ("dropped.jsonl", "stats.json", "held-out.txt", "splits.lock")  # of the targets of datasets
+OWN_FILES = (
+    "dropped.jsonl",
+    "stats.json",
+    "held-out.txt",
+    "untrained.txt",
+    "splits.lock",
+)  # of the targets of datasets
 
 
 class FolderListing(Struct, frozen=True):
@@ -33,17 +39,40 @@ class FolderListing(Struct, frozen=True):
     files: tuple[tuple[str | None, Path], ...]
     skipped: dict[str, str] = {}
 
-    def note(self) -> str:
+    def notes(self) -> tuple[str, ...]:
+        """Return sentences on the skipped files, and on splits in names that are not used."""
+        return tuple(filter(None, (self._skipped_note(), self._unused_splits_note())))
+
+    def _unused_splits_note(self) -> str:
+        names = [path.name for split, path in self.files if split is None and _names_held_out(path.name)]
+        if not names:
+            return ""
+        return (
+            f"{_first(names)}: the split in the name is not used, so that rows are also trained on - for rows that "
+            "keep their split, read a folder with the files train, valid and test"
+        )
+
+    def _skipped_note(self) -> str:
         """Return a sentence on the skipped files: for each reason their number and the first of them."""
         by_reason: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             by_reason.setdefault(reason, []).append(name)
         parts = []
         for reason, names in by_reason.items():
-            further = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-            parts.append(f"{', '.join(names[:MAX_NAMED])}{further} ({reason})")
+            parts.append(f"{_first(names)} ({reason})")
         count = len(self.files)
         return f"read {count} file{'s' if count != 1 else ''}; not read: {'; '.join(parts)}" if parts else ""
+
+
+def _first(names: list[str]) -> str:
+    further = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{', '.join(names[:MAX_NAMED])}{further}"
+
+
+def _names_held_out(name: str) -> bool:
+    """Whether a word of a file's name is that of a validation or test split: `x.test.jsonl`, `gsm8k_val.json`."""
+    words = re.split(r"[-_.\s]", stem(name).lower())
+    return any(SPLIT_NAMES.get(word, "train") != "train" for word in words)
 
 
 def data_files(path: Path) -> list[tuple[str | None, Path]]:

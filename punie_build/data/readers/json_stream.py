@@ -114,7 +114,7 @@ class _Cursor:
             except json.JSONDecodeError as error:
                 problem = error.msg
             if self.exhausted or len(self.text) - self.position > MAX_LINE_BYTES:
-                raise ValueError(problem)
+                raise ValueError(problem if self.exhausted else f"a value {TOO_LONG.partition(' - ')[0]}")
             self.grow()
 
     def end_array(self) -> None:

@@ -8,6 +8,8 @@ a DataError.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 from punie_build.data.readers.compression import DamagedError, read_chunks
@@ -15,7 +17,7 @@ from punie_build.data.readers.discovery import format_of
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.message_trees import join_trees
 from punie_build.data.readers.record import NumberedRecords, display_path
-from punie_build.data.readers.sessions import join_sessions
+from punie_build.data.readers.sessions import event_number, event_of_file, join_sessions
 from punie_build.errors import DataError
 
 
@@ -36,6 +38,21 @@ def read_records(path: Path, form: str | None = None) -> NumberedRecords:
         raise DataError(
             f"{display_path(path)}: cannot be read ({error.strerror or error}) - correct the path"
         ) from None
+
+
+def read_files(
+    files: Iterable[tuple[str | None, Path]], form: str | None = None
+) -> Iterator[tuple[str | None, Path, NumberedRecords]]:
+    """Yield each file with its split and its records; files of one folder that hold an event each are one session."""
+    for (split, folder), group in groupby(files, lambda file: (file[0], file[1].parent)):
+        paths = [path for _, path in group]
+        events = list(map(event_of_file, paths)) if len(paths) > 1 and event_of_file(paths[0]) else []
+        session = sorted((event_number(path), event) for path, event in zip(paths, events, strict=False) if event)
+        if session:
+            yield split, folder, join_sessions(enumerate((event for _, event in session), 1))
+        for path, event in zip_longest(paths, events):
+            if not event:
+                yield split, path, read_records(path, form)
 
 
 def joined(records: NumberedRecords) -> NumberedRecords:

@@ -7,12 +7,15 @@ of the messages, and the events of OpenHands, are read by the dialects.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from punie_build.data.dialects.openhands import is_event
+from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.data.readers.record import NumberedRecords, Record, decode_record
 
 Event = dict[str, Any]
@@ -36,6 +39,21 @@ def join_sessions(records: NumberedRecords) -> NumberedRecords:
             problems.append((number, record))
     yield from problems
     yield from enumerate(_conversations(join, events), 1)
+
+
+def event_of_file(path: Path) -> bytes | None:
+    """Return the content of a JSON file that holds one event of OpenHands, or None for any other file."""
+    if path.suffix != ".json" or not path.is_file() or path.stat().st_size > MAX_LINE_BYTES:
+        return None
+    content = path.read_bytes()
+    event = decode_record(content)
+    return content if event is not None and is_event(event) else None
+
+
+def event_number(path: Path) -> tuple[int, str]:
+    """Return the rank of a file among the events of its folder: `2.json` and `event-00002-1f.json` come before 10."""
+    number = re.search(r"\d+", path.name)
+    return (int(number[0]) if number else 0, path.name)
 
 
 def _conversations(join: Joiner, events: list[Event]) -> list[Record]:
@@ -143,7 +161,7 @@ def _join_openhands(events: list[Event]) -> Iterator[Record]:
     if len(events) > 1:
         yield {"events": events}
     else:
-        yield "one event of a session, not a conversation - write all events of the session as one JSON array"
+        yield "one event of a session, not a conversation - put the files of all its events into one folder"
 
 
 def _join_pi(events: list[Event]) -> Iterator[Event]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.data import verify
+from punie_build.data import held_out, verify
 from punie_build.data.filters.union import ExactDedup, Language, MinMessages, PythonVersion
 from punie_build.data.merge import build_mix
 from punie_build.data.mix import MixComponent
@@ -123,8 +123,23 @@ def test_filtering_twice_changes_nothing(tmp_path, out):
 
 def test_an_emptied_split_names_the_filter_that_emptied_it(tmp_path, out):
     source = folder(tmp_path / "in", train=[line("a", "b"), line("c", "d")], valid=[line("only"), line("this")])
-    with pytest.raises(DataError, match=r"stage\.s: valid is empty: the filter 'min-messages' dropped 2 of 2"):
-        build_stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
+    stats = build_stage("s", Stage(from_="in", filters=(MinMessages(messages=2),)), source, out)
+    [note] = stats.notes
+    assert note == (
+        "valid is empty: the filter 'min-messages' dropped 2 of 2 examples - relax the filter, or add valid data, or "
+        'train with valid = "none" and keep = "last"'
+    )
+    with pytest.raises(DataError, match=r"stage\.s: train is empty: the filter 'min-messages' dropped 2 of 2"):
+        build_stage("s", Stage(from_="in", filters=(MinMessages(messages=3),)), source, folder(tmp_path / "none"))
+
+
+def test_a_mix_tells_held_out_rows_whose_near_copies_it_cannot_know(tmp_path, out):
+    source = folder(tmp_path / "in", train=[line(f"q {word(n)}", "x") for n in range(5)], valid=[line("v", "w")])
+    absent = {"0" * 64: "test", "1" * 64: "valid"}
+    held_out.write(source, absent | held_out.from_rows(source))
+    stats = build_mix("m", Mix(from_=("in",)), [source], out)
+    notes = [note.partition(":")[0] for note in stats.notes if "split already" not in note]
+    assert notes == ["2 held-out rows are in no part any more"]
 
 
 def test_a_mix_drops_duplicates_and_separates_questions(tmp_path, out):

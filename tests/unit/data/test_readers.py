@@ -374,7 +374,7 @@ def test_a_folder_gives_its_splits_or_else_all_data_files(tmp_path):
         (None, "b.jsonl"),
         (None, "inside/e.jsonlines"),
     ]
-    assert listing.note() == "read 3 files; not read: notes.txt (no format that is read)"
+    assert listing.notes() == ("read 3 files; not read: notes.txt (no format that is read)",)
     for name in ("train-1.parquet", "train-0.parquet", "eval.jsonl.zst", "dropped.jsonl", "test/x.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
@@ -385,11 +385,33 @@ def test_a_folder_gives_its_splits_or_else_all_data_files(tmp_path):
         ("train", tmp_path / "train-0.parquet"),
         ("train", tmp_path / "train-1.parquet"),
     ]
-    assert listing.note() == (
+    [note] = listing.notes()
+    assert note == (
         "read 4 files; not read: a.csv, b.jsonl, inside/e.jsonlines (no split in the name, beside files that have one);"
         " notes.txt (no format that is read)"
     )
     assert data_files(tmp_path / "train-0.parquet") == [(None, tmp_path / "train-0.parquet")]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["x.test.jsonl"], True),
+        (["test.jsonl"], True),
+        (["gsm8k_val.json"], True),
+        (["x.train.jsonl"], False),
+        (["latest.jsonl"], False),
+        (["x.train.jsonl", "x.test.jsonl"], True),
+        (["train.jsonl", "test.jsonl"], False),
+    ],
+)
+def test_a_split_in_a_name_that_is_not_used_is_told(tmp_path, names, told):
+    for name in names:
+        (tmp_path / name).write_text("")
+    notes = list_folder(tmp_path / names[0] if len(names) == 1 else tmp_path).notes()
+    assert [note.partition(" - ")[0] for note in notes] == (
+        [f"{names[-1]}: the split in the name is not used, so that rows are also trained on"] if told else []
+    )
 
 
 def test_linked_folders_are_read_and_links_in_a_circle_end(tmp_path):

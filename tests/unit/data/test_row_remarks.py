@@ -14,7 +14,14 @@ from tests.support.chat_rows import assistant, user
         ([user("q"), assistant("a")], {}, []),
         ([user("q"), assistant("", ("f", {}))], {}, []),
         ([user("q"), assistant(" ")], {}, ["2 rows have an empty answer"]),
-        ([user("q")], {}, ["2 rows do not end with the assistant"]),
+        ([user("q")], {}, ["2 rows have no answer"]),
+        ([user("q"), assistant("a"), user("r")], {}, ["2 rows do not end with the assistant"]),
+        (
+            [user("What is this? <image>"), assistant("a")],
+            {},
+            ["2 rows have a mark of an image or of sound in the text"],
+        ),
+        ([user("Close <img src=a.png> and <imager>"), assistant("a")], {}, []),
         ([assistant("a")], {}, ["2 rows have no question"]),
         ([assistant("a")], {"form": "text"}, []),
     ],
@@ -28,5 +35,5 @@ def test_rows_that_teach_less_are_counted_with_what_to_do(messages, form, notes)
 
 def test_one_row_is_told_in_the_singular():
     remarks = RowRemarks()
-    remarks.add(decode_example(msgspec.json.encode({"messages": [user("q")]})))
+    remarks.add(decode_example(msgspec.json.encode({"messages": [user("q"), assistant("a"), user("r")]})))
     assert remarks.notes() == ("1 row does not end with the assistant: the filter `ends-with-assistant` drops them",)

@@ -13,7 +13,7 @@ from punie_build.data.example import Row
 from punie_build.data.ingest import UnreadableRow, ingest
 from punie_build.data.sources import Local
 from tests.support.chat_rows import HI
-from tests.support.file_cases import CLAUDE, FILES, OPENHANDS_SDK, PI
+from tests.support.file_cases import CLAUDE, FILES, OF_OPENHANDS, OPENHANDS, OPENHANDS_SDK, PI
 from tests.support.profiles import examples
 from tests.support.spoiled_values import spoiled
 
@@ -33,6 +33,22 @@ def test_the_records_of_a_file_are_joined(tmp_path, records, expected):
     assert len(got) == len(expected)
     for one, other in zip(got, expected, strict=True):
         assert one == other if isinstance(other, dict) else str(one).startswith(other)
+
+
+@pytest.mark.parametrize("name", ["{}.json", "event-{:05}-1f.json"])
+def test_a_folder_with_a_file_for_each_event_is_one_conversation(tmp_path, name):
+    events = [
+        event | {"id": number} for number, event in enumerate([*OPENHANDS[:3], *[OPENHANDS[2]] * 8, *OPENHANDS[3:]])
+    ]
+    for session in ("a", "b"):
+        (tmp_path / "sessions" / session).mkdir(parents=True)
+        for number, event in enumerate(events):
+            (tmp_path / "sessions" / session / name.format(number)).write_text(json.dumps(event))
+    (tmp_path / "sessions/b/metadata.json").write_text(json.dumps({"title": "t"}))
+    rows = [row for _, row in ingest(tmp_path, Local(path="sessions"), "auto", tmp_path)]
+    expected = OF_OPENHANDS | {"skipped_events": {"action: recall": 9, "observation: recall": 1}}
+    assert [outcome(row) for row in rows[:2]] == [expected, expected]
+    assert [str(outcome(row)).startswith("no dialect fits") for row in rows[2:]] == [True]
 
 
 def test_side_chains_are_told_apart(tmp_path):

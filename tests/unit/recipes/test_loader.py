@@ -285,6 +285,7 @@ def test_a_source_in_a_target_needs_it_and_keeps_its_files(recipes, path, type_,
         ("./adapters/", "holds what is built from recipes (adapters/v) - name"),
         ("data/reader/train.jsonl", "built from itself: reader -> reader"),
         ("data/zzz@nano-assistant-2048", "is made for a training - read data/zzz"),
+        ("data/zzz.lock.json", "is the lock of data/zzz, written after its build - read data/zzz"),
     ],
 )
 def test_a_source_that_reads_no_single_dataset_is_refused(recipes, path, problem):
@@ -351,6 +352,15 @@ def test_an_adapter_keeps_the_order_of_a_mix_and_of_its_stages(recipes, data):
     assert (adapter("bucket").recipe == adapter("file").recipe) == ordered
     if not ordered:
         assert adapter("pack").recipe["batching"] == "pack"
+
+
+def test_a_mix_knows_the_parts_whose_order_it_loses(recipes):
+    text = ORDERED.replace("DATA", "d").replace("BATCHING", "bucket") + '[mix.again]\nfrom = ["m", "d"]\n'
+    kept = text.replace('from = ["m", "d"]', 'from = ["m", "d"]\norder = { by = "parts" }')
+    details = {task.label: task.details for task in Project.load(recipes(text)).tasks}
+    assert (details["mix:shuffled"].ordered, details["mix:again"].ordered) == (("s",), ("m",))
+    assert details["mix:m"] is None
+    assert {task.label: task.details for task in Project.load(recipes(kept)).tasks}["mix:again"] is None
 
 
 @pytest.mark.parametrize("batching", ["tokens", "pack"])
