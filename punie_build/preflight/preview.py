@@ -35,8 +35,8 @@ def training_plan(
     spec = task.details.apply(task.spec) if task.details else task.spec
     if tokens:
         stats = token_file.read_stats(tokens)
-        lengths = token_file.load(tokens / "train.safetensors").lengths
-        rows, coverage = len(lengths), spec.coverage([length - 1 for length in lengths])
+        train = token_file.load(tokens / "train.safetensors")
+        rows, coverage = len(train), spec.coverage(train)
     return TrainingPlan(
         where=f"{task.file}: adapter.{task.name}",
         spec=spec,

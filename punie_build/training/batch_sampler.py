@@ -3,6 +3,7 @@
     bucket   `batch_size` rows of similar length, which needs little padding
     tokens   as many rows of similar length as fit into `batch_tokens` with their padding: less memory, fewer steps
     pack     rows concatenated to sequences of `batch_tokens`, each attending to itself only: almost no padding
+    prefix   `batch_size` rows that begin alike, and are of similar length: what they share is computed once
     file     `batch_size` rows in the order of the file
 
 A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one
@@ -14,23 +15,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-Batching = Literal["bucket", "tokens", "pack", "file"]
+if TYPE_CHECKING:  # needs numpy, which reading a recipe does not
+    from punie_build.training.prefix_index import PrefixIndex
+
+Batching = Literal["bucket", "tokens", "pack", "prefix", "file"]
 BatchRows = list[list[int]]
 PAD_TO = 32  # lengths are padded to multiples of this: few shapes, and matrix products of even sizes
 WINDOW = 64  # batches whose rows are sorted together: sorting all rows would make all epochs alike
 
 
 class BatchSampler(Struct, frozen=True, kw_only=True):
-    """A batch sampler. `batch_tokens` bounds a batch of "tokens" and a sequence of "pack", `batch_size` counts rows."""
+    """A batch sampler. `batch_tokens` bounds a batch of "tokens" and a sequence of "pack", `batch_size` counts rows.
+
+    `prefixes` are those of the rows, for "prefix".
+    """
 
     batching: Batching = "bucket"
     batch_size: int = 4
     batch_tokens: int = 2048
     seed: int = 0
+    prefixes: PrefixIndex | None = None
 
     def epoch(self, lengths: Sequence[int], epoch: int) -> list[BatchRows]:
         """Return the batches of one epoch, which hold every row once. `lengths` are those of the rows in tokens."""
@@ -39,7 +47,9 @@ class BatchSampler(Struct, frozen=True, kw_only=True):
         random = Random(f"{self.seed}:{epoch}")
         order = list(range(len(lengths)))
         random.shuffle(order)
-        fill = {"bucket": self._bucket, "tokens": self._tokens, "pack": self._pack}[self.batching]
+        fill = {"bucket": self._bucket, "tokens": self._tokens, "pack": self._pack, "prefix": self._prefix}[
+            self.batching
+        ]
         batches = fill(order, lengths)
         random.shuffle(batches)
         return batches
@@ -58,6 +68,23 @@ class BatchSampler(Struct, frozen=True, kw_only=True):
             for window in windows
             for rows in _chunks(sorted(window, key=lengths.__getitem__), self.batch_size)
         ]
+
+    def _prefix(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
+        """Fill batches within each group of rows that begin alike; the remainders of groups share batches."""
+        assert self.prefixes is not None
+        position = {row: index for index, row in enumerate(order)}
+        *groups, others = self.prefixes.groups
+        batches, remainder = self._bucket(sorted(others, key=position.__getitem__), lengths), []
+        for group in groups:
+            rows = sorted(group, key=position.__getitem__)
+            filled = len(rows) - len(rows) % self.batch_size
+            batches += self._bucket(rows[:filled], lengths)
+            remainder += rows[filled:]
+        return batches + [[[row] for row in rows] for rows in _chunks(remainder, self.batch_size)]
+
+    def shared(self, batch: BatchRows) -> int:
+        """Return the number of tokens at the start of a batch's rows that are computed once."""
+        return self.prefixes.shared([row for [row] in batch]) if self.prefixes else 0
 
     def _tokens(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
         batches: list[BatchRows] = []
@@ -102,6 +129,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
     """The part of the data that a training reads.
 
     `iters` batches, `updates` of the weights, `epochs`, `tokens`, and `padding` as a share of all computed tokens.
+    `shared` tokens of common prefixes are not computed, because another row of their batch has them.
     """
 
     iters: int
@@ -109,12 +137,19 @@ class Coverage(Struct, frozen=True, kw_only=True):
     epochs: float
     tokens: int
     padding: float
+    shared: int = 0
 
     def __str__(self) -> str:
+        shared = f", {self.shared / self.tokens:.0%} of them computed with another row" if self.shared else ""
         return (
             f"{self.iters} batches, {self.updates} updates, {self.epochs:.2f} epochs, {self.tokens:,} tokens "
-            f"({self.padding:.0%} padding)"
+            f"({self.padding:.0%} padding{shared})"
         )
+
+    @property
+    def computed(self) -> float:
+        """The number of computed tokens, padding included."""
+        return (self.tokens - self.shared) / (1 - self.padding)
 
 
 def coverage(
@@ -127,17 +162,20 @@ def coverage(
 
     Walks through the batches, because their number depends on the lengths of the rows.
     """
-    iters = tokens = computed = rows = 0
+    iters = tokens = computed = rows = all_shared = 0
     for batch in sampler.iterate(lengths):
         if is_enough(iters, rows / len(lengths), tokens):
             break
         sizes = [sum(lengths[row] for row in sequence) for sequence in batch]
         iters, tokens, rows = iters + 1, tokens + sum(sizes), rows + sum(map(len, batch))
-        computed += len(batch) * padded_length(max(sizes))
+        shared = sampler.shared(batch)
+        computed += shared + len(batch) * padded_length(max(sizes) - shared)
+        all_shared += shared * (len(batch) - 1)
     return Coverage(
         iters=iters,
         updates=-(-iters // grad_accumulation_steps),
         epochs=rows / len(lengths),
         tokens=tokens,
-        padding=1 - tokens / computed if computed else 0.0,
+        padding=1 - (tokens - all_shared) / computed if computed else 0.0,
+        shared=all_shared,
     )

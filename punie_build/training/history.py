@@ -37,9 +37,12 @@ class ValidationReport(Struct, frozen=True, kw_only=True, tag_field="event", tag
     accuracy: float
 
 
-class TrainingEnd(Struct, frozen=True, kw_only=True, tag_field="event", tag="end"):
+class TrainingEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="end"):
     """The last event: which weights are published ("best" or "last"), from which of the `iterations`, with which
-    loss."""
+    loss.
+
+    `tokens` were trained on, `shared` of them computed with another row; `padding` is a share of the computed tokens.
+    """
 
     published: str
     iteration: int
@@ -50,6 +53,7 @@ class TrainingEnd(Struct, frozen=True, kw_only=True, tag_field="event", tag="end
     epochs: float
     tokens: int
     padding: float
+    shared: int = 0
 
 
 TrainEvent = TrainingStart | TrainReport | ValidationReport | TrainingEnd

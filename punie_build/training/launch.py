@@ -100,7 +100,7 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> int:
     if missing := [name for name in spec.report_to if not find_spec(TRACKER_PACKAGES[name])]:
         packages = " ".join(TRACKER_PACKAGES[name] for name in missing)
         raise ModelError(f"report_to: {', '.join(missing)} not installed - pip install {packages}, or remove it")
-    coverage = spec.coverage([length - 1 for length in token_file.load(run.tokens / "train.safetensors").lengths])
+    coverage = spec.coverage(token_file.load(run.tokens / "train.safetensors"))
     fits = checkpoints.resume_condition(run.checkpoint_dir, coverage.iters, spec.early_stop, spec.keep == "best")
     initial = next((state.iteration for _, state in checkpoints.resumable(run.checkpoint_dir, fits)), 0)
     say(f"{coverage}" + (f"; resumed after {initial}" if initial else ""))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field, structs
 
@@ -19,6 +19,9 @@ from punie_build.training.optimizer_spec import (
     CosineDecay,
     Linear,
 )
+
+if TYPE_CHECKING:
+    from punie_build.training.token_file import TokenRows
 
 ITERS = 300  # batches, if a recipe gives neither iters nor epochs nor tokens
 Mask = Literal["assistant", "last", "all"]
@@ -110,6 +113,10 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append("iters, epochs and tokens each set the duration - give one of them")
         if self.hosts and self.ranks > 1:
             problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
+        if self.batching == "prefix" and self.lora.dropout:
+            problems.append(
+                'dropout would be drawn once for all rows of a batch - set lora.dropout 0, or batching "bucket"'
+            )
         if self.val_batches == 0:
             problems.append("val_batches 0 validates no row - use -1 for the whole validation split")
         if self.valid == "none" and (self.keep == "best" or self.early_stop):
@@ -117,33 +124,43 @@ class Adapter(Spec, frozen=True, kw_only=True):
         if problems:
             raise ValueError("; ".join(problems))
 
-    def batch_sampler(self) -> BatchSampler:
-        """Return the sampler of its training batches."""
+    def batch_sampler(self, rows: TokenRows) -> BatchSampler:
+        """Return the sampler of the batches of these training rows."""
+        prefixes = None
+        if self.batching == "prefix":
+            from punie_build.training.prefix_index import PrefixIndex
+
+            prefixes = PrefixIndex(rows, self.batch_size)
         return BatchSampler(
-            batching=self.batching, batch_size=self.batch_size, batch_tokens=self.batch_tokens, seed=self.seed
+            batching=self.batching,
+            batch_size=self.batch_size,
+            batch_tokens=self.batch_tokens,
+            seed=self.seed,
+            prefixes=prefixes,
         )
 
-    def coverage(self, lengths: Sequence[int]) -> Coverage:
-        """Return the coverage of the whole training, for training rows of these lengths in tokens."""
+    def coverage(self, rows: TokenRows) -> Coverage:
+        """Return the coverage of the whole training, for these training rows."""
 
         def is_enough(iters: int, epochs: float, tokens: int) -> bool:
             if self.epochs is not None:
                 return epochs >= self.epochs
             return tokens >= self.tokens if self.tokens is not None else iters >= (self.iters or ITERS)
 
-        return coverage(self.batch_sampler(), lengths, self.grad_accumulation_steps, is_enough)
+        return self._coverage(rows, is_enough)
 
-    def coverage_after(self, lengths: Sequence[int], iters: int) -> Coverage:
+    def coverage_after(self, rows: TokenRows, iters: int) -> Coverage:
         """Return the coverage of the first `iters` batches."""
-        return coverage(
-            self.batch_sampler(), lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
-        )
+        return self._coverage(rows, lambda done, _epochs, _tokens: done >= iters)
+
+    def _coverage(self, rows: TokenRows, is_enough: Callable[[int, float, int], bool]) -> Coverage:
+        return coverage(self.batch_sampler(rows), rows.input_lengths, self.grad_accumulation_steps, is_enough)
 
     def ineffective_fields(self) -> Iterator[str]:
         """Yield the fields that have no effect with these values."""
         if self.fine_tune_type == "full":
             yield "lora"
-        if self.batching in ("bucket", "file"):
+        if self.batching in ("bucket", "prefix", "file"):
             yield "batch_tokens"
         if not self.warmup:
             yield "warmup_init"

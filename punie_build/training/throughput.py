@@ -64,8 +64,7 @@ def measure(run: TrainingRun, say: Callable[[str], object]) -> Throughput:
     launch.train(run, say)
     progress = launch.read_progress(run.log.parent / "progress.json")
     assert progress is not None, "a finished training has at least one batch"
-    lengths = token_file.load(run.tokens / "train.safetensors").lengths
-    coverage = run.spec.coverage([length - 1 for length in lengths])
+    coverage = run.spec.coverage(token_file.load(run.tokens / "train.safetensors"))
     seconds = progress.seconds
     if coverage.iters > 1:
         seconds = (progress.seconds - progress.first_batch_seconds) / (coverage.iters - 1)
@@ -73,7 +72,7 @@ def measure(run: TrainingRun, say: Callable[[str], object]) -> Throughput:
         iterations=coverage.iters,
         seconds=seconds,
         tokens=coverage.tokens / coverage.iters,
-        computed=_computed_tokens(coverage.tokens, coverage.padding) / coverage.iters,
+        computed=coverage.computed / coverage.iters,
         validation=progress.validation_seconds / min(VALIDATION_BATCHES, validation_batches(run.spec, run.tokens)),
         memory=progress.peak_memory,
         resident=progress.peak_resident,
@@ -82,8 +81,8 @@ def measure(run: TrainingRun, say: Callable[[str], object]) -> Throughput:
 
 def forecast(throughput: Throughput, spec: Adapter, tokens: Path) -> str:
     """Return one line on the time of a whole training, in proportion to its computed tokens, padding included."""
-    coverage = spec.coverage([length - 1 for length in token_file.load(tokens / "train.safetensors").lengths])
-    training = throughput.seconds * _computed_tokens(coverage.tokens, coverage.padding) / throughput.computed
+    coverage = spec.coverage(token_file.load(tokens / "train.safetensors"))
+    training = throughput.seconds * coverage.computed / throughput.computed
     count = 1 + math.ceil(coverage.iters / spec.steps_per_eval)
     validation = count * validation_batches(spec, tokens) * throughput.validation
     return (
@@ -96,7 +95,3 @@ def validation_batches(spec: Adapter, tokens: Path) -> int:
     """Return the number of batches of one validation."""
     count = math.ceil(len(token_file.load(tokens / "valid.safetensors")) / spec.batch_size)
     return count if spec.val_batches < 0 else min(count, spec.val_batches)
-
-
-def _computed_tokens(tokens: int, padding: float) -> float:
-    return tokens / (1 - padding)

@@ -43,6 +43,11 @@ class TokenRows(Struct, frozen=True):
         lengths: list[int] = np.diff(self.ends, prepend=0).tolist()
         return lengths
 
+    @property
+    def input_lengths(self) -> list[int]:
+        """The number of inputs of each row: its last token is a target only."""
+        return [length - 1 for length in self.lengths]
+
     def row(self, index: int) -> tuple[NumpyArray, NumpyArray]:
         """Return the ids and the loss mask of a row, as views."""
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])

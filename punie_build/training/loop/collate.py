@@ -16,7 +16,8 @@ class Batch(NamedTuple):
 
     `inputs` (sequences, length) are token ids; `segments` of the same shape number the row of each token, from 1. For
     the trained tokens, `positions` (trained,) are their indices into the flattened inputs, `targets` (trained,) the
-    ids to predict, and `weights` (trained,) 1, or 0 where the arrays are padded.
+    ids to predict, and `weights` (trained,) 1, or 0 where the arrays are padded. `prefix` (1, tokens) are token ids
+    before all inputs, if the rows share a prefix.
     """
 
     inputs: mx.array
@@ -24,15 +25,19 @@ class Batch(NamedTuple):
     positions: mx.array
     targets: mx.array
     weights: mx.array
+    prefix: mx.array | None = None
 
 
-def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1) -> Batch:
-    """Return this rank's share of a batch.
+def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1, shared: int = 0) -> Batch:
+    """Return this rank's share of a batch, whose rows have their first `shared` tokens in common.
 
     A rank without rows computes a copy of another rank's batch with loss weight 0, so that collectives stay in step.
     """
     own = batch[rank::ranks]
     sequences = [[rows.row(row) for row in sequence] for sequence in own or batch[:1]]
+    prefix = mx.array(sequences[0][0][0][:shared][None].astype(np.int32)) if shared else None
+    if shared:
+        sequences = [[(ids[shared:], mask[shared:]) for ids, mask in sequence] for sequence in sequences]
     length = padded_length(max(sum(len(ids) - 1 for ids, _ in sequence) for sequence in sequences))
     inputs, targets, loss_mask, segments = (np.zeros((len(sequences), length), np.int32) for _ in range(4))
     for index, sequence in enumerate(sequences):
@@ -45,4 +50,5 @@ def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1) ->
     positions = np.zeros(padded_length(max(1, len(trained))), np.int32)
     positions[: len(trained)] = trained
     weights = (np.arange(len(positions)) < (len(trained) if own else 0)).astype(np.float32)
-    return Batch(*map(mx.array, (inputs, segments, positions, targets.reshape(-1)[positions], weights)))
+    arrays = map(mx.array, (inputs, segments, positions, targets.reshape(-1)[positions], weights))
+    return Batch(*arrays)._replace(prefix=prefix)

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from punie_build.models.precision import set_compute_precision
 from punie_build.training.compatibility import BaseFacts, incompatibilities
+from punie_build.training.loop.shared_prefix import checkpoint_layers
 from punie_build.training.spec import Adapter
 
 LINEAR = (nn.Linear, nn.QuantizedLinear)
@@ -34,7 +35,7 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
             raise SystemExit("\n".join(f"punie: {problem}" for problem in problems))
         layers = apply_adapter(model, spec)
         if spec.grad_checkpoint:
-            grad_checkpoint(model.layers[0])
+            (checkpoint_layers if spec.batching == "prefix" else grad_checkpoint)(model.layers[0])
         trace_gradient(model)
         check_loadable(model, spec)
     except Exception as error:  # the code of a model may fail in any way

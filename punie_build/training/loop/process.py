@@ -20,17 +20,19 @@ from pathlib import Path
 
 import mlx.core as mx
 import msgspec
+from mlx import nn
 
 from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training import token_file
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
-from punie_build.training.loop import gated_delta, sequence_packing
+from punie_build.training.loop import gated_delta, sequence_packing, shared_prefix
 from punie_build.training.loop.lora import load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
 from punie_build.training.spec import Adapter
+from punie_build.training.token_file import TokenRows
 
 
 class ProgressCallback:
@@ -98,6 +100,9 @@ def run(job: TrainJob, callback: Callback) -> None:
     if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
         print('punie-build: batching: this base cannot be packed exactly - using "bucket" instead', flush=True)
         spec = msgspec.structs.replace(spec, batching="bucket")
+    if spec.batching == "prefix" and (problem := shared_prefix.problem(model, rows["train"], _window(model, rows))):
+        print(f'punie-build: batching: {spec.base} cannot share prefixes: {problem} - using "bucket"', flush=True)
+        spec = msgspec.structs.replace(spec, batching="bucket")
     trainer = Trainer(model, rows, spec, Path(job.checkpoint_dir), callback)
     on_main_thread = threading.current_thread() is threading.main_thread()
     if trainer.world.size() == 1 and on_main_thread:  # with several ranks, one that stopped would block the others
@@ -111,6 +116,19 @@ def run(job: TrainJob, callback: Callback) -> None:
     weights, end, metrics = trainer.finish()
     if trainer.is_main:
         write_adapter(job, weights, metrics, adapter_config(spec, layers, end, base_signature(Path(job.base))))
+
+
+def _window(model: nn.Module, rows: dict[str, TokenRows]) -> int:
+    """Return the sliding window of a model in tokens, or 0 if it has none that is shorter than the longest row."""
+    arguments = getattr(model, "args", None)
+    sources = [arguments, *(getattr(arguments, name, None) for name in ("text_config", "thinker_config"))]
+    longest = max(max(split.lengths) for split in rows.values())
+    for source in sources:
+        for name in ("sliding_window", "sliding_window_size", "window_size", "attention_window_size"):
+            window = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+            if isinstance(window, int) and 0 < window < longest:
+                return window
+    return 0
 
 
 def write_adapter(job: TrainJob, weights: dict[str, mx.array], metrics: str, config: AdapterConfig) -> None:

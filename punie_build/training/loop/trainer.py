@@ -22,7 +22,7 @@ from punie_build.training import checkpoints, history
 from punie_build.training.batch_sampler import BatchRows
 from punie_build.training.checkpoints import TrainerState
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainReport, ValidationReport
-from punie_build.training.loop import sequence_packing
+from punie_build.training.loop import sequence_packing, shared_prefix
 from punie_build.training.loop.collate import Batch, collate
 from punie_build.training.loop.optimizer import build_optimizer, load_arrays, restore
 from punie_build.training.loop.sparse_logits import SparseLogits
@@ -67,8 +67,8 @@ class Trainer:
         self.checkpoint_dir, self.callback = checkpoint_dir, callback
         self.world = mx.distributed.init()
         self.is_main = self.world.rank() == 0
-        self.lengths = [length - 1 for length in rows["train"].lengths]
-        self.coverage = spec.coverage(self.lengths)
+        self.coverage = spec.coverage(rows["train"])
+        self.samplers = {split: spec.batch_sampler(split_rows) for split, split_rows in rows.items()}
         self.optimizer = build_optimizer(spec, self.coverage.updates)
         self.sparse_model = SparseLogits(model, mx.array(rows["train"].row(0)[0][:64].tolist()))
         self.loss_and_gradients = nn.value_and_grad(model, self.losses)
@@ -85,19 +85,29 @@ class Trainer:
         order = list(range(len(rows)))
         if self.spec.val_batches > 0:  # spread over the file
             order = sorted(order, key=lambda row: (row * 0.6180339887) % 1)[: self.spec.val_batches * size]
-        order.sort(key=rows.lengths.__getitem__)
+        lengths, prefixes = rows.lengths, self.samplers["valid"].prefixes
+        order.sort(key=lambda row: (prefixes.group_of[row] if prefixes else 0, lengths[row]))
         return [[[row] for row in order[start : start + size]] for start in range(0, len(order), size)]
 
     def losses(self, _: nn.Module, batch: Batch, packed: bool) -> tuple[mx.array, mx.array]:
         """Return the summed loss of the trained tokens in nats, and the number of tokens predicted correctly."""
-        cache = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
+        cache: Any = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
+        if batch.prefix is not None:
+            cache = self._prefix_caches(batch.prefix)
         logits = self.sparse_model(batch.inputs, batch.positions, cache)
         nats = nn.losses.cross_entropy(logits, batch.targets)
         return (nats * batch.weights).sum(), ((logits.argmax(-1) == batch.targets) * batch.weights).sum()
 
+    def _prefix_caches(self, prefix: mx.array) -> list[shared_prefix.PrefixedCache]:
+        """Return the caches of the rows after a prefix (1, tokens). Its logits are never computed."""
+        return shared_prefix.prefix_caches(
+            self.model, lambda recorders: self.sparse_model(prefix, mx.array([0]), recorders), prefix.shape[1]
+        )
+
     def collate(self, split: str, rows: BatchRows) -> Batch:
         """Return this process's share of a batch."""
-        return collate(self.rows[split], rows, self.world.rank(), self.world.size())
+        shared = self.samplers[split].shared(rows)
+        return collate(self.rows[split], rows, self.world.rank(), self.world.size(), shared)
 
     def validate(self) -> tuple[float, float]:
         """Return loss in nats per token and accuracy over the validation rows. Exits if the loss is not finite."""
@@ -138,7 +148,7 @@ class Trainer:
         if not state.iteration:
             self.validate_and_track()
         self.callback(LoopStart())
-        batches = spec.batch_sampler().iterate(self.lengths, state.iteration)
+        batches = self.samplers["train"].iterate(self.rows["train"].input_lengths, state.iteration)
         while state.iteration < self.coverage.iters and not self.early_stopped():
             self.train_batch(next(batches))
             if state.iteration % spec.steps_per_report == 0:
@@ -273,7 +283,7 @@ class Trainer:
             published = min((iteration for iteration in valid if iteration), key=valid.__getitem__)
         is_last = published == state.iteration
         weights = self.weights() if is_last else load_arrays(str(checkpoints.best_path(self.checkpoint_dir, published)))
-        coverage = self.spec.coverage_after(self.lengths, state.iteration)
+        coverage = self.spec.coverage_after(self.rows["train"], state.iteration)
         end = TrainingEnd(
             published="last" if is_last else "best",
             iteration=published,
@@ -284,5 +294,6 @@ class Trainer:
             epochs=coverage.epochs,
             tokens=coverage.tokens,
             padding=coverage.padding,
+            shared=coverage.shared,
         )
         return weights, end, text + history.encode(end)

@@ -1,0 +1,190 @@
+"""Shared prefixes: what the rows of a batch have in common is computed once, with equal gradients.
+
+The prefix is one sequence (1, prefix), whose keys and values every layer records. The remainders of the rows
+(rows, length) attend to these keys and values, which take part in the gradient like all others. The models of mlx-lm
+ask the cache that they are passed for keys, values and masks, so that any of them is trained without a change to its
+code. Layers that carry a state from token to token, such as convolutions and recurrences, have other caches:
+`problem` refuses them, and tests loss and gradients of all others against a plain batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
+
+from punie_build.training.token_file import TokenRows
+
+NOISE = 10  # times the difference between plain batches of two sizes, which is rounding alone
+TOLERANCE = 1e-5  # of the norm of the gradient, where rounding is less
+TRIAL_TOKENS = 64  # tokens of the longest trial prefix, if the model has no sliding window
+LossOf = Callable[[mx.array, mx.array, Any], mx.array]  # inputs, targets, caches -> summed loss
+
+
+class PrefixRecorder:
+    """A cache that records the keys and values (1, heads, prefix, size) of one layer."""
+
+    offset = 0
+    keys: mx.array
+    values: mx.array
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Record keys and values, and return them."""
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def make_mask(self, length: int, *, window_size: int | None = None, **_: Any) -> mx.array:
+        """Return the causal mask (length, length), limited to a sliding window if the layer has one."""
+        return _mask(0, length, window_size)
+
+    def local(self, _arrays: tuple[mx.array, ...]) -> PrefixRecorder:
+        """Return a recorder for a recomputed layer."""
+        return PrefixRecorder()
+
+
+class PrefixedCache:
+    """A cache of one layer whose first keys and values are those of a prefix, for every row."""
+
+    def __init__(self, recorder: PrefixRecorder, offset: int) -> None:
+        """Take the recorder of the prefix, and its length in tokens."""
+        self.recorder, self.offset = recorder, offset
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Return keys and values with those of the prefix before them."""
+        prefix = self.recorder.keys, self.recorder.values
+        both = zip(prefix, (keys, values), strict=True)
+        result = [mx.concatenate([mx.broadcast_to(a, (b.shape[0], *a.shape[1:])), b], axis=2) for a, b in both]
+        return result[0], result[1]
+
+    def make_mask(self, length: int, *, window_size: int | None = None, **_: Any) -> mx.array:
+        """Return the causal mask (length, prefix + length), limited to a sliding window if the layer has one."""
+        return _mask(self.offset, length, window_size)
+
+    def local(self, arrays: tuple[mx.array, ...]) -> PrefixedCache:
+        """Return a cache for a recomputed layer, with the keys and values of the prefix as its own arrays."""
+        recorder = PrefixRecorder()
+        recorder.keys, recorder.values = arrays
+        return PrefixedCache(recorder, self.offset)
+
+
+def _mask(offset: int, length: int, window_size: int | None) -> mx.array:
+    queries, keys = mx.arange(offset, offset + length)[:, None], mx.arange(offset + length)[None]
+    mask = keys <= queries
+    return mask if window_size is None else mask & (queries < keys + window_size)
+
+
+def prefix_caches(model: nn.Module, run: Callable[[list[Any]], object], length: int) -> list[PrefixedCache]:
+    """Return the caches of rows that begin with a prefix of `length` tokens. `run` computes it with given caches."""
+    recorders = [PrefixRecorder() for _ in make_prompt_cache(model)]
+    run(recorders)
+    return [PrefixedCache(recorder, length) for recorder in recorders]
+
+
+def checkpoint_layers(layer: nn.Module) -> None:
+    """Let all layers of this type recompute their activations in the backward pass, with and without caches.
+
+    The keys and values of a prefix are inputs and outputs of the recomputed function. mlx-lm's `grad_checkpoint`
+    leaves them out: the loss stays equal, and the gradient loses all that goes through the prefix.
+    """
+    layer_type: Any = type(layer)
+    compute = layer_type.__call__
+
+    def recomputed(self: nn.Module, *arguments: Any, **keywords: Any) -> Any:
+        values = [*arguments, *keywords.values()]
+        caches = [value for value in values if isinstance(value, PrefixRecorder | PrefixedCache)]
+        cache = caches[0] if caches else None
+        arrays = [value for value in values if isinstance(value, mx.array)]
+        prefix = (cache.recorder.keys, cache.recorder.values) if isinstance(cache, PrefixedCache) else ()
+
+        def inner(parameters: Any, prefix: tuple[mx.array, ...], *arrays: mx.array) -> Any:
+            self.update(parameters)
+            local = cache.local(prefix) if cache else None
+            remaining = iter(arrays)
+            swapped = [
+                next(remaining) if isinstance(value, mx.array) else local if cache and value is cache else value
+                for value in values
+            ]
+            named = dict(zip(keywords, swapped[len(arguments) :], strict=True))
+            output = compute(self, *swapped[: len(arguments)], **named)
+            return (output, local.keys, local.values) if isinstance(local, PrefixRecorder) else (output,)
+
+        checkpointed: Any = mx.checkpoint(inner)
+        output, *recorded = checkpointed(self.trainable_parameters(), prefix, *arrays)
+        if isinstance(cache, PrefixRecorder):
+            cache.keys, cache.values = recorded
+        return output
+
+    layer_type.__call__ = recomputed
+
+
+def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
+    """Return why the rows of a batch cannot share a prefix exactly, or an empty string.
+
+    Compares loss and gradients of a trial with those of a plain batch. Its prefix is longer than the sliding `window`
+    of the model, in tokens. Weights of adapters that begin as zeros are random meanwhile, because all gradients that
+    pass through them would be zero.
+    """
+    try:
+        kinds = {type(cache) for cache in make_prompt_cache(model)}
+        if others := sorted(kind.__name__ for kind in kinds if kind not in (KVCache, RotatingKVCache)):
+            return f"its layers keep a state ({', '.join(others)}), not only keys and values"
+        before = [(name, value) for name, value in tree_flatten(model.trainable_parameters()) if "lora_b" in name]
+        key = mx.random.key(0)
+        model.load_weights([(n, mx.random.normal(v.shape, v.dtype, 0, 0.02, key)) for n, v in before], strict=False)
+        try:
+            gap, noise = _trial(model, rows, window)
+        finally:
+            model.load_weights(before, strict=False)
+    except Exception as error:  # a model with its own idea of caches may fail in any way
+        return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
+    allowed = max(TOLERANCE, NOISE * noise)
+    return "" if gap <= allowed else f"its gradients differ from a plain batch by {gap:.1e} (allowed: {allowed:.1e})"
+
+
+def _trial(model: nn.Module, rows: TokenRows, window: int) -> tuple[float, float]:
+    """Return the relative difference of the gradients of a shared and a plain batch, and of plain ones of two
+    sizes."""
+    tokens = rows.ids[: max(TRIAL_TOKENS, window + 8) + 24].astype("int32").tolist()
+    while len(tokens) < window + 32:
+        tokens += tokens
+    prefix = tokens[: max(len(tokens) // 2, window + 8)]
+    tails = [tokens[start : start + 9] for start in (0, 3, 7)]
+    full = mx.array([prefix + tail for tail in tails])
+    start = len(prefix)
+
+    def loss(logits: mx.array, targets: mx.array) -> mx.array:
+        summed: mx.array = nn.losses.cross_entropy(logits.astype(mx.float32), targets).sum()
+        return summed
+
+    def plain(_: nn.Module) -> mx.array:
+        return loss(model(full[:, :-1])[:, start:], full[:, start + 1 :])
+
+    def single(_: nn.Module) -> mx.array:
+        return mx.stack([loss(model(row[None, :-1])[:, start:], row[None, start + 1 :]) for row in full]).sum()
+
+    def shared(_: nn.Module) -> mx.array:
+        caches = prefix_caches(model, lambda recorders: model(full[:1, :start], cache=recorders), start)
+        return loss(model(full[:, start:-1], cache=caches), full[:, start + 1 :])
+
+    results = []
+    for function in (plain, single, shared):
+        value, gradients = nn.value_and_grad(model, function)(model)
+        results.append([value[None], *(array for _, array in tree_flatten(gradients))])
+        mx.eval(results[-1])
+    return _difference(results[0], results[2]), _difference(results[0], results[1])
+
+
+def _difference(expected: list[mx.array], result: list[mx.array]) -> float:
+    """Return the larger of the relative differences of loss and gradient norm; the first array is the loss."""
+
+    def norm(arrays: list[mx.array]) -> float:
+        total: Any = mx.stack([(array.astype(mx.float32) ** 2).sum() for array in arrays]).sum()
+        root: float = total.item() ** 0.5
+        return root
+
+    gaps = [a.astype(mx.float32) - b.astype(mx.float32) for a, b in zip(expected, result, strict=True)]
+    return max(norm(gaps[:1]) / norm(expected[:1]), norm(gaps[1:]) / max(norm(expected[1:]), 1e-12))
