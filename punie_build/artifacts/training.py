@@ -80,7 +80,8 @@ def _has_order(recipe: Recipe, data: str) -> bool:
 
 
 def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Iterator[str]:
-    """Yield what an adapter cannot train on, before anything is built: preference data, and an order by another."""
+    """Yield the mistakes of an adapter's data, before a build: preference data, and an order that its batching would
+    change."""
     for dataset in preference_data(recipe, recipe.resolve("data", entry.spec.data)):
         yield (
             f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains "

@@ -68,7 +68,7 @@ def _filter(option: str, table: object) -> AnyFilter:
 
 
 def filter_context(root: Path, chosen: Iterable[AnyFilter]) -> FilterContext:
-    """Return the bases and suites that filters name. Raises UseError for a name that nothing has."""
+    """Return the bases and suites that filters name. Raises UseError for an unknown name."""
     from punie_build.cli.evaluate import find_suite
 
     bases = {name: base_folder(root, name, "base") for item in chosen if (name := getattr(item, "base", None))}

@@ -45,7 +45,7 @@ class RowRemarks:
 
     @message
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each property, with what to do."""
+        """Return a sentence for each property, with advice."""
         return tuple(
             f"{_rows(self.counts[text], text)}: {advice}" for text, advice in REMARKS.items() if self.counts[text]
         )

@@ -101,7 +101,7 @@ class TextTransform(Transform, frozen=True, kw_only=True):
         return [self._rewritten(item, key) for item in value] if isinstance(value, list) else value
 
     def _arguments(self, text: str) -> str:
-        """Return JSON text with its values rewritten; escapes may hide what is rewritten, or be part of it."""
+        """Return JSON text with its values rewritten; escapes may hide a value, or be part of it."""
         rewritten = self.rewrite_text(text)
         if rewritten == text and "\\" not in text:
             return text
@@ -245,7 +245,7 @@ class CutTurns(Transform, frozen=True, kw_only=True, tag="cut-turns"):
 
 
 def _turns(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-    """Return system messages and turns. A turn has a user's messages and what follows up to the next ones."""
+    """Return system messages and turns. A turn has a user's messages and all messages up to the next ones."""
     system = [message for message in messages if message["role"] == "system"]
     turns: list[list[dict[str, Any]]] = []
     for message in messages:

@@ -1,6 +1,6 @@
 """The parts of a conversation that are in none of its texts, because the chat template of the base drops them.
 
-What a template drops depends on the roles and parts of the messages, hardly on their words. So a conversation of the
+The dropped parts depend on the roles and parts of the messages, hardly on their words. So a conversation of the
 same structure is rendered once, with a marker in the place of each part, and the answer holds for all of the structure.
 """
 
@@ -36,7 +36,7 @@ class DroppedParts:
         self._by_structure: dict[Any, Mapping[str, int]] = {}
 
     def of(self, messages: Messages, tools: Any) -> Mapping[str, int]:
-        """Return how many of each part the template drops; nothing if it rejects the structure with markers."""
+        """Return how many of each part the template drops; none if it rejects the structure with markers."""
         structure = (bool(tools), *map(_structure, messages))
         if structure not in self._by_structure:
             marked = [_marked(number, message) for number, message in enumerate(messages)]

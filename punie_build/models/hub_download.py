@@ -46,7 +46,10 @@ def snapshot(repo: str, revision: str) -> Path:
 
 
 def download(repo: str, revision: str) -> Path:
-    """Download what the cache lacks of a commit, and return its folder. Raises ModelError, and errors of the Hub."""
+    """Download the files of a commit that the cache lacks, and return its folder.
+
+    Raises ModelError, and errors of the Hub.
+    """
     from huggingface_hub import snapshot_download
 
     blobs = cache_folder(repo) / "blobs"

@@ -36,7 +36,7 @@ def locate(root: Path, base: Base) -> Path:
 
 
 def gaps(folder: Path) -> list[str]:
-    """Return what a base lacks: files that are missing or cut off, by their own headers and by their index."""
+    """Return the gaps of a base: files that are missing or cut off, by their own headers and by their index."""
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     files = {path.name: path for path in weight_files(folder)}
     missing += [] if files or (folder / INDEX).exists() else ["model*.safetensors"]
@@ -99,7 +99,7 @@ def _folder(root: Path, base: Base) -> Path:
 
 
 def _download(base: Base) -> Path:
-    """Return the snapshot of a Hub base. What the cache lacks is downloaded."""
+    """Return the snapshot of a Hub base. Files that the cache lacks are downloaded."""
     folder = hub_download.snapshot(str(base.hub), str(base.revision))
     if not gaps(folder):
         return folder

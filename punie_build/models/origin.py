@@ -21,7 +21,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 
 def read_origin(root: Path, base: Base) -> Origin:
-    """Return the origin of a base. Nothing is downloaded."""
+    """Return the origin of a base. No file is downloaded."""
     if base.embedded:
         return Origin()
     folder = hub_download.snapshot(base.hub, str(base.revision)) if base.hub else local_folder(root, base)

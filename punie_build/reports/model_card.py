@@ -24,7 +24,8 @@ def card(page: CardPage, notes: str, datasets: tuple[str, ...] = (), origin: Ori
     from huggingface_hub import ModelCard
 
     body = "\n\n".join(part for make in PARTS if (part := make(page)))
-    text = f"---\n{_metadata(page, datasets, origin or Origin())}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(notes)}"
+    metadata = _metadata(page, datasets, origin or Origin())
+    text = f"---\n{metadata}\n---\n\n{card_notes.DRAWN}\n\n{body}\n\n{card_notes.framed(notes)}"
     return str(ModelCard(text))
 
 

@@ -30,8 +30,9 @@ class FakeHub:
     `COMMIT`.
 
     `requests` is the list of requested paths, in order; `bytes_sent` counts the bytes of file contents, of which no
-    more than `max_bytes` are sent. With `corrupts`, files arrive changed. A file tree is split into pages of `page_size` files. A client with the token `TOKEN` may create repositories and commit to them:
-    `uploads` maps each repository to its files, `private` names the private ones, `commits` lists the commit messages.
+    more than `max_bytes` are sent. With `corrupts`, files arrive changed. A file tree is split into pages of
+    `page_size` files. A client with the token `TOKEN` may create repositories and commit to them: `uploads` maps each
+    repository to its files, `private` names the private ones, `commits` lists the commit messages.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
     bucket   `batch_size` rows of similar length, which needs little padding
     tokens   as many rows of similar length as fit into `batch_tokens` with their padding: less memory, fewer steps
     pack     rows concatenated to sequences of `batch_tokens`, each attending to itself only: almost no padding
-    prefix   `batch_size` rows that begin alike, and are of similar length: what they share is computed once
+    prefix   `batch_size` rows that begin alike, and are of similar length: their prefix is computed once
     file     `batch_size` rows in the order of the file
 
 A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one

@@ -18,8 +18,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 285,
-    "lines": 34_800,
-    "code": 24_000,
+    "lines": 35_250,
+    "code": 24_350,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,

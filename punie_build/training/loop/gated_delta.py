@@ -51,7 +51,7 @@ def gated_delta_rule(
 def _segment(
     queries: mx.array, keys: mx.array, values: mx.array, log_decays: mx.array, betas: mx.array, state: mx.array
 ) -> tuple[mx.array, mx.array]:
-    """Return what `gated_delta_rule` returns, by chunks of positions."""
+    """Return outputs and state of the positions of a segment, by chunks."""
     batch, length, key_heads, _ = keys.shape
     heads = values.shape[-2]
     if heads != key_heads:

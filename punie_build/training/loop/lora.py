@@ -46,7 +46,7 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
 
 
 def trace_gradient(model: nn.Module) -> None:
-    """Build the graph of a loss and of its gradient without computing it. Raises what the code of the model raises."""
+    """Build the graph of a loss and of its gradient without computing it. Raises any exception of the model's code."""
     model.train()
     inputs = mx.array([[1, 2, 3, 4, 5, 6, 7, 8]])
     nn.value_and_grad(model, lambda: model(inputs).astype(mx.float32).sum())()
@@ -61,7 +61,7 @@ def check_loadable(model: nn.Module, spec: Adapter) -> None:
 
 
 def _advice(spec: Adapter, base: str) -> str:
-    """Return what to do about a base that cannot be trained: the modules that can be adapted, each tried alone."""
+    """Return advice about a base that cannot be trained: the modules that can be adapted, each tried alone."""
     if spec.fine_tune_type == "full" or (spec.lora.keys and len(spec.lora.keys) == 1):
         return "use another base"
     working = []

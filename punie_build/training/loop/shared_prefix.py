@@ -1,4 +1,4 @@
-"""Shared prefixes: what the rows of a batch have in common is computed once, with equal gradients.
+"""Shared prefixes: the tokens that the rows of a batch have in common are computed once, with equal gradients.
 
 The prefix is one sequence (1, prefix), whose keys and values every layer records. The remainders of the rows
 (rows, length) attend to these keys and values, which take part in the gradient like all others. The models of mlx-lm
