@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ training says before it starts.
 - **fused**, **4 bits**: share of tokens on which the model agrees with its adapter. The weights are random, so that
   quantization changes many tokens.
 
-Not in the table: {left_out}.
+{left_out}
 
 """
 
@@ -79,12 +80,13 @@ def page(rows: list[dict[str, Any]], left_out: dict[str, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for name, reason in left_out.items():
         reasons.setdefault(reason, []).append(name)
+    missing = [f"{', '.join(names)} ({reason})" for reason, names in reasons.items()]
     head = TEXT.format(
         count=len(rows),
         version=versions.version("mlx-lm"),
         trained=sum("4 bits" in row for row in rows),
         iters=ITERS,
-        left_out="; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items()),
+        left_out=textwrap.fill(f"Not in the table: {'; '.join(missing)}.", 118, break_on_hyphens=False),
     )
     return head + "\n".join(lines) + "\n"
 

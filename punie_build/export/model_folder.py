@@ -8,6 +8,7 @@ name, and `false` for a layer that is not quantized.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ COMPANION_SUFFIXES = (
 )  # of tokenizer, chat template, generation config
 WEIGHT_FILES = ("config.json", INDEX, "hf_quant_config.json")  # JSON files that describe the weights of the base
 DTYPES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
+EIGHT_BITS = {"bits": 8, "group_size": 64, "mode": "affine"}
+OWN_QUANTIZATION: dict[Any, tuple[str, dict[str, Any] | None]] = {  # model type or class -> modules, their quantization
+    "granite": (r"self_attn\.o_proj$|mlp\.down_proj$|^lm_head$", EIGHT_BITS),
+    "granitemoe": (r"router\.layer$|self_attn\.o_proj$|mlp\.down_proj$|^lm_head$", EIGHT_BITS),
+    **dict.fromkeys(
+        ("bailing_moe_v3", "BailingMoeV3ForCausalLM"),
+        (r"word_embeddings$|^lm_head$|attention\.(q_[ab]_proj|kv_a_\w+|(un)?embed_\w+|b_proj)$", None),
+    ),
+}
 MAX_NAMES = 5  # in a message
 GGUF_MAGIC = b"GGUF"
 
@@ -77,14 +87,23 @@ def estimate_bytes(folder: Path, spec: Model) -> int:
         if weight.kind == "foreign":
             continue
         width = BYTES[DTYPES[spec.dtype]] if spec.dtype and weight.dtype in FLOATS else _full_width(weight)
-        if spec.quantized and _is_quantizable(weight, spec.quantization["group_size"]):
-            total += weight.count * _bytes_per_weight(spec.quantization, width)
+        own = _own_quantization(config, weight.module, spec.quantization) if spec.quantized else None
+        if own and _is_quantizable(weight, own["group_size"]):
+            total += weight.count * _bytes_per_weight(own, width)
         elif weight.bits < FULL_PRECISION_BITS and spec.bits is None and not spec.quantized:
             total += weight.size
         else:
             total += weight.count * width
         total += weight.count * width if spec.gguf else 0
     return int(total)
+
+
+def _own_quantization(config: Config, module: str, quantization: Config) -> Config | None:
+    """Return the quantization of a module: mlx-lm gives some modules of some models more bits, or none."""
+    for name in (config.get("model_type"), *(config.get("architectures") or ())):
+        if name in OWN_QUANTIZATION and re.search(OWN_QUANTIZATION[name][0], module):
+            return OWN_QUANTIZATION[name][1]
+    return quantization
 
 
 def _full_width(weight: Weight) -> int:

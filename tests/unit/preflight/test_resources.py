@@ -27,7 +27,9 @@ def test_the_estimate_of_memory_grows_with_batch_rank_and_layers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gpt2", "qwen3_moe", "nemotron_h", "gpt_oss", "deepseek_v3", "lfm2", "gemma4_text"])
+@pytest.mark.parametrize(
+    "name", ["gpt2", "qwen3_moe", "nemotron_h", "gpt_oss", "deepseek_v3", "lfm2", "gemma4_text", "granite"]
+)
 def test_sizes_are_those_of_the_real_training(tmp_path, name):
     """Experts count each, a hybrid counts the modules of each layer, a convolution is no linear layer."""
     from mlx.utils import tree_flatten
@@ -37,7 +39,7 @@ def test_sizes_are_those_of_the_real_training(tmp_path, name):
     from punie_build.training.loop.lora import apply_adapter
 
     tiny_bases.write_base(tmp_path / "base", name)
-    for model in (None, Model(base="b", bits=6, group_size=32), Model(base="b", mode="mxfp4")):
+    for model in (None, Model(base="b", bits=3, group_size=32), Model(base="b", mode="mxfp4")):
         folder = tmp_path / (model.precision if model else "base")
         if model:
             folder.mkdir()
