@@ -128,6 +128,8 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
             if bad := _bad_columns(columns := file.schema_arrow.names):
                 raise DataError(f"{display_path(path)}: {bad} - give each column its own name")
             columns = [name for name in columns if name not in INDEX_COLUMNS]
+            if large := _large_column(file.metadata):
+                raise DataError(f"{display_path(path)}: {large}")
             batches = file.iter_batches(_batch_rows(file.metadata), columns=columns)
             for number, row in enumerate(chain.from_iterable(map(_rows, batches)), 1):
                 yield number, _decode_lists(_without_nulls(row)) if isinstance(row, dict) else row
@@ -141,6 +143,18 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         raise DataError(
             f"{display_path(path)}: a value that cannot be read, after row {number} ({error}) - remove its column"
         ) from None
+
+
+def _large_column(metadata: Any) -> str:
+    """Return which column has values that are longer than a record may be: even one of them fills the memory."""
+    for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
+        for column in (group.column(index) for index in range(group.num_columns)):
+            size = column.total_uncompressed_size // max(group.num_rows, 1)
+            if size > MAX_LINE_BYTES:
+                return (
+                    f"column '{column.path_in_schema}': values of {size // 2**20} MiB - remove the column, or cut them"
+                )
+    return ""
 
 
 def _batch_rows(metadata: Any) -> int:
