@@ -45,11 +45,10 @@ class TableCache:
         return tables
 
     def write(self) -> None:
-        """Keep the files of this run for the next one, where a file can be written."""
-        if self.used.keys() != self.known.keys():
+        """Keep the files of this run for the next one, where a build has made the folder: looking writes no folder."""
+        if self.used.keys() != self.known.keys() and self.path.parent.is_dir():
             content = msgspec.msgpack.encode({name: tables for name, tables in self.used.items() if _is_plain(tables)})
             with suppress(OSError):
-                self.path.parent.mkdir(exist_ok=True)
                 temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
                 temporary.write_bytes(_digest(content).encode() + b"\n" + content)
                 temporary.replace(self.path)

@@ -17,9 +17,9 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 285,
-    "lines": 35_250,
-    "code": 24_350,
+    "recipe_keys": 284,
+    "lines": 35_400,
+    "code": 24_500,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,

@@ -16,6 +16,7 @@ def parsed_twice(root, text: str):
     """Return the tables of a file as they are parsed, and as the cache gives them to the next run."""
     path = root / "r.toml"
     path.write_text(text)
+    (root / ".punie").mkdir(exist_ok=True)
     first = TableCache(root)
     tables = first.parse(path)
     first.write()
@@ -26,6 +27,14 @@ def test_a_cached_file_has_the_values_and_types_of_the_parsed_one(tmp_path):
     tables, cached = parsed_twice(tmp_path, TEXT)
     assert repr(tables) == repr(cached)
     assert len(TableCache(tmp_path).known) == 1
+
+
+def test_a_project_that_was_never_built_gets_no_folder(tmp_path):
+    (tmp_path / "r.toml").write_text(TEXT)
+    cache = TableCache(tmp_path)
+    cache.parse(tmp_path / "r.toml")
+    cache.write()
+    assert not (tmp_path / ".punie").exists()
 
 
 @pytest.mark.parametrize("value", ["1979-05-27", "07:32:00", "99999999999999999999999"])
