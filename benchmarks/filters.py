@@ -3,7 +3,8 @@
     ./run python benchmarks/filters.py --python2 PYTHON2.7 --python3 PYTHON3.12 --stdlib DIR DIR ...
     ./run python benchmarks/filters.py --real FOLDER        # a folder of English datasets, each a folder
     ./run python benchmarks/filters.py --places LIB2 LIB3 --most 60          # Python 2 in 17 places of an answer
-    ./run python benchmarks/filters.py --lingua FOLDER --english FILE        # 74 languages, and an English Alpaca file
+    ./run python benchmarks/filters.py --lingua FOLDER           # 74 languages
+    ./run python benchmarks/filters.py --english FILE FOLDER ...  # rows in English, of any form
     ./run python benchmarks/filters.py --vectors FOLDER     # tests/plugins of bc-detect-secrets
     ./run python benchmarks/filters.py --twins --tools      # near twins in Chinese and English; faults of tool calls
 
@@ -134,8 +135,8 @@ def languages(real: Path | None) -> None:
         )
 
 
-def sentences(folder: Path, english: Path | None) -> None:
-    """Pairs of sentences of lingua's `language-testdata/sentences`, 80 of each language, and rows in English."""
+def sentences(folder: Path) -> None:
+    """Pairs of sentences of lingua's `language-testdata/sentences`, 80 of each language."""
     keep = Language(languages=("en",)).predicate()
     counts = {"foreign": [0, 0], "en": [0, 0]}
     for path in sorted(folder.glob("*.txt")):
@@ -149,12 +150,24 @@ def sentences(folder: Path, english: Path | None) -> None:
         f"lingua: {kept} of {total} foreign pairs kept "
         f"({kept / total:.2%}); English {counts['en'][0]} of {counts['en'][1]}"
     )
-    if english:
-        rows = [
-            example(f"{row['instruction']}\n{row['input']}", row["output"]) for row in json.loads(english.read_text())
-        ]
-        dropped = sum(not keep(row) for row in rows)
-        print(f"{english.name}: {dropped} of {len(rows)} English rows dropped ({dropped / len(rows):.2%})")
+
+
+def english(paths: Sequence[Path]) -> None:
+    """Rows in English: files and folders of any form that the reader knows."""
+    keep = Language(languages=("en",)).predicate()
+    rows = lost = unreadable = 0
+    for path in paths:
+        with tempfile.TemporaryDirectory() as scratch:
+            found = [row for _, row in ingest(path.parent, Local(path=path.name), "auto", Path(scratch))]
+        examples = [row.example for row in found if isinstance(row, Row)]
+        dropped = [row for row in examples if not keep(row)]
+        print(
+            f"{path}: {len(dropped)} of {len(examples)} English rows dropped, {len(found) - len(examples)} unreadable"
+        )
+        for row in dropped[:9]:
+            print(f"    {row.text()[:90]!r}")
+        rows, lost, unreadable = rows + len(examples), lost + len(dropped), unreadable + len(found) - len(examples)
+    print(f"English: {lost} of {rows} rows dropped ({lost / max(rows, 1):.2%}), {unreadable} unreadable")
 
 
 def twins(count: int = 400) -> None:
@@ -211,7 +224,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="a folder of sets in English")
     parser.add_argument("--places", nargs=2, type=Path, metavar=("LIB2", "LIB3"), help="standard libraries of 2 and 3")
     parser.add_argument("--lingua", type=Path, help="folder of sentences, a file for each language")
-    parser.add_argument("--english", type=Path, help="a JSON file of rows in English, in Alpaca's form")
+    parser.add_argument("--english", nargs="*", type=Path, default=[], help="files and folders of rows in English")
     parser.add_argument("--vectors", type=Path, help="tests/plugins of bc-detect-secrets")
     parser.add_argument("--twins", action="store_true")
     parser.add_argument("--tools", action="store_true")
@@ -220,14 +233,16 @@ def main() -> None:
         predicate = PythonVersion().predicate()
         places(*options.places, options.most, lambda row: not predicate(row))
     if options.lingua:
-        sentences(options.lingua, options.english)
+        sentences(options.lingua)
+    if options.english:
+        english(options.english)
     if options.vectors:
         secrets(options.vectors)
     if options.twins:
         twins()
     if options.tools:
         tools()
-    if options.places or options.lingua or options.vectors or options.twins or options.tools:
+    if any((options.places, options.lingua, options.english, options.vectors, options.twins, options.tools)):
         return
     if options.stdlib and options.python2:
         versions(options)

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct, field
 
+from punie_build.data.depth import TOO_DEEP, is_nested_deeply
+
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
 _NULL = msgspec.Raw(b"null")
@@ -236,15 +238,16 @@ def _calls(messages: tuple[RowMessage, ...]) -> Iterator[Function]:
 
 def _strings(value: Any) -> Iterator[str]:
     """Yield every string in a JSON value, with the keys of objects, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _strings(item)
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            for key, inner in reversed(item.items()):
+                stack += (inner, key)
+        elif isinstance(item, list | tuple):
+            stack.extend(reversed(item))
 
 
 def parse(line: bytes) -> Row:
@@ -255,6 +258,8 @@ def parse(line: bytes) -> Row:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start} - save the file as UTF-8") from None
+    if is_nested_deeply(line):
+        raise ValueError(TOO_DEEP)
     path = ""
     try:
         example, path = decode_example(line), "tools"
@@ -267,7 +272,7 @@ def parse(line: bytes) -> Row:
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error), path)) from None
     except RecursionError:
-        raise ValueError("nested too deeply - each line must be one conversation") from None
+        raise ValueError(TOO_DEEP) from None
     except msgspec.DecodeError as error:
         raise ValueError(f"not JSON: {error} - write one JSON object per line") from None
     if not example.messages:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from punie_build.data.command_output import run_command
+from punie_build.data.depth import TOO_DEEP
 from punie_build.data.dialects import normalize
 from punie_build.data.dialects.canonical import is_canonical_line
 from punie_build.data.dialects.columns import CHAT, Layout, map_columns, raw_text_row
@@ -137,7 +138,7 @@ def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: b
             canonical = normalize.to_canonical(code_pair_to_chat(record), dialect)
         row = parse(line if line and canonical is original else _encode(canonical))
     except RecursionError:
-        raise ValueError("nested too deeply - each line must be one conversation") from None
+        raise ValueError(TOO_DEEP) from None
     return Row(row.line, row.example, unknown_keys(canonical))
 
 

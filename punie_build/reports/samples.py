@@ -7,11 +7,12 @@ from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
 from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.data.filters.secret import Secret, replace_secrets
 from punie_build.data.writer import decode_dropped
 from punie_build.models.safetensors import read_header
 
@@ -64,7 +65,11 @@ def sample_rows(folder: Path) -> tuple[RowSample, ...]:
 
 
 def sample_dropped(folder: Path) -> dict[str, tuple[RowSample, ...]]:
-    """Return the first dropped rows of every reason; of an unreadable row, the error and the line."""
+    """Return the first dropped rows of every reason, without secrets; of an unreadable row, the error and the line.
+
+    Keys and tokens are replaced by their kind, and in rows that a filter `secrets` dropped all kinds of secrets: pages
+    are shown to others.
+    """
     samples: dict[str, list[RowSample]] = {}
     for line in read_lines(folder / "dropped.jsonl"):
         row = decode_dropped(line)
@@ -72,8 +77,15 @@ def sample_dropped(folder: Path) -> dict[str, tuple[RowSample, ...]]:
         if len(of_reason) < SAMPLES:
             unreadable = row.line is not None
             text = ((row.why or "", row.line or ""),) if unreadable else turns(decode_example(row.example))
-            of_reason.append(RowSample(row.split, text))
+            kinds: tuple[Secret, ...] = (
+                get_args(Secret) if row.reason.startswith("secrets") else ("private-key", "token")
+            )
+            of_reason.append(RowSample(row.split, _masked(text, kinds)))
     return {reason: tuple(rows) for reason, rows in samples.items()}
+
+
+def _masked(texts: tuple[tuple[str, str], ...], kinds: tuple[Secret, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((replace_secrets(role, kinds), replace_secrets(text, kinds)) for role, text in texts)
 
 
 def character_lengths(folder: Path, total: int) -> RowLengths:

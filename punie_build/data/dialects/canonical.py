@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from punie_build.data.depth import is_nested_deeply
 from punie_build.data.dialects.glaive import is_glaive_prompt
 from punie_build.data.dialects.keys import METADATA, SYSTEM_KEYS, is_plain_message
 from punie_build.data.tool_call_markup.tool_results import is_tool_result
@@ -70,6 +71,8 @@ def is_canonical_line(line: bytes) -> bool:
         line.decode()  # values of other keys are not decoded
         row = _decode_row(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    if row.tools and is_nested_deeply(line):  # nothing else of a row may be nested, but values that stay JSON
         return False
     for message in row.messages:
         role, content, calls = message.role, message.content, message.tool_calls

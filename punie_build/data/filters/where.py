@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from punie_build.data.depth import TOO_DEEP
 from punie_build.data.example import Example
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext, LineFilter, LinePredicate
 from punie_build.data.user_function import UserFunction, require_function
@@ -24,6 +25,8 @@ def _decode(line: bytes) -> Any:
         return _decode_exactly(line)
     except msgspec.ValidationError:
         return json.loads(line)
+    except RecursionError:
+        raise DataError(f"filter where: the row that begins {line[:60]!r}: {TOO_DEEP}") from None
 
 
 class Where(LineFilter, frozen=True, kw_only=True, tag="where"):

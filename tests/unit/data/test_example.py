@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data.example import parse
+from punie_build.data.filters.content import Secrets
+from punie_build.data.ingest import to_chat_row
+from punie_build.data.transforms import FixText, Redact, transform_line
 
 
 @pytest.mark.slow
@@ -52,3 +55,49 @@ def test_any_bytes_give_a_row_or_a_reason(line):
 def test_a_reason_names_the_path_in_the_line(line, path):
     with pytest.raises(ValueError, match=re.escape(f"{path}: expected")):
         parse(line)
+
+
+def nested(depth: int, opening: str) -> str:
+    return (
+        opening * depth + '"café ghp_4fBq93kLmZx81TyWv02HnRcDs75UjAePoG6I"' + opening.translate(CLOSING)[::-1] * depth
+    )
+
+
+CLOSING = {ord("["): "]", ord("{"): "}", ord('"'): None, ord("a"): None, ord(":"): None}
+DEEP_PLACES = {
+    "arguments": '"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":{"x":%s}}}]}]}',
+    "a message's other key": '"other":%s}]}',
+    "declarations": '"weight":1}],"tools":[{"type":"function","function":{"name":"f","parameters":{"x":%s}}}]}',
+    "rejected": '"weight":1}],"form":"preference","rejected":[{"role":"assistant","content":"no","other":%s}]}',
+}
+CHAT = '{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"yes",'
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("place", DEEP_PLACES)
+def test_a_row_is_refused_before_its_depth_ends_a_stack_and_can_be_rewritten_below_it(place: str, opening: str):
+    for depth in (400, 900, 10_000):
+        with pytest.raises(ValueError, match="nested more than 100 levels"):
+            parse((CHAT + DEEP_PLACES[place] % nested(depth, opening)).encode())
+    row = parse((CHAT + DEEP_PLACES[place] % nested(90, opening)).encode())
+    assert b"[token]" in transform_line(row.line, [Redact(), FixText()])
+    assert Secrets().keep(row.example) is (place in ("a message's other key", "rejected"))  # these are not rendered
+
+
+@pytest.mark.parametrize("depth", [400, 900, 10_000])
+def test_the_quick_test_of_canonical_lines_refuses_deep_declarations_too(depth: int):
+    assert to_chat_row((CHAT + DEEP_PLACES["declarations"] % nested(90, "[")).encode(), "auto")
+    with pytest.raises(ValueError, match="nested more than 100 levels"):
+        to_chat_row((CHAT + DEEP_PLACES["declarations"] % nested(depth, "[")).encode(), "auto")
+
+
+def test_the_depth_of_a_text_in_quotes_does_not_count():
+    assert parse(msgspec.json.encode({"messages": [{"role": "user", "content": '\\"[{' * 500}]}))
+
+
+def test_strings_of_arguments_keep_their_order_at_any_depth():
+    arguments = '{"a":["b",{"c":"d"}],"e":' + "[" * 500 + '"f"' + "]" * 500 + "}"
+    call = {"id": "1", "type": "function", "function": {"name": "g", "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    example = parse(msgspec.json.encode({"messages": [message]})).example
+    assert list(example.argument_texts()) == ["a", "b", "c", "d", "e", "f"]
