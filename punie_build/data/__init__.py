@@ -30,6 +30,7 @@ __all__ = (
     "synthetic",
     "template_roundtrip",
     "unreadable",
+    "untrained",
     "user_function",
     "verify",
     "writer",
