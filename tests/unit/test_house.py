@@ -18,8 +18,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 284,
-    "lines": 35_400,
-    "code": 24_500,
+    "lines": 35_500,
+    "code": 24_560,
 }
 MOST_FILES = {  # kind of artifact -> how many modules may name it in a string
     "dataset": 4,
