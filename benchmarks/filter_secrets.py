@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import random
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +50,21 @@ def secrets(tests: Path) -> None:
     secret, harmless = vectors(tests)
     hits, false = (sum(any(True for _ in find_secrets(text, KINDS)) for text in texts) for texts in (secret, harmless))
     print(f"vectors of bc-detect-secrets: {hits} of {len(secret)} found; {false} of {len(harmless)} harmless flagged")
+
+
+def shapes(count: int = 20) -> None:
+    """Print how many shapes of real tokens are found and replaced, each with `count` random values."""
+    from tests.unit.data.test_secret import ALPHABETS, TOKENS
+
+    missed: list[str] = []
+    for shape in TOKENS:
+        choose = random.Random(shape).choices
+        values = [
+            re.sub(r"\{([ahdu])(\d+)\}", lambda m: "".join(choose(ALPHABETS[m[1]], k=int(m[2]))), shape)  # noqa: B023
+            for _ in range(count)
+        ]
+        if not all(any(True for _ in find_secrets(f"use {value} now", ("token",))) for value in values):
+            missed.append(shape)
+    print(f"shapes of real tokens: {len(TOKENS) - len(missed)} of {len(TOKENS)} found in {count} values each")
+    for shape in missed:
+        print(f"    {shape}")

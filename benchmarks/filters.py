@@ -6,7 +6,7 @@
     ./run python benchmarks/filters.py --lingua FOLDER           # 74 languages
     ./run python benchmarks/filters.py --english FILE FOLDER ...  # rows in English, of any form
     ./run python benchmarks/filters.py --vectors FOLDER     # tests/plugins of bc-detect-secrets
-    ./run python benchmarks/filters.py --twins --tools      # near twins in Chinese and English; faults of tool calls
+    ./run python benchmarks/filters.py --twins --tools --shapes  # near twins; faults of tool calls; shapes of tokens
 
 DIR is a standard library, such as lib/python2.7 or lib/python3.13. Snippets are its top-level functions and classes.
 A snippet is old if Python 2.7 compiles it and Python 3 does not. The comparison is with the regular expressions that
@@ -32,7 +32,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.filter_places import places
-from benchmarks.filter_secrets import secrets
+from benchmarks.filter_secrets import secrets, shapes
 from punie_build.data.example import Example, Message, Row
 from punie_build.data.filters.python2 import requires_python2
 from punie_build.data.filters.tool_schemas import argument_validator
@@ -228,6 +228,7 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="tests/plugins of bc-detect-secrets")
     parser.add_argument("--twins", action="store_true")
     parser.add_argument("--tools", action="store_true")
+    parser.add_argument("--shapes", action="store_true", help="shapes of real tokens, those of the tests")
     options = parser.parse_args()
     if options.places:
         predicate = PythonVersion().predicate()
@@ -242,7 +243,9 @@ def main() -> None:
         twins()
     if options.tools:
         tools()
-    if any((options.places, options.lingua, options.english, options.vectors, options.twins, options.tools)):
+    if options.shapes:
+        shapes()
+    if sys.argv[1:] and not (options.stdlib or options.real):
         return
     if options.stdlib and options.python2:
         versions(options)

@@ -26,6 +26,11 @@ M{a23}.{a6}.{a27} AccountKey={a86}== hvs.{a24} {a14}.atlasv1.{a64} lin_api_{a40}
 glsa_{a32}_{h8} glc_{a60} dp.pt.{a43} sntrys_{a80} sk-{a48} sk-proj-{a40}_{a40} sk-ant-api03-{a93}AA hf_a1{a32}
 ghp_{a36} github_pat_{a22}_{a59} tskey-auth-{a12}-{a32} NRAK-{u27} ATATT3{a180} API_TOKEN={a39}7""".split()
 TOKENS += ["Authorization: Bearer {a39}1", "Authorization: Basic {a30}1=", "aws_secret_access_key = {a39}1"]
+TOKENS += """glrt-{a20} ghs_{a36} gho_{a36} ghu_{a36} xoxp-{d12}-{d12}-{d12}-{h32} sk-svcacct-{a40}7K sk-or-v1-{h64}
+pplx-{a48} nvapi-{a64} csk-{h48} pcsk_{a60} lsv2_pt_{h32}_{h10} tgp_v1_{a43} xkeysib-{h64}-{a16} whsec_{a32} pul-{h40}
+pscale_tkn_{a43} sbp_{h40} figd_{a43} fo1_{a43} EAA{a60} shpss_{h32} sq0atp-{a22} HRKU-{a36} nfp_{a36} sgp_{h40}
+sha256~{a43} rdme_{h70} ops_eyJ{a80} LTAI{a20} CFPAT-{a43} EZAK{a54} shippo_live_{h40} duffel_live_{a43}
+api_org_{a34} ATCTT3{a180} ATBB{a32} AKC{a60} dckr_oat_{a32} 1//0{a50} GR1348941{a20}""".split()
 OTHERS = {
     "private-key": [
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE{a40}\n-----END RSA PRIVATE KEY-----",
