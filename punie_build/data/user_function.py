@@ -24,6 +24,8 @@ from typing import Any
 
 import msgspec
 
+from punie_build.data.example import decode_example
+from punie_build.data.filters.secret import replace_secrets
 from punie_build.errors import DataError
 
 RUNNER = r"""
@@ -85,16 +87,17 @@ class UserFunction:
         self.function, self.seconds = function, seconds
         self.path = root / function_path(function)
         self.process: subprocess.Popen[bytes] | None = None
-        self.buffer = b""
+        self.buffer = self.line = b""
 
     def __call__(self, row: Any) -> Any:
-        """Return the result of the function for a row. Raises DataError with its error."""
+        """Return the result of the function for a row. Raises DataError with its error and the row's question."""
         if self.process is None:
             self._start()
         assert self.process is not None
         assert self.process.stdin is not None
+        self.line = msgspec.json.encode(row)
         try:
-            self.process.stdin.write(msgspec.json.encode(row) + b"\n")
+            self.process.stdin.write(self.line + b"\n")
             self.process.stdin.flush()
         except OSError:
             raise self._error("its process ended - does it need more than 2 GB of memory?") from None
@@ -129,13 +132,17 @@ class UserFunction:
                 raise self._error("its process ended - does it need more than 2 GB of memory?")
             self.buffer += part
         line, _, self.buffer = self.buffer.partition(b"\n")
-        answer = msgspec.json.decode(line, type=FunctionAnswer)
+        try:
+            answer = msgspec.json.decode(line, type=FunctionAnswer)
+        except (msgspec.MsgspecError, RecursionError) as error:  # not a number, or nested too deeply
+            raise self._error(f"returned a value that JSON cannot hold: {error} - correct the function") from None
         if answer.error is not None:
             raise self._error(f"raised {answer.error} - correct the function")
         return answer.value
 
     def _error(self, problem: str) -> DataError:
-        return DataError(f"function {self.function}: {problem}")
+        question = f" for the row that asks {_question(self.line)!r}" if self.line else ""
+        return DataError(f"function {self.function}{question}: {problem}")
 
 
 def function_path(function: str) -> str:
@@ -148,6 +155,16 @@ def require_function(function: str) -> None:
     module, _, name = function.partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"function {function!r} - write module:function, such as filters.mine:keep")
+
+
+def _question(line: bytes) -> str:
+    """Return the beginning of the first user's text of a row, without secrets."""
+    try:
+        question = decode_example(line).group_key()
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    text = replace_secrets(" ".join(question.split()), ("private-key", "token", "password"))
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:

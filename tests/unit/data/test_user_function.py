@@ -37,6 +37,8 @@ def starts(row):
     import subprocess
     subprocess.run(["true"])
 def fills(row): return len("x" * (8 << 30)) > 0
+def no_number(row): return float("nan")
+def surrogate(row): return "\\ud800"
 def environment(row):
     import os
     return sorted(os.environ)
@@ -80,6 +82,8 @@ def test_a_function_keeps_and_another_changes_rows(project: Path):
         ("fills", "raised MemoryError"),
         ("dies", "its process ended"),
         ("slow", "no result after 0.5 seconds"),
+        ("no_number", "a value that JSON cannot hold"),
+        ("surrogate", "a value that JSON cannot hold"),
     ],
 )
 def test_an_error_and_a_forbidden_act_stop_with_their_reason(project: Path, name: str, problem: str):
@@ -107,3 +111,12 @@ def test_a_missing_file_and_a_wrong_name_are_errors(project: Path):
         UserFunction(project, "filters.other:keep", 10)({})
     with pytest.raises(msgspec.ValidationError, match="write module:function"):
         msgspec.convert({"type": "python", "function": "mine.py"}, AnyFilter)
+
+
+@pytest.mark.parametrize("name", ["broken", "dies", "no_number"])
+def test_an_error_names_the_row_without_its_secrets(project: Path, name: str):
+    token = "ghp_4fBq93kLmZx81TyWv02HnRcDs75UjAePoG6I"
+    function = UserFunction(project, f"filters.mine:{name}", 20.0)
+    with pytest.raises(DataError, match=r"row that asks 'why \[token\]\?'") as caught:
+        function({"messages": [{"role": "user", "content": f"why {token}?"}]})
+    assert token[:12] not in str(caught.value)
