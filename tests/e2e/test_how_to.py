@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -32,15 +33,12 @@ def how_to() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """The project of the whole document; the fixtures below build a part of it each."""
+    """The project of the whole document, built by one command but for the adapter of one category."""
     files = how_to() | {"raw/prose.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in PROSE)}
-    return create(tmp_path_factory.mktemp("how-to"), "", files)
-
-
-@pytest.fixture(scope="module")
-def rounds(project) -> Path:
-    assert {"adapter:round-1", "adapter:round-2"} <= ran(doit(project, "dataset:round-2-right"))
-    return project
+    root = create(tmp_path_factory.mktemp("how-to"), "", files)
+    built = ran(doit(root, "dataset:round-2-right", "adapter:curriculum", "adapter:prose", "stage:commands"))
+    assert {"adapter:round-1", "adapter:round-2", "adapter:curriculum", "adapter:prose"} <= built
+    return root
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -75,23 +73,22 @@ def right_answers(root: Path, name: str) -> set[str]:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_accepted_rows_are_exactly_the_right_answers(rounds, number):
-    accepted = {exchange(row) for row in data_rows(rounds, f"round-{number}-right")}
-    assert accepted == right_answers(rounds, f"round-{number}-answers")
+def test_the_accepted_rows_are_exactly_the_right_answers(project, number):
+    accepted = {exchange(row) for row in data_rows(project, f"round-{number}-right")}
+    assert accepted == right_answers(project, f"round-{number}-answers")
     assert accepted
 
 
-def test_the_second_round_trains_on_the_right_answers_of_the_first(rounds):
-    start = {exchange(row) for row in data_rows(rounds, "start")}
-    second = {exchange(row) for row in data_rows(rounds, "round-2")}
-    assert second == start | right_answers(rounds, "round-1-answers") > start
-    first, last = ((rounds / f"adapters/round-{number}/adapters.safetensors").read_bytes() for number in (1, 2))
+def test_the_second_round_trains_on_the_right_answers_of_the_first(project):
+    start = {exchange(row) for row in data_rows(project, "start")}
+    second = {exchange(row) for row in data_rows(project, "round-2")}
+    assert second == start | right_answers(project, "round-1-answers") > start
+    first, last = ((project / f"adapters/round-{number}/adapters.safetensors").read_bytes() for number in (1, 2))
     assert first != last
-    assert ran(doit(rounds, "dataset:round-2-right")) == set()
+    assert ran(doit(project, "dataset:round-2-right")) == set()
 
 
 def test_a_training_keeps_the_order_of_its_mix(project):
-    doit(project, "adapter:curriculum")
     tokens = Project.load(project).task("adapter:curriculum").needed("tokens")
     trained = token_file.load(project / tokens / "train.safetensors")
     assert list(trained.lines) == sorted(trained.lines)
@@ -110,7 +107,6 @@ def test_the_loss_of_raw_text_is_that_of_mlx_lm(project):
     from mlx_lm.tuner.trainer import default_loss
     from mlx_lm.utils import load
 
-    doit(project, "adapter:prose")
     events = rows(project / "adapters/prose/metrics.jsonl")
     valid = [event["loss"] for event in events if event["event"] == "valid"]
     records = [{"text": row["messages"][0]["content"]} for row in rows(project / "data/prose/valid.jsonl")]
@@ -127,5 +123,12 @@ def test_the_loss_of_raw_text_is_that_of_mlx_lm(project):
 
 
 def test_a_stage_selects_the_rows_of_one_category(project):
-    doit(project, "stage:commands")
     assert {row["category"] for row in data_rows(project, "commands")} == {"run_command"}
+    categories = Counter(row["category"] for row in data_rows(project, "hand-authored"))
+    assert len(data_rows(project, "commands")) == categories["run_command"] < categories.total()
+    assert rows(project / "data/commands/train.jsonl")
+    assert not rows(project / "data/commands/valid.jsonl")
+    loaded = Project.load(project)
+    tokens = loaded.task(f"tokens:{PurePosixPath(loaded.task('adapter:commands').needed('tokens')).name}")
+    assert "stage:commands" in tokens.needs
+    assert tokens.spec.valid == "none"
