@@ -1,4 +1,4 @@
-"""Fixtures and settings of all tests: temporary folders of workers, hypothesis profiles, marks by folder, projects."""
+"""Fixtures and settings of all tests: temporary folders and caches, hypothesis profiles, marks by folder, projects."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["TMPDIR"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-{worker}"))
     Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = None
+else:  # caches of libraries, which workers and other processes of the tests share: not the user's
+    os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-cache"))
+    Path(os.environ["XDG_CACHE_HOME"]).mkdir(mode=0o700, exist_ok=True)
 
 # some containers forbid bytecode files: every process of a test would compile the package, and pytest every test, again
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

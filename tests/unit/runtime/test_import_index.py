@@ -50,16 +50,26 @@ def test_another_version_of_the_library_computes_it_again(library, changed):
     os.utime(root / changed, ns=(1, 1))
     index(root / "models")
     assert len(calls) == 2
+    assert len([*(root / "cache").iterdir()]) == 1, "the file of the former version is replaced"
 
 
-def test_other_folders_and_damaged_files_are_computed(library):
+def test_the_index_of_another_folder_is_not_saved(library):
     root, calls, index = library
-    index(root / "models" / "auto")
+    assert [index(root / "models" / "auto") for _ in range(2)] == [INDEX, INDEX]
+    assert len(calls) == 2
+    assert not (root / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:20], lambda _: b"", lambda _: b'["x"]', lambda _: b"\xff"])
+def test_a_damaged_file_is_computed_again_and_replaced(library, damage):
+    root, calls, index = library
     index(root / "models")
     [saved] = (root / "cache").iterdir()
-    saved.write_bytes(saved.read_bytes()[:20])
+    before = saved.read_bytes()
+    saved.write_bytes(damage(before))
     assert index(root / "models") == INDEX
-    assert len(calls) == 3
+    assert len(calls) == 2
+    assert saved.read_bytes() == before
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(library):
@@ -74,4 +84,4 @@ def test_the_saved_index_is_the_one_that_the_library_computes(tmp_path):
     for _ in range(2):
         variables = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
         subprocess.run([sys.executable, "-c", COMPARE], check=True, env=variables, capture_output=True)
-    assert len(list((tmp_path / "punie-build").iterdir())) >= 2
+    assert {path.suffix for path in (tmp_path / "punie-build").iterdir()} == {".json"}
