@@ -18,6 +18,8 @@ base = "nano"
 data = "mine"
 iters = 2
 steps_per_eval = 2
+batch_size = 2
+val_batches = 1
 num_layers = 9
 
 [adapter.v2]
