@@ -5,7 +5,13 @@
 How each figure is counted:
 
 - *first-level entries*: files and folders directly below `punie_build/`.
-- *files that name KIND*: modules of `punie_build/` in which the kind's name is a string literal on its own.
+- *files that name KIND*: modules of `punie_build/` in which a string literal is the kind's name, or begins a label
+  (`"eval:"`, `"adapter."`). Every literal counts, except at a position whose syntax proves that it is another word:
+  1. a display with a string that names no kind and no role: a table of kinds holds kinds only. Such a display is a
+     dict, a set, or another display that is searched (`in`), iterated, starred or an argument of `frozenset` or
+     `fromkeys`. A tuple elsewhere may be a pair of a kind and a value: it counts;
+  2. a name of a field: the second argument of `getattr` and `hasattr`, `field(name=...)`, a key of `references={}`;
+  3. `Literal[...]` with another string, a `tag` of a union, and `KEYWORDS`: arguments with another vocabulary.
 - *everyday words*: of all bindings (assigned names, and parameters), those that are one of `EVERYDAY`, per 1,000.
 - *riddles*: share of sentences in docstrings that have one of `RIDDLES` as a noun.
 - *verb first*: share of docstrings whose first word is one of `VERBS`, in its base form or third person ("Return",
@@ -26,7 +32,7 @@ import re
 import tokenize
 import typing
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +47,9 @@ KINDS = (
     *("dataset", "stage", "mix", "tokens", "preflight", "adapter", "choice", "grid", "model"),
     *("answers", "eval", "comparison"),
 )
+ROLES = frozenset("data any-data base any-base arm trained suite search".split())
+LABEL = re.compile(r"(?:: )?([a-z]+)(?::|\.|:[\w@*-]+)")  # `eval:`, `eval:NAME`, `: adapter.`
+KEYWORDS = frozenset(("tag", "batching", "unit", "repo_type"))  # the last one of huggingface_hub
 EVERYDAY = frozenset(
     """said told found some each held made place shown given kept asked wanted left taken here there whole more odd
     now gone fresh it of""".split()
@@ -106,17 +115,66 @@ def nodes() -> dict[Path, list[ast.AST]]:
     return {path: list(ast.walk(tree)) for path, tree in trees().items()}
 
 
+def is_text(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def is_other_vocabulary(parts: Iterable[ast.AST | None]) -> bool:
+    """Return whether a string among the parts of a display names no kind and no role."""
+    return any(
+        part.value not in ROLES.union(KINDS) for part in parts if isinstance(part, ast.Constant) and is_text(part)
+    )
+
+
+def other_words(node: ast.AST) -> Iterator[ast.AST | None]:
+    """Yield the parts of a node that are strings and cannot mean a kind, by the rules above."""
+    match node:
+        case ast.Dict(keys) if is_other_vocabulary(keys):
+            yield from keys
+        case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[ast.Tuple(parts) | ast.List(parts)]):
+            yield from parts if is_other_vocabulary(parts) else ()
+        case ast.For(iter=part) | ast.comprehension(iter=part) | ast.Starred(value=part):
+            yield from iterated(part)
+        case ast.Call(ast.Name("getattr" | "hasattr"), [_, part, *_]):
+            yield part
+        case ast.Call(ast.Name("frozenset" | "set") | ast.Attribute(attr="fromkeys"), [part, *_]):
+            yield from iterated(part)
+        case ast.Call(ast.Name("field") | ast.Attribute(attr="field")):
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "name")
+        case ast.keyword("references", ast.Dict(keys)):
+            yield from keys
+        case ast.keyword(arg, part) if arg in KEYWORDS:
+            yield part
+        case ast.Set(parts) | ast.Subscript(ast.Name("Literal"), ast.Tuple(parts)) if is_other_vocabulary(parts):
+            yield from parts
+
+
+def iterated(part: ast.AST) -> Iterator[ast.AST]:
+    """Yield the elements of a display, or of both branches of a conditional one, that holds other words."""
+    if isinstance(part, ast.IfExp):
+        yield from (element for branch in (part.body, part.orelse) for element in iterated(branch))
+    elif isinstance(part, ast.Tuple | ast.List) and is_other_vocabulary(part.elts):
+        yield from part.elts
+
+
+def strings_of(module: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the literals that may mean a kind, a label without its name and place."""
+    module = list(module)
+    others = {id(part) for node in module for part in other_words(node)}
+    for node in module:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in others:
+            found = LABEL.fullmatch(node.value)
+            yield found[1] if found else node.value
+
+
 @cache
 def literals() -> dict[Path, frozenset[str]]:
-    """Return the strings that are literals in each module."""
-    return {
-        path: frozenset(node.value for node in module if isinstance(node, ast.Constant) and isinstance(node.value, str))
-        for path, module in nodes().items()
-    }
+    """Return the strings of each module that may mean a kind."""
+    return {path: frozenset(strings_of(module)) for path, module in nodes().items()}
 
 
 def files_of_kind(kind: str) -> int:
-    """Count the modules in which the name of a kind is a string literal. An `__all__` names modules, not kinds."""
+    """Count the modules that name a kind. An `__all__` names modules, not kinds."""
     return sum(kind in strings for path, strings in literals().items() if path.name != "__init__.py")
 
 

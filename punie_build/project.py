@@ -79,7 +79,7 @@ class Project:
         return with_needs(self.tasks, [task.label for task in select(self.tasks, labels)])
 
     def plan(self, labels: Sequence[str] = ()) -> list[Planned]:
-        """Return what a build of these artifacts and all that they need would do."""
+        """Return the plan of a build of these artifacts and all that they need."""
         return planning.plan(self.root, self.select(labels))
 
     def build(self, label: str) -> Lock:
@@ -116,7 +116,7 @@ class Project:
 
     @cached_property
     def planned(self) -> dict[str, Planned]:
-        """What a build would do, by label."""
+        """Return the plan of a build, by label."""
         return {item.task.label: item for item in planning.plan(self.root, self.tasks)}
 
     def is_current(self, label: str) -> bool:

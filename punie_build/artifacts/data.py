@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.artifacts.evaluation import EVAL
 from punie_build.data import held_out
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.user_function import function_path
@@ -158,7 +159,7 @@ DATASET = ArtifactKind(
     name="dataset",
     plural="Datasets",
     spec=Dataset,
-    references={"source.eval": "eval"},
+    references={"source.eval": EVAL.name},
     cross_check=_source_mistakes,
     inputs=_dataset_inputs,
     step="punie_build.data.steps:dataset",

@@ -44,7 +44,7 @@ def _selection_inputs(recipe: Recipe, entry: Entry[Selection]) -> TaskInputs:
 
 
 def _search_mistakes(_root: Path, recipe: Recipe, entry: Entry[Search]) -> Iterator[str]:
-    """Yield what a search cannot search."""
+    """Yield the mistakes in the axes of a search."""
     adapter = recipe.find(ADAPTER.name, entry.spec.adapter)
     if adapter is None:
         yield f"{entry.where}.adapter: {entry.spec.adapter} is a grid - name an adapter of one value each"

@@ -46,12 +46,10 @@ def stats(root: Path, options: Options) -> int:
     count_tokens = token_counter(base_folder(root, options.base)) if options.base else None
     for split, row in readable_rows(root, options.path, options, root / paths.STATE):
         counts = table.setdefault(split or "(no split)", Counter())
-        counts["rows"] += 1
-        counts["messages"] += len(row.example.messages)
-        counts["calls"] += sum(1 for _ in row.example.calls())
-        counts["characters"] += len(row.example.text())
+        calls, characters = sum(1 for _ in row.example.calls()), len(row.example.text())
+        counts.update(rows=1, messages=len(row.example.messages), calls=calls, characters=characters)
         if count_tokens:
-            counts["tokens"] += (length := count_tokens(row.example))
+            counts.update(tokens=(length := count_tokens(row.example)))
             counts["in the longest row"] = max(length, counts["in the longest row"])
         categories[row.example.category or "(none)"] += 1
     for split, counts in table.items():

@@ -139,7 +139,7 @@ def _tokens(root: Path, model: Path, data: Path, spec: Adapter) -> Iterator[Path
 
 def _training_run(root: Path, model: Path, tokens: Path, spec: Adapter, out: Path) -> TrainingRun:
     """Return a training whose folder of checkpoints is the same when the same command runs again."""
-    inputs = {"tokens": digests.of_tree(tokens), "base": digests.of_tree(model)}
+    inputs = {TOKENS.name: digests.of_tree(tokens), "base": digests.of_tree(model)}
     recipe = msgspec.to_builtins(spec) | {"base": "", "data": ""}
     code = fingerprint.code(ADAPTER, spec)
     key_inputs = KeyInputs(kind=ADAPTER.name, recipe=recipe, code=code, inputs=inputs, tools=tools(ADAPTER, spec))
@@ -190,7 +190,9 @@ def _train_options(command: argparse.ArgumentParser) -> None:
 
 def _benchmark_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("base", metavar="BASE", help=BASE)
-    command.add_argument("--recipe", metavar="adapter:NAME", help="train as this recipe does, and forecast its time")
+    command.add_argument(
+        "--recipe", metavar=f"{ADAPTER.name}:NAME", help="train as this recipe does, and forecast its time"
+    )
     command.add_argument("--data", help="a file or folder of conversations; default: synthetic conversations")
     command.add_argument("--iters", "-i", type=int, default=20, metavar="N", help="number of batches to measure (20)")
     _adapter_options(command)

@@ -129,8 +129,11 @@ class Reporter:
 
     def _finish(self, label: str, result: str, text: str | None, **facts: Any) -> None:
         self.counts[result] += 1
-        self.pending.discard(label)
         self.active.pop(label, None)
+        if label in self.pending:
+            self.pending.discard(label)
+            if self.bar:
+                self._count_remaining(label, -1)
         if text:
             self._print(label, text)
             self._record(result, task=label, **facts)
@@ -152,16 +155,25 @@ class Reporter:
     def _show_bar(self) -> None:
         if self.bar is None:
             console.show_bars()
-            self.total = sum(self.targets[label].planned.action != "current" for label in self.pending)
+            self.remaining, self.seconds = 0, 0.0
+            for label in self.pending:
+                self._count_remaining(label, 1)
+            self.total = self.remaining
             self.bar = ProgressBar("build", self.total).__enter__()
             self._update_bar()
 
+    def _count_remaining(self, label: str, sign: int) -> None:
+        """Add a pending task to the work that is left, or subtract a finished one: no task is looked at twice."""
+        planned = self.targets[label].planned
+        if planned.action != "current":
+            self.remaining += sign
+            self.seconds += sign * (planned.last_seconds or 0) if planned.action != "restore" else 0
+
     def _update_bar(self) -> None:
         if self.bar and self.bar.progress:
-            pending = [self.targets[label].planned for label in self.pending]
-            remaining = [planned for planned in pending if planned.action != "current"]
-            seconds = sum(planned.last_seconds or 0 for planned in remaining if planned.action != "restore")
-            self.bar.update(self.total - len(remaining), f"about {format_seconds(seconds)} left" if seconds else "")
+            is_known = self.seconds > 1e-6  # a sum of floats that were subtracted again is not quite 0
+            left = f"about {format_seconds(self.seconds)} left" if is_known else ""
+            self.bar.update(self.total - self.remaining, left)
 
     def _record(self, event: str, **facts: Any) -> None:
         if self.root:

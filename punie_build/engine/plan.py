@@ -34,7 +34,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 
     @property
     def forecast(self) -> str:
-        """What a build does, in words."""
+        """Describe the work of a build, in words."""
         duration = f", {format_seconds(self.last_seconds)} last time" if self.last_seconds is not None else ""
         match self.action:
             case "restore":
@@ -51,7 +51,7 @@ FutureFiles = dict[str, dict[str, str] | None]  # target -> digest of each file 
 
 
 def plan(root: Path, tasks: Sequence[AnyTask]) -> list[Planned]:
-    """Return what a build of these tasks would do. `tasks` are in the order of the graph: each after those it needs."""
+    """Return the plan of a build of these tasks. `tasks` are in the order of the graph: each after those it needs."""
     needed_removed: set[str] = set()  # removed targets whose files are needed
     while True:
         future: FutureFiles = {}

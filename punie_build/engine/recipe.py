@@ -108,7 +108,7 @@ class Recipe(Struct, frozen=True, dict=True):
         return None
 
     def content(self, entry: Entry[Any]) -> Any:
-        """Return what the file of an entry holds, such as the cases of a suite."""
+        """Return the content of the file of an entry, such as the cases of a suite."""
         return self.contents[entry.label]
 
 

@@ -104,7 +104,7 @@ def _is_default(field: structs.FieldInfo, value: Any) -> bool:
 
 
 def changes(task: AnyTask, lock: Lock, current: KeyInputs) -> tuple[str, ...]:
-    """Return what changed since the lock, value by value."""
+    """Return the changes since the lock, value by value."""
     if lock.key == current.key:
         return ()
     return tuple(explain.differences(lock.key_inputs, without_new_defaults(task, lock, current)))

@@ -268,7 +268,8 @@ class _Rendering:
         return str(own).strip() or split_thought(message.get("content") or "")[1]
 
     def completion(self, index: int, prompt: str) -> str:
-        """Return what a server would have to generate behind its prompt for this turn, and what the template adds.
+        """Return the text that a server would have to generate behind its prompt for this turn, and the text that the
+        template adds.
 
         Where the prompt opens a thought, the completion closes it; where the prompt closes one, it has none.
         """

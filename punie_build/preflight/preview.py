@@ -38,7 +38,7 @@ def training_plan(
         train = token_file.load(tokens / "train.safetensors")
         rows, coverage = len(train), spec.coverage(train)
     return TrainingPlan(
-        where=f"{task.file}: adapter.{task.name}",
+        where=f"{task.file}: {task.kind.name}.{task.name}",
         spec=spec,
         tokens_target=task.needed("tokens"),
         base=read_architecture(base) if base else None,

@@ -77,7 +77,7 @@ def states(page: IndexPage) -> Section:
 
 
 def graph(page: IndexPage) -> Section | None:
-    """Return the picture of what is built from what."""
+    """Return the picture of the artifacts and their inputs."""
     if not page.nodes:
         return None
     title = f"Lineage of {page.name}: what is built from what"

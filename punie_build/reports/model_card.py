@@ -12,7 +12,7 @@ from punie_build.models.origin import Origin
 from punie_build.models.spec import Base
 from punie_build.reports.html import visible
 from punie_build.reports.pages.adapter import AdapterPage
-from punie_build.reports.pages.model import ModelPage
+from punie_build.reports.pages.model import ModelPage, held_out_tokens
 from punie_build.reports.section import recipe_fields
 
 CardPage = AdapterPage | ModelPage
@@ -132,7 +132,7 @@ def training(page: CardPage) -> str:
         ("agreement", "top-1 agreement with its adapter"),
     ):
         if name in values:
-            facts.append(f"{values[name]:.1%} {label} on {values.get('tokens', 0):,.0f} held-out tokens")
+            facts.append(f"{values[name]:.1%} {label} on {held_out_tokens(values)}")
     return "\n\n".join(["## Export", *([f"{'; '.join(facts)}."] if facts else []), _recipe(page)])
 
 

@@ -91,9 +91,8 @@ def _masked(texts: tuple[tuple[str, str], ...], kinds: tuple[Secret, ...]) -> tu
 def character_lengths(folder: Path, total: int) -> RowLengths:
     """Measure training rows in characters of messages and tool calls."""
     rows = read_lines(folder / "train.jsonl")
-    return RowLengths(
-        "characters", tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in rows), total
-    )
+    lengths = tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in rows)
+    return RowLengths(unit="characters", lengths=lengths, total=total)
 
 
 def token_lengths(folder: Path) -> RowLengths:
@@ -105,4 +104,4 @@ def token_lengths(folder: Path) -> RowLengths:
         file.seek(data_start + begin)
         ends = array("q", file.read(end - begin))
     lengths = tuple(stop - (ends[index - 1] if index else 0) for index, stop in enumerate(ends))
-    return RowLengths("tokens", lengths, len(lengths))
+    return RowLengths(unit="tokens", lengths=lengths, total=len(lengths))

@@ -109,7 +109,7 @@ class Child:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def tail(self, lines: int = 12) -> str:
-        """Return the first error in the log and what follows it, else the last lines, indented, for an error message.
+        """Return the first error in the log and the lines behind it, else the last lines, indented, for a message.
 
         What a program prints after an error, such as statistics, says less than the error.
         """

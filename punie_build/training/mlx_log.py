@@ -31,9 +31,9 @@ def parse(text: str) -> Iterator[LogEvent]:
     """Yield the `train`, `valid` and `test` events of a log, in its order. A loss that is not finite is None."""
     for line in re.split(r"[\r\n]+", ANSI_ESCAPE.sub("", text)):
         if match := TABLE_TRAIN.fullmatch(line):
-            yield _train_event(match, tokens=_number(match[3], 1000))
+            yield _train_event(match, tokens=_count(match[3], 1000))
         elif match := TRAIN.search(line):
-            yield _train_event(match, learning_rate=_number(match[3]), tokens=_number(match[4]))
+            yield _train_event(match, learning_rate=_number(match[3]), tokens=_count(match[4], 1))
         elif match := TABLE_VALID.fullmatch(line) or VALID.search(line):
             yield {"event": "valid", "iteration": int(match[1]) - 1, "loss": _number(match[2])}
         elif match := TEST.search(line):
@@ -42,10 +42,12 @@ def parse(text: str) -> Iterator[LogEvent]:
 
 def _train_event(match: re.Match[str], **optional: float | None) -> LogEvent:
     event: LogEvent = {"event": "train", "iteration": int(match[1]), "loss": _number(match[2])}
-    event |= {name: value for name, value in optional.items() if value is not None}
-    if "tokens" in event:
-        event["tokens"] = round(event["tokens"])
-    return event
+    return event | {name: value for name, value in optional.items() if value is not None}
+
+
+def _count(text: str | None, factor: int) -> int | None:
+    value = _number(text, factor)
+    return None if value is None else round(value)
 
 
 def _number(text: str | None, factor: int = 1) -> float | None:

@@ -60,8 +60,8 @@ def _no_dialect(record: dict[str, Any]) -> str:
     text = f"no dialect fits the keys {', '.join(names[:MAX_KEYS]) or 'none'}{further}"
     near = [(name, keys) for name, keys in _KEYS if any(key in record for key in keys)]
     if not near:
-        return f"{text} - use messages, or the keys of one of {', '.join((*CONTAINER_DIALECTS[1:], 'glaive'))}, "
-        "or name their roles with `columns`"
+        dialects = ", ".join((*CONTAINER_DIALECTS[1:], "glaive"))
+        return f"{text} - use messages, or the keys of one of {dialects}, or name their roles with `columns`"
     name, keys = min(near, key=lambda pair: sum(key not in record for key in pair[1]))
     missing = ", ".join(f"'{key}'" for key in keys if key not in record)
     return f"{text}: the nearest is {name}, which also has {missing} - rename a key, or convert the rows"

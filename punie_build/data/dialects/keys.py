@@ -14,12 +14,11 @@ from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Policy = Literal["honored", "refused", "metadata"]  # metadata: kept, without an effect on training
 
-METADATA = (
-    "id", "uid", "uuid", "_id", "idx", "index", "conversation_id", "question_id", "task_id", "example_id", "data_id",
-    "source", "category", "language", "lang", "license", "url", "meta", "metadata", "dataset", "dataset_name", "origin",
-    "timestamp", "date", "created", "model", "version", "tags", "topic", "title", "repo", "repository", "path", "score",
-    "difficulty", "note", "notes", "comment",
-)  # fmt: skip
+METADATA = tuple(
+    """id uid uuid _id idx index conversation_id question_id task_id example_id data_id source category language lang
+    license url meta metadata dataset dataset_name origin timestamp date created model version tags topic title repo
+    repository path score difficulty note notes comment""".split()
+)
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 PAIRS = (
     "chosen", "rejected", "chosen_response", "rejected_response", "chosen_messages", "rejected_messages", "response_j",

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.artifacts.tokens import TOKENS
+from punie_build.artifacts.training import PREFLIGHT
 from punie_build.data.dialects.keys import describe_unknown
 from punie_build.data.example import SPLITS
 from punie_build.data.stats import Stats, read_stats
@@ -77,7 +78,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> DataPage:
         else samples.character_lengths(folder, stats.splits["train"].rows),
         issues=tuple(
             issue
-            for other in project.current_tasks("preflight")
+            for other in project.current_tasks(PREFLIGHT.name)
             if other.spec.data == task.name
             for issue in preflight.load_issues(project, other)
         ),

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from punie_build.artifacts.evaluation import EVAL
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
 from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
@@ -68,7 +69,7 @@ def _suite(project: Project, name: str) -> Suite:
 
 
 def _load_arm(project: Project, name: str) -> ArmResults:
-    task = project.planned[f"eval:{name}"].task
+    task = project.planned[f"{EVAL.name}:{name}"].task
     answers = scores.answers_by_case(project.root / task.inputs[0])
     return ArmResults(scores.read_scores(project.folder(task)), answers, lineage.href(project, task))
 

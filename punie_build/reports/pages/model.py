@@ -29,11 +29,16 @@ def load(project: Project, task: AnyTask, **common: Any) -> ModelPage:
     return ModelPage(task=task, upstream=upstream, results=adapter.eval_results(project, task.name), **common)
 
 
+def held_out_tokens(metrics: dict[str, float]) -> str:
+    """Return how many tokens a model was compared with its adapter on."""
+    return f"{metrics.get('tokens', 0):,.0f} held-out tokens"
+
+
 def metrics(page: ModelPage) -> Section:
     """Show the size, and how well the model reproduces its adapter."""
     values = page.lock.metrics
     size = values.get("bytes", 0.0)
-    held_out = f"{values.get('tokens', 0):,.0f} held-out tokens"
+    held_out = held_out_tokens(values)
     cards = [
         {
             "name": "size on disk",

@@ -13,6 +13,7 @@ TWO = f"{HERMES}\n{HERMES}"
 ERRORS: list[tuple[str, Any, str]] = [
     ("no record", [1], "list, not an object - write one JSON object"),
     ("no dialect", {"first": "a", "second": "b"}, "no dialect fits the keys first, second - use messages"),
+    ("no dialect, with all the advice", {"first": "a"}, "or name their roles with `columns`"),
     ("no keys", {}, "the keys none"),
     ("messages as text", {"messages": "a", "text": "a"}, "messages is str, not a list"),
     ("no messages", {"messages": []}, "no messages"),
