@@ -31,8 +31,8 @@ NOT_BUILT = "not built before"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """Describe the result of a build. `action` is `current`, `restored` or `ran`; `seconds` is how long it took, `saved`
-    how long a restored target took when it was made; `reasons` are the values that changed."""
+    """Describe the result of a build. `action` is `current`, `restored` or `ran`; `seconds` is how long it took,
+    `saved` how long a restored target took when it was made; `reasons` are the values that changed."""
 
     action: str
     message: str = ""
