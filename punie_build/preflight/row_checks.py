@@ -97,13 +97,13 @@ def turns_as_served(rows: RenderedRows) -> Findings:
         if "enable_thinking" in str(getattr(rows.tokenizer, "chat_template", ""))
         else "give the rows reasoning_content, or use a base that does not think"
     )
-    advices: dict[str, tuple[str, Level, str]] = {
+    suggestions: dict[str, tuple[str, Level, str]] = {
         "empty_thoughts": ("thoughts", "warning", switch),
         "unused_thoughts": ("thoughts", "warning", "remove the thoughts, or ask for them with chat_template_args"),
         "endless_turns": ("ends", "error", "the adapter would never stop: set eos_token_id in the base's config.json"),
         "other_call_forms": ("tools", "warning", "served, a conversation cannot go on after a call"),
     }
-    for note, (check, level, advice) in advices.items():
+    for note, (check, level, advice) in suggestions.items():
         if locations := rows.rendered.notes.get(note):
             problem = f"rows with {NOTES[note]}" if not NOTES[note].startswith("rows ") else NOTES[note]
             yield rows.finding(check, level, problem, advice, len(locations), rows.rendered.rows, locations)
