@@ -350,7 +350,7 @@ def test_another_quantization_than_that_of_the_recipe_is_a_difference(built):
         ("bits = 4", ": a model is made from an 'adapter', or from a 'base' alone - give one of them"),
         (
             'base = "nano"',
-            ": a model of a base alone needs 'bits', 'dtype' or 'gguf' - give one, or use the base itself",
+            ": a model of a base alone needs 'bits', 'mode', 'dtype' or 'gguf' - give one, or use the base itself",
         ),
         ('base = "nano"\nbits = 7', ": bits 7: mode affine has 2, 3, 4, 5, 6, 8 or 16 - choose one"),
         ('base = "nano"\nbits = 4\nmode = "mxfp8"', ": bits 4: mode mxfp8 has 8 or 16 - choose one"),

@@ -221,7 +221,7 @@ def test_a_port_in_use_is_an_error_and_its_program_receives_no_request(tmp_path,
 
 def test_a_folder_without_a_valid_model_is_an_error(tmp_path, env):
     with pytest.raises(
-        ModelError, match=r"models/x: no model there, config.json, tokenizer.json, \*.safetensors missing"
+        ModelError, match=r"models/x: no model there, config.json, tokenizer.json, model\*.safetensors missing"
     ):
         locate(tmp_path, Base(path="models/x"))
     broken = tmp_path / "broken"
