@@ -9,6 +9,7 @@ from punie_build.data.spec import Stage
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,17 @@ def fields(spec: Struct) -> dict[str, Any]:
     """Return the fields of a spec that differ from their defaults, as a recipe writes them."""
     tag = spec.__struct_config__.tag
     table: dict[str, Any] = {} if tag is None else {str(spec.__struct_config__.tag_field): tag}
-    for field in structs.fields(spec):
+    for field in _fields_of(type(spec)):
         value = getattr(spec, field.name)
         default = field.default_factory() if callable(field.default_factory) else field.default
         if value != default:
             table[field.encode_name] = _plain(value)
     return table
+
+
+@cache
+def _fields_of(struct: type[Struct]) -> tuple[structs.FieldInfo, ...]:
+    return structs.fields(struct)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 LOCK = ".lock.json"
@@ -13,10 +13,12 @@ SPLITS_LOCK = "splits.lock"
 STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, the fast BLAS
 
 
-def holder(path: str, targets: Container[str]) -> str | None:
+def holder(path: str, targets: Collection[str]) -> str | None:
     """Return the one of these targets that a path is, or lies in."""
-    folders = map(str, PurePosixPath(path).parents) if path not in targets else ()
-    return next((above for above in (path, *folders) if above in targets), None)
+    above = path if path in targets else str(PurePosixPath(path)) if targets else ""
+    while above and above not in targets:
+        above = above.rpartition("/")[0]
+    return above or None
 
 
 def views(path: str) -> tuple[str, ...]:

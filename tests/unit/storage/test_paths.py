@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from punie_build.storage import paths
 
 
@@ -32,3 +34,18 @@ def test_everything_that_may_be_deleted_is_below_the_state_folder():
 
 def test_the_embedded_base_is_a_model_folder():
     assert (paths.nano() / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "targets", "expected"),
+    [
+        ("data/a", {"data/a"}, "data/a"),
+        ("data/a/train.jsonl", {"data/a"}, "data/a"),
+        ("./data//a/b/c", {"data/a"}, "data/a"),
+        ("data/ab/c", {"data/a"}, None),
+        ("/data/a/c", {"data/a"}, None),
+        ("data/a", set(), None),
+    ],
+)
+def test_the_holder_of_a_path_is_the_target_that_it_lies_in(path, targets, expected):
+    assert paths.holder(path, targets) == expected
