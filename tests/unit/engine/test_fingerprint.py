@@ -87,7 +87,7 @@ EDITS = {  # file, old, new -> which stages are built anew
     ("runtime/console.py", "bar_width=24", "bar_width=30"): set(),
     ("data/steps.py", " kept (", " stayed ("): set(),
     ("data/filters/structure.py", "len(example.messages) >= self", "len(example.messages) > self"): {"min-messages"},
-    ("data/filter_chain.py", "if not passes(line if by_line", 'if not passes(line + b"" if by_line'): {
+    ("data/filter_chain.py", "if not (passes(line, example)", 'if not (passes(line + b"", example)'): {
         "decontaminate",
         "min-messages",
     },
