@@ -126,6 +126,7 @@ class Reporter:
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)
         Reporter.running = False
+        console.stream = None  # later lines of this process have its output of that moment
 
     def _finish(self, label: str, result: str, text: str | None, **facts: Any) -> None:
         self.counts[result] += 1

@@ -78,6 +78,7 @@ class Worker:
 
 
 _idle: list[Worker] = []  # append and pop are atomic, for threads too
+os.register_at_fork(after_in_child=_idle.clear)  # the workers of a parent process are none of its child
 
 
 def _idle_worker() -> Worker:

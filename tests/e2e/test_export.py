@@ -28,19 +28,19 @@ from punie_build.storage import digests, locks, paths
 from punie_build.training.loop.lora import apply_adapter, lora_parameters
 from punie_build.training.spec import Adapter, Lora
 from tests.support.doit_runner import doit
-from tests.support.project import SAMPLE, create
+from tests.support.project import create
 
 NANO = paths.nano()
-RECIPE = f"""{SAMPLE}
+RECIPE = """
+[dataset.sample]
+source = { type = "sample", max_examples = 45 }
 [adapter.tiny]
 base = "nano"
 data = "sample"
-iters = 4
+iters = 8
 batch_size = 2
-max_seq_length = 512
-val_batches = 2
-learning_rate = 4e-3
-lora = {{ rank = 4, scale = 5.0 }}
+learning_rate = 2e-3
+lora = { rank = 4, scale = 5.0 }
 [model.full]
 adapter = "tiny"
 [model.q2]
