@@ -35,7 +35,7 @@ class Reporter:
     running = False  # a build runs in this process
 
     def __init__(self, outstream: TextIO, _options: object) -> None:
-        console.stream = outstream
+        self.stream = outstream
         self.counts: Counter[str] = Counter()
         self.active: dict[str, float] = {}  # label -> when it started
         self.last_label = ""  # the task whose line was written last
@@ -43,7 +43,7 @@ class Reporter:
         self.bar: ProgressBar | None = None
 
     def initialize(self, tasks: dict[str, Any], selected: list[str]) -> None:
-        Reporter.running = True
+        Reporter.running, console.stream = True, self.stream
         self.started = time.monotonic()
         targets = [target for task in tasks.values() if (target := _target(task))]
         self.run = targets[0].run if targets else None
