@@ -101,3 +101,25 @@ def test_an_entry_names_its_place_its_target_and_its_table():
     assert Entry(NOTE, "a", None, "r.toml", table=("grid", "g")).origin == ("grid", "g")
     assert list(note.references) == [EntryReference("from[0]", "text", "b")]
     assert list(Entry(SUITE, "a", None, "r.toml").references) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "builder"),
+    [
+        ("notes/a", "note:a"),
+        ("notes/a/train.jsonl", "note:a"),
+        ("notes/b", None),
+        ("notes", None),
+        ("other/a", None),
+        ("notes/a@checked", "check:a"),
+    ],
+)
+def test_the_builder_of_a_path_is_the_entry_whose_target_holds_it(path, builder):
+    checks = ArtifactKind(name="check", folder="notes", suffix="@checked")
+    entries = [Entry(kind, "a", NoteSpec(), "r.toml") for kind in (NOTE, checks, SUITE)]
+    recipe = Recipe(
+        kinds={kind.name: kind for kind in (SUITE, checks, NOTE)},
+        entries={(entry.kind.name, entry.name): entry for entry in entries},
+    )
+    entry = recipe.builder_of(path)
+    assert (entry and entry.label) == builder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.schema.spec import Spec, TaggedSpec, canonical, digest, structs, toml
+from punie_build.schema.spec import Spec, TaggedSpec, arguments_name, canonical, digest, structs, toml
 
 
 class Small(TaggedSpec, frozen=True, kw_only=True, tag="small"):
@@ -45,6 +45,12 @@ def test_specs_of_equal_values_are_equal_and_frozen():
     assert Box(name="a") == Box(name="a")
     with pytest.raises(AttributeError):
         Box(name="a").name = "b"
+
+
+def test_simple_arguments_are_a_part_of_a_file_name_and_others_a_digest():
+    assert arguments_name({"b": 1, "a": False}) == "a-false,b-1"
+    assert arguments_name({"a": "x/y"}) == digest({"a": "x/y"})[:12]
+    assert arguments_name({"a": 10**70}) == digest({"a": 10**70})[:12]
 
 
 @given(VALUES)
