@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field, structs
@@ -139,22 +139,22 @@ class Adapter(Spec, frozen=True, kw_only=True):
             prefixes=prefixes,
         )
 
-    def coverage(self, rows: TokenRows) -> Coverage:
-        """Return the coverage of the whole training, for these training rows."""
+    def coverage(self, rows: TokenRows, sampler: BatchSampler | None = None) -> Coverage:
+        """Return the coverage of the whole training, for these training rows and their sampler, if there is one."""
 
         def is_enough(iters: int, epochs: float, tokens: int) -> bool:
             if self.epochs is not None:
                 return epochs >= self.epochs
             return tokens >= self.tokens if self.tokens is not None else iters >= (self.iters or ITERS)
 
-        return self._coverage(rows, is_enough)
+        sampler = sampler or self.batch_sampler(rows)
+        return coverage(sampler, rows.input_lengths, self.grad_accumulation_steps, is_enough)
 
-    def coverage_after(self, rows: TokenRows, iters: int) -> Coverage:
+    def coverage_after(self, rows: TokenRows, sampler: BatchSampler, iters: int) -> Coverage:
         """Return the coverage of the first `iters` batches."""
-        return self._coverage(rows, lambda done, _epochs, _tokens: done >= iters)
-
-    def _coverage(self, rows: TokenRows, is_enough: Callable[[int, float, int], bool]) -> Coverage:
-        return coverage(self.batch_sampler(rows), rows.input_lengths, self.grad_accumulation_steps, is_enough)
+        return coverage(
+            sampler, rows.input_lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
+        )
 
     def ineffective_fields(self) -> Iterator[str]:
         """Yield the fields that have no effect with these values."""

@@ -67,8 +67,8 @@ class Trainer:
         self.checkpoint_dir, self.callback = checkpoint_dir, callback
         self.world = mx.distributed.init()
         self.is_main = self.world.rank() == 0
-        self.coverage = spec.coverage(rows["train"])
         self.samplers = {split: spec.batch_sampler(split_rows) for split, split_rows in rows.items()}
+        self.coverage = spec.coverage(rows["train"], self.samplers["train"])
         self.optimizer = build_optimizer(spec, self.coverage.updates)
         self.sparse_model = SparseLogits(model, mx.array(rows["train"].row(0)[0][:64].tolist()))
         self.loss_and_gradients = nn.value_and_grad(model, self.losses)
@@ -283,7 +283,7 @@ class Trainer:
             published = min((iteration for iteration in valid if iteration), key=valid.__getitem__)
         is_last = published == state.iteration
         weights = self.weights() if is_last else load_arrays(str(checkpoints.best_path(self.checkpoint_dir, published)))
-        coverage = self.spec.coverage_after(self.rows["train"], state.iteration)
+        coverage = self.spec.coverage_after(self.rows["train"], self.samplers["train"], state.iteration)
         end = TrainingEnd(
             published="last" if is_last else "best",
             iteration=published,
