@@ -7,14 +7,13 @@ that is damaged or torn counts as empty.
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from punie_build.storage import paths
+from punie_build.storage import atomic, paths
 
 Tables = dict[str, Any]
 
@@ -49,9 +48,7 @@ class TableCache:
         if self.used.keys() != self.known.keys() and self.path.parent.is_dir():
             content = msgspec.msgpack.encode({name: tables for name, tables in self.used.items() if _is_plain(tables)})
             with suppress(OSError):
-                temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-                temporary.write_bytes(_digest(content).encode() + b"\n" + content)
-                temporary.replace(self.path)
+                atomic.replace_file(self.path, _digest(content).encode() + b"\n" + content)
 
 
 def _is_plain(tables: Tables) -> bool:

@@ -41,12 +41,12 @@ def saved(compute: Callable[..., Any], library: str | Path, cache: Path) -> Call
             )
             if made_for == state:
                 return dict(rows)
+        from punie_build.storage import atomic
+
         result = compute(module_path, prefix)
         with suppress(OSError, TypeError):
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            scratch = path.with_suffix(f".{os.getpid()}")
-            scratch.write_bytes(msgspec.json.encode((state, [*result.items()])))
-            scratch.replace(path)
+            atomic.replace_file(path, msgspec.json.encode((state, [*result.items()])))
         return result
 
     return index
