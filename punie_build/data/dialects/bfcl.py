@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+from punie_build.data.dialects.tool_declarations import with_type_names
 from punie_build.data.tool_call_markup.json_values import preview
 
 Record = dict[str, Any]
@@ -88,13 +89,6 @@ def _parameters(name: str, tools: list[Any]) -> list[str]:
     return list(tool["parameters"]["properties"]) if tool else []
 
 
-def bfcl_tool(value: Any) -> Any:
+def bfcl_tool(tool: Any) -> Any:
     """Return a declaration of BFCL with the type names of JSON Schema."""
-    if isinstance(value, list):
-        return [bfcl_tool(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _TYPES.get(item, item) if key == "type" and isinstance(item, str) else bfcl_tool(item)
-        for key, item in value.items()
-    }
+    return with_type_names(tool, lambda name: _TYPES.get(name, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from punie_build.data.dialects.tool_declarations import with_type_names
 from punie_build.data.dialects.turn import to_json, to_text
 from punie_build.data.tool_call_markup.json_values import parse_value
 from punie_build.data.tool_call_markup.span import FIX_HINT
@@ -82,7 +83,8 @@ def gemini_contents(record: Record) -> Record | None:
     ]
     own = ("contents", "systemInstruction", "system_instruction", "tools")
     others = {key: value for key, value in record.items() if key not in own}
-    return {"messages": messages} | ({"tools": _lower_types(declared)} if declared else {}) | others
+    tools = with_type_names(declared, str.lower)  # Gemini writes the names of types in capitals
+    return {"messages": messages} | ({"tools": tools} if tools else {}) | others
 
 
 def _gemini_turn(turn: Record) -> list[Record]:
@@ -102,18 +104,6 @@ def _gemini_turn(turn: Record) -> list[Record]:
     if reasoning:
         spoken["reasoning_content"] = "\n".join(reasoning)
     return [*results, spoken | ({"tool_calls": calls} if calls else {})]
-
-
-def _lower_types(value: Any) -> Any:
-    """Return declarations with the type names of JSON Schema: Gemini writes them in capitals."""
-    if isinstance(value, list):
-        return [_lower_types(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: item.lower() if key == "type" and isinstance(item, str) else _lower_types(item)
-        for key, item in value.items()
-    }
 
 
 def responses_items(record: Record) -> Record | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from punie_build.data.dialects.glaive import SYSTEM_LABEL, TOOLS_ANNOUNCEMENT
@@ -23,6 +24,18 @@ _PROMPTS = tuple(
         _TOOLS,
     )
 )
+
+
+def with_type_names(value: Any, rename: Callable[[str], str]) -> Any:
+    """Return declarations with each name of a type renamed: several formats have other names than JSON Schema."""
+    if isinstance(value, list):
+        return [with_type_names(item, rename) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: rename(item) if key == "type" and isinstance(item, str) else with_type_names(item, rename)
+        for key, item in value.items()
+    }
 
 
 def to_declarations(value: Any) -> list[dict[str, Any]]:
