@@ -20,6 +20,7 @@ from punie_build.data.depth import TOO_DEEP, is_nested_deeply
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
 _NULL = msgspec.Raw(b"null")
+NEAR_BYTES = 20  # of a line that a message quotes
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):
@@ -274,10 +275,25 @@ def parse(line: bytes) -> Row:
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     except msgspec.DecodeError as error:
-        raise ValueError(f"not JSON: {error} - write one JSON object per line") from None
+        raise ValueError(f"not JSON: {_near(line, str(error))}") from None
     if not example.messages:
         raise ValueError("no messages - a conversation needs at least one")
     return Row(line, example)
+
+
+def _near(line: bytes, problem: str) -> str:
+    """Return a problem that msgspec finds at a byte, with the text that is there, and what to do."""
+    problem, _, number = problem.removeprefix("JSON is malformed: ").partition(" (byte ")
+    start = int(digits) if (digits := number.rstrip(")")).isdecimal() else len(line)
+    start -= problem.startswith("trailing")  # msgspec names the byte after
+    text = line[start : start + NEAR_BYTES].decode("utf-8", "replace")
+    if line[start:].startswith(b"I") and line[:start].endswith(b"-"):
+        text = f"-{text}"
+    if name := next((name for name in ("NaN", "-Infinity", "Infinity") if text.startswith(name)), ""):
+        return f"{name} is no number of JSON - write null"
+    if b"\r" in line.strip():
+        return "its records end with carriage returns - save the file with line feeds"
+    return f"{problem} at byte {start}{f', near {text}' if text else ''} - write one JSON object per line"
 
 
 def _explain(problem: str, path: str) -> str:

@@ -21,6 +21,7 @@ from punie_build.data.dialects.columns import CHAT, Layout, map_columns, raw_tex
 from punie_build.data.dialects.keys import unknown_keys
 from punie_build.data.dialects.preference import preference_row
 from punie_build.data.dialects.shapes import as_record
+from punie_build.data.double_keys import double_key, may_have_double_keys
 from punie_build.data.downloads import download_http
 from punie_build.data.example import Row, decode_example, parse
 from punie_build.data.hub_files import download_dataset
@@ -113,15 +114,30 @@ def to_chat_row(record: bytes | dict[str, Any], dialect: str, layout: Layout = C
     if isinstance(record, dict):
         return _canonical_row(record, dialect, layout)
     if not layout.is_special and dialect in ("auto", "messages") and is_canonical_line(record):
-        return Row(record, decode_example(record))
+        row = Row(record, decode_example(record))
+        if may_have_double_keys(record, len(row.example.messages)):
+            _refuse_double_keys(record)
+        return row
+    _refuse_double_keys(record)
+    problem = ""
     try:
         value = msgspec.json.decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        value = None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        value, problem = None, str(error)
     decoded = as_record(value)
     if not isinstance(decoded, dict):
-        return parse(record)  # raises the reason
+        try:
+            return parse(record)  # raises the reason
+        except ValueError:
+            if "out of range" in problem:
+                raise ValueError("a number is out of range - write it as text, or remove it") from None
+            raise
     return _canonical_row(decoded, dialect, layout, record if decoded is value else None)
+
+
+def _refuse_double_keys(line: bytes) -> None:
+    if key := double_key(line):
+        raise ValueError(f"'{key}' occurs twice in one object: one value would be lost - remove the other")
 
 
 def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: bytes | None = None) -> Row:

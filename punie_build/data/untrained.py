@@ -14,7 +14,7 @@ from punie_build.data.example import decode_example
 
 FILE = "untrained.txt"
 TEXT = "rows here have messages of weight 0, which are not trained\n"
-WEIGHT = re.compile(rb'"weight"\s*:\s*0')  # also in a key of a tool: the row itself decides
+WEIGHT = re.compile(rb'"weight"\s*:\s*(?:-?0|false)')  # also in a key of a tool: the row itself decides
 
 
 def has_untrained(lines: Iterable[bytes]) -> bool:

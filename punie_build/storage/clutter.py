@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 NAMES = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
 SUFFIXES = ("~", ".swp", ".swo", ".swx")  # copies that editors make
@@ -14,8 +14,11 @@ def is_clutter(name: str) -> bool:
     return name.startswith((".", "#")) or name.endswith(SUFFIXES) or name in NAMES
 
 
-def walk(folder: os.PathLike[str] | str) -> Iterator[tuple[str, str]]:
-    """Yield (path below the folder with `/`, path) of each file that is not clutter. Linked folders are followed."""
+def walk(folder: os.PathLike[str] | str, others: list[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield (path below the folder with `/`, path) of each file that is not clutter. Linked folders are followed.
+
+    Names that are neither file nor folder, such as links to nowhere, are appended to `others`.
+    """
     pending = [(os.fspath(folder), "", frozenset[tuple[int, int]]())]
     while pending:
         path, prefix, above = pending.pop()
@@ -24,12 +27,21 @@ def walk(folder: os.PathLike[str] | str) -> Iterator[tuple[str, str]]:
             for entry in entries:
                 if is_clutter(entry.name):
                     continue
-                if entry.is_dir():
+                if _is(entry.is_dir):
                     chain = chain or above | {_identity(path)}
                     if _identity(entry.path) not in chain:  # else a link to a folder that it is in
                         pending.append((entry.path, f"{prefix}{entry.name}/", chain))
-                elif entry.is_file():
+                elif _is(entry.is_file):
                     yield prefix + entry.name, entry.path
+                elif others is not None:
+                    others.append(prefix + entry.name)
+
+
+def _is(test: Callable[[], bool]) -> bool:
+    try:
+        return test()
+    except OSError:  # a link to itself
+        return False
 
 
 def _identity(folder: str) -> tuple[int, int]:

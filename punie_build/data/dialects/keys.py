@@ -27,7 +27,11 @@ PAIRS = (
 LABELS = ("label", "kto_tag", "desirable")
 SYSTEM_KEYS = ("system", "system_prompt")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
-WEIGHT_KEYS = ("weight", "train", "training", "trainable", "loss", "loss_weight", "mask", "masked")
+WEIGHT_KEYS = (
+    "weight", "train", "training", "trainable", "train_on_turn", "learn", "supervised", "loss", "loss_weight",
+    "loss_mask", "mask", "masked",
+)  # fmt: skip
+MASK_KEYS = ("mask", "masked", "metadata.masked")  # true: not to be learned
 
 ROW_KEYS: dict[str, Policy] = {
     **dict.fromkeys(METADATA, "metadata"),
@@ -63,6 +67,9 @@ def refuse_keys(record: dict[str, Any]) -> None:
             raise ValueError(
                 f"{key} is false: the answer is one that is not wanted - remove the row, or use form = 'preference'"
             )
+    for key in WEIGHT_KEYS:
+        if key not in MASK_KEYS and str(record.get(key)).lower() in ("0", "0.0", "false"):
+            raise ValueError(f"{key} of the row is {record[key]!r}: it is not to be learned - remove the row")
     refuse_media(record)
     messages = record.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -119,7 +126,7 @@ def _weights(message: dict[str, Any]) -> Iterator[tuple[str, int]]:
     if isinstance(inner := message.get("metadata"), dict) and inner.get("masked") is not None:
         marks["metadata.masked"] = inner["masked"]
     for key, value in marks.items():
-        is_mask = key in ("mask", "masked", "metadata.masked")
+        is_mask = key in MASK_KEYS
         if value not in (0, 1) or (is_mask and not isinstance(value, bool)):
             kind = "true or false" if is_mask else "0 or 1, because a token is learned or it is not"
             raise ValueError(f"{key} is {value!r} - write {kind}")

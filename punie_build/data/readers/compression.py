@@ -15,6 +15,20 @@ from punie_build.data.readers.record import CHUNK_BYTES, display_path, import_op
 from punie_build.errors import DataError
 
 LFS_HEADER = b"version https://git-lfs.github.com/spec/"  # begins a file whose content Git LFS keeps elsewhere
+MAGIC = {  # first bytes of files that are no text -> (what they are, what to do)
+    b"\x1f\x8b": ("gzip", "let its name end in .gz"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "let its name end in .zst"),
+    b"PAR1": ("Parquet", "let its name end in .parquet"),
+    b"PK\x03\x04": ("a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"),
+    b"BZh": ("bzip2", "unpack it"),
+    b"\xfd7zXZ": ("xz", "unpack it"),
+    b"ARROW1": ("Arrow", "write it as Parquet"),
+    b"SQLite format": ("a database", "write its rows as JSONL"),
+    b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
+    b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
+    b"<!doctype": ("a web page", "download the file itself"),
+    b"<html": ("a web page", "download the file itself"),
+}
 STEP_BYTES = 2**9  # decompressed at once: zstd expands a byte to at most 33,000, so a step gives at most 16 MiB
 
 
@@ -23,12 +37,18 @@ class DamagedError(Exception):
 
 
 def read_chunks(path: Path, form: str) -> Iterator[bytes]:
-    """Yield the decompressed content in chunks. Raises OSError, DamagedError, and DataError for a Git LFS pointer."""
+    """Yield the decompressed content in chunks. Raises OSError, DamagedError, and DataError for content of another kind."""
     with path.open("rb") as file:
         first = file.read(CHUNK_BYTES)
         if first.startswith(LFS_HEADER):
             raise DataError(f"{display_path(path)}: a Git LFS pointer, not the data - run `git lfs pull`")
-        yield from decompress(chain([first], iter(partial(file.read, CHUNK_BYTES), b"")), form)
+        chunks = decompress(chain([first], iter(partial(file.read, CHUNK_BYTES), b"")), form)
+        head = next(chunks, b"")
+        start = head[:16].lstrip().lower() if head[:1] in b" \r\n\t<" else head[:16]
+        kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic) and form != "parquet"), None)
+        if kind:
+            raise DataError(f"{display_path(path)}: its content is {kind[0]}, which its name does not say - {kind[1]}")
+        yield from chain([head], chunks)
 
 
 def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:

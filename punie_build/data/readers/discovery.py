@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
@@ -14,16 +14,21 @@ from punie_build.errors import DataError
 from punie_build.storage.clutter import walk
 
 SPLIT_NAMES = {
-    "train": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
-    "eval": "valid", "evaluation": "valid", "test": "test"
+    "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "eval": "valid", "evaluation": "valid", "test": "test", "testing": "test",
 }  # fmt: skip
 SHARD = re.compile(  # train-00000-of-00003, train_07, train-00000-of-00001-<hash>
     r"[-_.]\d+(-of-\d+)?(-[0-9a-f]{8,})?$"
 )
+NUMBERED = re.compile(r"(.*)-(\d+)-of-(\d+)(-[0-9a-f]{8,})?$")  # (set, number, count, hash)
+HUB_SPLITS = re.compile(r"---\n.*?^ *data_files:.*?split:", re.DOTALL | re.MULTILINE)  # of a README.md
 
 MAX_NAMED = 5  # files that a message names
 NO_SPLIT = "no split in the name, beside files that have one"
 NO_FORMAT = "no format that is read"
+NO_FILE = "no file: a link to nowhere, or no regular file"
+NO_DATA = "facts about the data"
+FACTS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # that `datasets` writes
 OWN_FILES = (
     "dropped.jsonl",
     "stats.json",
@@ -38,10 +43,36 @@ class FolderListing(Struct, frozen=True):
 
     files: tuple[tuple[str | None, Path], ...]
     skipped: dict[str, str] = {}
+    has_hub_splits: bool = False
 
     def notes(self) -> tuple[str, ...]:
-        """Return sentences on the skipped files, and on splits in names that are not used."""
-        return tuple(filter(None, (self._skipped_note(), self._unused_splits_note())))
+        """Return sentences on files that are not read, incomplete or double, and on splits that are not used."""
+        sentences = (self._skipped_note(), self._unused_splits_note(), self._hub_splits_note())
+        return tuple(filter(None, (*sentences, *self._incomplete_notes())))
+
+    def _hub_splits_note(self) -> str:
+        """Return a sentence on splits that the README of a dataset of the Hub assigns to files."""
+        if not self.has_hub_splits or any(split for split, _ in self.files):
+            return ""
+        return "README.md: its `data_files` name splits, which are not used - name the files train, valid and test"
+
+    def _incomplete_notes(self) -> Iterator[str]:
+        """Yield sentences on empty files, on sets without one of their shards, and on one name in two formats."""
+        empty = [path.name for _, path in self.files if path.exists() and not path.stat().st_size]
+        if empty and len(empty) < len(self.files):
+            yield f"{_first(empty)}: no bytes - if that is no intention, copy or download again"
+        shards: dict[tuple[Path, int], set[int]] = {}
+        formats: dict[Path, list[str]] = {}
+        for _, path in self.files:
+            name = path.name[: -len(format_of(path.name) or "") - 1]
+            formats.setdefault(path.with_name(name), []).append(path.name)
+            if match := NUMBERED.fullmatch(name):
+                shards.setdefault((path.with_name(match[1]), int(match[3])), set()).add(int(match[2]))
+        for (prefix, count), numbers in shards.items():
+            if len(numbers) < count:
+                yield f"{prefix.name}: {len(numbers)} of {count} shards - download the others, unless a part is enough"
+        for names in (names for names in formats.values() if len(names) > 1):
+            yield f"{_first(names)}: one name in {len(names)} formats - if the rows are the same, remove one"
 
     def _unused_splits_note(self) -> str:
         names = [path.name for split, path in self.files if split is None and _names_held_out(path.name)]
@@ -91,8 +122,9 @@ def list_folder(path: Path) -> FolderListing:
         raise DataError(f"{display_path(path)}: not found - put the data there, or correct the path")
     if not path.is_dir():
         return FolderListing(((None, path),))
-    names = sorted(name for name, _ in walk(path))
-    pairs = with_splits(name for name in names if format_of(name))
+    others: list[str] = []
+    names = sorted(name for name, _ in walk(path, others))
+    pairs = with_splits(name for name in names if format_of(name) and PurePosixPath(name).name not in FACTS)
     if not pairs:
         present = f"; it has {', '.join(names[:MAX_NAMED])}" if names else ""
         raise DataError(
@@ -100,11 +132,14 @@ def list_folder(path: Path) -> FolderListing:
         )
     selected = {name for _, name in pairs}
     skipped = {
-        name: NO_SPLIT if format_of(name) else NO_FORMAT
+        name: NO_DATA if PurePosixPath(name).name in FACTS else NO_SPLIT if format_of(name) else NO_FORMAT
         for name in names
         if name not in selected and PurePosixPath(name).name not in OWN_FILES
     }
-    return FolderListing(tuple((split, path / name) for split, name in pairs), skipped)
+    skipped |= dict.fromkeys(sorted(filter(format_of, others)), NO_FILE)
+    readme = path / "README.md"
+    has_hub_splits = readme.is_file() and bool(HUB_SPLITS.match(readme.read_text("utf-8", "replace")))
+    return FolderListing(tuple((split, path / name) for split, name in pairs), skipped, has_hub_splits)
 
 
 def with_splits(names: Iterable[str]) -> list[tuple[str | None, str]]:

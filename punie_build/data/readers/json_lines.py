@@ -16,7 +16,7 @@ from punie_build.data.readers.record import TOO_LONG, NumberedRecords
 
 
 def read_lines(path: Path, content: Iterator[bytes]) -> NumberedRecords:
-    """Yield every line as a record, without a byte order mark; a line that is too long is replaced by its error.
+    """Yield every line as a record, without byte order marks; a line that is too long is replaced by its error.
 
     Blank lines are no records. A file that holds one JSON array, or objects over several lines, is read as JSON.
     """
@@ -25,7 +25,7 @@ def read_lines(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         yield from read_json(path, content)
         return
     for number, line in enumerate(chain.from_iterable(split_lines(content)), 1):
-        record = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        record = line.lstrip(codecs.BOM_UTF8) if line[:1] == codecs.BOM_UTF8[:1] else line  # of joined files
         if record and not record.isspace():
             yield number, record if len(record) <= MAX_LINE_BYTES else TOO_LONG
 

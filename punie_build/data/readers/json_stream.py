@@ -57,7 +57,7 @@ def _values(cursor: _Cursor, is_array: bool) -> Iterator[bytes]:
         cursor.end_array()
 
 
-def _rows_of(text: bytes) -> Iterable[bytes] | None:
+def _rows_of(text: bytes) -> Iterable[Record] | None:
     """Return the rows of a file that is one object, or None if the object is a record."""
     return rows_of_columns(text) or rows_of_object(text)
 

@@ -8,17 +8,25 @@ import msgspec
 
 MIN_ROWS_BY_ID = 2  # an object with one object in it may be a record
 _LIST_KEYS = ("data", "rows", "train", "examples", "instances", "items", "records", "samples", "conversations")
+_HELD_OUT_KEYS = {"valid", "validation", "val", "dev", "eval", "test"}
 _TURN_KEYS = {"role", "from", "parts", "content", "type"}  # of messages and tools, which are parts of a record
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def rows_of_object(text: bytes) -> list[bytes] | None:
-    """Return the rows within an object, each as bytes, or None if the object is a record itself."""
+def rows_of_object(text: bytes) -> list[bytes] | list[str] | None:
+    """Return the rows within an object, each as bytes, or None if the object is a record itself.
+
+    If several keys hold rows, which belong to several splits, the only item is a text: why they cannot be read.
+    """
     try:
         values = _decode(text)
-        for key in _LIST_KEYS:
-            if (rows := _list_of_rows(values.get(key))) is not None:
-                return rows
+        lists = {
+            key: rows for key in (*_LIST_KEYS, *_HELD_OUT_KEYS) if (rows := _list_of_rows(values.get(key))) is not None
+        }
+        if len(lists) > 1:
+            return [f"rows under several keys, {', '.join(lists)} - write the rows of each into a file of its own"]
+        for key in lists.keys() - _HELD_OUT_KEYS:
+            return lists[key]
         records = {key: msgspec.json.decode(value) for key, value in values.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

@@ -151,6 +151,18 @@ def read(root: Path, dialect: str = "auto") -> list[bytes]:
         (b'{"messages": [{"role": "user", "content": "\xff"}]}', "not UTF-8"),
         (b'{"messages": "hello"}', "messages is str, not a list"),
         (b"[1, 2]", "expected"),
+        (GOOD[:-1] + b', "score": NaN}', "not JSON: NaN is no number of JSON - write null"),
+        (GOOD[:-1] + b', "score": -Infinity}', "not JSON: -Infinity is no number of JSON - write null"),
+        (GOOD + b"\r" + GOOD, "its records end with carriage returns - save the file with line feeds"),
+        (GOOD + b",", "at byte 113, near , - write one JSON object per line"),
+        (
+            b'{"conversations": [{"from": "human", "value": "a"}], "n": ' + b"9" * 5000 + b"}",
+            "a number is out of range",
+        ),
+        (GOOD[:-1] + b', "messages": []}', "'messages' occurs twice in one object"),
+        (GOOD.replace(b'"hi"', b'"hi", "content": "ha"'), "'content' occurs twice in one object"),
+        (GOOD.replace(b'"hi"', b'"hi", "\\u0063ontent": "ha"'), "'content' occurs twice in one object"),
+        (b'{"prompt": "a", "prompt": "b", "completion": "c"}', "'prompt' occurs twice in one object"),
     ],
 )
 def test_an_error_names_file_and_line(tmp_path, line, reason):

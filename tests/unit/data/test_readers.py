@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import importlib.util
@@ -354,7 +355,8 @@ def test_truncated_parquet_is_an_error(tmp_path):
         ("test.2.csv.zst", "test", "test"),
         ("python/final/jsonl/train/python_train_0.jsonl.gz", "train", "python_train"),
         ("train/test.jsonl", "test", "test"),
-        ("training.jsonl", None, "training"),
+        ("training.jsonl", "train", "training"),
+        ("testing-00000-of-00001.jsonl", "test", "testing"),
         ("dropped.jsonl", None, "dropped"),
         ("test_cases.jsonl", None, "test_cases"),
         ("README", None, "README"),
@@ -414,6 +416,71 @@ def test_a_split_in_a_name_that_is_not_used_is_told(tmp_path, names, told):
     )
 
 
+NOT_READ = "read 1 file; not read: README.md (no format that is read)"
+HUB_README = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: a.jsonl\n---\n"
+LINE = '{"a": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "notes"),
+    [
+        ({"train-00000-of-00002.jsonl": LINE}, ["train: 1 of 2 shards"]),
+        ({"a-00000-of-00003.jsonl": LINE, "a-00002-of-00003.jsonl": LINE}, ["a: 2 of 3 shards"]),
+        ({"en/x-00000-of-00002.jsonl": LINE, "de/x-00001-of-00002.jsonl": LINE}, ["x: 1 of 2 shards"] * 2),
+        ({"train-00000-of-00001.jsonl": LINE, "test-00000-of-00001.jsonl": LINE}, []),
+        ({"a.jsonl": LINE, "b.jsonl": ""}, ["b.jsonl: no bytes"]),
+        ({"train.jsonl": LINE, "train.csv": "a\n1\n"}, ["train.csv, train.jsonl: one name in 2 formats"]),
+        ({"a.jsonl": LINE, "a.jsonl.gz": "x"}, ["a.jsonl, a.jsonl.gz: one name in 2 formats"]),
+        (
+            {"a.jsonl": LINE, "dataset_info.json": "{}"},
+            ["read 1 file; not read: dataset_info.json (facts about the data)"],
+        ),
+        (
+            {"a.jsonl": LINE, "README.md": HUB_README},
+            [NOT_READ, "README.md: its `data_files` name splits, which are not used"],
+        ),
+        ({"train.jsonl": LINE, "README.md": HUB_README}, [NOT_READ]),
+        ({"a.jsonl": LINE, "README.md": "data_files: split:"}, [NOT_READ]),
+    ],
+)
+def test_what_a_folder_lacks_or_has_twice_is_told(tmp_path, files, notes):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert [note.partition(" - ")[0] for note in list_folder(tmp_path).notes()] == notes
+
+
+def test_names_that_are_no_files_are_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text(LINE)
+    (tmp_path / "nowhere.jsonl").symlink_to("missing")
+    (tmp_path / "circle.json").symlink_to("circle.json")
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert list_folder(tmp_path).notes() == (
+        "read 1 file; not read: circle.json, nowhere.jsonl, pipe.csv (no file: a link to nowhere, or no regular file)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "advice"),
+    [
+        (gzip.compress(b"{}"), "gzip", "let its name end in .gz"),
+        (b"\x28\xb5\x2f\xfd...", "Zstandard", "let its name end in .zst"),
+        (b"PAR1" + bytes(40), "Parquet", "let its name end in .parquet"),
+        (b"PK\x03\x04xx", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"),
+        ("{}".encode("utf-16"), "UTF-16", "save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + b"\0{", "UTF-16", "save it as UTF-8"),
+        (b"\n <!DOCTYPE html><html>", "a web page", "download the file itself"),
+        (b"SQLite format 3\0", "a database", "write its rows as JSONL"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.jsonl.gz"])
+def test_content_of_another_kind_than_the_name_says_is_named(tmp_path, content, kind, advice, name):
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(DataError) as error:
+        list(read_records(tmp_path / name))
+    assert str(error.value).endswith(f"{name}: its content is {kind}, which its name does not say - {advice}")
+
+
 def test_linked_folders_are_read_and_links_in_a_circle_end(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/x.jsonl").write_text("")
@@ -439,6 +506,7 @@ BOM = b"\xef\xbb\xbf"
     ("name", "content", "records"),
     [
         ("a.jsonl", BOM + b'{"a": 1}\n\n  \r\n{"a": 2}\n\n', [(1, b'{"a": 1}'), (4, b'{"a": 2}')]),
+        ("a.jsonl", b'{"a": 1}\n' + BOM + BOM + b'{"a": 2}', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
         ("a.jsonl", b'[{"a": 1},\n {"a": 2}]', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
         ("a.jsonl", BOM + b'\n[\n{"a": 1}\n]\n', [(1, b'{"a": 1}')]),
         ("a.jsonl", b'[{"a": 1}, {"a": 2}]\n', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
@@ -510,6 +578,9 @@ NESTED = {
     "a record": (ROW | {"id": 1}, [ROW | {"id": 1}]),
     "a record of texts": ({"id": "0", "data": ["a", "b"]}, [{"id": "0", "data": ["a", "b"]}]),
     "a pair": ({"chosen": {"role": "a", "content": "b"}, "rejected": {"role": "a", "content": "c"}}, None),
+    "two splits": ({"train": [ROW], "test": [ROW, ROW]}, ["rows under several keys, train, test"]),
+    "two lists": ({"val": [ROW], "data": [ROW], "x": 1}, ["rows under several keys, data, val"]),
+    "an empty split": ({"train": [ROW, ROW], "validation": []}, [ROW, ROW]),
     "parts with other keys": ({"x": ROW, "y": {"a": 1}}, None),
     "a record with turns": ({"conversations": ROW["messages"], "id": 1}, [{"conversations": ROW["messages"], "id": 1}]),
 }
@@ -518,5 +589,8 @@ NESTED = {
 @pytest.mark.parametrize(("content", "rows"), NESTED.values(), ids=NESTED)
 def test_rows_within_an_object_are_read_one_by_one(tmp_path, content, rows):
     (tmp_path / "a.json").write_text(json.dumps(content))
-    records = [json.loads(record) for _, record in read_records(tmp_path / "a.json")]
+    records = [
+        record.partition(" - ")[0] if isinstance(record, str) else json.loads(record)
+        for _, record in read_records(tmp_path / "a.json")
+    ]
     assert records == (rows or [content])

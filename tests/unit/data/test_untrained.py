@@ -41,6 +41,7 @@ def build(tmp_path: Path, text: str) -> Path:
     ("text", "expected"),
     [
         (row({"content": "a", "weight": 0}), True),
+        (row({"content": "a", "weight": False}), True),
         (row({"content": "a", "train": False}), True),
         (row({"content": "a", "weight": 1}), False),
         (row({"content": '"weight": 0'}), False),

@@ -28,6 +28,7 @@ def answer(**keys: object) -> dict:
 NOT_LEARNED = [
     {"weight": 0}, {"weight": 0.0}, {"weight": False}, {"train": False}, {"training": 0}, {"trainable": False},
     {"loss": False}, {"loss": 0}, {"loss_weight": 0.0}, {"mask": True}, {"masked": True},
+    {"train_on_turn": False}, {"loss_mask": 0}, {"learn": False}, {"supervised": False},
     {"metadata": {"masked": True}},
     {"weight": 0, "loss": False},
 ]  # fmt: skip
@@ -57,6 +58,10 @@ REFUSED = [
     (answer(thinking=["a"]), "its reasoning is list, not text"),
     ({"messages": HI, "label": False}, "label is false: the answer is one that is not wanted"),
     ({"prompt": "q", "completion": "a", "label": False}, "label is false"),
+    ({"messages": HI, "weight": 0}, "weight of the row is 0: it is not to be learned"),
+    ({"messages": HI, "train": False}, "train of the row is False"),
+    ({"prompt": "q", "completion": "a", "loss_weight": "0.0"}, "loss_weight of the row is '0.0'"),
+    (answer(loss_mask=[0, 1]), "loss_mask is [0, 1] - write 0 or 1"),
     ({"messages": HI, "kto_tag": False}, "kto_tag is false"),
     ({"messages": HI, "rejected_response": "x"}, "a preference pair (rejected_response)"),
     ({"prompt": "q", "chosen": "a", "rejected": "b"}, "a preference pair (chosen, rejected)"),
