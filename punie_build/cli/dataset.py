@@ -60,6 +60,7 @@ def filter_(root: Path, options: Options) -> int:
             print(f"{split:<6} {counts.kept} of {counts.seen} kept ({counts.retention:.0%})")
     for reason in result.reasons:
         print(f"       {result.total.dropped.get(reason, 0)} dropped by {reason}")
+    _print_notes(result)
     return print_next(
         f"punie-build dataset head {options.output} --dropped",
         f"punie-build dataset merge {options.output} ... --output DIR",

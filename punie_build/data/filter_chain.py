@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from punie_build.data.filters.union import (
     ScoredFilter,
 )
 from punie_build.data.jsonl import ByteRange
+from punie_build.data.readers.record import display_path
 from punie_build.data.transforms import AnyTransform, transform_line
 from punie_build.errors import DataError
 
@@ -55,6 +57,7 @@ class FilterChain:
         self.filters, self.context = tuple(filters), context
         self.transforms = tuple(transform.bind(context.root) for transform in transforms)
         self.reasons = tuple(reason_names(filters))
+        self.source = Path()
         self.on_finish: list[Callable[[], None]] = []
         self.dataset_filters = [index for index, filter_ in enumerate(filters) if isinstance(filter_, DatasetFilter)]
 
@@ -65,6 +68,7 @@ class FilterChain:
         none.
         """
         assert byte_ranges is None or not self.dataset_filters
+        self.source = source
         outcomes = self._outcomes(source) if self.dataset_filters else None
         predicates = self._predicates(0, len(self.filters)) if outcomes is None else []
         start_row = 0
@@ -147,11 +151,18 @@ class FilterChain:
             try:
                 transformed.append(transform_line(line, self.transforms))
             except ValueError as error:
-                raise DataError(
-                    f"the row that begins {line[:60]!r}: cannot be rewritten: {error} - correct the row"
-                ) from None
+                raise DataError(f"{self._place(line)}: cannot be rewritten: {error} - correct the row") from None
             changed += transformed[-1] is not line
         return transformed, changed
+
+    def _place(self, line: bytes) -> str:
+        """Return file and number of a line of the source, for messages."""
+        for split in SPLITS:
+            lines = chain.from_iterable(jsonl.read_blocks(self.source / f"{split}.jsonl"))
+            for number, other in enumerate(lines, 1):
+                if other == line:
+                    return f"{display_path(self.source)}/{split}.jsonl:{number}"
+        return str(display_path(self.source))
 
 
 def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> FilteredBlock:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from punie_build.data import held_out, jsonl, split_shares
+from punie_build.data import held_out, jsonl, split_shares, where_remarks
 from punie_build.data.example import Example, Row, parse
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import FilterContext, ScoredFilter
@@ -165,9 +165,10 @@ def build_stage(
         _count_filters(writer.stats, chain.reasons)
         writer.withhold(bool(writer.stats.changed), held_out.read(source))
         emptied = _emptied_splits(writer.stats)
-        writer.stats.notes += tuple(emptied.values())
+        remarks = where_remarks.notes(spec.filters, writer.stats, out)
+        writer.stats.notes += (*emptied.values(), *remarks)
     if "train" in emptied and not allow_empty:
-        raise DataError(f"stage.{name}: {emptied['train']}")
+        raise DataError("\n".join(f"stage.{name}: {text}" for text in (emptied["train"], *remarks)))
     return writer.stats
 
 

@@ -137,7 +137,8 @@ class UserFunction:
         except (msgspec.MsgspecError, RecursionError) as error:  # not a number, or nested too deeply
             raise self._error(f"returned a value that JSON cannot hold: {error} - correct the function") from None
         if answer.error is not None:
-            raise self._error(f"raised {answer.error} - correct the function")
+            keys = f" (the row has {', '.join(_keys(self.line)[:12])})" if answer.error.startswith("KeyError") else ""
+            raise self._error(f"raised {answer.error}{keys} - correct the function")
         return answer.value
 
     def _error(self, problem: str) -> DataError:
@@ -155,6 +156,13 @@ def require_function(function: str) -> None:
     module, _, name = function.partition(":")
     if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"function {function!r} - write module:function, such as filters.mine:keep")
+
+
+def _keys(line: bytes) -> list[str]:
+    try:
+        return list(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+    except msgspec.MsgspecError:
+        return []
 
 
 def _question(line: bytes) -> str:

@@ -132,11 +132,17 @@ def check_reason(reason: str) -> None:
     require(is_printable(reason), "a reason can be printed", reason)
 
 
+def _without_marks(line: bytes) -> bytes:
+    """Return a line without the byte order marks before it."""
+    return _without_marks(line[3:]) if line.startswith(codecs.BOM_UTF8) else line
+
+
 def _check_counts(case: Case, records: Sequence[Row | UnreadableRow]) -> None:
     """Require one record for each line that is not blank, and the bytes of canonical rows."""
     require(case.rows in (None, len(records)), "every record is read or reported", (case.rows, len(records)))
     if case.name.rpartition(".")[2] in LINE_FORMATS and not case.name.startswith(LOG):
-        lines = [line for line in case.content.removeprefix(codecs.BOM_UTF8).split(b"\n") if line.strip()]
+        lines = [_without_marks(line) for line in case.content.split(b"\n")]
+        lines = [line for line in lines if line.strip()]
         if any(line.startswith(b"[") for line in lines):  # a list has any number of rows
             return
         require(len(lines) == len(records), "every line is read or reported", (len(lines), len(records)))

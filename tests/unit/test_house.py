@@ -20,8 +20,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 284,
-    "lines": 35_500,
-    "code": 24_560,
+    "lines": 35_900,
+    "code": 24_880,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0

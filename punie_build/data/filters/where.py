@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.depth import TOO_DEEP
 from punie_build.data.example import Example
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext, LineFilter, LinePredicate
 from punie_build.data.user_function import UserFunction, require_function
@@ -20,13 +19,11 @@ _decode_exactly = msgspec.json.Decoder().decode
 
 
 def _decode(line: bytes) -> Any:
-    """Return the value of a line; a number beyond the range of a float, which msgspec refuses, is infinite."""
+    """Return the value of a line. A number beyond the range of a float, which msgspec refuses, is infinite."""
     try:
         return _decode_exactly(line)
     except msgspec.ValidationError:
         return json.loads(line)
-    except RecursionError:
-        raise DataError(f"filter where: the row that begins {line[:60]!r}: {TOO_DEEP}") from None
 
 
 class Where(LineFilter, frozen=True, kw_only=True, tag="where"):
@@ -51,10 +48,22 @@ class Where(LineFilter, frozen=True, kw_only=True, tag="where"):
         if self.least is not None and self.most is not None and self.least > self.most:
             raise ValueError(f"least {self.least} is more than most {self.most} - exchange them")
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether numbers are compared."""
+        return self.least is not None or self.most is not None
+
+    def applies_to(self, line: bytes) -> bool:
+        """Whether a row has a value that the condition can be tested with."""
+        value = value_at(_decode(line), self.key.split("."))
+        if self.measure == "length":
+            return isinstance(value, str | list | dict)
+        return value is not _MISSING and value is not None and not (self.is_bounded and as_number(value) is None)
+
     def line_predicate(self, context: FilterContext = EMPTY_CONTEXT) -> LinePredicate:
         parts = self.key.split(".")
         values, not_values = ({_typed(value) for value in items} for items in (self.values, self.not_values))
-        bounded = self.least is not None or self.most is not None
+        bounded = self.is_bounded
         least, most = (self.least, self.most)
 
         def keep(line: bytes, _: Example) -> bool:

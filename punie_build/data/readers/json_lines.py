@@ -25,7 +25,9 @@ def read_lines(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         yield from read_json(path, content)
         return
     for number, line in enumerate(chain.from_iterable(split_lines(content)), 1):
-        record = line.lstrip(codecs.BOM_UTF8) if line[:1] == codecs.BOM_UTF8[:1] else line  # of joined files
+        record = line
+        while record.startswith(codecs.BOM_UTF8):  # also within files that were joined
+            record = record.removeprefix(codecs.BOM_UTF8)
         if record and not record.isspace():
             yield number, record if len(record) <= MAX_LINE_BYTES else TOO_LONG
 

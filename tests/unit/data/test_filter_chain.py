@@ -168,5 +168,5 @@ def test_a_transform_keeps_the_bytes_of_other_keys(tmp_path):
 
 def test_a_row_that_cannot_be_rewritten_is_an_error(tmp_path):
     long = line("q", "a").replace(b'"role": "user"', b'"role": "user", "n": ' + b"9" * 5000)
-    with pytest.raises(DataError, match=r"the row that begins .*: cannot be rewritten: .* - correct the row"):
+    with pytest.raises(DataError, match=r"in/train\.jsonl:1: cannot be rewritten: .* - correct the row"):
         run(folder(tmp_path / "in", [long]), (), (SystemPrompt(prompt="P"),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 from punie_build.data.example import Example, Message
 from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
 from punie_build.data.filters.union import AnyFilter, Language
+from tests.support.project import ROOT
 from tests.support.sentences import SENTENCES
 
+DOCS = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 FOREIGN = [(language, text) for language in SENTENCES if language != "en" for text in SENTENCES[language]]
 
 
@@ -76,6 +79,15 @@ def test_a_number_in_a_text_without_spaces_does_not_hide_the_text():
 def test_a_wrong_code_is_an_error_with_a_suggestion(code: str, suggested: str):
     with pytest.raises(msgspec.ValidationError, match=f"did you mean '{suggested}'" if suggested else "not an ISO 639"):
         msgspec.convert({"type": "language", "languages": [code]}, AnyFilter)
+
+
+def test_a_code_without_a_likely_meaning_refers_to_the_list_in_the_docs():
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert({"type": "language", "languages": ["zz"]}, AnyFilter)
+    assert str(error.value).startswith("'zz' is not an ISO 639 code of a language that can be recognized")
+    assert "docs/recipes.md lists the codes" in str(error.value)
+    [listed] = re.findall(r"The codes of `language` are those of lid.176: (.*?)\.\n", DOCS, re.DOTALL)
+    assert re.findall(r"`(\w+)`", listed) == sorted(SCRIPTS_OF)
 
 
 def test_bokmal_is_norwegian():

@@ -506,6 +506,7 @@ BOM = b"\xef\xbb\xbf"
     ("name", "content", "records"),
     [
         ("a.jsonl", BOM + b'{"a": 1}\n\n  \r\n{"a": 2}\n\n', [(1, b'{"a": 1}'), (4, b'{"a": 2}')]),
+        ("a.jsonl", b'{"a": 1}\n\xef\xbb\n', [(1, b'{"a": 1}'), (2, b"\xef\xbb")]),
         ("a.jsonl", b'{"a": 1}\n' + BOM + BOM + b'{"a": 2}', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
         ("a.jsonl", b'[{"a": 1},\n {"a": 2}]', [(1, b'{"a": 1}'), (2, b'{"a": 2}')]),
         ("a.jsonl", BOM + b'\n[\n{"a": 1}\n]\n', [(1, b'{"a": 1}')]),

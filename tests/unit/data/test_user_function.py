@@ -120,3 +120,9 @@ def test_an_error_names_the_row_without_its_secrets(project: Path, name: str):
     with pytest.raises(DataError, match=r"row that asks 'why \[token\]\?'") as caught:
         function({"messages": [{"role": "user", "content": f"why {token}?"}]})
     assert token[:12] not in str(caught.value)
+
+
+def test_an_absent_key_is_named_beside_the_keys_of_the_row(project: Path):
+    function = UserFunction(project, "filters.mine:keep", 20.0)
+    with pytest.raises(DataError, match=r"raised KeyError: 'score' \(the row has messages, scores\) - correct"):
+        function({"messages": [{"role": "user", "content": "q"}], "scores": 1})

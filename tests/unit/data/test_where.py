@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from punie_build.data.example import Example, decode_example
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import AnyFilter, C4Quality, FilterContext, GopherQuality, Where
+from punie_build.data.pipeline import build_stage
+from punie_build.data.spec import Stage
+from punie_build.data.stats import Stats
+from punie_build.errors import DataError
 from tests.unit.data.test_filters import chat
 
 ROW = {
@@ -100,3 +106,74 @@ def test_a_number_beyond_a_float_does_not_stop_a_condition():
     line = b'{"messages": [{"role": "user", "content": "x"}], "score": 1, "big": 1e400}'
     assert Where(key="score", least=1).line_predicate()(line, Example(()))
     assert not Where(key="big", most=5).line_predicate()(line, Example(()))
+
+
+def filtered(tmp_path: Path, *filters: Where, rows: int = 8) -> Stats:
+    """Filter rows of which each second one has a score."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    lines = [chat_line(score=number, rating="good") if number % 2 else chat_line() for number in range(rows)]
+    for split in ("train", "valid", "test"):
+        (source / f"{split}.jsonl").write_bytes(b"".join(lines) if split == "train" else b"")
+    return build_stage("s", Stage(from_="d", filters=filters), source, out, allow_empty=True)
+
+
+def chat_line(**keys: object) -> bytes:
+    return msgspec.json.encode({"messages": ROW["messages"], "category": "a", **keys}) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "note"),
+    [
+        (
+            Where(key="categroy", values=("a",)),
+            (
+                "where: no row has the key 'categroy', so that the filter drops all 8; keys of the rows: messages, category"
+                " - did you mean 'category'?"
+            ),
+        ),
+        (
+            Where(key="meta.source", values=("a",)),
+            (
+                "where: no row has the key 'meta.source', so that the filter drops all 8; keys of the rows: messages, category"
+                " - correct `key`"
+            ),
+        ),
+        (
+            Where(key="messages.9.content", values=("a",)),
+            "where: no row has a value under the key 'messages.9.content', so that the filter drops all 8 - correct `key`",
+        ),
+        (
+            Where(key="scor", not_values=(1,), missing="keep"),
+            (
+                "where: no row has the key 'scor', so that the filter is without an effect; keys of the rows: messages,"
+                " category - correct `key`"
+            ),
+        ),
+        (Where(key="score", least=3), "where: 4 of the 5 rows it dropped have no number under 'score'"),
+        (Where(key="rating", least=3), "where: no row has the key 'rating', so that"),
+        (Where(key="rating", values=("good",)), "where: 4 of the 4 rows it dropped have no value under 'rating'"),
+        (Where(key="category", values=("b",)), None),
+        (Where(key="score", least=0, missing="keep"), None),
+    ],
+)
+def test_a_key_that_rows_lack_is_told(tmp_path: Path, where: Where, note: str | None):
+    notes = [text for text in filtered(tmp_path, where).notes if text.startswith("where: ")]
+    assert [text.startswith(note or "") for text in notes] == [True] * (note is not None)
+
+
+def test_a_row_without_the_key_has_no_part_in_a_later_filter(tmp_path: Path):
+    stats = filtered(tmp_path, Where(key="score", least=0), Where(key="rating", values=("bad",)))
+    assert [note for note in stats.notes if "where" in note and "empty" not in note] == [
+        "where: 4 of the 4 rows it dropped have no number under 'score'"
+    ]
+
+
+def test_a_training_split_that_is_emptied_by_a_wrong_key_names_the_key(tmp_path: Path):
+    source = tmp_path / "d"
+    source.mkdir()
+    for split in ("train", "valid", "test"):
+        (source / f"{split}.jsonl").write_bytes(chat_line(score=1) if split == "train" else b"")
+    with pytest.raises(DataError, match=r"(?s)train is empty.*no row has the key 'scores'.*did you mean 'score'\?"):
+        build_stage("s", Stage(from_="d", filters=(Where(key="scores", least=0),)), source, tmp_path)
