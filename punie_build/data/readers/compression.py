@@ -32,8 +32,16 @@ MAGIC = {  # first bytes of files that are no text -> (what they are, what to do
 STEP_BYTES = 2**9  # decompressed at once: zstd expands a byte to at most 33,000, so a step gives at most 16 MiB
 
 
+MAX_RATIO = 500  # of unpacked to packed bytes: text has 3 to 10, and even equal rows seldom more than 300
+MIN_BYTES = 16 * 2**20  # unpacked, before the ratio counts
+
+
 class DamagedError(Exception):
     """Compressed bytes that end too early, or that are not in the format of the file's name."""
+
+
+class PackedError(DamagedError):
+    """Bytes that unpack to so much more that they can hardly be data."""
 
 
 def read_chunks(path: Path, form: str) -> Iterator[bytes]:
@@ -54,7 +62,7 @@ def read_chunks(path: Path, form: str) -> Iterator[bytes]:
 def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:
     """Decompress chunks by the suffix of the format's name; several gzip members or zstd frames are one content.
 
-    Raises DamagedError. (The readers of the zstandard package accept a truncated file as a complete one.)
+    Raises DamagedError, and PackedError. (The readers of the zstandard package accept a truncated file as a complete one.)
     """
     suffix = form.rpartition(".")[2]
     if suffix not in ("gz", "zst"):
@@ -62,9 +70,10 @@ def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:
         return
     new_decompressor, engine_error = _decompressor(suffix)
     decompressor: Any = None  # of the member that has not ended
-    members, buffer, size = 0, [], 0
+    members, buffer, size, packed, unpacked = 0, [], 0, 0, 0
     try:
         for data in _steps(chunks):
+            packed += len(data)
             while data:
                 if decompressor is None and members and suffix == "gz" and not (data := data.lstrip(b"\0")):
                     break  # gzip allows zeros after the last member
@@ -75,6 +84,9 @@ def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:
                 if decompressor.eof:
                     data, decompressor, members = decompressor.unused_data, None, members + 1  # noqa: PLW2901
             if size >= CHUNK_BYTES:
+                unpacked += size
+                if unpacked > max(MIN_BYTES, MAX_RATIO * packed):
+                    raise PackedError(f"{packed} bytes of it unpack to {unpacked}")
                 yield b"".join(buffer)
                 buffer, size = [], 0
     except engine_error as error:

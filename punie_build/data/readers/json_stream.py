@@ -15,6 +15,7 @@ from punie_build.data.readers.nested_rows import rows_of_object
 from punie_build.data.readers.record import TOO_LONG, NumberedRecords, Record, decode_record, display_path
 from punie_build.errors import DataError
 
+BLANKS = re.compile(r"[ \t\r\n]*")
 LINE_BREAK = re.compile(r"[\r\n]\s*")  # in JSON only between values: line breaks in strings are escaped
 
 
@@ -94,8 +95,7 @@ class _Cursor:
     def peek(self) -> str:
         """Return the next character that is not white space; empty at the end."""
         while True:
-            while self.position < len(self.text) and self.text[self.position] in " \t\r\n":
-                self.position += 1
+            self.position += len(BLANKS.match(self.text, self.position)[0])  # type: ignore[index]
             if self.position < len(self.text) or self.exhausted:
                 return self.text[self.position : self.position + 1]
             self.grow()

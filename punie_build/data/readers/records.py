@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, zip_longest
 from pathlib import Path
 
-from punie_build.data.readers.compression import DamagedError, read_chunks
+from punie_build.data.readers.compression import DamagedError, PackedError, read_chunks
 from punie_build.data.readers.discovery import format_of
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.message_trees import join_trees
@@ -32,6 +32,10 @@ def read_records(path: Path, form: str | None = None) -> NumberedRecords:
         raise DataError(f"{display_path(path)}: unsupported format - use one of {', '.join(FORMATS)}")
     try:
         yield from joined(FORMATS[form](path, read_chunks(path, form)))
+    except PackedError as error:
+        raise DataError(
+            f"{display_path(path)}: hardly data: {error} - if it is as it should be, unpack it yourself"
+        ) from None
     except DamagedError as error:
         raise DataError(f"{display_path(path)}: damaged or truncated ({error}) - copy or download it again") from None
     except OSError as error:

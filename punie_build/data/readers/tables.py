@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import importlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +30,8 @@ from punie_build.errors import DataError
 BATCH_ROWS = 256  # rows of a Parquet file that are in memory at once, at most
 BATCH_BYTES = 64 * 2**20  # decoded bytes of a column in memory at once, at most
 DICTIONARY_BYTES = 4 * 2**20  # of the values of a column, packed: writers stop at 1 or 2 MiB
+MAX_DICTIONARY_BYTES = 32 * 2**20  # the same, unpacked
+MAX_COLUMNS = 10_000  # the decoder keeps some kilobytes for each
 SUSPICIOUS_RATIO = 100  # of unpacked to packed bytes; text has 3 to 10
 OTHER_DELIMITERS = (";", "\t", "|")  # spreadsheets of many countries write `;` into .csv
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")  # names of the row numbers that pandas writes
@@ -128,7 +131,7 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
             if bad := _bad_columns(columns := file.schema_arrow.names):
                 raise DataError(f"{display_path(path)}: {bad} - give each column its own name")
             columns = [name for name in columns if name not in INDEX_COLUMNS]
-            if large := _large_column(file.metadata):
+            if large := _large_column(file.metadata, path):
                 raise DataError(f"{display_path(path)}: {large}")
             batches = file.iter_batches(_batch_rows(file.metadata), columns=columns)
             for number, row in enumerate(chain.from_iterable(map(_rows, batches)), 1):
@@ -145,8 +148,10 @@ def read_parquet(path: Path, content: Iterator[bytes]) -> NumberedRecords:
         ) from None
 
 
-def _large_column(metadata: Any) -> str:
+def _large_column(metadata: Any, path: Path) -> str:
     """Return which column has values that are longer than a record may be: even one of them fills the memory."""
+    if metadata.num_columns > MAX_COLUMNS:
+        return f"{metadata.num_columns} columns - write the columns of the conversation only"
     for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
         for column in (group.column(index) for index in range(group.num_columns)):
             size = column.total_uncompressed_size // max(group.num_rows, 1)
@@ -154,7 +159,23 @@ def _large_column(metadata: Any) -> str:
                 return (
                     f"column '{column.path_in_schema}': values of {size // 2**20} MiB - remove the column, or cut them"
                 )
+            if column.has_dictionary_page and column.total_uncompressed_size > MAX_DICTIONARY_BYTES:
+                size = _dictionary_bytes(path, column.dictionary_page_offset)
+                if size > MAX_DICTIONARY_BYTES:
+                    return (
+                        f"column '{column.path_in_schema}': a dictionary of {size // 2**20} MiB - write the column "
+                        "without a dictionary, or cut its values"
+                    )
     return ""
+
+
+def _dictionary_bytes(path: Path, offset: int) -> int:
+    """Return the unpacked size of a dictionary page: the second field of its header, in Thrift's compact protocol."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        numbers = re.match(rb"\x15[\x80-\xff]*[\x00-\x7f]\x15([\x80-\xff]*[\x00-\x7f])", file.read(16))
+    zigzag = sum((byte & 127) << 7 * place for place, byte in enumerate(numbers[1])) if numbers else 0
+    return zigzag >> 1
 
 
 def _batch_rows(metadata: Any) -> int:

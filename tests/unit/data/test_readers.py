@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -229,9 +230,22 @@ def test_memory_is_constant_for_a_large_file_and_a_long_line(tmp_path):
 @pytest.mark.skipif(not HAS["zstandard"], reason="needs punie-build[tables]")
 def test_memory_is_bounded_for_a_zip_bomb(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(zstd(bytes(2**20 * 400)))
-    count, size = peak(tmp_path / "a.jsonl.zst")
-    assert count == 1
-    assert size < 160
+    with pytest.raises(DataError, match=r"a\.jsonl\.zst: hardly data: \d+ bytes of it unpack to \d+ - if it is as"):
+        list(read_records(tmp_path / "a.jsonl.zst"))
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "csv.gz", "json.gz"])
+def test_a_flood_of_blanks_is_refused_soon(tmp_path, form):
+    path = tmp_path / f"a.{form}"
+    path.write_bytes(gzip.compress(b"a,b" * (form == "csv.gz") + (b" " * 2**16 + b"\n") * 300))
+    with pytest.raises(DataError, match="hardly data: "):
+        list(read_records(path))
+
+
+def test_equal_rows_may_pack_well(tmp_path):
+    content = os.urandom(1000).hex().encode() + b"\n"
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(content * 9000))
+    assert len(list(read_records(tmp_path / "a.jsonl.gz"))) == 9000
 
 
 JSON = st.recursive(
@@ -569,6 +583,25 @@ def test_a_parquet_file_of_values_that_fill_the_memory_is_refused_unread(tmp_pat
         DataError, match=r"a\.parquet: column 'text': values of 17 MiB - remove the column, or cut them"
     ):
         list(read_records(path))
+
+
+@tables
+@pytest.mark.parametrize(("size", "refused"), [(40, True), (20, False)])
+def test_a_large_dictionary_is_refused_unread(tmp_path, size, refused):
+    pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 300, pa.int32()), pa.array(["x" * size * 2**20]))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": column}), path, compression="zstd", dictionary_pagesize_limit=2**30)
+    with pytest.raises(DataError, match="column 'text': a dictionary of 40 MiB") if refused else nullcontext():
+        next(read_records(path))
+
+
+@tables
+def test_a_table_of_too_many_columns_is_refused_unread(tmp_path):
+    pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    pq.write_table(pa.table({f"c{number}": [1] for number in range(10_001)}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="10001 columns - write the columns of the conversation only"):
+        list(read_records(tmp_path / "a.parquet"))
 
 
 ROW = {"messages": [{"role": "user", "content": "a"}]}
