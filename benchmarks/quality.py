@@ -3,6 +3,9 @@
     PYTHON benchmarks/quality.py --verdicts ours FILE FOLDER ... > ours.json         # the Python of the project
     PYTHON benchmarks/quality.py --verdicts datatrove FILE FOLDER ... > theirs.json  # one with datatrove and spacy
     PYTHON benchmarks/quality.py --compare ours.json theirs.json
+    PYTHON benchmarks/quality.py --record tests/support/quality_oracle.json          # one with datatrove and spacy
+
+The last command writes datatrove's version and verdicts on the texts of a file, which a test compares with ours.
 
 Texts are the assistant's messages of `.jsonl` files, and whole files of other types (`.md`, `.rst`, `.txt`, licenses),
 in parts of 4,000 characters. A rule is tested alone: all others are set so that they pass.
@@ -15,6 +18,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -95,6 +99,14 @@ def datatrove() -> dict[str, Callable[[str], bool]]:
     return rules | {"C4: all": judge(C4QualityFilter())}
 
 
+def record(path: Path) -> None:
+    """Write the verdicts of datatrove on the texts of the file: for each rule the numbers of the texts that it keeps."""
+    samples = json.loads(path.read_text("utf-8"))["texts"]
+    kept = {rule: [number for number, text in enumerate(samples) if keep(text)] for rule, keep in datatrove().items()}
+    table = {"datatrove": version("datatrove"), "kept": kept, "texts": samples}
+    path.write_text(json.dumps(table, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
 def compare(first: Path, second: Path) -> None:
     """Print the agreement, and one text of each kind of difference."""
     mine, theirs = (json.loads(path.read_text()) for path in (first, second))
@@ -114,11 +126,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--verdicts", choices=("ours", "datatrove"))
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("OURS", "THEIRS"))
+    parser.add_argument("--record", type=Path, metavar="FILE")
     parser.add_argument("--most", type=int, default=1000, help="texts (1000)")
     parser.add_argument("places", nargs="*", type=Path)
     options = parser.parse_args()
     if options.compare:
         compare(*options.compare)
+    elif options.record:
+        record(options.record)
     else:
         rules = ours() if options.verdicts == "ours" else datatrove()
         samples = list(texts(options.places, options.most))
