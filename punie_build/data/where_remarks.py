@@ -41,7 +41,8 @@ def notes(filters: Sequence[Filter], stats: Stats, out: Path) -> tuple[str, ...]
             sentences.append(_no_row_has(filter_, absent[0], f"drops all {tested}"))
         elif absent:
             without = f"no {'number' if filter_.is_bounded else 'value'} under '{filter_.key}'"
-            sentences.append(f"where: {len(absent)} of the {dropped} rows it dropped {_have(len(absent))} {without}")
+            lack = f"{len(absent)} of the {dropped} rows it dropped {_have(len(absent))} {without}"
+            sentences.append(f'where: {lack} - missing = "keep" keeps them')
     return tuple(sentences)
 
 

@@ -166,7 +166,7 @@ def test_a_key_that_rows_lack_is_told(tmp_path: Path, where: Where, note: str | 
 def test_a_row_without_the_key_has_no_part_in_a_later_filter(tmp_path: Path):
     stats = filtered(tmp_path, Where(key="score", least=0), Where(key="rating", values=("bad",)))
     assert [note for note in stats.notes if "where" in note and "empty" not in note] == [
-        "where: 4 of the 4 rows it dropped have no number under 'score'"
+        "where: 4 of the 4 rows it dropped have no number under 'score' - missing = \"keep\" keeps them"
     ]
 
 
