@@ -39,15 +39,20 @@ def pytest_report_header() -> str:
     return f"hypothesis profile: {profiles.PROFILE}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `e2e/`; every `e2e` test is `slow` too. The longest files come first, and a worker takes one
-    file at a time: all workers end together, and a project that a file builds is built once."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of `e2e/`; every `e2e` and `nightly` test is `slow` too. The longest files come first, and a
+    worker takes one file at a time: all workers end together, and a project that a file builds is built once.
+    Tests marked `nightly` are deselected unless the expression of `-m` names that mark, or a test is named."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if E2E in item.path.parents:
             item.add_marker("e2e")
-        if item.get_closest_marker("e2e"):
+        if item.get_closest_marker("e2e") or item.get_closest_marker("nightly"):
             item.add_marker("slow")
+    if "nightly" not in config.getoption("markexpr") and not any("::" in name for name in config.args):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
 
 
 @pytest.fixture

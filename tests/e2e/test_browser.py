@@ -67,6 +67,7 @@ def test_a_page_opens_without_network_requests_and_errors(root, chromium, name, 
     assert page_path(root, name).stat().st_size < 500_000
 
 
+OTHER_CASES = ".case ~ .case ~ .case ~ .case"  # all cases have the same markup
 AXE = importlib.util.find_spec("axe_playwright_python")
 
 
@@ -79,11 +80,11 @@ def test_axe_finds_no_accessibility_violations(root, chromium, name):
     chromium.width(390)
     chromium.open(page_path(root, name))
     chromium.run("document.querySelectorAll('details').forEach(function (fold, k) { fold.open = k < 8; })")
+    chromium.run(f"document.querySelectorAll('{OTHER_CASES}').forEach(function (case_) {{ case_.remove(); }})")
     chromium.run(script)
-    context = "{exclude: ['.case ~ .case ~ .case ~ .case']}"  # all cases have the same markup
     for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
         chromium.scheme(scheme)
-        result = chromium.driver.execute_async_script(f"axe.run({context}, {rules}).then(arguments[0])")
+        result = chromium.driver.execute_async_script(f"axe.run({rules}).then(arguments[0])")
         assert [(v["id"], len(v["nodes"]), v["nodes"][0]["html"][:200]) for v in result["violations"]] == []
         assert result["passes"]
 

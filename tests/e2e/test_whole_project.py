@@ -177,11 +177,11 @@ def test_an_impossible_training_fails_before_it_starts(project):
 
 
 def forget(project: Path) -> None:
-    """Remove every target, the store and all cached answers: the next build builds everything."""
-    doit(project, "clean", "-a")
+    """Remove adapters, answers and reports, the store and all cached answers: the next build trains and serves."""
+    doit(project, "clean", *sorted(label for label in ALL if label.startswith(("ad", "an", "ev", "co"))))
     for name in ("store", "answers"):
         shutil.rmtree(project / ".punie" / name)
-    assert files_of_targets(project) == {}
+    assert not [path for path in files_of_targets(project) if path.parts[0] != "data"]
 
 
 def files_of_targets(project: Path) -> dict[Path, bytes]:
@@ -213,7 +213,7 @@ def test_parallel_builds_killed_in_training_and_serving_resume_to_the_same_bytes
             stderr=subprocess.DEVNULL,
         )
         wait_for(lambda child=child: process_ids(child))
-        time.sleep(1.5)
+        time.sleep(1)
         build.kill()
         build.wait()
         wait_for(lambda: not process_ids(str(project)), 10)

@@ -37,7 +37,10 @@ def reference(tmp_path_factory) -> tuple[Path, dict[str, bytes], float]:
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sign",
+    [signal.SIGKILL, *(pytest.param(sign, marks=pytest.mark.nightly) for sign in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_data_and_publishing_survive_kills_at_random_instants(reference, sign):
     root, expected, duration = reference
     reset(root)
@@ -79,7 +82,7 @@ def test_a_full_disk_is_an_error_in_one_sentence_and_loses_no_file(small_disk, r
     _, expected, _ = reference
     root = project(small_disk / "p", DATA)
     failures = 0
-    for size in (100, 300, 600, 1000, 60_000):
+    for size in (100, 600, 60_000):
         subprocess.run(["mount", "-o", f"remount,size={size}k", small_disk], check=True)
         process = build(root)
         assert "Traceback" not in process.stdout + process.stderr
@@ -88,7 +91,7 @@ def test_a_full_disk_is_an_error_in_one_sentence_and_loses_no_file(small_disk, r
             assert "No space left on device" in process.stdout + process.stderr
             files = {name: text for name, text in files_of_targets(root).items() if not name.endswith(".json")}
             assert files.items() <= expected.items()
-    assert failures >= 3
+    assert failures == 2
     assert process.returncode == 0
     assert files_of_targets(root) == expected
 
