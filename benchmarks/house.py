@@ -290,7 +290,8 @@ def recipe_structs() -> set[type]:
 
     seen: set[type] = set()
     for kind in KINDS_BY_NAME.values():
-        structs_of(kind.spec, seen)
+        for each in (kind, *kind.variants.values()):
+            structs_of(each.spec, seen)
     return seen
 
 

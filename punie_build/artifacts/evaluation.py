@@ -46,20 +46,23 @@ class AnswersDetails(Struct, frozen=True, omit_defaults=True):
 
 
 class EvalDetails(Struct, frozen=True, omit_defaults=True):
-    """The digest of the suite, and the arguments of the chat template that the arm was trained with."""
+    """The digest of the suite, the arguments of the chat template that the arm was trained with, and the arm if its
+    training data are unknown."""
 
     cases: str
     chat_template_args: dict[str, Any] = {}
+    unknown_data: tuple[str, ...] = ()
 
 
-class ComparisonDetails(Struct, frozen=True):
+class ComparisonDetails(Struct, frozen=True, omit_defaults=True):
     """The names of the evals and answers of the arms, the folders of the data they were trained on, the digest of the
-    suite."""
+    suite, and the arms whose training data are unknown."""
 
     evals: tuple[str, ...]
     answers: tuple[str, ...]
     learnt: tuple[str, ...]
     cases: str
+    unknown_data: tuple[str, ...] = ()
 
 
 def questions_digest(suite: Suite) -> str:
@@ -96,8 +99,16 @@ def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
     entry = recipe.resolve("arm", arm)
     if adapter := getattr(entry.spec, "adapter", None):
         yield from training_data(recipe, adapter)
-    if "trained" in entry.kind.roles:
+    if "trained" in entry.kind.roles and hasattr(entry.spec, "data"):
         yield recipe.resolve("data", entry.spec.data)
+
+
+def has_unknown_data(recipe: Recipe, arm: str) -> bool:
+    """Return whether an arm was trained elsewhere, on rows that are not known here."""
+    entry = recipe.resolve("arm", arm)
+    if adapter := getattr(entry.spec, "adapter", None):
+        return has_unknown_data(recipe, adapter)
+    return "trained" in entry.kind.roles and not hasattr(entry.spec, "data")
 
 
 def trained_arguments(recipe: Recipe, arm: str) -> dict[str, Any]:
@@ -139,7 +150,11 @@ def _eval_inputs(recipe: Recipe, entry: Entry[Eval]) -> TaskInputs:
         needs=(answers, *data),
         inputs=tuple(need.target for need in (answers, *data)),
         reads=("answers.jsonl", "proof.json", "train.jsonl"),
-        details=EvalDetails(cases=digest(suite), chat_template_args=trained_arguments(recipe, spec.arm)),
+        details=EvalDetails(
+            cases=digest(suite),
+            chat_template_args=trained_arguments(recipe, spec.arm),
+            unknown_data=(spec.arm,) if has_unknown_data(recipe, spec.arm) else (),
+        ),
         uses={spec.suite: suite},
     )
 
@@ -159,6 +174,7 @@ def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
             answers=tuple(answers_of(item).name for item in evals),
             learnt=tuple(dict.fromkeys(item.target for item in data)),
             cases=digest(suite),
+            unknown_data=tuple(arm for arm in spec.arms if has_unknown_data(recipe, arm)),
         ),
         uses={spec.suite: suite},
     )

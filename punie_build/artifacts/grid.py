@@ -48,6 +48,8 @@ def _search_mistakes(_root: Path, recipe: Recipe, entry: Entry[Search]) -> Itera
     adapter = recipe.find(ADAPTER.name, entry.spec.adapter)
     if adapter is None:
         yield f"{entry.where}.adapter: {entry.spec.adapter} is a grid - name an adapter of one value each"
+    elif adapter.kind is not ADAPTER:
+        yield f"{entry.where}.adapter: {entry.spec.adapter} was not trained here - name an adapter without `path`"
     else:
         yield from search_spec.problems(entry.spec, ADAPTER, adapter.spec, entry.where)
 

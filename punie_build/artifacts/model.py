@@ -38,7 +38,7 @@ def _model_inputs(recipe: Recipe, entry: Entry[Model]) -> TaskInputs:
     parts: tuple[Entry[Any], ...] = ()
     if spec.adapter is not None:
         adapter = recipe.resolve("trained", spec.adapter)
-        parts = (adapter, tokens_of(adapter))
+        parts = (adapter, *((tokens_of(adapter),) if hasattr(adapter.spec, "data") else ()))
     base, first = start(recipe, str(parts[0].spec.base if parts else spec.base))
     subject = f"{spec.adapter} fused into its base" if spec.adapter else str(spec.base)
     return TaskInputs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import Struct, structs
@@ -21,6 +21,8 @@ from punie_build.evaluation.suite import Suite
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
+from punie_build.training.adapter_formats import FILES
+from punie_build.training.adopted import RECORD, AdoptedAdapter
 from punie_build.training.spec import Adapter, AdapterDetails
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
@@ -56,7 +58,9 @@ def _suites_asked(recipe: Recipe, spec: Preflight) -> dict[str, Suite]:
     A suite that is only asked for answers to train on is practice: it is returned without cases, which are no leak.
     """
     trained = [
-        entry for entry in recipe.of_role("trained") if (entry.spec.base, entry.spec.data) == (spec.base, spec.data)
+        entry
+        for entry in recipe.of_role("trained")
+        if (entry.spec.base, getattr(entry.spec, "data", None)) == (spec.base, spec.data)
     ]
     adapters = {entry.name for entry in trained}
     fused = {e.name for e in recipe.of_role("arm") if getattr(e.spec, "adapter", None) in adapters}
@@ -110,6 +114,26 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     )
 
 
+def _adoption_mistakes(_root: Path, recipe: Recipe, entry: Entry[AdoptedAdapter]) -> Iterator[str]:
+    """Yield why the folder of an adopted adapter cannot be one: a build writes it."""
+    path = str(PurePosixPath(entry.spec.path))
+    if path == entry.target:
+        yield f"{entry.where}.path: {path} is the folder that a build writes it to - move it to another folder"
+    elif (builder := recipe.builder_of(path)) is not None:
+        yield f"{entry.where}.path: {path} is the target of {builder.kind.name}.{builder.name} - name that instead"
+
+
+def _adoption_inputs(recipe: Recipe, entry: Entry[AdoptedAdapter]) -> TaskInputs:
+    base, first = start(recipe, entry.spec.base)
+    return TaskInputs(
+        doc=f"{entry.spec.path}, adopted for {entry.spec.base}, not trained here",
+        needs=first,
+        inputs=(entry.spec.path, *(need.target for need in first)),
+        reads=FILES,
+        external={"base": base},
+    )
+
+
 PREFLIGHT = ArtifactKind(
     name="preflight",
     plural="Preflights",
@@ -121,8 +145,28 @@ PREFLIGHT = ArtifactKind(
     version=1,
     page="punie_build.reports.pages.preflight:PREFLIGHT_PAGE",
 )
-ADAPTER = ArtifactKind(
+ADOPTED = ArtifactKind(
     name="adapter",
+    plural="Adapters",
+    spec=AdoptedAdapter,
+    roles=("trained", "arm"),
+    references={"base": "any-base"},
+    namespace="arm",
+    folder="adapters",
+    cross_check=_adoption_mistakes,
+    inputs=_adoption_inputs,
+    step="punie_build.training.steps:adopt",
+    outputs={
+        "adapter_config.json": "punie_build.training.verify:AdapterConfig",
+        RECORD: "punie_build.training.adopted:AdoptionRecord",
+    },
+    verify="punie_build.training.adoption:verify",
+    preview="punie_build.preflight.preview:preview_adoption",
+    page="punie_build.reports.pages.adopted:ADOPTED_PAGE",
+    summary=(("parameters", "adopted, {:,.0f} parameters"),),
+)
+ADAPTER = ArtifactKind(
+    name=ADOPTED.name,
     plural="Adapters",
     spec=Adapter,
     roles=("trained", "arm"),
@@ -138,6 +182,7 @@ ADAPTER = ArtifactKind(
         replicate="seed",
     ),
     cross_check=_adapter_mistakes,
+    variants={"path": ADOPTED},
     inputs=_adapter_inputs,
     step="punie_build.training.steps:adapter",
     check_first="punie_build.preflight.steps:check_training",

@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 from punie_build.artifacts.base import BASE
 from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE, trained_arguments
 from punie_build.artifacts.training import ADAPTER
+from punie_build.cli.adapter_folder import base_of_adapter, loadable
 from punie_build.cli.options import LOGS, Command, Options, output_option
 from punie_build.engine import fingerprint
 from punie_build.engine.recipe import Entry, Recipe
@@ -39,6 +40,7 @@ from punie_build.runtime import blas
 from punie_build.schema.spec import digest
 from punie_build.storage import digests
 from punie_build.storage.locks import KeyInputs, Lock
+from punie_build.training.adapter_formats import is_adapter
 
 BUILTIN_SUITES = ("baseline", "tool-calling")  # the first that exists is the default
 
@@ -58,7 +60,7 @@ class ModelUnderTest(Struct, frozen=True, kw_only=True):
 
 def serve(root: Path, options: Options) -> int:
     """Serve a base, an adapter or a model of the recipes to any OpenAI client, until Ctrl-C."""
-    model = find_model(root, options.name)
+    model = find_model(root, options.model, options.name) if options.model else find_model(root, options.name)
     served = ServedModel(
         model=model.model,
         adapter=model.adapter,
@@ -158,9 +160,22 @@ def category_table(cases: tuple[CaseScore, ...]) -> str:
     return "\n".join(lines)
 
 
-def find_model(root: Path, name: str, adapter: str | None = None) -> ModelUnderTest:
-    """Return the model of a name in the recipes, or of a folder, with an adapter if one is named. Raises UseError."""
+def find_model(root: Path, name: str | None, adapter: str | None = None) -> ModelUnderTest:
+    """Return the model of a name in the recipes, or of a folder, with an adapter if one is named.
+
+    The folder of an adapter is served on the base that it was trained on. Raises UseError.
+    """
     recipe = Project.load(root).recipe if Project.has_recipes(root) else None
+    if adapter and name is None:
+        trained = recipe.find("trained", adapter) if recipe else None
+        if trained is not None:
+            name = trained.spec.base if hasattr(trained.spec, "base") else trained.name
+        else:
+            name = base_of_adapter(root, recipe, adapter) if is_adapter(root / adapter) else "nano"
+    name = name or "nano"
+    known = recipe.find("arm", name) if recipe else None
+    if known is None and not adapter and is_adapter(root / name):
+        return find_model(root, base_of_adapter(root, recipe, name), name)
     entry = recipe.find("arm", name) if recipe else None
     if entry is None and (root / name / "config.json").exists():
         entry = Entry(BASE, name, Base(path=name), "")
@@ -169,7 +184,9 @@ def find_model(root: Path, name: str, adapter: str | None = None) -> ModelUnderT
     if entry is None:
         names = {model.name for model in recipe.of_role("arm")} if recipe else {"nano"}
         hint = did_you_mean(name, names)
-        raise UseError(f"{name}: no base, adapter or model of the recipes, and no folder with a model{hint}")
+        raise UseError(
+            f"{name}: no base, adapter or model of the recipes, and no folder with a model or an adapter{hint}"
+        )
     model = _model_of_entry(root, recipe, entry)
     trained = recipe.find("trained", adapter) if recipe and adapter else None
     arm = trained or (recipe.find("arm", name) if recipe else None)
@@ -177,7 +194,8 @@ def find_model(root: Path, name: str, adapter: str | None = None) -> ModelUnderT
         model = structs.replace(model, chat_template_args=trained_arguments(recipe, arm.name))
     if adapter is None:
         return model
-    return _with_adapter(model, adapter, root / (trained.target if trained else adapter))
+    folder = root / trained.target if trained else loadable(root, adapter, model.model)
+    return _with_adapter(model, adapter, folder)
 
 
 def _model_of_entry(root: Path, recipe: Recipe | None, entry: Entry[Any]) -> ModelUnderTest:
@@ -222,7 +240,10 @@ def find_suite(root: Path, requested: str | None) -> tuple[str, Suite]:
 
 def _serve_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "name", metavar="MODEL", help="a base, adapter or model of the recipes, or a folder with a model"
+        "name", metavar="MODEL", help="a base, adapter or model of the recipes, or a folder with a model or an adapter"
+    )
+    command.add_argument(
+        "--model", metavar="BASE", help="the base of a folder with an adapter; default: as its config says"
     )
     command.add_argument("--port", type=int, metavar="N", help="default: a free port")
     command.add_argument(
@@ -231,7 +252,9 @@ def _serve_options(command: argparse.ArgumentParser) -> None:
 
 
 def _eval_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="nano", help="a name in the recipes, or a folder with a model (nano)")
+    command.add_argument(
+        "--model", help="a name in the recipes, or a folder with a model; default: the base of the adapter, or nano"
+    )
     command.add_argument("--adapter", help="apply this adapter: a name in the recipes, or a folder")
     command.add_argument("--suite", help="a name in the recipes, or a file; default: the built-in suite `baseline`")
     output_option(command)

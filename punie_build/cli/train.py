@@ -40,7 +40,7 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import KeyInputs
 from punie_build.sweeps.axes import merge
-from punie_build.training import history, launch, mlx_log, throughput
+from punie_build.training import adapter_config, history, launch, mlx_log, throughput
 from punie_build.training.launch import TrainingRun
 from punie_build.training.spec import Adapter, tokenized_for
 from punie_build.training.steps import token_counts
@@ -57,6 +57,7 @@ def train(root: Path, options: Options) -> int:
             if advice := blas.advice():
                 print(advice)
             launch.train(_training_run(root, model, tokens, spec, out))
+        msgspec.structs.replace(adapter_config.load(out), model=options.model).write(out)
         summary = history.summary(out)
     print(summary)
     fields = ", ".join(f"{field} = {toml(value)}" for field, value in _adapter_table(options).items())

@@ -71,6 +71,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     inside a table, `a[].b` in each item of a list); names are unique among the kinds of a `namespace`. `content` reads
     the file that an entry names and returns it with its mistakes; `grid` has the rules for tables with lists of values;
     `cross_check` yields the mistakes of an entry that only the whole recipe shows.
+    `variants` maps a key to the kind of the same name that a table with this key describes.
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
     opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
@@ -93,6 +94,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     content: Callable[[Any, Path, str], tuple[Any, list[str]]] | Lazy = ""
     grid: GridRules | None = None
     cross_check: Callable[[Path, Recipe, Entry[Any]], Iterable[str]] | Lazy = ""
+    variants: dict[str, ArtifactKind] = {}
 
     folder: str = ""
     suffix: str = ""
@@ -116,6 +118,10 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     def is_built(self) -> bool:
         """Whether punie-build makes artifacts of this kind; others are only named."""
         return bool(self.folder)
+
+    def variant(self, table: dict[str, Any]) -> tuple[str, ArtifactKind]:
+        """Return the key of a table that selects a variant, "" if none does, and the kind that the table describes."""
+        return next(((key, kind) for key, kind in self.variants.items() if key in table), ("", self))
 
     def target(self, name: str) -> str:
         """Return the folder of an artifact, such as `data/clean`."""

@@ -81,10 +81,19 @@ def eval_(work: Work[Eval]) -> StepResult:
     scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None, trained)
     for line in scores.prompt_match.warnings() if scores.prompt_match else ():
         work.say(line)
+    unknown = _report_unknown_data(work)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
     return StepResult(
-        _pass_counts(scores), metrics | {"parse_failures": scores.parse_failures, "errors": scores.errors}
+        _pass_counts(scores), metrics | {"parse_failures": scores.parse_failures, "errors": scores.errors} | unknown
     )
+
+
+def _report_unknown_data(work: Work[Any]) -> dict[str, float]:
+    """Print the arms whose training data are unknown; return their number as a metric, if there are any."""
+    arms = work.task.details.unknown_data
+    for arm in arms:
+        work.say(f"{arm} was trained elsewhere: its rows are unknown, so cases that it was trained on are not found")
+    return {"unknown_training_data": float(len(arms))} if arms else {}
 
 
 @message
@@ -108,7 +117,8 @@ def comparison(work: Work[Comparison]) -> StepResult:
     (work.out / "junit.xml").write_text(
         junit.to_xml(task.name, comparing.junit_results(result, arms)) + "\n", encoding="utf-8"
     )
-    return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result))
+    unknown = _report_unknown_data(work)
+    return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result) | unknown)
 
 
 def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:

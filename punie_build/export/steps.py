@@ -25,7 +25,8 @@ def model(work: Work[Model]) -> StepResult:
         raise ModelError(f"{label}.{problem}")
     copies = 1 if spec.temporary else 2  # one is in the store
     check_disk_space(label, copies * model_folder.estimate_bytes(base, spec), shutil.disk_usage(work.out).free)
-    adapter, tokens = map(str, work.inputs()[:2]) if spec.adapter else (None, None)
+    parts = [str(work.root / path) for path in work.task.inputs if path != work.task.external["base"].path]
+    adapter, tokens = (*parts, None, None)[:2] if spec.adapter else (None, None)
     job = ExportJob(
         base=str(base),
         out=str(work.out),
@@ -75,6 +76,7 @@ def warnings(spec: Model, result: ExportResult) -> list[str]:
         group_size, names = spec.quantization["group_size"], model_folder.first_names(result.unquantized)
         lines.append(f"not quantized, their width is no multiple of group_size {group_size}: {names}")
     if not (fidelity := result.fidelity):
+        lines += [f"not compared with {spec.adapter}: its held-out rows are unknown"] if spec.adapter else []
         return lines
     gain = fidelity.gain_retained
     if fidelity.agreement < MIN_AGREEMENT or (gain is not None and gain < MIN_GAIN_RETAINED):

@@ -19,6 +19,7 @@ __all__ = (
     "rendered_row",
     "safetensors",
     "spec",
+    "tensor_file",
     "thoughts",
     "tokenizer",
     "verify",

@@ -19,7 +19,7 @@ from punie_build.preflight import config_checks, model_checks, resources, result
 from punie_build.preflight.config_checks import TrainingPlan
 from punie_build.preflight.finding import PreflightFinding, not_allowed
 from punie_build.storage import locks, paths, store
-from punie_build.training import token_file
+from punie_build.training import adoption, token_file
 
 
 class PreflightError(PunieError):
@@ -125,6 +125,23 @@ def preview_adapter(root: Path, task: AnyTask, by_label: dict[str, Planned], rep
     else:
         report.unchecked.append(data.task.target)
     report.findings += not_allowed(findings, task.spec.allow)
+
+
+def preview_adoption(root: Path, task: AnyTask, _by_label: dict[str, Planned], report: Preview) -> None:
+    """Add the mismatches of an adapter that is about to be adopted with its base."""
+    base = at_hand(root, task)
+    if base is None:
+        report.unchecked.append(f"base {task.spec.base}")
+        return
+    where = f"{task.file}: {task.kind.name}.{task.name}: {task.spec.path}"
+    try:
+        adoption.check(where, root / task.spec.path, base)
+    except PunieError as error:
+        for line in str(error).splitlines():
+            problem = line.removeprefix(f"{where}: ")
+            advice = "name the base that it was trained on, or another folder"
+            finding = PreflightFinding(check="base", level="error", where=where, problem=problem, advice=advice)
+            report.findings.append(finding)
 
 
 def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], report: Preview) -> None:

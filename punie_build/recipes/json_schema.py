@@ -20,8 +20,10 @@ def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
     Fields of a kind that may be a grid take a list of values as well. The loader is stricter than the schema.
     """
     tables = {name: kind for name, kind in kinds.items() if kind.spec is not None}
-    specs = [kind.spec for kind in tables.values()]
-    references, definitions = msgspec.json.schema_components([*specs, GridOptions], ref_template="#/$defs/{name}")
+    specs = {name: [kind.spec, *(each.spec for each in kind.variants.values())] for name, kind in tables.items()}
+    every = [spec for of_table in specs.values() for spec in of_table]
+    references, definitions = msgspec.json.schema_components([*every, GridOptions], ref_template="#/$defs/{name}")
+    by_spec = dict(zip(every, references, strict=False))
     for kind in tables.values():
         if kind.grid is not None:
             _allow_lists(kind, definitions)
@@ -30,8 +32,13 @@ def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
         "title": "punie-build recipe",
         "type": "object",
         "properties": {
-            name: {"type": "object", "additionalProperties": reference}
-            for name, reference in zip(tables, references, strict=False)
+            name: {
+                "type": "object",
+                "additionalProperties": by_spec[of_table[0]]
+                if len(of_table) == 1
+                else {"anyOf": [by_spec[spec] for spec in of_table]},
+            }
+            for name, of_table in specs.items()
         },
         "additionalProperties": False,
         "$defs": definitions,

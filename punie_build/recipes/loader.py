@@ -93,8 +93,19 @@ class _Loader:
                 self.problems.append(f"{label}: {kind}: artifacts have names - write [{kind}.some-name]")
             else:
                 for name, values in by_name.items():
-                    names = tuple(references(self.kinds[kind], values))
-                    self.add(_Table(self.kinds[kind], name, f"{label}: {kind}.{name}", values, names), label)
+                    self.add(self.table(self.kinds[kind], name, f"{label}: {kind}.{name}", values), label)
+
+    def table(self, kind: ArtifactKind, name: str, where: str, values: dict[str, Any]) -> _Table:
+        """Return a table as one of its kind, or of the variant that a key selects: then the keys of the kind that the
+        variant lacks are reported, and left out."""
+        key, variant = kind.variant(values)
+        if key and kind.spec and variant.spec:
+            known = {field.encode_name for field in msgspec.structs.fields(variant.spec)}
+            others = {field.encode_name for field in msgspec.structs.fields(kind.spec)} - known
+            misplaced = [name for name in values if name in others]
+            self.problems += [f"{where}.{name}: does not go with `{key}` - remove one of them" for name in misplaced]
+            values = {name: value for name, value in values.items() if name not in misplaced}
+        return _Table(variant, name, where, values, tuple(references(variant, values)))
 
     def add(self, table: _Table, label: str) -> None:
         """Convert one table to an entry, or to the entries of its grid."""

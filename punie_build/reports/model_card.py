@@ -12,10 +12,11 @@ from punie_build.models.origin import Origin
 from punie_build.models.spec import Base
 from punie_build.reports.html import visible
 from punie_build.reports.pages.adapter import AdapterPage
+from punie_build.reports.pages.adopted import ORIGIN, AdoptedPage
 from punie_build.reports.pages.model import ModelPage, held_out_tokens
 from punie_build.reports.section import recipe_fields
 
-CardPage = AdapterPage | ModelPage
+CardPage = AdapterPage | AdoptedPage | ModelPage
 
 
 def card(page: CardPage, notes: str, datasets: tuple[str, ...] = (), origin: Origin | None = None) -> str:
@@ -125,6 +126,11 @@ def training(page: CardPage) -> str:
         loss = f"Validation loss {before}, {end.valid_loss:.3f} after {end.iteration} batches (nats per token)"
         rows = f"{start.rows['train']:,} training rows, {start.rows['valid']:,} validation rows"
         return f"## Training\n\n{loss}; {rows}, {end.epochs:.1f} epochs.\n\n{_recipe(page)}"
+    if isinstance(page, AdoptedPage):
+        facts = [f"| {name} | `{_cell(value)}` |" for name, value in page.record.facts.items()]
+        lines = [f"From {page.record.format}: {ORIGIN}. Its rows are unknown.", *page.record.notes]
+        table = "\n".join(["| its original config | |\n|---|---|", *facts])
+        return "\n\n".join(["## Training", *lines, table, _recipe(page)])
     values = page.lock.metrics
     facts = [f"{values['bits_per_weight']:.2f} bits per weight"] if "bits_per_weight" in values else []
     for name, label in (

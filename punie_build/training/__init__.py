@@ -7,6 +7,9 @@ No module here imports a heavy library at its top; the package `loop` and the pr
 
 __all__ = (
     "adapter_config",
+    "adapter_formats",
+    "adopted",
+    "adoption",
     "batch_sampler",
     "checkpoints",
     "history",

@@ -26,7 +26,8 @@ class LoraParameters(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AdapterConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields of adapter_config.json; None where the file lacks one, as files of other programs may.
 
-    `iteration` of `iters` batches is `published` ("best" or "last"); `base` identifies the base it was trained on.
+    `iteration` of `iters` batches is `published` ("best" or "last"); `base` identifies the base it was trained on;
+    `model` names it where a command trained it without a recipe.
     """
 
     fine_tune_type: str | None = None
@@ -42,6 +43,7 @@ class AdapterConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
     valid_loss: float | None = None
     valid_loss_last: float | None = None
     base: BaseSignature | None = None
+    model: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write the file into an adapter's folder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from punie_build.engine.work import StepResult, Work
@@ -10,7 +12,8 @@ from punie_build.models.rendered_row import NOTES
 from punie_build.runtime import blas
 from punie_build.runtime.console import message
 from punie_build.storage import paths
-from punie_build.training import history, launch
+from punie_build.training import adoption, history, launch
+from punie_build.training.adopted import AdoptedAdapter
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
 
@@ -71,3 +74,21 @@ def adapter(work: Work[Adapter]) -> StepResult:
     note = f"; resumed after {resumed_after} batches" if resumed_after else ""
     metrics = history.metrics(work.out) | {"went_on_after": resumed_after}
     return StepResult(history.summary(work.out) + note, metrics)
+
+
+def adopt(work: Work[AdoptedAdapter]) -> StepResult:
+    """Take over an adapter of another program as mlx-lm loads it."""
+    where = f"{work.task.file}: {work.task.kind.name}.{work.task.name}: {work.spec.path}"
+    fitted = adoption.adopt(where, work.inputs()[0], work.external("base"), work.out)
+    for note in fitted.notes:
+        work.say(note)
+    config, tensors = fitted.adapter.config, fitted.adapter.tensors.values()
+    parameters = sum(math.prod(tensor["shape"]) for tensor in tensors)
+    lora = config.lora_parameters
+    text = f"rank {lora.rank}, scale {lora.scale:g}" if lora else "whole weights"
+    return StepResult(
+        f"adopted from {fitted.adapter.format}, not trained here: {config.fine_tune_type}, {text}, "
+        f"{parameters:,} parameters",
+        {"parameters": parameters, "layers": config.num_layers or 0, "notes": len(fitted.notes)}
+        | ({"rank": lora.rank or 0} if lora else {}),
+    )

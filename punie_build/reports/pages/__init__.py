@@ -7,6 +7,7 @@ the sections of all pages, and `cases` those of the cases of a suite.
 
 __all__ = (
     "adapter",
+    "adopted",
     "answers",
     "arms",
     "data",

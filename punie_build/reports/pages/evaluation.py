@@ -51,7 +51,7 @@ def load_eval(project: Project, task: AnyTask, **common: Any) -> EvaluationPage:
 def load(project: Project, task: AnyTask, **common: Any) -> ComparisonPage:
     """Load the page of a comparison."""
     result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=ComparisonResult)
-    adapters = project.upstream(task.label, "trained")
+    adapters = [each for each in project.upstream(task.label, "trained") if hasattr(each.spec, "data")]
     return ComparisonPage(
         task=task,
         suite=_suite(project, task.spec.suite),
