@@ -46,6 +46,9 @@ _JWT = r"(?<![\w-])eyJ[\w-]{10,}={0,2}\.[\w-]{10,}={0,2}(?:\.[\w=-]*)*"
 _PASSWORD_HINTS = ("key", "pass", "token", "pwd", "secret", "contrase", "recaptcha", "://")
 
 
+MAX_PASSES = 4  # over a text with secrets; two are enough for most
+
+
 class SecretSpan(NamedTuple):
     """The characters `start` to `end` of a text, and the kind of the secret there."""
 
@@ -65,6 +68,16 @@ def find_secrets(text: str, kinds: Sequence[Secret], allow: Sequence[str] = ()) 
 
 def replace_secrets(text: str, kinds: Sequence[Secret], allow: Sequence[str] = ()) -> str:
     """Return the text with `[kind]` in the place of each secret; of secrets that overlap, the first kind counts."""
+    for _ in range(MAX_PASSES):
+        replaced = _replace_once(text, kinds, allow)
+        if replaced == text:
+            break
+        text = replaced
+    return text
+
+
+def _replace_once(text: str, kinds: Sequence[Secret], allow: Sequence[str]) -> str:
+    """Return the text after one pass. The next one finds what stood next to a secret, or overlapped it."""
     spans: list[SecretSpan] = []
     for span in find_secrets(text, kinds, allow):
         if not any(span.start < other.end and other.start < span.end for other in spans):

@@ -177,3 +177,17 @@ def test_secrets_in_declarations_of_tools_are_found():
     line = msgspec.json.encode({"messages": [{"role": "user", "content": "x"}], "tools": tools})
     assert not Secrets().keep(decode_example(line))
     assert Secrets(allow=(token,)).keep(decode_example(line))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PRIVATE KEY-----me@mail.org",
+        "me@mail.org-----BEGIN PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_beside_another_is_replaced_too(text):
+    replaced = replace_secrets(text, ("private-key", "token", "email", "ip"))
+    assert "me@" not in replaced
+    assert "PRIVATE" not in replaced
+    assert replace_secrets(replaced, ("private-key", "token", "email", "ip")) == replaced

@@ -127,9 +127,9 @@ def chat_line(**keys: object) -> bytes:
     ("where", "note"),
     [
         (
-            Where(key="categroy", values=("a",)),
+            Where(key="categories", values=("a",)),
             (
-                "where: no row has the key 'categroy', so that the filter drops all 8; keys of the rows: messages, category"
+                "where: no row has the key 'categories', so that the filter drops all 8; keys of the rows: messages, category"
                 " - did you mean 'category'?"
             ),
         ),
