@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from punie_build.runtime import import_index
 from tests.support import profiles
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -29,6 +31,8 @@ sys.dont_write_bytecode = False
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+import_index.install()  # two thirds of the start of transformers, for a worker and for the processes forked from it
 
 E2E = Path(__file__).parent / "e2e"
 LONGEST = ("test_whole_project.py", "test_grid.py", "test_server.py", "test_export.py", "test_kills.py")
@@ -53,6 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         items[:] = [item for item in items if not item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of later collections of garbage, and in memory that forked processes share."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

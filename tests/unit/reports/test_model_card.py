@@ -22,6 +22,7 @@ from punie_build.reports import draw
 from punie_build.storage import digests, paths, store
 from punie_build.testing.fake_hub import TOKEN, FakeHub
 from tests.support import sample_project
+from tests.support.command import punie_build
 from tests.support.text_tasks import with_step
 
 NOTES = "It is meant for editors.\n\n- not for poems"
@@ -175,8 +176,7 @@ def test_publish_uploads_a_folder_in_one_commit(root):
 
 @pytest.mark.slow
 def test_publish_needs_a_token_and_a_valid_repository_name(root):
-    output = publish(root, "model:small", "--repo", "me/small", "--dry-run", HF_TOKEN="")
-    assert "not uploaded" in output
+    assert "not uploaded" in punie_build(root, "publish", "model:small", "--repo", "me/small", "--dry-run").stdout
     folder = root / ".punie/publish/models/small"
     assert {path.name for path in folder.iterdir()} == {
         "README.md",
@@ -195,14 +195,16 @@ def test_publish_needs_a_token_and_a_valid_repository_name(root):
         assert "write owner/name" in output
 
 
-@pytest.mark.slow
 def test_publish_refuses_other_kinds_and_stale_artifacts(root):
-    assert "mix cannot be published" in publish(root, "mix:all", "--repo", "me/x", "--dry-run", code=2)
+    process = punie_build(root, "publish", "mix:all", "--repo", "me/x", "--dry-run")
+    assert process.returncode == 2
+    assert "mix cannot be published" in process.stderr
     marker = root / paths.forgotten("adapters/tuned")
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
     try:
-        output = publish(root, "adapter:tuned", "--repo", "me/x", "--dry-run", code=2)
-        assert "adapter:tuned: stale - run `doit adapter:tuned` first" in output
+        process = punie_build(root, "publish", "adapter:tuned", "--repo", "me/x", "--dry-run")
+        assert process.returncode == 2
+        assert "adapter:tuned: stale - run `doit adapter:tuned` first" in process.stderr
     finally:
         marker.unlink()

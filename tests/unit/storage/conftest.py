@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from punie_build.storage import digests, remote
 from tests.support.checkouts import BUCKET, Bucket
@@ -15,6 +14,8 @@ from tests.support.file_digests import make_unwritable
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Start an S3-compatible server on loopback. Yield its address."""
+    from moto.server import ThreadedMotoServer
+
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
