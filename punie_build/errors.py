@@ -15,7 +15,6 @@ To add an error, subclass the branch that a caller would catch; a new branch is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class PunieError(Exception):
@@ -55,6 +54,8 @@ class IdentityError(PunieError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a message: ` - did you mean 'x'?`, or the known words if none is similar."""
+    from difflib import get_close_matches
+
     choices = sorted(known)
     close = get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # a build starts processes, which import the module 
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -47,12 +46,12 @@ class Project:
     def load(cls, root: Path = Path(), kinds: Mapping[str, ArtifactKind] = KINDS, remember: bool = True) -> Project:
         """Read the recipes and settings of a project. Raises RecipeError with every mistake.
 
-        With `remember` the digests and fingerprints of this run are written to `.punie`, for later ones.
+        With `remember` the digests of this run are written to `.punie`, for later ones.
         """
         root = root.resolve()
         recipe = loader.load(root, kinds, remember)
         settings.load(root)
-        fingerprint.use_cache(root, write=remember)
+        fingerprint.use_cache(paths.user_cache())
         if remember:
             digests.use_cache(root)
         return cls(root, recipe)
@@ -85,7 +84,9 @@ class Project:
     def build(self, label: str) -> Lock:
         """Build an artifact and all that it needs, as far as they are not current, and return its lock. Raises
         PunieError."""
-        if getattr(multiprocessing.current_process(), "_inheriting", False):  # else the two wait for each other's locks
+        from multiprocessing import current_process
+
+        if getattr(current_process(), "_inheriting", False):  # else the two wait for each other's locks
             raise UseError(
                 f"{label}: a process that builds imports this program again, which would build again"
                 ' - put the build under `if __name__ == "__main__":`'

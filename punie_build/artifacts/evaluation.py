@@ -6,7 +6,7 @@ The answers are asked once, whatever the checks are; an eval scores them; a comp
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
@@ -15,7 +15,6 @@ from punie_build.data.sources import ACCEPTED
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
-from punie_build.evaluation import suite_file
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
     EXECUTION_FIELDS,
@@ -27,10 +26,12 @@ from punie_build.evaluation.spec import (
     SuiteFile,
     generation_spec,
 )
-from punie_build.evaluation.suite import Suite, measures_latency
 from punie_build.models.environment import mlx_environment
 from punie_build.runtime.console import format_points
 from punie_build.schema.spec import digest
+
+if TYPE_CHECKING:
+    from punie_build.evaluation.suite import Suite
 
 ADAPTER_FILES = ("adapters.safetensors", "adapter_config.json")  # the files of an adapter that decide its answers
 RUN_FIELDS = ("concurrency", "timeout")  # how a suite is asked, without effect on an answer
@@ -120,6 +121,8 @@ def trained_arguments(recipe: Recipe, arm: str) -> dict[str, Any]:
 
 
 def _answers_inputs(recipe: Recipe, entry: Entry[GenerationSpec]) -> TaskInputs:
+    from punie_build.evaluation.suite import measures_latency
+
     spec = entry.spec
     arm = recipe.resolve("arm", spec.arm)
     adapter = (arm,) if "trained" in arm.kind.roles else ()
@@ -194,7 +197,13 @@ def _eval_summary(metrics: dict[str, float]) -> str:
     return f"{metrics['passed']:.0f} of {metrics['cases']:.0f} cases passed" if "passed" in metrics else ""
 
 
-SUITE = ArtifactKind(name="suite", plural="Suites", spec=SuiteFile, namespace="suite", content=suite_file.read_suite)
+SUITE = ArtifactKind(
+    name="suite",
+    plural="Suites",
+    spec=SuiteFile,
+    namespace="suite",
+    content="punie_build.evaluation.suite_file:read_suite",
+)
 ANSWERS = ArtifactKind(
     name="answers",
     plural="Answers",

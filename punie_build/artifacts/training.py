@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
@@ -17,13 +17,15 @@ from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation.spec import Eval
-from punie_build.evaluation.suite import Suite
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
 from punie_build.training.adapter_formats import FILES
 from punie_build.training.adopted import RECORD, AdoptedAdapter
 from punie_build.training.spec import Adapter, AdapterDetails
+
+if TYPE_CHECKING:
+    from punie_build.evaluation.suite import Suite
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import msgspec
 
 from punie_build.engine.check import ArtifactCheck, worst
-from punie_build.evaluation.junit import JunitCase, to_xml
 from punie_build.storage import paths
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
 NAME = r"""[\w-]+|"[^"\n]*"|'[^'\n]*'"""
 DOTTED = rf"(?:{NAME})(?:\s*\.\s*(?:{NAME}))*"
-TABLE, KEY = re.compile(rf"\s*\[\s*({DOTTED})\s*\]"), re.compile(rf"\s*({DOTTED})\s*=")
+TABLE, KEY = rf"\s*\[\s*({DOTTED})\s*\]", rf"\s*({DOTTED})\s*="
 
 
 def text(_root: Path, results: Sequence[ArtifactCheck]) -> str:
@@ -43,6 +42,8 @@ def json(_root: Path, results: Sequence[ArtifactCheck]) -> str:
 
 def junit(_root: Path, results: Sequence[ArtifactCheck]) -> str:
     """Return JUnit XML with a suite for each level and a case for each artifact."""
+    from punie_build.evaluation.junit import JunitCase, to_xml
+
     states = {"unseen": "skipped", "current": ""}
     suites: dict[str, list[JunitCase]] = {}
     for result in results:
@@ -78,11 +79,11 @@ def _line(source: str, kind: str, name: str) -> int:
     """Return the line on which a table begins, as `[kind.name]` or as a key of `[kind]`; 1 if it has another form."""
     header: list[str] = []
     for number, line in enumerate(source.split("\n"), 1):
-        if table := TABLE.match(line):
+        if table := re.match(TABLE, line):
             header = _names(table[1])
             if header[:2] == [kind, name]:
                 return number
-        elif (key := KEY.match(line)) and [*header, *_names(key[1])][:2] == [kind, name]:
+        elif (key := re.match(KEY, line)) and [*header, *_names(key[1])][:2] == [kind, name]:
             return number
     return 1
 

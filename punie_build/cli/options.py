@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,6 @@ import msgspec
 
 from punie_build.artifacts.base import BASE
 from punie_build.errors import UseError, did_you_mean
-from punie_build.models import locate
 from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.schema.validation import mistakes
@@ -85,6 +82,8 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
 
     Raises UseError if there is no such base. `flag` is the option or argument that messages name.
     """
+    from punie_build.models import locate
+
     if (root / name / "tokenizer.json").exists():
         return root / name
     if name == "nano":
@@ -109,6 +108,9 @@ def output_folder(root: Path, name: str, marker: str = "stats.json") -> Iterator
 
     Raises UseError if the folder exists, is not empty, and has no file `marker`: it was not written by this command.
     """
+    import shutil
+    import tempfile
+
     folder = root / name
     if folder.exists() and not (folder / marker).exists() and any(folder.iterdir()):
         raise UseError(f"{name}: the folder exists and was not written by punie-build - choose another --output")

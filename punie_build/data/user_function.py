@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
 import sys
-import tempfile
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from punie_build.data.example import decode_example
 from punie_build.data.filters.secret import replace_secrets
 from punie_build.errors import DataError
+
+if TYPE_CHECKING:
+    import subprocess
+    import tempfile
 
 RUNNER = r"""
 import contextlib, importlib, json, os, sys
@@ -104,6 +106,9 @@ class UserFunction:
         return self._answer(self.seconds)
 
     def _start(self) -> None:
+        import subprocess
+        import tempfile
+
         if not self.path.is_file():
             raise self._error(f"{self.path.name} not found - write the function into {function_path(self.function)}")
         folder = tempfile.TemporaryDirectory()

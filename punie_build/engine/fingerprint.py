@@ -6,7 +6,6 @@ hand, so that a refactoring never costs an hour of training."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -15,13 +14,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from punie_build.engine.kind import ArtifactKind, resolve, symbol
-from punie_build.engine.meaning import PACKAGE, ROOT, Symbol, meaning, module
 from punie_build.schema.spec import structs
-from punie_build.storage import paths
+from punie_build.storage import atomic, paths
 
+if TYPE_CHECKING:
+    from punie_build.engine.meaning import Symbol
+
+PREFIX = "punie_build."
 OUTSIDE = ("artifacts", "data.filters.score_cache", "engine", "runtime", "storage")  # with all modules below them
 
 _codes: dict[str, str] = {}
@@ -34,24 +36,23 @@ def code(kind: ArtifactKind, values: Any) -> str:
         return f"version {kind.version}"
     classes = frozenset(_classes(values))
     step = symbol(kind.step)
-    if not step[0].startswith(f"{PACKAGE}."):
+    if not step[0].startswith(PREFIX):
         return _foreign_code(kind, classes)
     name = f"{step} {sorted(classes)}"
     if name not in _codes:
-        _codes[name] = of_symbols([(step[0].removeprefix(f"{PACKAGE}."), step[1]), *classes])
+        _codes[name] = of_symbols([(step[0].removeprefix(PREFIX), step[1]), *classes])
         if _cache_file:
             _write_cache(_cache_file)
     return _codes[name]
 
 
-def use_cache(root: Path, write: bool = True) -> None:
-    """Reuse the fingerprints of earlier runs while no file of the package has changed: parsing it takes 0.1 s. Where no
-    file can be written, they are computed in each run."""
+def use_cache(folder: Path | None) -> None:
+    """Reuse the fingerprints of earlier runs in all projects while no file of the package has changed: parsing it takes
+    0.4 s. Where no file can be written, or without a folder, they are computed in each run."""
     global _cache_file  # noqa: PLW0603 - one package, one cache
-    path = root / paths.STATE / "code.json"
-    _cache_file = path if write else None
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    _cache_file = folder / f"code-{_short_hash(str(paths.CODE))}.json" if folder else None
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        content = json.loads(_cache_file.read_bytes()) if _cache_file else {}
         if content["package"] == _package_stamp():
             _codes.update({str(name): str(value) for name, value in content["codes"].items()})
 
@@ -64,6 +65,8 @@ def of_symbols(roots: Iterable[Symbol]) -> str:
 
 def reachable(roots: Iterable[Symbol]) -> dict[Symbol, str]:
     """Return the meaning of every definition of the package that the roots can reach."""
+    from punie_build.engine.meaning import module  # it imports `ast`, which cached fingerprints do not need
+
     meanings: dict[Symbol, str] = {}
     seen: set[Symbol] = set()
     stack = list(roots)
@@ -85,7 +88,7 @@ def reachable(roots: Iterable[Symbol]) -> dict[Symbol, str]:
 @cache
 def class_symbol(cls: type) -> Symbol:
     """Return where a class of the package is defined."""
-    return cls.__module__.removeprefix(f"{PACKAGE}."), cls.__name__
+    return cls.__module__.removeprefix(PREFIX), cls.__name__
 
 
 def _classes(values: Any) -> Iterator[Symbol]:
@@ -109,6 +112,10 @@ def _foreign_code(kind: ArtifactKind, classes: frozenset[Symbol]) -> str:
 
 @cache
 def _file_meaning(path: str) -> str:
+    import ast
+
+    from punie_build.engine.meaning import meaning
+
     return meaning(ast.parse(Path(path).read_text(encoding="utf-8")))
 
 
@@ -120,17 +127,24 @@ def _is_outside(name: Symbol) -> bool:
 @cache
 def _package_stamp() -> str:
     """Return a text that changes when a file of the package does: by inode, size and times."""
-    stats = [(path, os.stat(path)) for path in sorted(ROOT.rglob("*")) if path.suffix == ".py"]
-    stamps = [(path.name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats]
-    return hashlib.sha256(f"{sys.version_info[:2]} {ROOT} {stamps}".encode()).hexdigest()
+    return hashlib.sha256(f"{sys.version_info[:2]} {sorted(_stamps(str(paths.CODE)))}".encode()).hexdigest()
+
+
+def _stamps(folder: str) -> Iterator[tuple[str, int, int, int, int]]:
+    """Yield the path, inode, size and times of each Python file below a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                stat = entry.stat()
+                yield entry.path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _stamps(entry.path)
 
 
 def _write_cache(path: Path) -> None:
     with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"package": _package_stamp(), "codes": _codes}), encoding="utf-8")
-        temporary.replace(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic.replace_file(path, json.dumps({"package": _package_stamp(), "codes": _codes}).encode())
 
 
 def _short_hash(text: str) -> str:

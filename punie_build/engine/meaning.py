@@ -14,8 +14,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from punie_build.storage import paths
+
 PACKAGE = "punie_build"
-ROOT = Path(__file__).parent.parent
+ROOT = paths.CODE
 SILENT_METHODS = ("say",)  # methods that only print something for people
 SILENT_DECORATOR = "message"  # marks a function whose result is only shown to people
 

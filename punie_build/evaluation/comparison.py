@@ -18,13 +18,13 @@ from punie_build.evaluation import statistics
 from punie_build.evaluation.contamination import ContaminatedCase
 from punie_build.evaluation.junit import JunitCase
 from punie_build.evaluation.paired_difference import (
-    MARGIN,
     PairedDifference,
     paired_difference,
     with_verdict,
 )
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import AnswerRates, CaseScore, PassCount, answer_rates, pass_count
+from punie_build.evaluation.spec import MARGIN
 from punie_build.runtime.console import format_points, message
 
 MAX_UNSCORED = 0.02  # fraction of missing or unscorable answers, above which a comparison is invalid

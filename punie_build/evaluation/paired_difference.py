@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from punie_build.evaluation import statistics
 from punie_build.evaluation.scoring import CaseScore
-
-MARGIN = 0.05  # the default of the largest difference that counts as equivalent
+from punie_build.evaluation.spec import MARGIN
 
 
 class PairedDifference(Struct, frozen=True, kw_only=True):

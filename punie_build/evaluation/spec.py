@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta, field, structs
 
 from punie_build.engine.gates import Gate
-from punie_build.evaluation.paired_difference import MARGIN
 from punie_build.evaluation.requirements import Fraction, Requirements
 from punie_build.schema.spec import Spec, digest
 
+MARGIN = 0.05  # the default of the largest difference that counts as equivalent
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 

@@ -16,10 +16,8 @@ MARKS = (
     ("<|think:start|>", "<|think:end|>"),
     ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
 )
-_ANALYSIS = re.compile(r"<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)", re.DOTALL)  # of gpt-oss
-_PROMPT_TAILS = tuple(
-    (start, end, re.compile(f"{re.escape(start)}\\s*(?:{re.escape(end)}\\s*)?\\Z")) for start, end in MARKS
-)
+_ANALYSIS = r"(?s)<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)"  # of gpt-oss
+_PROMPT_TAILS = tuple((start, end, f"{re.escape(start)}\\s*(?:{re.escape(end)}\\s*)?\\Z") for start, end in MARKS)
 
 
 class ThoughtTail(Struct, frozen=True):
@@ -44,7 +42,7 @@ class ThoughtTail(Struct, frozen=True):
 def prompt_tail(prompt: str) -> ThoughtTail | None:
     """Return the thought that a prompt opens at its end, None if it opens none."""
     for start, end, pattern in _PROMPT_TAILS:
-        if match := pattern.search(prompt):
+        if match := re.search(pattern, prompt):
             return ThoughtTail(match[0], start, end)
     return None
 
@@ -66,7 +64,7 @@ def split_thought(text: str) -> tuple[str, str, str]:
 
 def without_thoughts(text: str) -> str:
     """Return the text of a generated turn without its thoughts, also without one that the prompt opened."""
-    text = _ANALYSIS.sub("", text)
+    text = re.sub(_ANALYSIS, "", text)
     for start, end in MARKS:
         text = re.sub(f"{re.escape(start)}.*?(?:{re.escape(end)}|\\Z)", "", text, flags=re.DOTALL)
         text = text.rpartition(end)[2]

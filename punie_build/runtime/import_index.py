@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from punie_build.storage import paths
+
 LIBRARY = "transformers.utils.import_utils"
 
 
@@ -63,8 +65,8 @@ class _IndexFinder:
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "punie-build")
-                if compute := getattr(module, "define_import_structure", None):
+                cache, compute = paths.user_cache(), getattr(module, "define_import_structure", None)
+                if cache and compute:
                     module.define_import_structure = saved(compute, library, cache)  # type: ignore[attr-defined]
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import sys
@@ -15,6 +14,8 @@ from punie_build.storage import paths
 
 def exchange(first: Path, second: Path) -> bool:
     """Swap two names in one step (Linux `renameat2`, macOS `renamex_np`); return whether the system could."""
+    import ctypes
+
     library = ctypes.CDLL(None)
     names = os.fsencode(first), os.fsencode(second)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,7 @@ CARD = "README.md"
 VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # folder -> files drawn in a target that are no part of it
 INDEX = "reports/index.html"
 SPLITS_LOCK = "splits.lock"
+CODE = Path(__file__).parent.parent  # the folder of this package
 STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, the fast BLAS
 
 
@@ -87,8 +89,16 @@ def logs(target: str) -> str:
     return f"{STATE}/logs/{target}"
 
 
+def user_cache() -> Path | None:
+    """Return the folder of results that all projects of a user share; it may be deleted at any time. None for a user
+    without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "punie-build")
+    except RuntimeError:  # pragma: no cover - a user without a home
+        return None
+
+
 def nano() -> Path:
     """Return the embedded base: in the package where it is installed, in the repository where it is developed."""
-    package = Path(__file__).parent.parent
-    installed = package / "nano"
-    return installed if installed.exists() else package.parent / "models" / "nano"
+    installed = CODE / "nano"
+    return installed if installed.exists() else CODE.parent / "models" / "nano"

@@ -11,7 +11,6 @@ write permission is still read. Needs the extra `punie-build[shared]`.
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -142,6 +141,8 @@ def _upload(files: Any, path: str, content: Path | bytes) -> None:
 
 def _upload_and_rename(files: Any, path: str, content: Path | bytes) -> None:
     """Upload to a temporary name of a file system and rename it, so that no reader sees part of a file."""
+    import secrets
+
     temporary = f"{path}.{secrets.token_hex(8)}"
     try:
         _upload(files, temporary, content)

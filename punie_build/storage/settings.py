@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,8 @@ def _read(root: Path, store: str | None) -> Settings:
     path = root / "pyproject.toml"
     table: dict[str, Any] = {}
     if path.exists():
+        import tomllib
+
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("punie-build", {})
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -9,7 +9,6 @@ lacks are read from the shared store, if the project has one.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -177,6 +176,8 @@ def _temporary(path: Path) -> Path:
 def copy(source: Path, target: Path) -> None:
     """Clone a file where the file system supports it (btrfs, XFS, APFS), else copy its bytes."""
     if sys.platform == "darwin":  # pragma: no cover - macOS
+        import ctypes
+
         with suppress(AttributeError):
             if ctypes.CDLL(None).clonefile(os.fsencode(source), os.fsencode(target), 0) == 0:
                 return

@@ -22,10 +22,8 @@ from punie_build.data.filters.filter import (
 from punie_build.data.filters.languages import SCRIPTS_OF, letters_by_script, model_code
 from punie_build.data.filters.secret import Secret, find_secrets
 
-_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)", re.DOTALL)
-_UNSPACED = re.compile(
-    r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"
-)  # Thai, Chinese, Japanese
+_NOT_PROSE = r"(?s)```.*?(?:```|\Z)|`[^`\n]*`|<tool_(call|response)>.*?(?:</tool_\1>|\Z)"
+_UNSPACED = r"([\u0e00-\u0e7f\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]+)"  # Thai, Chinese, Japanese
 _NOT_A_WORD = re.compile(r"[/\\_{}<>=;\d]|\w[.(\[]\w|\w\(|[a-z][A-Z]")  # paths, web addresses, code, numbers
 
 LIKELY_LANGUAGES = 20  # the others have almost no probability
@@ -36,8 +34,8 @@ MIN_SCRIPT_SHARE = 0.1  # of the letters; names and terms in another script are 
 
 def prose(texts: Iterable[str]) -> str:
     """Return the texts without code, paths and numbers. Runs in linear time."""
-    text = _NOT_PROSE.sub(" ", " ".join(texts))
-    words = (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()
+    text = re.sub(_NOT_PROSE, " ", " ".join(texts))
+    words = (text if text.isascii() else re.sub(_UNSPACED, r" \1 ", text)).split()
     return " ".join(word for word in words if not _NOT_A_WORD.search(word))
 
 

@@ -5,7 +5,6 @@ Of several equal examples the first is kept.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
@@ -64,6 +63,8 @@ class NearDedup(DatasetFilter, frozen=True, kw_only=True, tag="near-dedup"):
     threshold: Annotated[float, Meta(gt=0.3, le=1)] = 0.8
 
     def drops(self, examples: Iterable[Example], context: FilterContext) -> Iterator[int]:
+        import tempfile
+
         from punie_build.data import minhash, shingles
 
         near, count = minhash.NearDuplicates(self.threshold), 0

@@ -9,32 +9,30 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-_EMAIL = re.compile(
+# `re` compiles these patterns when they are first used: most processes never search for personal data
+_EMAIL = (
     r"(?<![\w.+-])(?!git@)[\w.+-]{2,}@"
     r"(?!(?:[\w-]+\.)*(?:example(?:\.\w{2,3}){0,2}|test|invalid|localhost)(?![\w-]|\.\w))"
     r"(?:[^\W_][\w-]*\.)+(?!(?:png|jpe?g|gif|svg|webp|css|js|ts|py|rb|go|json|html?|md|txt|sh|so|dll|zip|gz)\b)"
     r"[^\W\d_]{2,}(?![\w-])(?!:[/~])"
 )
-_IP = re.compile(
+_IP = (
     r"(?:(?<![\w./-])|(?<=://))"
     r"(?!10\.|127\.|0\.|169\.254\.|192\.168\.|192\.0\.2\.|198\.51\.100\.|203\.0\.113\."
     r"|172\.(?:1[6-9]|2\d|3[01])\.|255\.|22[4-9]\.|23\d\.)"
     r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w-]|\.\w)"
 )
-_NUMBERED = re.compile(
-    r"(?:section|sect?\.|§|versions?|ver\.?|release|chapter|figure|fig\.|table|build|rfc|v|==|>=)\s*$", re.IGNORECASE
-)
-_IP6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\w)")
-_PHONE = re.compile(
-    r"(?:\+|(?<![\w.+-])00)[1-9][\d ()./-]{6,}\d"
+_NUMBERED = r"(?i)(?:section|sect?\.|§|versions?|ver\.?|release|chapter|figure|fig\.|table|build|rfc|v|==|>=)\s*$"
+_IP6 = r"(?<![\w:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{0,4}(?![\w:]|\.\w)"
+_PHONE = (
+    r"(?i)(?:\+|(?<![\w.+-])00)[1-9][\d ()./-]{6,}\d"
     r"|(?<![\d.-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\d-]|\.\d)"
     r"|(?:tel|phone|phon|fon|mobile?|handy|fax|whatsapp|call|cell)[a-zé]{0,12}\W{1,3}"
-    r"(?P<national>\(?0[1-9][\d ()./-]{6,}\d)",
-    re.IGNORECASE,
+    r"(?P<national>\(?0[1-9][\d ()./-]{6,}\d)"
 )
 _TRUNK_REGIONS = ("DE", "FR", "GB", "IT", "IN", "JP", "AU", "NL", "CH", "AT", "BE", "SE", "ZA", "BR", "KR", "TR")
-_CARD = re.compile(r"(?<![\w.-])(?:3[0-9]|4|5[1-5]|2[2-7]|6)\d*(?:[ -]?\d){11,18}(?![\w-]|\.\d)")
-_IBAN = re.compile(r"(?<![\w-])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![\w-])", re.IGNORECASE)
+_CARD = r"(?<![\w.-])(?:3[0-9]|4|5[1-5]|2[2-7]|6)\d*(?:[ -]?\d){11,18}(?![\w-]|\.\d)"
+_IBAN = r"(?i)(?<![\w-])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![\w-])"
 _IBAN_LENGTHS = {
     code[:2]: int(code[2:])
     for code in (
@@ -44,7 +42,7 @@ _IBAN_LENGTHS = {
         "QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30"
     ).split()
 }
-_SSN = re.compile(r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])")
+_SSN = r"(?<![\w-])(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"
 _FAMOUS_SSN = ("078-05-1120", "219-09-9999", "123-45-6789")  # printed in advertisements and documentation
 
 Spans = Iterator[tuple[int, int]]
@@ -53,15 +51,15 @@ Spans = Iterator[tuple[int, int]]
 def emails(text: str, lower: str) -> Spans:
     """Yield e-mail addresses, except those of reserved domains and of git."""
     if "@" in text:
-        yield from (match.span() for match in _EMAIL.finditer(text))
+        yield from (match.span() for match in re.finditer(_EMAIL, text))
 
 
 def addresses(text: str, lower: str) -> Spans:
     """Yield public IP addresses, of version 4 and 6, that are no version of a program."""
-    for match in _IP.finditer(text):
-        if not _NUMBERED.search(text, max(match.start() - 12, 0), match.start()):
+    for match in re.finditer(_IP, text):
+        if not re.search(_NUMBERED, text[max(match.start() - 12, 0) : match.start()]):
             yield match.span()
-    for match in _IP6.finditer(text):
+    for match in re.finditer(_IP6, text):
         try:
             public = ip_address(match.group()).is_global
         except ValueError:
@@ -72,7 +70,7 @@ def addresses(text: str, lower: str) -> Spans:
 
 def phones(text: str, lower: str) -> Spans:
     """Yield phone numbers that exist: international ones, those of North America, and national ones behind a word."""
-    for match in _PHONE.finditer(text):
+    for match in re.finditer(_PHONE, text):
         group = "national" if match.group("national") else 0
         number = match.group(group)
         if number.startswith("00"):
@@ -93,7 +91,7 @@ def _is_phone(number: str, region: str) -> bool:
 
 def cards(text: str, lower: str) -> Spans:
     """Yield the numbers of payment cards."""
-    for match in _CARD.finditer(text):  # what follows a number, such as a date, may look like a part of it
+    for match in re.finditer(_CARD, text):  # what follows a number, such as a date, may look like a part of it
         ends = [part.end() for part in re.finditer(r"\d+", match.group())]
         if end := next((end for end in reversed(ends) if is_luhn(match.group()[:end])), 0):
             yield match.start(), match.start() + end
@@ -101,7 +99,7 @@ def cards(text: str, lower: str) -> Spans:
 
 def accounts(text: str, lower: str) -> Spans:
     """Yield international bank account numbers."""
-    for match in _IBAN.finditer(text):
+    for match in re.finditer(_IBAN, text):
         places = [place for place, character in enumerate(match.group(), 1) if character.isalnum()]
         length = _IBAN_LENGTHS.get(match.group()[:2].upper(), 0)
         if 0 < length <= len(places) and is_iban(match.group()[: places[length - 1]]):
@@ -110,7 +108,7 @@ def accounts(text: str, lower: str) -> Spans:
 
 def social_numbers(text: str, lower: str) -> Spans:
     """Yield social security numbers of the United States."""
-    yield from (match.span() for match in _SSN.finditer(text) if match.group() not in _FAMOUS_SSN)
+    yield from (match.span() for match in re.finditer(_SSN, text) if match.group() not in _FAMOUS_SSN)
 
 
 def is_luhn(number: str) -> bool:

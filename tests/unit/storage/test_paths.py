@@ -49,3 +49,11 @@ def test_the_embedded_base_is_a_model_folder():
 )
 def test_the_holder_of_a_path_is_the_target_that_it_lies_in(path, targets, expected):
     assert paths.holder(path, targets) == expected
+
+
+def test_the_cache_of_a_user_is_in_the_folder_that_the_system_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert paths.user_cache() == tmp_path / "punie-build"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert paths.user_cache() == tmp_path / "home" / ".cache" / "punie-build"
