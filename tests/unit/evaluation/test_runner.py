@@ -155,7 +155,8 @@ FATAL = ("!die", "!hang", "!stop")
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", [[fault for fault in FAULTS if fault not in FATAL], *([fault] for fault in FATAL)])
 def test_a_fault_costs_one_answer_and_all_others_arrive(project, faults):
-    prompts = [f"question {n}" for n in range(50 * len(faults))]
+    errors = sum(FAULTS[fault] is not None for fault in faults)  # at most 2 % of the answers
+    prompts = [f"question {n}" for n in range(50 * errors)]
     answers, _ = project.collect(*faults, *prompts)
     assert [answer.content for answer in answers[len(faults) :]] == prompts
     for fault, answer in zip(faults, answers, strict=False):

@@ -64,6 +64,7 @@ def test_every_line_is_in_one_byte_range(tmp_path_factory, lines, size):
     assert read == [*(line + b"\n" for line in lines), b"{}\n"]
 
 
+@pytest.mark.slow
 def test_a_stage_on_two_cores_writes_the_same_bytes(tmp_path: Path):
     source = tmp_path / "in"
     source.mkdir()

@@ -22,7 +22,7 @@ WRONG = "f" * 64  # a digest that can only come from the cache
 # --- a file that changed is read again
 
 
-@pytest.fixture(params=["local", "ticks", "seconds"])
+@pytest.fixture(params=["local", "ticks", pytest.param("seconds", marks=pytest.mark.slow)])
 def clock(request, tmp_path) -> Iterator[Path]:
     """Return a folder on a file system whose clock is exact, ticks with the kernel, or counts seconds."""
     folder = tmp_path / "clock"

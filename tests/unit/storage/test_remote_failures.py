@@ -61,6 +61,7 @@ def connections(server: socket.socket) -> int:
     return 100
 
 
+@pytest.mark.slow
 def test_many_threads_warn_once_about_an_unreachable_store(bucket, tmp_path, capsys):
     root = checkout(tmp_path / "one", "s3://punie", f"http://127.0.0.1:{free_port()}")
     threads = [threading.Thread(target=lambda n=n: store.find(root, f"{n:064}")) for n in range(8)]

@@ -156,6 +156,7 @@ def test_a_model_that_is_not_exact_is_refused_with_its_gap(inputs):
     assert "its gradients differ from a plain batch by" in shared_prefix.problem(model, rows)
 
 
+@pytest.mark.slow
 def test_a_training_validates_and_recomputes_like_one_with_plain_batches(inputs, tmp_path):
     original = llama.TransformerBlock.__call__
     changes = {
@@ -175,6 +176,7 @@ def test_a_training_validates_and_recomputes_like_one_with_plain_batches(inputs,
     assert losses["prefix"][1] < losses["prefix"][0]
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_bytes_of_one_that_was_never_killed(inputs, tmp_path):
     adapter = spec(batching="prefix", batch_size=4, iters=9, save_every=2)
     assert train(inputs, tmp_path / "killed", adapter, 6, 5) == train(inputs, tmp_path / "straight", adapter)
