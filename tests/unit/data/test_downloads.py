@@ -243,11 +243,11 @@ def test_a_file_or_repository_missing_on_the_hub_is_an_error(rows, download):
 @pytest.mark.slow
 @pytest.mark.parametrize("pack", ["", ".gz"])
 def test_a_limit_streams_only_the_first_lines_of_a_large_file(rows, download, tmp_path, pack):
-    lines = [json.dumps({"n": number, "text": os.urandom(500).hex()}).encode() for number in range(16_000)]
+    lines = [json.dumps({"n": number, "text": os.urandom(500).hex()}).encode() for number in range(24_000)]
     content = b"\n".join(lines) + b"\n"
     (rows / f"train.jsonl{pack}").write_bytes(gzip.compress(content, 1) if pack else content)
     size = (rows / f"train.jsonl{pack}").stat().st_size
-    assert size > 8 * 2**20
+    assert size > 12 * 2**20
     with FakeHub(datasets={"me/rows": rows}) as hub:
         [(split, path)] = download(hub, files=["train.*"], limit=100)
         assert split is None
