@@ -16,6 +16,7 @@ from punie_build.storage import digests, paths
 
 OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base that decide what it says
 
+CONVERSION = "gguf-1"  # raise it if a GGUF file would become another base
 INDEX = "model.safetensors.index.json"
 
 
@@ -25,7 +26,7 @@ class _Index(Struct):
 
 def locate(root: Path, base: Base) -> Path:
     """Return the folder of a base, whole; a Hub base is downloaded at its pinned revision. Raises ModelError."""
-    folder = _download(base) if base.hub else _folder(root, base)
+    folder = _download(base) if base.hub else _converted(root, base) if base.gguf else _folder(root, base)
     if problems := gaps(folder):
         raise ModelError("\n".join(f"{base.name}: {problem}" for problem in problems))
     if base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
@@ -87,6 +88,9 @@ def base_digest(root: Path, base: Base, pointers: bool = False) -> str:
     """
     if base.hub:
         return f"{base.hub}@{base.revision}"
+    if base.gguf:
+        digest = digests.of_tree(root / base.gguf, (), pointers)
+        return digest if digest == "absent" else f"{digest} {CONVERSION}"
     folder = _folder(root, base)
     if not list(folder.glob("*.safetensors")):
         return "absent"
@@ -95,7 +99,20 @@ def base_digest(root: Path, base: Base, pointers: bool = False) -> str:
 
 
 def _folder(root: Path, base: Base) -> Path:
+    if base.gguf:
+        return root / paths.converted(digests.of_tree(root / base.gguf), CONVERSION)
     return paths.nano() if base.embedded else root / str(base.path)
+
+
+def _converted(root: Path, base: Base) -> Path:
+    """Return the folder that a GGUF file is converted to, once for its content."""
+    file, folder = root / str(base.gguf), _folder(root, base)
+    if not file.is_file():
+        raise ModelError(f"{base.gguf}: no such file - copy it there")
+    from punie_build.models import gguf_base
+
+    gguf_base.convert(file, folder)
+    return folder
 
 
 def _download(base: Base) -> Path:

@@ -13,7 +13,7 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")  # the 
 
 
 class Base(Spec, frozen=True, kw_only=True):
-    """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`.
+    """A model to start from: `hub` with a pinned `revision`, or a folder of the project by `path`, or a `gguf` file.
 
     `nano` is built in. A revision is a commit of 40 hex digits, because a branch name may point to another model
     tomorrow. `bits` must match the quantization in config.json, 16 for none; by default it is not checked. `license`
@@ -24,6 +24,7 @@ class Base(Spec, frozen=True, kw_only=True):
     hub: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")] | None = None
     revision: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")] | None = None
     path: str | None = None
+    gguf: str | None = None
     embedded: Literal["nano"] | None = None
     bits: Annotated[int, Meta(ge=2, le=16)] | None = None
     license: str = ""
@@ -31,8 +32,8 @@ class Base(Spec, frozen=True, kw_only=True):
     description: str = ""
 
     def __post_init__(self) -> None:
-        if sum(source is not None for source in (self.hub, self.path, self.embedded)) != 1:
-            raise ValueError("a base is either `hub` with `revision`, or `path` - give one of them")
+        if sum(source is not None for source in (self.hub, self.path, self.gguf, self.embedded)) != 1:
+            raise ValueError("a base is either `hub` with `revision`, or `path`, or `gguf` - give one of them")
         if self.hub and not self.revision:
             raise ValueError("`hub` needs `revision`, the commit's 40 hex digits - `punie-build pin NAME` writes it")
         if self.revision and not self.hub:
@@ -61,9 +62,11 @@ class Base(Spec, frozen=True, kw_only=True):
         if "@" in identity:
             repo, _, commit = identity.partition("@")
             return {"name": name, "uri": f"pkg:huggingface/{repo}@{commit}", "digest": {"gitCommit": commit}}
+        if self.gguf:
+            return {"name": name, "digest": {"sha256": identity.partition(" ")[0]}}
         return {"name": name, "digest": {"dirHash": identity}, "annotations": {"files": [*MODEL_FILES]}}
 
     @property
     def name(self) -> str:
         """The name of the base in messages."""
-        return str(self.hub or self.path or self.embedded)
+        return str(self.hub or self.path or self.gguf or self.embedded)

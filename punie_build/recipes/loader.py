@@ -238,7 +238,7 @@ def _name_problems(name: str, where: str) -> list[str]:
 
 def _paths(spec: Any) -> Iterator[tuple[str, str]]:
     """Yield (field, path) for every path of the project in a spec."""
-    for field in ("path", "file"):
+    for field in ("path", "file", "gguf"):
         if (path := getattr(spec, field, None)) is not None:
             yield field, path
     if source := getattr(spec, "source", None):

@@ -81,7 +81,7 @@ def _base_name(base: Base | None) -> str:
         return "unknown"
     if base.hub:
         return f"[{base.hub}](https://huggingface.co/{base.hub}) at `{base.revision}`"
-    return "nano, the base that ships with punie-build" if base.embedded else f"`{base.path}`, a local model"
+    return "nano, the base that ships with punie-build" if base.embedded else f"`{base.name}`, a local model"
 
 
 def heading(page: CardPage) -> str:

@@ -74,6 +74,11 @@ def responses(key: str) -> str:
     return f"{STATE}/answers/{key}.jsonl"
 
 
+def converted(digest: str, version: str) -> str:
+    """Return the folder of a base that was converted from a file of this digest."""
+    return f"{STATE}/bases/{digest[:32]}-{version}"
+
+
 def tracker_run(name: str) -> str:
     """Return the folder of the experiment trackers that a training of this name reports to."""
     return f"{STATE}/boards/{name}"

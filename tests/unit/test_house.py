@@ -19,9 +19,9 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 289,
-    "lines": 36_900,
-    "code": 25_700,
+    "recipe_keys": 290,
+    "lines": 37_200,
+    "code": 25_800,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0

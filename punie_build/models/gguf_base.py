@@ -1,0 +1,136 @@
+"""A GGUF file as a base: converted once into `.punie`, with the weights, the config and the tokenizer of mlx-lm.
+
+Quantized weights are expanded as llama.cpp expands them, and rounded to bfloat16. What is not known of a file is
+refused by its name: an architecture, a tensor, a tokenizer, a scaling of rotary frequencies.
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from punie_build.errors import ModelError
+from punie_build.models import gguf_names, gguf_tokenizer, tensor_file
+from punie_build.models.gguf_names import ARCHITECTURES, READABLE
+from punie_build.models.tensor_file import Tensor
+from punie_build.storage import atomic
+
+DTYPES = {"F32": "F32", "F16": "F16"}  # of the matrices of a file -> of the base; BF16 for all others
+
+
+def convert(path: Path, out: Path) -> None:
+    """Convert a GGUF file into the folder `out`, unless that exists. Raises ModelError."""
+    if (out / "config.json").exists():
+        return
+    require_package(path.name)
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(str(path))
+    except (ValueError, OSError, IndexError) as error:
+        raise ModelError(f"{path.name}: not a GGUF file that can be read ({error}) - copy it again") from None
+    metadata = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+    staging = out.with_name(f"{out.name}.new")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        tensors = _tensors(reader, metadata)
+        config = _config(metadata, tensors)
+        gguf_tokenizer.write(metadata, staging)
+    except ModelError as error:
+        raise ModelError(f"{path.name}: {error}") from None
+    tensor_file.save(staging / "model.safetensors", tensors, {"format": "mlx"})
+    (staging / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2))
+    atomic.replace_folder(staging, out)
+
+
+def require_package(name: str) -> None:
+    """Raise ModelError if the package that reads and writes GGUF is not installed."""
+    if not find_spec("gguf"):
+        raise ModelError(f"{name}: the package gguf is not installed - pip install 'punie-build[gguf]'")
+
+
+def _architecture(metadata: dict[str, Any]) -> str:
+    name = metadata.get("general.architecture")
+    if name not in READABLE:
+        known = ", ".join(READABLE)
+        raise ModelError(
+            f"its architecture is {name}, converted are {known} - convert the original with mlx_lm.convert"
+        )
+    return str(name)
+
+
+def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors under the names of mlx-lm."""
+    from gguf.quants import dequantize
+
+    arch = _architecture(metadata)
+    architecture = ARCHITECTURES[READABLE[arch]]
+    heads = int(metadata[f"{arch}.attention.head_count"])
+    key_heads = int(metadata.get(f"{arch}.attention.head_count_kv", heads))
+    names = {tensor.name: gguf_names.mlx_name(architecture, tensor.name) for tensor in reader.tensors}
+    if unknown := [name for name, own in names.items() if own is None]:
+        raise ModelError(f"{len(unknown)} tensors have no place in {arch}, such as {unknown[0]} - use another file")
+    matrices = {tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1}
+    dtype = DTYPES.get(next(iter(matrices)), "BF16") if len(matrices) == 1 else "BF16"
+    result = {}
+    for tensor in reader.tensors:
+        try:
+            values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        except NotImplementedError:
+            raise ModelError(f"{tensor.name} is {tensor.tensor_type.name}, which cannot be expanded") from None
+        if count := gguf_names.heads_of(architecture, tensor.name, heads, key_heads):
+            values = gguf_names.separate(values, count)
+        if architecture.norms_add_one and tensor.name.endswith("norm.weight"):
+            values = values - 1
+        result[str(names[tensor.name])] = tensor_file.of_floats(values, dtype)
+    return result
+
+
+def _config(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return config.json. Raises ModelError for a missing value, and for scaled rotary frequencies."""
+    arch = _architecture(metadata)
+    own = {name.removeprefix(f"{arch}."): value for name, value in metadata.items()}
+    scaling = own.get("rope.scaling.type", "none")
+    if scaling not in ("none", "linear"):
+        raise ModelError(f"its rotary frequencies are scaled by {scaling}, which is not converted - use the original")
+    embedding = tensors.get("model.embed_tokens.weight")
+    if embedding is None:
+        raise ModelError("it has no token_embd.weight - is it one part of several? merge them with llama-gguf-split")
+    try:
+        config = {
+            "model_type": READABLE[arch],
+            "architectures": [f"{READABLE[arch].capitalize()}ForCausalLM"],
+            "hidden_size": own["embedding_length"],
+            "num_hidden_layers": own["block_count"],
+            "intermediate_size": own["feed_forward_length"],
+            "num_attention_heads": own["attention.head_count"],
+            "num_key_value_heads": own.get("attention.head_count_kv", own["attention.head_count"]),
+            "rms_norm_eps": float(own["attention.layer_norm_rms_epsilon"]),
+            "max_position_embeddings": own["context_length"],
+        }
+    except KeyError as error:
+        raise ModelError(f"its metadata lack {arch}.{error.args[0]} - use another file") from None
+    width = own["embedding_length"] // own["attention.head_count"]
+    config |= {
+        "head_dim": own.get("attention.key_length", width),
+        "rope_theta": float(own.get("rope.freq_base", 10000.0)),
+        "vocab_size": embedding.bits.shape[0],
+        "tie_word_embeddings": "lm_head.weight" not in tensors,
+        "attention_bias": "model.layers.0.self_attn.q_proj.bias" in tensors,
+        "mlp_bias": "model.layers.0.mlp.up_proj.bias" in tensors,
+        "torch_dtype": {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[embedding.dtype],
+    }
+    if scaling == "linear":
+        config["rope_scaling"] = {"type": "linear", "factor": float(own["rope.scaling.factor"])}
+    for name, key in (("bos_token_id", "bos"), ("eos_token_id", "eos")):
+        if (number := metadata.get(f"tokenizer.ggml.{key}_token_id")) is not None:
+            config[name] = number
+    if license_name := metadata.get("general.license"):
+        config["license"] = license_name
+    return config
