@@ -239,7 +239,7 @@ def _name_problems(name: str, where: str) -> list[str]:
 def _paths(spec: Any) -> Iterator[tuple[str, str]]:
     """Yield (field, path) for every path of the project in a spec."""
     for field in ("path", "file", "gguf"):
-        if (path := getattr(spec, field, None)) is not None:
+        if isinstance(path := getattr(spec, field, None), str):
             yield field, path
     if source := getattr(spec, "source", None):
         field = "source.path" if hasattr(source, "path") else "source.reads"
