@@ -100,7 +100,7 @@ def datatrove() -> dict[str, Callable[[str], bool]]:
 
 
 def record(path: Path) -> None:
-    """Write the verdicts of datatrove on the texts of the file: for each rule the numbers of the texts that it keeps."""
+    """Write the verdicts of datatrove on the texts of the file: for each rule the numbers of the texts it keeps."""
     samples = json.loads(path.read_text("utf-8"))["texts"]
     kept = {rule: [number for number, text in enumerate(samples) if keep(text)] for rule, keep in datatrove().items()}
     table = {"datatrove": version("datatrove"), "kept": kept, "texts": samples}

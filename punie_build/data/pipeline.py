@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from punie_build.data import held_out, jsonl, split_shares, where_remarks
+from punie_build.data import held_out, jsonl, split_shares, untrained, where_remarks
 from punie_build.data.example import Example, Row, parse
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import FilterContext, ScoredFilter
@@ -146,7 +146,7 @@ def build_stage(
     byte_ranges = (
         [] if chain.dataset_filters else jsonl.byte_ranges(source, SCORED_SHARD_BYTES if scored else SHARD_BYTES)
     )
-    with DataWriter(out) as writer, tempfile.TemporaryDirectory(dir=out) as scratch:
+    with _stage_writer(out, spec, source) as writer, tempfile.TemporaryDirectory(dir=out) as scratch:
         writer.stats.reasons = chain.reasons
         if min(cores, len(byte_ranges)) < 2:
             _filter(chain, source, writer, None)
@@ -172,6 +172,10 @@ def build_stage(
     return writer.stats
 
 
+def _stage_writer(out: Path, spec: Stage, source: Path) -> DataWriter:
+    return DataWriter(out, expects_untrained=bool(spec.maps) or untrained.may_have_untrained(source))
+
+
 def _filter(chain: FilterChain, source: Path, writer: DataWriter, byte_ranges: Sequence[ByteRange] | None) -> None:
     for split, block in chain.run(source, byte_ranges):
         writer.write_block(split, block, chain.reasons)
@@ -180,7 +184,7 @@ def _filter(chain: FilterChain, source: Path, writer: DataWriter, byte_ranges: S
 def _filter_shard(shard: StageShard) -> Path:
     """Filter one shard, in a worker process, and return its folder."""
     shard.out.mkdir()
-    with DataWriter(shard.out) as writer:
+    with _stage_writer(shard.out, shard.spec, shard.source) as writer:
         chain = FilterChain(shard.spec.maps, shard.spec.filters, shard.context)
         _filter(chain, shard.source, writer, [shard.byte_range])
     return shard.out

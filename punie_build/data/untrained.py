@@ -23,6 +23,11 @@ def has_untrained(lines: Iterable[bytes]) -> bool:
     return any(not message.is_trained for line in marked for message in decode_example(line).messages)
 
 
+def may_have_untrained(folder: Path) -> bool:
+    """Whether rows of a folder can have messages of weight 0: a data folder that we wrote says so by its files."""
+    return (folder / FILE).exists() or not (folder / "stats.json").exists()
+
+
 def write(folder: Path) -> None:
     """Write the file."""
     (folder / FILE).write_text(TEXT, encoding="ascii")

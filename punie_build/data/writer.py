@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,13 +35,17 @@ class DroppedRow(Struct, frozen=True, omit_defaults=True):
 
 
 decode_dropped = msgspec.json.Decoder(DroppedRow).decode
-_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class DataWriter:
-    """The open files of a data folder. Counts the rows that it writes."""
+    """The open files of a data folder. Counts the rows that it writes.
 
-    def __init__(self, out: Path) -> None:
+    Unless it `expects_untrained`, no block of rows has a message of weight 0, and none is searched for them.
+    """
+
+    def __init__(self, out: Path, expects_untrained: bool = True) -> None:
+        self.expects_untrained = expects_untrained
         self.out, self.stack = out, ExitStack()
         self.stats = Stats({split: SplitCounts(dropped={}, filters={}) for split in SPLITS}, categories={}, sources={})
         self.has_untrained = False
@@ -72,12 +76,12 @@ class DataWriter:
     def drop(self, split: str, row: Row, reason: str) -> None:
         """Write a row to `dropped.jsonl`."""
         self.stats.splits[split].seen += 1
-        self._drop(DroppedRow(reason, split, Raw(row.line)))
+        self._drop([DroppedRow(reason, split, Raw(row.line))])
 
     def drop_unreadable(self, split: str, row: UnreadableRow) -> None:
         """Write the text of an unreadable row to `dropped.jsonl`."""
         self.stats.splits[split].seen += 1
-        self._drop(DroppedRow("unreadable", split, why=row.reason, line=row.line.decode("utf-8", "replace")))
+        self._drop([DroppedRow("unreadable", split, why=row.reason, line=row.line.decode("utf-8", "replace"))])
 
     def write_block(self, split: str, block: FilteredBlock, reasons: tuple[str, ...]) -> None:
         """Write a block of rows that a filter chain tested, with the lines unchanged."""
@@ -90,11 +94,10 @@ class DataWriter:
         for category, count in block.categories.items():
             stats.categories[category] = stats.categories.get(category, 0) + count
         content = b"".join(block.kept)
-        if not self.has_untrained and untrained.WEIGHT.search(content):
+        if self.expects_untrained and not self.has_untrained and untrained.WEIGHT.search(content):
             self.has_untrained = untrained.has_untrained(block.kept)
         self.files[split].write(content)
-        for index, line in block.dropped:
-            self._drop(DroppedRow(reasons[index], split, Raw(line.rstrip())))
+        self._drop([DroppedRow(reasons[index], split, Raw(line.rstrip())) for index, line in block.dropped])
 
     def append(self, folder: Path) -> None:
         """Add the rows and counts of another writer's folder, then delete the folder."""
@@ -138,12 +141,13 @@ class DataWriter:
             self.stats.messages -= len(row.example.messages)
             if category := row.example.category:
                 self.stats.categories[category] -= 1
-            self._drop(DroppedRow("held-out", "train", Raw(row.line)))
+            self._drop([DroppedRow("held-out", "train", Raw(row.line))])
 
-    def _drop(self, row: DroppedRow) -> None:
-        dropped = self.stats.splits[row.split].dropped
-        dropped[row.reason] = dropped.get(row.reason, 0) + 1
-        self.files["dropped"].write(_encode(row) + b"\n")
+    def _drop(self, rows: Sequence[DroppedRow]) -> None:
+        for row in rows:
+            dropped = self.stats.splits[row.split].dropped
+            dropped[row.reason] = dropped.get(row.reason, 0) + 1
+        self.files["dropped"].write(_encode_lines(rows))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -79,7 +79,7 @@ def gguf_name(architecture: GgufArchitecture, name: str) -> str | None:
         return f"{top[stem]}.{parameter}"
     layer = {module: each for each, module in architecture.layer.items()}
     parts = stem.split(".", 3)
-    if len(parts) == 4 and parts[:2] == ["model", "layers"] and parts[3] in layer:
+    if len(parts) == 4 and ".".join(parts[:2]) == "model.layers" and parts[3] in layer:
         return f"blk.{parts[2]}.{layer[parts[3]]}.{parameter}"
     return None
 

@@ -24,32 +24,32 @@ DIGITS_APART = ("smollm",)
 
 def write(metadata: dict[str, Any], folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json. Raises ModelError for a tokenizer that is not known."""
-    own = {name.removeprefix("tokenizer.ggml."): value for name, value in metadata.items()}
-    model, pre = own.get("model"), own.get("pre", "default")
-    if model == "gpt2" and pre in SPLITS and "merges" in own:
-        tokenizer = _byte_level(own, pre)
-    elif model == "llama" and "scores" in own:
-        tokenizer = _sentence_piece(own)
+    model, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "default")
+    if model == "gpt2" and pre in SPLITS and "tokenizer.ggml.merges" in metadata:
+        tokenizer = _byte_level(metadata, pre)
+    elif model == "llama" and "tokenizer.ggml.scores" in metadata:
+        tokenizer = _sentence_piece(metadata)
     else:
         raise ModelError(f"its tokenizer is {model} ({pre}), which cannot be converted - use the base of mlx-lm")
-    words, types = own["tokens"], own.get("token_type") or [1] * len(own["tokens"])
+    words = metadata["tokenizer.ggml.tokens"]
+    types = metadata.get("tokenizer.ggml.token_type") or [1] * len(words)
     _add_special(tokenizer, words, types)
     names = {
-        role: words[own[f"{key}_token_id"]]
+        role: words[metadata[f"tokenizer.ggml.{key}_token_id"]]
         for role, key in (
             ("bos_token", "bos"),
             ("eos_token", "eos"),
             ("pad_token", "padding"),
             ("unk_token", "unknown"),
         )
-        if own.get(f"{key}_token_id") is not None
+        if metadata.get(f"tokenizer.ggml.{key}_token_id") is not None
     }
-    if own.get("add_bos_token", model == "llama") and "bos_token" in names:
+    if metadata.get("tokenizer.ggml.add_bos_token", model == "llama") and "bos_token" in names:
         from tokenizers import processors
 
         bos = names["bos_token"]
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, own["bos_token_id"])]
+            single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, metadata["tokenizer.ggml.bos_token_id"])]
         )
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = names | {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
@@ -58,11 +58,11 @@ def write(metadata: dict[str, Any], folder: Path) -> None:
     (folder / "tokenizer_config.json").write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2))
 
 
-def _byte_level(own: dict[str, Any], pre: str) -> Any:
+def _byte_level(metadata: dict[str, Any], pre: str) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    merges = [tuple(pair.split(" ", 1)) for pair in own["merges"]]
-    vocabulary = {word: number for number, word in enumerate(own["tokens"])}
+    merges = [tuple(pair.split(" ", 1)) for pair in metadata["tokenizer.ggml.merges"]]
+    vocabulary = {word: number for number, word in enumerate(metadata["tokenizer.ggml.tokens"])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre == "llama-bpe"))
     steps: list[Any] = [pre_tokenizers.Digits(individual_digits=True)] if pre in DIGITS_APART else []
     steps += [pre_tokenizers.Split(Regex(SPLITS[pre]), "isolated")] if SPLITS[pre] else []
@@ -72,11 +72,11 @@ def _byte_level(own: dict[str, Any], pre: str) -> Any:
     return tokenizer
 
 
-def _sentence_piece(own: dict[str, Any]) -> Any:
+def _sentence_piece(metadata: dict[str, Any]) -> Any:
     """Return BPE whose merges are in the order of their scores, as SentencePiece joins pieces."""
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    words, scores = own["tokens"], own["scores"]
+    words, scores = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.scores"]
     vocabulary = {word: number for number, word in enumerate(words)}
     merges = []
     for number, word in enumerate(words):
@@ -84,11 +84,11 @@ def _sentence_piece(own: dict[str, Any]) -> Any:
         known = [pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary]
         merges += [(-scores[number], vocabulary[left], vocabulary[right], left, right) for left, right in known]
     pairs = [(left, right) for *_, left, right in sorted(merges)]
-    unknown = words[own.get("unknown_token_id", 0)]
+    unknown = words[metadata.get("tokenizer.ggml.unknown_token_id", 0)]
     tokenizer = Tokenizer(
         models.BPE(vocab=vocabulary, merges=pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True)
     )
-    has_prefix = own.get("add_space_prefix", True)
+    has_prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
     steps = [normalizers.Prepend("▁")] if has_prefix else []
     tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
     strip = [decoders.Strip(" ", 1, 0)] if has_prefix else []

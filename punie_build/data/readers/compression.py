@@ -45,7 +45,10 @@ class PackedError(DamagedError):
 
 
 def read_chunks(path: Path, form: str) -> Iterator[bytes]:
-    """Yield the decompressed content in chunks. Raises OSError, DamagedError, and DataError for content of another kind."""
+    """Yield the decompressed content in chunks.
+
+    Raises OSError, DamagedError, and DataError for content of another kind.
+    """
     with path.open("rb") as file:
         first = file.read(CHUNK_BYTES)
         if first.startswith(LFS_HEADER):
@@ -62,7 +65,8 @@ def read_chunks(path: Path, form: str) -> Iterator[bytes]:
 def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:
     """Decompress chunks by the suffix of the format's name; several gzip members or zstd frames are one content.
 
-    Raises DamagedError, and PackedError. (The readers of the zstandard package accept a truncated file as a complete one.)
+    Raises DamagedError, and PackedError. (The readers of the zstandard package accept a truncated file as a
+    complete one.)
     """
     suffix = form.rpartition(".")[2]
     if suffix not in ("gz", "zst"):

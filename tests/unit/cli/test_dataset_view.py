@@ -42,7 +42,7 @@ def test_commands_name_rows_that_teach_less_and_keys_without_effect(folder, capf
     monkeypatch.chdir(folder)
     run(folder, name, "raw", *output)
     told = capfd.readouterr().out
-    assert "1 row has an empty answer: the filter `content-quality` drops them" in told
+    assert "1 row has an empty answer: the filter `content-quality` drops it" in told
     assert "odd_key (in 3 rows)" in told
 
 

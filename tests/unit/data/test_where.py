@@ -129,20 +129,25 @@ def chat_line(**keys: object) -> bytes:
         (
             Where(key="categories", values=("a",)),
             (
-                "where: no row has the key 'categories', so that the filter drops all 8; keys of the rows: messages, category"
+                "where: no row has the key 'categories', so that the filter drops all 8;"
+                " keys of the rows: messages, category"
                 " - did you mean 'category'?"
             ),
         ),
         (
             Where(key="meta.source", values=("a",)),
             (
-                "where: no row has the key 'meta.source', so that the filter drops all 8; keys of the rows: messages, category"
+                "where: no row has the key 'meta.source', so that the filter drops all 8;"
+                " keys of the rows: messages, category"
                 " - correct `key`"
             ),
         ),
         (
             Where(key="messages.9.content", values=("a",)),
-            "where: no row has a value under the key 'messages.9.content', so that the filter drops all 8 - correct `key`",
+            (
+                "where: no row has a value under the key 'messages.9.content', so that the filter"
+                " drops all 8 - correct `key`"
+            ),
         ),
         (
             Where(key="scor", not_values=(1,), missing="keep"),
