@@ -8,7 +8,6 @@ write those bytes on, so keys that no stage reads survive every stage.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, ClassVar, Literal
@@ -21,7 +20,6 @@ from punie_build.data.depth import TOO_DEEP, is_nested_deeply
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
 _NULL = msgspec.Raw(b"null")
-_find_escape = re.compile(rb"\\u").search
 NEAR_BYTES = 20  # of a line that a message quotes
 
 
@@ -148,15 +146,6 @@ class Example(Struct, frozen=True, gc=False):
             yield from self._rejected_texts()
         if "system" in roles and self.tools:
             yield from _strings(self.tools)
-
-    def has_escapes(self) -> bool:
-        """Whether reasoning, or the JSON of calls, tools or a rejected answer, may have an escaped character."""
-        for message in self.messages:  # a loop: `any` of a generator takes twice the time
-            if message.tool_calls_json is not _NULL and _find_escape(message.tool_calls_json):
-                return True
-            if message.reasoning_content:
-                return True
-        return any(raw is not _NULL and bool(_find_escape(raw)) for raw in (self.tools_json, self.rejected_json))
 
     def visible_texts(self) -> Iterator[str]:
         """Yield every text that a chat template renders: contents, reasoning, calls, results, tool declarations."""
