@@ -17,6 +17,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "report": ("view", "render the pages in reports/ again"),
     "show": ("view", "print an artifact in a dozen lines"),
     "publish": ("view", "write a Hub folder of an adapter or a model, and upload it"),
+    "export": ("export", "write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio"),
     "serve": ("evaluate", "serve a base, an adapter or a model to any OpenAI client"),
     "eval": ("evaluate", "run a suite on a model and score it, without a recipe"),
     "dataset": (

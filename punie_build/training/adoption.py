@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from punie_build.errors import ModelError
 from punie_build.training import adapter_config, adapter_fit
 from punie_build.training.adapter_fit import FittedAdapter
-from punie_build.training.adapter_formats import WEIGHTS, is_adapter
+from punie_build.training.adapter_formats import WEIGHTS, AdapterFolder, is_adapter
 from punie_build.training.adopted import RECORD, AdoptedAdapter, AdoptionRecord
+
+if TYPE_CHECKING:
+    from punie_build.models.tensor_file import Tensor
 
 
 def check(where: str, folder: Path, base: Path) -> FittedAdapter:
@@ -37,6 +41,20 @@ def adopt(where: str, folder: Path, base: Path, out: Path) -> FittedAdapter:
 
     fitted = check(where, folder, base)
     adapter = fitted.adapter
+    tensor_file.save(out / WEIGHTS["mlx-lm"], matrices(where, folder, adapter), {"format": "mlx"})
+    record = AdoptionRecord(format=adapter.format, facts=adapter.facts, notes=fitted.notes)
+    (out / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    adapter.config.write(out)
+    return fitted
+
+
+def matrices(where: str, folder: Path, adapter: AdapterFolder) -> dict[str, Tensor]:
+    """Return the tensors of an adapter under the names and in the shapes of mlx-lm, each value as it is in the file.
+
+    Raises ModelError for values that are no numbers.
+    """
+    from punie_build.models import tensor_file
+
     try:
         tensors = tensor_file.load(folder / WEIGHTS[adapter.format])
     except ValueError as error:
@@ -49,11 +67,7 @@ def adopt(where: str, folder: Path, base: Path, out: Path) -> FittedAdapter:
         raise ModelError(
             f"{where}: {count} values are infinite or no numbers, such as in {min(infinite)} - train it again"
         )
-    tensor_file.save(out / WEIGHTS["mlx-lm"], named, {"format": "mlx"})
-    record = AdoptionRecord(format=adapter.format, facts=adapter.facts, notes=fitted.notes)
-    (out / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    adapter.config.write(out)
-    return fitted
+    return named
 
 
 def verify(folder: Path, spec: AdoptedAdapter, base: Path | None = None) -> Iterator[str]:

@@ -20,8 +20,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 290,
-    "lines": 37_200,
-    "code": 25_800,
+    "lines": 38_200,
+    "code": 26_500,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0
