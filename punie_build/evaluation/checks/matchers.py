@@ -2,6 +2,7 @@
 
     path = "a.py"                                          equal to this value and of its type
     path = ["a.py", "./a.py"]                              equal to one of these values
+    tags = []                                              an empty list
     path = { match = "regex", pattern = ".*\\.py" }         the pattern matches the complete text
     limit = { match = "number", value = 10, within = 1 }   a number with a tolerance
     cwd = { match = "optional", value = "." }              equal to this value, or omitted
@@ -23,6 +24,7 @@ from msgspec.structs import force_setattr
 
 from punie_build.schema.spec import TaggedSpec
 
+REGEX_SECONDS = 1.0
 _LOOSE = re.compile(r"[ ,./\-_*^]")
 
 
@@ -80,7 +82,7 @@ class RegexValue(Matcher, frozen=True, kw_only=True, tag="regex"):
         compile_pattern(self.pattern)
 
     def matches(self, value: Any, loose: bool) -> bool:
-        return isinstance(value, str) and compile_pattern(self.pattern).fullmatch(value) is not None
+        return isinstance(value, str) and occurs(self.pattern, value, whole=True)
 
     def example(self) -> Any:
         return self.like
@@ -123,7 +125,14 @@ class NumberValue(Matcher, frozen=True, kw_only=True, tag="number"):
     within: Annotated[float, Meta(ge=0)] = 0.0
 
     def matches(self, value: Any, loose: bool) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value - self.value) <= self.within
+        try:
+            return (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and abs(value - self.value) <= self.within
+            )
+        except OverflowError:  # an integer beyond all floats
+            return False
 
     def example(self) -> Any:
         return int(self.value) if self.value.is_integer() else self.value
@@ -153,7 +162,7 @@ def to_matcher(expected: Any) -> Matcher:
     if isinstance(expected, Matcher):
         return expected
     if isinstance(expected, list | tuple):
-        return OneOf(values=tuple(expected))
+        return OneOf(values=tuple(expected)) if expected else ExactValue(value=[])
     if isinstance(expected, dict) and "match" in expected:
         try:
             matcher: Matcher = msgspec.convert(expected, AnyMatcher)
@@ -192,3 +201,18 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern, re.DOTALL)
     except re.error as error:
         raise ValueError(f"pattern {pattern!r}: {error} - correct the expression") from None
+
+
+def occurs(pattern: str, text: str, whole: bool = False) -> bool:
+    """Return whether a pattern occurs in a text; with `whole`, whether it matches all of it. A dot matches every
+    character. Raise TimeoutError after `REGEX_SECONDS`: nested repeats may need longer than the universe has."""
+    import regex  # reads expressions as `re` does, and has a time limit
+
+    compiled = regex.compile(compile_pattern(pattern).pattern, regex.DOTALL | regex.VERSION0)
+    search = compiled.fullmatch if whole else compiled.search
+    try:
+        return search(text, timeout=REGEX_SECONDS) is not None
+    except TimeoutError:
+        raise TimeoutError(
+            f"pattern {pattern!r} took more than {REGEX_SECONDS:g} seconds - write it without nested repeats"
+        ) from None

@@ -8,22 +8,24 @@
 
 The function returns a bool or a score in [0, 1], of which only 1 passes, or a tuple of either and a reason. The text of
 the file is part of the suite: if it changes, answers are scored again. The function runs when answers are scored, never
-when recipes are read. It can import the standard library and installed packages, but no other file of the project,
-because the suite does not contain the text of that file.
+when recipes are read, in a process with limits of time and memory (`runtime/limited_function.py`), one for all cases.
+It can import the standard library and installed packages, but no other file of the project, because the suite does not
+contain the text of that file. An answer for which it returns nothing, because it raises, exits or does not end, cannot
+be scored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
 from punie_build.evaluation.checks.check import Check
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
+from punie_build.runtime.limited_function import FunctionError, LimitedFunction
 
-Hook = Callable[[dict[str, Any]], Any]
+SECONDS = 10.0  # for an answer
 
 
 class PythonHook(Check, frozen=True, kw_only=True, tag="python"):
@@ -47,10 +49,10 @@ class PythonHook(Check, frozen=True, kw_only=True, tag="python"):
 
     def score(self, answer: Answer) -> CheckResult:
         try:
-            result = _hook(self.source, self.function)(msgspec.to_builtins(answer))
-        except Exception as error:
-            return CheckResult(0.0, "cannot judge", f"{self.function} raised {type(error).__name__}: {error}")
-        score, reason = result if isinstance(result, tuple) and len(result) == 2 else (result, "")
+            result = _hook(self.source, self.path, self.function)(json.dumps(msgspec.to_builtins(answer)).encode())
+        except FunctionError as error:
+            return CheckResult(0.0, "cannot judge", f"{self.function}: {error}")
+        score, reason = result if isinstance(result, list) and len(result) == 2 else (result, "")
         if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
             message = f"{self.function} returned {score!r} - return true, false or a score in [0, 1]"
             return CheckResult(0.0, "cannot judge", message)
@@ -63,10 +65,6 @@ class PythonHook(Check, frozen=True, kw_only=True, tag="python"):
 
 
 @lru_cache(maxsize=64)
-def _hook(source: str, function: str) -> Hook:
-    """Execute the file and return its function. Raise any error of the file, and KeyError without that function."""
-    module, _, name = function.partition(":")
-    namespace: dict[str, Any] = {"__name__": module}
-    exec(compile(source, f"{module}.py", "exec"), namespace)  # noqa: S102 - the project's own code, like its dodo.py
-    hook: Hook = namespace[name]
-    return hook
+def _hook(source: str, path: str, function: str) -> LimitedFunction:
+    """Return the function, in the process that all cases share."""
+    return LimitedFunction(source, path, function.partition(":")[2], SECONDS)

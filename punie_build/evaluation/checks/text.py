@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from punie_build.evaluation.checks.check import Check, Reference
-from punie_build.evaluation.checks.matchers import MISSING, compile_pattern, loose_form, to_matcher
+from punie_build.evaluation.checks.matchers import MISSING, compile_pattern, loose_form, occurs, to_matcher
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
 Words = Annotated[tuple[str, ...], Meta(min_length=1)]
 EMPTY = CheckResult(0.0, "empty", "the answer is empty")
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*\n(.*?)```", re.DOTALL)
 
 
 class Keywords(Check, frozen=True, kw_only=True, tag="keywords"):
@@ -91,9 +91,12 @@ class MatchesRegex(Check, frozen=True, kw_only=True, tag="regex"):
         compile_pattern(self.pattern)
 
     def score(self, answer: Answer) -> CheckResult:
-        pattern = compile_pattern(self.pattern)
-        match = pattern.fullmatch(answer.content.strip()) if self.whole else pattern.search(answer.content)
-        return PASS if match else CheckResult(0.0, "wrong words", f"no match of {self.pattern}")
+        text = answer.content.strip() if self.whole else answer.content
+        return (
+            PASS
+            if occurs(self.pattern, text, self.whole)
+            else CheckResult(0.0, "wrong words", f"no match of {self.pattern}")
+        )
 
     def reference(self) -> None:
         return None

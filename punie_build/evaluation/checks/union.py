@@ -46,6 +46,7 @@ __all__ = [
     "PythonHook",
     "Recall",
     "Reference",
+    "check_result",
     "expects_no_call",
     "score_answer",
 ]
@@ -90,7 +91,7 @@ def score_answer(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
     """
     if answer.error is not None:
         return CheckResult(0.0, "error", answer.error)
-    results = [check.score(answer) for check in checks]
+    results = [check_result(check, answer) for check in checks]
     scorable = [result for result in results if result.failure not in UNSCORABLE]
     score = sum(result.score for result in scorable) / len(scorable) if scorable else 0.0
     failed = next((result for result in scorable if not result.passed), None)
@@ -105,6 +106,15 @@ def score_answer(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
     if not answer.raw.strip():
         return CheckResult(score, EMPTY.failure, EMPTY.reason)
     return CheckResult(score, failed.failure, failed.reason)
+
+
+def check_result(check: AnyCheck, answer: Answer) -> CheckResult:
+    """Score an answer by one check. An answer that the check fails to score, by whatever error, cannot be scored."""
+    try:
+        return check.score(answer)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return CheckResult(0.0, "cannot judge", f"the check `{check.__struct_config__.tag}` raised {problem}"[:500])
 
 
 def expects_no_call(checks: tuple[AnyCheck, ...]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook
+from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook, check_result
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.suite import Case
 from punie_build.reports.html import Part
@@ -105,7 +105,7 @@ def _answer(case: Case, score: CaseScore, answers: list[Answer]) -> dict[str, An
     single checks.
     """
     checks = [check for check in case.checks if _scorable(check)]
-    verdicts = [[check.score(answer) for check in checks] for answer in answers]
+    verdicts = [[check_result(check, answer) for check in checks] for answer in answers]
     failed = (epoch for epoch, of_epoch in enumerate(verdicts) if not all(verdict.passed for verdict in of_epoch))
     epoch = next(failed, 0)
     answer = answers[epoch]

@@ -48,6 +48,25 @@ def half(answer):
     return 0.5
 def odd(answer):
     return 7
+def leaves(answer):
+    raise SystemExit(0)
+def dies(answer):
+    import os
+    os._exit(0) if answer["content"] == "die" else None
+    return 1.0
+def fills(answer):
+    return len("x" * (8 << 30)) > 0
+def prints(answer):
+    print("x" * 500_000, '{"value": true}')
+    return False
+def nests(answer):
+    return nests(answer)
+def neighbour(answer):
+    import judge_beside
+    return True
+def standard(answer):
+    import json, numpy
+    return bool(numpy.isfinite(json.loads("1")))
 """
 
 
@@ -142,6 +161,11 @@ TABLE = [
     (PythonHook(function="j:half", source=HOOK), reply(content="now"), 0.5, "wrong words"),
     (PythonHook(function="j:odd", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
     (PythonHook(function="j:missing", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
+    (PythonHook(function="j:standard", source=HOOK), reply(content="now"), 1.0, ""),
+    (PythonHook(function="j:leaves", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
+    (PythonHook(function="j:fills", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
+    (PythonHook(function="j:prints", source=HOOK), reply(content="now"), 0.0, "wrong words"),
+    (PythonHook(function="j:nests", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
     (Not(check=Contains(words=("x",))), reply(content="y"), 1.0, ""),
     (Not(check=Contains(words=("x",))), reply(content="x"), 0.0, "wrong words"),
     (Not(check=Contains(words=("x",))), reply(), 0.0, "empty"),
@@ -305,6 +329,62 @@ def test_checks_raise_no_error_for_any_text(text: str):
         verdict = score_answer((check,), answer)
         assert 0 <= verdict.score <= 1
         assert verdict.passed or verdict.failure in union.FAILURES
+
+
+def test_a_hook_that_ends_its_process_leaves_that_answer_unscored_and_the_next_scored():
+    hook = PythonHook(function="j:dies", source=HOOK)
+    verdicts = [score_answer((hook,), reply(content=text)) for text in ("die", "live")]
+    assert [verdict.failure for verdict in verdicts] == ["cannot judge", ""]
+    assert "its process ended" in verdicts[0].reason
+
+
+def test_a_hook_imports_no_file_of_the_project(tmp_path, monkeypatch):
+    (tmp_path / "judge_beside.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    verdict = PythonHook(function="j:neighbour", source=HOOK).score(reply(content="x"))
+    assert verdict.failure == "cannot judge"
+    assert "No module named 'judge_beside'" in verdict.reason
+
+
+HUGE = int("9" * 310)
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "failure"),
+    [
+        (
+            Calls(calls=(ExpectedCall(name="f", arguments={"n": {"match": "number", "value": 10, "within": 1}}),)),
+            reply(ToolCall("f", {"n": HUGE})),
+            "wrong arguments",
+        ),
+        (Calls(calls=(ExpectedCall(name="f", arguments={"n": DEEP}),)), reply(ToolCall("f", {"n": DEEP})), None),
+        (Json(value={"n": {"match": "number", "value": 10}}), reply(content=f'{{"n": {HUGE}}}'), "wrong words"),
+        (MatchesRegex(pattern="(a|aa)+$"), reply(content="a" * 60 + "b"), "cannot judge"),
+        (MatchesRegex(pattern="(a+)+$"), reply(content="a" * 60 + "b"), None),
+        (Not(check=MatchesRegex(pattern="(a|aa)+$")), reply(content="a" * 60 + "b"), "cannot judge"),
+        (Json(value=1), reply(content="```" + "\n" * 200_000), "wrong words"),
+        (PythonHook(function="j:polite", source=HOOK), reply(ToolCall("f", {"n": int("9" * 4000)})), "wrong words"),
+    ],
+)
+def test_no_answer_of_a_model_ends_the_scoring(check: Check, answer: Answer, failure: str | None):
+    verdict = score_answer((check,), answer)
+    assert not verdict.passed
+    assert verdict.reason
+    assert failure is None or verdict.failure == failure
+
+
+def test_an_empty_list_is_an_argument_and_a_reference():
+    call = ExpectedCall(name="f", arguments={"tags": []})
+    assert call.match_score(call.reference()) == 1.0
+    assert call.match_score(ToolCall("f", {"tags": ["x"]})) == call.match_score(ToolCall("f", {})) == 0.5
+    assert ExpectedCall(name="f", arguments={"t": {"match": "optional", "value": []}}).match_score(
+        ToolCall("f", {"t": []})
+    )
+    assert "[]" in score_answer((Calls(calls=(call,)),), reply(ToolCall("f", {"tags": 1}))).reason
 
 
 def test_recall_reproduces_the_scores_of_the_older_evaluator():
