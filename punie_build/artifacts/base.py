@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.models.spec import Base
+
+
+def trainings(recipe: Recipe, adapter: Entry[Any]) -> Iterator[Entry[Any]]:
+    """Yield an adapter and those that its training started from, the last one first."""
+    names = set[str]()
+    while adapter.name not in names:  # else a cycle, which is a mistake of the recipe
+        names.add(adapter.name)
+        yield adapter
+        if (init := getattr(adapter.spec, "init", None)) is None:
+            return
+        adapter = recipe.resolve("trained", init)
 
 
 def start(recipe: Recipe, name: str) -> tuple[Base, tuple[Entry[Any], ...]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.base import start
+from punie_build.artifacts.base import start, trainings
 from punie_build.data.sources import ACCEPTED
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
@@ -100,8 +100,9 @@ def training_data(recipe: Recipe, arm: str) -> Iterator[Entry[Any]]:
     entry = recipe.resolve("arm", arm)
     if adapter := getattr(entry.spec, "adapter", None):
         yield from training_data(recipe, adapter)
-    if "trained" in entry.kind.roles and hasattr(entry.spec, "data"):
-        yield recipe.resolve("data", entry.spec.data)
+    if "trained" in entry.kind.roles:
+        names = (getattr(part.spec, "data", None) for part in trainings(recipe, entry))
+        yield from (recipe.resolve("data", name) for name in dict.fromkeys(names) if name)
 
 
 def has_unknown_data(recipe: Recipe, arm: str) -> bool:
@@ -109,7 +110,7 @@ def has_unknown_data(recipe: Recipe, arm: str) -> bool:
     entry = recipe.resolve("arm", arm)
     if adapter := getattr(entry.spec, "adapter", None):
         return has_unknown_data(recipe, adapter)
-    return "trained" in entry.kind.roles and not hasattr(entry.spec, "data")
+    return "trained" in entry.kind.roles and any(not hasattr(part.spec, "data") for part in trainings(recipe, entry))
 
 
 def trained_arguments(recipe: Recipe, arm: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.base import start
+from punie_build.artifacts.base import start, trainings
 from punie_build.artifacts.data import preference_data
 from punie_build.artifacts.tokens import rows_for_base, tokens_of
 from punie_build.data.sources import Answers
@@ -20,9 +20,10 @@ from punie_build.evaluation.spec import Eval
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
-from punie_build.training.adapter_formats import FILES
+from punie_build.training.adapter_config import NAME as CONFIG
+from punie_build.training.adapter_formats import FILES, WEIGHTS
 from punie_build.training.adopted import RECORD, AdoptedAdapter
-from punie_build.training.spec import Adapter, AdapterDetails
+from punie_build.training.spec import Adapter, AdapterDetails, Lora
 
 if TYPE_CHECKING:
     from punie_build.evaluation.suite import Suite
@@ -62,7 +63,10 @@ def _suites_asked(recipe: Recipe, spec: Preflight) -> dict[str, Suite]:
     trained = [
         entry
         for entry in recipe.of_role("trained")
-        if (entry.spec.base, getattr(entry.spec, "data", None)) == (spec.base, spec.data)
+        if any(
+            (other.spec.base, getattr(other.spec, "data", None)) == (spec.base, spec.data)
+            for other in trainings(recipe, entry)
+        )
     ]
     adapters = {entry.name for entry in trained}
     fused = {e.name for e in recipe.of_role("arm") if getattr(e.spec, "adapter", None) in adapters}
@@ -100,17 +104,33 @@ def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Ite
             f'{entry.where}.batching: "{spec.batching}" puts rows of similar length together, and the rows of '
             f'{spec.data} have an order - use "file"'
         )
+    if spec.init:
+        initial = recipe.resolve("trained", spec.init)
+        for field in ("base", "fine_tune_type", "num_layers", "lora"):
+            value = getattr(initial.spec, field, None)
+            if value is not None and not _is_same(value, getattr(spec, field)):
+                yield (
+                    f"{entry.where}.init: {initial.label} has another `{field}` - a training goes on with the layers, "
+                    f"the rank and the scale of its weights: give both the same `{field}`"
+                )
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Return whether two values of a field belong to the same weights: the dropout of LoRA may differ."""
+    return bool(value == (structs.replace(other, dropout=value.dropout) if isinstance(value, Lora) else other))
 
 
 def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     spec, tokens = entry.spec, tokens_of(entry)
     base, first = start(recipe, spec.base)
+    initial = (recipe.resolve("trained", spec.init),) if spec.init else ()
     rank = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
     return TaskInputs(
-        doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.duration}",
-        needs=(tokens, preflight_of(entry), *first),
-        inputs=(tokens.target, *(need.target for need in first)),
-        reads=("train.safetensors", "valid.safetensors"),
+        doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.duration}"
+        + (f", from {spec.init}" if spec.init else ""),
+        needs=(tokens, preflight_of(entry), *first, *initial),
+        inputs=(tokens.target, *(need.target for need in (*first, *initial))),
+        reads=("train.safetensors", "valid.safetensors", *((WEIGHTS["mlx-lm"], CONFIG) if initial else ())),
         external={"base": base},
         details=AdapterDetails() if _has_order(recipe, spec.data) else None,
     )
@@ -172,7 +192,7 @@ ADAPTER = ArtifactKind(
     plural="Adapters",
     spec=Adapter,
     roles=("trained", "arm"),
-    references={"base": "any-base", "data": "data"},
+    references={"base": "any-base", "data": "data", "init": "trained"},
     namespace="arm",
     folder="adapters",
     grid=GridRules(

@@ -41,7 +41,7 @@ class TokenizeJob(Struct, frozen=True, kw_only=True):
 
 
 class TrainingRun(Struct, frozen=True, kw_only=True):
-    """A training to run: the folders of its project, base, tokens, output and checkpoints, and its log file."""
+    """A training to run: folders of its project, base, tokens, output, checkpoints and initial adapter, and its log."""
 
     root: Path
     base: Path
@@ -50,6 +50,7 @@ class TrainingRun(Struct, frozen=True, kw_only=True):
     out: Path
     checkpoint_dir: Path
     log: Path
+    init: Path | None = None
 
 
 class TrainJob(Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class TrainJob(Struct, frozen=True, kw_only=True):
     progress: str
     tracker_dir: str = field(name="board")
     spec: Adapter
+    init: str = ""
 
 
 class TrainProgress(Struct, frozen=True, kw_only=True):
@@ -118,6 +120,7 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> int:
                 progress=str(progress),
                 tracker_dir=str(run.root / paths.tracker_run(run.out.name)),
                 spec=spec,
+                init=str(run.init or ""),
             )
         )
     )

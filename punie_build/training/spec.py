@@ -64,11 +64,13 @@ class Adapter(Spec, frozen=True, kw_only=True):
     best or the last weights. `valid = "none"`: train without validation rows; losses are then those of the training
     rows, and the last weights are published. `allow`: names of preflight checks that are no errors for this adapter.
     `save_every`: batches between two checkpoints. `chat_template_args`: arguments of the base's chat template, such as
-    `{ enable_thinking = false }`; evals of the adapter ask with them too.
+    `{ enable_thinking = false }`; evals of the adapter ask with them too. `init`: the adapter whose weights the
+    training starts from, on the same base and with the same `lora`; by default new ones.
     """
 
     base: str
     data: str
+    init: str | None = None
     fine_tune_type: Literal["lora", "dora", "full"] = "lora"
     lora: Lora = Lora()
     num_layers: Annotated[int, Meta(ge=-1)] = -1

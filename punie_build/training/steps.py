@@ -68,6 +68,7 @@ def adapter(work: Work[Adapter]) -> StepResult:
             out=work.out,
             checkpoint_dir=work.root / paths.checkpoints(launch.checkpoint_key(work.key_inputs, spec)),
             log=work.logs / "training.log",
+            init=work.inputs()[-1] if spec.init else None,
         ),
         work.say,
     )

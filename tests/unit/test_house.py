@@ -19,9 +19,9 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 290,
-    "lines": 38_200,
-    "code": 26_500,
+    "recipe_keys": 291,
+    "lines": 39_500,
+    "code": 27_200,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0

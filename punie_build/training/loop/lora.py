@@ -17,10 +17,13 @@ from mlx_lm.utils import load_model
 from msgspec import structs
 
 from punie_build.models.precision import set_compute_precision
+from punie_build.training import adapter_config
+from punie_build.training.adapter_formats import WEIGHTS
 from punie_build.training.compatibility import BaseFacts, incompatibilities
 from punie_build.training.loop.shared_prefix import checkpoint_layers
 from punie_build.training.spec import Adapter
 
+MOST_PROBLEMS = 5  # of an initial adapter, named in one message
 LINEAR = (nn.Linear, nn.QuantizedLinear)
 
 
@@ -43,6 +46,28 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
         raise SystemExit(f"punie: {spec.base}: mlx-lm cannot train this base ({_reason(error)}) - {advice}") from error
     model.eval()
     return model, layers
+
+
+def load_initial(model: nn.Module, spec: Adapter, folder: Path) -> None:
+    """Replace the trainable weights by those of the adapter in a folder. Exits unless they have the same shapes."""
+    initial: Any = mx.load(str(folder / WEIGHTS["mlx-lm"]))
+    config = adapter_config.load(folder)
+    trainable: Any = dict(tree_flatten(model.trainable_parameters()))
+    problems = [
+        f"{name} is {initial[name].shape if name in initial else 'missing'}, and {array.shape} here"
+        for name, array in trainable.items()
+        if name not in initial or initial[name].shape != array.shape
+    ]
+    problems += [f"{name} is not trained here" for name in sorted(initial) if name not in trainable]
+    if config.lora_parameters and config.lora_parameters.scale not in (None, spec.lora.scale):
+        problems.append(f"its scale is {config.lora_parameters.scale:g}, and {spec.lora.scale:g} here")
+    if problems:
+        more = f", and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        raise SystemExit(
+            f"punie: init: {spec.init} does not fit: {'; '.join(problems[:MOST_PROBLEMS])}{more}"
+            " - give both adapters the same layers, keys, rank and scale"
+        )
+    model.load_weights([(name, array.astype(trainable[name].dtype)) for name, array in initial.items()], strict=False)
 
 
 def trace_gradient(model: nn.Module) -> None:

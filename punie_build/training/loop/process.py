@@ -28,7 +28,7 @@ from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
 from punie_build.training.loop import gated_delta, sequence_packing, shared_prefix
-from punie_build.training.loop.lora import load_trainable, lora_parameters
+from punie_build.training.loop.lora import load_initial, load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
 from punie_build.training.spec import Adapter
@@ -95,6 +95,8 @@ def run(job: TrainJob, callback: Callback) -> None:
     if spec.valid == "none":
         rows["valid"] = rows["train"]
     model, layers = load_trainable(spec, job.base, len(rows["train"]))
+    if job.init:
+        load_initial(model, spec, Path(job.init))
     if problem := gated_delta.install(model):
         print(f"punie-build: {spec.base}: {problem}", flush=True)
     if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
