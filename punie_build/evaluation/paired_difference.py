@@ -1,11 +1,14 @@
 """Paired differences of two models on the same cases. All functions are pure.
 
-Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
+Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit. An
+estimate, its interval, its p-value and its verdict are computed from the same units with the same weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import fsum
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,12 +22,14 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
     """The difference of an arm from the first arm on the same cases, with its 95 % interval.
 
     `n` cases in `units` groups. `gained`, `lost`: cases that pass more or less often. `p`: exact p-value (sign-flip
-    test over units);
+    test over units), with groups that of the cluster-robust t.
+    `low`, `high`: they include 0 if and only if the adjusted p-value is not significant. With groups or weights they
+    are cluster-robust, with Student's t.
     `adjusted`: Holm-corrected over all arms. `detectable`: the smallest gain that is detected with 80 % power if as
     many units get worse as here. `graded*`: the same of the graded score, weighted. `unchanged`: the fraction of cases
     with an equal pass rate.
-    `verdict`: improved or regressed, if the interval excludes 0 and the adjusted p-value is significant; equivalent, if
-    the interval is within `margin`; invalid without cases; otherwise inconclusive.
+    `verdict`: improved or regressed, if the adjusted p-value is significant; equivalent, if the interval is within
+    `margin`; invalid without cases; otherwise inconclusive.
     """
 
     arm: str
@@ -65,45 +70,85 @@ def paired_difference(
     `adjusted` and `verdict` are not yet corrected for multiple comparisons.
     """
     pairs = scored_pairs(base, arm)
-    groups = [b.group or b.case for b, _ in pairs]
-    flips = [a.pass_rate - b.pass_rate for b, a in pairs]
-    units = statistics.cluster_means(flips, groups)
-    graded = statistics.cluster_means([a.score - b.score for b, a in pairs], groups)
-    low, high = statistics.paired_interval(units)
-    graded_low, graded_high = statistics.paired_interval(graded)
-    lost = sum(d < 0 for d in units)
-    weight = sum(b.weight for b, _ in pairs)
+    flips = [Fraction(a.passes, a.epochs) - Fraction(b.passes, b.epochs) for b, a in pairs]
+    passes = _estimate(pairs, flips, weighted=False)
+    scores = [statistics.fraction(a.score) - statistics.fraction(b.score) for b, a in pairs]
+    graded = _estimate(pairs, scores, weighted=True)
     difference = PairedDifference(
         arm=name,
-        difference=sum(units) / len(units) if units else 0.0,
-        low=low,
-        high=high,
+        difference=passes.mean,
+        low=passes.low,
+        high=passes.high,
         gained=sum(d > 0 for d in flips),
         lost=sum(d < 0 for d in flips),
-        p=statistics.sign_flip_p(units),
-        detectable=statistics.detectable_gain(len(units), lost=round(lost / len(units), 2) if units else 0.0),
-        graded=sum((a.score - b.score) * b.weight for b, a in pairs) / weight if weight else 0.0,
-        graded_low=graded_low,
-        graded_high=graded_high,
-        graded_p=statistics.sign_flip_p(graded),
+        p=passes.p,
+        detectable=passes.detectable,
+        graded=graded.mean,
+        graded_low=graded.low,
+        graded_high=graded.high,
+        graded_p=graded.p,
         n=len(pairs),
-        units=len(units),
+        units=passes.units,
         margin=margin,
         unchanged=sum(d == 0 for d in flips) / len(flips) if flips else 1.0,
     )
     return with_verdict(difference, difference.p)
 
 
+class _Estimate(Struct, frozen=True):
+    mean: float
+    low: float
+    high: float
+    p: float
+    units: int
+    detectable: float
+
+
+def _estimate(
+    pairs: Sequence[tuple[CaseScore, CaseScore]], differences: Sequence[Fraction], weighted: bool
+) -> _Estimate:
+    """Estimate the mean difference of units. The weight of a unit is the mean weight of its cases.
+
+    Groups whose cases differ are tested with the cluster-robust t. Single cases, and groups that flip as one, are
+    tested with sign flips, because t is not valid for few -1, 0 and 1.
+    """
+    members: dict[str, list[tuple[Fraction, Fraction]]] = {}
+    one = Fraction(1)
+    for (b, _), d in zip(pairs, differences, strict=True):
+        weight = Fraction(b.weight) if weighted and b.weight != 1 else one
+        members.setdefault(b.group or b.case, []).append((weight, d))
+    units = [unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()]
+    sizes, values = [float(weight) for weight, _ in units], [float(d) for _, d in units]
+    products = [d if weight is one else weight * d for weight, d in units]
+    n, mean = len(units), fsum(map(float, products)) / fsum(sizes) if units else 0.0
+    error = statistics.cluster_error(values, sizes)
+    clustered = n < len(pairs) and error > 0 and any(abs(value) not in (0, 1) for value in values)
+    p = statistics.student_t_p(mean / error, n - 1) if clustered else statistics.sign_flip_p(products)
+    if clustered or (error and len(set(sizes)) > 1):
+        low, high = statistics.t_interval(values, sizes)
+        detectable = min(1.0, (statistics.t_quantile(n - 1) + statistics.Z80) * error)
+    else:
+        low, high = statistics.paired_interval(values)
+        detectable = statistics.detectable_gain(n, lost=round(sum(d < 0 for d in values) / n, 2) if n else 0.0)
+    low, high = statistics.agreeing_interval(max(-1.0, low), min(1.0, high), mean, p)
+    return _Estimate(mean, low, high, p, n, detectable)
+
+
+def _unit(cases: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction]:
+    """Return the mean weight and the weighted mean difference of (weight, difference) of a group."""
+    total = sum(weight for weight, _ in cases)
+    return Fraction(total, len(cases)), Fraction(sum(weight * d for weight, d in cases), total)
+
+
 def with_verdict(difference: PairedDifference, adjusted: float) -> PairedDifference:
-    """Return the difference with an adjusted p-value and the verdict that follows from it."""
-    significant = adjusted < statistics.ALPHA or adjusted == difference.p  # without a correction, the interval decides
+    """Return the difference with an adjusted p-value, and the interval and the verdict that agree with it."""
+    low, high = statistics.agreeing_interval(difference.low, difference.high, difference.difference, adjusted)
+    difference = replace(difference, low=low, high=high, adjusted=adjusted)
     verdict = "inconclusive"
     if difference.n == 0:
         verdict = "invalid"
-    elif significant and difference.low > 0:
-        verdict = "improved"
-    elif significant and difference.high < 0:
-        verdict = "regressed"
+    elif adjusted < statistics.ALPHA:
+        verdict = "improved" if difference.difference > 0 else "regressed"
     elif difference.equivalent:
         verdict = "equivalent"
-    return replace(difference, adjusted=adjusted, verdict=verdict)
+    return replace(difference, verdict=verdict)

@@ -115,8 +115,7 @@ def eval_metrics(suite: Suite, cases: Sequence[CaseScore], sound: bool) -> dict[
 
 
 def _mean_pass_rate(cases: Sequence[CaseScore]) -> float:
-    scored = [case for case in cases if case.epochs]
-    return sum(case.pass_rate for case in scored) / len(scored) if scored else 0.0
+    return pass_count(cases).rate
 
 
 def score_suite(suite: Suite, answers: Mapping[str, Answer | Iterable[Answer]]) -> tuple[CaseScore, ...]:

@@ -7,11 +7,15 @@ sources.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
-from math import atan, comb, cos, exp, gcd, lgamma, log, pi, sin, sqrt
+from math import atan, comb, cos, erfc, exp, gcd, lcm, lgamma, log, pi, sin, sqrt
 
 Z95 = 1.959963984540054
+Z80 = 0.8416212335729143  # for a power of 80 %
 ALPHA = 0.05
+MAX_EXACT_WORK = 300_000_000  # additions of an exact sign-flip test, about 0.3 s; above it, random signs are drawn
+N_RANDOM_SIGNS = 50_000  # random sign patterns; a p-value of 0.05 has then a standard error of 0.001
 
 
 def wilson_interval(passed: float, n: int, z: float = Z95) -> tuple[float, float]:
@@ -45,30 +49,83 @@ def cluster_means(values: Sequence[float], groups: Sequence[str]) -> list[float]
     return [sum(group) / len(group) for group in members.values()]
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
+def t_interval(values: Sequence[float], weights: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the weighted mean of at least two units (cluster-robust, t of n - 1 degrees)."""
+    total = sum(weights)
+    mean = sum(w * v for w, v in zip(weights, values, strict=True)) / total
+    half = t_quantile(len(values) - 1) * cluster_error(values, weights)
+    return mean - half, mean + half
+
+
+def cluster_error(values: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the cluster-robust standard error of the weighted mean of units; 0 for fewer than two."""
+    n, total = len(values), sum(weights)
+    if n < 2:
+        return 0.0
+    mean = sum(w * v for w, v in zip(weights, values, strict=True)) / total
+    squares = sum((w * (v - mean)) ** 2 for w, v in zip(weights, values, strict=True))
+    return sqrt(squares * n / (n - 1)) / total
+
+
+def agreeing_interval(low: float, high: float, estimate: float, p: float) -> tuple[float, float]:
+    """Return an interval that excludes 0 if and only if `p` is significant, as the inversion of the test does.
+
+    A bound that contradicts the test moves to 0, or to a millionth beyond it.
+    """
+    if p >= ALPHA:
+        return min(low, 0.0), max(high, 0.0)
+    return (max(low, 1e-6), high) if estimate > 0 else (low, min(high, -1e-6))
+
+
+@lru_cache(maxsize=4096)
+def fraction(value: float) -> Fraction:
+    """Return the simple fraction that a score stands for: 0.333333 is 1/3. Others are rounded to millionths."""
+    simple = Fraction(value).limit_denominator(500)
+    return simple if abs(simple - Fraction(value)) < Fraction(1, 10**6) else Fraction(round(value * 10**6), 10**6)
+
+
+def sign_flip_p(differences: Sequence[float | Fraction]) -> float:
     """Return the exact two-sided p-value of the sum, if each difference is as likely as its opposite (Fisher's
     sign-flip test).
 
-    For differences of -1, 0 and 1 this is McNemar's exact test. Differences are rounded to thousandths, above 150 of
-    them to hundredths. The counts of all 2**n sums are the digits of one long integer: adding a difference d adds the
-    integer to itself, shifted by d digits. 150 differences take 0.3 s; passes and fails take much less.
+    For differences of -1, 0 and 1 this is McNemar's exact test. Differences are scaled to integers by their least
+    common denominator, and the distribution of the sum is built difference by difference. If that takes more than
+    `MAX_EXACT_WORK` additions, `N_RANDOM_SIGNS` sign patterns of a fixed seed are drawn instead: a p-value of 0.05 has
+    then a standard error of 0.001.
     """
-    scale = 1000 if len(differences) <= 150 else 100
-    scaled = [round(d * scale) for d in differences]
-    steps = [abs(d) for d in scaled if d]
-    if not steps:
+    import numpy as np
+
+    exact = [item for d in differences if (item := d if isinstance(d, Fraction) else fraction(d))]
+    if not exact:
         return 1.0
-    step = gcd(*steps)
-    observed, steps = abs(sum(scaled)) // step, [d // step for d in steps]
-    width = len(steps) // 8 + 1  # bytes that hold a count of up to 2**n
-    counts = 1
+    scale = lcm(*(d.denominator for d in exact))
+    scaled = [int(d * scale) for d in exact]
+    step = gcd(*scaled)
+    observed, steps = abs(sum(scaled)) // step, sorted(abs(d) // step for d in scaled)
+    total = sum(steps)
+    if observed == 0:
+        return 1.0
+    if len(steps) * total > MAX_EXACT_WORK:
+        return _random_sign_flip_p([step / total for step in steps], observed / total)
+    chances = np.zeros(total + 1)  # by the sum of the differences with a plus sign
+    chances[0], end = 1.0, 1
     for d in steps:
-        counts += counts << (8 * width * d)
-    total = sum(steps)  # digit k is the number of sign patterns with the sum 2k - total
-    tail = counts >> (8 * width * -(-(total + observed) // 2))
-    digits = tail.to_bytes((tail.bit_length() + 7) // 8, "little")
-    patterns = sum(int.from_bytes(digits[start : start + width], "little") for start in range(0, len(digits), width))
-    return min(1.0, float((2 * patterns if observed else 2 ** len(steps)) / 2 ** len(steps)))
+        halves = 0.5 * chances[:end]
+        chances[:end] = halves
+        end += d
+        chances[d:end] += halves
+    return min(1.0, 2 * float(chances[-(-(total + observed) // 2) :].sum()))
+
+
+def _random_sign_flip_p(steps: Sequence[float], observed: float) -> float:
+    import numpy as np
+
+    generator, sums = np.random.default_rng(0), np.zeros(N_RANDOM_SIGNS)
+    for step in steps:
+        bits = np.unpackbits(np.frombuffer(generator.bytes((N_RANDOM_SIGNS + 7) // 8), np.uint8))[:N_RANDOM_SIGNS]
+        sums += (2.0 * step) * bits
+    extreme = int((abs(sums - sum(steps)) >= observed - 1e-9).sum())
+    return (extreme + 1) / (N_RANDOM_SIGNS + 1)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -111,8 +168,16 @@ def mcnemar_power(n: int, gained: float, lost: float) -> float:
     power = 0.0
     for count, probability in _binomial(n, flips):
         if (min_gains := _min_gains(count)) is not None:
-            power += probability * sum(p for k, p in _binomial(count, gained / flips) if k >= min_gains)
+            power += probability * _tail(count, gained / flips, min_gains)
     return power
+
+
+def _tail(n: int, rate: float, least: int) -> float:
+    """Return the probability of at least this many of `n`; above 300, by the normal approximation."""
+    spread = sqrt(n * rate * (1 - rate))
+    if n <= 300 or spread < 5:
+        return sum(p for k, p in _binomial(n, rate) if k >= least)
+    return 0.5 * erfc((least - 0.5 - n * rate) / (spread * sqrt(2)))
 
 
 def _binomial(n: int, rate: float) -> list[tuple[int, float]]:
@@ -128,13 +193,25 @@ def _binomial(n: int, rate: float) -> list[tuple[int, float]]:
 @lru_cache(maxsize=4096)
 def _min_gains(flips: int) -> int | None:
     """Return how many of the flips must be gains for p < 0.05. None: no number is enough."""
-    tail, needed = 0, None
-    for k in range(flips, -1, -1):
-        tail += comb(flips, k)
-        if 2 * tail >= ALPHA * 2**flips:
+    tail, needed = 0.0, None
+    for k, probability in reversed(_binomial(flips, 0.5)):
+        tail += probability
+        if 2 * tail >= ALPHA:
             break
         needed = k
     return needed
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t, by bisection; above 100 degrees, by its expansion."""
+    if degrees > 100:
+        return Z95 + (Z95**3 + Z95) / (4 * degrees)
+    low, high = Z95, 13.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_t_p(middle, degrees) > ALPHA else (low, middle)
+    return high
 
 
 def student_t_p(t: float, degrees: int) -> float:

@@ -13,14 +13,16 @@ from typing import Any
 from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
-from punie_build.evaluation.scoring import CaseScore
+from punie_build.evaluation.paired_difference import paired_difference
+from punie_build.evaluation.scoring import CaseScore, pass_count
 from punie_build.runtime.console import message
 from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects, not_worse
 from punie_build.sweeps.axes import Table
 
 
 class PassRate(Struct, frozen=True, kw_only=True):
-    """The mean share of passes over `cases` cases, with its 95 % interval (Wilson)."""
+    """The mean share of passes over `cases` scored cases, with its 95 % interval (Wilson). A group counts as one
+    case."""
 
     share: float
     low: float
@@ -29,7 +31,7 @@ class PassRate(Struct, frozen=True, kw_only=True):
 
 
 class RankedEvalSetting(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking. `p`: p value of its difference to the best (sign flips per case, Holm's correction);
+    """A setting in the ranking. `p`: p value of its difference to the best (as in a comparison, Holm's correction);
     `worse`: significantly worse than the best."""
 
     rank: int = field(name="place")
@@ -58,7 +60,7 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
     select = [[case for case in cases if case.split == "select" or not has_select] for *_, cases in cells]
     order = sorted(range(len(cells)), key=lambda index: -_pass_rate(select[index]).share)
     best = select[order[0]]
-    p_values = statistics.holm([_p_value(best, select[index]) for index in order[1:]])
+    p_values = statistics.holm([paired_difference("", best, select[index]).p for index in order[1:]])
     ranked = [
         RankedEvalSetting(
             rank=rank,
@@ -83,13 +85,9 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
 
 
 def _pass_rate(cases: Sequence[CaseScore]) -> PassRate:
-    passed = sum(case.pass_rate for case in cases)
-    low, high = statistics.wilson_interval(passed, len(cases))
-    return PassRate(share=passed / len(cases) if cases else 0.0, low=low, high=high, cases=len(cases))
-
-
-def _p_value(best: Sequence[CaseScore], other: Sequence[CaseScore]) -> float:
-    return statistics.sign_flip_p([a.pass_rate - b.pass_rate for a, b in zip(best, other, strict=True)])
+    count = pass_count(cases)
+    low, high = count.interval
+    return PassRate(share=count.rate, low=low, high=high, cases=count.n)
 
 
 @message

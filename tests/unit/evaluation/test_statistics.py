@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from fractions import Fraction
 from itertools import product
 from math import comb
 from random import Random
@@ -16,6 +18,8 @@ from punie_build.evaluation.statistics import (
     paired_interval,
     pass_hat_k,
     sign_flip_p,
+    student_t_p,
+    t_quantile,
     wilson_interval,
 )
 
@@ -156,3 +160,41 @@ def test_pass_hat_k_requires_every_attempt_to_pass():
 
 def test_a_group_counts_as_its_mean():
     assert cluster_means([1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "a"]) == [pytest.approx(2 / 3), 1.0]
+
+
+@pytest.mark.parametrize(("epochs", "n"), [(3, 10), (6, 9), (7, 11)])
+def test_sign_flips_of_thirds_and_sevenths_are_exact(epochs, n):
+    """Rounded thirds break ties of sums, which makes p too small."""
+    r = Random(epochs)
+    for _ in range(5):
+        counts = [r.randint(0, epochs) - r.randint(0, epochs) for _ in range(n)]
+        sums = [sum(d * sign for d, sign in zip(counts, signs, strict=True)) for signs in product((1, -1), repeat=n)]
+        expected = sum(abs(total) >= abs(sum(counts)) for total in sums) / len(sums)
+        assert sign_flip_p([count / epochs for count in counts]) == pytest.approx(expected)
+        assert sign_flip_p([round(count / epochs, 6) for count in counts]) == pytest.approx(expected), "of scores.json"
+        assert sign_flip_p([Fraction(count, epochs) for count in counts]) == pytest.approx(expected)
+
+
+def test_ten_thousand_cases_neither_overflow_nor_take_long():
+    started = time.process_time()
+    assert 0 < detectable_gain(10_000) <= detectable_gain(1030) < 0.02
+    assert 0.01 < detectable_gain(10_000, lost=0.2) < 0.03
+    assert sign_flip_p([1.0] * 5_150 + [-1.0] * 4_850) == pytest.approx(0.0027, abs=2e-4)
+    assert sign_flip_p([1.0] * 10_000) == 0.0
+    assert time.process_time() - started < 10
+
+
+def test_random_signs_replace_the_exact_test_only_where_it_takes_too_long():
+    r = Random(1)
+    fine = [round(r.random() - r.random() + 0.02, 6) for _ in range(2000)]
+    started = time.process_time()
+    p = sign_flip_p(fine)
+    assert time.process_time() - started < 2
+    assert p == sign_flip_p(fine), "the seed is fixed"
+    z = abs(sum(fine)) / sum(d * d for d in fine) ** 0.5
+    assert p == pytest.approx(student_t_p(z, 10_000), abs=0.006)
+
+
+def test_quantiles_of_t_are_those_of_tables():
+    for degrees, expected in [(1, 12.706), (2, 4.303), (11, 2.201), (100, 1.984), (101, 1.984), (1000, 1.962)]:
+        assert t_quantile(degrees) == pytest.approx(expected, abs=6e-4)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from punie_build.evaluation.scoring import CaseScore
+from punie_build.evaluation.paired_difference import paired_difference
+from punie_build.evaluation.scoring import CaseScore, pass_count
 from punie_build.sweeps.eval_ranking import rank_evals, summary
 
 
@@ -39,3 +41,28 @@ def test_without_select_cases_the_summary_says_that_it_is_biased():
     ranking = rank_evals("t", [], [("a", {}, scored("110", "ccc"))])
     assert (ranking.confirmed, ranking.settings[0].select.cases) == (None, 3)
     assert "so it is biased" in summary(ranking)
+
+
+def test_the_grid_counts_groups_and_unscored_cases_as_a_comparison_does():
+    """Six questions in 30 wordings, of which one differs: no setting is worse. Unscored cases are not failures."""
+
+    def answered(questions: int) -> list[CaseScore]:
+        return [
+            CaseScore(case=f"{q}-{w}", category="c", score=0.0, passes=int(q < questions), split="select", group=str(q))
+            for q in range(6)
+            for w in range(30)
+        ]
+
+    unscored = [CaseScore(case=f"u{k}", category="c", score=0.0, passes=0, epochs=0, errors=1) for k in range(90)]
+    first, second = (
+        [*answered(n), *(msgspec.structs.replace(case, split="select") for case in unscored)] for n in (4, 3)
+    )
+    ranking = rank_evals("t", ["x"], [("a", {"x": 1}, first), ("b", {"x": 2}, second)])
+    difference = paired_difference("b", first, second)
+    assert [entry.worse for entry in ranking.settings] == [False, False]
+    assert ranking.settings[1].p == difference.p > 0.3
+    best = ranking.settings[0].select
+    assert best.share == pytest.approx(4 / 6)
+    assert (best.low, best.high) == pytest.approx(pass_count(first).interval, abs=1e-5)
+    assert best.high - best.low > 0.4
+    assert best.cases == 180
