@@ -53,8 +53,9 @@ class Adapter(Spec, frozen=True, kw_only=True):
     `fine_tune_type`: LoRA, DoRA, or the layers themselves (full). `num_layers`: the last n layers, -1 for all.
 
     Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps`
-    batches, with equal weight for all tokens of these batches. `batching` selects a batch sampler
-    (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a sequence of "pack".
+    batches, with equal weight for all tokens of these batches. A gradient with a norm above `max_grad_norm` is scaled
+    down to it. `batching` selects a batch sampler (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a
+    sequence of "pack".
 
     `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all.
     `too_long`: whether rows longer than `max_seq_length` are truncated, dropped, or an error.
@@ -82,6 +83,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     batch_tokens: Annotated[int, Meta(ge=32)] = 2048
     grad_accumulation_steps: Positive = 1
     grad_checkpoint: bool = False
+    max_grad_norm: Annotated[float, Meta(gt=0)] | None = None
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-4
     warmup: Annotated[int, Meta(ge=0)] = 0
     warmup_init: Annotated[float, Meta(ge=0, le=1)] = 0.0

@@ -19,7 +19,7 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 291,
+    "recipe_keys": 292,
     "lines": 39_500,
     "code": 27_200,
 }

@@ -15,6 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 from mlx.nn.utils import average_gradients
+from mlx.optimizers import clip_grad_norm
 from mlx.utils import tree_flatten, tree_map
 from msgspec import Struct
 
@@ -180,6 +181,8 @@ class Trainer:
         if iteration % spec.grad_accumulation_steps == 0 or iteration == self.coverage.iters:
             scale = self.world.size() / mx.maximum(all_sum(self.accumulated_tokens), 1)
             mean = tree_map(lambda gradient: gradient * scale, average_gradients(self.gradients))
+            if spec.max_grad_norm is not None:
+                mean, _ = clip_grad_norm(mean, spec.max_grad_norm)
             self.optimizer.update(self.model, mean)
             self.gradients, self.accumulated_tokens = None, mx.array(0.0)
             state.updates += 1

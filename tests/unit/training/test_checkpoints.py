@@ -34,6 +34,7 @@ VARIANTS = {
         "lora": Lora(rank=2, dropout=0.2),
         "grad_accumulation_steps": 2,
         "warmup": 2,
+        "max_grad_norm": 0.5,
         "lr_schedule": CosineDecay(end=1e-4),
         "optimizer": Adamw(weight_decay=0.1),
     },

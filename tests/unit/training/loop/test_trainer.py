@@ -21,6 +21,20 @@ from tests.support.tiny_training import (
 )
 
 
+def test_a_gradient_is_scaled_down_to_its_largest_norm(inputs, tmp_path):
+    """An update of SGD with the learning rate 1 is the gradient. `lora_b` starts at 0, and `lora_a` has no gradient."""
+    adapter = spec(iters=1, keep="last", optimizer=Sgd(), learning_rate=1.0)
+
+    def norm(name: str, limit: float | None) -> float:
+        train(inputs, tmp_path / name, msgspec.structs.replace(adapter, max_grad_norm=limit))
+        weights = load_arrays(str(tmp_path / name / "out/adapters.safetensors"))
+        return sum(mx.square(array).sum().item() for key, array in weights.items() if key.endswith("lora_b")) ** 0.5
+
+    free = norm("free", None)
+    assert norm("clipped", free / 4) == pytest.approx(free / 4, rel=1e-4)
+    assert norm("loose", free * 4) == pytest.approx(free, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_the_best_weights_are_published_or_the_last_with_both_losses(inputs, tmp_path):
     harmful = {"learning_rate": 0.5, "iters": 16}
