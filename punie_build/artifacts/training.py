@@ -23,10 +23,11 @@ from punie_build.schema.spec import digest
 from punie_build.training.adapter_config import NAME as CONFIG
 from punie_build.training.adapter_formats import FILES, WEIGHTS
 from punie_build.training.adopted import RECORD, AdoptedAdapter
-from punie_build.training.spec import Adapter, AdapterDetails, Lora
+from punie_build.training.spec import ITERS, Adapter, AdapterDetails, Lora
 
 if TYPE_CHECKING:
     from punie_build.evaluation.suite import Suite
+    from punie_build.storage.locks import Lock
 
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -136,6 +137,16 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     )
 
 
+def _work_ratio(spec: Adapter, lock: Lock) -> float:
+    """Return how many times as long a training is as the one of a lock, by its iterations or epochs."""
+    recorded = lock.key_inputs.recipe
+    if all(recorded.get(name) == getattr(spec, name) for name in ("iters", "epochs", "tokens")):
+        return 1.0
+    amounts = {"epochs": spec.epochs, "iterations": None if spec.tokens or spec.epochs else spec.iters or ITERS}
+    ratios = [now / last for name, now in amounts.items() if now and (last := lock.metrics.get(name))]
+    return ratios[0] if ratios else 1.0
+
+
 def _adoption_mistakes(_root: Path, recipe: Recipe, entry: Entry[AdoptedAdapter]) -> Iterator[str]:
     """Yield why the folder of an adopted adapter cannot be one: a build writes it."""
     path = str(PurePosixPath(entry.spec.path))
@@ -208,6 +219,7 @@ ADAPTER = ArtifactKind(
     inputs=_adapter_inputs,
     step="punie_build.training.steps:adapter",
     check_first="punie_build.preflight.steps:check_training",
+    work_ratio=_work_ratio,
     exclusive="training",
     version=4,
     environment=mlx_environment,

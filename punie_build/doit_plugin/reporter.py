@@ -168,7 +168,7 @@ class Reporter:
         planned = self.targets[label].planned
         if planned.action != "current":
             self.remaining += sign
-            self.seconds += sign * (planned.last_seconds or 0) if planned.action != "restore" else 0
+            self.seconds += sign * (planned.estimate or 0) if planned.action != "restore" else 0
 
     def _update_bar(self) -> None:
         if self.bar and self.bar.progress:

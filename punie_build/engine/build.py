@@ -63,7 +63,8 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
         current = states.key_inputs(root, task, old)
         state = states.status(root, task, old, current)
         afresh = afresh or state == "forgotten"
-        work = structs.replace(work, afresh=afresh)
+        since = states.forgotten_at(root, task) if state == "forgotten" else math.inf
+        work = structs.replace(work, afresh=afresh, since=since)
         if state == "current" and not afresh:
             assert old is not None, "a current target has a lock"
             _check_expectations(task, old)
@@ -165,7 +166,7 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
         result = (
             _in_worker(step, work, current) if task.kind.in_worker else step(structs.replace(work, key_inputs=current))
         )
-        seconds = round(time.monotonic() - started, 2)
+        seconds = round(time.monotonic() - started + result.earlier_seconds, 2)
     if states.key_inputs(work.root, task, old) != current:
         raise InputChangedError("an input changed during this step - build again")
     outputs = digests.of_target(work.out, task.target)

@@ -24,18 +24,26 @@ UNKNOWN = "not built yet"  # in place of a digest
 
 class Planned(Struct, frozen=True, kw_only=True):
     """One task of a plan. `action` is `current`, `restore`, `run` or `maybe`; `last_seconds` is how long its last run
-    took."""
+    took, and the work is `ratio` times that of the last run."""
 
     task: AnyTask
     state: str
     action: str
     reasons: tuple[str, ...] = ()
     last_seconds: float | None = None
+    ratio: float = 1.0
+
+    @property
+    def estimate(self) -> float | None:
+        """How long a run takes, in seconds, as far as its last run tells."""
+        return None if self.last_seconds is None else self.last_seconds * self.ratio
 
     @property
     def forecast(self) -> str:
         """Describe the work of a build, in words."""
         duration = f", {format_seconds(self.last_seconds)} last time" if self.last_seconds is not None else ""
+        if self.estimate and self.ratio != 1:
+            duration = f", about {format_seconds(self.estimate)}{duration} for {1 / self.ratio:.2g} times the work"
         match self.action:
             case "restore":
                 return f"RESTORE{f', {format_seconds(self.last_seconds)} saved' if self.last_seconds else ''}"
@@ -96,7 +104,10 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Col
     else:
         action = "current" if state == "current" or is_spared else "restore"
         last_seconds = stored.seconds
-    return Planned(task=task, state=state, action=action, reasons=tuple(reasons), last_seconds=last_seconds)
+    ratio = task.kind.work_ratio(task.spec, lock) if lock and task.kind.work_ratio and action != "restore" else 1.0
+    return Planned(
+        task=task, state=state, action=action, reasons=tuple(reasons), last_seconds=last_seconds, ratio=ratio
+    )
 
 
 def _available(root: Path, state: str, key: str, lock: Lock | None) -> Lock | None:
@@ -128,7 +139,7 @@ def summary(planned: Iterable[Planned]) -> str:
     if by_action["restore"]:
         parts.append(f"{len(by_action['restore'])} to restore")
     if by_action["maybe"]:
-        longest = sum(item.last_seconds or 0 for item in by_action["maybe"])
+        longest = sum(item.estimate or 0 for item in by_action["maybe"])
         parts.append(f"{len(by_action['maybe'])} to run unless cut off (at most {format_seconds(longest)})")
     if by_action["current"]:
         parts.append(f"{len(by_action['current'])} current")
@@ -137,7 +148,7 @@ def summary(planned: Iterable[Planned]) -> str:
 
 def _duration(running: Sequence[Planned]) -> str:
     """Return how long these take, by how long they took last time."""
-    known = sum(item.last_seconds or 0 for item in running)
+    known = sum(item.estimate or 0 for item in running)
     new = sum(item.last_seconds is None for item in running)
     if not known:
         return ""

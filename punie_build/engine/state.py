@@ -143,6 +143,11 @@ def forget(root: Path, task: AnyTask) -> None:
     mark.touch()
 
 
+def forgotten_at(root: Path, task: AnyTask) -> float:
+    """Return when a target was forgotten, in seconds since 1970."""
+    return os.stat(f"{root}/{paths.forgotten(task.target)}").st_mtime
+
+
 def clean(root: Path, task: AnyTask) -> None:
     """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and
     the next build restores what the lock names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,8 @@ class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
     """One run of a step: the task, the project's root, the folder to write into, the folder for logs, and all that
     decides the result.
 
-    With `afresh` the target was built before and is to be made anew, whatever caches hold.
+    With `afresh` the target was built before and is to be made anew, whatever caches held before `since`, in seconds
+    since 1970.
     """
 
     root: Path
@@ -29,6 +31,7 @@ class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
     logs: Path
     key_inputs: KeyInputs | None = None
     afresh: bool = False
+    since: float = math.inf
 
     @property
     def spec(self) -> SpecT:
@@ -57,10 +60,11 @@ class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
 
 
 class StepResult(Struct, frozen=True):
-    """A line for people on what a step made, and its metrics, which gates may be held to."""
+    """A line for people on what a step made, its metrics, for gates, and the seconds of earlier runs that it resumed."""
 
     message: str
     metrics: Mapping[str, float] = {}
+    earlier_seconds: float = 0.0
 
 
 Step = Callable[[Work[Any]], StepResult]

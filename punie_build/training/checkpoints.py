@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 Arrays = dict[str, Any]  # name -> mlx array
 NEVER = 2**62
+STARTED = time.monotonic()  # of this process: it trains one adapter
 
 
 class TrainerState(Struct, kw_only=True):
@@ -28,7 +29,8 @@ class TrainerState(Struct, kw_only=True):
     `iteration` batches and `updates` are computed; the losses of `logged` batches are read back. `trained_tokens`
     counts all tokens so far; `recent` tokens, with a summed `loss` in nats, are not in a report yet. `valid` holds
     (iteration, loss) of every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration of
-    the last checkpoint.
+    the last checkpoint. A checkpoint has the `seconds` of all processes up to it, the state in memory those of earlier
+    ones.
     """
 
     iteration: int = 0
@@ -40,6 +42,7 @@ class TrainerState(Struct, kw_only=True):
     valid: list[tuple[int, float]] = []
     metrics: str = ""
     saved: int = 0
+    seconds: float = 0.0
 
     @property
     def best_iteration(self) -> int:
@@ -68,7 +71,8 @@ def save(folder: Path, state: TrainerState, arrays: Arrays, write: Callable[[str
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     write(str(temporary / "state.safetensors"), arrays)
-    (temporary / "state.json").write_bytes(msgspec.json.encode(state))
+    timed = structs.replace(state, seconds=state.seconds + time.monotonic() - STARTED)
+    (temporary / "state.json").write_bytes(msgspec.json.encode(timed))
     for name in ("state.safetensors", "state.json"):
         _fsync(temporary / name)
     shutil.rmtree(target, ignore_errors=True)  # from the same run, or unreadable
@@ -116,6 +120,17 @@ def load(
         except (OSError, ValueError, RuntimeError):
             continue
     return None
+
+
+def remove_older(folder: Path, when: float) -> None:
+    """Remove the checkpoints and best weights of one training that were written before a time, in seconds since 1970."""
+    for path in folder.glob("*"):
+        if path.stat().st_mtime >= when:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def remove_unused(folder: Path, days: float, dry: bool = False) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.locks import KeyInputs
 from punie_build.training import adapter_config, checkpoints, distributed, token_file, verify
+from punie_build.training.checkpoints import TrainerState
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
 
@@ -93,10 +94,10 @@ def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> 
     return token_file.read_stats(out)
 
 
-def train(run: TrainingRun, say: Callable[[str], object] = print) -> int:
+def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerState:
     """Train into `run.out`: adapters.safetensors, adapter_config.json, metrics.jsonl. Raises ModelError.
 
-    Returns the number of batches that an interrupted or shorter run had already done.
+    Returns the state of the interrupted or shorter training that it resumed; without one, an initial state.
     """
     spec = run.spec
     if missing := [name for name in spec.report_to if not find_spec(TRACKER_PACKAGES[name])]:
@@ -104,7 +105,8 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> int:
         raise ModelError(f"report_to: {', '.join(missing)} not installed - pip install {packages}, or remove it")
     coverage = spec.coverage(token_file.load(run.tokens / "train.safetensors"))
     fits = checkpoints.resume_condition(run.checkpoint_dir, coverage.iters, spec.early_stop, spec.keep == "best")
-    initial = next((state.iteration for _, state in checkpoints.resumable(run.checkpoint_dir, fits)), 0)
+    resumed = next((state for _, state in checkpoints.resumable(run.checkpoint_dir, fits)), TrainerState())
+    initial = resumed.iteration
     say(f"{coverage}" + (f"; resumed after {initial}" if initial else ""))
     scratch = run.log.parent
     scratch.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> int:
             raise ModelError(process.failure("training"))
     if problems := list(verify.adapter(run.out, spec, run.base)):
         raise ModelError("\n".join(f"the trained adapter differs from its recipe: {problem}" for problem in problems))
-    return initial
+    return resumed
 
 
 def checkpoint_key(inputs: KeyInputs, spec: Adapter) -> str:

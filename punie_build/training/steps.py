@@ -12,7 +12,7 @@ from punie_build.models.rendered_row import NOTES
 from punie_build.runtime import blas
 from punie_build.runtime.console import message
 from punie_build.storage import paths
-from punie_build.training import adoption, history, launch
+from punie_build.training import adoption, checkpoints, history, launch
 from punie_build.training.adopted import AdoptedAdapter
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
@@ -59,22 +59,25 @@ def adapter(work: Work[Adapter]) -> StepResult:
         work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly memorized")
     if advice := blas.advice():
         work.say(advice)
-    resumed_after = launch.train(
+    checkpoint_dir = work.root / paths.checkpoints(launch.checkpoint_key(work.key_inputs, spec))
+    if work.afresh:
+        checkpoints.remove_older(checkpoint_dir, work.since)
+    resumed = launch.train(
         launch.TrainingRun(
             root=work.root,
             base=work.external("base"),
             tokens=tokens,
             spec=spec,
             out=work.out,
-            checkpoint_dir=work.root / paths.checkpoints(launch.checkpoint_key(work.key_inputs, spec)),
+            checkpoint_dir=checkpoint_dir,
             log=work.logs / "training.log",
             init=work.inputs()[-1] if spec.init else None,
         ),
         work.say,
     )
-    note = f"; resumed after {resumed_after} batches" if resumed_after else ""
-    metrics = history.metrics(work.out) | {"went_on_after": resumed_after}
-    return StepResult(history.summary(work.out) + note, metrics)
+    note = f"; resumed after {resumed.iteration} batches" if resumed.iteration else ""
+    metrics = history.metrics(work.out) | {"went_on_after": resumed.iteration}
+    return StepResult(history.summary(work.out) + note, metrics, resumed.seconds)
 
 
 def adopt(work: Work[AdoptedAdapter]) -> StepResult:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 from pathlib import Path
@@ -201,6 +202,24 @@ def test_a_forgotten_target_is_built_again_and_not_restored(root):
     assert state.state(root, task()) == "current"
     assert build.build(root, with_step(task(), step), afresh=True).action == "ran"
     assert step.runs == 3
+
+
+def test_a_step_learns_since_when_its_target_is_forgotten(root):
+    work: list[Work] = []
+
+    def step(each: Work) -> StepResult:
+        work.append(each)
+        return StepResult("", earlier_seconds=100.0)
+
+    build.build(root, with_step(task(), step))
+    assert locks.read(root / paths.lock(task().target)).seconds >= 100, "a resumed step counts as a whole"
+    before = time.time() - 1
+    state.forget(root, task())
+    build.build(root, with_step(task(), step))
+    build.build(root, with_step(task(), step), afresh=True)
+    assert [each.afresh for each in work] == [False, True, True]
+    assert before <= work[1].since <= time.time()
+    assert work[2].since == math.inf, "`doit -a` trusts no cache"
 
 
 def test_a_failed_step_leaves_no_staging_folder(root):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from punie_build.artifacts.training import ADAPTER
 from punie_build.engine import state
 from punie_build.engine.plan import summary
 from punie_build.engine.task import with_needs
 from punie_build.storage import digests, paths
+from punie_build.storage.locks import KeyInputs, Lock
+from punie_build.training.spec import Adapter
 from tests.support.text_project import TextProject, task
 
 
@@ -228,3 +232,27 @@ def test_a_plan_changes_no_file(chain):
     digests.use_cache(chain.root)
     assert set(chain.actions().values()) == {"restore", "run"}
     assert files(chain.root) == before
+
+
+def test_an_estimate_follows_the_work_of_the_recipe(chain):
+    chain.build()
+    chain.set_seconds(10.0)
+    kind = msgspec.structs.replace(chain.tasks["b"].kind, work_ratio=lambda _spec, lock: 100 / lock.seconds)
+    chain.tasks["b"] = msgspec.structs.replace(chain.tasks["b"], kind=kind)
+    chain.salt("b", 1)
+    planned = chain.plan()
+    assert planned["b"].forecast == "RUN, about 1 min 40 s, 10 s last time for 0.1 times the work"
+    assert "(about 1 min 40 s)" in summary(planned.values())
+
+
+def test_more_iterations_or_epochs_of_an_adapter_take_longer():
+    def ratio(recorded: dict[str, Any], **now: Any) -> float:
+        key_inputs = KeyInputs(kind="adapter", recipe=recorded, code="", inputs={}, tools={})
+        metrics = {"iterations": 14.0, "epochs": 2.0}
+        lock = Lock(key="", key_inputs=key_inputs, outputs={}, metrics=metrics, seconds=8.0)
+        assert ADAPTER.work_ratio
+        return ADAPTER.work_ratio(Adapter(base="b", data="d", **now), lock)
+
+    assert ratio({"iters": 14}, iters=2000) == 2000 / 14
+    assert ratio({"iters": 14}, epochs=3.0) == 1.5
+    assert ratio({"iters": 14}, iters=14) == ratio({"iters": 14}, tokens=500) == 1.0

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,22 @@ def test_checkpoints_that_were_not_resumed_for_days_are_removed(inputs, tmp_path
     assert count == 1
     assert size > 1000
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["new"]
+
+
+def test_a_training_that_is_forgotten_keeps_only_later_checkpoints(inputs, tmp_path):
+    train(inputs, tmp_path, spec(iters=6))
+    folder = tmp_path / "checkpoints"
+    checkpoints.remove_older(folder, time.time() - 3600)
+    assert any(checkpoints.resumable(folder, lambda _: True)), "an interrupted one goes on"
+    checkpoints.remove_older(folder, math.inf)
+    assert not list(folder.iterdir())
+    checkpoints.remove_older(tmp_path / "never", math.inf)
+
+
+def test_the_seconds_of_a_resumed_training_are_those_of_all_its_processes(tmp_path):
+    def write(path: str, _arrays: checkpoints.Arrays) -> None:
+        Path(path).write_bytes(b"")
+
+    checkpoints.save(tmp_path, checkpoints.TrainerState(iteration=3, seconds=1000.0), {}, write)
+    [(_, state)] = checkpoints.resumable(tmp_path, lambda _: True)
+    assert 1000 < state.seconds < 1000 + time.monotonic()
