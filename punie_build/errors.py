@@ -53,11 +53,14 @@ class IdentityError(PunieError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message: ` - did you mean 'x'?`, or the known words if none is similar."""
+    """Return the end of a message: ` - did you mean 'x'?`, or the known words if none is similar.
+
+    Of labels such as `adapter:v1`, the name alone may be similar.
+    """
     from difflib import get_close_matches
 
     choices = sorted(known)
-    close = get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        return f" - did you mean '{close[0]}'?"
+    labels = {choice.rpartition(":")[2]: choice for choice in choices}
+    if close := get_close_matches(word, [*choices, *labels], n=1, cutoff=0.6):
+        return f" - did you mean '{labels.get(close[0], close[0])}'?"
     return f" - known: {', '.join(choices)}" if choices else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -167,16 +168,16 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
     """
     recipe = Project.load(root).recipe if Project.has_recipes(root) else None
     if adapter and name is None:
-        trained = recipe.find("trained", adapter) if recipe else None
+        trained = _entry(recipe, "trained", adapter) if recipe else None
         if trained is not None:
             name = trained.spec.base if hasattr(trained.spec, "base") else trained.name
         else:
             name = base_of_adapter(root, recipe, adapter) if is_adapter(root / adapter) else "nano"
     name = name or "nano"
-    known = recipe.find("arm", name) if recipe else None
+    known = _entry(recipe, "arm", name) if recipe else None
     if known is None and not adapter and is_adapter(root / name):
         return find_model(root, base_of_adapter(root, recipe, name), name)
-    entry = recipe.find("arm", name) if recipe else None
+    entry = _entry(recipe, "arm", name) if recipe else None
     if entry is None and (root / name / "config.json").exists():
         entry = Entry(BASE, name, Base(path=name), "")
     if entry is None and name == "nano":
@@ -188,14 +189,20 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
             f"{name}: no base, adapter or model of the recipes, and no folder with a model or an adapter{hint}"
         )
     model = _model_of_entry(root, recipe, entry)
-    trained = recipe.find("trained", adapter) if recipe and adapter else None
-    arm = trained or (recipe.find("arm", name) if recipe else None)
+    trained = _entry(recipe, "trained", adapter) if recipe and adapter else None
+    arm = trained or (_entry(recipe, "arm", name) if recipe else None)
     if recipe and arm:
         model = structs.replace(model, chat_template_args=trained_arguments(recipe, arm.name))
     if adapter is None:
         return model
     folder = root / trained.target if trained else loadable(root, adapter, model.model)
-    return _with_adapter(model, adapter, folder)
+    return _with_adapter(model, trained.name if trained else adapter, folder)
+
+
+def _entry(recipe: Recipe, role: str, name: str) -> Entry[Any] | None:
+    """Return the entry of a name or a label. A grid stands for its best adapter, as in recipes."""
+    best = f"{name.rpartition(':')[2]}@1"
+    return recipe.find(role, name) or recipe.find(role, best)
 
 
 def _model_of_entry(root: Path, recipe: Recipe | None, entry: Entry[Any]) -> ModelUnderTest:
@@ -223,7 +230,7 @@ def find_suite(root: Path, requested: str | None) -> tuple[str, Suite]:
     """Return the name and the cases of a suite of the recipes, a built-in one, or a file. Raises UseError."""
     recipe = Project.load(root).recipe if Project.has_recipes(root) else None
     builtin = [name for name in BUILTIN_SUITES if suite_file.builtin_path(name).exists()]
-    name = requested or builtin[0]
+    name = (requested or builtin[0]).removeprefix(f"{SUITE.name}:")
     if recipe and (entry := recipe.find(SUITE.name, name)):
         spec = entry.spec
     elif (root / name).is_file():
@@ -231,11 +238,17 @@ def find_suite(root: Path, requested: str | None) -> tuple[str, Suite]:
     elif name in builtin:
         spec = SuiteFile(embedded=name)  # type: ignore[arg-type]
     else:
-        raise UseError(f"--suite {name}: no suite of this name, and no file{did_you_mean(name, builtin)}")
+        raise UseError(
+            f"--suite {name}: no suite of this name, and no file{did_you_mean(name, _suite_names(recipe, builtin))}"
+        )
     suite, problems = suite_file.read_suite(spec, root, "--suite")
     if suite is None or problems:
         raise UseError("\n".join(problems))
     return name, suite
+
+
+def _suite_names(recipe: Recipe | None, builtin: Iterable[str]) -> set[str]:
+    return {*builtin, *(entry.name for entry in (recipe.of_kind(SUITE.name) if recipe else ()))}
 
 
 def _serve_options(command: argparse.ArgumentParser) -> None:

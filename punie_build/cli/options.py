@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Options = argparse.Namespace
 Command = tuple[Callable[[Path, Options], int], Callable[[argparse.ArgumentParser], None]]
-TARGET = "a label as `doit list` prints it, such as adapter:quickstart"
+TARGET = "a label as `doit list` prints it, such as adapter:quickstart, or its name alone"
 LOGS = f"{paths.STATE}/logs/by-hand"  # logs of commands that work without a recipe
 
 
@@ -86,6 +86,7 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
 
     if (root / name / "tokenizer.json").exists():
         return root / name
+    name = name.removeprefix(f"{BASE.name}:")
     if name == "nano":
         return paths.nano()
     if "@" in name:

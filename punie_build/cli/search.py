@@ -107,7 +107,7 @@ def search(root: Path, name: str, count: int) -> int:
         import optuna
     except ImportError:
         raise UseError("search: Optuna is not installed - pip install 'punie-build[search]'") from None
-    project = Project.load(root)
+    project, name = Project.load(root), name.removeprefix(f"{SEARCH.name}:")
     spec = _search_spec(project, name)
     trials = Trials(root, name, project.recipe.resolve(ADAPTER.name, spec.adapter).spec)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

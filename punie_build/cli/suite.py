@@ -46,6 +46,7 @@ BASELINES = {"empty": "gives no answer", "prose": "only writes prose", "caller":
 
 def _suite(root: Path, name: str) -> Suite:
     """Return the cases of a suite. Raises UseError if there is none, RecipeError if it has mistakes."""
+    name = name.removeprefix(f"{SUITE.name}:")
     if name in suite_file.builtin_names():
         spec = msgspec.convert({"embedded": name}, SuiteFile)
     elif Path(root, name).is_file():

@@ -67,8 +67,10 @@ class Recipe(Struct, frozen=True, dict=True):
     contents: dict[str, Any] = {}
 
     def find(self, role: str, name: str) -> Entry[Any] | None:
-        """Return the entry of this name among the kinds that have a role (the name of a kind is one), or None."""
-        keys = ((kind.name, name) for kind in self.kinds_of(role))
+        """Return the entry of this name, or of its label, among the kinds that have a role (the name of a kind is one),
+        or None."""
+        prefix, _, name = name.rpartition(":")
+        keys = ((kind.name, name) for kind in self.kinds_of(role) if prefix in ("", kind.name))
         return next((self.entries[key] for key in keys if key in self.entries), None)
 
     def kinds_of(self, role: str) -> list[ArtifactKind]:

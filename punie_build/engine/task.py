@@ -158,10 +158,18 @@ def with_needs(tasks: Sequence[AnyTask], labels: Iterable[str]) -> list[AnyTask]
     return [task for task in tasks if task.label in reached]
 
 
-def select(tasks: Sequence[AnyTask], labels: Iterable[str]) -> list[AnyTask]:
-    """Return the tasks of these labels. Raises UseError for a label that names none."""
-    known = {task.label: task for task in tasks}
-    for label in labels:
-        if label not in known:
-            raise UseError(f"{label}: no such artifact{did_you_mean(label, known)}")
-    return [known[label] for label in labels]
+def select(tasks: Sequence[AnyTask], words: Iterable[str]) -> list[AnyTask]:
+    """Return the tasks of labels such as `adapter:v1`, or of names such as `v1` that one artifact has. The table of a
+    grid, `adapter:sweep`, stands for its ranking. Raises UseError for a word that names none, or several."""
+    return [_one(tasks, word) for word in words]
+
+
+def _one(tasks: Sequence[AnyTask], word: str) -> AnyTask:
+    kind, _, name = word.rpartition(":")
+    named = [task for task in tasks if task.name == name and kind in ("", task.kind.name, *task.table[:1])]
+    exact = [task for task in named if task.label == word] or named
+    if len(exact) > 1:
+        raise UseError(f"{word}: several artifacts have this name - name one of {', '.join(t.label for t in exact)}")
+    if not exact:
+        raise UseError(f"{word}: no such artifact{did_you_mean(word, (task.label for task in tasks))}")
+    return exact[0]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
@@ -144,3 +144,20 @@ def test_select_returns_the_tasks_of_labels_and_rejects_unknown_ones():
     assert names(select(tasks, ["stage:second", "stage:first"])) == ["second", "first"]
     with pytest.raises(UseError, match=r"^stage:frst: no such artifact - did you mean 'stage:first'\?$"):
         select(tasks, ["stage:first", "stage:frst"])
+
+
+def test_an_artifact_is_selected_by_its_name_alone_if_no_other_has_it():
+    tasks = [text_task("first"), text_task("second")]
+    assert names(select(tasks, ["second", "stage:first"])) == ["second", "first"]
+    with pytest.raises(UseError, match=r"^frst: no such artifact - did you mean 'stage:first'\?$"):
+        select(tasks, ["frst"])
+    note = structs.replace(text_task("first"), kind=NOTE)
+    with pytest.raises(UseError, match=r"^first: several artifacts .* - name one of stage:first, note:first$"):
+        select([*tasks, note], ["first"])
+    assert select([*tasks, note], ["note:first"]) == [note]
+
+
+def test_the_table_of_a_grid_is_selected_as_its_ranking():
+    ranking = structs.replace(text_task("sweep"), table=("adapter", "sweep"))
+    cell = structs.replace(text_task("sweep@a"), table=("adapter", "sweep"))
+    assert select([cell, ranking], ["adapter:sweep"]) == select([cell, ranking], ["sweep"]) == [ranking]
