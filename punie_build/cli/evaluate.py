@@ -34,6 +34,7 @@ from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, Sampling, Serving, SuiteFile, generation_spec
+from punie_build.evaluation.steps import pass_counts
 from punie_build.evaluation.suite import Suite
 from punie_build.models.spec import Base
 from punie_build.project import Project
@@ -127,7 +128,7 @@ def eval_(root: Path, options: Options) -> int:
         server.release()
     scores = score_files.write_scores(spec, suite, out, out)
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
-    print(f"{model.name} on {suite_name}: {scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})")
+    print(f"{model.name} on {suite_name}: {pass_counts(scores)}")
     print(category_table(scores.cases))
     print(f"{sent} requests sent; {options.output}/report.html shows the answers, scores.json is for programs")
     return 0

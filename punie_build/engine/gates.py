@@ -29,7 +29,7 @@ EXACT = 1e-9  # 0.8 - 0.1 is not 0.7: decimals in a recipe are meant as they are
 
 HINTS = {
     "sound": " - the suite fails its own test, `punie-build suite check` gives the reason",
-    "valid": " - these answers prove nothing, comparison.json gives the reason",
+    "valid": " - too many answers are missing or cannot be scored, the page of the artifact gives the reasons",
 }
 
 

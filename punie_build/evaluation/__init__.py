@@ -12,6 +12,7 @@ __all__ = (
     "comparison",
     "importers",
     "junit",
+    "paired_difference",
     "requirements",
     "runner",
     "scores",

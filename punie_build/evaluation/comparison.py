@@ -23,11 +23,9 @@ from punie_build.evaluation.paired_difference import (
     with_verdict,
 )
 from punie_build.evaluation.scores import Scores
-from punie_build.evaluation.scoring import AnswerRates, CaseScore, PassCount, answer_rates, pass_count
+from punie_build.evaluation.scoring import AnswerRates, CaseScore, PassCount, answer_rates, pass_count, valid
 from punie_build.evaluation.spec import MARGIN
 from punie_build.runtime.console import format_points, message
-
-MAX_UNSCORED = 0.02  # fraction of missing or unscorable answers, above which a comparison is invalid
 
 
 class SelectedArm(Struct, frozen=True, kw_only=True):
@@ -145,9 +143,8 @@ def _require_distinct(name: str, arms: Sequence[Scores]) -> None:
 def _objections(arms: Sequence[Scores], reported: Sequence[CaseScore], n_contaminated: int) -> list[str]:
     objections = []
     for arm in arms:
-        total = sum(case.epochs + case.errors for case in arm.cases)
-        unscored = sum(case.errors for case in arm.cases)
-        if unscored > MAX_UNSCORED * total:
+        total, unscored = sum(case.answers for case in arm.cases), sum(case.errors for case in arm.cases)
+        if not valid(arm.cases):
             objections.append(f"{unscored} of {total} answers of {arm.arm} are missing or cannot be scored")
     if not reported:
         objections.append(f"no case remains: {n_contaminated} occur in training data of an arm")

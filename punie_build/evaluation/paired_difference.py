@@ -58,8 +58,14 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
 
 
 def scored_pairs(base: Iterable[CaseScore], arm: Iterable[CaseScore]) -> list[tuple[CaseScore, CaseScore]]:
-    """Return the scores of the cases that both arms have scored answers to."""
-    return [(b, a) for b, a in zip(base, arm, strict=True) if b.epochs and a.epochs]
+    """Return the scores of the cases to which the base has a scored answer.
+
+    What is unscored counts against the arm: its own answers as not passed, those of the base not at all.
+    """
+    pairs = [(b, a) for b, a in zip(base, arm, strict=True) if b.epochs]
+    return [
+        (replace(b, errors=0, score=round(b.score * b.answers / b.epochs, 6)) if b.errors else b, a) for b, a in pairs
+    ]
 
 
 def paired_difference(
@@ -70,7 +76,7 @@ def paired_difference(
     `adjusted` and `verdict` are not yet corrected for multiple comparisons.
     """
     pairs = scored_pairs(base, arm)
-    flips = [Fraction(a.passes, a.epochs) - Fraction(b.passes, b.epochs) for b, a in pairs]
+    flips = [Fraction(a.passes, a.answers) - Fraction(b.passes, b.answers) for b, a in pairs]
     passes = _estimate(pairs, flips, weighted=False)
     scores = [statistics.fraction(a.score) - statistics.fraction(b.score) for b, a in pairs]
     graded = _estimate(pairs, scores, weighted=True)

@@ -37,7 +37,7 @@ class Scores(Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> int:
-        """The number of cases whose scored answers all pass."""
+        """The number of cases whose answers all pass."""
         return sum(case.passed for case in self.cases)
 
 

@@ -1,6 +1,7 @@
 """Scores of the answers of one model, case by case, and their counts. All functions are pure.
 
-Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
+An answer that is missing or cannot be scored counts as not passed, so that no gate opens on it; with more than 2 % of
+such answers a result is not valid. Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from punie_build.evaluation import statistics
 from punie_build.evaluation.checks.union import UNSCORABLE, Answer, CheckResult, expects_no_call, score_answer
 from punie_build.evaluation.suite import Case, Suite, SuiteSplit
 
+MAX_UNSCORED = 0.02  # fraction of answers that are missing or cannot be scored; a result with more is not valid
+
 
 class CaseScore(Struct, frozen=True, kw_only=True):
     """The score of a case over all epochs.
 
     `score`: the mean graded score, in [0, 1]. `passes`: the answers that pass every check, of `epochs` scored answers.
-    `errors`: the answers that are missing or cannot be scored. `failure`, `reason`: those of the first failure; empty
+    `errors`: the answers that are missing or cannot be scored; their score is 0. `failure`, `reason`: those of the first failure; empty
     if all pass.
     `expects_no_call`: the case requires an answer without tool calls. `called`, `malformed`: the answers with a tool
     call, and with markup that cannot be parsed.
@@ -40,14 +43,19 @@ class CaseScore(Struct, frozen=True, kw_only=True):
     malformed: int = 0
 
     @property
+    def answers(self) -> int:
+        """The number of answers, with those that are missing or cannot be scored."""
+        return self.epochs + self.errors
+
+    @property
     def passed(self) -> bool:
-        """Whether all scored answers pass."""
-        return 0 < self.epochs == self.passes
+        """Whether all answers pass."""
+        return 0 < self.answers == self.passes
 
     @property
     def pass_rate(self) -> float:
-        """The fraction of scored answers that pass; 0 without scored answers."""
-        return self.passes / self.epochs if self.epochs else 0.0
+        """The fraction of answers that pass."""
+        return self.passes / self.answers if self.answers else 0.0
 
 
 class AnswerRates(Struct, frozen=True, kw_only=True):
@@ -84,16 +92,16 @@ def answer_rates(cases: Sequence[CaseScore]) -> AnswerRates:
     n_scored, n_errors = sum(case.epochs for case in scored), sum(case.errors for case in cases)
     n_no_call = sum(case.epochs for case in scored if case.expects_no_call)
     n_irrelevant = sum(case.called for case in scored if case.expects_no_call)
-    min_epochs = min((case.epochs for case in scored), default=0)
-    weight = sum(case.weight for case in scored)
+    min_epochs = min((case.answers for case in cases), default=0)
+    weight = sum(case.weight for case in cases)
     return AnswerRates(
-        score=sum(case.score * case.weight for case in scored) / weight if weight else 0.0,
+        score=sum(case.score * case.weight for case in cases) / weight if weight else 0.0,
         irrelevant_calls=n_irrelevant / n_no_call if n_no_call else 0.0,
         parse_rate=1 - sum(case.malformed for case in scored) / n_scored if n_scored else 0.0,
         errors=n_errors / (n_scored + n_errors) if n_scored + n_errors else 0.0,
         truncated=sum(case.failure == "truncated" for case in scored) / len(scored) if scored else 0.0,
         reliability=tuple(
-            sum(statistics.pass_hat_k(case.passes, case.epochs, k) for case in scored) / len(scored)
+            sum(statistics.pass_hat_k(case.passes, case.answers, k) for case in cases) / len(cases)
             for k in range(1, min_epochs + 1)
         ),
     )
@@ -111,7 +119,13 @@ def eval_metrics(suite: Suite, cases: Sequence[CaseScore], sound: bool) -> dict[
             metrics[f"{split}.share"] = _mean_pass_rate(in_split)
     for category in dict.fromkeys(case.category for case in suite.cases):
         metrics[f"category.{category}.share"] = _mean_pass_rate([case for case in cases if case.category == category])
-    return metrics | answer_rates(cases).metrics() | {"sound": float(sound)}
+    unscored = sum(case.errors for case in cases)
+    return metrics | answer_rates(cases).metrics() | {"errors": unscored, "valid": valid(cases), "sound": float(sound)}
+
+
+def valid(cases: Sequence[CaseScore]) -> float:
+    """Return 1.0, or 0.0 if too many answers are missing or cannot be scored: then no gate opens."""
+    return float(sum(case.errors for case in cases) <= MAX_UNSCORED * sum(case.answers for case in cases))
 
 
 def _mean_pass_rate(cases: Sequence[CaseScore]) -> float:
@@ -138,7 +152,7 @@ def score_case(case: Case, split: SuiteSplit, answers: list[Answer]) -> CaseScor
     return CaseScore(
         case=case.id,
         category=case.category,
-        score=round(sum(result.score for _, result in scored) / len(scored), 6) if scored else 0.0,
+        score=round(sum(result.score for _, result in scored) / len(results), 6) if scored else 0.0,
         passes=sum(result.passed for _, result in scored),
         epochs=len(scored),
         errors=len(results) - len(scored),
@@ -178,12 +192,11 @@ class PassCount(Struct, frozen=True):
 
 
 def pass_count(cases: Sequence[CaseScore]) -> PassCount:
-    """Count the passes of the scored cases."""
-    scored = [case for case in cases if case.epochs]
-    passed = sum(case.pass_rate for case in scored)
-    groups = [case.group or case.case for case in scored]
-    units = statistics.cluster_means([case.pass_rate for case in scored], groups)
+    """Count the passes of the cases."""
+    passed = sum(case.pass_rate for case in cases)
+    groups = [case.group or case.case for case in cases]
+    units = statistics.cluster_means([case.pass_rate for case in cases], groups)
     rounded = int(passed) if passed == int(passed) else round(passed, 6)
-    if len(units) == len(scored):
-        return PassCount(rounded, len(scored))
-    return PassCount(rounded, len(scored), len(units), round(sum(units) / len(units), 6))
+    if len(units) == len(cases):
+        return PassCount(rounded, len(cases))
+    return PassCount(rounded, len(cases), len(units), round(sum(units) / len(units), 6))

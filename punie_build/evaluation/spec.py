@@ -114,6 +114,7 @@ class GenerationSettings(Spec, frozen=True, kw_only=True):
 
 GENERATION_FIELDS = tuple(name for name in GenerationSettings.__struct_fields__ if name != "description")
 EXECUTION_FIELDS = ("concurrency", "timeout")  # they change no answer
+VALIDITY = (Gate(metric="sound", min=1), Gate(metric="valid", min=1))  # what any gate on answers needs
 TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 
 
@@ -151,9 +152,9 @@ class Eval(GenerationSpec, frozen=True, kw_only=True):
             yield from ("serving.kv_group_size", "serving.quantized_kv_start")
 
     def demands(self) -> tuple[Gate, ...]:
-        """Return the gates of its requirements. Any gate also needs a sound suite."""
+        """Return the gates of its requirements. Any gate also needs a sound suite and a valid result."""
         gates = self.require.gates()
-        return (*gates, Gate(metric="sound", min=1)) if gates or self.gates else ()
+        return (*gates, *VALIDITY) if gates or self.gates else ()
 
 
 class Comparison(GenerationSettings, frozen=True, kw_only=True):
@@ -180,8 +181,7 @@ class Comparison(GenerationSettings, frozen=True, kw_only=True):
         Any gate also needs a sound suite and a valid result.
         """
         gates = [gate for arm in self.arms[1:] for gate in self.require.gates(f"{arm}.")]
-        validity = (Gate(metric="sound", min=1), Gate(metric="valid", min=1)) if gates or self.gates else ()
-        return (*gates, *validity)
+        return (*gates, *VALIDITY) if gates or self.gates else ()
 
 
 def generation_spec(spec: Eval) -> GenerationSpec:

@@ -83,9 +83,7 @@ def eval_(work: Work[Eval]) -> StepResult:
         work.say(line)
     unknown = _report_unknown_data(work)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
-    return StepResult(
-        _pass_counts(scores), metrics | {"parse_failures": scores.parse_failures, "errors": scores.errors} | unknown
-    )
+    return StepResult(pass_counts(scores), metrics | {"parse_failures": scores.parse_failures} | unknown)
 
 
 def _report_unknown_data(work: Work[Any]) -> dict[str, float]:
@@ -97,8 +95,11 @@ def _report_unknown_data(work: Work[Any]) -> dict[str, float]:
 
 
 @message
-def _pass_counts(scores: scoring_files.Scores) -> str:
-    return f"{scores.passed} of {len(scores.cases)} cases passed (canary {scores.canary})"
+def pass_counts(scores: scoring_files.Scores) -> str:
+    """Return how many cases passed, and how many answers could not be scored."""
+    unscored = sum(case.errors for case in scores.cases)
+    errors = f", {unscored} answers are missing or cannot be scored" if unscored else ""
+    return f"{scores.passed} of {len(scores.cases)} cases passed{errors} (canary {scores.canary})"
 
 
 def comparison(work: Work[Comparison]) -> StepResult:

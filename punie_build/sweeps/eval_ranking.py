@@ -14,14 +14,14 @@ from msgspec import Struct, field
 
 from punie_build.evaluation import statistics
 from punie_build.evaluation.paired_difference import paired_difference
-from punie_build.evaluation.scoring import CaseScore, pass_count
+from punie_build.evaluation.scoring import CaseScore, pass_count, valid
 from punie_build.runtime.console import message
 from punie_build.sweeps.adapter_ranking import ALPHA, Effect, distinct_values, marginal_effects, not_worse
 from punie_build.sweeps.axes import Table
 
 
 class PassRate(Struct, frozen=True, kw_only=True):
-    """The mean share of passes over `cases` scored cases, with its 95 % interval (Wilson). A group counts as one
+    """The mean share of passes over `cases` cases, with its 95 % interval (Wilson). A group counts as one
     case."""
 
     share: float
@@ -44,7 +44,8 @@ class RankedEvalSetting(Struct, frozen=True, kw_only=True):
 
 class EvalRanking(Struct, frozen=True, kw_only=True):
     """The content of `ranking.json` of a grid of evals. `confirmed`: the best setting on the `confirm` cases, None
-    without any."""
+    without any. `unscored`: the settings with too many answers that are missing or cannot be scored, with their
+    number; such answers count as not passed."""
 
     grid: str
     metric: str = "share"
@@ -52,6 +53,7 @@ class EvalRanking(Struct, frozen=True, kw_only=True):
     settings: tuple[RankedEvalSetting, ...] = field(name="places")
     confirmed: PassRate | None
     effects: dict[str, tuple[Effect, ...]]
+    unscored: dict[str, int] = {}
 
 
 def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table, Sequence[CaseScore]]]) -> EvalRanking:
@@ -81,6 +83,7 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
         settings=tuple(ranked),
         confirmed=_pass_rate(confirm) if has_select and confirm else None,
         effects=marginal_effects(values, shares),
+        unscored={cell: sum(case.errors for case in cases) for cell, _, cases in cells if not valid(cases)},
     )
 
 
@@ -100,6 +103,8 @@ def summary(ranking: EvalRanking) -> str:
     if len(ranking.settings) > 1:
         similar = sum(not entry.worse for entry in ranking.settings) - 1
         text += f"; {not_worse(similar)}"
+    if ranking.unscored:
+        text += f"; invalid, answers are missing or cannot be scored: {ranking.unscored}"
     if ranking.confirmed is None:
         return f'{text}; selected and reported on the same cases, so it is biased - give some cases split = "select"'
     rate = ranking.confirmed
@@ -110,6 +115,7 @@ def metrics(ranking: EvalRanking) -> dict[str, float]:
     """Return the metrics for gates: the best setting's pass rate on `select` and `confirm` cases, the number of
     settings, and `level`: the number of settings that are not significantly worse than the best, itself included."""
     result = {"share": ranking.settings[0].select.share, "settings": len(ranking.settings)}
+    result["valid"] = float(not ranking.unscored)
     result["level"] = sum(not entry.worse for entry in ranking.settings)
     if ranking.confirmed:
         result |= {"confirmed": ranking.confirmed.share, "confirmed_low": ranking.confirmed.low}

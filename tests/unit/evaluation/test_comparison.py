@@ -122,13 +122,17 @@ def test_arms_with_equal_weights_are_an_error_without_parity():
     assert compare("c", pair, parity=True).parity
 
 
-def test_missing_answers_are_excluded_and_many_make_the_result_invalid():
+def test_missing_answers_count_against_the_arm_and_many_make_the_result_invalid():
     base = arm("a", random_passes(0.5))
     lost = msgspec.structs.replace(base.cases[150], epochs=0, passes=0, errors=1, failure="error", reason="timeout")
     one = msgspec.structs.replace(arm("b", random_passes(0.5)), cases=(*base.cases[:150], lost, *base.cases[151:]))
+    right = msgspec.structs.replace(base.cases[150], passes=1)
+    base = msgspec.structs.replace(base, cases=(*base.cases[:150], right, *base.cases[151:]))
     result = compare("c", [base, one])
-    assert result.differences[0].n == 119
+    assert (result.differences[0].n, result.differences[0].lost, result.totals[1].n) == (120, 1, 120)
     assert result.verdict == "equivalent"
+    reverse = compare("c", [one, base]).differences[0]
+    assert (reverse.n, reverse.gained) == (119, 0), "an unscored answer of the base is no gain of the arm"
     many = tuple(
         msgspec.structs.replace(case, epochs=0, passes=0, errors=1) if k < 10 else case
         for k, case in enumerate(base.cases)
@@ -193,8 +197,8 @@ def test_epochs_give_a_pass_rate_and_the_reliability():
     assert (scored.passes, scored.epochs, scored.errors) == (3, 4, 1)
     assert scored.failure == "wrong arguments"
     assert not scored.passed
-    assert scoring.answer_rates([scored]).reliability == pytest.approx((0.75, 0.5, 0.25, 0.0))
-    assert scoring.pass_count([scored]).rate == 0.75
+    assert scoring.answer_rates([scored]).reliability == pytest.approx((0.6, 0.3, 0.1, 0.0, 0.0))
+    assert scoring.pass_count([scored]).rate == 0.6
     assert scoring.eval_metrics(suite, [scored], True)["error_rate"] == 0.2
 
 

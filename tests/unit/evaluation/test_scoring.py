@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie_build.engine.gates import Gate, required
 from punie_build.evaluation.checks.union import Answer, Contains, Latency, NoCall
+from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.scoring import (
     AnswerRates,
     CaseScore,
@@ -15,6 +17,7 @@ from punie_build.evaluation.scoring import (
     score_case,
     score_suite,
 )
+from punie_build.evaluation.spec import Eval
 from punie_build.evaluation.suite import Case, Suite
 
 YES = Contains(words=("yes",))
@@ -41,7 +44,7 @@ def test_a_case_passes_if_all_of_its_answers_pass():
 def test_the_first_failure_of_a_scored_answer_is_reported():
     timeout = Answer(case="x", error="timeout")
     result = score_case(case(), "confirm", [timeout, answer("no", 1), answer("yes", 2)])
-    assert (result.passed, result.pass_rate, result.errors) == (False, 0.5, 1)
+    assert (result.passed, result.pass_rate, result.errors) == (False, pytest.approx(1 / 3), 1)
     assert result.failure == "keyword missing"
 
 
@@ -88,6 +91,20 @@ def test_rates_without_a_denominator_are_zero():
     assert eval_metrics(Suite(cases=(case(),)), [unscored], sound=True)["category.words.share"] == 0.0
 
 
+def test_no_gate_opens_on_answers_that_cannot_be_scored():
+    """Eight of nine answers are unscored, and the ninth passes."""
+    cases = [score_case(case(str(k), YES, Latency(max=1)), "confirm", [answer("yes")]) for k in range(8)]
+    cases.append(score_case(case("8"), "confirm", [answer("yes")]))
+    metrics = eval_metrics(Suite(cases=(case(),)), cases, sound=True)
+    assert (metrics["valid"], metrics["errors"]) == (0.0, 8.0)
+    assert metrics["share"] == metrics["score"] == metrics["category.words.share"] == pytest.approx(1 / 9)
+    spec = Eval(arm="a", suite="s", gates=(Gate(metric="share", min=0.0),), require=Requirements(min_strict={"*": 0.9}))
+    assert sorted(line.split("'")[1] for gate in required(spec) if (line := gate.problem(metrics))) == [
+        "share",
+        "valid",
+    ]
+
+
 def test_reliability_is_the_chance_that_k_answers_all_pass():
     rates = answer_rates([score(2, 2), score(1, 2)])
     assert rates.reliability == (0.75, 0.5)
@@ -95,8 +112,7 @@ def test_reliability_is_the_chance_that_k_answers_all_pass():
 
 def test_groups_are_the_units_of_a_pass_count():
     single = pass_count([score(1, 1, "a"), score(0, 1, "b"), score(0, 0, "c")])
-    assert single == PassCount(1, 2)
-    assert single.rate == 0.5
+    assert single == PassCount(1, 3)
     grouped = pass_count([score(1, 1, "a"), score(0, 1, "a"), score(1, 2, "b")])
     assert grouped == PassCount(1.5, 3, 2, 0.5)
     assert grouped.rate == 0.5

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from punie_build.evaluation.paired_difference import paired_difference
 from punie_build.evaluation.scoring import CaseScore, pass_count
-from punie_build.sweeps.eval_ranking import rank_evals, summary
+from punie_build.sweeps.eval_ranking import metrics, rank_evals, summary
 
 
 def scored(passes: str, splits: str) -> list[CaseScore]:
@@ -43,8 +42,8 @@ def test_without_select_cases_the_summary_says_that_it_is_biased():
     assert "so it is biased" in summary(ranking)
 
 
-def test_the_grid_counts_groups_and_unscored_cases_as_a_comparison_does():
-    """Six questions in 30 wordings, of which one differs: no setting is worse. Unscored cases are not failures."""
+def test_the_grid_counts_groups_as_a_comparison_does():
+    """Six questions in 30 wordings, of which one differs: no setting is worse."""
 
     def answered(questions: int) -> list[CaseScore]:
         return [
@@ -53,10 +52,7 @@ def test_the_grid_counts_groups_and_unscored_cases_as_a_comparison_does():
             for w in range(30)
         ]
 
-    unscored = [CaseScore(case=f"u{k}", category="c", score=0.0, passes=0, epochs=0, errors=1) for k in range(90)]
-    first, second = (
-        [*answered(n), *(msgspec.structs.replace(case, split="select") for case in unscored)] for n in (4, 3)
-    )
+    first, second = answered(4), answered(3)
     ranking = rank_evals("t", ["x"], [("a", {"x": 1}, first), ("b", {"x": 2}, second)])
     difference = paired_difference("b", first, second)
     assert [entry.worse for entry in ranking.settings] == [False, False]
@@ -66,3 +62,13 @@ def test_the_grid_counts_groups_and_unscored_cases_as_a_comparison_does():
     assert (best.low, best.high) == pytest.approx(pass_count(first).interval, abs=1e-5)
     assert best.high - best.low > 0.4
     assert best.cases == 180
+
+
+def test_a_setting_with_unscored_answers_makes_the_ranking_invalid():
+    scores = scored("1" * 10, "c" * 10)
+    lost = [CaseScore(case=case.case, category="c", score=0.0, passes=0, epochs=0, errors=1) for case in scores[:9]]
+    ranking = rank_evals("t", [], [("a", {}, scores), ("b", {}, [*lost, scores[9]])])
+    assert [entry.select.share for entry in ranking.settings] == [1.0, 0.1]
+    assert ranking.unscored == {"b": 9}
+    assert metrics(ranking)["valid"] == 0.0
+    assert "cannot be scored: {'b': 9}" in summary(ranking)
