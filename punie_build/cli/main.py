@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +17,20 @@ from punie_build.cli.options import Command
 from punie_build.cli.registry import MODULES
 from punie_build.errors import PunieError, RecipeError
 
-EXIT_CODES = "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
+EXIT_CODES = (
+    "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes, "
+    "4 a bug of punie-build."
+)
+WITHOUT_PROJECT = ("dataset", "metrics", "schema", "init")  # commands that work in any folder
+NAMES = ("command", "target", "repo")  # options that are no path, even if a file has this name
+OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
+
+
+def _shared_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that may stand anywhere in a command line."""
+    parser.add_argument("-C", dest="directory", metavar="DIR", help="run in this folder; default: the current one")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    return parser
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -28,6 +43,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Commands beside doit. `doit` builds, `doit list` shows all artifacts.",
         epilog=EXIT_CODES,
     )
+    _shared_options(parser)
     parser.add_argument("--version", action="version", version=f"punie-build {__version__}")
     groups = {"": parser.add_subparsers(dest="command", required=True, metavar="COMMAND")}
     for name, (module, text) in MODULES.items():
@@ -49,25 +65,74 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(words).parse_args(words)
+    early = _shared_options(argparse.ArgumentParser("punie-build", add_help=False, allow_abbrev=False))
+    shared, words = early.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a character shows its number
     try:
+        if shared.directory:
+            os.chdir(shared.directory)
+        options = _parser(words).parse_args(words)
+        if options.command not in WITHOUT_PROJECT:
+            _enter_project(options)
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:  # `| head` closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 0
-    except RecipeError as error:
-        print(error, file=sys.stderr)
-        code = 3
-    except PunieError as error:
-        print(error, file=sys.stderr)
-        code = 2
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
-        code = 2
+    except (Exception, KeyboardInterrupt) as error:
+        if shared.debug:
+            traceback.print_exception(error)
+        code, text = failure(error)
+        print(text, end="\n" if text else "", file=sys.stderr)
     sys.exit(code)
+
+
+def failure(error: BaseException) -> tuple[int, str]:
+    """Return the exit code of a command that raised this, and its message."""
+    match error:
+        case KeyboardInterrupt():
+            return 130, ""
+        case BrokenPipeError():  # `| head` closed the pipe
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0, ""
+        case PunieError():
+            return 3 if isinstance(error, RecipeError) else 2, str(error)
+        case ImportError(name=str(name)) if not name.startswith(__name__.partition(".")[0]):
+            package = name.partition(".")[0]
+            return 2, f"{package}: not installed - pip install '{distribution_with(package)}'"
+        case OSError():
+            return 2, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return 4, f"{type(error).__name__}: {error}\nthis is a bug of punie-build - report it with the output of --debug"
+
+
+def distribution_with(package: str) -> str:
+    """Return the requirement that installs a package: punie-build, with an extra if only that asks for the package."""
+    from importlib import metadata
+
+    requirement = re.compile(rf"{re.escape(package)}\b.*extra == ['\"](?!dev)(\w+)", re.IGNORECASE)
+    extras = [match[1] for line in metadata.requires("punie-build") or () if (match := requirement.match(line))]
+    return f"punie-build[{extras[0]}]" if extras else "punie-build"
+
+
+def _enter_project(options: argparse.Namespace) -> None:
+    """Change to the folder of the project around this one, and name the paths among the options from there."""
+    folder = Path.cwd()
+    root = project_root(folder)
+    if root == folder:
+        return
+    for name, value in vars(options).items():
+        is_path = isinstance(value, str) and name not in NAMES and (name in OUTPUTS or Path(value).exists())
+        if value and is_path:
+            setattr(options, name, os.path.relpath(value, root))
+    print(f"project: {os.path.relpath(root)}", file=sys.stderr)
+    os.chdir(root)
+
+
+def project_root(folder: Path) -> Path:
+    """Return the nearest folder with recipes or settings of punie-build, upwards from a folder; else the folder."""
+    for parent in (folder, *folder.parents):
+        if any((parent / "recipes").glob("*.toml")) or _has_settings(parent / "pyproject.toml"):
+            return parent
+    return folder
+
+
+def _has_settings(path: Path) -> bool:
+    return path.is_file() and b"[tool.punie-build" in path.read_bytes()

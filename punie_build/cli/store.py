@@ -9,6 +9,7 @@ from pathlib import Path
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, no_options
 from punie_build.errors import UseError
+from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
 from punie_build.storage import git_refs, locks, paths, remote, store
 from punie_build.storage.locks import Lock
@@ -19,6 +20,7 @@ FOLDERS = [kind.folder for kind in KINDS.values() if kind.folder]
 
 def gc(root: Path, options: Options) -> int:
     """Remove files that no lock names, in the tree or on a branch, unused for `--days` days; old checkpoints too."""
+    _require_project(root)
     result = store.gc(root, _all_locks(root, git_refs.locks(root, FOLDERS)), options.days, options.dry_run)
     verb = "would remove" if options.dry_run else "removed"
     removed, retained = format_bytes(result.removed_bytes), format_bytes(result.kept_bytes)
@@ -31,6 +33,7 @@ def gc(root: Path, options: Options) -> int:
 
 def verify(root: Path, _options: Options) -> int:
     """Read every file of the store and compare its digest with its name."""
+    _require_project(root)
     lines = list(store.verify(root))
     print("\n".join(lines) or "every file in the store has the digest in its name")
     return 2 if lines else 0
@@ -38,6 +41,7 @@ def verify(root: Path, _options: Options) -> int:
 
 def push(root: Path, _options: Options) -> int:
     """Upload the files that the locks of this tree name and that the shared store lacks."""
+    _require_project(root)
     shared = remote.of_project(root)
     if shared is None:
         raise UseError('no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml')
@@ -45,6 +49,11 @@ def push(root: Path, _options: Options) -> int:
     n_sent = sum(store.push(root, lock) for lock in stored)
     print(f"{n_sent} files sent, for {len(stored)} artifacts")
     return 2 if shared.unreachable else 0
+
+
+def _require_project(root: Path) -> None:
+    if not Project.has_recipes(root) and not (root / paths.STATE).is_dir():
+        raise UseError("no project in this folder or above it, so there is no store - change to it, or name it with -C")
 
 
 def _all_locks(root: Path, others: Iterable[Lock] = ()) -> Iterator[Lock]:

@@ -34,7 +34,7 @@ def load(root: Path, kinds: Mapping[str, ArtifactKind], remember: bool = True) -
     loader.read(BUILTIN_FILE, BUILT_IN)
     files = sorted(path for path in (root / "recipes").glob("*.toml") if not is_clutter(path.name))
     if not files:
-        loader.problems.append("recipes/: no recipes - write one, docs/recipes.md shows how")
+        loader.problems.append("recipes/: no recipes - write one, `punie-build init` writes an example")
     for file in files:
         loader.read(file, f"recipes/{file.name}")
     if remember:

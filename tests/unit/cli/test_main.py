@@ -14,7 +14,9 @@ import pytest
 
 from punie_build.cli import build as building
 from punie_build.cli import registry
+from punie_build.cli.main import EXIT_CODES, distribution_with, failure
 from punie_build.engine import build, state
+from punie_build.errors import RecipeError, UseError
 from punie_build.project import Project
 from tests.support.command import punie_build
 from tests.support.project import create, edit
@@ -65,10 +67,7 @@ def test_help_lists_every_command_and_the_exit_codes(tmp_path):
     output = run(tmp_path, "--help")
     for name in COMMANDS:
         assert name.split()[0] in output
-    assert (
-        "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes."
-        in output
-    )
+    assert EXIT_CODES in " ".join(output.split())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,9 @@ def test_an_unknown_artifact_exits_with_2_and_a_suggestion(project, command):
 
 @pytest.mark.parametrize("arguments", [("check",), ("plan",), ("why", "a:b"), ("provenance", "a:b")])
 def test_a_folder_without_recipes_exits_with_3_and_one_line(tmp_path, arguments):
-    assert run(tmp_path, *arguments, code=3) == "recipes/: no recipes - write one, docs/recipes.md shows how\n"
+    assert (
+        run(tmp_path, *arguments, code=3) == "recipes/: no recipes - write one, `punie-build init` writes an example\n"
+    )
     assert not list(tmp_path.iterdir()), "no file is written"
 
 
@@ -136,6 +137,70 @@ def test_mistakes_in_recipes_exit_with_3_and_all_are_printed(project, arguments)
             "filter 'content-qualty' - did you mean 'content-quality'?"
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UseError("x: no"), 2, "x: no"),
+        (RecipeError(["a", "b"]), 3, "a\nb"),
+        (
+            ModuleNotFoundError("No module named 'rich'", name="rich.table"),
+            2,
+            "rich: not installed - pip install 'punie-build'",
+        ),
+        (ModuleNotFoundError("", name="pyarrow"), 2, "pyarrow: not installed - pip install 'punie-build[tables]'"),
+        (ImportError("cannot import", name="punie_build.cli.x"), 4, "ImportError: cannot import\nthis is a bug"),
+        (FileNotFoundError(2, "No such file or directory", "a.txt"), 2, "a.txt: No such file or directory"),
+        (TypeError("list"), 4, "TypeError: list\nthis is a bug of punie-build - report it"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_every_error_has_an_exit_code_and_a_message(error, code, message):
+    result = failure(error)
+    assert result[0] == code
+    assert result[1].startswith(message)
+
+
+def test_a_missing_package_names_the_extra_that_brings_it():
+    assert distribution_with("optuna") == distribution_with("Optuna") == "punie-build[search]"
+    assert distribution_with("tensorboardX") == "punie-build[tensorboard]"
+    assert distribution_with("jinja2") == distribution_with("unheard_of") == "punie-build"
+
+
+def test_debug_prints_the_traceback_and_the_same_message(project):
+    process = punie_build(project, "--debug", "why", "xyz")
+    assert process.returncode == 2
+    assert process.stderr.startswith("Traceback")
+    assert process.stderr.endswith("xyz: no such artifact - known: dataset:sample, stage:clean, stage:long\n")
+
+
+def test_a_subfolder_belongs_to_the_project_above_it(project):
+    (project / "notes" / "deep").mkdir(parents=True)
+    for folder in ("recipes", "notes/deep"):
+        process = punie_build(project / folder, "plan", "clean")
+        assert process.stdout == punie_build(project, "plan", "clean").stdout
+        assert process.stderr == f"project: {'/'.join('..' for _ in Path(folder).parts)}\n"
+    output = punie_build(project / "notes", "check", "--format", "json", "--into", "check.json")
+    assert (output.returncode, (project / "notes" / "check.json").exists()) == (0, True)
+
+
+def test_settings_in_pyproject_mark_a_project_too(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.punie-build]\n")
+    (tmp_path / "sub").mkdir()
+    assert punie_build(tmp_path / "sub", "plan").stderr.startswith("project: ..\nrecipes/: no recipes")
+
+
+def test_a_command_runs_in_the_folder_of_its_option(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for arguments in (("-C", str(project), "plan"), ("plan", "-C", str(project))):
+        assert punie_build(elsewhere, *arguments).stdout == run(project, "plan")
+    assert punie_build(elsewhere, "-C", "nowhere", "plan").stderr == "nowhere: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", ["gc", "verify", "push"])
+def test_the_store_needs_a_project(tmp_path, command):
+    assert run(tmp_path, "store", command, code=2).startswith("no project in this folder or above it")
 
 
 # check, plan, why
