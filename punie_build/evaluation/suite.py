@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Meta, field
 
 from punie_build.data.example import Message
-from punie_build.data.synthetic.editor_tools import SYSTEM, TOOLS
+from punie_build.data.synthetic.editor_tools import TOOLS
+from punie_build.evaluation.checks.schemas import unfit
 from punie_build.evaluation.checks.union import (
     Answer,
     AnyCheck,
@@ -53,7 +54,7 @@ class Case(Spec, frozen=True, kw_only=True):
     """
 
     id: str
-    category: str
+    category: str = "all"
     checks: Annotated[tuple[AnyCheck, ...], Meta(min_length=1)]
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
@@ -104,7 +105,7 @@ class Suite(Spec, frozen=True, kw_only=True):
     """
 
     cases: Annotated[tuple[Case, ...], Meta(min_length=1)] = field(name="case")
-    system: str = SYSTEM
+    system: str = ""
     tools: Literal["editor"] | tuple[dict[str, Any], ...] = ()
     split: SuiteSplit | None = None
     description: str = ""
@@ -186,16 +187,23 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
     if expected and expects_no_call(case.checks):
         yield "expects calls and no call - remove one of these checks"
     for call in [*expected, *(case.oracle.calls if case.oracle else ())]:
-        if call.name not in tools:
+        if call.name in tools:
+            yield from _call_problems(call, tools[call.name].get("parameters") or {})
+        else:
             yield f"expects the tool '{call.name}', which the suite does not declare"
-            continue
-        parameters = tools[call.name].get("parameters", {})
-        unknown = [name for name in call.arguments if name not in parameters.get("properties", {})]
-        if unknown and parameters.get("additionalProperties", False) is False:
-            yield f"expects {call.name} with {', '.join(unknown)}, which the tool does not declare"
-        missing = [name for name in parameters.get("required", ()) if name not in call.arguments]
-        if missing and not call.more:
-            yield f"expects {call.name} without {', '.join(missing)}, which the tool requires"
+
+
+def _call_problems(call: ExpectedCall, parameters: dict[str, Any]) -> Iterator[str]:
+    properties = parameters.get("properties") or {}
+    for name, matcher in call.arguments.items():
+        for problem in unfit(matcher, properties.get(name), name):
+            yield f"expects {call.name} with {problem}; such a call is wrong by the declaration of the tool"
+    unknown = [name for name in call.arguments if name not in properties]
+    if unknown and parameters.get("additionalProperties", False) is False:
+        yield f"expects {call.name} with {', '.join(unknown)}, which the tool does not declare"
+    missing = [name for name in parameters.get("required") or () if name not in call.arguments]
+    if missing and not call.more:
+        yield f"expects {call.name} without {', '.join(missing)}, which the tool requires"
 
 
 def positive_checks(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:

@@ -8,6 +8,9 @@
     cwd = { match = "optional", value = "." }              equal to this value, or omitted
     line = { match = "any" }                               any value;  "ignore": any value or none;  "absent": omitted
     tags = { match = "value", value = ["a", "b"] }         equal to this list or table
+    where = { age = [40, 50] }                             a table with these keys; its values are expected likewise
+    people = { match = "list", items = [{ age = 40 }] }    a list of these items in this order, expected likewise
+    most = { match = "null" }                              JSON null
 
 To add a matcher, write a class with `matches` and `example`, and add it to `AnyMatcher` and `MATCHER_TAGS`.
 """
@@ -61,15 +64,67 @@ class ExactValue(Matcher, frozen=True, kw_only=True, tag="value"):
 
 
 class OneOf(Matcher, frozen=True, kw_only=True, tag="one-of"):
-    """Match one of these values."""
+    """Match one of these values. Tables among them may have lists and matchers inside, like those of arguments."""
 
     values: Annotated[tuple[Any, ...], Meta(min_length=1)]
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "values", tuple(map(_item, self.values)))
+
     def matches(self, value: Any, loose: bool) -> bool:
-        return any(equal(option, value, loose) for option in self.values)
+        return any(_matches(option, value, loose) for option in self.values)
 
     def example(self) -> Any:
-        return self.values[0]
+        return _example(self.values[0])
+
+
+class TableValue(Matcher, frozen=True, kw_only=True, tag="table"):
+    """Match a table with these keys and no others. Each value is a value, a list of allowed values, or a matcher."""
+
+    values: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "values", {key: to_matcher(value) for key, value in self.values.items()})
+
+    def matches(self, value: Any, loose: bool) -> bool:
+        return (
+            isinstance(value, dict)
+            and value.keys() <= self.values.keys()
+            and all(matcher.matches(value.get(key, MISSING), loose) for key, matcher in self.values.items())
+        )
+
+    def example(self) -> Any:
+        examples = {key: matcher.example() for key, matcher in self.values.items()}
+        return {key: value for key, value in examples.items() if value is not MISSING}
+
+
+class ListValue(Matcher, frozen=True, kw_only=True, tag="list"):
+    """Match a list of these items, in this order. An item is a value, a table, a list of items, or a matcher."""
+
+    items: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "items", tuple(map(_item, self.items)))
+
+    def matches(self, value: Any, loose: bool) -> bool:
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == len(self.items)
+            and all(_matches(*pair, loose) for pair in zip(self.items, value, strict=True))
+        )
+
+    def example(self) -> Any:
+        return [_example(item) for item in self.items]
+
+
+class NullValue(Matcher, frozen=True, kw_only=True, tag="null"):
+    """Match JSON null, which TOML cannot write."""
+
+    def matches(self, value: Any, loose: bool) -> bool:
+        return value is None
+
+    def example(self) -> Any:
+        return None
 
 
 class RegexValue(Matcher, frozen=True, kw_only=True, tag="regex"):
@@ -153,8 +208,20 @@ class OptionalValue(Matcher, frozen=True, kw_only=True, tag="optional"):
         return MISSING
 
 
-AnyMatcher = ExactValue | OneOf | RegexValue | AnyValue | AbsentValue | IgnoredValue | NumberValue | OptionalValue
-MATCHER_TAGS = "value, one-of, regex, any, absent, ignore, number, optional"
+AnyMatcher = (
+    ExactValue
+    | OneOf
+    | RegexValue
+    | AnyValue
+    | AbsentValue
+    | IgnoredValue
+    | NumberValue
+    | OptionalValue
+    | TableValue
+    | ListValue
+    | NullValue
+)
+MATCHER_TAGS = "value, one-of, regex, any, absent, ignore, number, optional, table, list, null"
 
 
 def to_matcher(expected: Any) -> Matcher:
@@ -169,14 +236,43 @@ def to_matcher(expected: Any) -> Matcher:
         except msgspec.ValidationError as error:
             raise ValueError(f"matcher: {str(error).partition(' - at ')[0].lower()} - use {MATCHER_TAGS}") from None
         return matcher
-    return ExactValue(value=expected)
+    if isinstance(expected, dict) and expected:
+        return TableValue(values=expected)
+    return NullValue() if expected is None else ExactValue(value=expected)
+
+
+def _item(expected: Any) -> Any:
+    """Return an item of a list: a matcher of null, of a table or of a list with such inside; others as they are."""
+    if isinstance(expected, list | tuple):
+        return ListValue(items=tuple(expected)) if _has_table(expected) else expected
+    return to_matcher(expected) if expected is None or isinstance(expected, dict) else expected
+
+
+def _has_table(items: list[Any] | tuple[Any, ...]) -> bool:
+    """Return whether a list has a table, a matcher or null at any depth."""
+    pending = list(items)
+    while pending:
+        item = pending.pop()
+        if item is None or isinstance(item, dict | Matcher):
+            return True
+        if isinstance(item, list | tuple):
+            pending += item
+    return False
+
+
+def _matches(expected: Any, value: Any, loose: bool) -> bool:
+    return expected.matches(value, loose) if isinstance(expected, Matcher) else equal(expected, value, loose)
+
+
+def _example(expected: Any) -> Any:
+    return expected.example() if isinstance(expected, Matcher) else expected
 
 
 def equal(expected: Any, value: Any, loose: bool = False) -> bool:
-    """Return whether two values are equal and of the same type at every depth: true is not 1.
+    """Return whether two values are equal at every depth, as in JSON: 5.0 is 5, but true is not 1.
 
-    With `loose`, texts are compared without case, spaces and , . / - _ * ^, as the Berkeley leaderboard does, and an
-    integer equals the same float.
+    With `loose` they are compared as the Berkeley leaderboard does: texts without case, spaces and , . / - _ * ^; an
+    integer matches the same float, but a float does not match an integer.
     """
     if isinstance(expected, dict) and isinstance(value, dict):
         return expected.keys() == value.keys() and all(equal(item, value[key], loose) for key, item in expected.items())
@@ -184,8 +280,8 @@ def equal(expected: Any, value: Any, loose: bool = False) -> bool:
         return len(expected) == len(value) and all(equal(*pair, loose) for pair in zip(expected, value, strict=True))
     if loose and isinstance(expected, str) and isinstance(value, str):
         return loose_form(expected) == loose_form(value)
-    if loose and {type(expected), type(value)} == {int, float}:
-        return bool(expected == value)
+    if {type(expected), type(value)} == {int, float}:
+        return bool(expected == value) and not (loose and isinstance(value, float))
     return type(expected) is type(value) and bool(expected == value)
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from punie_build.data.example import ToolCall
 from punie_build.evaluation.checks.assignment import optimal_assignment, ordered_alignment
 from punie_build.evaluation.checks.check import Check, Reference
-from punie_build.evaluation.checks.matchers import MISSING, ExactValue, OneOf, to_matcher
+from punie_build.evaluation.checks.matchers import MISSING, ExactValue, ListValue, OneOf, TableValue, to_matcher
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 from punie_build.evaluation.checks.text import EMPTY
 from punie_build.schema.spec import Spec
@@ -21,7 +21,7 @@ from punie_build.schema.spec import Spec
 class ExpectedCall(Spec, frozen=True, kw_only=True):
     """A tool call that an answer should contain.
 
-    An argument is a value, a list of allowed values, or a matcher (`{ match = ... }`). Other arguments are wrong unless
+    An argument is a value, a list of allowed values, a table of such, or a matcher (`{ match = ... }`). Other arguments are wrong unless
     `more` allows them.
     """
 
@@ -52,7 +52,9 @@ class ExpectedCall(Spec, frozen=True, kw_only=True):
     def describe(self) -> str:
         """Return the call as one line of text: examples of values, or the tags of matchers in angle brackets."""
         values = {
-            name: matcher.example() if isinstance(matcher, ExactValue | OneOf) else f"<{matcher.__struct_config__.tag}>"
+            name: matcher.example()
+            if isinstance(matcher, ExactValue | OneOf | TableValue | ListValue)
+            else f"<{matcher.__struct_config__.tag}>"
             for name, matcher in self.arguments.items()
         }
         return f"{self.name}({json.dumps(values, ensure_ascii=False)})"
@@ -64,7 +66,7 @@ class Calls(Check, frozen=True, kw_only=True, tag="calls"):
     `exact`: these calls in this order and no others. `ordered`: in this order; `unordered`: in any order; both allow
     other calls of the tools in `allow` ("*": any tool). `superset`: in any order, with any other calls. `any`: at least
     one of them, others as in `allow`. Calls without a fixed order are paired so that the score is greatest. `compare =
-    "loose"`: ignore case, spaces and punctuation of texts.
+    "loose"`: ignore case, spaces and punctuation of texts; a float does not match an integer.
     """
 
     calls: Annotated[tuple[ExpectedCall, ...], Meta(min_length=1)]

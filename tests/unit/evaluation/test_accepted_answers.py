@@ -51,7 +51,7 @@ def test_calls_keep_their_turns_and_results(tmp_path):
     calls = (ToolCall("look", {}), ToolCall("look", {}, 0), ToolCall("look", {"x": 1}, 1))
     answer = Answer(case="a", raw="yes", content="yes", calls=calls, turns=3)
     [row] = rows(tmp_path, suite(results={"look": ["one", "two", "three"]}), answer)
-    messages = row["messages"][2:]
+    messages = row["messages"][1:]
     assert [message["role"] for message in messages] == ["assistant", "tool", "tool", "assistant", "tool", "assistant"]
     assert [message["content"] for message in messages if message["role"] == "tool"] == ["one", "two", "three"]
     assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == [
@@ -65,5 +65,5 @@ def test_calls_keep_their_turns_and_results(tmp_path):
 def test_a_last_turn_of_calls_has_no_results(tmp_path):
     answer = Answer(case="a", raw="yes", content="yes", calls=(ToolCall("look", {}),), finish="tool_calls")
     [row] = rows(tmp_path, suite(), answer)
-    assert [message["role"] for message in row["messages"][1:]] == ["user", "assistant"]
+    assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
     assert row["messages"][-1]["tool_calls"][0]["function"] == {"name": "look", "arguments": "{}"}

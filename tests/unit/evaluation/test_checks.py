@@ -235,7 +235,24 @@ MATCHERS = [
     ({"match": "number", "value": 1}, True, False),
     ({"match": "any"}, None, True),
     ({"k": {"deep": 1}}, {"k": {"deep": 1}}, True),
-    (1, 1.0, False),
+    (1, 1.0, True),
+    (5.0, 5, True),
+    (5.5, 5, False),
+    (1, True, False),
+    ({"k": {"deep": [1, 2]}}, {"k": {"deep": 2}}, True),
+    ({"k": {"deep": [1, 2]}}, {"k": {"deep": [1, 2]}}, False),
+    ({"k": {"match": "number", "value": 40, "within": 2}}, {"k": 41}, True),
+    ({"k": {"match": "number", "value": 40, "within": 2}}, {"k": 43}, False),
+    ({"k": {"match": "optional", "value": 1}, "l": 2}, {"l": 2}, True),
+    ({"k": 1}, {"k": 1, "l": 2}, False),
+    ([{"k": [1, 2]}, 7], {"k": 2}, True),
+    ([[{"k": [1, 2]}, 7]], [{"k": 2}, 7], True),
+    ({"match": "list", "items": [{"k": ["a", "b"]}, {"k": "c"}]}, [{"k": "b"}, {"k": "c"}], True),
+    ({"match": "list", "items": [{"k": ["a", "b"]}, {"k": "c"}]}, [{"k": "c"}, {"k": "b"}], False),
+    ({"match": "optional", "value": {"k": [1, 2]}}, {"k": 2}, True),
+    (None, None, True),
+    ([1, None], None, True),
+    ({"match": "null"}, 0, False),
 ]
 
 
@@ -308,7 +325,9 @@ def _best_rising(scores: list[list[float]], i: int, j: int) -> float:
 
 def test_loose_equality_is_that_of_the_berkeley_leaderboard():
     assert equal("Los Angeles, CA", "los-angeles ca", loose=True)
-    assert equal({"a": [1, "X"]}, {"a": [1.0, "x"]}, loose=True)
+    assert equal({"a": [1.0, "X"]}, {"a": [1, "x"]}, loose=True)
+    assert not equal(5, 5.0, loose=True), "a float for an integer"
+    assert equal(5.0, 5, loose=True)
     assert not equal("Los Angeles", "Los Angelos", loose=True)
     assert not equal(True, 1, loose=True)
 

@@ -25,6 +25,7 @@ from punie_build.evaluation.checks.union import (
 from punie_build.evaluation.scoring import score_suite
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, reference_answer
+from punie_build.schema.spec import toml
 
 READ = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": "a.py"}),))
 
@@ -114,7 +115,7 @@ def test_toml_and_jsonl_give_equal_suites(tmp_path):
         ("[[case", "s.toml", "not a TOML file"),
         ('{"id": 1', "s.jsonl", "line 1: not a JSON object"),
         ("[1]\n{}x", "s.jsonl", "line 2: not a JSON object"),
-        ('{"id": "a", "checks": [{"type": "calls", "calls": []}]}', "s.jsonl", "case[a].category: missing"),
+        ('{"id": "a", "checks": [{"type": "calls", "calls": []}]}', "s.jsonl", "case[a].checks[0].calls"),
         (
             '{"id": "a", "category": "c", "prompt": "p", "checks": [{"type": "regex", "pattern": "("}]}',
             "s.jsonl",
@@ -236,3 +237,55 @@ def test_the_tool_calling_suite_has_every_category():
     sides = Counter(suite.split_of(case) for case in suite.cases)
     assert sides["confirm"] >= 100
     assert sides["select"] >= 60
+
+
+def test_a_suite_says_its_system_prompt_and_categories_or_has_none(tmp_path):
+    suite, wrong = read(tmp_path, '[[case]]\nid = "a"\nprompt = "p"\nchecks = [{ type = "no-call" }]\n')
+    assert not wrong
+    assert suite.messages(suite.cases[0]) == [{"role": "user", "content": "p"}]
+    assert suite.cases[0].category == "all"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("{ age = 40 }", ""),
+        ("{ age = 40.0 }", ""),
+        ('{ age = ["forty", 40] }', ""),
+        ('{ age = "forty" }', "is not of type integer"),
+        ('{ age = ["forty", "fifty"] }', "is not of type integer"),
+        ('{ age = { match = "optional", value = "forty" } }', "is not of type integer"),
+        ('{ age = { match = "number", value = 40.5 } }', "is not of type integer"),
+        ('{ age = { match = "regex", pattern = "4.", like = "40" } }', "a pattern for age, which is integer"),
+        ('{ unit = "mile" }', "is not allowed"),
+        ('{ unit = ["mile", "km"] }', ""),
+        ("{ where = { floor = [1, 2] } }", ""),
+        ('{ where = { floor = "first" } }', "where.floor"),
+        ("{ where = { flor = 1 } }", "where.flor, which the tool does not declare"),
+        ("{ where = 3 }", "is not of type object"),
+        ("{ age = { years = 40 } }", "a table for age, which is integer"),
+        ('{ people = { match = "list", items = [{ floor = [1, 2] }] } }', ""),
+        ('{ people = { match = "list", items = [{ floor = "x" }] } }', "people[0].floor"),
+        ('{ people = [[{ floor = "x" }]] }', "people[0].floor"),
+        ("{ people = [{ floor = 1 }] }", "a table for people, which is array"),
+        ("{ foreign = 3 }", ""),
+    ],
+)
+def test_an_expected_argument_that_no_valid_call_has_is_a_mistake(tmp_path, arguments, problem):
+    floor = {"type": "object", "properties": {"floor": {"type": "integer"}}}
+    properties = {
+        "age": {"type": "integer"},
+        "unit": {"type": "string", "enum": ["km", "m"]},
+        "where": floor,
+        "people": {"type": "array", "items": floor},
+        "foreign": {"type": "HashMap"},
+    }
+    tool = {"name": "find", "parameters": {"type": "object", "properties": properties}}
+    text = f'tools = [{toml(tool)}]\n[[case]]\nid = "a"\nprompt = "p"\n'
+    text += f'checks = [{{ type = "calls", calls = [{{ name = "find", arguments = {arguments} }}] }}]\n'
+    _, wrong = read(tmp_path, text)
+    if problem:
+        assert len(wrong) == 1
+        assert problem in wrong[0]
+    else:
+        assert not wrong
