@@ -12,12 +12,12 @@ if __name__ == "__main__":  # a build starts processes, which import the module 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from punie_build.artifacts.registry import KINDS
-from punie_build.engine import build, fingerprint
+from punie_build.engine import build, fingerprint, gates
 from punie_build.engine import check as checking
 from punie_build.engine import plan as planning
 from punie_build.engine.check import ArtifactCheck
@@ -114,6 +114,13 @@ class Project:
     def folder(self, task: AnyTask | str) -> Path:
         """Return the folder of an artifact, whether it is built or not."""
         return self.root / (self.task(task) if isinstance(task, str) else task).target
+
+    def failed_gates(self, tasks: Iterable[AnyTask] | None = None) -> dict[str, list[str]]:
+        """Return the gates that the locks of these or all artifacts fail, by label. Those without a lock are left out."""
+        demanding = (task for task in (self.tasks if tasks is None else tasks) if gates.required(task.spec))
+        recorded = ((task, locks.read(self.root / paths.lock(task.target))) for task in demanding)
+        lines = {task.label: gates.failures(task.spec, lock.metrics) for task, lock in recorded if lock}
+        return {label: failed for label, failed in lines.items() if failed}
 
     @cached_property
     def planned(self) -> dict[str, Planned]:

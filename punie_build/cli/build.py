@@ -34,6 +34,7 @@ def check(root: Path, options: Options) -> int:
 
 def plan(root: Path, options: Options) -> int:
     """Print the tasks that a build would run, how long they would take, and the problems that it would report."""
+    from punie_build.engine import gates
     from punie_build.engine.plan import summary
     from punie_build.preflight import preview
 
@@ -45,7 +46,7 @@ def plan(root: Path, options: Options) -> int:
             print(f"{item.task.label:<36} {item.forecast}")
             if line := report.lines.get(item.task.label):
                 print(f"{'':<36} {line}")
-    print(summary(planned))
+    print("\n".join([summary(planned), *gates.summary(project.failed_gates(item.task for item in planned))]))
     print("".join(f"{line}\n" for line in _problems(report)), end="")
     if any(finding.level == "error" for finding in report.findings):
         return 2

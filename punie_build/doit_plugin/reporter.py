@@ -122,7 +122,7 @@ class Reporter:
         if parts:
             total = self.counts.total()
             console.print_line(f"{total} artifacts: {', '.join(parts)}  ({format_seconds(duration)})")
-        for line in self.run.draw() if self.run else ():
+        for line in (*self.run.failed_gates(), *self.run.draw()) if self.run else ():
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)
         Reporter.running = False

@@ -53,6 +53,7 @@ def doit_tasks(project: Project) -> Iterator[dict[str, Any]]:
     """Yield the doit tasks of a project: a group for each kind, and one task for each artifact."""
     run = Run(project)
     targets = [Target(run, task) for task in project.tasks]
+    failed = project.failed_gates()
     for kind in dict.fromkeys(task.kind.name for task in project.tasks):
         group = [target for target in targets if target.task.kind.name == kind]
         yield {"basename": kind, "name": None, "doc": f"every {kind}", "uptodate": [partial(_all_current, group)]}
@@ -61,7 +62,7 @@ def doit_tasks(project: Project) -> Iterator[dict[str, Any]]:
         yield {
             "basename": task.kind.name,
             "name": task.name,
-            "doc": task.doc,
+            "doc": f"{task.doc} - {gates.summary({'': failed[task.label]})[0]}" if task.label in failed else task.doc,
             "actions": [target.build],
             "task_dep": list(task.needs),
             "targets": [] if task.temporary else [task.target],  # doit itself runs a task whose target is missing
@@ -92,6 +93,11 @@ class Run:
             tasks = [item for item in self.tasks if item.label in self.selected] if is_selected else self.tasks
             self._planned = {item.task.label: item for item in plan(self.root, tasks)} | self._planned
         return self._planned[task.label]
+
+    def failed_gates(self) -> list[str]:
+        """Return lines on the gates that the artifacts of this build fail."""
+        selected = (task for task in self.tasks if task.label in self.selected)
+        return gates.summary(self.project.failed_gates(selected))
 
     def draw(self) -> Iterator[str]:
         """Draw the pages that are out of date; yield lines about them."""

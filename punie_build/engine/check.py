@@ -140,7 +140,7 @@ def _gates(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
     required, expectations = gates.required(task.spec), getattr(task.spec, "expect", {})
     if lock is None or not (required or expectations):
         return "unseen", []
-    lines = [problem for gate in required if (problem := gate.problem(lock.metrics))]
+    lines = gates.failures(task.spec, lock.metrics)
     lines += gates.unmet_expectations(task.spec, lock.metrics)
     return ("broken" if lines else "current"), lines
 

@@ -12,7 +12,7 @@ A gate changes no artifact: it enters no key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -65,6 +65,18 @@ def required(spec: Any) -> tuple[Gate, ...]:
     """Return the gates of an artifact: those in its recipe, and those that its requirements amount to."""
     requirements = getattr(spec, "demands", None)
     return (*getattr(spec, "gates", ()), *(requirements() if requirements else ()))
+
+
+def failures(spec: Any, metrics: Mapping[str, float]) -> list[str]:
+    """Return one line for each gate of a recipe that these metrics fail."""
+    return [problem for gate in required(spec) if (problem := gate.problem(metrics))]
+
+
+def summary(failed: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return lines on the artifacts that fail gates, by label: none if all pass."""
+    count = sum(map(len, failed.values()))
+    title = [f"{count} gate{'s fail' if count > 1 else ' fails'}"] if count else []
+    return title + [f"    {label}: {line}" for label, lines in failed.items() for line in lines]
 
 
 def expectations(spec: Any) -> Iterator[Gate]:

@@ -27,6 +27,7 @@ class IndexRow(Struct, frozen=True, kw_only=True):
     summary: str
     duration: str
     file: str
+    failed_gates: int = 0
 
 
 class IndexPage(Struct, frozen=True, kw_only=True):
@@ -40,7 +41,7 @@ class IndexPage(Struct, frozen=True, kw_only=True):
 
 def load(project: Project) -> IndexPage:
     """Read the state and the lock of every artifact."""
-    rows = []
+    rows, failed = [], project.failed_gates()
     for planned in project.planned.values():
         task = planned.task
         lock = locks.read(project.root / paths.lock(task.target))
@@ -56,6 +57,7 @@ def load(project: Project) -> IndexPage:
                 summary=task.kind.describe(lock.metrics) if lock else "",
                 duration=format_seconds(lock.seconds) if lock else "",
                 file=task.file,
+                failed_gates=len(failed.get(task.label, ())),
             )
         )
     kinds = [*project.recipe.kinds.values()][::-1]
@@ -73,7 +75,8 @@ def states(page: IndexPage) -> Section:
     """Return how many artifacts are in each state, and what to do about them."""
     counts = Counter(row.state for row in page.rows)
     waiting = [row for row in page.rows if row.state not in ("current", "removed")]
-    return Section("states", "", {"counts": counts, "n": len(page.rows), "waiting": waiting})
+    failed = [row for row in page.rows if row.failed_gates]
+    return Section("states", "", {"counts": counts, "n": len(page.rows), "waiting": waiting, "failed": failed})
 
 
 def graph(page: IndexPage) -> Section | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import punie_build
 from tests.support.doit_runner import doit, ran
 from tests.support.project import create, edit
 
@@ -75,6 +76,25 @@ def test_reasons_are_printed_first_and_cut_off_tasks_are_listed(project):
     output = doit(project)
     assert "=  mix:all  its inputs came out the same" in output
     assert re.search(r"^6 artifacts: 1 ran, 1 cut off, 4 current  \(", output, re.MULTILINE)
+
+
+def test_failed_gates_are_told_by_a_build_by_plan_by_list_and_on_the_index(project):
+    edit(project, "max_examples = 40 }", "max_examples = 40 }\ngates = [{ metric = 'examples', min = 90 }]")
+    line = "dataset:sample: gate 'examples': 40 is below 90"
+    assert f"1 gate fails\n    {line}\n" in doit(project)
+    assert line not in doit(project, "dataset:hand-authored"), "only what is built is judged"
+    assert "1 gate fails" in doit(project, "list", "--all")
+    process = punie_build(project, "plan")
+    assert (process.returncode, line in process.stdout) == (0, True)
+    punie_build(project, "report")
+    index = (project / "reports" / "index.html").read_text()
+    assert "<strong>✗ 1 gate fails</strong>" in index
+    assert "✗ 1 gate failed" in index
+    assert 'class="banner improved"' not in index
+    edit(project, "min = 90", "min = 4")
+    assert "gate" not in doit(project) + punie_build(project, "plan").stdout
+    punie_build(project, "report")
+    assert "gate" not in (project / "reports" / "index.html").read_text().partition("<body")[2]
 
 
 def test_list_status_includes_the_effects_of_a_change(project):

@@ -119,7 +119,7 @@ def metrics(page: AdapterPage) -> Section:
 
 def _speed(page: AdapterPage, end: TrainingEnd) -> str:
     if page.lock.metrics.get("went_on_after"):
-        return f"resumed after batch {page.lock.metrics['went_on_after']:,.0f}; time before that is not included"
+        return f"resumed after batch {page.lock.metrics['went_on_after']:,.0f}"
     return f"{end.tokens / max(page.lock.seconds, 0.1):,.0f} tokens/s including loading and validation"
 
 
