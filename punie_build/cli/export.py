@@ -20,7 +20,7 @@ from punie_build.cli.evaluate import ModelUnderTest, find_model
 from punie_build.cli.options import Command, Options, output_folder
 from punie_build.engine.recipe import Recipe
 from punie_build.errors import UseError
-from punie_build.export import gguf_adapter, lora, peft_adapter
+from punie_build.export import app_folder, gguf_adapter, gguf_model, lora, peft_adapter
 from punie_build.models.origin import read_origin
 from punie_build.models.spec import Base
 from punie_build.models.verify import quantization_bits
@@ -31,8 +31,12 @@ RECORD = "export.json"
 FORMATS = {
     "peft": "an adapter for transformers with PEFT",
     "gguf-lora": "an adapter for llama.cpp, as a GGUF file",
+    "gguf": "a model for llama.cpp, as a GGUF file",
+    "ollama": "a model, or a base and an adapter, with a Modelfile",
+    "lmstudio": "a model in a folder of LM Studio",
 }
 FOR_ADAPTERS = ("peft", "gguf-lora")
+FOR_MODELS = ("gguf", "lmstudio")
 
 
 class ExportRecord(Struct, frozen=True, kw_only=True):
@@ -48,9 +52,7 @@ def export(root: Path, options: Options) -> int:
     """Write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio. It is read back and compared."""
     name = _name(options.target)
     model = find_model(root, options.model, name) if options.model else find_model(root, name)
-    if model.adapter is None and options.to in FOR_ADAPTERS:
-        others = ", ".join(each for each in FORMATS if each not in FOR_ADAPTERS)
-        raise UseError(f"{options.target}: no adapter, --to {options.to} is for adapters - choose {others}")
+    _check_format(options, is_adapter=model.adapter is not None)
     _check_folder(root / options.into, options.into)
     with output_folder(root, options.into, RECORD) as out:
         notes = _write(root, options, model, name, out)
@@ -84,23 +86,45 @@ def _check_folder(folder: Path, name: str) -> None:
         raise UseError(f"{name}: {others[0]} was not written by export, and would be lost - choose another --into")
 
 
+def _check_format(options: Options, is_adapter: bool) -> None:
+    """Raise UseError for a format that is not one of adapters, or of models."""
+    target, form = options.target, options.to
+    if not is_adapter and form in FOR_ADAPTERS:
+        others = ", ".join(each for each in FORMATS if each not in FOR_ADAPTERS)
+        raise UseError(f"{target}: no adapter, --to {form} is for adapters - choose {others}")
+    if is_adapter and form in FOR_MODELS:
+        raise UseError(
+            f"{target}: an adapter, --to {form} is for models - export a model of it with `bits = 16`, or choose ollama"
+        )
+    if options.precision and form in FOR_ADAPTERS:
+        raise UseError(f"--precision {options.precision}: --to {form} changes no value - remove it")
+
+
 def _write(root: Path, options: Options, model: ModelUnderTest, name: str, out: Path) -> list[str]:
     """Write the files of a format, and return notes."""
-    assert model.adapter is not None
-    adapter = lora.read_lora(options.target, model.adapter, model.model)
-    notes = list(adapter.notes)
-    if (bits := quantization_bits(model.model)) < 16:
-        notes.append(f"it was trained on a base of {bits} bits: on another precision of it, answers differ a little")
-    if options.to == "peft":
-        base_name, is_known = _base_name(root, options.model, name)
-        peft_adapter.write(adapter, model.model, base_name, out)
-        if not is_known:
-            notes.append(
-                f"base_model_name_or_path is {base_name}, no model of the Hub - give `base_model` in the recipe"
-            )
-    else:
-        gguf_adapter.write(adapter, out / f"{_file_name(name)}-lora.gguf")
-        notes.append("use it with the GGUF of the base that it was trained on: llama-cli -m BASE.gguf --lora FILE")
+    notes: list[str] = []
+    stem = _file_name(name)
+    adapter_file = f"{stem}-lora.gguf" if model.adapter else None
+    if model.adapter:
+        adapter = lora.read_lora(options.target, model.adapter, model.model)
+        notes += adapter.notes
+        if (bits := quantization_bits(model.model)) < 16:
+            notes.append(f"it was trained on a base of {bits} bits: on another precision of it, answers may differ")
+        if options.to == "peft":
+            base_name, is_known = _base_name(root, options.model, name)
+            peft_adapter.write(adapter, model.model, base_name, out)
+            unknown = f"base_model_name_or_path is {base_name}, no model of the Hub - give `base_model` in the recipe"
+            return notes if is_known else [*notes, unknown]
+        gguf_adapter.write(adapter, out / str(adapter_file))
+        stem = f"{stem}-base"
+    if options.to == "gguf-lora":
+        return [*notes, "use it with the GGUF of the base it was trained on: llama-cli -m BASE.gguf --lora FILE"]
+    folder = app_folder.lmstudio_folder(stem, out) if options.to == "lmstudio" else out
+    notes += gguf_model.write(options.target, model.model, folder / f"{stem}.gguf", options.precision)
+    if options.to == "ollama":
+        notes += app_folder.write_modelfile(model.model, f"{stem}.gguf", adapter_file, out)
+    if options.to == "lmstudio":
+        notes.append(f"copy {app_folder.PUBLISHER}/ into the models of LM Studio, such as ~/.lmstudio/models")
     return notes
 
 
@@ -135,6 +159,9 @@ def _options(command: argparse.ArgumentParser) -> None:
         required=True,
         choices=tuple(FORMATS),
         help="; ".join(f"{name}: {text}" for name, text in FORMATS.items()),
+    )
+    command.add_argument(
+        "--precision", choices=("f32", "f16", "bf16"), help="of the matrices of a model in GGUF; default: its own"
     )
     command.add_argument("--into", required=True, metavar="DIR", help="the folder to write")
     command.add_argument(

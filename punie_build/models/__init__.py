@@ -16,6 +16,7 @@ __all__ = (
     "environment",
     "gguf_base",
     "gguf_names",
+    "gguf_tokenizer",
     "locate",
     "origin",
     "precision",

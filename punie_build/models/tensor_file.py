@@ -45,9 +45,13 @@ class Tensor(Struct, frozen=True):
 
 
 def of_floats(values: NDArray[Any], dtype: str) -> Tensor:
-    """Return floating-point values as a tensor of this dtype; bfloat16 is rounded to the nearest, ties to even."""
+    """Return floating-point values as a tensor of this dtype; bfloat16 is rounded to the nearest, ties to even.
+
+    Values that are too large for the dtype become infinite.
+    """
     if dtype != "BF16":
-        converted = np.ascontiguousarray(values, dtype=FLOAT_TYPES[dtype])
+        with np.errstate(over="ignore"):
+            converted = np.ascontiguousarray(values, dtype=FLOAT_TYPES[dtype])
         return Tensor(dtype, converted.view(f"u{BYTES[dtype]}"))
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     return Tensor(dtype, ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16))

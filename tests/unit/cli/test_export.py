@@ -8,6 +8,7 @@ import pytest
 
 from punie_build.cli import main
 from punie_build.storage import paths
+from tests.support.tiny_bases import write_base
 from tests.unit.export.test_lora import needs_gguf, write_adapter
 
 
@@ -40,6 +41,39 @@ def test_the_base_of_the_hub_is_named_by_the_recipe(tmp_path, monkeypatch, capsy
     assert run(tmp_path, monkeypatch, "mine", "--model", "b", "--to", "peft", "--into", "out") == 0
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_bytes())
     assert config["base_model_name_or_path"] == "org/original"
+
+
+@needs_gguf
+def test_a_model_and_an_adapter_reach_ollama_and_lmstudio(tmp_path, monkeypatch, capsys):
+    base = tmp_path / "base"
+    write_base(base, "qwen3")
+    write_adapter(tmp_path / "mine", base)
+    assert run(tmp_path, monkeypatch, "mine", "--model", "base", "--to", "ollama", "--into", "o") == 0
+    assert "TEMPLATE is left out" in capsys.readouterr().out
+    lines = (tmp_path / "o" / "Modelfile").read_text().splitlines()
+    assert [line for line in lines if line[:1] != "#"] == [
+        "FROM ./mine-base.gguf",
+        "ADAPTER ./mine-lora.gguf",
+        'PARAMETER stop "<|im_end|>"',
+    ]
+    assert run(tmp_path, monkeypatch, "base", "--to", "lmstudio", "--into", "l", "--precision", "f16") == 0
+    files = sorted(path.relative_to(tmp_path / "l").as_posix() for path in (tmp_path / "l").rglob("*.gguf"))
+    assert files == ["punie-build/base/base.gguf"]
+    assert "values were rounded to F16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--to", "gguf"), "an adapter, --to gguf is for models"),
+        (("--to", "lmstudio"), "choose ollama"),
+        (("--to", "peft", "--precision", "f16"), "changes no value"),
+    ],
+)
+def test_a_format_of_models_is_refused_for_an_adapter(tmp_path, monkeypatch, capsys, words, problem):
+    write_adapter(tmp_path / "mine", paths.nano(), model="nano")
+    assert run(tmp_path, monkeypatch, "mine", *words, "--into", "out") == 2
+    assert problem in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["peft", "gguf-lora"])
