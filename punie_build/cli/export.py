@@ -40,7 +40,7 @@ FOR_MODELS = ("gguf", "lmstudio")
 
 
 class ExportRecord(Struct, frozen=True, kw_only=True):
-    """export.json: what was exported, in which format, the `files` that were written, and notes for people."""
+    """export.json: the target of an export, its format, the `files` that were written, and notes for people."""
 
     target: str
     format: str

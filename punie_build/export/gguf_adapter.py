@@ -16,7 +16,7 @@ from punie_build.models.tensor_file import Tensor
 
 
 def write(adapter: LoraAdapter, path: Path) -> None:
-    """Write an adapter as a GGUF file. Raises ModelError for what llama.cpp cannot compute with, and a difference.
+    """Write an adapter as a GGUF file. Raises ModelError for DoRA, a scale of 0, and a difference.
 
     llama.cpp multiplies by alpha / rank. Values of bfloat16 become float32, and no value changes.
     """

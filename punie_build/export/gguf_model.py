@@ -55,7 +55,7 @@ class GgufModel(Struct, frozen=True, kw_only=True):
 
 
 def write(where: str, folder: Path, path: Path, precision: Precision | None = None) -> tuple[str, ...]:
-    """Write the model of a folder as GGUF, and return notes. Raises ModelError for what GGUF cannot hold.
+    """Write the model of a folder as GGUF, and return notes. Raises ModelError if GGUF cannot hold it.
 
     `precision` is by default that of the weights.
     """
@@ -152,7 +152,7 @@ def _default_theta(config: model_folder.Config) -> float:
 
 
 def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str]:
-    """Write the file, and yield notes: what was rounded, and what the file does not have."""
+    """Write the file, and yield notes: how many values were rounded, and which parts of the model it lacks."""
     from gguf import GGMLQuantizationType, GGUFWriter
 
     writer = GGUFWriter(str(path), model.architecture.name)

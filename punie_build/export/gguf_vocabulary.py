@@ -91,7 +91,7 @@ def metadata(folder: Path, size: int) -> dict[str, Any]:
 
 
 def notes(folder: Path) -> Iterator[str]:
-    """Yield what llama.cpp does not do with a text. Raises ModelError for what would change most texts."""
+    """Yield how llama.cpp treats rare texts otherwise. Raises ModelError if most texts would have other tokens."""
     files = read_files(folder)
     for step in _steps(files.tokenizer.normalizer) if files.is_byte_level else ():
         if step.get("type") != "NFC":

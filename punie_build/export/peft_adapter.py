@@ -17,7 +17,7 @@ LEAVES = {own: theirs for theirs, own in SUFFIXES.items()}
 
 
 def write(adapter: LoraAdapter, base: Path, base_name: str, out: Path) -> None:
-    """Write an adapter into `out`, and compare what our own reader makes of it. Raises ModelError for a difference."""
+    """Write an adapter into `out`, read it back, and compare. Raises ModelError for a difference."""
     tensors = {}
     for name, tensor in adapter.tensors.items():
         module, _, leaf = name.rpartition(".")
