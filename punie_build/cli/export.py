@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from punie_build.artifacts.registry import KINDS
 from punie_build.cli.adapter_folder import base_of_adapter
 from punie_build.cli.evaluate import ModelUnderTest, find_model
 from punie_build.cli.options import Command, Options, output_folder
@@ -50,30 +49,27 @@ class ExportRecord(Struct, frozen=True, kw_only=True):
 
 def export(root: Path, options: Options) -> int:
     """Write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio. It is read back and compared."""
-    name = _name(options.target)
-    model = find_model(root, options.model, name) if options.model else find_model(root, name)
+    target = options.target
+    model = find_model(root, options.model, target) if options.model else find_model(root, target)
     _check_format(options, is_adapter=model.adapter is not None)
     _check_folder(root / options.into, options.into)
     with output_folder(root, options.into, RECORD) as out:
-        notes = _write(root, options, model, name, out)
+        notes = _write(root, options, model, out)
         files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-        record = ExportRecord(target=options.target, format=options.to, files=(*files, RECORD), notes=tuple(notes))
+        record = ExportRecord(target=target, format=options.to, files=(*files, RECORD), notes=tuple(notes))
         (out / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
         sizes = {file: (out / file).stat().st_size for file in files}
     for file, size in sizes.items():
         print(f"    {options.into}/{file}  {format_bytes(size)}")
     print(
         "\n".join(
-            [f"{options.target}: read back, all names, shapes and values are equal", *map("note: {}".format, notes)]
+            [
+                f"{target}: read back and compared: names, shapes and values are as they were written",
+                *map("note: {}".format, notes),
+            ]
         )
     )
     return 0
-
-
-def _name(target: str) -> str:
-    """Return the name in a label such as `adapter:v1`, or the target itself."""
-    kind, _, name = target.partition(":")
-    return name if name and kind in KINDS else target
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -100,10 +96,10 @@ def _check_format(options: Options, is_adapter: bool) -> None:
         raise UseError(f"--precision {options.precision}: --to {form} changes no value - remove it")
 
 
-def _write(root: Path, options: Options, model: ModelUnderTest, name: str, out: Path) -> list[str]:
+def _write(root: Path, options: Options, model: ModelUnderTest, out: Path) -> list[str]:
     """Write the files of a format, and return notes."""
     notes: list[str] = []
-    stem = _file_name(name)
+    stem = _file_name(model.name)
     adapter_file = f"{stem}-lora.gguf" if model.adapter else None
     if model.adapter:
         adapter = lora.read_lora(options.target, model.adapter, model.model)
@@ -111,7 +107,7 @@ def _write(root: Path, options: Options, model: ModelUnderTest, name: str, out: 
         if (bits := quantization_bits(model.model)) < 16:
             notes.append(f"it was trained on a base of {bits} bits: on another precision of it, answers may differ")
         if options.to == "peft":
-            base_name, is_known = _base_name(root, options.model, name)
+            base_name, is_known = _base_name(root, options.model, options.target)
             peft_adapter.write(adapter, model.model, base_name, out)
             unknown = f"base_model_name_or_path is {base_name}, no model of the Hub - give `base_model` in the recipe"
             return notes if is_known else [*notes, unknown]

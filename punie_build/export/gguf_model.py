@@ -168,7 +168,7 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
         own = str(gguf_names.gguf_name(model.architecture, name))
         kind = GGMLQuantizationType[dtype]
         writer.add_tensor_info(own, header["shape"], np.dtype(np.float32), width, raw_dtype=kind)
-    rounded = total = 0
+    rounded, total, largest = 0, 0, 0.0
     with closing(writer):
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -180,9 +180,10 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
             if source.bits.ndim > 1:
                 plain = tensor_file.of_floats(source.values, model.dtype).values
                 rounded, total = rounded + int((plain != source.values).sum()), total + plain.size
+            largest = max(largest, float(np.abs(plain.astype(np.float32) - source.values).max()))
             writer.write_tensor_data(np.ascontiguousarray(stored.bits))
     if rounded:
-        yield f"{rounded:,} of {total:,} values were rounded to {model.dtype}"
+        yield f"{rounded:,} of {total:,} values were rounded to {model.dtype}, by {largest:.1g} at most"
     if "tokenizer.chat_template" not in fields:
         yield "it has no chat template that GGUF can hold: programs use one of their own"
     ends = model_folder.eos_token_ids(model.folder)
