@@ -180,7 +180,7 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
             if source.bits.ndim > 1:
                 plain = tensor_file.of_floats(source.values, model.dtype).values
                 rounded, total = rounded + int((plain != source.values).sum()), total + plain.size
-            largest = max(largest, float(np.abs(plain.astype(np.float32) - source.values).max()))
+                largest = max(largest, float(np.abs(plain.astype(np.float32) - source.values).max()))
             writer.write_tensor_data(np.ascontiguousarray(stored.bits))
     if rounded:
         yield f"{rounded:,} of {total:,} values were rounded to {model.dtype}, by {largest:.1g} at most"
