@@ -3,8 +3,9 @@
     python -m punie_build.data.template_roundtrip BASE FOLDER OUT.json
 
 It runs in a process of its own, because mlx-lm's tokenizers import mlx. Every turn with calls is rendered by the
-template of the base, and the result is parsed by the parser that `mlx_lm.server` uses for this base. A call that is
-parsed differently would be trained in one format and evaluated in another.
+template of the base, and the result is parsed by the parser that `mlx_lm.server` uses for this base, or by our own
+where it has none, as evals do. A call that is parsed differently would be trained in one format and evaluated in
+another.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import msgspec
 from msgspec import Struct, field
 
 from punie_build.data import jsonl
+from punie_build.data.call_formats import CallReader, call_reader
 from punie_build.data.chat_template import template_arguments, text_tokens
 from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.errors import ModelError
@@ -30,8 +33,9 @@ from punie_build.models.tokenizer import load_tokenizer
 
 MAX_LOCATIONS = 3
 TEMPLATE_REJECTS = "the base's chat template rejects them"
-NO_CALL_FORMAT = "calls that the base's chat template cannot format"
+NO_CALL_FORMAT = "calls that the base's chat template does not write"
 SERVER = "calls that the server "  # begins every problem of parsing
+READER = "calls that evals "  # begins the problems where the server has no parser
 
 MARKUP = re.compile(r"<tool_call>|<function=|<functioncall>|```json")
 Call = tuple[str, Any]  # name and arguments
@@ -97,24 +101,61 @@ class RoundTripCounts:
                 places.setdefault(name, []).append(location)
         turns_with_calls = sum(bool(message.get("tool_calls")) for message in messages)
         self.calling_turns += turns_with_calls
-        if turns_with_calls and not self.tokenizer.has_tool_calling:
-            self.add(NO_CALL_FORMAT, location)
-            return
         self._parse_turns(row, messages, tools, location)
         if has_markup:
             self._check_markup(messages, tools, location)
 
-    def _parse_turns(self, row: RenderedRow, messages: list[dict[str, Any]], tools: Any, location: str) -> None:
-        """Count the turns with calls that the server parses unchanged."""
+    @cached_property
+    def reader(self) -> CallReader:
+        """The reader of the calls of the base."""
+        template = getattr(self.tokenizer, "chat_template", None)
+        return call_reader(
+            template if isinstance(template, str) else "",
+            self.tokenizer.get_vocab(),
+            served=self.tokenizer.has_tool_calling,
+        )
+
+    @cached_property
+    def writes_calls(self) -> bool:
+        """Whether the chat template writes a call."""
+        call = {"id": "call00000", "type": "function", "function": {"name": "look_up", "arguments": {"path": "a"}}}
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": "Go"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
         try:
-            for text, turn in row.turns():
-                if calls := calls_of(messages[turn.message]):
-                    if parse_calls(self.tokenizer, without_thoughts(text.generated(turn)), tools) != calls:
-                        self.add(f"{SERVER}parses differently", location)
-                        break
-                    self.parsed_turns += 1
-        except Exception as error:  # parsers can raise any error
-            self.add(f"{SERVER}cannot parse ({type(error).__name__})", location)
+            return any("look_up" in text.text for text in self.template.render(messages).texts)
+        except Exception:  # templates are code: they can raise any error
+            return False
+
+    def parse(self, turn: str, tools: Any) -> list[Call]:
+        """Return the calls that the server reads in a turn, or evals where it has no parser. Raises any error."""
+        if self.reader.served:
+            return parse_calls(self.tokenizer, turn, tools)
+        read = self.reader.read(turn, tools)
+        if read.malformed:
+            raise ValueError("malformed")
+        return [(call.name, call.arguments) for call in read.calls]
+
+    def _parse_turns(self, row: RenderedRow, messages: list[dict[str, Any]], tools: Any, location: str) -> None:
+        """Count the turns with calls that are parsed unchanged."""
+        who = SERVER if self.reader.served else READER
+        for text, turn in row.turns():
+            if not (calls := calls_of(messages[turn.message])):
+                continue
+            generated = text.generated(turn)
+            if not any(name in generated for name, _ in calls):
+                self.add(NO_CALL_FORMAT, location)
+                return
+            try:
+                same = self.parse(without_thoughts(generated), tools) == calls
+            except Exception as error:  # parsers can raise any error
+                self.add(f"{who}cannot parse ({type(error).__name__})", location)
+                return
+            if not same:
+                self.add(f"{who}parse{'s' * self.reader.served} differently", location)
+                return
+            self.parsed_turns += 1
 
     def _check_markup(self, messages: list[dict[str, Any]], tools: Any, location: str) -> None:
         """Count the assistant messages that have calls as markup in their text."""
@@ -122,13 +163,15 @@ class RoundTripCounts:
             if message["role"] == "assistant" and MARKUP.search(message.get("content") or ""):
                 self.calling_turns += 1
                 try:
-                    parsed = self.tokenizer.has_tool_calling and parse_calls(self.tokenizer, message["content"], tools)
+                    parsed = self.parse(message["content"], tools)
                 except Exception:  # parsers can raise any error
-                    parsed = None
+                    parsed = []
                 if parsed:
                     self.parsed_turns += 1
                 else:
-                    self.add(f"{SERVER}treats as text", location)
+                    self.add(
+                        f"{SERVER if self.reader.served else READER}treat{'s' * self.reader.served} as text", location
+                    )
 
 
 def parse_calls(tokenizer: Any, turn: str, tools: Any) -> list[Call]:

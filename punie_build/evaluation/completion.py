@@ -9,11 +9,12 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from punie_build.data.call_formats import HERMES, CallReader
 from punie_build.data.example import ToolCall
 from punie_build.evaluation.checks.union import Answer
 from punie_build.models.thoughts import without_thoughts
 
-_TOOL_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+USUAL_READER = CallReader((HERMES,), served=True)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Decode = Callable[[list[int]], str]  # token ids -> text
 
@@ -64,16 +65,16 @@ def replace_surrogates(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def _answer_text(raw: str, reasoning: str) -> str:
+def answer_text(raw: str, reasoning: str) -> str:
     """Return the text of all tokens without the thoughts: a call that a model considers is none."""
     return without_thoughts(raw.replace(reasoning, "", 1) if reasoning else raw)
 
 
-def to_answer(case: str, raw: str, completion: Completion, turn: int = 0) -> Answer:
+def to_answer(case: str, raw: str, completion: Completion, turn: int = 0, reader: CallReader = USUAL_READER) -> Answer:
     """Return a completion as the answer to a case, with its tool calls decoded.
 
-    `raw` is the text of all tokens. It shows tool calls that the server dropped because it could not parse them: then
-    the answer is `malformed`.
+    `raw` is the text of all tokens. In it, `reader` finds calls that the server dropped because it could not parse
+    them: then the answer is `malformed`.
     """
     calls, malformed = [], False
     for name, text in completion.calls:
@@ -85,8 +86,10 @@ def to_answer(case: str, raw: str, completion: Completion, turn: int = 0) -> Ans
             calls.append(ToolCall(name, arguments, turn))
         else:
             malformed = True
-    dropped = len(_TOOL_CALL.findall(_answer_text(raw, completion.reasoning))) > len(completion.calls)
-    dropped = dropped or (completion.finish == "tool_calls" and not completion.calls)
+    read = reader.read(answer_text(raw, completion.reasoning))
+    dropped = len(read.calls) + read.malformed > len(completion.calls) or (
+        completion.finish == "tool_calls" and not completion.calls
+    )
     return Answer(
         case=case,
         raw=raw,

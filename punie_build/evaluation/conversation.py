@@ -6,9 +6,18 @@ from typing import Any
 
 from msgspec import structs
 
+from punie_build.data.call_formats import CallReader
 from punie_build.evaluation import request
+from punie_build.evaluation.base_calls import with_calls
 from punie_build.evaluation.checks.union import Answer
-from punie_build.evaluation.completion import Completion, Decode, RequestFailed, replace_surrogates, to_answer
+from punie_build.evaluation.completion import (
+    USUAL_READER,
+    Completion,
+    Decode,
+    RequestFailed,
+    replace_surrogates,
+    to_answer,
+)
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import MAX_TURNS, Case, Suite, measures_latency
 from punie_build.models.rendered_row import REASONING_NAMES
@@ -17,10 +26,19 @@ from punie_build.models.rendered_row import REASONING_NAMES
 class Conversation:
     """One case in one epoch. Send `next_request()`, pass its result to `add()`, and repeat until `answer` is set."""
 
-    def __init__(self, spec: GenerationSpec, suite: Suite, case: Case, epoch: int, decode: Decode) -> None:
+    def __init__(
+        self,
+        spec: GenerationSpec,
+        suite: Suite,
+        case: Case,
+        epoch: int,
+        decode: Decode,
+        reader: CallReader = USUAL_READER,
+    ) -> None:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
-        self.spec, self.suite, self.case, self.epoch, self.decode = spec, suite, case, epoch, decode
+        self.spec, self.suite, self.case, self.epoch = spec, suite, case, epoch
+        self.decode, self.reader = decode, reader
         self.messages, self.tools = suite.messages(case), suite.tool_declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
@@ -39,7 +57,8 @@ class Conversation:
             self.answer = Answer(case=self.case.id, epoch=self.epoch, error=result.error)
             return
         raw = replace_surrogates(self.decode(result.token_ids))
-        turn = to_answer(self.case.id, raw, result, len(self.turns))
+        result = with_calls(result, raw, self.reader, self.tools)
+        turn = to_answer(self.case.id, raw, result, len(self.turns), self.reader)
         self.turns.append(turn)
         self.ends_in_thought = bool(
             result.finish == "length" and result.reasoning and not (result.content.strip() or result.calls)

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.errors import ModelError, ServerError
-from punie_build.evaluation import answer_files, canary, request
+from punie_build.evaluation import answer_files, base_calls, canary, request
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, RequestFailed
@@ -76,9 +76,12 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
 
     cache = ResponseCache(run.root / paths.responses(run.cache_name), skip_existing=run.ignore_cache)
     engine = _InProcessEngine(run, cache) if run.spec.engine == "batch" else _ServerEngine(run, cache, warm)
-    decode = client.decoder(run.served.model)
+    decode, reader = client.decoder(run.served.model), base_calls.reader_of(run.served.model)
+    has_tools = any(run.suite.tool_declarations(case) for case in run.suite.cases)
+    if has_tools and (lacking := base_calls.unserved(reader, run.spec.arm)):
+        run.notify(lacking)
     conversations = [
-        Conversation(run.spec, run.suite, case, epoch, decode)
+        Conversation(run.spec, run.suite, case, epoch, decode, reader)
         for case in run.suite.cases
         for epoch in range(run.spec.epochs)
     ]

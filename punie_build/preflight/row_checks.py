@@ -14,6 +14,7 @@ import msgspec
 
 from punie_build.data import audit, template_roundtrip
 from punie_build.data import split as splitting
+from punie_build.data.call_formats import HERMES
 from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import Example
 from punie_build.data.filters.union import Decontaminate, FilterContext
@@ -60,7 +61,7 @@ def template(rows: RenderedRows) -> Findings:
             advice = "make the messages alternate between user and assistant, the user first"
             yield rows.finding("template", "error", problem, advice, len(locations), total, locations)
         elif problem == template_roundtrip.NO_CALL_FORMAT:
-            advice = "use a base that was trained with tools"
+            advice = "use a base whose chat template writes calls"
             yield rows.finding("tools", "error", problem, advice, len(locations), total, locations)
     with_tools = (
         row for row in rows.stream() if row.example.tools and template_roundtrip.NO_CALL_FORMAT not in problems
@@ -110,25 +111,28 @@ def turns_as_served(rows: RenderedRows) -> Findings:
 
 
 def parser(rows: RenderedRows) -> Findings:
-    """Check that the server's own parser reads the calls back unchanged."""
+    """Check that the calls are read back unchanged: by the server's own parser, or here where it has none."""
     counts = rows.rendered
-    unread = [
-        location
-        for problem, locations in counts.problems.items()
-        if problem.startswith(template_roundtrip.SERVER)
-        for location in locations
-    ]
-    if (
-        counts.calling_turns
-        and counts.parsed_turns < counts.calling_turns
-        and template_roundtrip.NO_CALL_FORMAT not in counts.problems
-    ):
-        level: Level = "error" if counts.parsed_turns < MIN_READ * counts.calling_turns else "warning"
-        problem = "calls that the server of this base would not read as they are"
-        advice = "the model would learn a form that the server cannot read: convert them to tool_calls with a dialect"
-        yield rows.finding(
-            "parser", level, problem, advice, counts.calling_turns - counts.parsed_turns, counts.calling_turns, unread
+    if not counts.calling_turns or template_roundtrip.NO_CALL_FORMAT in counts.problems:
+        return
+    problems = (template_roundtrip.SERVER, template_roundtrip.READER)
+    unread = [where for problem, places in counts.problems.items() if problem.startswith(problems) for where in places]
+    missing, total = counts.calling_turns - counts.parsed_turns, counts.calling_turns
+    if missing:
+        level: Level = "error" if counts.parsed_turns < MIN_READ * total else "warning"
+        reader = "the server of this base" if counts.reader.served else "evals of this base"
+        advice = f"the model would learn a form that {reader} cannot read: " + (
+            "convert them to tool_calls with a dialect" if counts.writes_calls else "use a base that writes calls"
         )
+        if rows.call_formats.keys() == {"tool_calls"}:  # which no dialect can improve
+            advice = "the base writes them in a form that is not read: use another base, or remove these calls"
+        yield rows.finding(
+            "parser", level, f"calls that {reader} would not read as they are", advice, missing, total, unread
+        )
+    elif not counts.reader.served:
+        problem = f"calls that mlx_lm.server has no parser for, and answers with as text ({counts.reader.name})"
+        advice = "evals read them from the text; another client of the server has to do the same"
+        yield rows.finding("served", "warning", problem, advice, total, total)
 
 
 def preference(rows: RenderedRows) -> Findings:
@@ -155,7 +159,8 @@ def markers(rows: RenderedRows) -> Findings:
     start, end = (getattr(rows.tokenizer, name, None) for name in ("tool_call_start", "tool_call_end"))
     in_audit = {"<|endoftext|>", "<|im_end|>", "<|im_start|>", "<|eot_id|>", "</s>"}
     special = {*rows.tokenizer.get_added_vocab()} - in_audit
-    in_assistant = special - {start, end, "<think>", "</think>"}  # an assistant may write the others
+    read = {"<tool_call>", "</tool_call>"} if HERMES in rows.rendered.reader.formats else set[str]()
+    in_assistant = special - {start, end, "<think>", "</think>"} - read  # an assistant may write the others
     counts: Counter[str] = Counter()
     locations: list[str] = []
     for row in rows.stream():

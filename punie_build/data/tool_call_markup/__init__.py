@@ -6,4 +6,4 @@ in `_PARSERS` of `parse`, with a function from the text and the position of the 
 `MARKUPS`. Only the package `data` uses these modules.
 """
 
-__all__ = ("json_values", "parse", "span", "tool_results")
+__all__ = ("json_values", "parse", "qwen3_coder", "span", "tool_results")

@@ -168,6 +168,47 @@ def base_with(folder: Path, template: str, ends: bool = True) -> Path:
     return base
 
 
+HEAD = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+LLAMA_CALLS = (
+    '{% for c in m.tool_calls or [] %}{"name": "{{ c.function.name }}", '
+    '"parameters": {{ c.function.arguments | tojson }}}'
+    "{% endfor %}"
+)
+UNKNOWN_CALLS = (
+    "{% for c in m.tool_calls or [] %}(({{ c.function.name }}: {{ c.function.arguments | tojson }})){% endfor %}"
+)
+OF_CALLS = {  # calls in the template, calls of the rows as markup in their text -> check -> level
+    (LLAMA_CALLS, ""): {"served": "warning"},
+    (UNKNOWN_CALLS, ""): {"parser": "error"},
+    ("", ""): {"tools": "error", "lost": "error"},
+    ("", JSON): {"served": "warning"},
+    (LLAMA_CALLS, JSON): {"parser": "error", "markers": "error"},
+}
+
+
+@pytest.mark.parametrize(("calls", "markup"), OF_CALLS)
+def test_calls_are_read_where_the_server_has_no_parser(tmp_path, calls, markup):
+    """Each advice is one that can be followed: a base that writes no calls is not asked for tool_calls."""
+    template = HEAD + calls + "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    rows = correct_rows(20, call=None, answer=markup) if markup else correct_rows(20)
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    base = base_with(tmp_path, template)
+    without_parser(base)
+    base = load_tokenizer(base)
+    findings = worst_findings(folder, train=rows, valid=correct_rows(4, 900, call=None), tokenizer=base)
+    assert {check: finding.level for check, finding in findings.items()} == OF_CALLS[calls, markup]
+    advice = " ".join(finding.advice for finding in findings.values())
+    assert ("with a dialect" in advice) == (calls == LLAMA_CALLS and bool(markup))
+
+
+def without_parser(base: Path) -> None:
+    """Remove the parser that the tokenizer of a base states."""
+    config = json.loads((base / "tokenizer_config.json").read_text())
+    del config["tool_parser_type"]
+    (base / "tokenizer_config.json").write_text(json.dumps(config))
+
+
 TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}"
 PROMPT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 UNLIKE_SERVED = {  # template, whether it has tokens that end generation -> (check, level)
