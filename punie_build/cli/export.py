@@ -76,7 +76,10 @@ def _check_folder(folder: Path, name: str) -> None:
     """Raise UseError if a folder holds files that no export wrote: they would be replaced."""
     if not folder.is_dir() or not (folder / RECORD).is_file():
         return
-    record = msgspec.json.decode((folder / RECORD).read_bytes(), type=ExportRecord)
+    try:
+        record = msgspec.json.decode((folder / RECORD).read_bytes(), type=ExportRecord)
+    except msgspec.MsgspecError:
+        raise UseError(f"{name}: its {RECORD} was not written by export - choose another --into") from None
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if others := sorted(present - {*record.files}):
         raise UseError(f"{name}: {others[0]} was not written by export, and would be lost - choose another --into")

@@ -97,5 +97,6 @@ def gguf_problem(spec: Model, model_type: str | None) -> str | None:
     """Return why mlx-lm cannot write a GGUF file of this base, or None. `model_type` is the one in its config.json."""
     if spec.gguf and model_type not in GGUF_ARCHITECTURES:
         architectures = ", ".join(GGUF_ARCHITECTURES)
-        return f"gguf: mlx-lm writes it for {architectures}, this base is {model_type or 'unknown'} - remove gguf"
+        reason = f"gguf: mlx-lm writes it for {architectures}, this base is {model_type or 'unknown'}"
+        return f"{reason} - remove gguf, and try `punie-build export --to gguf`"
     return None

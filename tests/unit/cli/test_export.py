@@ -76,6 +76,15 @@ def test_a_format_of_models_is_refused_for_an_adapter(tmp_path, monkeypatch, cap
     assert problem in capsys.readouterr().err
 
 
+def test_a_record_of_another_program_is_not_replaced(tmp_path, monkeypatch, capsys):
+    write_adapter(tmp_path / "mine", paths.nano(), model="nano")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "export.json").write_text('{"theirs": 1}')
+    assert run(tmp_path, monkeypatch, "mine", "--to", "peft", "--into", "out") == 2
+    assert "was not written by export" in capsys.readouterr().err
+    assert (tmp_path / "out" / "export.json").read_text() == '{"theirs": 1}'
+
+
 @pytest.mark.parametrize("form", ["peft", "gguf-lora"])
 def test_a_base_is_no_adapter(tmp_path, monkeypatch, capsys, form):
     assert run(tmp_path, monkeypatch, "nano", "--to", form, "--into", "out") == 2
