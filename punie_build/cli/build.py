@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from punie_build.cli.options import Command, Options, target, targets
 from punie_build.project import Project
+from punie_build.runtime.console import format_count
 
 if TYPE_CHECKING:
     from punie_build.preflight.preview import Preview
@@ -60,7 +61,7 @@ def _problems(report: Preview) -> Iterator[str]:
         yield from (f"{finding.level}[{finding.check}] {finding}" for finding in report.findings)
         errors = sum(finding.level == "error" for finding in report.findings)
         numbers = (("error", errors), ("warning", len(report.findings) - errors))
-        counts = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in numbers if count]
+        counts = [format_count(count, word) for word, count in numbers if count]
         hint = ": an error stops what needs it; an adapter may `allow` a check by its name" if errors else ""
         yield ", ".join(counts) + hint
     if report.unchecked:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +40,7 @@ from punie_build.evaluation.suite import Suite
 from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.runtime import blas
+from punie_build.runtime.console import format_count
 from punie_build.schema.spec import digest
 from punie_build.storage import digests
 from punie_build.storage.locks import KeyInputs, Lock
@@ -113,6 +115,7 @@ def eval_(root: Path, options: Options) -> int:
         concurrency=options.concurrency,
     )
     generation, out, server = generation_spec(spec), root / options.output, WarmServer()
+    _refuse_other_results(out, options.output, spec)
     out.mkdir(parents=True, exist_ok=True)
     run = runner.EvalRun(
         root=root,
@@ -130,8 +133,22 @@ def eval_(root: Path, options: Options) -> int:
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
     print(f"{model.name} on {suite_name}: {pass_counts(scores)}")
     print(category_table(scores.cases))
-    print(f"{sent} requests sent; {options.output}/report.html shows the answers, scores.json is for programs")
+    print(
+        f"{format_count(sent, 'request')} sent; {options.output}/report.html shows the answers, scores.json is for programs"
+    )
     return 0
+
+
+def _refuse_other_results(out: Path, name: str, spec: Eval) -> None:
+    """Raise UseError if a folder has the scores of another model or suite."""
+    if (path := out / "scores.json").exists():
+        scores = json.loads(path.read_bytes())
+        before, now = (scores.get("arm"), scores.get("suite")), (spec.arm, spec.suite)
+        if before != now:
+            raise UseError(
+                f"{name}: has the results of {before[0]} on {before[1]}, not of {now[0]} on {now[1]} "
+                "- choose another --output, or remove the folder"
+            )
 
 
 def _page(spec: Eval, suite: Suite, scores: Scores, out: Path) -> str:

@@ -9,6 +9,7 @@ that module. The first word of a command is a key of `MODULES`; its module is im
 from __future__ import annotations
 
 MODULES = {  # first word of a command -> its module, and its help
+    "init": ("init", "write a first recipe and the files around it"),
     "check": ("build", "compare recipes with locks, for CI: needs neither data nor mlx"),
     "plan": ("build", "show what `doit` would run, for how long, and what would go wrong"),
     "why": ("build", "show what changed, value by value, and what would be built for a target"),

@@ -21,6 +21,7 @@ from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.recipes.loader import escapes
+from punie_build.runtime.console import format_count
 
 
 def check(root: Path, options: Options) -> int:
@@ -36,7 +37,7 @@ def check(root: Path, options: Options) -> int:
     for line in result.problems:
         print(f"problem: {line}")
     count = len(result.problems)
-    verdict = f"{count} problem{'s' if count > 1 else ''}: the suite cannot be used for gates"
+    verdict = f"{format_count(count, 'problem')}: the suite cannot be used for gates"
     print("the suite can be used for gates" if result.sound else verdict)
     return 0 if result.sound else 2
 
@@ -83,7 +84,7 @@ def import_(_root: Path, options: Options) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     about = f"Imported from {source.path.name} ({form}{', strict' if source.strict else ''})."
     output.write_text(registry.suite_to_toml(imported.suite, about), encoding="utf-8")
-    print(f"{len(imported.suite.cases)} cases written to {output}")
+    print(f"{format_count(len(imported.suite.cases), 'case')} written to {output}")
     for note in [*imported.notes, *suites.problems(imported.suite)]:
         print(f"note: {note}")
     return 0

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from punie_build.engine import events
 from punie_build.engine.task import closure
-from punie_build.runtime.console import ProgressBar, console, format_seconds
+from punie_build.runtime.console import ProgressBar, console, format_count, format_seconds
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
@@ -121,7 +121,7 @@ class Reporter:
         duration = time.monotonic() - self.started
         if parts:
             total = self.counts.total()
-            console.print_line(f"{total} artifacts: {', '.join(parts)}  ({format_seconds(duration)})")
+            console.print_line(f"{format_count(total, 'artifact')}: {', '.join(parts)}  ({format_seconds(duration)})")
         for line in (*self.run.failed_gates(), *self.run.draw()) if self.run else ():
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)

@@ -56,7 +56,12 @@ def doit_tasks(project: Project) -> Iterator[dict[str, Any]]:
     failed = project.failed_gates()
     for kind in dict.fromkeys(task.kind.name for task in project.tasks):
         group = [target for target in targets if target.task.kind.name == kind]
-        yield {"basename": kind, "name": None, "doc": f"every {kind}", "uptodate": [partial(_all_current, group)]}
+        yield {
+            "basename": kind,
+            "name": None,
+            "doc": f"all artifacts of the kind {kind}",
+            "uptodate": [partial(_all_current, group)],
+        }
     for target in targets:
         task = target.task
         yield {

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from punie_build.engine import state as states
 from punie_build.engine.task import AnyTask
-from punie_build.runtime.console import format_seconds
+from punie_build.runtime.console import format_count, format_seconds
 from punie_build.storage import digests, locks, paths, store
 from punie_build.storage.locks import Lock
 
@@ -134,7 +134,7 @@ def summary(planned: Iterable[Planned]) -> str:
         action: [item for item in planned if item.action == action] for action in ("run", "restore", "maybe", "current")
     }
     if len(by_action["current"]) == len(planned):
-        return f"{len(planned)} artifact{'s' if len(planned) != 1 else ''}, all current" if planned else "no artifacts"
+        return f"{format_count(len(planned), 'artifact')}, all current" if planned else "no artifacts"
     parts = [f"{len(by_action['run'])} to run{_duration(by_action['run'])}"] if by_action["run"] else []
     if by_action["restore"]:
         parts.append(f"{len(by_action['restore'])} to restore")

@@ -106,6 +106,11 @@ class ProgressBar:
             self.progress.remove_task(self.task)
 
 
+def format_count(count: int, noun: str) -> str:
+    """Return a number of things: `1 case`, `2 cases`."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
 def format_bytes(count: float) -> str:
     """Return a number of bytes in decimal units: `812 bytes`, `3.1 kB`, `14.9 MB`, `2.0 GB`."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

@@ -60,6 +60,10 @@ class Sgd(Optimizer, frozen=True, kw_only=True, tag="sgd"):
     dampening: From0 = 0.0
     nesterov: bool = False
 
+    def __post_init__(self) -> None:
+        if self.nesterov and (not self.momentum or self.dampening):
+            raise ValueError("nesterov needs a momentum above 0, and no dampening - set momentum = 0.9, dampening = 0")
+
 
 class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
     """Adafactor (Shazeer and Stern 2018). With `relative_step` it computes its own learning rate."""

@@ -39,12 +39,19 @@ def test_a_model_is_evaluated_without_a_recipe_and_no_request_is_sent_twice(tmp_
     words = ("eval", "--model", "nano", "--no-server", "--suite", "few.toml", "--output", "out", "--max-tokens", "8")
     output = punie_build(tmp_path, *words)
     assert re.search(r"nano on few: [01] of 1 cases passed \(canary [0-9a-f]{12}\)\n    words +[01] of 1", output)
-    assert "1 requests sent" in output
+    assert "1 request sent" in output
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert set(first) == {"accepted.jsonl", "answers.jsonl", "proof.json", "report.html", "scores.json"}
     assert b"By category" in first["report.html"]
     assert "0 requests sent" in punie_build(tmp_path, *words)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == first
+    (tmp_path / "other.toml").write_text(SUITE)
+    words = ("eval", "--model", "nano", "--no-server", "--suite", "other.toml", "--output", "out", "--max-tokens", "8")
+    process = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (process.returncode, process.stderr) == (
+        2,
+        "out: has the results of nano on few, not of nano on other - choose another --output, or remove the folder\n",
+    )
 
 
 @pytest.mark.slow

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from mlx import optimizers
 from mlx_lm.lora import CONFIG_DEFAULTS
 
+from punie_build.training.loop.optimizer import build_optimizer
+from punie_build.training.optimizer_spec import Sgd
 from punie_build.training.spec import Adapter, tokenized_for
 
 
@@ -43,3 +46,13 @@ def test_training_without_validation_rows_publishes_the_last_weights():
     spec = Adapter(base="b", data="d", valid="none", keep="last")
     assert tokenized_for(spec).name == "d@b-assistant-2048-train-only"
     assert tokenized_for(Adapter(base="b", data="d")).name == "d@b-assistant-2048"
+
+
+@pytest.mark.parametrize("fields", [{}, {"momentum": 0.9, "dampening": 0.1}])
+def test_mlx_and_a_recipe_refuse_the_same_nesterov(fields):
+    with pytest.raises(ValueError, match="nesterov needs a momentum above 0, and no dampening"):
+        Sgd(nesterov=True, **fields)
+    with pytest.raises(ValueError, match="Nesterov"):
+        optimizers.SGD(learning_rate=1.0, nesterov=True, **fields)
+    build_optimizer(Adapter(base="b", data="d", optimizer=Sgd(**fields)), 10)
+    build_optimizer(Adapter(base="b", data="d", optimizer=Sgd(nesterov=True, momentum=0.9)), 10)
