@@ -5,4 +5,4 @@
 `python_hook` have the checks; `assignment` pairs calls with expected calls.
 """
 
-__all__ = ("matchers", "response", "union")
+__all__ = ("matchers", "response", "schemas", "union")

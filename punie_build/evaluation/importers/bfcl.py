@@ -7,36 +7,43 @@ have any order; they are paired by optimal assignment, where the leaderboard is 
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import msgspec
 
 from punie_build.data.example import Message
-from punie_build.evaluation.checks.matchers import AnyValue, Matcher, OneOf, OptionalValue
+from punie_build.evaluation import suite as suites
+from punie_build.evaluation.checks.matchers import AbsentValue, Matcher, OneOf, OptionalValue, TableValue
 from punie_build.evaluation.checks.union import AnyCheck, Calls, ExpectedCall, NoCall
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
-from punie_build.evaluation.suite import Case
+from punie_build.evaluation.suite import Case, Suite
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array"}
-MAX_VARIANTS = 64  # of one object; with more, any value is accepted
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
     """Import questions and possible answers. Raise DataError for files that are not JSONL."""
     rows = read_objects(source.answers) if source.answers else []
     truths = {str(row.get("id")): row.get("ground_truth") for row in rows}
-    cases, notes = [], []
-    for row in read_objects(source.path):
+    cases, notes = list[Case](), list[str]()
+    for number, row in enumerate(read_objects(source.path), 1):
         name, turns = str(row.get("id")), row.get("question") or []
-        turns = turns if turns and isinstance(turns[0], list) else [turns]
-        check = _check(name, row, truths.get(name, row.get("ground_truth")))
+        try:
+            turns = turns if turns and isinstance(turns[0], list) else [turns]
+            check = _check(name, row, truths.get(name, row.get("ground_truth")))
+            case = _case(name, row, turns[0], check) if check and len(turns) == 1 else None
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            notes.append(f"{name}, row {number}: not in the form of the leaderboard: {error}")
+            continue
         if len(turns) != 1:
             notes.append(f"{name}: {len(turns)} turns - conversations with a state are not imported")
-        elif check is None:
-            notes.append(f"{name}: no possible answer - set --answers to the file of answers")
+        elif case is None:
+            advice = "this file of answers has none" if source.answers else "set --answers to the file of answers"
+            notes.append(f"{name}: no possible answer - {advice}")
+        elif problems := suites.problems(Suite(cases=(case,))):
+            notes.append(f"{name} is left out, no answer can pass it: {'; '.join(problems)}")
         else:
-            cases.append(_case(name, row, turns[0], check))
+            cases.append(case)
     return build_suite(source.path, cases, notes, system="")
 
 
@@ -63,36 +70,45 @@ def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:
         return Calls(calls=calls, mode="any", allow=("*",))
     if not isinstance(truth, list) or not truth or not all(isinstance(call, dict) for call in truth):
         return None
+    schemas = {
+        function.get("name"): (function.get("parameters") or {}).get("properties") or {}
+        for function in row.get("function") or ()
+    }
     calls = tuple(
-        ExpectedCall(name=function, arguments={key: _matcher(values) for key, values in parameters.items()})
+        ExpectedCall(
+            name=function,
+            arguments={key: _matcher(values, schemas.get(function, {}).get(key)) for key, values in parameters.items()},
+        )
         for call in truth
         for function, parameters in call.items()
     )
     return Calls(calls=calls, mode="unordered", compare="loose")
 
 
-def _matcher(values: Any) -> Matcher:
-    """Return the matcher of a list of allowed values, in which "" means omitted."""
+def _matcher(values: Any, schema: Any) -> Matcher:
+    """Return the matcher of a list of allowed values, in which "" means omitted, or an empty text."""
     allowed = values if isinstance(values, list) else [values]
-    variants = [variant for value in allowed if value != "" for variant in _variants(value)]
-    if len(variants) > MAX_VARIANTS:
-        return AnyValue()
-    if "" in [value for value in allowed if isinstance(value, str)]:
-        return OptionalValue(value=OneOf(values=tuple(variants)) if variants else OneOf(values=("",)))
-    return OneOf(values=tuple(variants))
+    schema = schema if isinstance(schema, dict) else {}
+    options = [_option(value, schema) for value in allowed if value != ""]
+    if "" not in [value for value in allowed if isinstance(value, str)]:
+        return OneOf(values=tuple(options)) if options else AbsentValue()
+    if not options or schema.get("type") == "string":
+        options.append("")
+    return OptionalValue(value=OneOf(values=tuple(options)))
 
 
-def _variants(value: Any) -> list[Any]:
-    """Return all objects that combine the allowed values of each key; other values are their only variant."""
-    if isinstance(value, dict) and all(isinstance(allowed, list) for allowed in value.values()):
-        options = [
-            [(key, variant) for item in allowed if item != "" for variant in _variants(item)]
-            + [None for item in allowed if item == ""]
-            for key, allowed in value.items()
-        ]
-        objects = [dict(pair for pair in pairs if pair) for pairs in product(*options)] if options else [{}]
-        return objects[: MAX_VARIANTS + 1]
-    return [value]
+def _option(value: Any, schema: dict[str, Any]) -> Any:
+    """Return an allowed value: of a table, each key has its list of allowed values."""
+    if isinstance(value, dict):
+        keys = schema.get("properties")
+        return TableValue(
+            values={key: _matcher(item, keys.get(key) if isinstance(keys, dict) else {}) for key, item in value.items()}
+        )
+    if isinstance(value, list):
+        items = schema.get("items")
+        return [_option(item, items if isinstance(items, dict) else {}) for item in value]
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_number and schema.get("type") in ("float", "number") else value
 
 
 def _declaration(function: dict[str, Any]) -> dict[str, Any]:

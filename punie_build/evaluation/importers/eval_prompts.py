@@ -22,12 +22,15 @@ FIELDS = ("id", "category", "prompt_text", "expected_tool_calls", "expected_keyw
 def import_suite(source: ImportSource) -> ImportedSuite:
     """Import EvalPrompts. Raise DataError for a row without a prompt."""
     rows = list(_python_rows(source.path)) if source.path.suffix == ".py" else read_objects(source.path)
-    cases = []
+    cases, declared = [], set[str]()
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("prompt_text"), str):
-            raise DataError(f"{source.path.name}: prompt {number} has no `prompt_text` - choose another --form")
-        tools = tuple(map(str, row.get("expected_tool_calls") or ()))
-        words = tuple(map(str, row.get("expected_keywords") or ()))
+            raise DataError(
+                f"{source.path.name}: prompt {number} has no `prompt_text` - choose --form bfcl or promptfoo, if the file is one of these"
+            )
+        where = f"{source.path.name}: prompt {number}"
+        tools, words = _names(row, "expected_tool_calls", where), _names(row, "expected_keywords", where)
+        declared.update(tools)
         cases.append(
             Case(
                 id=str(row.get("id") or f"case-{number}"),
@@ -36,9 +39,20 @@ def import_suite(source: ImportSource) -> ImportedSuite:
                 checks=tuple(_strict_checks(tools, words)) if source.strict else (Recall(tools=tools, words=words),),
             )
         )
-    names = sorted({name for row in rows for name in row.get("expected_tool_calls") or ()})
+    names = sorted(declared)
     notes = [f"declare the tools in the suite's `tools`: {', '.join(names)}"] if names else []
     return build_suite(source.path, cases, notes)
+
+
+def _names(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    """Return a list of names: texts, or tables with a `name` and nothing else. Raise DataError for others."""
+    items = row.get(key) or ()
+    if not isinstance(items, list | tuple):
+        raise DataError(f"{where}: `{key}` is not a list - write a list of names")
+    names = [item.get("name") if isinstance(item, dict) and set(item) == {"name"} else item for item in items]
+    if wrong := next((item for item in names if not isinstance(item, str)), None):
+        raise DataError(f"{where}: `{key}` has {str(wrong)[:60]}, which is not read - write the name only")
+    return tuple(map(str, names))
 
 
 def _strict_checks(tools: tuple[str, ...], words: tuple[str, ...]) -> Iterator[AnyCheck]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.errors import DataError
 from punie_build.evaluation.suite import Case, Suite
@@ -56,4 +56,25 @@ def build_suite(path: Path, cases: list[Case], notes: list[str], **fields: Any) 
     """Return the imported suite. Raise DataError without cases."""
     if not cases:
         raise DataError(f"{path.name}: no case that can be imported{''.join(f'; {note}' for note in notes[:5])}")
-    return ImportedSuite(suite=Suite(cases=tuple(cases), **fields), notes=tuple(notes))
+    suite, count = _without_nulls(Suite(cases=tuple(cases), **fields))
+    if count:
+        notes = [*notes, f"{count} null values of tool declarations, such as `default`, are left out: TOML has no null"]
+    return ImportedSuite(suite=suite, notes=tuple(notes))
+
+
+def _without_nulls(suite: Suite) -> tuple[Suite, int]:
+    """Return the suite without null in its declarations of tools, and how many there were."""
+    count = 0
+
+    def clean(value: Any) -> Any:
+        nonlocal count
+        if isinstance(value, dict):
+            count += sum(item is None for item in value.values())
+            return {key: clean(item) for key, item in value.items() if item is not None}
+        if isinstance(value, list | tuple):
+            count += sum(item is None for item in value)
+            return type(value)(clean(item) for item in value if item is not None)
+        return value
+
+    cases = tuple(structs.replace(case, tools=clean(case.tools)) for case in suite.cases)
+    return structs.replace(suite, cases=cases, tools=clean(suite.tools)), count

@@ -262,3 +262,13 @@ def test_suites_are_imported_and_validated_on_the_command_line(tmp_path, monkeyp
     assert code == 0
     assert "the suite can be used for gates" in output
     assert run("check", "../outside.toml")[0] in (2, 3)
+
+
+@pytest.mark.parametrize("calls", [[{"name": "a", "args": {}}], "abc", [3], {"a": 1}])
+def test_eval_prompts_with_other_shapes_of_calls_are_refused(tmp_path, calls):
+    row = {"prompt_text": "x", "expected_tool_calls": calls}
+    with pytest.raises(DataError, match="prompt 1: `expected_tool_calls`"):
+        FORMATS["older"](ImportSource(path=write(tmp_path, "a.jsonl", [row])))
+    row["expected_tool_calls"] = [{"name": "a"}]
+    suite = FORMATS["older"](ImportSource(path=write(tmp_path, "a.jsonl", [row]))).suite
+    assert suite.cases[0].checks == (Recall(tools=("a",)),)
