@@ -28,7 +28,7 @@ from punie_build.engine.task import AnyTask, closure, graph, select, with_needs
 from punie_build.errors import UseError
 from punie_build.recipes import loader
 from punie_build.runtime.console import console, format_seconds
-from punie_build.storage import digests, locks, paths, settings
+from punie_build.storage import digests, locks, paths, remote, settings
 from punie_build.storage.locks import Lock
 
 
@@ -91,6 +91,8 @@ class Project:
                 f"{label}: a process that builds imports this program again, which would build again"
                 ' - put the build under `if __name__ == "__main__":`'
             )
+        if remark := remote.not_allowed(self.root):
+            console.print_line(remark)
         for planned in self.plan([label]):
             if planned.action != "current":
                 console.print_line(f".  {planned.task.label}")

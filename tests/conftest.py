@@ -29,6 +29,9 @@ else:  # caches of libraries, which workers and other processes of the tests sha
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# stores that tests allow are not the user's
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-config"))
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

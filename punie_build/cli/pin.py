@@ -14,7 +14,7 @@ from typing import Any
 
 from punie_build.cli.options import Command, Options
 from punie_build.errors import UseError, did_you_mean
-from punie_build.storage import atomic
+from punie_build.storage import atomic, project_file
 
 
 def pin(root: Path, options: Options) -> int:
@@ -50,7 +50,7 @@ def _table(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
     bases: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted((root / "recipes").glob("[!.]*.toml")):
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8")).get("base")
+            tables = project_file.read_toml(path).get("base")
         except (OSError, ValueError) as error:
             raise UseError(f"recipes/{path.name}: {error}") from None
         bases |= {key: (path, table) for key, table in (tables or {}).items() if isinstance(table, dict)}

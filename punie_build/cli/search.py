@@ -7,7 +7,6 @@ continues. The file is a recipe like any other: `doit grid:NAME` ranks the trial
 
 from __future__ import annotations
 
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from punie_build.project import Project
 from punie_build.recipes.python_recipes import fields
 from punie_build.runtime.console import console
 from punie_build.schema.spec import canonical, toml
+from punie_build.storage import project_file
 from punie_build.storage.atomic import replace_file
 from punie_build.sweeps import grid
 from punie_build.sweeps.axes import Table, flatten, merge, unflatten
@@ -39,7 +39,7 @@ class Trials:
         self.path = root / "recipes" / f"{name}.trials.toml"
         table: Table = {}
         if self.path.exists():
-            table = tomllib.loads(self.path.read_text(encoding="utf-8")).get(ADAPTER.name, {}).get(name, {})
+            table = project_file.read_toml(self.path).get(ADAPTER.name, {}).get(name, {})
         self.done: list[Table] = table.pop("cells", [])
         self.failed: list[Table] = table.pop("failed", [])
         self.best = table.pop("best", 1)

@@ -1,4 +1,4 @@
-"""Commands of the store: remove unused files, verify all files, and upload them to the shared store."""
+"""Commands of the store: remove unused files, verify all files, and upload them to the shared store, allow that."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from punie_build.cli.options import Command, Options, no_options
 from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
-from punie_build.storage import git_refs, locks, paths, remote, store
+from punie_build.storage import git_refs, locks, paths, remote, settings, store
 from punie_build.storage.locks import Lock
 from punie_build.training import checkpoints
 
+NO_STORE = 'no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml'
 FOLDERS = [kind.folder for kind in KINDS.values() if kind.folder]
 
 
@@ -44,7 +45,7 @@ def push(root: Path, _options: Options) -> int:
     _require_project(root)
     shared = remote.of_project(root)
     if shared is None:
-        raise UseError('no shared store - set `store = "s3://..."` under [tool.punie-build] in pyproject.toml')
+        raise UseError(remote.not_allowed(root) or NO_STORE)
     stored = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
     n_sent = sum(store.push(root, lock) for lock in stored)
     print(f"{n_sent} files sent, for {len(stored)} artifacts")
@@ -54,6 +55,17 @@ def push(root: Path, _options: Options) -> int:
 def _require_project(root: Path) -> None:
     if not Project.has_recipes(root) and not (root / paths.STATE).is_dir():
         raise UseError("no project in this folder or above it, so there is no store - change to it, or name it with -C")
+
+
+def allow(root: Path, _options: Options) -> int:
+    """Allow the shared store that this project names, with its options, for every project on this machine."""
+    options = settings.load(root)
+    if options.store is None:
+        raise UseError(NO_STORE)
+    print(f"allowed in {settings.allow(options)}: {options.store}")
+    for name, value in options.store_options.items():
+        print(f"    {name} = {value}")
+    return 0
 
 
 def _all_locks(root: Path, others: Iterable[Lock] = ()) -> Iterator[Lock]:
@@ -71,5 +83,6 @@ def _gc_options(command: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, Command] = {
     "store gc": (gc, _gc_options),
     "store verify": (verify, no_options),
+    "store allow": (allow, no_options),
     "store push": (push, no_options),
 }

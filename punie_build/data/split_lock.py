@@ -15,7 +15,7 @@ import msgspec
 from punie_build.data.example import SPLITS
 from punie_build.data.split import ExampleStream, Split, assign_locked
 from punie_build.errors import DataError
-from punie_build.storage import paths
+from punie_build.storage import paths, project_file
 
 MAX_ERRORS = 20  # malformed lines that an error message lists
 
@@ -26,7 +26,7 @@ def read(path: Path, spec: Split) -> dict[str, str]:
     Raises DataError that lists the malformed lines.
     """
     try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
+        header, *lines = project_file.read(path).decode("utf-8").splitlines()
     except FileNotFoundError:
         return {}
     except (ValueError, UnicodeDecodeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.doit_plugin.reporter import Reporter
-from punie_build.storage import paths
+from punie_build.storage import paths, project_file
 
 IGNORE = "ignore:"
 
@@ -25,9 +25,10 @@ class LockBackend:
         self.name, self.path = name, Path(paths.STATE, "ignored.json")
         self.values: dict[str, dict[str, Any]] = {}
         try:
-            self.ignored: list[str] = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self.ignored = []
+            content = json.loads(project_file.read(self.path))
+        except (OSError, ValueError, RecursionError):
+            content = []
+        self.ignored: list[str] = content if isinstance(content, list) else []
 
     def set(self, task: str, name: str, value: Any) -> None:
         if name == IGNORE:

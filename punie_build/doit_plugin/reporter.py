@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from punie_build.engine import events
 from punie_build.engine.task import closure
 from punie_build.runtime.console import ProgressBar, console, format_count, format_seconds
+from punie_build.storage import remote
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
@@ -56,6 +57,8 @@ class Reporter:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, _interrupted)
+        if self.root and (remark := remote.not_allowed(self.root)):
+            console.print_line(remark)
         self._record("start", tasks=len(self.pending))
 
     def get_status(self, task: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from punie_build.storage import paths
+from punie_build.storage import paths, project_file
 
 BEGIN = "<!-- notes: what stands between these two lines is yours and is kept; the rest is drawn anew -->"
 END = "<!-- end of notes -->"
@@ -35,7 +35,7 @@ def read(target: str, folder: Path) -> str:
     if paths.CARD not in paths.views(target):
         return ""
     try:
-        return extract((folder / paths.CARD).read_text(encoding="utf-8", errors="replace"))
+        return extract(project_file.read(folder / paths.CARD).decode(errors="replace"))
     except OSError:
         return ""
 

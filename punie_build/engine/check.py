@@ -19,7 +19,7 @@ from punie_build.engine import explain, gates
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
-from punie_build.storage import digests, locks, paths
+from punie_build.storage import digests, locks, paths, project_file
 from punie_build.storage.locks import Lock
 
 STATES = ("current", "unseen", "stale", "broken")  # from best to worst: the worst one decides the exit code
@@ -89,7 +89,7 @@ def _without_lock(root: Path, task: AnyTask) -> Verdict:
     """Never built, or a lock that git or a person damaged."""
     path = paths.lock(task.target)
     try:
-        text = (root / path).read_bytes()
+        text = project_file.read(root / path)
     except OSError:
         return "stale", [f"never built: no lock - `doit {task.label}`, and commit {path}"]
     problem = "has conflict markers - take one side whole" if CONFLICT in text else "damaged - restore it from git"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import codecs
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from punie_build.evaluation.checks.union import AnyCheck, Not, PythonHook
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.validation import mistakes
+from punie_build.storage import project_file
 
 BUILTIN_FOLDER = Path(__file__).parent / "suites_builtin"
 
@@ -58,11 +58,11 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
 
 def _table(path: Path) -> dict[str, Any]:
     """Read the file as a table. Raise ValueError with each mistake and its line."""
-    text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    text = project_file.read(path).removeprefix(codecs.BOM_UTF8)
     if path.suffix != ".jsonl":
         try:
-            return tomllib.loads(text.decode("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            return project_file.parse_toml(text)
+        except ValueError as error:
             raise ValueError(f"not a TOML file: {error}") from None
     table: dict[str, Any] = {"case": []}
     problems = []
@@ -115,12 +115,12 @@ def _source(check: PythonHook, root: Path) -> str:
     if not path.is_relative_to(root.resolve()):
         raise ValueError(f"{check.path} leads out of the project - copy it into the project")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = project_file.read(path).decode("utf-8")
         functions = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     except (OSError, UnicodeDecodeError):
         raise ValueError(f"no readable file {check.path} - create it, or correct `function`") from None
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{check.path} is not Python: {error}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{check.path} is not Python: {error or 'expressions too deep'}") from None
     name = check.function.partition(":")[2]
     if name not in functions:
         raise ValueError(f"{check.path} has no function '{name}'{did_you_mean(name, functions)}")

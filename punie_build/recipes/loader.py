@@ -83,7 +83,7 @@ class _Loader:
         except OSError as error:
             self.problems.append(f"{label}: cannot be read ({error.strerror}) - correct the link, or remove it")
             return
-        except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
+        except ValueError as error:
             self.problems.append(f"{label}: not TOML: {error}")
             return
         for kind, by_name in tables.items():

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from punie_build.schema.spec import toml, toml_key
+from punie_build.storage import project_file
 from punie_build.storage.atomic import replace_file
 
 FILE = "recipes/dodo.toml"
@@ -26,7 +27,7 @@ HEADER = "# Written by dodo.py: change it there. Commit this file, for commands 
 def write(path: Path, recipes: Mapping[str, Mapping[str, Any]]) -> None:
     """Write entries to a recipe file, if it differs."""
     text = encode(recipes).encode()
-    if not path.exists() or path.read_bytes() != text:
+    if not path.exists() or project_file.read(path) != text:
         replace_file(path, text)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.storage import atomic, paths
+from punie_build.storage import atomic, paths, project_file
 
 Tables = dict[str, Any]
 
@@ -31,15 +31,12 @@ class TableCache:
                 self.known = msgspec.msgpack.decode(content, type=dict[str, Tables])
 
     def parse(self, path: Path) -> Tables:
-        """Return the tables of a file. Raises OSError, UnicodeDecodeError or TOMLDecodeError."""
-        content = path.read_bytes()
+        """Return the tables of a file. Raises OSError or ValueError."""
+        content = project_file.read(path)
         digest = _digest(content)
         tables = self.known.get(digest)
         if tables is None:
-            import tomllib
-
-            text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-            tables = tomllib.loads(text)
+            tables = project_file.parse_toml(content)
         self.used[digest] = tables
         return tables
 

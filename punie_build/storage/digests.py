@@ -169,6 +169,8 @@ def of_tree(path: Path | str, only: tuple[str, ...] = (), pointers: bool = False
     try:
         if os.path.isdir(path):
             return of_listing(of_folder(path, pointers), only)
+        if not os.path.isfile(path):  # a pipe would block, and a device may never end
+            return "absent"
         return of_pointed(path) if pointers else of_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return "absent"

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from punie_build.schema.spec import digest
-from punie_build.storage import paths
+from punie_build.storage import paths, project_file
 from punie_build.storage.clutter import is_clutter
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -67,8 +67,7 @@ def decode(text: bytes) -> Lock | None:
 def read(path: Path | str) -> Lock | None:
     """Return the lock, or None if there is none that can be read: then the target counts as never built."""
     try:
-        with open(path, "rb") as file:
-            return decode(file.read())
+        return decode(project_file.read(path))
     except OSError:
         return None
 

@@ -103,6 +103,12 @@ def user_cache() -> Path | None:
         return None
 
 
+def user_config() -> Path:
+    """Return the folder of what a user decides for all projects of this machine."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(home, "punie-build")
+
+
 def nano() -> Path:
     """Return the embedded base: in the package where it is installed, in the repository where it is developed."""
     installed = CODE / "nano"

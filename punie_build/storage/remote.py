@@ -3,7 +3,7 @@
     [tool.punie-build]
     store = "s3://bucket/punie"          # or file:///mnt/team, sftp://..., gs://...
 
-It is read if the local store lacks an artifact, and written after each build. Downloads are used only if their digest
+It is used if the user has allowed it (`settings`). It is read if the local store lacks an artifact, and written after each build. Downloads are used only if their digest
 is right. If the store cannot be reached, one warning is printed and the build continues without it; a store without
 write permission is still read. Needs the extra `punie-build[shared]`.
 """
@@ -101,9 +101,8 @@ class RemoteStore:
             self.read_only, self.unreachable = True, self.unreachable or not still_readable
         if not warned:
             effect = "reading from it only" if still_readable else "continuing without it"
-            url = re.sub(r"//[^/@]*@", "//", self.url)  # without a password
             print(
-                f"   shared store {url}: {_reason(error)} - {effect}; `punie-build store push` uploads the rest later",
+                f"   shared store {_without_password(self.url)}: {_reason(error)} - {effect}; `punie-build store push` uploads the rest later",
                 file=sys.stderr,
                 flush=True,
             )
@@ -153,6 +152,10 @@ def _upload_and_rename(files: Any, path: str, content: Path | bytes) -> None:
         raise
 
 
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
 def _reason(error: Exception) -> str:
     message = (str(error).splitlines() or [""])[0][:200]
     if isinstance(error, ImportError):
@@ -161,9 +164,21 @@ def _reason(error: Exception) -> str:
 
 
 def of_project(root: Path) -> RemoteStore | None:
-    """Return the project's shared store, or None if it has none. Raise RecipeError for mistakes in the settings."""
+    """Return the project's shared store, or None if it has none that the user allows. Raise RecipeError for mistakes in
+    the settings."""
     options = settings.load(root)
-    return _connection(options) if options.store else None
+    return _connection(options) if options.store and settings.is_allowed(options) else None
+
+
+def not_allowed(root: Path) -> str | None:
+    """Return a sentence about the store that the repository names and the user has not allowed, if there is one."""
+    options = settings.load(root)
+    if options.store is None or settings.is_allowed(options):
+        return None
+    return (
+        f"shared store {_without_password(options.store)}: not used, for this project names it and you have not allowed"
+        " it - `punie-build store allow` allows it on this machine"
+    )
 
 
 _connections: dict[bytes, RemoteStore] = {}

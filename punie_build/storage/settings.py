@@ -5,6 +5,11 @@
     store_options = { endpoint_url = "..." }     # passed to fsspec as they are
 
 The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store.
+
+A repository may name any host, and a request to it is signed with the credentials of the user. So a store is used only
+if the user has allowed it, with these options: by the variable, or in `~/.config/punie-build/stores.toml`:
+
+    allowed = ["s3://bucket/punie", "s3://other {\"endpoint_url\":\"https://s3.example.org\"}"]
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from msgspec import field
 from punie_build.errors import RecipeError
 from punie_build.schema.spec import Spec
 from punie_build.schema.validation import mistakes
+from punie_build.storage import atomic, paths, project_file
 
 URL = re.compile(r"[a-z0-9+.-]+://.+")
 
@@ -37,17 +43,60 @@ def load(root: Path) -> Settings:
     return _read(root, os.environ.get("PUNIE_BUILD_STORE"))
 
 
+def is_allowed(settings: Settings) -> bool:
+    """Return whether the user allows the store of a project, with its options. Raises RecipeError for mistakes in the
+    user's file."""
+    is_from_user = settings.store == os.environ.get("PUNIE_BUILD_STORE") and not settings.store_options
+    return is_from_user or _name(settings) in _allowed()
+
+
+def allow(settings: Settings) -> Path:
+    """Write the store of a project, with its options, to the user's file of allowed stores. Return the file."""
+    names = dict.fromkeys([*_allowed(), _name(settings)])
+    lines = [f"    {msgspec.json.encode(name).decode()},\n" for name in names]  # a string of JSON is one of TOML
+    atomic.replace_file(_allowed_file(), f"allowed = [\n{''.join(lines)}]\n".encode())
+    return _allowed_file()
+
+
+def _name(settings: Settings) -> str:
+    """Return the URL of a store, and its options as JSON if it has any."""
+    options = settings.store_options
+    return (
+        f"{settings.store} {msgspec.json.encode(options, order='sorted').decode()}" if options else f"{settings.store}"
+    )
+
+
+def _allowed_file() -> Path:
+    return paths.user_config() / "stores.toml"
+
+
+def _allowed() -> list[str]:
+    path = _allowed_file()
+    try:
+        names = project_file.read_toml(path).get("allowed", [])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise RecipeError([f"{path}: cannot be read ({error}) - correct it, or remove it"]) from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError([f'{path}: allowed: not a list of texts - write it as allowed = ["s3://bucket/folder"]'])
+    return names
+
+
 @cache
 def _read(root: Path, store: str | None) -> Settings:
     path = root / "pyproject.toml"
     table: dict[str, Any] = {}
     if path.exists():
-        import tomllib
-
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("punie-build", {})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            tool = project_file.read_toml(path).get("tool", {})
+        except ValueError as error:
             raise RecipeError([f"pyproject.toml: not TOML: {error}"]) from None
+        except OSError as error:
+            raise RecipeError(
+                [f"pyproject.toml: cannot be read ({error.strerror}) - correct it, or remove it"]
+            ) from None
+        table = tool.get("punie-build", {}) if isinstance(tool, dict) else {}
     if problems := list(mistakes(table, Settings, "pyproject.toml: tool.punie-build")):
         raise RecipeError(problems)
     settings = msgspec.convert(table, Settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import boto3
@@ -10,6 +11,8 @@ import boto3
 from punie_build.engine import build, state
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
+from punie_build.errors import RecipeError
+from punie_build.storage import settings
 from tests.support.text_tasks import text_task, with_step
 
 BUCKET = "punie"
@@ -38,11 +41,13 @@ class Bucket:
 
 
 def checkout(root: Path, url: str, address: str | None = None) -> Path:
-    """Write a project that uses a shared store. Return its root."""
+    """Write a project that uses a shared store, and allow the store. Return its root."""
     (root / "data/in").mkdir(parents=True)
     (root / "data/in/train.jsonl").write_text("zero\n")
     options = f'store_options = {{ endpoint_url = "{address}" }}\n' if address else ""
     (root / "pyproject.toml").write_text(f'[tool.punie-build]\nstore = "{url}"\n{options}')
+    with suppress(RecipeError):  # a test of mistakes in the settings
+        settings.allow(settings.load(root))
     return root
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
-from punie_build.engine import build
-from punie_build.errors import RecipeError
+from punie_build.cli.store import allow, push
+from punie_build.engine import build, plan
+from punie_build.errors import RecipeError, UseError
 from punie_build.storage import remote, settings
 from tests.support.checkouts import Step, build_chain, chain, checkout
 from tests.support.text_tasks import with_step
@@ -83,3 +87,71 @@ def test_no_step_runs_if_the_settings_have_mistakes(tmp_path):
     with pytest.raises(RecipeError, match="is not a URL"):
         build.build(root, with_step(chain()[0], step))
     assert step.tasks == []
+
+
+@pytest.fixture
+def own_config(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config/punie-build/stores.toml"
+
+
+class Listener:
+    """A server that counts connections, and closes each of them at once."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            self.connections += 1
+            connection.close()
+
+
+def test_a_store_that_only_the_repository_names_is_never_contacted(tmp_path, own_config, monkeypatch):
+    listener = Listener()
+    root = tmp_path / "clone"
+    (root / "data/in").mkdir(parents=True)
+    (root / ".punie").mkdir()
+    (root / "data/in/train.jsonl").write_text("zero\n")
+    text = f'[tool.punie-build]\nstore = "{listener.address}/punie"\n'
+    (root / "pyproject.toml").write_text(text)
+    plan.plan(root, chain())
+    assert build_chain(root) == ["ran"] * 3
+    assert remote.of_project(root) is None
+    assert listener.connections == 0
+    assert "punie-build store allow" in remote.not_allowed(root)
+    with pytest.raises(UseError, match="you have not allowed it - `punie-build store allow`"):
+        push(root, None)
+    assert allow(root, None) == 0
+    assert remote.not_allowed(root) is None
+    plan.plan(root, [with_step(chain()[0], Step(), version=2)])
+    assert listener.connections > 0
+
+
+def test_a_store_is_allowed_with_its_options_and_no_others(tmp_path, own_config, monkeypatch):
+    options = settings.Settings(store="s3://punie", store_options={"endpoint_url": 'http://a"b\\c'})
+    others = (
+        settings.Settings(store="s3://punie"),
+        settings.Settings(store="s3://punie", store_options={"endpoint_url": "http://evil.example"}),
+    )
+    assert settings.allow(options) == own_config
+    assert settings.is_allowed(options)
+    assert not any(settings.is_allowed(other) for other in others)
+    settings.allow(others[0])
+    assert settings.is_allowed(options)
+    assert settings.is_allowed(others[0])
+    monkeypatch.setenv("PUNIE_BUILD_STORE", "s3://mine")
+    assert settings.is_allowed(settings.Settings(store="s3://mine"))
+    assert not settings.is_allowed(settings.Settings(store="s3://mine", store_options={"endpoint_url": "http://evil"}))
+
+
+@pytest.mark.parametrize("text", ["allowed = 3", "allowed = [3]", "allowed = [", "[" * 5000])
+def test_a_mistake_in_the_users_file_is_reported(tmp_path, own_config, text):
+    own_config.parent.mkdir(parents=True)
+    own_config.write_text(text)
+    with pytest.raises(RecipeError, match=r"stores\.toml: "):
+        settings.is_allowed(settings.Settings(store="s3://punie"))

@@ -1,0 +1,73 @@
+"""Read files of a repository, which anyone may have written: regular files of a bounded size, TOML of a bounded depth.
+
+A clone may hold a link to a device, a named pipe, or text that keeps a parser busy for ever. Here all of them are
+errors with one sentence, of the types that a file which cannot be read or parsed has anyway.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 64 << 20
+MAX_DEPTH = 64  # tables and arrays inside each other; a recipe needs six
+_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}")  # tomllib takes quadratic time for it
+
+
+def read(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a regular file. Raises OSError for any other kind of file, and above `max_bytes`."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))  # a pipe blocks
+    with os.fdopen(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than {max_bytes >> 20} MiB", str(path))
+    return content
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """Return the tables of a TOML file. Raises OSError, or ValueError with the reason."""
+    return parse_toml(read(path))
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Return the tables of the bytes of a TOML file. Raises ValueError with the reason."""
+    import tomllib
+
+    text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    if _LONG_KEY.search(text):
+        raise ValueError(f"a key of more than {MAX_DEPTH} parts")
+    try:
+        tables = tomllib.loads(text)
+    except (RecursionError, MemoryError):
+        tables = None
+    except ValueError as error:
+        if "int_max_str_digits" not in str(error):
+            raise
+        raise ValueError("a number of thousands of digits") from None
+    if tables is None or _is_deep(tables):
+        raise ValueError(f"tables or arrays that are more than {MAX_DEPTH} deep inside each other")
+    return tables
+
+
+def _is_deep(tables: dict[str, Any]) -> bool:
+    level: list[Any] = [tables]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
