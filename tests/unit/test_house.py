@@ -21,7 +21,7 @@ MOST = {  # figure -> its ceiling
     "wide_docs": 0,
     "recipe_keys": 292,
     "lines": 39_500,
-    "code": 27_200,
+    "code": 27_600,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0
