@@ -1,15 +1,18 @@
 """Importer of promptfoo: prompts with variables and tests with assertions, in YAML.
 
-Assertions that query a model or run code are not imported; notes list them.
+Assertions that query a model or run code are not imported; notes list them. A test that uses a feature which changes
+its meaning is left out, by its name.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from punie_build.errors import DataError
+from punie_build.evaluation.checks.matchers import ListValue, TableValue
 from punie_build.evaluation.checks.union import (
     AnyCheck,
     Calls,
@@ -23,8 +26,12 @@ from punie_build.evaluation.checks.union import (
     Not,
     Recall,
 )
+from punie_build.evaluation.importers import promptfoo_files
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite
 from punie_build.evaluation.suite import Case
+
+PLAIN_KEYS = {"type", "value", "metric", "threshold", "weight", "provider", "rubricPrompt", "config"}
+FILE = "file://"
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
@@ -35,61 +42,189 @@ def import_suite(source: ImportSource) -> ImportedSuite:
         config = yaml.safe_load(source.path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{source.path.name}: not YAML: {' '.join(str(error).split())}") from None
-    tests = config.get("tests") if isinstance(config, dict) else None
-    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
-        raise DataError(f"{source.path.name}: no `tests` - choose a promptfoo configuration")
-    prompts = [_template(prompt) for prompt in config.get("prompts") or ["{{prompt}}"]]
-    default = config.get("defaultTest") if isinstance(config.get("defaultTest"), dict) else {}
-    cases, notes = [], list[str]()
+    config = config if isinstance(config, dict) else {}
+    tests, folder = config.get("tests"), source.path.parent
+    if isinstance(tests, str):
+        tests = promptfoo_files.read_value(folder, tests, source.path.name)
+    if isinstance(tests, list):
+        tests = [test for item in tests for test in _tests(item, folder, source.path.name)]
+    if not isinstance(tests, list) or not tests:
+        refused = " (`scenarios` are not read)" if "scenarios" in config else ""
+        raise DataError(f"{source.path.name}: no `tests`{refused} - choose a promptfoo configuration")
+    default = config.get("defaultTest") or {}
+    if not isinstance(default, dict):
+        raise DataError(f"{source.path.name}: defaultTest {str(default)[:60]} is not read - write it into the file")
+    prompts = promptfoo_files.prompts(config.get("prompts") or ["{{prompt}}"], folder, source.path.name)
+    notes = [f"{len(prompts)} prompts are imported as wordings of one question"] if len(prompts) > 1 else []
+    tools = _tools(config.get("providers"), notes)
+    cases = list[Case]()
     for number, test in enumerate(tests, 1):
-        name = f"test-{number}"
-        assertions = [*(default.get("assert") or ()), *(test.get("assert") or ())]
-        checks = [check for assertion in assertions for check in _checks(assertion, f"test {number}", notes)]
-        variables = (default.get("vars") or {}) | (test.get("vars") or {})
+        try:
+            cases += _cases(f"test-{number}", test, default, prompts, config, folder, notes)
+        except ValueError as error:
+            notes.append(f"test {number} is left out: {error}")
+    return build_suite(source.path, cases, notes, tools=tools)
+
+
+def _tests(item: Any, folder: Path, name: str) -> list[dict[str, Any]]:
+    tests = promptfoo_files.read_value(folder, item, name) if isinstance(item, str) else item
+    tests = tests if isinstance(tests, list) else [tests]
+    if wrong := next((test for test in tests if not isinstance(test, dict)), None):
+        raise DataError(f"{name}: the test {str(wrong)[:60]} is not a table - write it into the file")
+    return tests
+
+
+def _tools(providers: Any, notes: list[str]) -> tuple[dict[str, Any], ...]:
+    """Return the tools that the providers declare, if they declare the same."""
+    lists = []
+    for provider in providers if isinstance(providers, list) else []:
+        settings = provider.get("config") if isinstance(provider, dict) else None
+        if isinstance(settings, dict) and settings.get("tools"):
+            lists.append(settings["tools"])
+    if not lists:
+        return ()
+    readable = isinstance(lists[0], list) and all(isinstance(tool, dict) for tool in lists[0])
+    if not readable or any(tools != lists[0] for tools in lists):
+        notes.append("the tools of the providers are not imported: they are in other files, or differ")
+        return ()
+    return tuple(lists[0])
+
+
+def _cases(
+    name: str,
+    test: dict[str, Any],
+    default: dict[str, Any],
+    prompts: list[promptfoo_files.Prompt],
+    config: dict[str, Any],
+    folder: Path,
+    notes: list[str],
+) -> list[Case]:
+    """Return a case for each prompt and each combination of listed variables. Raise ValueError if the test uses a
+    feature that changes its meaning and cannot be imported."""
+    options = _table(default, "options") | _table(test, "options")
+    if used := sorted(options.keys() & {"transform", "transformVars", "postprocess"}):
+        raise ValueError(f"options.{used[0]} runs code, which is not imported")
+    ignored = sorted(options.keys() - {"prefix", "suffix"})
+    ignored += [key for key in ("threshold",) if key in test or key in default]
+    notes += [f"{name}: {key} is ignored, every check must pass" for key in ignored]
+    variables = promptfoo_files.variables(default.get("vars"), folder) | promptfoo_files.variables(
+        test.get("vars"), folder
+    )
+    metadata = test.get("metadata")
+    category = metadata.get("category") if isinstance(metadata, dict) else None
+    assertions = [*_list(default, "assert"), *_list(test, "assert")]
+    combined, cases = promptfoo_files.combinations(variables), list[Case]()
+    for number, values in enumerate(combined, 1):
+        where = name if len(combined) == 1 else f"{name}-{number}"
+        found = list[str]()
+        checks = [
+            check for item in assertions for check in _checks(item, name.replace("-", " "), values, config, found)
+        ]
+        notes += [note for note in found if note not in notes]
         if not checks:
-            notes.append(f"test {number}: no assertion that can be imported")
-            continue
-        category = str((test.get("metadata") or {}).get("category") or test.get("description") or "all")
+            raise ValueError("no assertion that can be imported")
         for index, prompt in enumerate(prompts, 1):
             cases.append(
                 Case(
-                    id=name if len(prompts) == 1 else f"{name}-{index}",
-                    category=category,
-                    prompt=_render(prompt, variables),
+                    id=where if len(prompts) == 1 else f"{where}-{index}",
+                    category=str(category or test.get("description") or "all"),
                     checks=tuple(checks),
-                    group=name if len(prompts) > 1 else None,
+                    group=where if len(prompts) > 1 else None,
+                    **prompt.render(values, str(options.get("prefix") or ""), str(options.get("suffix") or "")),
                 )
             )
-    return build_suite(source.path, cases, notes)
+    return cases
 
 
-def _template(prompt: Any) -> str:
-    return str(prompt.get("raw") or prompt.get("label") or "") if isinstance(prompt, dict) else str(prompt)
+def _table(test: dict[str, Any], key: str) -> dict[str, Any]:
+    value = test.get(key) or {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} {str(value)[:60]} is not a table")
+    return value
 
 
-def _render(template: str, variables: dict[str, Any]) -> str:
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: str(variables.get(match[1], match[0])), template)
+def _list(test: dict[str, Any], key: str) -> list[Any]:
+    value = test.get(key) or []
+    if not isinstance(value, list):
+        raise ValueError(f"{key} {str(value)[:60]} is not a list")
+    return value
 
 
-def _checks(assertion: Any, where: str, notes: list[str]) -> list[AnyCheck]:
+def _checks(
+    assertion: Any, where: str, values: dict[str, Any], config: dict[str, Any], notes: list[str]
+) -> list[AnyCheck]:
     """Return the checks of an assertion; none, and a note, if it cannot be imported."""
-    kind = str(assertion.get("type")) if isinstance(assertion, dict) else "none"
-    if kind == "assert-set":
-        return [check for nested in assertion.get("assert") or () for check in _checks(nested, where, notes)]
+    if isinstance(assertion, dict) and "$ref" in assertion:
+        templates = config.get("assertionTemplates")
+        name = str(assertion["$ref"]).removeprefix("#/assertionTemplates/")
+        assertion = templates.get(name) if isinstance(templates, dict) else None
+        if not isinstance(assertion, dict):
+            notes.append(f"{where}: $ref {name} is not imported: no such assertion template")
+            return []
+    kind = str(assertion.get("type")) if isinstance(assertion, dict) else str(assertion)[:60]
+    if not isinstance(assertion, dict):
+        notes.append(f"{where}: {kind} is not imported")
+        return []
     positive = kind.removeprefix("not-")
+    if refused := _refusal(positive, assertion):
+        notes.append(f"{where}: {kind} {refused} is not imported")
+        return []
+    if kind == "assert-set":
+        nested = assertion.get("assert") or ()
+        return [check for item in nested for check in _checks(item, where, values, config, notes)]
     make = CHECKS.get(positive)
     try:
-        check = make(assertion.get("value"), assertion) if make else None
-    except (ValueError, TypeError, AttributeError, KeyError):
-        check = None
+        check = make(promptfoo_files.fill(assertion.get("value"), values), assertion) if make else None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        notes.append(f"{where}: {kind} is not imported: {str(error)[:120]}")
+        return []
     if check is None:
         notes.append(f"{where}: {kind} is not imported")
         return []
+    if assertion.get("weight", 1) != 1:
+        notes.append(f"{where}: weight {assertion['weight']} of {kind} is ignored, every check must pass")
     return [Not(check=check)] if kind != positive else [check]
 
 
+def _refusal(kind: str, assertion: dict[str, Any]) -> str:
+    """Return the part of an assertion that would change its meaning; empty if there is none."""
+    if assertion.get("weight") == 0:
+        return "with weight 0, which only informs,"
+    if "threshold" in assertion and kind != "latency":
+        return "with a threshold"
+    if other := sorted(map(str, assertion.keys() - PLAIN_KEYS - ({"assert"} if kind == "assert-set" else set()))):
+        return f"with {other[0]}"
+    if kind in ("is-json", "contains-json") and assertion.get("value") is not None:
+        return "with a schema"
+    if FILE in str(assertion.get("value")):
+        return "with a value in another file"
+    return ""
+
+
+def _text(value: Any) -> str:
+    """Return a scalar as text. Raise ValueError for tables, lists and null."""
+    if value is None or isinstance(value, dict | list):
+        raise ValueError(f"the value {str(value)[:60]} is not a text")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _equals(value: Any, _: Any) -> AnyCheck:
+    return (
+        Json(value={"match": "value", "value": value}) if isinstance(value, dict | list) else Equals(text=_text(value))
+    )
+
+
+def _literal(value: Any) -> Any:
+    """Return the matcher of exactly this value: a list is a list, not its items as choices."""
+    if isinstance(value, dict):
+        return TableValue(values={key: _literal(item) for key, item in value.items()})
+    return ListValue(items=tuple(value)) if isinstance(value, list) else value
+
+
 def _words(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else tuple(part.strip() for part in str(value).split(","))
+    if isinstance(value, list):
+        return tuple(map(_text, value))
+    return tuple(part.strip() for part in _text(value).split(","))
 
 
 def _f1(value: Any, _: Any) -> AnyCheck:
@@ -106,22 +241,26 @@ def _sequence(value: Any, _: Any) -> AnyCheck:
 
 def _arguments(value: Any, _: Any) -> AnyCheck:
     partial = value.get("mode", "partial") == "partial"
-    call = ExpectedCall(name=str(value["name"]), arguments=dict(value.get("args") or {}), more=partial)
+    call = ExpectedCall(
+        name=str(value["name"]),
+        arguments={key: _literal(item) for key, item in (value.get("args") or {}).items()},
+        more=partial,
+    )
     return Calls(calls=(call,), mode="superset")
 
 
 CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {  # type of assertion -> function of its value and the assertion
-    "equals": lambda value, _: Equals(text=str(value)),
-    "contains": lambda value, _: Contains(words=(str(value),), case=True),
-    "icontains": lambda value, _: Contains(words=(str(value),)),
+    "equals": _equals,
+    "contains": lambda value, _: Contains(words=(_text(value),), case=True),
+    "icontains": lambda value, _: Contains(words=(_text(value),)),
     "contains-all": lambda value, _: Contains(words=_words(value), case=True),
     "contains-any": lambda value, _: Contains(words=_words(value), case=True, mode="any"),
     "icontains-all": lambda value, _: Contains(words=_words(value)),
     "icontains-any": lambda value, _: Contains(words=_words(value), mode="any"),
-    "starts-with": lambda value, _: MatchesRegex(pattern=rf"\A{re.escape(str(value))}"),
-    "regex": lambda value, _: MatchesRegex(pattern=str(value)),
-    "is-json": lambda _, __: Json(value={}),
-    "contains-json": lambda _, __: Json(value={}),
+    "starts-with": lambda value, _: MatchesRegex(pattern=rf"\A{re.escape(_text(value))}"),
+    "regex": lambda value, _: MatchesRegex(pattern=_text(value)),
+    "is-json": lambda _, __: Json(value={"match": "ignore"}),
+    "contains-json": lambda _, __: Json(value={"match": "ignore"}),
     "latency": lambda _, assertion: Latency(max=float(assertion["threshold"]) / 1000),
     "finish-reason": lambda value, _: Finish(reason=value),
     "tool-call-f1": _f1,

@@ -214,7 +214,10 @@ def test_promptfoo_assertions_become_checks_or_notes(tmp_path):
         Answer(case="x", raw="x", calls=(ToolCall("read_file", {"path": "a.py", "line": 3}), ToolCall("z", {})))
     ).passed
     assert imported.suite.cases[2].checks[2] == Finish(reason="tool_calls")
-    assert imported.notes == ("test 1: llm-rubric is not imported",)
+    assert imported.notes == (
+        "2 prompts are imported as wordings of one question",
+        "test 1: llm-rubric is not imported",
+    )
     assert read_back(imported.suite, tmp_path) == imported.suite
 
 
