@@ -124,6 +124,7 @@ def eval_(root: Path, options: Options) -> int:
         suite=suite,
         weights=digest([fingerprint.code(ANSWERS, generation), sorted(model.identity), tools(ANSWERS, generation)]),
         logs=root / LOGS / EVAL.name,
+        is_current=lambda: find_model(root, options.model, options.adapter).identity == model.identity,
     )
     try:
         _, sent = runner.collect_answers(run, server, out)

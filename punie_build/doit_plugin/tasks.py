@@ -23,6 +23,7 @@ from punie_build.errors import PunieError, RecipeError
 from punie_build.project import Project
 from punie_build.recipes import python_recipes
 from punie_build.reports import freshness
+from punie_build.runtime.worker_pool import search_project_last
 from punie_build.storage import locks, paths
 
 DOIT_CONFIG = {
@@ -39,6 +40,7 @@ def artifacts(root: Path = Path(), recipes: Mapping[str, Mapping[str, Any]] | No
 
     `recipes` are entries written in Python, `{"stage": {"clean": Stage(...)}}`: they are written to
     `recipes/dodo.toml`, so that commands, which run no code of a project, know them too."""
+    search_project_last()
     try:
         if recipes is not None:
             python_recipes.write(root / python_recipes.FILE, recipes)

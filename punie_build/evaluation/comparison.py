@@ -85,13 +85,15 @@ def compare(
     parity: bool = False,
     contaminated: Sequence[ContaminatedCase] = (),
     sound: bool = True,
+    weights: Sequence[str] = (),
 ) -> ComparisonResult:
     """Compare every arm with the first. `parity`: the arms are expected to be equal and may have the same weights.
+    `weights`: a digest of the weights of each arm, empty if unknown.
 
     Raise IdentityError if two arms have the same weights without `parity`.
     """
     if not parity:
-        _require_distinct(name, arms)
+        _require_distinct(name, arms, weights or [""] * len(arms))
     excluded = {case.case for case in contaminated}
     clean = [[case for case in arm.cases if case.case not in excluded] for arm in arms]
     confirm, select = (
@@ -129,15 +131,30 @@ def compare(
     )
 
 
-def _require_distinct(name: str, arms: Sequence[Scores]) -> None:
+def _require_distinct(name: str, arms: Sequence[Scores], weights: Sequence[str]) -> None:
+    """Raise IdentityError for arms with the same weights: by their digests, and by canary where one is unknown."""
     for index, arm in enumerate(arms):
-        for other in arms[:index]:
-            if arm.canary == other.canary:
+        for other, digest in zip(arms[:index], weights, strict=False):
+            known = digest and weights[index]
+            if digest == weights[index] if known else arm.canary == other.canary:
                 raise IdentityError(
                     f"comparison.{name}: {other.arm} and {arm.arm} have the same weights (canary {arm.canary}) - "
-                    "delete both evals and build again, because one of them has a wrong label; "
-                    "if they are meant to be equal, set `parity = true`"
+                    "compare different arms; if they are meant to be equal, set `parity = true`"
                 )
+
+
+def similar_weights(arms: Sequence[Scores], parity: bool) -> list[str]:
+    """Return a line for each arm whose weights have the canary of an earlier arm, unless they are meant to be equal."""
+    pairs = [(other, arm) for index, arm in enumerate(arms) for other in arms[:index] if arm.canary == other.canary]
+    return (
+        []
+        if parity
+        else [
+            f"{other.arm} and {arm.arm} give the canary the same tokens, and probabilities equal to 0.01 nats: "
+            "their weights differ little"
+            for other, arm in pairs
+        ]
+    )
 
 
 def _objections(arms: Sequence[Scores], reported: Sequence[CaseScore], n_contaminated: int) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary
+from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary, CanaryNoise
 from punie_build.evaluation.completion import Completion, parse_choice
 from punie_build.evaluation.response_cache import ResponseCache
 
@@ -52,6 +52,27 @@ def canary_completions(model: Any, tokenizer: Any) -> Canary:
                 break
         completions.append(tokens)
     return completions
+
+
+def canary_noise(model: Any, tokenizer: Any, canary: Canary) -> CanaryNoise:
+    """Measure how exactly a canary of these weights can be compared: by one pass over each prompt and its completion,
+    which adds up in another order than decoding does."""
+    import mlx.core as mx
+
+    gaps, margins = [0.0], []
+    for text, completion in zip(CANARY_PROMPTS, canary, strict=True):
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+        )
+        tokens = [token for token, _ in completion]
+        logits = model(mx.array([[*prompt, *tokens[:-1]]]))[0, len(prompt) - 1 :]
+        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        gaps += [abs(float(logprobs[k, token]) - logprob) for k, (token, logprob) in enumerate(completion)]
+        ordered = mx.sort(logprobs, axis=-1)
+        margins.append([float(ordered[k, -1]) - float(ordered[k, -2]) for k in range(len(tokens))])
+    tolerance = CanaryNoise(nats=max(gaps)).tolerance
+    certain = [next((k for k, margin in enumerate(each) if margin < tolerance), len(each)) for each in margins]
+    return CanaryNoise(nats=max(gaps), certain=tuple(certain))
 
 
 class StreamedReply:
@@ -189,7 +210,7 @@ def main(job: InferenceJob) -> None:
         model.eval()
         model_canary = canary_completions(model, tokenizer) if job.needs_canaries else []
     if job.needs_canaries:
-        cache.add_canaries(model_canary, base_canary)
+        cache.add_canaries(model_canary, base_canary, canary_noise(model, tokenizer, model_canary))
     generate_all(model, tokenizer, job, cache)
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from punie_build.errors import ModelError, ServerError
+from punie_build.errors import IdentityError, ModelError, ServerError
 from punie_build.evaluation import answer_files, base_calls, canary, request
 from punie_build.evaluation.answer_files import Proof
+from punie_build.evaluation.canary import CanaryNoise
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, RequestFailed
 from punie_build.evaluation.conversation import Conversation
@@ -31,9 +33,10 @@ from punie_build.runtime import blas
 from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
-from punie_build.storage import paths
+from punie_build.storage import digests, paths
 
 MAX_ERROR_RATE = 0.02  # of the answers; with more errors an eval has no result
+QUANTIZED_LATER = 512  # tokens: a cache that is quantized after so many leaves the canary as it is
 MAX_SERVER_STARTS = 4  # of a server that dies again and again
 Requests = Mapping[str, dict[str, Any]]  # cache key -> body
 Failures = dict[str, RequestFailed]  # by cache key
@@ -43,6 +46,7 @@ class EvalRun(Struct, frozen=True, kw_only=True):
     """A model under test, a suite, and the generation settings.
 
     `weights` is a digest of all that decides a completion besides the request: weights, versions, device.
+    `is_current` returns whether the weights still have their digests.
     `ignore_cache` sends all requests, also those with a cached completion. `notify` receives messages for the user.
     """
 
@@ -54,6 +58,7 @@ class EvalRun(Struct, frozen=True, kw_only=True):
     logs: Path
     ignore_cache: bool = False
     notify: Callable[[str], object] = print
+    is_current: Callable[[], bool] = lambda: True
 
     @property
     def cache_name(self) -> str:
@@ -72,9 +77,39 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
     Raise ServerError, ModelError, or IdentityError if other weights answered. The cache keeps all completions in any
     case.
     """
+    cache = ResponseCache(run.root / paths.responses(run.cache_name), skip_existing=run.ignore_cache)
+    if cache.changed_lines:
+        run.notify(
+            f"{cache.changed_lines} cached answers were changed by hand or by an older version: they are asked again"
+        )
+    with unchanged_weights(run, cache, warm):
+        return _collect(run, cache, warm, out)
+
+
+@contextmanager
+def unchanged_weights(run: EvalRun, cache: ResponseCache, warm: WarmServer) -> Iterator[None]:
+    """Raise IdentityError, and keep no completion, if a file of the model changes before the block ends, however it
+    ends."""
+    folders = [folder for folder in (run.served.model, run.served.adapter, run.served.draft) if folder]
+    before = [digests.stamps(folder) for folder in folders]
+    problem = (
+        f"{run.spec.arm}: files of its folder changed while it was asked, so it is not known which weights answered - "
+        "no answer is kept; wait until the program that writes there has ended, and build again"
+    )
+    if not run.is_current():
+        raise IdentityError(problem)
+    try:
+        yield
+    finally:
+        if before != [digests.stamps(folder) for folder in folders] or not run.is_current():
+            warm.release()
+            cache.discard_new()
+            raise IdentityError(problem)
+
+
+def _collect(run: EvalRun, cache: ResponseCache, warm: WarmServer, out: Path) -> tuple[Proof, int]:
     from punie_build.evaluation import client
 
-    cache = ResponseCache(run.root / paths.responses(run.cache_name), skip_existing=run.ignore_cache)
     engine = _InProcessEngine(run, cache) if run.spec.engine == "batch" else _ServerEngine(run, cache, warm)
     decode, reader = client.decoder(run.served.model), base_calls.reader_of(run.served.model)
     has_tools = any(run.suite.tool_declarations(case) for case in run.suite.cases)
@@ -98,6 +133,8 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
     if thoughts := sum(conversation.ends_in_thought for conversation in conversations):
         run.notify(f"{thoughts} of {len(answers)} answers end within their thoughts - raise max_thought_tokens")
     _check_error_rate(run, answers)
+    if run.served.adapter and (warning := canary.small_effect(run.spec.arm, *_canaries(cache), cache.noise)):
+        run.notify(warning)
     proof = _proof(run, cache, answers)
     answer_files.write(out, answers, proof)
     return proof, sent
@@ -125,8 +162,7 @@ def _check_error_rate(run: EvalRun, answers: list[Answer]) -> None:
 
 
 def _proof(run: EvalRun, cache: ResponseCache, answers: list[Answer]) -> Proof:
-    assert cache.canaries is not None, "an engine verifies the weights before it sends a request"
-    expected, base = cache.canaries
+    expected, base = _canaries(cache)
     return Proof(
         arm=run.spec.arm,
         canary=canary.fingerprint(expected),
@@ -134,6 +170,11 @@ def _proof(run: EvalRun, cache: ResponseCache, answers: list[Answer]) -> Proof:
         errors=sum(answer.error is not None for answer in answers),
         parse_failures=sum(answer.malformed for answer in answers),
     )
+
+
+def _canaries(cache: ResponseCache) -> tuple[canary.Canary, canary.Canary]:
+    assert cache.canaries is not None, "an engine verifies the weights before it sends a request"
+    return cache.canaries
 
 
 class _ServerEngine:
@@ -206,8 +247,10 @@ class _ServerEngine:
                 raise ModelError(error)
         expected, base = self.cache.canaries
         served, repeated = (asyncio.run(client.canary_completions(server)) for _ in range(2))
-        has_adapter = self.run.served.adapter is not None
-        canary.verify_identity(self.run.spec.arm, served, repeated, expected, base, has_adapter)
+        serving, noise = self.run.spec.serving, self.cache.noise
+        if serving.kv_bits and serving.quantized_kv_start < QUANTIZED_LATER:  # the witness has an exact cache
+            noise = CanaryNoise(nats=canary.TOLERANCE, certain=(0,) * len(expected))
+        canary.verify_identity(self.run.spec.arm, served, repeated, expected, base, noise)
 
 
 class _InProcessEngine:
@@ -221,9 +264,6 @@ class _InProcessEngine:
         error = run_in_process(self.run, self.cache, requests)
         if self.cache.canaries is None:
             raise ModelError(error)
-        expected, base = self.cache.canaries
-        has_adapter = self.run.served.adapter is not None
-        canary.verify_identity(self.run.spec.arm, expected, expected, expected, base, has_adapter)
         return {key: RequestFailed(error) for key in requests if key not in self.cache.completions}
 
 

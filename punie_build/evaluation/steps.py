@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from punie_build.data.example import Example, decode_example
+from punie_build.engine import state
 from punie_build.engine.work import StepResult, Work
 from punie_build.evaluation import comparison as comparing
 from punie_build.evaluation import contamination, junit, scoring, suite_validation
@@ -20,6 +21,7 @@ from punie_build.evaluation.spec import TRAINED_FILES, Comparison, Eval, Generat
 from punie_build.runtime import idle
 from punie_build.runtime.console import message
 from punie_build.schema.spec import digest
+from punie_build.storage import locks, paths
 
 if TYPE_CHECKING:
     from punie_build.evaluation.answer_files import Proof
@@ -52,6 +54,7 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
         logs=work.logs,
         ignore_cache=work.afresh,
         notify=work.say,
+        is_current=lambda: state.key_inputs(work.root, task).inputs == key.inputs,
     )
     proof, sent = runner.collect_answers(run, model_server.WARM, work.out)
     count = len(suite.cases) * spec.epochs
@@ -113,13 +116,24 @@ def comparison(work: Work[Comparison]) -> StepResult:
         parity=spec.parity,
         contaminated=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
+        weights=[_weights(work.root, task.needs[f"eval:{name}"]) for name in task.details.evals],
     )
+    for line in comparing.similar_weights(arms, spec.parity):
+        work.say(line)
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (work.out / "junit.xml").write_text(
         junit.to_xml(task.name, comparing.junit_results(result, arms)) + "\n", encoding="utf-8"
     )
     unknown = _report_unknown_data(work)
     return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result) | unknown)
+
+
+def _weights(root: Path, target: str) -> str:
+    """Return one digest of the weights that gave the answers of an eval, from the locks; empty if it has none."""
+    lock = locks.read(root / paths.lock(target))
+    answers = next((path for path in lock.key_inputs.inputs if path.endswith("@answers")), "") if lock else ""
+    asked = locks.read(root / paths.lock(answers)) if answers else None
+    return digest(sorted(asked.key_inputs.inputs.values())) if asked else ""
 
 
 def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:

@@ -49,6 +49,7 @@ class Child:
         """Return the command line of a process that ends when the other end of the pipe `parent_pipe` closes."""
         return [
             sys.executable,
+            "-P",  # a file of the project, such as queue.py, is no module of a child
             "-m",
             "punie_build.runtime.parent_watch",
             str(parent_pipe),
@@ -69,7 +70,7 @@ class Child:
                     cwd=self.working_directory,
                     pass_fds=(read_end,),
                     start_new_session=True,
-                    env={**os.environ, **self.env},
+                    env={**os.environ, "PYTHONSAFEPATH": "1", **self.env},
                 )
         except BaseException:
             os.close(self._write_end)

@@ -55,7 +55,15 @@ class Worker:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        with _start_lock:
+            safe = os.environ.get("PYTHONSAFEPATH")
+            os.environ["PYTHONSAFEPATH"] = "1"  # multiprocessing gives a process the variables of this one
+            try:
+                self.process.start()
+            finally:
+                os.environ.pop("PYTHONSAFEPATH")
+                if safe is not None:
+                    os.environ["PYTHONSAFEPATH"] = safe
         theirs.close()
 
     def compute(self, step: Callable[[A], T], work: A) -> T:
@@ -77,6 +85,7 @@ class Worker:
         return f"a worker process ended with exit code {self.process.exitcode} - build without -n to see its output"
 
 
+_start_lock = threading.Lock()
 _idle: list[Worker] = []  # append and pop are atomic, for threads too
 os.register_at_fork(after_in_child=_idle.clear)  # the workers of a parent process are none of its child
 
@@ -90,9 +99,15 @@ def _idle_worker() -> Worker:
     return Worker()
 
 
+def search_project_last() -> None:
+    """Move the project's folder to the end of the module search path: its `queue.py` is no module of the library."""
+    sys.path.sort(key=lambda entry: entry in ("", os.getcwd()))
+
+
 def _serve(connection: Any) -> None:
     """Answer each step with `(True, result)` or `(False, error)` until the build closes the connection. Runs in a
     worker."""
+    search_project_last()
     _end_with_parent()
     with suppress(EOFError, OSError):
         while True:

@@ -95,6 +95,12 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_ino & MAX_INTEGER, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
+def stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Return (inode, size, mtime) of each file below a folder that a program may load: without cards and pages."""
+    loaded = (pair for pair in walk(folder) if not pair[0].endswith((".md", ".html")))
+    return {name: _stamp(os.stat(path))[:3] for name, path in loaded}
+
+
 def _stable_from(stamp: Stamp) -> int:
     """Return the time (ns) from which each change of the file changes its stamp: every change sets the ctime."""
     ctime = stamp[3]

@@ -120,6 +120,11 @@ def test_arms_with_equal_weights_are_an_error_without_parity():
     with pytest.raises(IdentityError, match="same weights"):
         compare("c", pair)
     assert compare("c", pair, parity=True).parity
+    with pytest.raises(IdentityError, match="same weights"):
+        compare("c", [pair[0], arm("b", random_passes(0.5), "y")], weights=["1", "1"])
+    assert compare("c", pair, weights=["1", "2"]).arms == ("a", "b"), "a canary accuses no two digests"
+    assert "their weights differ little" in comparison.similar_weights(pair, parity=False)[0]
+    assert comparison.similar_weights(pair, parity=True) == []
 
 
 def test_missing_answers_count_against_the_arm_and_many_make_the_result_invalid():

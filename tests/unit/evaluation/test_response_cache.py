@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from punie_build.evaluation.canary import CanaryNoise
 from punie_build.evaluation.completion import Completion
 from punie_build.evaluation.response_cache import ResponseCache
 
@@ -12,7 +13,7 @@ def test_cache_lines_keep_their_bytes(tmp_path):
     cache = ResponseCache(tmp_path / "x.jsonl")
     cache.add("k", Completion(token_ids=[7], logprobs=[-0.5], content="a", calls=[("look", "{}")], finish="length"))
     cache.add_canaries([[(1, -0.5)]], [[(2, -0.25)]])
-    assert cache.path.read_bytes().splitlines() == [
+    assert [line.rpartition(b',"digest"')[0] + b"}" for line in cache.path.read_bytes().splitlines()] == [
         (
             b'{"key":"k","said":{"ids":[7],"logprobs":[-0.5],"content":"a","reasoning":"","calls":[["look","{}"]],'
             b'"finish":"length","seconds":null}}'
@@ -35,3 +36,27 @@ def test_an_incomplete_line_is_skipped_and_the_next_line_is_complete(tmp_path):
     cache.refresh()
     assert cache.completions == {"one": ONE, "two": TWO}
     assert ResponseCache(path, skip_existing=True).completions == {}
+
+
+def test_a_line_that_was_changed_by_hand_is_asked_again(tmp_path):
+    cache = ResponseCache(tmp_path / "x.jsonl")
+    cache.add("one", ONE)
+    cache.add("two", TWO)
+    cache.add_canaries([[(1, -0.5)]], [[(2, -0.25)]], CanaryNoise(nats=1e-4, certain=(1,)))
+    read = ResponseCache(cache.path)
+    assert (read.completions, read.noise, read.changed_lines) == (cache.completions, cache.noise, 0)
+    text = cache.path.read_text()
+    cache.path.write_text(text.replace('"content":"2"', '"content":"3"').replace("-0.25", "-0.5"))
+    read = ResponseCache(cache.path)
+    assert (read.completions, read.canaries, read.changed_lines) == ({"one": ONE}, None, 2)
+    cache.path.write_text('{"key":"k","said":{"ids":[7],"logprobs":[-0.5]}}\n')
+    assert ResponseCache(cache.path).changed_lines == 1, "a line without a digest"
+
+
+def test_new_lines_can_be_discarded(tmp_path):
+    ResponseCache(tmp_path / "x.jsonl").add("one", ONE)
+    cache = ResponseCache(tmp_path / "x.jsonl")
+    cache.add("two", TWO)
+    cache.discard_new()
+    assert cache.completions == {}
+    assert ResponseCache(cache.path).completions == {"one": ONE}

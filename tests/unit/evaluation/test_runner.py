@@ -13,6 +13,7 @@ from punie_build.evaluation import answer_files, runner, scores, suite_file
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.checks.union import Answer, Latency, NoCall
 from punie_build.evaluation.client import MAX_RESPONSE_BYTES
+from punie_build.evaluation.completion import Completion
 from punie_build.evaluation.in_process import InferenceJob
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.runner import EvalRun
@@ -233,3 +234,39 @@ def test_answers_without_calls_fail_cases_that_expect_calls(tmp_path, mode):
     assert result.passed <= 0.02 * len(result.cases)
     answers = answer_files.read_answers(project.out)
     assert {answer.content for answer in answers} == {PROSE if mode == "prose" else ""}
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_nothing_is_kept_of_a_folder_that_changes_while_it_is_asked(tmp_path, restored):
+    """Restored: the old files are back before the end, but other files may have been loaded."""
+    weights = tmp_path / "arm" / "adapters.safetensors"
+    weights.parent.mkdir()
+    weights.write_text("one")
+    run = structs.replace(
+        Project(tmp_path).eval_run(suite_of("x")),
+        served=ServedModel(model=weights.parent),
+        is_current=lambda: weights.read_text() == "one",
+    )
+    ResponseCache(tmp_path / "x.jsonl").add("old", Completion(token_ids=[1], logprobs=[-0.5], content="1"))
+    cache = ResponseCache(tmp_path / "x.jsonl")
+
+    def ask() -> None:
+        with runner.unchanged_weights(run, cache, WarmServer()):
+            cache.add("new", Completion(token_ids=[2], logprobs=[-0.5], content="2"))
+            weights.write_text("two")
+            weights.write_text("one" if restored else "two")
+
+    with pytest.raises(IdentityError, match="changed while it was asked"):
+        ask()
+    assert ResponseCache(cache.path).completions.keys() == {"old"}
+    weights.write_text("two")
+    with pytest.raises(IdentityError, match="changed while it was asked"):
+        ask()
+
+
+def test_a_note_beside_the_weights_is_no_change(tmp_path):
+    (tmp_path / "model.safetensors").write_text("one")
+    run = structs.replace(Project(tmp_path).eval_run(suite_of("x")), served=ServedModel(model=tmp_path))
+    with runner.unchanged_weights(run, ResponseCache(tmp_path / "cache" / "x"), WarmServer()):
+        (tmp_path / "README.md").write_text("note")
+        assert run.is_current()

@@ -82,3 +82,11 @@ def test_a_child_and_its_children_end_when_the_parent_is_killed(tmp_path, module
     process.kill()
     process.wait()
     assert until(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.parametrize("name", ["queue.py", "socket.py", "tempfile.py"])
+def test_a_file_of_the_project_is_no_module_of_the_library(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    with Child("json.tool", ["--help"], tmp_path / "child.log") as child:
+        assert child.process.wait() == 0, child.text()

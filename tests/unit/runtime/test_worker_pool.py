@@ -326,3 +326,13 @@ def sleep_briefly(path: str) -> str:
     Path(path).write_text(f"{os.getpid()}")
     time.sleep(0.5)
     return "done"
+
+
+def test_a_worker_imports_no_file_of_the_project_in_place_of_the_library(tmp_path, monkeypatch):
+    for name in ("socket.py", "queue.py", "tempfile.py"):
+        (tmp_path / name).write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    worker = worker_pool.Worker()
+    assert worker.compute(int, "7") == 7
+    assert "PYTHONSAFEPATH" not in os.environ
+    worker.process.terminate()
