@@ -7,7 +7,9 @@ name. It returns the calls and the position behind them, and raises ValueError i
 from __future__ import annotations
 
 import ast
+import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -92,16 +94,16 @@ def json_or(other: Syntax) -> Syntax:
 def python_calls(text: str, start: int, properties: Properties) -> Found:
     """Parse calls as a Python list of calls `[name(key=value)]`, or as one such call."""
     position = skip_whitespace(text, start)
-    closing = "]" if text.startswith("[", position) else ")"
-    end = text.find(closing, position) + 1
-    while end:
+    closing = re.compile(r"\)\s*,?\s*\]|\[\s*\]" if text.startswith("[", position) else r"\)")
+    for match in closing.finditer(text, position):
         try:
-            [statement] = ast.parse(text[position:end]).body
+            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+                [statement] = ast.parse(text[position : match.end()]).body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            end = text.find(closing, end) + 1
             continue
         body = statement.value if isinstance(statement, ast.Expr) else None
-        return [_python_call(node) for node in (body.elts if isinstance(body, ast.List) else [body])], end
+        nodes = body.elts if isinstance(body, ast.List) else [body]
+        return [_python_call(node) for node in nodes], match.end()
     raise ValueError(f"no Python calls: {text[start : start + 40]!r}")
 
 
@@ -112,8 +114,22 @@ def _python_call(node: ast.expr | None) -> ToolCall:
     for keyword in node.keywords:
         if keyword.arg is None or keyword.arg in arguments:
             raise ValueError("not a call with named arguments")
-        arguments[keyword.arg] = ast.literal_eval(_Literals().visit(keyword.value))
+        try:
+            arguments[keyword.arg] = _json_value(ast.literal_eval(_Literals().visit(keyword.value)))
+        except (TypeError, MemoryError):
+            raise ValueError("an argument that is no value") from None
     return ToolCall(ast.unparse(node.func), arguments)
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value of Python as JSON has it. Raises ValueError for others, such as sets and bytes."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError(f"{type(value).__name__} is no value of JSON")
 
 
 class _Literals(ast.NodeTransformer):

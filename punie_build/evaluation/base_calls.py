@@ -10,8 +10,9 @@ import msgspec
 from msgspec import structs
 
 from punie_build.data.call_formats import HERMES, CallReader, call_reader
-from punie_build.evaluation.completion import Completion, answer_text
+from punie_build.evaluation.completion import Completion, answer_text, replace_surrogates
 from punie_build.models.architecture import IN_PYTHON, PYTHON_TEMPLATES, read_architecture
+from punie_build.models.thoughts import without_thoughts
 
 
 def reader_of(folder: Path) -> CallReader:
@@ -40,12 +41,15 @@ def with_calls(completion: Completion, raw: str, reader: CallReader, tools: Any)
     if reader.served or completion.calls:
         return completion
     text = answer_text(raw, completion.reasoning)
-    turn, content = reader.read(text, tools), reader.read(completion.content, tools)
+    turn, content = reader.read(text, tools), reader.read(without_thoughts(completion.content), tools)
     if not turn.calls and not turn.malformed and turn.text == text:
         return completion
     same = (turn.calls or turn.malformed) and (content.calls, content.malformed) == (turn.calls, turn.malformed)
     return structs.replace(
         completion,
         content=content.text if same else turn.text,
-        calls=[(call.name, json.dumps(call.arguments, ensure_ascii=False)) for call in turn.calls],
+        calls=[
+            (replace_surrogates(call.name), replace_surrogates(json.dumps(call.arguments, ensure_ascii=False)))
+            for call in turn.calls
+        ],
     )

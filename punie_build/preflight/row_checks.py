@@ -125,7 +125,7 @@ def parser(rows: RenderedRows) -> Findings:
             "convert them to tool_calls with a dialect" if counts.writes_calls else "use a base that writes calls"
         )
         if rows.call_formats.keys() == {"tool_calls"}:  # which no dialect can improve
-            advice = "the base writes them in a form that is not read: use another base, or remove these calls"
+            advice = "declare the types of their arguments, use another base, or remove the rows with these calls"
         yield rows.finding(
             "parser", level, f"calls that {reader} would not read as they are", advice, missing, total, unread
         )

@@ -141,3 +141,20 @@ def test_the_parser_of_the_server_agrees(family):
         if server_calls(family, text) != calls_in(reader(family).read(text, TOOLS)):
             unlike.add(name)
     assert unlike == SERVED[family]
+
+
+@pytest.mark.parametrize("value", ["{1, 2}", "b'x'", "1j", "{[]: 1}", "{1: 2}", "...", "other", "f(1)", "1e999", "*x"])
+def test_values_that_json_lacks_are_malformed(value):
+    assert reader("LFM2.5").read(f"<|tool_call_start|>[look(a={value})]<|tool_call_end|>").malformed == 1
+    assert reader("LFM2.5").read(f"<|tool_call_start|>[look({value})]<|tool_call_end|>").malformed == 1
+
+
+def test_the_tools_that_a_base_calls_are_written_in_python_too():
+    """Llama calls its own tools so, and lists hold true and null as JSON has them."""
+    turn = reader("Llama 3").read('<|python_tag|>search.call(query="a \\d", more=(1, true, None))')
+    assert calls_in(turn) == [("search.call", {"query": "a \\d", "more": [1, True, None]})]
+
+
+def test_an_answer_of_command_r_is_no_call_of_its_tool():
+    text = 'Action: ```json\n[{"tool_name": "directly_answer", "parameters": {}}]```'
+    assert (reader("Command R").read(text).calls, reader("Command R").read(text).malformed) == ((), 0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from random import Random
 
+import msgspec
 import pytest
 
 from punie_build.data.call_formats import call_reader
@@ -20,6 +22,25 @@ from tests.support.call_families import CALL_FAMILIES
 from tests.unit.data.test_call_formats import TOOLS, generated
 
 ARGUMENTS = {"text": "a.py", "count": 3}
+HOSTILE = (
+    "{",
+    "]",
+    ")",
+    "'",
+    '"',
+    "\\d",
+    "\\ud800",
+    "{1}",
+    "b'x'",
+    "1e999",
+    "{[]: 1}",
+    "=...",
+    "1j",
+    "[" * 400,
+    "<",
+    "\0",
+    "NaN",
+)
 UNSERVED = [family for family in CALL_FAMILIES if not call_reader(CALL_FAMILIES[family].template, ()).served]
 SERVED = [family for family in CALL_FAMILIES if family not in UNSERVED]
 
@@ -61,6 +82,24 @@ def test_a_call_within_a_thought_is_none(family):
 def test_the_words_of_gpt_oss_are_those_of_its_final_channel():
     raw = "<|channel|>analysis<|message|>Hm, blue.<|end|><|start|>assistant<|channel|>final<|message|>Blue.<|return|>"
     assert completed("gpt-oss", raw).content == "Blue."
+
+
+def test_words_and_thoughts_beside_a_call_of_gpt_oss_are_told_apart():
+    thought, words = "<|channel|>analysis<|message|>Hm.<|end|>", "<|channel|>commentary<|message|>I look.<|end|>"
+    call = "<|start|>assistant<|channel|>commentary to=functions.look <|constrain|>json<|message|>{}<|call|>"
+    answer = completed("gpt-oss", f"{thought}<|start|>assistant{words}{call}")
+    assert (answer.content, [call.name for call in answer.calls], answer.malformed) == ("I look.", ["look"], False)
+
+
+@pytest.mark.parametrize("family", CALL_FAMILIES)
+def test_a_mutilated_call_never_ends_an_eval(family):
+    """Characters are replaced, removed and doubled: each answer can be scored and written."""
+    raw, random = generated(family, [ARGUMENTS | {"deep": {"a": [1, "x"]}}]), Random(family)
+    for _ in range(60):
+        start, length = random.randrange(len(raw)), random.randrange(9)
+        text = raw[:start] + random.choice(HOSTILE) * random.randrange(3) + raw[start + length :]
+        answer = completed(family, text)
+        assert json.loads(msgspec.json.encode(answer))["raw"] == text
 
 
 def test_a_conversation_continues_after_a_call_that_was_read():
