@@ -5,6 +5,7 @@ doit decides the order and what was selected; `engine.plan` and `engine.state` d
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
-from punie_build.doit_plugin import backend
+from punie_build.doit_plugin import backend, command_line
 from punie_build.doit_plugin.reporter import Reporter
 from punie_build.engine import build, gates
 from punie_build.engine import state as states
@@ -48,6 +49,11 @@ def artifacts(root: Path = Path(), recipes: Mapping[str, Mapping[str, Any]] | No
     except RecipeError as error:
         count = len(error.problems)
         raise InvalidDodoFile(f"{count} mistakes in the recipes\n{error}" if count > 1 else str(error)) from None
+    if command_line.is_doit(sys.argv) and not command_line.has_own_tasks(DOIT_CONFIG):
+        known = {task.kind.name for task in project.tasks} | {task.label for task in project.tasks}
+        if mistake := command_line.problem(sys.argv[1:], known, {task.target for task in project.tasks}):
+            print(mistake, file=sys.stderr)
+            sys.exit(2)
     yield from doit_tasks(project)
 
 

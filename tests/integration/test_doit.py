@@ -252,4 +252,4 @@ def test_a_dodo_file_may_have_recipes_in_python(tmp_path):
     )
     assert ran(doit(tmp_path)) == {"dataset:few"}
     assert "[dataset.few]" in (tmp_path / "recipes/dodo.toml").read_text()
-    assert doit(tmp_path).startswith("1 artifacts: 1 current")
+    assert doit(tmp_path).startswith("1 artifact: 1 current")

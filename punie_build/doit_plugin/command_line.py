@@ -1,0 +1,59 @@
+"""The command line of doit, checked as soon as the artifacts are known: doit itself ends some mistakes with a traceback,
+and all with the exit code of mistakes in recipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import PurePath
+
+from punie_build.errors import did_you_mean
+
+NAMING = {
+    "clean": "--clean-all",
+    "forget": "--all",
+    "info": "",
+    "ignore": "",
+}  # command -> its option for all artifacts
+SHORT_FOR_ALL = "-a"
+OTHERS = ("run", "list")
+WITHOUT_MEANING = ("reset-dep", "strace")  # locks are the database, and inputs are declared
+WITH_VALUE = ("-f", "--file", "-d", "--dir", "--backend", "--db-file", "--dep-file")
+
+
+def is_doit(argv: Sequence[str]) -> bool:
+    """Return whether a process was started as `doit` or `python -m doit`."""
+    path = PurePath(argv[0]) if argv else PurePath()
+    return path.stem == "doit" or path.parts[-2:] == ("doit", "__main__.py")
+
+
+def has_own_tasks(config: object) -> bool:
+    """Return whether the dodo.py with this DOIT_CONFIG has tasks besides the artifacts."""
+    modules = [module for module in [*sys.modules.values()] if getattr(module, "DOIT_CONFIG", None) is config]
+    return any(sum(name.startswith("task_") for name in vars(module)) > 1 for module in modules)
+
+
+def problem(words: Sequence[str], known: Collection[str], targets: Collection[str]) -> str | None:
+    """Return what is wrong with the words after `doit`, or None. Options and their values are left to doit."""
+    command = words[0] if words else ""
+    if command in WITHOUT_MEANING:
+        return f"doit {command}: has no meaning here, where locks tell what is built - see `punie-build why TARGET`"
+    if command in ("help", "tabcompletion") or "--help" in words:
+        return None
+    is_command = command in NAMING or command in OTHERS
+    names = [*_names(words[is_command:], command in NAMING)]
+    unknown = [name for name in names if name not in known and name.rstrip("/") not in targets]
+    if unknown:
+        return "\n".join(f"{name}: no such artifact{did_you_mean(name, known)}" for name in unknown)
+    if command in NAMING and not names and not {SHORT_FOR_ALL, NAMING[command]} & {*words} and "*" not in str(words):
+        every = f", or {NAMING[command]} for all" if NAMING[command] else ""
+        return f"doit {command}: no artifact is named - name those that `doit list --all` shows{every}"
+    return None
+
+
+def _names(words: Sequence[str], is_naming: bool) -> Iterator[str]:
+    """Yield the words that are no option, no value of one, no pattern and no variable."""
+    for before, word in zip(["", *words], words, strict=False):
+        is_value = before in WITH_VALUE if is_naming else before.startswith("-")
+        if not word.startswith("-") and not is_value and not {"*", "="} & {*word}:
+            yield word
