@@ -21,7 +21,8 @@ from punie_build.schema.spec import Spec
 class ExpectedCall(Spec, frozen=True, kw_only=True):
     """A tool call that an answer should contain.
 
-    An argument is a value, a list of allowed values, a table of such, or a matcher (`{ match = ... }`). Other arguments are wrong unless
+    An argument is a value, a list of allowed values, a table of such, or a matcher (`{ match = ... }`).
+    Other arguments are wrong unless
     `more` allows them.
     """
 

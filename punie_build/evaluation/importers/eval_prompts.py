@@ -26,7 +26,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
     for number, row in enumerate(rows, 1):
         if not isinstance(row.get("prompt_text"), str):
             raise DataError(
-                f"{source.path.name}: prompt {number} has no `prompt_text` - choose --form bfcl or promptfoo, if the file is one of these"
+                f"{source.path.name}: prompt {number} has no `prompt_text` - choose --form bfcl or promptfoo"
             )
         where = f"{source.path.name}: prompt {number}"
         tools, words = _names(row, "expected_tool_calls", where), _names(row, "expected_keywords", where)

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from punie_build.data.example import Message
@@ -36,7 +37,10 @@ class Prompt(Struct, frozen=True):
         system = {"system": messages.pop(0)[1]} if messages[0][0] == "system" else {}
         if [role for role, _ in messages] == ["user"]:
             return {"prompt": messages[0][1], **system}
-        return {"messages": tuple(Message(role=role, content=text) for role, text in messages), **system}  # type: ignore[arg-type]
+        return {
+            "messages": msgspec.convert([{"role": r, "content": t} for r, t in messages], tuple[Message, ...]),
+            **system,
+        }
 
 
 def prompts(value: Any, folder: Path, name: str) -> list[Prompt]:

@@ -11,7 +11,8 @@ from punie_build.evaluation.scoring import CaseScore
 
 
 def scored(name: str, passes: int, score: float | None = None, **fields: object) -> CaseScore:
-    return CaseScore(case=name, category="c", passes=passes, score=float(passes) if score is None else score, **fields)  # type: ignore[arg-type]
+    scored_as = float(passes) if score is None else score
+    return CaseScore(case=name, category="c", passes=passes, score=scored_as, **fields)  # type: ignore[arg-type]
 
 
 def agrees(d: PairedDifference) -> bool:
