@@ -1,7 +1,8 @@
 """Scores of the answers of one model, case by case, and their counts. All functions are pure.
 
 An answer that is missing or cannot be scored counts as not passed, so that no gate opens on it; with more than 2 % of
-such answers a result is not valid. Cases of a group, such as paraphrases, count as one unit with their mean. Without groups each case is a unit.
+such answers a result is not valid. Cases of a group, such as paraphrases, count as one unit with their mean. Without
+groups each case is a unit.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class CaseScore(Struct, frozen=True, kw_only=True):
     """The score of a case over all epochs.
 
     `score`: the mean graded score, in [0, 1]. `passes`: the answers that pass every check, of `epochs` scored answers.
-    `errors`: the answers that are missing or cannot be scored; their score is 0. `failure`, `reason`: those of the first failure; empty
-    if all pass.
+    `errors`: the answers that are missing or cannot be scored; their score is 0. `failure`, `reason`: those of
+    the first failure; empty if all pass.
     `expects_no_call`: the case requires an answer without tool calls. `called`, `malformed`: the answers with a tool
     call, and with markup that cannot be parsed.
     """
