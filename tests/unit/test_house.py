@@ -20,8 +20,8 @@ MOST = {  # figure -> its ceiling
     "wide_sources": 0,
     "wide_docs": 0,
     "recipe_keys": 292,
-    "lines": 39_500,
-    "code": 27_600,
+    "lines": 40_500,
+    "code": 28_300,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0
