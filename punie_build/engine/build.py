@@ -24,7 +24,7 @@ from punie_build.engine.work import Work
 from punie_build.errors import PunieError
 from punie_build.runtime import device_lock, idle, versions
 from punie_build.storage import digests, locks, paths, store
-from punie_build.storage.atomic import replace_folder
+from punie_build.storage.atomic import remove, replace_folder
 from punie_build.storage.locks import KeyInputs, Lock
 
 NOT_BUILT = "not built before"
@@ -80,6 +80,7 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
                 if not task.temporary:
                     store.put(root, work.out, lock)
             _check_expectations(task, lock, message)
+            _keep_aside(work, old)
             card_notes.carry(task.target, root / task.target, work.out)
             replace_folder(work.out, root / task.target)
         finally:
@@ -128,6 +129,32 @@ def _check_expectations(task: AnyTask, lock: Lock, message: str = "") -> None:
         )
 
 
+def _keep_aside(work: Work[Any], old: Lock | None) -> None:
+    """Copy what people put into the target, or in its place, to `.punie/replaced`, and say so: files that neither the
+    lock nor the store has."""
+    target, aside = work.root / work.task.target, work.root / paths.replaced(work.task.target)
+    if target.is_symlink() or not target.exists():
+        return  # what a link leads to stays
+    if target.is_file():
+        present = {"": digests.of_file(target)}
+    else:
+        present = digests.of_target(target, work.task.target) if target.is_dir() else {}
+    recorded = old.outputs if old else {}
+    foreign = [
+        name
+        for name, digest in present.items()
+        if recorded.get(name) != digest and not store.blob(work.root, digest).exists()
+    ]
+    if not foreign:
+        return
+    remove(aside)
+    for name in foreign:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        store.copy(target / name, aside / name)
+    names = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
+    work.say(f"kept in {paths.replaced(work.task.target)}, for it was not built here: {names or 'the file'}")
+
+
 def _publish_memory(root: Path, task: AnyTask) -> None:
     """Put what the step remembers for the next build beside its target, where people commit it."""
     remembered, path = root / task.target / paths.SPLITS_LOCK, root / task.remembers
@@ -149,7 +176,7 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
     """Run the step in the staging folder. Return its lock and message, if the inputs are still those it started
     from."""
     task = work.task
-    shutil.rmtree(work.logs, ignore_errors=True)
+    remove(work.logs)
     for reason in reasons:
         if reason != NOT_BUILT:
             work.say(f"because {reason}")
@@ -207,5 +234,5 @@ def _locked(work: Work[Any]) -> Iterator[None]:
 
 
 def _make_empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     folder.mkdir(parents=True)

@@ -26,6 +26,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.runtime import versions
 from punie_build.schema.spec import structs as all_structs
 from punie_build.storage import digests, locks, paths
+from punie_build.storage.atomic import remove
 from punie_build.storage.locks import KeyInputs, Lock
 
 
@@ -151,13 +152,11 @@ def forgotten_at(root: Path, task: AnyTask) -> float:
 def clean(root: Path, task: AnyTask) -> None:
     """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and
     the next build restores what the lock names."""
-    import shutil
-
     notes = card_notes.read(task.target, root / task.target)
     removed = root / f"{paths.staging(task.target)}.gone"
-    shutil.rmtree(removed, ignore_errors=True)
+    remove(removed)
     removed.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         (root / task.target).rename(removed)
-    shutil.rmtree(removed, ignore_errors=True)
+    remove(removed)
     card_notes.write(notes, root / task.target)

@@ -15,6 +15,7 @@ from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.recipes.table_cache import TableCache
 from punie_build.schema.validation import converted
+from punie_build.storage import paths
 from punie_build.storage.clutter import is_clutter
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps.spec import Selection
@@ -230,6 +231,8 @@ class _Loader:
 
 
 def _name_problems(name: str, where: str) -> list[str]:
+    if name.lower().endswith((paths.LOCK, f".{paths.SPLITS_LOCK}")):
+        return [f"{where}: the name of another artifact's lock - choose another"]
     if NAME.fullmatch(name) and not name.endswith(".") and ".." not in name:
         return []
     rule = "use letters, digits, '-', '_' and '.', at most 64 characters: it becomes a folder"

@@ -8,7 +8,6 @@ The folder is uploaded in one commit, so that a repository never has new weights
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from punie_build.engine import provenance
@@ -16,7 +15,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.reports import draw
-from punie_build.storage import paths, store
+from punie_build.storage import atomic, paths, store
 
 TOKEN_HINT = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs no token"  # noqa: S105 - a message
 
@@ -28,7 +27,8 @@ def prepare(project: Project, task: AnyTask) -> Path:
     if not project.is_current(task.label):
         raise UseError(f"{task.label}: {project.state(task)} - run `doit {task.label}` first")
     out = project.root / paths.upload_folder(task.target)
-    shutil.rmtree(out, ignore_errors=True)
+    atomic.remove(out)
+    out.mkdir(parents=True)
     lock = project.lock(task)
     for name in lock.outputs:
         (out / name).parent.mkdir(parents=True, exist_ok=True)

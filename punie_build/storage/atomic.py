@@ -34,16 +34,24 @@ def replace_folder(finished: Path, target: Path, exchange: Callable[[Path, Path]
     A file system that cannot `exchange` two names is without the target for an instant, which the lock reveals.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
+    if not os.path.lexists(target):
         finished.rename(target)
     elif exchange(finished, target):
-        shutil.rmtree(finished, ignore_errors=True)
+        remove(finished)
     else:
         old = finished.with_name(finished.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
         target.rename(old)
         finished.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with its content, a file of any kind, or a link without what it leads to. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_file(root: Path, path: str, content: bytes) -> None:

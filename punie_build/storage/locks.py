@@ -56,12 +56,13 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def decode(text: bytes) -> Lock | None:
-    """Return the lock, or None if the text is none or its key is not that of its key inputs."""
+    """Return the lock, or None if the text is none, names no file, or has a key that is not that of its key
+    inputs."""
     try:
         lock = msgspec.json.decode(text, type=Lock)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return lock if lock.key == lock.key_inputs.key else None
+    return lock if lock.outputs and lock.key == lock.key_inputs.key else None
 
 
 def read(path: Path | str) -> Lock | None:

@@ -64,6 +64,11 @@ def staging(target: str) -> str:
     return f"{STATE}/staging/{target}"
 
 
+def replaced(target: str) -> str:
+    """Return where a build keeps what people had put into a target, or in its place."""
+    return f"{STATE}/replaced/{target}"
+
+
 def checkpoints(key: str) -> str:
     """Return the folder in which a training keeps what it needs to resume."""
     return f"{STATE}/training/{key}"

@@ -3,8 +3,8 @@
     [tool.punie-build]
     store = "s3://bucket/punie"          # or file:///mnt/team, sftp://..., gs://...
 
-It is used if the user has allowed it (`settings`). It is read if the local store lacks an artifact, and written after each build. Downloads are used only if their digest
-is right. If the store cannot be reached, one warning is printed and the build continues without it; a store without
+It is used if the user has allowed it (`settings`). It is read if the local store lacks an artifact, and written after
+each build. Downloads are used only if their digest is right. If the store cannot be reached, one warning is printed and the build continues without it; a store without
 write permission is still read. Needs the extra `punie-build[shared]`.
 """
 
@@ -102,7 +102,8 @@ class RemoteStore:
         if not warned:
             effect = "reading from it only" if still_readable else "continuing without it"
             print(
-                f"   shared store {_without_password(self.url)}: {_reason(error)} - {effect}; `punie-build store push` uploads the rest later",
+                f"   shared store {_without_password(self.url)}: {_reason(error)} - {effect}; "
+                "`punie-build store push` uploads the rest later",
                 file=sys.stderr,
                 flush=True,
             )
@@ -164,8 +165,10 @@ def _reason(error: Exception) -> str:
 
 
 def of_project(root: Path) -> RemoteStore | None:
-    """Return the project's shared store, or None if it has none that the user allows. Raise RecipeError for mistakes in
-    the settings."""
+    """Return the project's shared store, or None if it has none that the user allows.
+
+    Raise RecipeError for mistakes in the settings.
+    """
     options = settings.load(root)
     return _connection(options) if options.store and settings.is_allowed(options) else None
 

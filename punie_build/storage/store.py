@@ -9,6 +9,7 @@ lacks are read from the shared store, if the project has one.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -79,8 +80,10 @@ def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> L
         if not action.exists():
             locks.write(action, lock)
         os.utime(action)  # the time of last use, for the collection
-    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
-        return None  # collected meanwhile, or a lock in which one name is a file and a folder
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return None  # collected meanwhile, or a record with a name that is too long, or a file and a folder
     return lock
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
 from punie_build.schema.spec import Spec
 from punie_build.storage import locks, paths
+from punie_build.storage.atomic import remove
 from tests.support.text_tasks import text_task, with_step
 
 
@@ -209,6 +211,7 @@ def test_a_step_learns_since_when_its_target_is_forgotten(root):
 
     def step(each: Work) -> StepResult:
         work.append(each)
+        (each.out / "train.jsonl").write_text("one")
         return StepResult("", earlier_seconds=100.0)
 
     build.build(root, with_step(task(), step))
@@ -292,3 +295,71 @@ def test_a_new_field_with_its_default_value_changes_no_key(root):
     assert build.build(root, with_step(nested(new=6), step)).reasons == ("recipe.knobs.new: (none) -> 6",)
     assert step.runs == 1
     assert build.build(root, with_step(nested(new=6), step)).action == "current"
+
+
+def place(kind: str, path: Path) -> None:
+    match kind:
+        case "file":
+            path.write_text("by hand")
+        case "pipe":
+            os.mkfifo(path)
+        case "link to nowhere":
+            path.symlink_to("nowhere")
+        case "link":
+            (path.parent / "elsewhere").mkdir(exist_ok=True)
+            (path.parent / "elsewhere/mine").write_text("by hand")
+            path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "link to nowhere", "link"])
+@pytest.mark.parametrize("where", ["data/s", ".punie/staging/data/s", ".punie/logs/data/s"])
+def test_whatever_is_in_the_way_is_replaced_again_and_again(root, kind, where):
+    build.build(root, with_step(task(), Step()))
+    for _ in range(2):
+        remove(root / where)
+        (root / where).parent.mkdir(parents=True, exist_ok=True)
+        place(kind, root / where)
+        state.forget(root, task())
+        assert build.build(root, with_step(task(), Step())).action == "ran"
+        assert state.state(root, task()) == "current"
+        assert not (root / "data/s").is_symlink()
+    assert kind != "link" or [path.read_text() for path in root.rglob("elsewhere/mine")] == ["by hand"]
+    assert not (root / ".punie/staging/data/s").exists()
+
+
+def test_what_people_put_into_a_target_is_kept_aside_and_named(root, capsys):
+    build.build(root, with_step(task(), Step()))
+    aside = root / ".punie/replaced/data/s"
+    (root / "data/s/train.jsonl").write_text("edited")
+    (root / "data/s/notes.txt").write_text("mine")
+    assert build.build(root, with_step(task(), Step())).action == "restored"
+    assert {path.name: path.read_text() for path in aside.iterdir()} == {"train.jsonl": "edited", "notes.txt": "mine"}
+    assert "kept in .punie/replaced/data/s" in (text := capsys.readouterr().out)
+    assert "notes.txt" in text
+    remove(root / "data/s")
+    (root / "data/s").write_text("a file")
+    build.build(root, with_step(task(), Step()))
+    assert aside.read_text() == "a file"
+    remove(aside)
+    build.build(root, with_step(task(a=2), Step()))
+    assert not aside.exists(), "what was built here is no loss"
+
+
+def test_a_lock_without_files_counts_as_none(root):
+    build.build(root, with_step(task(), Step()))
+    path = root / paths.lock("data/s")
+    path.write_bytes(locks.encode(msgspec.structs.replace(locks.read(path), outputs={})))
+    assert locks.read(path) is None
+    assert build.build(root, with_step(task(), Step())).action == "restored"
+    assert (root / "data/s/train.jsonl").exists()
+
+
+def test_a_record_that_cannot_be_restored_counts_as_none(root):
+    lock = build.build(root, with_step(task(), Step())) and locks.read(root / paths.lock("data/s"))
+    [digest] = lock.outputs.values()
+    action = root / ".punie/store/actions" / lock.key[:2] / lock.key
+    for outputs in ({"x" * 5000: digest}, {"a": digest, "a/b": digest}):
+        action.write_bytes(locks.encode(msgspec.structs.replace(lock, outputs=outputs)))
+        (root / paths.lock("data/s")).unlink()
+        remove(root / "data/s")
+        assert build.build(root, with_step(task(), Step())).action == "ran"

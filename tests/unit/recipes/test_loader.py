@@ -57,6 +57,12 @@ def test_names_that_would_leave_the_project_are_refused(recipes, name: str):
     assert "not a name" in problems[0]
 
 
+@pytest.mark.parametrize("name", ["a.lock.json", "a.splits.lock", "A.Lock.JSON"])
+def test_names_that_are_the_lock_of_another_artifact_are_refused(recipes, name: str):
+    [problem] = mistakes(recipes, f'[dataset."{name}"]\nsource = {{ type = "sample" }}')
+    assert "the name of another artifact's lock" in problem
+
+
 @pytest.mark.parametrize("path", ["../data", "/etc/passwd", "", "a/../../b", "~/x", "C:\\\\x", "."])
 def test_paths_that_would_leave_the_project_are_refused(recipes, path: str):
     for text in (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,41 @@ def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
     with pytest.raises(OSError, match=r"Is a directory|exist"):
         atomic.replace_file(tmp_path / "reports/index.html", b"text")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def put(kind: str, path: Path, elsewhere: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match kind:
+        case "file":
+            path.write_text("hello")
+        case "folder":
+            folder(path, "old")
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to(folder(elsewhere, "precious"))
+        case "link to nowhere":
+            path.symlink_to("nowhere")
+
+
+KINDS = ("file", "folder", "pipe", "link", "link to nowhere", "absent")
+
+
+@pytest.mark.parametrize("exchange", [atomic.exchange, lambda first, second: False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_target_replaces_and_removal_removes_whatever_is_there_but_not_behind_a_link(tmp_path, kind, exchange):
+    target, elsewhere = tmp_path / "data/s", tmp_path / "elsewhere"
+    put(kind, target, elsewhere)
+    finished = folder(tmp_path / "staging/s", "new")
+    atomic.replace_folder(finished, target, exchange)
+    assert (target / "text").read_text() == "new"
+    assert not target.is_symlink()
+    assert list((tmp_path / "staging").iterdir()) == []
+    atomic.remove(target)
+    if elsewhere.exists():
+        (elsewhere / "text").rename(tmp_path / "text")
+        elsewhere.rmdir()
+    put(kind, target, elsewhere)
+    atomic.remove(target)
+    assert not os.path.lexists(target)
+    assert kind != "link" or (elsewhere / "text").read_text() == "precious"
