@@ -2,8 +2,9 @@
 
 `child` starts a process that ends with its parent (`parent_watch` is its entry point), `worker_pool` runs steps in
 processes of their own, `limited_function` calls a function of the user, `parallel` maps over CPU cores, `idle` keeps
-processes for more work, `device_lock` allows one training per device, `console` prints lines and progress bars, `blas` gives
-Linux fast matrix products, `import_index` shortens the start of processes that load a tokenizer, `versions` has the versions of packages for keys.
+processes for more work, `device_lock` allows one training per device, `console` prints lines and progress bars, `blas`
+gives Linux fast matrix products, `import_index` shortens the start of processes that load a tokenizer, `versions` has
+the versions of packages for keys.
 """
 
 __all__ = ("blas", "child", "console", "device_lock", "idle", "limited_function", "parallel", "versions", "worker_pool")
