@@ -224,6 +224,8 @@ ANSWERS = ArtifactKind(
     page="punie_build.reports.pages.answers:ANSWERS_PAGE",
     summary=(("answers", "{:.0f} answers"),),
 )
+RATES = ("cases", "error_rate", "irrelevant_calls", "parse_rate", "score", "share", "sound", "truncated", "valid")
+DIFFERENCES = ("alike", "difference", "equivalent", "graded", "high", "improved", "low", "p", "worst")
 EVAL = ArtifactKind(
     name="eval",
     plural="Evals",
@@ -239,6 +241,7 @@ EVAL = ArtifactKind(
     step="punie_build.evaluation.steps:eval_",
     in_worker=True,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
+    metrics=frozenset((*RATES, "errors", "parse_failures", "passed", "unknown_training_data")),
     outputs={
         "scores.json": "punie_build.evaluation.scores:Scores",
         ACCEPTED: "punie_build.data.example:Example",
@@ -258,6 +261,7 @@ COMPARISON = ArtifactKind(
     step="punie_build.evaluation.steps:comparison",
     in_worker=True,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
+    metrics=frozenset((*RATES, *DIFFERENCES, "leaks", "unknown_training_data")),
     outputs={"comparison.json": "punie_build.evaluation.comparison:ComparisonResult"},
     page="punie_build.reports.pages.evaluation:COMPARISON_PAGE",
     summary=_comparison_summary,

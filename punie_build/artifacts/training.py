@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from punie_build.evaluation.suite import Suite
     from punie_build.storage.locks import Lock
 
+LOSSES = [f"{split}_{name}" for split in ("valid", "train") for name in ("loss", "loss_start", "loss_last", "accuracy")]
+METRICS = frozenset(("rows", "epochs", "updates", "iterations", "best_at", "went_on_after", *LOSSES))
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
 
@@ -224,6 +226,7 @@ ADAPTER = ArtifactKind(
     version=4,
     environment=mlx_environment,
     not_in_key=(*NOT_IN_KEY, "allow", "project_name", "report_to", "save_every"),
+    metrics=METRICS,
     outputs={
         "adapter_config.json": "punie_build.training.verify:AdapterConfig",
         "metrics.jsonl": "punie_build.training.launch:TrainEvent",

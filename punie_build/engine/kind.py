@@ -83,7 +83,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
     `not_in_key` are fields of the spec that decide none.
 
-    Afterwards: `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields
+    Afterwards: `metrics` are the names in a lock that gates may name; `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields
     where files differ from the recipe; `preview` adds what `plan` can foresee of a run; `page` is its page; `summary`
     maps metrics to words for tables."""
 
@@ -111,6 +111,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     environment: Callable[[], dict[str, str]] | None = None
     not_in_key: tuple[str, ...] = NOT_IN_KEY
 
+    metrics: frozenset[str] = frozenset()  # last words of the names that a gate may have; empty: any
     outputs: dict[str, Lazy] = {}
     verify: Callable[[Path, Any, Path | None], Iterator[str]] | Lazy = ""
     preview: Callable[..., None] | Lazy = ""

@@ -214,6 +214,12 @@ class _Loader:
     def check_entries(self, root: Path, recipe: Recipe) -> None:
         """Report what a kind finds wrong with an entry beside the others."""
         for entry in recipe.entries.values():
+            for gate in getattr(entry.spec, "gates", ()) if entry.kind.metrics else ():
+                if (name := gate.metric.rpartition(".")[2]) not in entry.kind.metrics:
+                    hint = did_you_mean(name, entry.kind.metrics)
+                    self.problems.append(
+                        f"{entry.where}.gates: {entry.kind.name}s have no metric '{gate.metric}'{hint}"
+                    )
             if entry.kind.cross_check:
                 self.problems += resolve(entry.kind.cross_check)(root, recipe, entry)
 

@@ -9,6 +9,7 @@ from punie_build.engine.task import graph
 from punie_build.errors import RecipeError
 from punie_build.project import Project
 from punie_build.recipes.loader import load
+from punie_build.storage import locks
 
 
 def mistakes(recipes, text: str) -> tuple[str, ...]:
@@ -415,3 +416,50 @@ def test_answers_of_an_adapter_are_asked_with_its_template_arguments(recipes):
     assert tasks["eval:own"].details.chat_template_args == {"enable_thinking": False}
     assert "preflight:d@nano-enable_thinking-false" in tasks
     assert "tokens:d@nano-assistant-2048-enable_thinking-false" in tasks
+
+
+METRIC_RECIPE = """
+[dataset.d]
+source = {{ type = "sample" }}
+[adapter.a]
+base = "nano"
+data = "d"
+gates = [{{ metric = "{adapter}", max = 1 }}]
+[eval.e]
+arm = "a"
+suite = "tool-calling"
+gates = [{{ metric = "{eval}", min = 0 }}]
+[comparison.c]
+arms = ["nano", "a"]
+suite = "tool-calling"
+gates = [{{ metric = "{comparison}", min = 0 }}]
+"""
+
+
+def test_a_gate_with_a_misspelt_metric_is_a_mistake_of_the_recipe(tmp_path):
+    (tmp_path / "recipes").mkdir()
+    file = tmp_path / "recipes" / "m.toml"
+    file.write_text(METRIC_RECIPE.format(adapter="valid_los", eval="category.words.shrae", comparison="a.lo"))
+    with pytest.raises(RecipeError) as error:
+        Project.load(tmp_path)
+    assert str(error.value).splitlines() == [
+        "recipes/m.toml: adapter.a.gates: adapters have no metric 'valid_los' - did you mean 'valid_loss'?",
+        "recipes/m.toml: eval.e.gates: evals have no metric 'category.words.shrae' - did you mean 'share'?",
+        "recipes/m.toml: comparison.c.gates: comparisons have no metric 'a.lo' - did you mean 'low'?",
+    ]
+    file.write_text(
+        METRIC_RECIPE.format(adapter="train_loss", eval="category.words.share", comparison="a.category.x.low")
+    )
+    assert Project.load(tmp_path)
+
+
+def test_gates_may_name_every_metric_of_the_locks_of_this_repository():
+    root = Path(__file__).parents[3]
+    kinds = set()
+    for path in locks.present(root, ["adapters", "reports"]):
+        lock = locks.read(path)
+        assert lock
+        if known := KINDS[lock.key_inputs.kind].metrics:
+            kinds.add(lock.key_inputs.kind)
+            assert {name.rpartition(".")[2] for name in lock.metrics} <= known
+    assert kinds == {"adapter", "eval", "comparison"}
