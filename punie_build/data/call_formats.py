@@ -138,6 +138,14 @@ FORMATS = (
     _tags("Seed-OSS", "<seed:tool_call>", "</seed:tool_call>", function_tag),
     _tags("LongCat", "<longcat_tool_call>", "</longcat_tool_call>", json_or(tagged_pairs("longcat_"))),
     _tags("Apertus", "<|tools_prefix|>", "<|tools_suffix|>", json_calls),
+    CallFormat(
+        "Muse",
+        ("<atem:function_calls>",),
+        r"(?:to=\S+?<\|message\|>)?<atem:function_calls>",
+        invoke_tags(prefix="atem:"),
+        r"\s*(?:</atem:function_calls>|\Z)",
+        r"<\|eom\|>\s*<\|start\|>assistant\s*",
+    ),
     CallFormat("MiniCPM5", ('<function name="',), r'(?=<function name=")', invoke_tags("function", "param")),
     HERMES,
     CallFormat("<function=>", ("<function=",), r"(?=<function=[\w.:/-]+>)", function_tag),
@@ -211,15 +219,15 @@ def tool_properties(tools: Iterable[Any]) -> dict[str, dict[str, Any]]:
 def call_reader(template: str, vocabulary: Collection[str], served: bool | None = None) -> CallReader:
     """Return the reader for a base, by its chat template and its vocabulary.
 
-    A template with no mark that writes calls has them as plain JSON. A base without a known format is read as if it
+    A template that writes calls without any mark has them as plain JSON, beside what the vocabulary shows. A base without a known format is read as if it
     wrote `<tool_call>`, for this is the markup that data sets train most. `served`: whether mlx-lm has a parser, if
     that is known.
     """
     served = has_parser(template, vocabulary) if served is None else served
     own = tuple(form for form in FORMATS if any(mark in template for mark in form.marks))
-    if not own and "tool_calls" in template and not served:
-        own = (PLAIN,)
     own = own or tuple(form for form in FORMATS if any(mark in vocabulary for mark in form.marks))
+    if "tool_calls" in template and not served and not any(mark in template for form in own for mark in form.marks):
+        own = (*(form for form in own if form is not HERMES), PLAIN)  # many vocabularies have <tool_call>
     if HERMES in own:  # which reads <function=...> within <tool_call>
         own = tuple(form for form in own if form.name != "<function=>")
     return CallReader(own or (HERMES,), served)

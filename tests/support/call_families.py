@@ -103,6 +103,12 @@ CALL_FAMILIES: dict[str, Family] = {
         "<|tool_call_argument_begin|>" + ARGS + "<|tool_call_end|>" + END + "<|tool_calls_section_end|>"
     ),
     "MiniMax M2": call_family("<minimax:tool_call>\n" + LOOP + INVOKE + "</invoke>\n" + END + "</minimax:tool_call>"),
+    "Muse": call_family(
+        "to=x<|message|><atem:function_calls>\n" + LOOP
+        + (INVOKE + "</invoke>\n").replace("<invoke", "<atem:invoke").replace("</invoke", "</atem:invoke")
+        .replace("<parameter", "<atem:parameter").replace("</parameter", "</atem:parameter") + END
+        + "</atem:function_calls>"
+    ),
     "MiniCPM5": call_family(LOOP + INVOKE.replace("invoke", "function").replace("parameter ", "param ")
                             .replace("</parameter>", "</param>") + "</function>\n" + END),
     "Granite 3": call_family("<|tool_call|>" + LIST),

@@ -16,7 +16,10 @@ from tests.support.template_families import FamilyTokenizer
 
 TYPES = {"text": "string", "count": "integer", "share": "number", "deep": "object", "many": "array", "on": "boolean"}
 PARAMETERS = {"type": "object", "properties": {name: {"type": type_} for name, type_ in TYPES.items()}}
-TOOLS = [{"type": "function", "function": {"name": name, "parameters": PARAMETERS}} for name in ("look", "find_2")]
+TOOLS = [
+    {"type": "function", "function": {"name": name, "description": "Look.", "parameters": PARAMETERS}}
+    for name in ("look", "find_2")
+]
 ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "none": [{}],
     "one": [{"text": "a.py"}],
@@ -101,6 +104,7 @@ SERVED: dict[str, set[str]] = {  # family -> arguments that mlx-lm's parser read
     "LongCat": {"none"},
     "Kimi K2": set(),
     "MiniMax M2": set(),
+    "Muse": {"types"},  # it reads the string "5" as a number
     "MiniCPM5": set(),
     "LFM2.5": set(),
 }
@@ -158,3 +162,12 @@ def test_the_tools_that_a_base_calls_are_written_in_python_too():
 def test_an_answer_of_command_r_is_no_call_of_its_tool():
     text = 'Action: ```json\n[{"tool_name": "directly_answer", "parameters": {}}]```'
     assert (reader("Command R").read(text).calls, reader("Command R").read(text).malformed) == ((), 0)
+
+
+def test_a_mark_of_the_vocabulary_is_read_beside_plain_json():
+    """Llama 3.2 writes calls as plain JSON, and its vocabulary has a mark for them."""
+    base = call_reader(CALL_FAMILIES["plain JSON"].template, {"<|python_tag|>", "<|eot_id|>"})
+    for text in ('{"name": "look", "parameters": {}}', '<|python_tag|>{"name": "look", "parameters": {}}'):
+        assert calls_in(base.read(text)) == [("look", {})]
+    assert call_reader("", {"[TOOL_CALLS]"}).name == "Mistral"
+    assert call_reader("", ()).name == "<tool_call>"
