@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
@@ -37,15 +38,25 @@ class Console:
         with self.lock:
             if self.muted:
                 return
-            if self.progress:
-                self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
-            else:
-                print(text, file=self.stream, flush=True)
+            try:
+                if self.progress:
+                    self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+                else:
+                    print(text, file=self.stream, flush=True)
+            except (OSError, ValueError):  # the reader left, the disk is full, or the stream is closed
+                self._mute()
+
+    def _mute(self) -> None:
+        """Print no more: a build outlives its screen. What is buffered goes nowhere, or the exit would fail at it."""
+        self.muted, self.progress = True, None
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), (self.stream or sys.stdout).fileno())
 
     def show_bars(self) -> None:
         """Start to display progress bars if this is a terminal."""
         with self.lock:
-            if self.progress or os.environ.get("CI") or not (self.stream or sys.stdout).isatty():
+            stream = self.stream or sys.stdout
+            if self.progress or os.environ.get("CI") or stream is None or stream.closed or not stream.isatty():
                 return
             from rich import console, progress
 
