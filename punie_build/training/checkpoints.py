@@ -1,6 +1,7 @@
 """Checkpoints of a training, each written to a folder that is published atomically.
 
     .punie/training/KEY/000300/    state.safetensors (weights and optimizer), state.json (position and history)
+    .punie/training/KEY/000300/sha256             the digests of these files and of the best weights
     .punie/training/KEY/best-000200.safetensors
 
 KEY is `launch.checkpoint_key`: a digest of all that determines the training, except its length.
@@ -18,8 +19,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field, structs
 
+from punie_build.storage import digests
+
 Arrays = dict[str, Any]  # name -> mlx array
 NEVER = 2**62
+DIGESTS = "sha256"  # in a checkpoint: the digests of its files, and of the best weights
 STARTED = time.monotonic()  # of this process: it trains one adapter
 
 
@@ -73,7 +77,11 @@ def save(folder: Path, state: TrainerState, arrays: Arrays, write: Callable[[str
     write(str(temporary / "state.safetensors"), arrays)
     timed = structs.replace(state, seconds=state.seconds + time.monotonic() - STARTED)
     (temporary / "state.json").write_bytes(msgspec.json.encode(timed))
-    for name in ("state.safetensors", "state.json"):
+    files = {name: temporary / name for name in ("state.safetensors", "state.json")}
+    files |= {path.name: path for path in [best_path(folder, state.best_iteration)] if path.exists()}
+    lines = (f"{digests.compute(path)}  {name}\n" for name, path in files.items())
+    (temporary / DIGESTS).write_text("".join(lines))
+    for name in ("state.safetensors", "state.json", DIGESTS):
         _fsync(temporary / name)
     shutil.rmtree(target, ignore_errors=True)  # from the same run, or unreadable
     temporary.rename(target)
@@ -100,14 +108,32 @@ def best_path(folder: Path, iteration: int) -> Path:
 
 
 def resumable(folder: Path, fits: Callable[[TrainerState], bool]) -> Iterator[tuple[Path, TrainerState]]:
-    """Yield folder and state of each readable checkpoint that fits, the latest first. Reads no arrays."""
+    """Yield folder and state of each checkpoint that fits and whose bytes are those that were written, the latest
+    first. Reads no arrays."""
     for path in _numbered_folders(folder, NEVER):
         try:
             state = msgspec.json.decode((path / "state.json").read_bytes(), type=TrainerState)
         except (OSError, ValueError):  # the disk was full, or the file was edited
             continue
-        if fits(state):
+        if fits(state) and is_intact(path):
             yield path, state
+
+
+def is_intact(checkpoint: Path) -> bool:
+    """Return whether the files of a checkpoint, and the best weights beside it, have the digests that were written."""
+    try:
+        lines = [line.split() for line in (checkpoint / DIGESTS).read_text(encoding="ascii").splitlines()]
+        places = {
+            name: checkpoint / name if name.startswith("state.") else checkpoint.parent / name for _, name in lines
+        }
+        return len(lines) > 1 and all(digests.compute(places[name]) == digest for digest, name in lines)
+    except (OSError, ValueError):
+        return False
+
+
+def damaged(folder: Path) -> list[str]:
+    """Return the names of the checkpoints of a training whose bytes are not those that were written."""
+    return [path.name for path in _numbered_folders(folder, NEVER) if not is_intact(path)]
 
 
 def load(

@@ -107,6 +107,9 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
     fits = checkpoints.resume_condition(run.checkpoint_dir, coverage.iters, spec.early_stop, spec.keep == "best")
     resumed = next((state for _, state in checkpoints.resumable(run.checkpoint_dir, fits)), TrainerState())
     initial = resumed.iteration
+    if damaged := checkpoints.damaged(run.checkpoint_dir):
+        names = ", ".join(damaged)
+        say(f"checkpoint {names}: not the bytes that were written, so it is not used; training from {initial}")
     say(f"{coverage}" + (f"; resumed after {initial}" if initial else ""))
     scratch = run.log.parent
     scratch.mkdir(parents=True, exist_ok=True)

@@ -156,3 +156,22 @@ def test_the_seconds_of_a_resumed_training_are_those_of_all_its_processes(tmp_pa
     checkpoints.save(tmp_path, checkpoints.TrainerState(iteration=3, seconds=1000.0), {}, write)
     [(_, state)] = checkpoints.resumable(tmp_path, lambda _: True)
     assert 1000 < state.seconds < 1000 + time.monotonic()
+
+
+@pytest.mark.parametrize("name", ["000003/state.safetensors", "000003/state.json", "000003/sha256", "best-000002"])
+def test_a_checkpoint_with_a_flipped_bit_is_not_used(tmp_path, name):
+    def write(path: str, _arrays: checkpoints.Arrays) -> None:
+        Path(path).write_bytes(b"0123456789" * 20)
+
+    checkpoints.save_best(tmp_path, 2, {}, write)
+    state = checkpoints.TrainerState(iteration=3, valid=[(2, 1.0)], metrics="text" * 20)
+    checkpoints.save(tmp_path, state, {}, write)
+    assert checkpoints.damaged(tmp_path) == []
+    assert [path.name for path, _ in checkpoints.resumable(tmp_path, lambda _: True)] == ["000003"]
+    path = tmp_path / (f"{name}.safetensors" if name.startswith("best") else name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert checkpoints.damaged(tmp_path) == ["000003"]
+    assert not list(checkpoints.resumable(tmp_path, lambda _: True))
+    assert checkpoints.load(tmp_path, lambda _: True, lambda _: {}) is None
