@@ -8,6 +8,7 @@ Quantization can erase a LoRA: its update is small compared to the weight that i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def batches(rows: TokenRows) -> Iterator[tuple[mx.array, NDArray[np.int32], NDAr
         yield mx.array(inputs), targets, loss_mask
 
 
-def evaluate(model: nn.Module, rows: TokenRows) -> tuple[float, NDArray[np.uint32]]:
-    """Return the mean loss of the trained tokens in nats, and the most likely prediction for each of them."""
+def evaluate(model: nn.Module, rows: TokenRows) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Return the loss of each trained token in nats, and its most likely prediction."""
     losses, predictions = [], []
     for inputs, targets, loss_mask in batches(rows):
         logits = model(inputs).astype(mx.float32)
@@ -58,7 +59,7 @@ def evaluate(model: nn.Module, rows: TokenRows) -> tuple[float, NDArray[np.uint3
         mx.eval(results)
         losses.append(np.array(results[0])[loss_mask])
         predictions.append(np.array(results[1])[loss_mask])
-    return float(np.concatenate(losses).mean(dtype=np.float64)), np.concatenate(predictions)
+    return np.concatenate(losses), np.concatenate(predictions)
 
 
 def load(folder: Path) -> nn.Module:
@@ -72,19 +73,34 @@ def measure(base: Path, adapter: Path, model: Path, tokens: Path) -> Fidelity:
     """Return the fidelity of a model to the adapter on its base."""
     rows = held_out_rows(tokens)
     adapted = load(base)
-    base_loss, _ = evaluate(adapted, rows)
+    base_losses, _ = evaluate(adapted, rows)
     load_adapters(adapted, str(adapter))
     adapted.eval()
     set_compute_precision(adapted)
-    adapter_loss, expected = evaluate(adapted, rows)
+    adapter_losses, expected = evaluate(adapted, rows)
     del adapted
     mx.clear_cache()
-    loss, predictions = evaluate(load(model), rows)
+    losses, predictions = evaluate(load(model), rows)
     return Fidelity(
-        loss_base=base_loss,
-        loss_adapter=adapter_loss,
-        loss=loss,
+        loss_base=mean(base_losses),
+        loss_adapter=mean(adapter_losses),
+        loss=mean(losses),
         agreement=float((expected == predictions).mean()),
         tokens=float(len(expected)),
-        gain_retained=(base_loss - loss) / (base_loss - adapter_loss) if adapter_loss < base_loss else None,
+        gain_retained=gain_retained(base_losses, adapter_losses, losses),
     )
+
+
+def gain_retained(base: NDArray[np.float32], adapter: NDArray[np.float32], model: NDArray[np.float32]) -> float | None:
+    """Return the share of an adapter's loss reduction that a model retains, from the losses of the same tokens.
+
+    Return None if the reduction is not above its noise: 1.96 standard errors of its mean.
+    """
+    gains = base.astype(np.float64) - adapter
+    gain, noise = float(gains.mean()), 1.96 * float(gains.std()) / math.sqrt(len(gains))
+    return (mean(base) - mean(model)) / gain if gain > noise else None
+
+
+def mean(losses: NDArray[np.float32]) -> float:
+    """Return the mean of losses."""
+    return float(losses.mean(dtype=np.float64))

@@ -25,7 +25,7 @@ class Fidelity(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much of its adapter a model retains, over `tokens` held-out tokens.
 
     Losses in nats per token; `agreement` is the share of tokens with the same most likely prediction. `gain_retained`
-    is missing if the adapter is no better than its base.
+    is missing if the adapter is no better than its base, beyond noise.
     """
 
     loss_base: float

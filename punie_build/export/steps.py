@@ -86,7 +86,9 @@ def warnings(spec: Model, result: ExportResult) -> list[str]:
             "use more bits, or smaller groups"
         )
     if gain is None:
-        lines.append(f"{spec.adapter} is no better than its base on held-out rows: gain retained is unknown")
+        lines.append(
+            f"{spec.adapter} is no better than its base on held-out rows, beyond noise: gain retained is unknown"
+        )
     return lines
 
 
