@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from punie_build.errors import ModelError
-from punie_build.storage import paths
+from punie_build.storage import digests, paths
+from punie_build.storage.atomic import replace_file
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
 SYSTEM = ("openblas", "mkl_rt")  # libraries of the system that have the plain names
@@ -57,9 +58,19 @@ def _library(root: Path) -> str | None:
         system = _system_library()
         return system[1] if system else None
     renamed = root / paths.STATE / "blas" / f"libopenblas-{package}.so"
-    if not renamed.exists():
+    checksum = renamed.with_suffix(".sha256")
+    if not is_intact(renamed, checksum):  # a torn copy would leave the reference BLAS in its place, without a word
         _rename_symbols(renamed)
+        replace_file(checksum, digests.compute(renamed).encode())
     return str(renamed)
+
+
+def is_intact(file: Path, checksum: Path) -> bool:
+    """Return whether a file has the digest that was written beside it."""
+    try:
+        return digests.of_file(file) == checksum.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return False
 
 
 def _system_library() -> tuple[str, str] | None:

