@@ -52,7 +52,7 @@ def _bare(text: str, start: int, properties: Properties) -> tuple[list[ToolCall]
 
 class CallFormat(Struct, frozen=True):
     """A format of calls: the marks by which a chat template or a vocabulary shows it, the pattern behind which a call
-    begins, the syntax of the calls, and the pattern of what closes them.
+    begins, the syntax of the calls, and the pattern of their end.
 
     `noise`: the pattern of further marks, which belong to no text.
     """
@@ -153,7 +153,7 @@ FORMATS = (
 
 
 class ReadTurn(Struct, frozen=True):
-    """What a generated turn holds: its text without calls, the calls, and the number of calls that are malformed."""
+    """The parts of a generated turn: its text without calls, the calls, and the number of calls that are malformed."""
 
     text: str
     calls: tuple[ToolCall, ...] = ()
@@ -172,7 +172,7 @@ class CallReader(Struct, frozen=True):
         return ", ".join(form.name for form in self.formats)
 
     def read(self, turn: str, tools: Iterable[Any] | None = None) -> ReadTurn:
-        """Return what a generated turn without its thoughts holds. `tools`: the declarations, which type arguments."""
+        """Return the parts of a generated turn without its thoughts. `tools`: the declarations, which type arguments."""
         properties = tool_properties(tools or ())
         calls, parts, malformed, position, start = list[ToolCall](), list[str](), 0, 0, 0
         openings = [(form, re.compile(form.opening)) for form in self.formats]
@@ -219,9 +219,9 @@ def tool_properties(tools: Iterable[Any]) -> dict[str, dict[str, Any]]:
 def call_reader(template: str, vocabulary: Collection[str], served: bool | None = None) -> CallReader:
     """Return the reader for a base, by its chat template and its vocabulary.
 
-    A template that writes calls without any mark has them as plain JSON, beside what the vocabulary shows. A base without a known format is read as if it
-    wrote `<tool_call>`, for this is the markup that data sets train most. `served`: whether mlx-lm has a parser, if
-    that is known.
+    A template that writes calls without any mark has them as plain JSON, beside the formats of the vocabulary. A base
+    without a known format is read as if it wrote `<tool_call>`, for this is the markup that data sets train most.
+    `served`: whether mlx-lm has a parser, if that is known.
     """
     served = has_parser(template, vocabulary) if served is None else served
     own = tuple(form for form in FORMATS if any(mark in template for mark in form.marks))

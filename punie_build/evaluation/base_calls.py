@@ -30,7 +30,7 @@ def reader_of(folder: Path) -> CallReader:
 
 
 def unserved(reader: CallReader, arm: str) -> str | None:
-    """Return what the server of a model cannot do with calls, for the user; None if it parses them."""
+    """Return a sentence for the user if the server of a model has no parser for its calls, else None."""
     if reader.served:
         return None
     return f"{arm}: mlx_lm.server has no parser for its calls, so they are read from the text ({reader.name})"
