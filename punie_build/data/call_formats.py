@@ -172,7 +172,7 @@ class CallReader(Struct, frozen=True):
         return ", ".join(form.name for form in self.formats)
 
     def read(self, turn: str, tools: Iterable[Any] | None = None) -> ReadTurn:
-        """Return the parts of a generated turn without its thoughts. `tools`: the declarations, which type arguments."""
+        """Return the parts of a generated turn without its thoughts. `tools`: declarations, which type arguments."""
         properties = tool_properties(tools or ())
         calls, parts, malformed, position, start = list[ToolCall](), list[str](), 0, 0, 0
         openings = [(form, re.compile(form.opening)) for form in self.formats]
