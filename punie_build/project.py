@@ -118,7 +118,7 @@ class Project:
         return self.root / (self.task(task) if isinstance(task, str) else task).target
 
     def failed_gates(self, tasks: Iterable[AnyTask] | None = None) -> dict[str, list[str]]:
-        """Return the gates that the locks of these or all artifacts fail, by label. Those without a lock are left out."""
+        """Return the gates that the locks of these or all artifacts fail, by label."""
         demanding = (task for task in (self.tasks if tasks is None else tasks) if gates.required(task.spec))
         recorded = ((task, locks.read(self.root / paths.lock(task.target))) for task in demanding)
         lines = {task.label: gates.failures(task.spec, lock.metrics) for task, lock in recorded if lock}

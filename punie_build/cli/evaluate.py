@@ -134,9 +134,8 @@ def eval_(root: Path, options: Options) -> int:
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
     print(f"{model.name} on {suite_name}: {pass_counts(scores)}")
     print(category_table(scores.cases))
-    print(
-        f"{format_count(sent, 'request')} sent; {options.output}/report.html shows the answers, scores.json is for programs"
-    )
+    requests = format_count(sent, "request")
+    print(f"{requests} sent; {options.output}/report.html shows the answers, scores.json is for programs")
     return 0
 
 

@@ -21,7 +21,6 @@ EXIT_CODES = (
     "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes, "
     "4 a bug of punie-build."
 )
-WITHOUT_PROJECT = ("dataset", "metrics", "schema", "init")  # commands that work in any folder
 NAMES = ("command", "target", "repo")  # options that are no path, even if a file has this name
 OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
 
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if shared.directory:
             os.chdir(shared.directory)
         options = _parser(words).parse_args(words)
-        if options.command not in WITHOUT_PROJECT:
+        if options.command not in ("dataset", "metrics", "schema", "init"):  # these work in any folder
             _enter_project(options)
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()

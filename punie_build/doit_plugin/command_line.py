@@ -1,5 +1,5 @@
-"""The command line of doit, checked as soon as the artifacts are known: doit itself ends some mistakes with a traceback,
-and all with the exit code of mistakes in recipes."""
+"""The command line of doit, checked as soon as the artifacts are known: doit itself ends some mistakes with a
+traceback, and all with the exit code of mistakes in recipes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def has_own_tasks(config: object) -> bool:
 
 
 def problem(words: Sequence[str], known: Collection[str], targets: Collection[str]) -> str | None:
-    """Return what is wrong with the words after `doit`, or None. Options and their values are left to doit."""
+    """Return the mistake in the words after `doit`, or None. Options and their values are left to doit."""
     command = words[0] if words else ""
     if command in WITHOUT_MEANING:
         return f"doit {command}: has no meaning here, where locks tell what is built - see `punie-build why TARGET`"

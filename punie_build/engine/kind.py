@@ -76,16 +76,16 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
     opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
-    device. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate. A kind without
-    a `folder` is not built.
+    device. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate. A kind
+    without a `folder` is not built.
 
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
     `not_in_key` are fields of the spec that decide none.
 
-    Afterwards: `metrics` are the names in a lock that gates may name; `outputs` maps each file to the Struct that decodes it (a line of it, for `.jsonl`); `verify` yields
-    where files differ from the recipe; `preview` adds what `plan` can foresee of a run; `page` is its page; `summary`
-    maps metrics to words for tables."""
+    Afterwards: `metrics` are the names in a lock that gates may name; `outputs` maps each file to the Struct that
+    decodes it (a line of it, for `.jsonl`); `verify` yields where files differ from the recipe; `preview` adds what
+    `plan` can foresee of a run; `page` is its page; `summary` maps metrics to words for tables."""
 
     name: str
     plural: str = ""

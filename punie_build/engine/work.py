@@ -60,7 +60,7 @@ class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
 
 
 class StepResult(Struct, frozen=True):
-    """A line for people on what a step made, its metrics, for gates, and the seconds of earlier runs that it resumed."""
+    """A line for people on a result, its metrics, for gates, and the seconds of earlier runs that the step resumed."""
 
     message: str
     metrics: Mapping[str, float] = {}

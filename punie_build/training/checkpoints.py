@@ -149,7 +149,7 @@ def load(
 
 
 def remove_older(folder: Path, when: float) -> None:
-    """Remove the checkpoints and best weights of one training that were written before a time, in seconds since 1970."""
+    """Remove the checkpoints and best weights of a training from before a time, in seconds since 1970."""
     for path in folder.glob("*"):
         if path.stat().st_mtime >= when:
             continue
