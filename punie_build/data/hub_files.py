@@ -57,6 +57,8 @@ def download_dataset(
             rows = remaining[split_name]
             if rows != 0:
                 path = _download_file(root, repo, revision, name, rows)
+                if root / FOLDER not in path.parents:  # else it is only the first lines
+                    check_digest(path, f"{repo}@{revision}: {name}", repo_files[name])
                 paths.append((split_name, path))
                 remaining[split_name] = rows and rows - sum(1 for _ in islice(read_records(path), rows))
     return paths
@@ -94,8 +96,9 @@ def _is_of_config(name: str, config: str) -> bool:
     return base == config or config in folders or any(base.startswith(config + separator) for separator in "-_.")
 
 
-def _list_files(repo: str, revision: str) -> list[str]:
-    """Return the names of a dataset's files, requested once and then read from the Hub's cache."""
+def _list_files(repo: str, revision: str) -> dict[str, str]:
+    """Return the sha256 of each file of a dataset, "" for small files, which git names; requested once and then read
+    from the Hub's cache."""
     from huggingface_hub import get_cached_repo_tree, snapshot_download
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -104,7 +107,16 @@ def _list_files(repo: str, revision: str) -> list[str]:
     except CachedRepoTreeNotFoundError:
         snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=["README.md"])  # caches the tree
         tree = get_cached_repo_tree(repo, repo_type="dataset", revision=revision)
-    return [file.path for file in tree]
+    return {file.path: file.lfs.sha256 if file.lfs else "" for file in tree}
+
+
+def check_digest(path: Path, where: str, sha256: str) -> None:
+    """Raise DataError if a file is not the one that the listing of the Hub names."""
+    if sha256 and (actual := file_sha256(path)) != sha256:
+        raise DataError(
+            f"{where}: its sha256 is {actual[:12]}, the listing of the Hub says {sha256[:12]}"
+            f" - remove {path} to download it once more"
+        )
 
 
 def _download_file(root: Path, repo: str, revision: str, name: str, rows: int | None) -> Path:
@@ -112,7 +124,9 @@ def _download_file(root: Path, repo: str, revision: str, name: str, rows: int | 
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     if rows is not None and (format_of(name) or "").partition(".")[0] in ("jsonl", "ndjson"):
-        cached = try_to_load_from_cache(repo, name, repo_type="dataset", revision=revision)
+        cached = _call_hub(
+            repo, revision, lambda: try_to_load_from_cache(repo, name, repo_type="dataset", revision=revision)
+        )
         return Path(cached) if isinstance(cached, str) else _download_head(root, repo, revision, name, rows)
     path = _call_hub(repo, revision, lambda: hf_hub_download(repo, name, repo_type="dataset", revision=revision))
     return Path(path)
