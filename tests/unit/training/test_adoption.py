@@ -197,6 +197,13 @@ def test_a_folder_is_adopted_fused_quantized_and_published(tmp_path):
     loaded = Project.load(project)
     task = loaded.task("adapter:theirs")
     assert state.state(project, task) == "current"
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/id_rsa").write_text("key")
+    link = project / paths.upload_folder(task.target)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "secrets")
+    assert "id_rsa" not in hub_upload.files(hub_upload.prepare(loaded, task)), "a link in the way is removed as a link"
+    assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["id_rsa"]
     card = (hub_upload.prepare(loaded, task) / "README.md").read_text()
     assert "adopted, not trained here" in card
     assert "lora_alpha" in card
