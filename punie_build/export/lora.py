@@ -74,7 +74,7 @@ def read_lora(where: str, folder: Path, base: Path) -> LoraAdapter:
 
 
 def compare(adapter: LoraAdapter, scale: float, tensors: dict[str, Tensor]) -> None:
-    """Raise ModelError if the scale or tensors read back differ from the adapter: its scale, names, or one bit of a value."""
+    """Raise ModelError if what is read back differs from the adapter: its scale, names, or one bit of a value."""
     problems = []
     if abs(scale - adapter.scale) > 1e-6 * abs(adapter.scale):
         problems.append(f"the scale is {scale}, it was {adapter.scale}")

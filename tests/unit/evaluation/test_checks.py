@@ -61,7 +61,7 @@ def prints(answer):
     return False
 def nests(answer):
     return nests(answer)
-def neighbour(answer):
+def neighbor(answer):
     import judge_beside
     return True
 def standard(answer):
@@ -361,7 +361,7 @@ def test_a_hook_imports_no_file_of_the_project(tmp_path, monkeypatch):
     (tmp_path / "judge_beside.py").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    verdict = PythonHook(function="j:neighbour", source=HOOK).score(reply(content="x"))
+    verdict = PythonHook(function="j:neighbor", source=HOOK).score(reply(content="x"))
     assert verdict.failure == "cannot judge"
     assert "No module named 'judge_beside'" in verdict.reason
 

@@ -261,7 +261,7 @@ def test_a_suite_says_its_system_prompt_and_categories_or_has_none(tmp_path):
         ('{ unit = ["mile", "km"] }', ""),
         ("{ where = { floor = [1, 2] } }", ""),
         ('{ where = { floor = "first" } }', "where.floor"),
-        ("{ where = { flor = 1 } }", "where.flor, which the tool does not declare"),
+        ("{ where = { lamp = 1 } }", "where.lamp, which the tool does not declare"),
         ("{ where = 3 }", "is not of type object"),
         ("{ age = { years = 40 } }", "a table for age, which is integer"),
         ('{ people = { match = "list", items = [{ floor = [1, 2] }] } }', ""),
