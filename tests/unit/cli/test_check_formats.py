@@ -199,7 +199,8 @@ def test_no_value_of_a_lock_or_a_recipe_becomes_a_workflow_command(recipes):
     root = recipes("[dataset.d]\nsource = { type = 'local', path = \"x\\n::stop-commands::y\" }")
     facts = KeyInputs(kind="dataset", recipe={"a\n::error::b": "c\n::error::d"}, code="", inputs={}, tools={})
     (root / "data").mkdir()
-    locks.write(root / "data/d.lock.json", Lock(key=facts.key, key_inputs=facts, outputs={}, metrics={}, seconds=1.0))
+    lock = Lock(key=facts.key, key_inputs=facts, outputs={"train.jsonl": "0" * 64}, metrics={}, seconds=1.0)
+    locks.write(root / "data/d.lock.json", lock)
     output = check_formats.github(root, Project.load(root).check(["recipes"]))
     commands = [line for line in output.splitlines() if line.strip().startswith("::")]
     assert [line.partition(",")[0] for line in commands] == ["::error file=recipes/test.toml"]
