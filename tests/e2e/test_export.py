@@ -37,9 +37,9 @@ source = { type = "sample", max_examples = 45 }
 [adapter.tiny]
 base = "nano"
 data = "sample"
-iters = 8
+iters = 16
 batch_size = 2
-learning_rate = 2e-3
+learning_rate = 1e-2
 lora = { rank = 4, scale = 5.0 }
 [model.full]
 adapter = "tiny"
