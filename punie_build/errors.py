@@ -14,7 +14,7 @@ To add an error, subclass the branch that a caller would catch; a new branch is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class PunieError(Exception):
@@ -50,6 +50,12 @@ class UseError(PunieError):
 
 class IdentityError(PunieError):
     """A completion came from other weights than those that the report names."""
+
+
+def join_first(names: Sequence[str], most: int) -> str:
+    """Return the first names, at most this many, and the number of the others."""
+    others = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + others
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -192,10 +192,9 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
         else:
             name = base_of_adapter(root, recipe, adapter) if is_adapter(root / adapter) else "nano"
     name = name or "nano"
-    known = _entry(recipe, "arm", name) if recipe else None
+    known = entry = _entry(recipe, "arm", name) if recipe else None
     if known is None and not adapter and is_adapter(root / name):
         return find_model(root, base_of_adapter(root, recipe, name), name)
-    entry = _entry(recipe, "arm", name) if recipe else None
     if entry is None and (root / name / "config.json").exists():
         entry = Entry(BASE, name, Base(path=name), "")
     if entry is None and name == "nano":
@@ -208,7 +207,7 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
         )
     model = _model_of_entry(root, recipe, entry)
     trained = _entry(recipe, "trained", adapter) if recipe and adapter else None
-    arm = trained or (_entry(recipe, "arm", name) if recipe else None)
+    arm = trained or known
     if recipe and arm:
         model = structs.replace(model, chat_template_args=trained_arguments(recipe, arm.name))
     if adapter is None:

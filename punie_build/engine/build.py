@@ -21,13 +21,14 @@ from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.engine.work import Work
-from punie_build.errors import PunieError
+from punie_build.errors import PunieError, join_first
 from punie_build.runtime import device_lock, idle, versions
 from punie_build.storage import digests, locks, paths, store
 from punie_build.storage.atomic import remove, replace_folder
 from punie_build.storage.locks import KeyInputs, Lock
 
 NOT_BUILT = "not built before"
+MAX_NAMED = 5  # files that are kept aside, in a message
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -151,8 +152,8 @@ def _keep_aside(work: Work[Any], old: Lock | None) -> None:
     for name in foreign:
         (aside / name).parent.mkdir(parents=True, exist_ok=True)
         store.copy(target / name, aside / name)
-    names = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
-    work.say(f"kept in {paths.replaced(work.task.target)}, for it was not built here: {names or 'the file'}")
+    names = join_first(foreign, MAX_NAMED) or "the file"
+    work.say(f"kept in {paths.replaced(work.task.target)}, for it was not built here: {names}")
 
 
 def _publish_memory(root: Path, task: AnyTask) -> None:

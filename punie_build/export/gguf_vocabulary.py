@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.errors import ModelError
-from punie_build.models.gguf_tokenizer import CONTROL, DIGITS_APART, SPLITS, UNKNOWN, USER_DEFINED
+from punie_build.models.gguf_tokenizer import CONTROL, DIGITS_APART, ROLES, SPLITS, UNKNOWN, USER_DEFINED
 from punie_build.models.safetensors import json_as, read
 
 NORMAL, UNUSED, BYTE = 1, 5, 6  # further token types of GGUF
@@ -155,8 +155,8 @@ def _sentence_piece(tokenizer: TokenizerParts, words: list[str], merges: list[st
 def _roles(folder: Path, files: TokenizerFiles, numbers: dict[str, int]) -> dict[str, Any]:
     """Return the ids of special tokens, and whether a text begins with that of its beginning."""
     result: dict[str, Any] = {}
-    for role, key in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):
-        value = files.settings.get(f"{role}_token")
+    for role, key in ROLES:
+        value = files.settings.get(role)
         word = value.get("content") if isinstance(value, dict) else value
         if isinstance(word, str) and word in numbers:
             result[f"tokenizer.ggml.{key}_token_id"] = numbers[word]

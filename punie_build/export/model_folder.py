@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from punie_build.errors import join_first
 from punie_build.export.spec import FULL_PRECISION_BITS, Model
 from punie_build.models.safetensors import TensorHeader, json_as, read, read_header
 from punie_build.models.weights import BYTES, FLOATS, Weight, read_tensors, settings, weight_files, weights
@@ -264,6 +265,4 @@ def _json(quantization: Config | None) -> str:
 
 def first_names(names: Iterable[str]) -> str:
     """Return the first of some names in alphabetical order, and how many others there are."""
-    ordered = sorted(names)
-    omitted = f" and {len(ordered) - MAX_NAMES} more" if len(ordered) > MAX_NAMES else ""
-    return ", ".join(ordered[:MAX_NAMES]) + omitted
+    return join_first(sorted(names), MAX_NAMES)

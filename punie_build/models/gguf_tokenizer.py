@@ -19,6 +19,7 @@ SPLITS = {  # `tokenizer.ggml.pre` -> the pattern of words; "" for that of GPT-2
     "llama-bpe": rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{WORDS}|\p{{N}}{{1,3}}{TAIL}",
     "qwen2": rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{WORDS}|\p{{N}}{TAIL}",
 }
+ROLES = (("bos_token", "bos"), ("eos_token", "eos"), ("pad_token", "padding"), ("unk_token", "unknown"))  # key of GGUF
 DIGITS_APART = ("smollm",)
 
 
@@ -36,12 +37,7 @@ def write(metadata: dict[str, Any], folder: Path) -> None:
     _add_special(tokenizer, words, types)
     names = {
         role: words[metadata[f"tokenizer.ggml.{key}_token_id"]]
-        for role, key in (
-            ("bos_token", "bos"),
-            ("eos_token", "eos"),
-            ("pad_token", "padding"),
-            ("unk_token", "unknown"),
-        )
+        for role, key in ROLES
         if metadata.get(f"tokenizer.ggml.{key}_token_id") is not None
     }
     if metadata.get("tokenizer.ggml.add_bos_token", model == "llama") and "bos_token" in names:

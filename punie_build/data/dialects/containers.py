@@ -10,6 +10,7 @@ from msgspec import Struct
 from punie_build.data.dialects.glaive import split_labels, strip_end_marks
 from punie_build.data.dialects.keys import SYSTEM_KEYS
 from punie_build.data.tool_call_markup.span import FIX_HINT
+from punie_build.errors import join_first
 
 CONTAINER_DIALECTS = ("messages", "sharegpt", "alpaca", "prompt-completion", "text")  # containers without own markup
 _LIST_KEYS = ("messages", "conversation", "conversations")
@@ -56,8 +57,7 @@ MAX_KEYS = 12  # of a record that a message names
 def _no_dialect(record: dict[str, Any]) -> str:
     """Return the message for a record that fits no dialect, with the dialect that lacks the fewest keys."""
     names = [str(key) for key in record]
-    further = f" and {len(names) - MAX_KEYS} more" if len(names) > MAX_KEYS else ""
-    text = f"no dialect fits the keys {', '.join(names[:MAX_KEYS]) or 'none'}{further}"
+    text = f"no dialect fits the keys {join_first(names, MAX_KEYS) or 'none'}"
     near = [(name, keys) for name, keys in _KEYS if any(key in record for key in keys)]
     if not near:
         dialects = ", ".join((*CONTAINER_DIALECTS[1:], "glaive"))

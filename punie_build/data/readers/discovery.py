@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.record import display_path
-from punie_build.errors import DataError
+from punie_build.errors import DataError, join_first
 from punie_build.storage.clutter import walk
 
 SPLIT_NAMES = {
@@ -60,7 +60,7 @@ class FolderListing(Struct, frozen=True):
         """Yield sentences on empty files, on sets without one of their shards, and on one name in two formats."""
         empty = [path.name for _, path in self.files if path.exists() and not path.stat().st_size]
         if empty and len(empty) < len(self.files):
-            yield f"{_first(empty)}: no bytes - if that is no intention, copy or download again"
+            yield f"{join_first(empty, MAX_NAMED)}: no bytes - if that is no intention, copy or download again"
         shards: dict[tuple[Path, int], set[int]] = {}
         formats: dict[Path, list[str]] = {}
         for _, path in self.files:
@@ -72,15 +72,16 @@ class FolderListing(Struct, frozen=True):
             if len(numbers) < count:
                 yield f"{prefix.name}: {len(numbers)} of {count} shards - download the others, unless a part is enough"
         for names in (names for names in formats.values() if len(names) > 1):
-            yield f"{_first(names)}: one name in {len(names)} formats - if the rows are the same, remove one"
+            listed = join_first(names, MAX_NAMED)
+            yield f"{listed}: one name in {len(names)} formats - if the rows are the same, remove one"
 
     def _unused_splits_note(self) -> str:
         names = [path.name for split, path in self.files if split is None and _names_held_out(path.name)]
         if not names:
             return ""
         return (
-            f"{_first(names)}: the split in the name is not used, so that rows are also trained on - for rows that "
-            "keep their split, read a folder with the files train, valid and test"
+            f"{join_first(names, MAX_NAMED)}: the split in the name is not used, so that rows are also trained on - for"
+            " rows that keep their split, read a folder with the files train, valid and test"
         )
 
     def _skipped_note(self) -> str:
@@ -90,14 +91,9 @@ class FolderListing(Struct, frozen=True):
             by_reason.setdefault(reason, []).append(name)
         parts = []
         for reason, names in by_reason.items():
-            parts.append(f"{_first(names)} ({reason})")
+            parts.append(f"{join_first(names, MAX_NAMED)} ({reason})")
         count = len(self.files)
         return f"read {count} file{'s' if count != 1 else ''}; not read: {'; '.join(parts)}" if parts else ""
-
-
-def _first(names: list[str]) -> str:
-    further = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{', '.join(names[:MAX_NAMED])}{further}"
 
 
 def _names_held_out(name: str) -> bool:
