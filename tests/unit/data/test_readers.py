@@ -477,7 +477,7 @@ def test_names_that_are_no_files_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("content", "kind", "advice"),
     [
-        (gzip.compress(b"{}"), "gzip", "let its name end in .gz"),
+        (gzip.compress(b"{}", mtime=0), "gzip", "let its name end in .gz"),
         (b"\x28\xb5\x2f\xfd...", "Zstandard", "let its name end in .zst"),
         (b"PAR1" + bytes(40), "Parquet", "let its name end in .parquet"),
         (b"PK\x03\x04xx", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"),
