@@ -1,16 +1,17 @@
-"""Files that are no data: those that file managers, editors and version control put into folders."""
+"""Files that are no data: those that file managers, editors, version control and Python put into folders."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 
-NAMES = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX"))
+NAMES = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__"))
 SUFFIXES = ("~", ".swp", ".swo", ".swx")  # copies that editors make
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a name is that of clutter: hidden, a swap or backup file of an editor, or of a file manager."""
+    """Return whether a name is that of clutter: hidden, a swap or backup file of an editor, of a file manager or
+    Python's bytecode."""
     return name.startswith((".", "#")) or name.endswith(SUFFIXES) or name in NAMES
 
 
