@@ -47,6 +47,10 @@ class BadMetricError(PunieError):
     """A metric is infinite or not a number: no gate could be held to it."""
 
 
+class EmptyTargetError(PunieError):
+    """A step wrote no file: a lock without outputs is none, so the target would count as never built."""
+
+
 class ExpectationError(PunieError):
     """The metrics of data differ from what its recipe expects."""
 
@@ -198,6 +202,8 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
     if states.key_inputs(work.root, task, old) != current:
         raise InputChangedError("an input changed during this step - build again")
     outputs = digests.of_target(work.out, task.target)
+    if not outputs:
+        raise EmptyTargetError("the step wrote no file - write one, whose name is not hidden, into `work.out`")
     if task.remembers and (remembered := outputs.get(paths.SPLITS_LOCK)):
         # with this input the next build gives the same result, so the key is that of the next build
         current = structs.replace(current, inputs=current.inputs | {task.remembers: remembered})

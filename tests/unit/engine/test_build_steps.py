@@ -11,7 +11,7 @@ import pytest
 from msgspec import field, structs
 
 from punie_build.engine import build, state
-from punie_build.engine.build import BadMetricError, ExpectationError, InputChangedError
+from punie_build.engine.build import BadMetricError, EmptyTargetError, ExpectationError, InputChangedError
 from punie_build.engine.gates import Expected
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
@@ -91,6 +91,19 @@ def test_a_metric_that_is_no_finite_number_ends_the_build(root, value):
     with pytest.raises(BadMetricError, match=r"^loss: not a finite number, so no gate can judge the result"):
         build.build(root, with_step(task(), diverging))
     assert state.state(root, task()) == "absent"
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "text~"])
+def test_a_step_that_writes_no_file_ends_the_build(root, name):
+    def silent(work: Work) -> StepResult:
+        if name:
+            (work.out / name).write_text("clutter")
+        return StepResult("built")
+
+    build.build(root, with_step(task(), step))
+    with pytest.raises(EmptyTargetError, match=r"^the step wrote no file - "):
+        build.build(root, with_step(task(recipe={"n": 1}), silent))
+    assert state.state(root, task()) == "current"
 
 
 def test_data_that_differs_from_its_expectations_is_stored_and_not_published(root):
