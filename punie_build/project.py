@@ -28,6 +28,7 @@ from punie_build.engine.task import AnyTask, closure, graph, select, with_needs
 from punie_build.errors import UseError
 from punie_build.recipes import loader
 from punie_build.runtime.console import console, format_seconds
+from punie_build.runtime.program import build_command
 from punie_build.storage import digests, locks, paths, remote, settings
 from punie_build.storage.locks import Lock
 
@@ -110,7 +111,7 @@ class Project:
         task = self.task(task) if isinstance(task, str) else task
         lock = locks.read(self.root / paths.lock(task.target))
         if lock is None:
-            raise UseError(f"{task.label}: not built - `doit {task.label}`")
+            raise UseError(f"{task.label}: not built - `{build_command()} {task.label}`")
         return lock
 
     def folder(self, task: AnyTask | str) -> Path:

@@ -29,6 +29,9 @@ else:  # caches of libraries, which workers and other processes of the tests sha
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# messages name `doit`, as where the environment is active
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+
 # stores that tests allow are not the user's
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-config"))
 

@@ -10,6 +10,7 @@ from punie_build.engine.recipe import Recipe
 from punie_build.errors import UseError
 from punie_build.models.spec import Base
 from punie_build.models.verify import base_signature
+from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, digests, paths
 from punie_build.training import adapter_config, adapter_formats, adoption
 from punie_build.training.adapter_formats import FILES, is_adapter
@@ -55,7 +56,8 @@ def loadable(root: Path, name: str, base: Path) -> Path:
     folder = root / name
     if not is_adapter(folder):
         raise UseError(
-            f"{name}: no adapter in this folder, {adapter_config.NAME} missing - `doit adapter:{folder.name}`"
+            f"{name}: no adapter in this folder, {adapter_config.NAME} missing "
+            f"- `{build_command()} adapter:{folder.name}`"
         )
     if adoption.check(name, folder, base).adapter.format == "mlx-lm":
         return folder

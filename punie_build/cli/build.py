@@ -6,13 +6,14 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from punie_build.cli.options import Command, Options, target, targets
+from punie_build.cli.options import Command, Options, print_json, target, target_json, targets_json
 from punie_build.project import Project
 from punie_build.runtime.console import format_count
 
 if TYPE_CHECKING:
+    from punie_build.engine.plan import Planned
     from punie_build.preflight.preview import Preview
 
 
@@ -42,16 +43,39 @@ def plan(root: Path, options: Options) -> int:
     project = Project.load(root)
     planned = project.plan(options.targets)
     report = preview.preview(project.root, planned)
-    for item in planned:
-        if item.action != "current":
-            print(f"{item.task.label:<36} {item.forecast}")
-            if line := report.lines.get(item.task.label):
-                print(f"{'':<36} {line}")
-    print("\n".join([summary(planned), *gates.summary(project.failed_gates(item.task for item in planned))]))
-    print("".join(f"{line}\n" for line in _problems(report)), end="")
+    failed = project.failed_gates(item.task for item in planned)
+    if options.json:
+        print_json(
+            {
+                "artifacts": [_facts(item) for item in planned],
+                "findings": report.findings,
+                "failed_gates": failed,
+                "unchecked": report.unchecked,
+            }
+        )
+    else:
+        for item in planned:
+            if item.action != "current":
+                print(f"{item.task.label:<36} {item.forecast}")
+                if line := report.lines.get(item.task.label):
+                    print(f"{'':<36} {line}")
+        print("\n".join([summary(planned), *gates.summary(failed)]))
+        print("".join(f"{line}\n" for line in _problems(report)), end="")
     if any(finding.level == "error" for finding in report.findings):
         return 2
     return 0 if all(item.action == "current" for item in planned) else 1
+
+
+def _facts(planned: Planned) -> dict[str, Any]:
+    """Return what a plan says of an artifact, for programs. `seconds` is null where no run has told."""
+    return {
+        "label": planned.task.label,
+        "target": planned.task.target,
+        "action": planned.action,
+        "state": planned.state,
+        "reasons": planned.reasons,
+        "seconds": planned.estimate if planned.action != "current" else 0.0,
+    }
 
 
 def _problems(report: Preview) -> Iterator[str]:
@@ -71,7 +95,11 @@ def _problems(report: Preview) -> Iterator[str]:
 def why(root: Path, options: Options) -> int:
     """Print why a target and its inputs would be built, value by value."""
     lines = []
-    for planned in Project.load(root).plan([options.target]):
+    plan = Project.load(root).plan([options.target])
+    if options.json:
+        print_json([_facts(planned) for planned in plan])
+        return 0 if all(planned.action == "current" for planned in plan) else 1
+    for planned in plan:
         if planned.action != "current":
             lines.append(f"{planned.task.label}: {MEANING[planned.state]} - {planned.forecast}")
             lines += [f"    {reason}" for reason in planned.reasons]
@@ -120,7 +148,7 @@ def _readable_format() -> str:
 
 COMMANDS: dict[str, Command] = {
     "check": (check, _check_options),
-    "plan": (plan, targets),
-    "why": (why, target),
+    "plan": (plan, targets_json),
+    "why": (why, target_json),
     "provenance": (provenance, target),
 }

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build.cli.dataset_rows import print_skipped
-from punie_build.cli.options import LOGS, Options, base_folder, layout_of, path_argument
+from punie_build.cli.options import LOGS, Options, base_folder, json_option, layout_of, path_argument, print_json
 from punie_build.data import audit as auditing
 from punie_build.data import held_out, jsonl
 from punie_build.data.audit_checks import AuditedRow, removed_marker
@@ -75,7 +75,10 @@ def audit(root: Path, options: Options) -> int:
             locations=tuple(unreadable[:3]),
         )
         findings.insert(0, finding)
-    print("\n".join(finding.sentence() for finding in findings) or "no problems found")
+    if options.json:
+        print_json(findings)
+    else:
+        print("\n".join(finding.sentence() for finding in findings) or "no problems found")
     return 1 if findings else 0
 
 
@@ -169,6 +172,7 @@ def _audited_rows(folder: Path) -> Iterator[AuditedRow]:
 def audit_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `dataset audit`."""
     path_argument(command)
+    json_option(command)
     command.add_argument(
         "--held-out",
         action="append",

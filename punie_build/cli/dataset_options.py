@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from punie_build.cli.options import Options, base_folder, dialect_option, output_option, path_argument
+from punie_build.cli.options import Options, base_folder, dialect_option, json_option, output_option, path_argument
 from punie_build.data.filters.union import AnyFilter, FilterContext
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
 from punie_build.data.spec import Stage
@@ -93,6 +93,7 @@ def stats_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `dataset stats`."""
     path_argument(command)
     command.add_argument("--base", help="also count tokens with the tokenizer and chat template of this base")
+    json_option(command)
 
 
 def filter_options(command: argparse.ArgumentParser) -> None:

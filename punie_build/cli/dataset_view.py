@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from punie_build.cli.dataset_rows import readable_rows
-from punie_build.cli.options import Options, base_folder
+from punie_build.cli.options import Options, base_folder, print_json
 from punie_build.cli.rendered_view import RenderedView
 from punie_build.data import jsonl
 from punie_build.data.chat_template import token_counter
@@ -52,6 +52,9 @@ def stats(root: Path, options: Options) -> int:
             counts.update(tokens=(length := count_tokens(row.example)))
             counts["in the longest row"] = max(length, counts["in the longest row"])
         categories[row.example.category or "(none)"] += 1
+    if options.json:
+        print_json({"splits": table, "categories": categories})
+        return 0
     for split, counts in table.items():
         print(f"{split:<10} " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     if set(categories) - {"(none)"}:

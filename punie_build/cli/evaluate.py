@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from punie_build.artifacts.base import BASE
 from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE, trained_arguments
 from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.adapter_folder import base_of_adapter, loadable
-from punie_build.cli.options import LOGS, Command, Options, output_option
+from punie_build.cli.options import LOGS, Command, Options, json_option, output_option, print_json
 from punie_build.engine import fingerprint
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.state import tools
@@ -41,6 +43,7 @@ from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.runtime import blas
 from punie_build.runtime.console import format_count
+from punie_build.runtime.program import build_command
 from punie_build.schema.spec import digest
 from punie_build.storage import digests
 from punie_build.storage.locks import KeyInputs, Lock
@@ -124,6 +127,7 @@ def eval_(root: Path, options: Options) -> int:
         suite=suite,
         weights=digest([fingerprint.code(ANSWERS, generation), sorted(model.identity), tools(ANSWERS, generation)]),
         logs=root / LOGS / EVAL.name,
+        notify=partial(print, file=sys.stderr) if options.json else print,
         is_current=lambda: find_model(root, options.model, options.adapter).identity == model.identity,
     )
     try:
@@ -132,6 +136,9 @@ def eval_(root: Path, options: Options) -> int:
         server.release()
     scores = score_files.write_scores(spec, suite, out, out)
     (out / "report.html").write_text(_page(spec, suite, scores, out), encoding="utf-8")
+    if options.json:
+        print_json(scores)
+        return 0
     print(f"{model.name} on {suite_name}: {pass_counts(scores)}")
     print(category_table(scores.cases))
     requests = format_count(sent, "request")
@@ -228,7 +235,7 @@ def _model_of_entry(root: Path, recipe: Recipe | None, entry: Entry[Any]) -> Mod
         return ModelUnderTest(name=name, model=spec.locate(root), identity=(spec.identity(root),))
     folder = root / entry.target
     if not folder.is_dir():
-        raise UseError(f"{entry.label}: not built - `doit {entry.label}`")
+        raise UseError(f"{entry.label}: not built - `{build_command()} {entry.label}`")
     if "trained" in entry.kind.roles and recipe:
         return _with_adapter(_model_of_entry(root, recipe, recipe.resolve("any-base", spec.base)), name, folder)
     return ModelUnderTest(name=name, model=folder, identity=(digests.of_tree(folder, ()),))
@@ -238,7 +245,7 @@ def _with_adapter(base: ModelUnderTest, name: str, folder: Path) -> ModelUnderTe
     """Return a base with an adapter. Raises UseError if the folder has no adapter."""
     if missing := [file for file in ADAPTER_FILES if not (folder / file).is_file()]:
         label = f"{ADAPTER.name}:{Path(name).name}"
-        raise UseError(f"{name}: no adapter in this folder, {', '.join(missing)} missing - `doit {label}`")
+        raise UseError(f"{name}: no adapter in this folder, {', '.join(missing)} missing - `{build_command()} {label}`")
     identity = (*base.identity, digests.of_tree(folder, ADAPTER_FILES))
     return structs.replace(base, name=Path(name).name, adapter=folder, identity=identity)
 
@@ -293,6 +300,7 @@ def _eval_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens of a completion (256)")
     command.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0, the default, is greedy")
     command.add_argument("--concurrency", type=int, default=4, metavar="N", help="parallel requests (4)")
+    json_option(command)
 
 
 COMMANDS: dict[str, Command] = {

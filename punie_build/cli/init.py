@@ -11,6 +11,7 @@ from punie_build import __version__
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, print_next
 from punie_build.errors import UseError
+from punie_build.runtime.program import build_command
 from punie_build.storage import paths
 
 RECIPE = """\
@@ -94,7 +95,7 @@ def init(root: Path, options: Options) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"{name}: written")
-    return print_next(f"cd {options.folder}" if options.folder != "." else "punie-build plan", "doit")
+    return print_next(f"cd {options.folder}" if options.folder != "." else "punie-build plan", build_command())
 
 
 def ignored_files() -> str:

@@ -37,6 +37,28 @@ def targets(command: argparse.ArgumentParser) -> None:
     command.add_argument("targets", nargs="*", metavar="TARGET", help=f"{TARGET}; default: all artifacts")
 
 
+def json_option(command: argparse.ArgumentParser) -> None:
+    """Add the option `--json`."""
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON of several lines; Structs are objects."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
+
+
+def target_json(command: argparse.ArgumentParser) -> None:
+    """Add the argument TARGET and the option `--json`."""
+    target(command)
+    json_option(command)
+
+
+def targets_json(command: argparse.ArgumentParser) -> None:
+    """Add any number of arguments TARGET and the option `--json`."""
+    targets(command)
+    json_option(command)
+
+
 def no_options(_command: argparse.ArgumentParser) -> None:
     """Add no option."""
 

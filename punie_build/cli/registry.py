@@ -10,6 +10,10 @@ from __future__ import annotations
 
 MODULES = {  # first word of a command -> its module, and its help
     "init": ("init", "write a first recipe and the files around it"),
+    "build": ("doit_commands", "build what is out of date, as `doit` does"),
+    "list": ("doit_commands", "print the artifacts with their states"),
+    "clean": ("doit_commands", "remove the files of artifacts"),
+    "forget": ("doit_commands", "mark artifacts to be built again"),
     "check": ("build", "compare recipes with locks, for CI: needs neither data nor mlx"),
     "plan": ("build", "show what `doit` would run, for how long, and what would go wrong"),
     "why": ("build", "show what changed, value by value, and what would be built for a target"),

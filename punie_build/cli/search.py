@@ -19,6 +19,7 @@ from punie_build.errors import PunieError, UseError, did_you_mean
 from punie_build.project import Project
 from punie_build.recipes.python_recipes import fields
 from punie_build.runtime.console import console
+from punie_build.runtime.program import build_command
 from punie_build.schema.spec import canonical, toml
 from punie_build.storage import project_file
 from punie_build.storage.atomic import replace_file
@@ -54,7 +55,7 @@ class Trials:
         lines = [
             (
                 f"# Trials of `punie-build search {self.name}`. Each cell is an adapter; "
-                f"`doit {GRID.name}:{self.name}` ranks them."
+                f"`{build_command()} {GRID.name}:{self.name}` ranks them."
             ),
             f"[adapter.{self.name}]",
             *(f"{field} = {toml(value)}" for field, value in self.adapter.items()),

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from punie_build.artifacts.evaluation import SUITE
-from punie_build.cli.options import Command, Options
+from punie_build.cli.options import Command, Options, json_option, print_json
 from punie_build.errors import RecipeError, UseError, did_you_mean
 from punie_build.evaluation import suite as suites
 from punie_build.evaluation import suite_file, suite_validation
@@ -27,6 +27,9 @@ from punie_build.runtime.console import format_count
 def check(root: Path, options: Options) -> int:
     """Validate a suite: reference answers must pass, trivial ones must fail. Print the gains that it can detect."""
     result = suite_validation.validate_suite(_suite(root, options.name))
+    if options.json:
+        print_json({"sound": result.sound, "result": result})
+        return 0 if result.sound else 2
     print(f"{'category':<28}{'cases':>6}{'select':>8}{'confirm':>9}   detects gains from")
     for name, sizes in result.categories.items():
         print(f"{name:<28}{sizes.cases:>6}{sizes.select:>8}{sizes.confirm:>9}   {sizes.detectable:.0%}")
@@ -92,6 +95,7 @@ def import_(_root: Path, options: Options) -> int:
 
 def _check_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME", help="a suite of a recipe, a built-in one, or a file")
+    json_option(command)
 
 
 def _import_options(command: argparse.ArgumentParser) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from punie_build.cli.options import Command, Options, target, targets
+from punie_build.cli.options import Command, Options, print_json, target_json, targets
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
+from punie_build.runtime.program import build_command
 from punie_build.storage import paths
 
 
@@ -22,7 +23,11 @@ def report(root: Path, options: Options) -> int:
     tasks = [project.task(label) for label in options.targets] or project.tasks
     current = [task for task in tasks if project.is_current(task.label)]
     lines = [*draw.refresh(project, current)]
-    lines += [f"{task.label}: {project.state(task)} - `doit {task.label}`" for task in tasks if task not in current]
+    lines += [
+        f"{task.label}: {project.state(task)} - `{build_command()} {task.label}`"
+        for task in tasks
+        if task not in current
+    ]
     print("\n".join([*lines, f"{len(current)} rendered: {paths.INDEX}"]))
     return 1 if lines else 0
 
@@ -33,7 +38,12 @@ def show(root: Path, options: Options) -> int:
 
     project = Project.load(root)
     task = project.task(options.target)
-    terminal.show(project, task)
+    if options.json:
+        lock = project.lock(task) if project.is_current(task.label) else None
+        facts = {name: text for name, text in terminal.facts(project, task) if text}
+        print_json({"label": task.label, "facts": facts, "metrics": lock.metrics if lock else {}})
+    else:
+        terminal.show(project, task)
     return 0
 
 
@@ -66,6 +76,6 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
 
 COMMANDS: dict[str, Command] = {
     "report": (report, targets),
-    "show": (show, target),
+    "show": (show, target_json),
     "publish": (publish, _publish_options),
 }

@@ -19,6 +19,7 @@ from punie_build.engine import explain, gates
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
+from punie_build.runtime.program import build_command
 from punie_build.storage import digests, locks, paths, project_file
 from punie_build.storage.locks import Lock
 
@@ -91,9 +92,9 @@ def _without_lock(root: Path, task: AnyTask) -> Verdict:
     try:
         text = project_file.read(root / path)
     except OSError:
-        return "stale", [f"never built: no lock - `doit {task.label}`, and commit {path}"]
+        return "stale", [f"never built: no lock - `{build_command()} {task.label}`, and commit {path}"]
     problem = "has conflict markers - take one side whole" if CONFLICT in text else "damaged - restore it from git"
-    return "broken", [f"{path}: {problem}, or `doit {task.label}`"]
+    return "broken", [f"{path}: {problem}, or `{build_command()} {task.label}`"]
 
 
 def _input(root: Path, task: AnyTask, path: str, lock: Lock, recorded: LocksByTarget) -> str:

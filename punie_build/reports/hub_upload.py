@@ -15,6 +15,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.reports import draw
+from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, paths, store
 
 TOKEN_HINT = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs no token"  # noqa: S105 - a message
@@ -25,7 +26,7 @@ def prepare(project: Project, task: AnyTask) -> Path:
     if not draw.page_kind(task).card:
         raise UseError(f"{task.label}: {task.kind.name} cannot be published - choose an adapter or a model")
     if not project.is_current(task.label):
-        raise UseError(f"{task.label}: {project.state(task)} - run `doit {task.label}` first")
+        raise UseError(f"{task.label}: {project.state(task)} - run `{build_command()} {task.label}` first")
     out = project.root / paths.upload_folder(task.target)
     atomic.remove(out)
     out.mkdir(parents=True)

@@ -4,7 +4,18 @@
 processes of their own, `limited_function` calls a function of the user, `parallel` maps over CPU cores, `idle` keeps
 processes for more work, `device_lock` allows one training per device, `console` prints lines and progress bars, `blas`
 gives Linux fast matrix products, `import_index` shortens the start of processes that load a tokenizer, `versions` has
-the versions of packages for keys.
+the versions of packages for keys, `program` the commands that messages name.
 """
 
-__all__ = ("blas", "child", "console", "device_lock", "idle", "limited_function", "parallel", "versions", "worker_pool")
+__all__ = (
+    "blas",
+    "child",
+    "console",
+    "device_lock",
+    "idle",
+    "limited_function",
+    "parallel",
+    "program",
+    "versions",
+    "worker_pool",
+)

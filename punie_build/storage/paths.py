@@ -12,6 +12,7 @@ VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # folder -> files drawn in a t
 INDEX = "reports/index.html"
 SPLITS_LOCK = "splits.lock"
 CODE = Path(__file__).parent.parent  # the folder of this package
+DODO = "dodo.py"
 STATE = ".punie"  # may be deleted at any time: store, staging folders, logs, the fast BLAS
 
 

@@ -18,6 +18,12 @@ SAMPLE = """
 source = { type = "sample", max_examples = 60 }
 """
 
+DATA_ONLY = f"""{SAMPLE}
+[stage.clean]
+from = "sample"
+filters = [{{ type = "min-messages", messages = 2 }}]
+"""
+
 
 def create(root: Path, recipe: str, files: Mapping[str, str] | None = None) -> Path:
     """Write a project: this repository's `dodo.py`, one recipe file, and other files by their path. Return its root."""
