@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,9 @@ sys.dont_write_bytecode = False
 
 # messages name `doit`, as where the environment is active
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+
+# the disk is not waited for; the tests of power cuts set it otherwise
+os.environ["PUNIE_BUILD_SYNC"] = "0"
 
 # stores that tests allow are not the user's
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-config"))
@@ -88,6 +91,17 @@ def recipes(tmp_path: Path) -> Write:
 def project(built: Path, tmp_path: Path) -> Path:
     """Copy the project that the module's `built` fixture built once, so that the test may change it."""
     return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield an empty folder on another file system than `tmp_path`."""
+    for disk in (Path("/dev/shm"), Path.home(), Path("/")):
+        if disk.is_dir() and os.access(disk, os.W_OK) and disk.stat().st_dev != tmp_path.stat().st_dev:
+            with tempfile.TemporaryDirectory(dir=disk) as folder:
+                yield Path(folder)
+            return
+    pytest.skip("needs two file systems")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, print_next
 from punie_build.errors import UseError
 from punie_build.runtime.program import build_command
-from punie_build.storage import paths
+from punie_build.storage import atomic, paths
 
 RECIPE = """\
 # Each table describes an artifact; `doit` builds those that are out of date.
@@ -92,8 +92,7 @@ def init(root: Path, options: Options) -> int:
         if path.exists():
             print(f"{name}: exists, not changed")
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        atomic.replace_file(path, text.encode())
         print(f"{name}: written")
     return print_next(f"cd {options.folder}" if options.folder != "." else "punie-build plan", build_command())
 
@@ -102,7 +101,7 @@ def ignored_files() -> str:
     """Return the .gitignore of a project: targets and pages are built, the locks beside them are committed."""
     folders = dict.fromkeys(kind.folder for kind in KINDS.values() if kind.folder)
     pages = (f"{Path(paths.INDEX).parent}/*.{ending}" for ending in ("html", "md"))
-    return "\n".join([f"{paths.STATE}/", ".doit.db*", "__pycache__/", *(f"{name}/*/" for name in folders), *pages, ""])
+    return "\n".join([paths.STATE, ".doit.db*", "__pycache__/", *(f"{name}/*/" for name in folders), *pages, ""])
 
 
 def _options(command: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from punie_build.data.readers.record import display_path
 from punie_build.errors import DataError
 from punie_build.runtime.console import ProgressBar
-from punie_build.storage import paths
+from punie_build.storage import atomic, paths
 
 if TYPE_CHECKING:
     import httpx
@@ -47,7 +47,7 @@ def download_http(root: Path, url: str, sha256: str, form: str, max_mb: int = 20
                     f"{_without_query(url)}: its sha256 is {digest}, the recipe says {sha256}"
                     " - the file changed, or is another one: check it, then correct `sha256`"
                 )
-            part.replace(path)
+            atomic.publish_file(part, path)
         finally:
             part.unlink(missing_ok=True)
     return path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from punie_build.doit_plugin.reporter import Reporter
-from punie_build.storage import paths, project_file
+from punie_build.storage import atomic, paths, project_file
 
 IGNORE = "ignore:"
 
@@ -62,8 +62,7 @@ class LockBackend:
     def _ignore(self, tasks: list[str]) -> None:
         if tasks != self.ignored:
             self.ignored = tasks
-            self.path.parent.mkdir(exist_ok=True)
-            self.path.write_text(json.dumps(sorted(set(tasks))) + "\n", encoding="utf-8")
+            atomic.replace_file(self.path, (json.dumps(sorted(set(tasks))) + "\n").encode())
 
 
 targets: dict[str, Any] = {}  # label -> what can be forgotten; `doit_plugin.tasks` fills it

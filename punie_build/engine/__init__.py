@@ -2,8 +2,8 @@
 
 Declarations: `kind` (what a kind of artifact is), `recipe`, `task`, `work` (what a step receives and returns),
 `gates`. Decisions: `fingerprint` (of code; `meaning` is its part), `state`, `explain`, `plan`, `check`. Actions:
-`build`, `events` (a log for programs), `provenance`, `card_notes` (text of people in model cards). Its tests build
-text files.
+`build`, `memory` (what the next build must not decide anew), `events` (a log for programs), `provenance`, `card_notes`
+(text of people in model cards). Its tests build text files.
 """
 
 __all__ = (

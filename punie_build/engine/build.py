@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.engine import card_notes, gates
+from punie_build.engine import card_notes, gates, memory
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -65,6 +65,7 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
     work = _work(root, task)
     with _locked(work):
         old = locks.read(root / paths.lock(task.target))
+        memory.restore_torn(work, old)
         current = states.key_inputs(root, task, old)
         state = states.status(root, task, old, current)
         afresh = afresh or state == "forgotten"
@@ -90,7 +91,7 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
             replace_folder(work.out, root / task.target)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
-        _publish_memory(root, task)
+        memory.publish(root, task)
         locks.write(root / paths.lock(task.target), lock)
         (root / paths.forgotten(task.target)).unlink(missing_ok=True)
     return Outcome(
@@ -158,15 +159,6 @@ def _keep_aside(work: Work[Any], old: Lock | None) -> None:
         store.copy(target / name, aside / name)
     names = join_first(foreign, MAX_NAMED) or "the file"
     work.say(f"kept in {paths.replaced(work.task.target)}, for it was not built here: {names}")
-
-
-def _publish_memory(root: Path, task: AnyTask) -> None:
-    """Put what the step remembers for the next build beside its target, where people commit it."""
-    remembered, path = root / task.target / paths.SPLITS_LOCK, root / task.remembers
-    if task.remembers and remembered.exists():
-        temporary = path.with_name(f"{path.name}.new")
-        shutil.copyfile(remembered, temporary)
-        temporary.replace(path)
 
 
 def _reasons(task: AnyTask, state: str, old: Lock | None, current: KeyInputs) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from punie_build.errors import ModelError
 from punie_build.runtime.console import ProgressBar
+from punie_build.storage import atomic
 
 # what mlx-lm reads: some repositories hold all weights a second time, as consolidated.safetensors
 PATTERNS = ("*.json", "model*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken", "README.md")
@@ -122,5 +123,5 @@ def _download_blob(repo: str, revision: str, file: RemoteFile, blob: Path) -> No
                 f"{repo}@{revision}: {file.path}: its sha256 is {actual[:12]}, the listing of the Hub says "
                 f"{file.sha256[:12]} - it was removed: build again to download it once more"
             )
-        part.replace(blob)
+        atomic.publish_file(part, blob)
     Path(f"{part}.lock").unlink(missing_ok=True)

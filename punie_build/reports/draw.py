@@ -20,7 +20,7 @@ from punie_build.reports.freshness import written_at
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
 from punie_build.storage import paths
-from punie_build.storage.atomic import write_file
+from punie_build.storage.atomic import replace_file
 
 PLAIN_PAGE = PageKind(  # for kinds without a page of their own
     load=standard_sections.load,
@@ -43,7 +43,7 @@ def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iter
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
             yield f"{paths.page(task.kind.name, task.name)}: not drawn: {error or type(error).__name__}"
     try:
-        write_file(project.root, paths.INDEX, _index(project).encode())
+        replace_file(project.root / paths.INDEX, _index(project).encode())
     except OSError as error:
         yield f"{paths.INDEX}: not drawn: {error}"
 
@@ -51,12 +51,12 @@ def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iter
 def draw(project: Project, task: AnyTask) -> None:
     """Draw the page of a current artifact, with its Markdown form or the card in its folder, if its kind has one."""
     kind, name = page_kind(task), task.kind.name
-    write_file(project.root, paths.page(name, task.name), page(project, task).encode())
+    replace_file(project.root / paths.page(name, task.name), page(project, task).encode())
     if kind.markdown:
         values = kind.load(project, task, lock=project.lock(task))
-        write_file(project.root, paths.markdown_page(name, task.name), resolve(kind.markdown)(values).encode())
+        replace_file(project.root / paths.markdown_page(name, task.name), resolve(kind.markdown)(values).encode())
     if kind.card:
-        write_file(project.root, f"{task.target}/{paths.CARD}", card(project, task).encode())
+        replace_file(project.root / task.target / paths.CARD, card(project, task).encode())
 
 
 def card(project: Project, task: AnyTask) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from punie_build.errors import ModelError
 from punie_build.storage import digests, paths
-from punie_build.storage.atomic import replace_file
+from punie_build.storage.atomic import make_folder, publish_file, replace_file
 
 NEEDED = ("sgemm", "dgemm", "cgemm")
 SYSTEM = ("openblas", "mkl_rt")  # libraries of the system that have the plain names
@@ -87,7 +87,7 @@ def _rename_symbols(output: Path) -> None:
 
     import scipy_openblas32
 
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     patchelf = _patchelf()
     with tempfile.TemporaryDirectory(dir=output.parent) as scratch:
         names, copy = Path(scratch, "names"), Path(scratch, "copy.so")
@@ -96,7 +96,7 @@ def _rename_symbols(output: Path) -> None:
         subprocess.run(
             [patchelf, "--rename-dynamic-symbols", names, "--output", copy, source], check=True, capture_output=True
         )
-        copy.replace(output)
+        publish_file(copy, output)
 
 
 def _patchelf() -> str:

@@ -6,8 +6,6 @@ data."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from punie_build.schema.spec import digest
-from punie_build.storage import paths, project_file
+from punie_build.storage import atomic, paths, project_file
 from punie_build.storage.clutter import is_clutter
 
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -80,16 +78,7 @@ def encode(lock: Lock) -> bytes:
 
 def write(path: Path, lock: Lock) -> None:
     """Replace the lock in one step; it is on disk before this returns."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")  # two targets may have one key
-    try:
-        with temporary.open("wb") as file:
-            file.write(encode(lock))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    atomic.replace_file(path, encode(lock))
 
 
 def present(root: Path, folders: Iterable[str]) -> Iterator[Path]:

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,6 +22,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from punie_build.storage import digests, locks, paths, remote
+from punie_build.storage.atomic import new_files
 from punie_build.storage.locks import Lock
 
 FICLONE = 0x40049409  # Linux: share the blocks of another file until one of them is written
@@ -33,14 +33,11 @@ DIGEST = re.compile(r"[0-9a-f]{64}")  # other names in the store are temporary f
 
 def put(root: Path, folder: Path, lock: Lock) -> None:
     """Store a finished target: first its blobs, then the action that names them; then the same in the shared store."""
-    for name, digest in lock.outputs.items():
-        try:
-            os.utime(blob(root, digest))  # counts as new, so that a concurrent collection keeps it
-        except FileNotFoundError:
-            _add_blob(blob(root, digest), folder / name)
-    action = _action(root, lock.key)
-    action.parent.mkdir(parents=True, exist_ok=True)
-    locks.write(action, lock)
+    sources = {digest: folder / name for name, digest in lock.outputs.items() if not _renew(blob(root, digest))}
+    with new_files(*(blob(root, digest) for digest in sources)) as temporaries:
+        for source, temporary in zip(sources.values(), temporaries, strict=True):
+            copy(source, temporary)
+    locks.write(_action(root, lock.key), lock)
     push(root, lock)
 
 
@@ -76,7 +73,6 @@ def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> L
             _mark_corrupt(root, lock)
             return None
         action = _action(root, key)
-        action.parent.mkdir(parents=True, exist_ok=True)
         if not action.exists():
             locks.write(action, lock)
         os.utime(action)  # the time of last use, for the collection
@@ -85,6 +81,14 @@ def restore(root: Path, key: str, out: Path, committed: Lock | None = None) -> L
             raise
         return None  # collected meanwhile, or a record with a name that is too long, or a file and a folder
     return lock
+
+
+def read(root: Path, digest: str) -> bytes | None:
+    """Return the bytes of a digest, from the local or the shared store; None if neither has them intact."""
+    path = blob(root, digest)
+    if path.exists() and digests.compute(path) != digest:
+        path.unlink()
+    return path.read_bytes() if path.exists() or _download(root, digest) else None
 
 
 def blob(root: Path, digest: str) -> Path:
@@ -147,33 +151,29 @@ def _download(root: Path, digest: str) -> bool:
     shared = remote.of_project(root)
     if shared is None:
         return False
-    path = blob(root, digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
+    with suppress(_DamagedError), new_files(blob(root, digest)) as [temporary]:
         if not shared.get(_object("blobs", digest), temporary):
-            return False
+            raise _DamagedError
         if digests.of_file(temporary) != digest:
             shared.corrupt.add(_object("blobs", digest))
-            return False
-        temporary.replace(path)
+            raise _DamagedError
         return True
-    finally:
-        temporary.unlink(missing_ok=True)
+    return False
 
 
-def _add_blob(path: Path, source: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+class _DamagedError(Exception):
+    """A download did not come, or not as its name says."""
+
+
+def _renew(path: Path) -> bool:
+    """Let a blob count as new, so that a concurrent collection keeps it. Return whether it exists."""
     try:
-        copy(source, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # of another user: it can be read, and that is all
+        return True
+    return True
 
 
 def copy(source: Path, target: Path) -> None:

@@ -9,7 +9,6 @@ KEY is `launch.checkpoint_key`: a digest of all that determines the training, ex
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field, structs
 
-from punie_build.storage import digests
+from punie_build.storage import atomic, digests
 
 Arrays = dict[str, Any]  # name -> mlx array
 NEVER = 2**62
@@ -81,11 +80,8 @@ def save(folder: Path, state: TrainerState, arrays: Arrays, write: Callable[[str
     files |= {path.name: path for path in [best_path(folder, state.best_iteration)] if path.exists()}
     lines = (f"{digests.compute(path)}  {name}\n" for name, path in files.items())
     (temporary / DIGESTS).write_text("".join(lines))
-    for name in ("state.safetensors", "state.json", DIGESTS):
-        _fsync(temporary / name)
     shutil.rmtree(target, ignore_errors=True)  # from the same run, or unreadable
-    temporary.rename(target)
-    _fsync(folder)
+    atomic.replace_folder(temporary, target)
     for old in _numbered_folders(folder, state.iteration - 1):
         shutil.rmtree(old, ignore_errors=True)
     for file in folder.glob("best-*.safetensors"):  # a longer run that stopped may need those of later iterations
@@ -98,8 +94,7 @@ def save_best(folder: Path, iteration: int, arrays: Arrays, write: Callable[[str
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "new.safetensors"
     write(str(temporary), arrays)
-    _fsync(temporary)
-    temporary.replace(best_path(folder, iteration))
+    atomic.publish_file(temporary, best_path(folder, iteration))
 
 
 def best_path(folder: Path, iteration: int) -> Path:
@@ -190,11 +185,3 @@ def resume_condition(
 def _numbered_folders(folder: Path, last: int) -> list[Path]:
     numbered = (path for path in folder.glob("*") if path.name.isdigit() and int(path.name) <= last)
     return sorted(numbered, key=lambda path: int(path.name), reverse=True)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.storage import atomic, paths
+from punie_build.storage import atomic
 
 
 def folder(path: Path, text: str) -> Path:
@@ -33,13 +33,6 @@ def test_an_exchange_swaps_two_folders_or_changes_none(tmp_path):
     assert first.exists()
 
 
-def test_a_file_of_the_project_is_replaced_without_a_temporary_file_left(tmp_path):
-    for content in (b"one", b"two"):
-        atomic.write_file(tmp_path, "reports/index.html", content)
-        assert (tmp_path / "reports/index.html").read_bytes() == content
-    assert not [path for path in (tmp_path / paths.STATE).rglob("*") if path.is_file()]
-
-
 def test_a_file_is_replaced_by_a_rename_in_its_folder(tmp_path):
     for content in (b"one", b"two"):
         atomic.replace_file(tmp_path / "deep" / "file", content)
@@ -49,8 +42,6 @@ def test_a_file_is_replaced_by_a_rename_in_its_folder(tmp_path):
 
 def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
     (tmp_path / "reports/index.html").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"Is a directory|exist"):
-        atomic.write_file(tmp_path, "reports/index.html", b"text")
     with pytest.raises(OSError, match=r"Is a directory|exist"):
         atomic.replace_file(tmp_path / "reports/index.html", b"text")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -92,3 +83,36 @@ def test_a_target_replaces_and_removal_removes_whatever_is_there_but_not_behind_
     atomic.remove(target)
     assert not os.path.lexists(target)
     assert kind != "link" or (elsewhere / "text").read_text() == "precious"
+
+
+def test_several_files_get_their_names_together_or_none_does(tmp_path):
+    paths = [tmp_path / name for name in ("deep/a", "b", "c", "d", "e")]
+    with atomic.new_files(*paths) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text(temporary.name)
+        assert not any(path.exists() for path in paths)
+    assert all(path.read_text().startswith(f".{path.name}.") for path in paths)
+    before = {path: path.read_bytes() for path in paths}
+    with pytest.raises(IsADirectoryError), atomic.new_files(*paths) as temporaries:
+        _ = [path.write_text("new") for path in (temporaries[0], tmp_path)]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_sync_reports_files_that_are_not_there_unless_it_is_switched_off(tmp_path, monkeypatch, count):
+    absent = [tmp_path / f"{number}" for number in range(count)]
+    atomic.sync(*absent)
+    monkeypatch.delenv("PUNIE_BUILD_SYNC")
+    atomic.sync(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        atomic.sync(*absent)
+
+
+def test_a_folder_of_another_disk_replaces_the_target_as_well(tmp_path, other_disk):
+    finished, target = folder(other_disk / "s", "new"), folder(tmp_path / "data/s", "old")
+    (finished / "deep").mkdir()
+    (finished / "deep/text").write_text("deep")
+    atomic.replace_folder(finished, target)
+    assert ((target / "text").read_text(), (target / "deep/text").read_text()) == ("new", "deep")
+    assert list(other_disk.iterdir()) == []
+    assert list(target.parent.iterdir()) == [target]
