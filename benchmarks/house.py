@@ -45,7 +45,7 @@ PACKAGE = ROOT / "punie_build"
 WIDTH = 120
 KINDS = (
     *("dataset", "stage", "mix", "tokens", "preflight", "adapter", "choice", "grid", "model"),
-    *("answers", "eval", "comparison"),
+    *("answers", "eval", "comparison", "endpoint", "variant"),
 )
 ROLES = frozenset("data any-data base any-base arm trained suite search".split())
 LABEL = re.compile(r"(?:: )?([a-z]+)(?::|\.|:[\w@*-]+)")  # `eval:`, `eval:NAME`, `: adapter.`

@@ -5,4 +5,4 @@ A declaration names the spec, the step and the verification in the package of it
 `reports.pages`; they are imported when they are first used.
 """
 
-__all__ = ("base", "data", "evaluation", "grid", "registry", "tokens", "training")
+__all__ = ("answers", "arms", "base", "data", "evaluation", "grid", "registry", "tokens", "training")

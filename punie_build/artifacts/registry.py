@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from punie_build.artifacts.answers import ANSWERS
+from punie_build.artifacts.arms import ENDPOINT, VARIANT
 from punie_build.artifacts.base import BASE
 from punie_build.artifacts.data import DATASET, MIX, STAGE
-from punie_build.artifacts.evaluation import ANSWERS, COMPARISON, EVAL, SUITE
+from punie_build.artifacts.evaluation import COMPARISON, EVAL, SUITE
 from punie_build.artifacts.grid import GRID, SEARCH, SELECTION
 from punie_build.artifacts.model import MODEL
 from punie_build.artifacts.tokens import TOKENS
@@ -15,6 +17,7 @@ KINDS: dict[str, ArtifactKind] = {
     kind.name: kind
     for kind in (
         BASE,
+        ENDPOINT,
         DATASET,
         STAGE,
         MIX,
@@ -25,6 +28,7 @@ KINDS: dict[str, ArtifactKind] = {
         GRID,
         MODEL,
         SEARCH,
+        VARIANT,
         SUITE,
         ANSWERS,
         EVAL,

@@ -73,6 +73,7 @@ def _suites_asked(recipe: Recipe, spec: Preflight) -> dict[str, Suite]:
     ]
     adapters = {entry.name for entry in trained}
     fused = {e.name for e in recipe.of_role("arm") if getattr(e.spec, "adapter", None) in adapters}
+    fused |= {e.name for e in recipe.of_role("arm") if getattr(e.spec, "arm", None) in adapters | fused}
     sources = [getattr(entry.spec, "source", None) for entry in recipe.of_role("data")]
     practice = {source.eval for source in sources if isinstance(source, Answers)}
     measured: dict[str, bool] = {}

@@ -20,8 +20,10 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from punie_build.artifacts.answers import ADAPTER_FILES, ANSWERS
+from punie_build.artifacts.arms import trained_arguments
 from punie_build.artifacts.base import BASE
-from punie_build.artifacts.evaluation import ADAPTER_FILES, ANSWERS, EVAL, SUITE, trained_arguments
+from punie_build.artifacts.evaluation import EVAL, SUITE
 from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.adapter_folder import base_of_adapter, loadable
 from punie_build.cli.options import LOGS, Command, Options, json_option, output_option, print_json
@@ -33,6 +35,7 @@ from punie_build.errors import ModelError, UseError, did_you_mean
 from punie_build.evaluation import runner, suite_file
 from punie_build.evaluation import scores as score_files
 from punie_build.evaluation import server as model_server
+from punie_build.evaluation.arm_spec import Endpoint, RecordedAnswers, Variant
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.server import ServedModel, WarmServer
@@ -55,7 +58,8 @@ BUILTIN_SUITES = ("baseline", "tool-calling")  # the first that exists is the de
 class ModelUnderTest(Struct, frozen=True, kw_only=True):
     """The folders of a model and its adapter. `identity` has the digests of their weights.
 
-    `chat_template_args` are those of the training.
+    `chat_template_args` are those of the training, or of a variant, which may also have a `system` prompt and
+    `sampling`.
     """
 
     name: str
@@ -63,6 +67,8 @@ class ModelUnderTest(Struct, frozen=True, kw_only=True):
     adapter: Path | None = None
     identity: tuple[str, ...] = ()
     chat_template_args: dict[str, Any] = {}
+    system: str | None = None
+    sampling: Sampling = Sampling()
 
 
 def serve(root: Path, options: Options) -> int:
@@ -72,6 +78,7 @@ def serve(root: Path, options: Options) -> int:
         model=model.model,
         adapter=model.adapter,
         serving=Serving(chat_template_args=model.chat_template_args),
+        sampling=model.sampling,
         max_tokens=options.max_tokens,
         port=options.port,
     )
@@ -108,12 +115,13 @@ def client_settings(name: str, url: str, log: str) -> str:
 def eval_(root: Path, options: Options) -> int:
     """Run a suite on a model and score its answers, without a recipe. No request is sent twice."""
     model, (suite_name, suite) = find_model(root, options.model, options.adapter), find_suite(root, options.suite)
+    suite = suite if model.system is None else suite.with_system(model.system)
     spec = Eval(
         arm=model.name,
         suite=suite_name,
         max_tokens=options.max_tokens,
         engine="batch" if options.no_server else "server",
-        sampling=Sampling(temperature=options.temperature),
+        sampling=Sampling(temperature=options.temperature) if options.temperature else model.sampling,
         serving=Serving(chat_template_args=model.chat_template_args),
         concurrency=options.concurrency,
     )
@@ -212,6 +220,8 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
         raise UseError(
             f"{name}: no base, adapter or model of the recipes, and no folder with a model or an adapter{hint}"
         )
+    if recipe and isinstance(entry.spec, Variant):
+        return _variant(find_model(root, entry.spec.arm, adapter), entry.name, entry.spec)
     model = _model_of_entry(root, recipe, entry)
     trained = _entry(recipe, "trained", adapter) if recipe and adapter else None
     arm = trained or known
@@ -229,8 +239,21 @@ def _entry(recipe: Recipe, role: str, name: str) -> Entry[Any] | None:
     return recipe.find(role, name) or recipe.find(role, best)
 
 
+def _variant(model: ModelUnderTest, name: str, variant: Variant) -> ModelUnderTest:
+    """Return a model with the settings of a variant."""
+    return structs.replace(
+        model,
+        name=name,
+        chat_template_args=variant.chat_template_args or model.chat_template_args,
+        system=variant.system,
+        sampling=variant.sampling or model.sampling,
+    )
+
+
 def _model_of_entry(root: Path, recipe: Recipe | None, entry: Entry[Any]) -> ModelUnderTest:
     name, spec = entry.name, entry.spec
+    if isinstance(spec, Endpoint | RecordedAnswers):
+        raise UseError(f"{entry.label}: no weights that could be loaded - write an eval or a comparison of it")
     if not entry.kind.is_built:
         return ModelUnderTest(name=name, model=spec.locate(root), identity=(spec.identity(root),))
     folder = root / entry.target

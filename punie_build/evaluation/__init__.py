@@ -1,18 +1,21 @@
 """Evaluation: suites of cases, answers of a model, scores and comparisons.
 
-Specs: `spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`, `answer_files`.
-Scores: `scoring`, `scores` (scores.json), `comparison` (comparison.json), `statistics`, `junit`. `steps` and `verify`
-are those of the kinds. The packages `checks` and `importers` name their own modules; the other modules ask a model:
-requests, client, cache, inference in a process.
+Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`,
+`endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
+(comparison.json), `statistics`, `junit`. `steps` and `verify` are those of the kinds. The packages `checks` and
+`importers` name their own modules; the other modules ask a model: requests, client, cache, inference in a process.
 """
 
 __all__ = (
     "answer_files",
+    "arm_spec",
     "checks",
     "comparison",
+    "endpoint",
     "importers",
     "junit",
     "paired_difference",
+    "recorded_answers",
     "requirements",
     "runner",
     "scores",

@@ -13,8 +13,9 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from punie_build.errors import IdentityError
 from punie_build.evaluation import statistics
+from punie_build.evaluation.arm_spec import UNPROVEN
+from punie_build.evaluation.asked_weights import AskedWeights, require_distinct
 from punie_build.evaluation.contamination import ContaminatedCase
 from punie_build.evaluation.junit import JunitCase
 from punie_build.evaluation.paired_difference import (
@@ -85,15 +86,15 @@ def compare(
     parity: bool = False,
     contaminated: Sequence[ContaminatedCase] = (),
     sound: bool = True,
-    weights: Sequence[str] = (),
+    weights: Sequence[AskedWeights] = (),
 ) -> ComparisonResult:
     """Compare every arm with the first. `parity`: the arms are expected to be equal and may have the same weights.
-    `weights`: a digest of the weights of each arm, empty if unknown.
+    `weights`: those of each arm.
 
-    Raise IdentityError if two arms have the same weights without `parity`.
+    Raise IdentityError if two arms have the same weights and settings without `parity`.
     """
     if not parity:
-        _require_distinct(name, arms, weights or [""] * len(arms))
+        require_distinct(name, arms, weights or [AskedWeights()] * len(arms))
     excluded = {case.case for case in contaminated}
     clean = [[case for case in arm.cases if case.case not in excluded] for arm in arms]
     confirm, select = (
@@ -128,32 +129,6 @@ def compare(
         margin=margin,
         parity=parity,
         sound=sound,
-    )
-
-
-def _require_distinct(name: str, arms: Sequence[Scores], weights: Sequence[str]) -> None:
-    """Raise IdentityError for arms with the same weights: by their digests, and by canary where one is unknown."""
-    for index, arm in enumerate(arms):
-        for other, digest in zip(arms[:index], weights, strict=False):
-            known = digest and weights[index]
-            if digest == weights[index] if known else arm.canary == other.canary:
-                raise IdentityError(
-                    f"comparison.{name}: {other.arm} and {arm.arm} have the same weights (canary {arm.canary}) - "
-                    "compare different arms; if they are meant to be equal, set `parity = true`"
-                )
-
-
-def similar_weights(arms: Sequence[Scores], parity: bool) -> list[str]:
-    """Return a line for each arm whose weights have the canary of an earlier arm, unless they are meant to be equal."""
-    pairs = [(other, arm) for index, arm in enumerate(arms) for other in arms[:index] if arm.canary == other.canary]
-    return (
-        []
-        if parity
-        else [
-            f"{other.arm} and {arm.arm} give the canary the same tokens, and probabilities equal to 0.01 nats: "
-            "their weights differ little"
-            for other, arm in pairs
-        ]
     )
 
 
@@ -225,6 +200,8 @@ def comparison_summary(result: ComparisonResult) -> str:
         parts.insert(0, f"{selected.arm} is the best of {len(result.arms) - 1} on {selected.n} other cases")
     if result.contaminated:
         parts.append(f"{len(result.contaminated)} cases excluded, they occur in training data")
+    if unproven := [arm for arm, canary in zip(result.arms, result.canaries, strict=True) if not canary]:
+        parts.append(f"{UNPROVEN}: {', '.join(unproven)}")
     parts += result.objections
     if not result.sound:
         parts.append("the suite fails its validation (`punie-build suite check`)")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from punie_build.data.call_formats import HERMES, CallReader
 from punie_build.data.example import ToolCall
@@ -17,6 +17,7 @@ from punie_build.models.thoughts import without_thoughts
 USUAL_READER = CallReader((HERMES,), served=True)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 Decode = Callable[[list[int]], str]  # token ids -> text
+TextOf = Callable[["Completion"], str]  # completion -> all that was generated, with its markup
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class Completion(Struct, frozen=True, kw_only=True):
 
     `token_ids` are all generated tokens, `logprobs` their log-probabilities in nats. `calls` are (name, arguments as
     JSON text) of the tool calls that the server could parse; it drops the others. `seconds` is the duration, where
-    measured.
+    measured; `token_count` the number that an endpoint states, which shows no token ids.
     """
 
     token_ids: list[int] = field(name="ids")
@@ -34,6 +35,12 @@ class Completion(Struct, frozen=True, kw_only=True):
     calls: list[tuple[str, str]] = []
     finish: str = "stop"
     seconds: float | None = None
+    token_count: int | UnsetType = UNSET
+
+    @property
+    def n_tokens(self) -> int | None:
+        """The number of generated tokens, if it is known."""
+        return self.token_count if isinstance(self.token_count, int) else len(self.token_ids) or None
 
 
 class RequestFailed(Struct, frozen=True):

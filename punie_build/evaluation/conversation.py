@@ -13,8 +13,8 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import (
     USUAL_READER,
     Completion,
-    Decode,
     RequestFailed,
+    TextOf,
     replace_surrogates,
     to_answer,
 )
@@ -32,18 +32,23 @@ class Conversation:
         suite: Suite,
         case: Case,
         epoch: int,
-        decode: Decode,
+        text_of: TextOf,
         reader: CallReader = USUAL_READER,
     ) -> None:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
         self.spec, self.suite, self.case, self.epoch = spec, suite, case, epoch
-        self.decode, self.reader = decode, reader
+        self.text_of, self.reader = text_of, reader
         self.messages, self.tools = suite.messages(case), suite.tool_declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
         self.answer: Answer | None = None
         self.ends_in_thought = False
+
+    @property
+    def cached_epoch(self) -> int:
+        """The epoch that names its requests in the cache: all epochs of greedy answers are one."""
+        return 0 if self.spec.sampling.greedy else self.epoch
 
     def next_request(self) -> dict[str, Any] | None:
         """Return the next request to send, or None when the conversation has ended."""
@@ -56,7 +61,7 @@ class Conversation:
         if isinstance(result, RequestFailed):
             self.answer = Answer(case=self.case.id, epoch=self.epoch, error=result.error)
             return
-        raw = replace_surrogates(self.decode(result.token_ids))
+        raw = replace_surrogates(self.text_of(result))
         result = with_calls(result, raw, self.reader, self.tools)
         turn = to_answer(self.case.id, raw, result, len(self.turns), self.reader)
         self.turns.append(turn)

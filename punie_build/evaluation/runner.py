@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from punie_build.errors import IdentityError, ModelError, ServerError
-from punie_build.evaluation import answer_files, base_calls, canary, request
+from punie_build.evaluation import answer_files, base_calls, canary, interview, request
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.canary import CanaryNoise
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, RequestFailed
-from punie_build.evaluation.conversation import Conversation
 from punie_build.evaluation.in_process import InferenceJob
+from punie_build.evaluation.interview import Failures, Requests
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.server import ServedModel, Server, WarmServer
 from punie_build.evaluation.spec import GenerationSpec
@@ -35,11 +34,8 @@ from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import digests, paths
 
-MAX_ERROR_RATE = 0.02  # of the answers; with more errors an eval has no result
 QUANTIZED_LATER = 512  # tokens: a cache that is quantized after so many leaves the canary as it is
 MAX_SERVER_STARTS = 4  # of a server that dies again and again
-Requests = Mapping[str, dict[str, Any]]  # cache key -> body
-Failures = dict[str, RequestFailed]  # by cache key
 
 
 class EvalRun(Struct, frozen=True, kw_only=True):
@@ -115,24 +111,15 @@ def _collect(run: EvalRun, cache: ResponseCache, warm: WarmServer, out: Path) ->
     has_tools = any(run.suite.tool_declarations(case) for case in run.suite.cases)
     if has_tools and (lacking := base_calls.unserved(reader, run.spec.arm)):
         run.notify(lacking)
-    conversations = [
-        Conversation(run.spec, run.suite, case, epoch, decode, reader)
-        for case in run.suite.cases
-        for epoch in range(run.spec.epochs)
-    ]
-    sent = 0
-    while waiting := [(item, body) for item in conversations if (body := item.next_request()) is not None]:
-        keys = [request.cache_key(body, conversation.epoch) for conversation, body in waiting]
-        missing = {key: body for key, (_, body) in zip(keys, waiting, strict=True) if key not in cache.completions}
+
+    def send(missing: Requests) -> Failures:
         _check_requests(run, missing)
-        failures = engine.send(missing) if missing or cache.canaries is None else {}
-        sent += len(missing)
-        for key, (conversation, _) in zip(keys, waiting, strict=True):
-            conversation.add(cache.completions.get(key) or failures[key])
-    answers = [conversation.answer for conversation in conversations if conversation.answer]
-    if thoughts := sum(conversation.ends_in_thought for conversation in conversations):
-        run.notify(f"{thoughts} of {len(answers)} answers end within their thoughts - raise max_thought_tokens")
-    _check_error_rate(run, answers)
+        return engine.send(missing) if missing or cache.canaries is None else {}
+
+    answers, sent = interview.ask(
+        run.spec, run.suite, cache, send, lambda completion: decode(completion.token_ids), reader, run.notify
+    )
+    interview.check_error_rate(run.spec.name, answers, run.logs.relative_to(run.root).as_posix())
     if run.served.adapter and (warning := canary.small_effect(run.spec.arm, *_canaries(cache), cache.noise)):
         run.notify(warning)
     proof = _proof(run, cache, answers)
@@ -148,17 +135,6 @@ def _check_requests(run: EvalRun, requests: Requests) -> None:
     problems = dict.fromkeys(problem for body in requests.values() for problem in request.problems(body, size))
     if problems:
         raise ServerError("\n".join(f"{run.spec.name}: no request is sent, {problem}" for problem in problems))
-
-
-def _check_error_rate(run: EvalRun, answers: list[Answer]) -> None:
-    """Raise ServerError if more than MAX_ERROR_RATE of the answers are errors."""
-    errors = [answer for answer in answers if answer.error]
-    if len(errors) > MAX_ERROR_RATE * len(answers):
-        raise ServerError(
-            f"{run.spec.name}: invalid, {len(errors)} of {len(answers)} answers are missing, "
-            f"the first ({errors[0].case}): {errors[0].error} - the other answers are cached, "
-            f"build again to request the rest; logs are in {run.logs.relative_to(run.root)}"
-        )
 
 
 def _proof(run: EvalRun, cache: ResponseCache, answers: list[Answer]) -> Proof:

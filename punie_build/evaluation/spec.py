@@ -96,7 +96,7 @@ class GenerationSettings(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         problems = []
-        if self.epochs > 1 and self.sampling.greedy:
+        if self.epochs > 1 and self.sampling.greedy and type(self) is not GenerationSpec:  # a variant may be greedy
             problems.append("all epochs of greedy answers are equal - set sampling.temperature, or use one epoch")
         if self.engine == "server" and self.serving.max_kv_size:
             problems.append('mlx_lm.server has no max_kv_size - use engine = "batch", or kv_bits')

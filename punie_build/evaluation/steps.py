@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import structs
 
 from punie_build.data.example import Example, decode_example
 from punie_build.engine import state
 from punie_build.engine.work import StepResult, Work
+from punie_build.evaluation import asked_weights, contamination, junit, scoring, settings, suite_validation
 from punie_build.evaluation import comparison as comparing
-from punie_build.evaluation import contamination, junit, scoring, suite_validation
 from punie_build.evaluation import scores as scoring_files
 from punie_build.evaluation import server as model_server
+from punie_build.evaluation.arm_spec import identity
 from punie_build.evaluation.server import ServedModel
 from punie_build.evaluation.spec import TRAINED_FILES, Comparison, Eval, GenerationSpec
 from punie_build.runtime import idle
 from punie_build.runtime.console import message
 from punie_build.schema.spec import digest
-from punie_build.storage import locks, paths
 
 if TYPE_CHECKING:
     from punie_build.evaluation.answer_files import Proof
@@ -34,7 +33,7 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
     from punie_build.evaluation import runner
 
     task, suite = work.task, work.task.uses[work.spec.suite]
-    spec = with_arguments(work.spec, task.details.chat_template_args)
+    spec = settings.with_settings(work.spec, task.details)
     assert work.key_inputs is not None, "the engine gives a step what decides its result"
     base_path = task.external["base"].path
     adapter = next((work.root / path for path in task.inputs if path != base_path), None)
@@ -62,14 +61,6 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
     return StepResult(_answer_counts(count, sent, proof), metrics)
 
 
-def with_arguments(spec: GenerationSpec, trained: dict[str, Any]) -> GenerationSpec:
-    """Return the generation with the arguments of the chat template that its adapter was trained with, if it states
-    none of its own."""
-    if spec.serving.chat_template_args or not trained:
-        return spec
-    return structs.replace(spec, serving=structs.replace(spec.serving, chat_template_args=trained))
-
-
 @message
 def _answer_counts(count: int, sent: int, proof: Proof) -> str:
     missing = f", {proof.errors} missing" if proof.errors else ""
@@ -84,9 +75,15 @@ def eval_(work: Work[Eval]) -> StepResult:
     scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None, trained)
     for line in scores.prompt_match.warnings() if scores.prompt_match else ():
         work.say(line)
-    unknown = _report_unknown_data(work)
+    notes = _report_unknown_data(work) | unproven(scores.canary)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
-    return StepResult(pass_counts(scores), metrics | {"parse_failures": scores.parse_failures} | unknown)
+    return StepResult(pass_counts(scores), metrics | {"parse_failures": scores.parse_failures} | notes)
+
+
+def unproven(*canaries: str) -> dict[str, float]:
+    """Return the number of arms without a canary as a metric, if there are any."""
+    count = sum(not canary for canary in canaries)
+    return {"unproven_identity": float(count)} if count else {}
 
 
 def _report_unknown_data(work: Work[Any]) -> dict[str, float]:
@@ -102,7 +99,7 @@ def pass_counts(scores: scoring_files.Scores) -> str:
     """Return how many cases passed, and how many answers could not be scored."""
     unscored = sum(case.errors for case in scores.cases)
     errors = f", {unscored} answers are missing or cannot be scored" if unscored else ""
-    return f"{scores.passed} of {len(scores.cases)} cases passed{errors} (canary {scores.canary})"
+    return f"{scores.passed} of {len(scores.cases)} cases passed{errors} ({identity(scores.canary)})"
 
 
 def comparison(work: Work[Comparison]) -> StepResult:
@@ -116,24 +113,16 @@ def comparison(work: Work[Comparison]) -> StepResult:
         parity=spec.parity,
         contaminated=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
-        weights=[_weights(work.root, task.needs[f"eval:{name}"]) for name in task.details.evals],
+        weights=(weights := [asked_weights.read(work.root, task.needs[f"eval:{name}"]) for name in task.details.evals]),
     )
-    for line in comparing.similar_weights(arms, spec.parity):
+    for line in asked_weights.similar_weights(arms, spec.parity, weights):
         work.say(line)
     (work.out / "comparison.json").write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     (work.out / "junit.xml").write_text(
         junit.to_xml(task.name, comparing.junit_results(result, arms)) + "\n", encoding="utf-8"
     )
-    unknown = _report_unknown_data(work)
-    return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result) | unknown)
-
-
-def _weights(root: Path, target: str) -> str:
-    """Return one digest of the weights that gave the answers of an eval, from the locks; empty if it has none."""
-    lock = locks.read(root / paths.lock(target))
-    answers = next((path for path in lock.key_inputs.inputs if path.endswith("@answers")), "") if lock else ""
-    asked = locks.read(root / paths.lock(answers)) if answers else None
-    return digest(sorted(asked.key_inputs.inputs.values())) if asked else ""
+    notes = _report_unknown_data(work) | unproven(*result.canaries)
+    return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result) | notes)
 
 
 def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:

@@ -119,6 +119,10 @@ class Suite(Spec, frozen=True, kw_only=True):
         tools = self.tools if case is None or case.tools is None else case.tools
         return list(TOOLS.values()) if tools == "editor" else list(tools)
 
+    def with_system(self, prompt: str) -> Suite:
+        """Return the suite with another system prompt. Cases with a prompt of their own keep it."""
+        return msgspec.structs.replace(self, system=prompt)
+
     def prompts(self) -> tuple[str, ...]:
         """Return the last user message of each case, without empty ones."""
         return tuple(text for case in self.cases if (text := case.last_user_message))

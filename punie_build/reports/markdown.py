@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from punie_build.engine.gates import required
+from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.evaluation.comparison import comparison_summary
 from punie_build.reports.html import visible
 from punie_build.reports.pages.arms import ComparisonPage
@@ -19,7 +20,9 @@ def comparison(page: ComparisonPage) -> str:
     result = page.result
     [main] = [delta for delta in result.differences if delta.arm == result.arm]
     canaries = zip(result.arms, result.canaries, strict=True)
-    identities = ", ".join(f"{cell(arm)} (weights fingerprint `{canary}`)" for arm, canary in canaries)
+    identities = ", ".join(
+        f"{cell(arm)} ({f'weights fingerprint `{canary}`' if canary else UNPROVEN})" for arm, canary in canaries
+    )
     parts = [
         f"## {VERDICTS[main.verdict]}: {cell(main.arm)} {format_points(main.difference)}",
         f"{cell(comparison_summary(result))}.",

@@ -12,6 +12,7 @@ from punie_build.data.dialects.keys import describe_unknown
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import comparison
+from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.project import Project
 from punie_build.reports.draw import page_kind
 from punie_build.reports.pages import adapter, data, evaluation, grid
@@ -96,6 +97,7 @@ def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     page = evaluation.load(project, task, lock=project.lock(task))
     for delta in page.result.differences:
         yield delta.arm, comparison.verdict_sentence(delta, page.case_count, page.result.arms[0])
+    yield UNPROVEN, ", ".join(arm.scores.arm for arm in page.arms if not arm.scores.canary)
 
 
 def grid_lines(project: Project, task: AnyTask) -> Iterator[Fact]:

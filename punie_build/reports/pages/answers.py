@@ -12,6 +12,7 @@ from typing import Any
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import answer_files, scores
 from punie_build.evaluation.answer_files import Proof
+from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.evaluation.checks.union import Answer
 from punie_build.project import Project
 from punie_build.reports import charts
@@ -39,6 +40,7 @@ def metrics(page: AnswersPage) -> Section:
     """Show how many answers there are, how they finished, and which weights gave them."""
     total = f"{len(page.answers):,}"
     finish_reasons = Counter(answer.finish for answer in page.answers if answer.error is None)
+    base = f"base: {page.proof.base_canary}" if page.proof.canary else "no weights were verified"
     cards = [
         {
             "name": "answers",
@@ -47,7 +49,7 @@ def metrics(page: AnswersPage) -> Section:
         },
         {"name": "no answer", "value": f"{page.proof.errors:,}", "note": f"of {total}; errors are not scored"},
         {"name": "unparsable", "value": f"{page.proof.parse_failures:,}", "note": f"tool calls in {total} answers"},
-        {"name": "weights fingerprint", "value": page.proof.canary, "note": f"base: {page.proof.base_canary}"},
+        {"name": "weights fingerprint", "value": page.proof.canary or UNPROVEN, "note": base},
     ]
     return Section("cards", "", {"cards": cards})
 

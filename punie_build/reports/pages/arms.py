@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.comparison import ComparisonResult
 from punie_build.evaluation.scores import Scores
@@ -20,6 +21,11 @@ class ArmResults(Struct, frozen=True):
     answers: dict[str, list[Answer]]
     href: str = ""
 
+    @property
+    def label(self) -> str:
+        """The name of the arm for people, with a mark if its weights were not verified."""
+        return self.scores.arm if self.scores.canary else f"{self.scores.arm} ({UNPROVEN})"
+
 
 class EvaluationPage(ArtifactPage, frozen=True, kw_only=True):
     """The page of an eval, with one arm, and the base of the page of a comparison."""
@@ -29,7 +35,7 @@ class EvaluationPage(ArtifactPage, frozen=True, kw_only=True):
 
     @property
     def arm_names(self) -> list[str]:
-        return [arm.scores.arm for arm in self.arms]
+        return [arm.label for arm in self.arms]
 
     @property
     def case_count(self) -> int:

@@ -13,6 +13,7 @@ import msgspec
 from punie_build.artifacts.evaluation import EVAL
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
+from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
 from punie_build.evaluation.scoring import answer_rates, pass_count
 from punie_build.evaluation.suite import Suite
@@ -101,6 +102,8 @@ def _notes(result: ComparisonResult) -> list[str]:
         notes.append(
             "The suite fails its validation: it cannot tell right from wrong answers (`punie-build suite check`)."
         )
+    if unproven := [arm for arm, canary in zip(result.arms, result.canaries, strict=True) if not canary]:
+        notes.append(f"{UNPROVEN.capitalize()}: {', '.join(unproven)}. No weights were verified.")
     return notes + [f"{objection[:1].upper()}{objection[1:]}." for objection in result.objections]
 
 
@@ -131,7 +134,7 @@ def totals(page: EvaluationPage) -> Section:
         all_cases = pass_count(arm.scores.cases)
         total = page.result.totals[index] if isinstance(page, ComparisonPage) else all_cases
         note = f"{all_cases.passed:g} of all {all_cases.n} cases" if all_cases.n != total.n else ""
-        rows.append({"name": arm.scores.arm, "total": total, "href": arm.href, "note": note})
+        rows.append({"name": arm.label, "total": total, "href": arm.href, "note": note})
     return Section("totals", "", {"arms": rows, "alone": len(rows) == 1})
 
 
@@ -171,7 +174,7 @@ def speed(page: EvaluationPage) -> Section | None:
     """Show the latency of the answers that have one."""
     return latency(
         [
-            (arm.scores.arm, latencies([answer for of_case in arm.answers.values() for answer in of_case]))
+            (arm.label, latencies([answer for of_case in arm.answers.values() for answer in of_case]))
             for arm in page.arms
         ]
     )
@@ -207,8 +210,8 @@ def model_identity(page: EvaluationPage) -> Section:
     """Show the fingerprints of the weights that answered."""
     arms = [
         {
-            "name": arm.scores.arm,
-            "canary": arm.scores.canary,
+            "name": arm.label,
+            "canary": arm.scores.canary or UNPROVEN,
             "base": arm.scores.base_canary,
             "unparsable": arm.scores.parse_failures,
         }

@@ -5,11 +5,13 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from punie_build.data.example import Example, ToolCall
 from punie_build.engine import gates
 from punie_build.errors import IdentityError
-from punie_build.evaluation import comparison, contamination, junit, scoring
+from punie_build.evaluation import asked_weights, comparison, contamination, junit, scoring
+from punie_build.evaluation.asked_weights import AskedWeights
 from punie_build.evaluation.checks.union import (
     Answer,
     Calls,
@@ -121,10 +123,24 @@ def test_arms_with_equal_weights_are_an_error_without_parity():
         compare("c", pair)
     assert compare("c", pair, parity=True).parity
     with pytest.raises(IdentityError, match="same weights"):
-        compare("c", [pair[0], arm("b", random_passes(0.5), "y")], weights=["1", "1"])
-    assert compare("c", pair, weights=["1", "2"]).arms == ("a", "b"), "a canary accuses no two digests"
-    assert "their weights differ little" in comparison.similar_weights(pair, parity=False)[0]
-    assert comparison.similar_weights(pair, parity=True) == []
+        compare("c", [pair[0], arm("b", random_passes(0.5), "y")], weights=[AskedWeights("1")] * 2)
+    assert compare("c", pair, weights=[AskedWeights("1"), AskedWeights("2")]).arms == ("a", "b"), (
+        "a canary accuses no two digests"
+    )
+    assert "their weights differ little" in asked_weights.similar_weights(pair, parity=False)[0]
+    assert asked_weights.similar_weights(pair, parity=True) == []
+    settings = [AskedWeights("1", "brief"), AskedWeights("1", "long")]
+    assert compare("c", pair, weights=settings).arms == ("a", "b"), "one model may be asked in two ways"
+    assert asked_weights.similar_weights(pair, False, settings) == []
+    with pytest.raises(IdentityError, match="same weights"):
+        compare("c", pair, weights=[AskedWeights("1", "brief")] * 2)
+
+
+def test_arms_without_a_canary_are_compared_and_named():
+    pair = [structs.replace(arm(name, [True] * 4), canary="") for name in "ab"]
+    result = compare("c", pair)
+    assert comparison.comparison_summary(result).endswith("identity not proven: a, b")
+    assert asked_weights.similar_weights(pair, parity=False) == []
 
 
 def test_missing_answers_count_against_the_arm_and_many_make_the_result_invalid():

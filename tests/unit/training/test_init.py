@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from punie_build.artifacts.evaluation import has_unknown_data, training_data
+from punie_build.artifacts.arms import has_unknown_data, training_data
 from punie_build.artifacts.training import preflight_of
 from punie_build.project import Project
 from punie_build.training.loop import process

@@ -1,0 +1,124 @@
+"""Arms without weights in a project: an endpoint, answers that exist, and variants, compared with a verdict."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from punie_build.storage import locks, paths
+from punie_build.testing.fake_ollama import FakeOllama
+from tests.support import project as projects
+from tests.support.command import punie_build
+from tests.support.doit_runner import doit
+
+KEY = "sk-of-the-test-0123456789"
+CASES = 24
+SUITE = 'split = "confirm"\n' + "".join(
+    f'[[case]]\nid = "c{n}"\nprompt = "What is {n} + 1?"\nchecks = [{{ type = "contains", words = ["<{n + 1}>"] }}]\n'
+    for n in range(CASES)
+)
+RECIPE = """
+[endpoint.local]
+url = "URL"
+model = "tiny"
+api_key_env = "PUNIE_TEST_KEY"
+
+[variant.terse]
+arm = "local"
+system = "Answer in one word."
+sampling = { temperature = 0.5 }
+
+[answers.before]
+path = "logs/before.jsonl"
+
+[suite.sums]
+file = "suites/sums.toml"
+
+[comparison.c]
+arms = ["before", "local", "terse"]
+suite = "sums"
+"""
+
+
+def model(request):
+    """Answer right if it is told to be terse, else for even numbers only."""
+    number = int(request["messages"][-1]["content"].split()[2])
+    terse = request["messages"][0]["role"] == "system"
+    assert request["temperature"] == (0.5 if terse else 0)
+    return f"<{number + 1}>" if terse or number % 2 == 0 else "I do not know."
+
+
+def recorded(passes: int) -> str:
+    rows = [{"sample_id": f"c{n}", "output": f"<{n + 1}>" if n < passes else "no"} for n in range(CASES)]
+    return "".join(json.dumps(row) + "\n" for row in [*rows, {"sample_id": "other", "output": "x"}])
+
+
+@pytest.fixture
+def fake():
+    with FakeOllama({"tiny": model}, key=KEY) as server:
+        yield server
+
+
+def test_endpoints_answers_and_variants_are_compared_and_marked(tmp_path, fake):
+    files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
+    project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), files)
+    output = doit(project, PUNIE_TEST_KEY=KEY)
+    assert "logs/before.jsonl: 1 id of no case of the suite: other" in output
+    assert "terse improved on before" in output
+    assert "identity not proven: before, local, terse" in output
+    metrics = locks.read(project / "reports/c.lock.json").metrics
+    assert metrics["unproven_identity"] == 3
+    assert (metrics["before.share"], metrics["local.share"], metrics["terse.share"]) == (0.25, 0.5, 1.0)
+    assert locks.read(project / "reports/local@sums@answers.lock.json").metrics["unproven_identity"] == 1
+    page = (project / paths.page("comparison", "c")).read_text()
+    assert "terse (identity not proven)" in page
+    assert len(fake.requests) == 2 * CASES
+    for path in project.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    assert "identity not proven" in punie_build(project, "show", "comparison:c").stdout
+    assert doit(project).count("asked") == 0, "current without a key"
+    assert len(fake.requests) == 2 * CASES
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            ("[comparison.c]", '[eval.e]\narm = "local"\nsuite = "sums"\nengine = "batch"\n[comparison.c]'),
+            "no effect on",
+        ),
+        (('arm = "local"', 'arm = "before"'), "cannot be asked in another way"),
+        (('system = "Answer in one word."\nsampling = { temperature = 0.5 }', ""), "changes nothing"),
+        (('[answers.before]\npath = "logs/before.jsonl"', "[answers.before]"), "answers.before.path: missing"),
+    ],
+)
+def test_mistakes_of_arms_are_found_before_a_build(tmp_path, change, problem):
+    files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
+    project = projects.create(tmp_path, RECIPE.replace("URL", "http://127.0.0.1:9"), files)
+    projects.edit(project, *change)
+    result = punie_build(project, "plan")
+    assert result.returncode == 3
+    assert problem in result.stderr
+
+
+def test_a_missing_file_of_answers_is_one_sentence(tmp_path):
+    recipe = RECIPE.replace("URL", "http://127.0.0.1:9")
+    project = projects.create(tmp_path, recipe, {"suites/sums.toml": SUITE})
+    assert punie_build(project, "plan").returncode == 1, "CI has the recipes alone"
+    assert "logs/before.jsonl" in doit(project, "answers:before@sums", code=1)
+
+
+def test_an_arm_without_weights_is_not_served(tmp_path):
+    files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
+    project = projects.create(tmp_path, RECIPE.replace("URL", "http://127.0.0.1:9"), files)
+    for name in ("local", "before", "terse"):
+        result = punie_build(project, "serve", name)
+        assert (result.returncode, "no weights that could be loaded" in result.stderr) == (2, True)
+
+
+def test_the_page_of_answers_says_that_no_weights_were_verified(tmp_path, fake):
+    files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
+    project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), files)
+    doit(project, "answers:before@sums")
+    assert "no weights were verified" in (project / paths.page("answers", "before@sums")).read_text()
