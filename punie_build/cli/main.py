@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if shared.directory:
             os.chdir(shared.directory)
         options = _parser(words).parse_args(words)
-        if options.command not in ("dataset", "metrics", "schema", "init"):  # these work in any folder
+        if options.command not in ("dataset", "metrics", "schema", "init", "compare"):  # these work in any folder
             _enter_project(options)
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()

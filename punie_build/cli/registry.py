@@ -29,6 +29,7 @@ MODULES = {  # first word of a command -> its module, and its help
         "dataset",
         "process any folder without a recipe: download, validate, stats, filter, merge, audit, head",
     ),
+    "compare": ("comparison", "compare two result files of Inspect, lm-eval, promptfoo, BFCL or CSV: verdict and page"),
     "suite": ("suite", "validate suites, and import those of other tools"),
     "train": ("train", "train an adapter on a folder of conversations, without a recipe"),
     "benchmark": ("train", "measure how fast a base trains here, and in how much memory"),

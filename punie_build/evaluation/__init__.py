@@ -2,8 +2,8 @@
 
 Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`,
 `endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
-(comparison.json), `statistics`, `junit`. `steps` and `verify` are those of the kinds. The packages `checks` and
-`importers` name their own modules; the other modules ask a model: requests, client, cache, inference in a process.
+(comparison.json), `statistics`, `junit`. `steps` and `verify` are those of the kinds. The packages `checks`,
+`importers` and `result_files` name their own modules; the other modules ask a model.
 """
 
 __all__ = (
@@ -17,6 +17,7 @@ __all__ = (
     "paired_difference",
     "recorded_answers",
     "requirements",
+    "result_files",
     "runner",
     "scores",
     "scoring",

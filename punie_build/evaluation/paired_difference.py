@@ -101,7 +101,9 @@ def paired_difference(
     return with_verdict(difference, difference.p)
 
 
-class _Estimate(Struct, frozen=True):
+class Estimate(Struct, frozen=True):
+    """The mean difference of units with its 95 % interval, its p-value and the difference that would be detected."""
+
     mean: float
     low: float
     high: float
@@ -112,32 +114,41 @@ class _Estimate(Struct, frozen=True):
 
 def _estimate(
     pairs: Sequence[tuple[CaseScore, CaseScore]], differences: Sequence[Fraction], weighted: bool
-) -> _Estimate:
-    """Estimate the mean difference of units. The weight of a unit is the mean weight of its cases.
-
-    Groups whose cases differ are tested with the cluster-robust t. Single cases, and groups that flip as one, are
-    tested with sign flips, because t is not valid for few -1, 0 and 1.
-    """
+) -> Estimate:
+    """Estimate the mean difference of units. The weight of a unit is the mean weight of its cases."""
     members: dict[str, list[tuple[Fraction, Fraction]]] = {}
     one = Fraction(1)
     for (b, _), d in zip(pairs, differences, strict=True):
         weight = Fraction(b.weight) if weighted and b.weight != 1 else one
         members.setdefault(b.group or b.case, []).append((weight, d))
-    units = [unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()]
+    return estimate_units([unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()], len(pairs))
+
+
+def estimate_units(units: Sequence[tuple[Fraction, Fraction]], n_cases: int) -> Estimate:
+    """Estimate the mean of (weight, difference) of units of `n_cases` cases.
+
+    Groups whose cases differ are tested with the cluster-robust t. Single cases, and groups that flip as one, are
+    tested with sign flips, because t is not valid for few -1, 0 and 1. `detectable`: by McNemar's test if all are such,
+    else by the spread of these differences.
+    """
+    one = Fraction(1)
     sizes, values = [float(weight) for weight, _ in units], [float(d) for _, d in units]
-    products = [d if weight is one else weight * d for weight, d in units]
+    products = [d if weight == one else weight * d for weight, d in units]
     n, mean = len(units), fsum(map(float, products)) / fsum(sizes) if units else 0.0
-    error = statistics.cluster_error(values, sizes)
-    clustered = n < len(pairs) and error > 0 and any(abs(value) not in (0, 1) for value in values)
+    error, flips = statistics.cluster_error(values, sizes), all(value in (-1, 0, 1) for value in values)
+    clustered = n < n_cases and error > 0 and not flips
     p = statistics.student_t_p(mean / error, n - 1) if clustered else statistics.sign_flip_p(products)
     if clustered or (error and len(set(sizes)) > 1):
         low, high = statistics.t_interval(values, sizes)
         detectable = min(1.0, (statistics.t_quantile(n - 1) + statistics.Z80) * error)
     else:
         low, high = statistics.paired_interval(values)
-        detectable = statistics.detectable_gain(n, lost=round(sum(d < 0 for d in values) / n, 2) if n else 0.0)
+        if flips:
+            detectable = statistics.detectable_gain(n, lost=round(sum(d < 0 for d in values) / n, 2) if n else 0.0)
+        else:
+            detectable = min(1.0, (statistics.Z95 + statistics.Z80) * error)
     low, high = statistics.agreeing_interval(max(-1.0, low), min(1.0, high), mean, p)
-    return _Estimate(mean, low, high, p, n, detectable)
+    return Estimate(mean, low, high, p, n, detectable)
 
 
 def _unit(cases: Sequence[tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction]:

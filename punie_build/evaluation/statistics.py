@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from math import atan, comb, cos, erfc, exp, gcd, lcm, lgamma, log, pi, sin, sqrt
+from math import atan, comb, cos, erfc, exp, floor, fsum, gcd, lcm, lgamma, log, pi, sin, sqrt
 
 Z95 = 1.959963984540054
 Z80 = 0.8416212335729143  # for a power of 80 %
 ALPHA = 0.05
 MAX_EXACT_WORK = 300_000_000  # additions of an exact sign-flip test, about 0.3 s; above it, random signs are drawn
+MIN_EQUAL_STEPS = 200  # as many steps of the greatest size have less variance than all: their sum is almost normal
+MAX_EXACT_TAIL = 300  # pairs; above it, the power of a test is computed by the normal approximation
 N_RANDOM_SIGNS = 50_000  # random sign patterns; a p-value of 0.05 has then a standard error of 0.001
 
 
@@ -80,8 +82,16 @@ def agreeing_interval(low: float, high: float, estimate: float, p: float) -> tup
 @lru_cache(maxsize=4096)
 def fraction(value: float) -> Fraction:
     """Return the simple fraction that a score stands for: 0.333333 is 1/3. Others are rounded to millionths."""
-    simple = Fraction(value).limit_denominator(500)
-    return simple if abs(simple - Fraction(value)) < Fraction(1, 10**6) else Fraction(round(value * 10**6), 10**6)
+    rest, numerators, denominators = value, (1, 0), (0, 1)  # the last two convergents of its continued fraction
+    while True:
+        term = floor(rest)
+        numerators = (term * numerators[0] + numerators[1], numerators[0])
+        denominators = (term * denominators[0] + denominators[1], denominators[0])
+        if denominators[0] > 500:
+            return Fraction(round(value * 10**6), 10**6)
+        if abs(numerators[0] / denominators[0] - value) < 1e-6:
+            return Fraction(numerators[0], denominators[0])
+        rest = 1 / (rest - term)
 
 
 def sign_flip_p(differences: Sequence[float | Fraction]) -> float:
@@ -90,8 +100,9 @@ def sign_flip_p(differences: Sequence[float | Fraction]) -> float:
 
     For differences of -1, 0 and 1 this is McNemar's exact test. Differences are scaled to integers by their least
     common denominator, and the distribution of the sum is built difference by difference. If that takes more than
-    `MAX_EXACT_WORK` additions, `N_RANDOM_SIGNS` sign patterns of a fixed seed are drawn instead: a p-value of 0.05 has
-    then a standard error of 0.001.
+    `MAX_EXACT_WORK` additions, it is approximated by the normal distribution and its correction for kurtosis, with an
+    error below 0.0001, unless few differences dominate: then `N_RANDOM_SIGNS` sign patterns of a fixed seed are drawn,
+    and a p-value of 0.05 has a standard error of 0.001.
     """
     import numpy as np
 
@@ -105,8 +116,10 @@ def sign_flip_p(differences: Sequence[float | Fraction]) -> float:
     total = sum(steps)
     if observed == 0:
         return 1.0
+    if total == len(steps):  # equal steps: the binomial distribution of the signs
+        return _coin_p(total, (total + observed) // 2)
     if len(steps) * total > MAX_EXACT_WORK:
-        return _random_sign_flip_p([step / total for step in steps], observed / total)
+        return _approximate_p([step / total for step in steps], observed / total, 1 / total)
     chances = np.zeros(total + 1)  # by the sum of the differences with a plus sign
     chances[0], end = 1.0, 1
     for d in steps:
@@ -117,14 +130,39 @@ def sign_flip_p(differences: Sequence[float | Fraction]) -> float:
     return min(1.0, 2 * float(chances[-(-(total + observed) // 2) :].sum()))
 
 
+def _coin_p(n: int, least: int) -> float:
+    """Return twice the probability that at least this many of `n` coins show heads, exactly."""
+    ways = total = comb(n, least)
+    for k in range(least, n):
+        ways = ways * (n - k) // (k + 1)
+        total += ways
+    return min(1.0, float(Fraction(2 * total, 2**n)))
+
+
+def _approximate_p(steps: Sequence[float], observed: float, unit: float) -> float:
+    """Return the p-value of sign flips of sorted steps, whose sum has values two units apart."""
+    squares = fsum(step * step for step in steps)
+    if steps[-1] ** 2 * MIN_EQUAL_STEPS > squares:
+        return _random_sign_flip_p(steps, observed)
+    return _edgeworth_p((observed - unit) / sqrt(squares), -2 * fsum(step**4 for step in steps) / squares**2)
+
+
+def _edgeworth_p(z: float, kurtosis: float) -> float:
+    """Return the two-sided p-value of a symmetric sum from its standard score and its excess kurtosis."""
+    density = exp(-z * z / 2) / sqrt(2 * pi)
+    return max(0.0, min(1.0, erfc(z / sqrt(2)) + density * kurtosis / 12 * (z**3 - 3 * z)))
+
+
 def _random_sign_flip_p(steps: Sequence[float], observed: float) -> float:
     import numpy as np
 
-    generator, sums = np.random.default_rng(0), np.zeros(N_RANDOM_SIGNS)
-    for step in steps:
-        bits = np.unpackbits(np.frombuffer(generator.bytes((N_RANDOM_SIGNS + 7) // 8), np.uint8))[:N_RANDOM_SIGNS]
-        sums += (2.0 * step) * bits
-    extreme = int((abs(sums - sum(steps)) >= observed - 1e-9).sum())
+    generator, n_bytes = np.random.default_rng(0), (N_RANDOM_SIGNS + 7) // 8
+    sums = np.zeros(8 * n_bytes, np.float32)
+    for start in range(0, len(steps), 64):
+        some = np.array(steps[start : start + 64], np.float32)
+        random_bytes = np.frombuffer(generator.bytes(len(some) * n_bytes), np.uint8).reshape(len(some), n_bytes)
+        sums += (2 * some) @ np.unpackbits(random_bytes, axis=1).astype(np.float32)
+    extreme = int((abs(sums[:N_RANDOM_SIGNS] - sum(steps)) >= observed - 1e-6).sum())
     return (extreme + 1) / (N_RANDOM_SIGNS + 1)
 
 
@@ -175,7 +213,7 @@ def mcnemar_power(n: int, gained: float, lost: float) -> float:
 def _tail(n: int, rate: float, least: int) -> float:
     """Return the probability of at least this many of `n`; above 300, by the normal approximation."""
     spread = sqrt(n * rate * (1 - rate))
-    if n <= 300 or spread < 5:
+    if n <= MAX_EXACT_TAIL or spread < 5:
         return sum(p for k, p in _binomial(n, rate) if k >= least)
     return 0.5 * erfc((least - 0.5 - n * rate) / (spread * sqrt(2)))
 
@@ -193,6 +231,8 @@ def _binomial(n: int, rate: float) -> list[tuple[int, float]]:
 @lru_cache(maxsize=4096)
 def _min_gains(flips: int) -> int | None:
     """Return how many of the flips must be gains for p < 0.05. None: no number is enough."""
+    if flips > MAX_EXACT_TAIL:
+        return floor(flips / 2 + Z95 * sqrt(flips) / 2 + 0.5) + 1
     tail, needed = 0.0, None
     for k, probability in reversed(_binomial(flips, 0.5)):
         tail += probability

@@ -15,6 +15,7 @@ __all__ = (
     "grid",
     "model",
     "preflight",
+    "result_files",
     "standard_sections",
     "tokens",
 )
