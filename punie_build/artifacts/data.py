@@ -133,16 +133,16 @@ def _is_ordered(recipe: Recipe, entry: Entry[Any]) -> bool:
     return isinstance(spec, Mix) and spec.order is not None
 
 
-def preference_data(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset]]:
-    """Yield the datasets of preference data whose rows reach an entry, unless a function or a key selects rows."""
+def datasets_read(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset]]:
+    """Yield the datasets whose rows reach an entry, unless a function or a key selects or changes rows."""
     spec = entry.spec
     items = (*getattr(spec, "maps", ()), *getattr(spec, "filters", ()))
-    if isinstance(spec, Dataset) and spec.form == "preference":
+    if isinstance(spec, Dataset):
         yield entry
     selects = any(hasattr(item, "function") or hasattr(item, "key") for item in items)
     for reference in entry.references:
         if reference.role == "data" and not selects:
-            yield from preference_data(recipe, recipe.resolve("data", reference.name))
+            yield from datasets_read(recipe, recipe.resolve("data", reference.name))
 
 
 COMMON: dict[str, Any] = {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 
 from punie_build.artifacts.base import start, trainings
-from punie_build.artifacts.data import preference_data
+from punie_build.artifacts.data import datasets_read
+from punie_build.artifacts.reference import references_of
 from punie_build.artifacts.tokens import rows_for_base, tokens_of
 from punie_build.data.sources import Answers
 from punie_build.data.spec import Stage
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
     from punie_build.evaluation.suite import Suite
     from punie_build.storage.locks import Lock
 
-LOSSES = [f"{split}_{name}" for split in ("valid", "train") for name in ("loss", "loss_start", "loss_last", "accuracy")]
+LOSSES = [
+    f"{split}_{name}"
+    for split in ("valid", "train")
+    for name in ("loss", "loss_start", "loss_last", "accuracy", "margin")
+]
 METRICS = frozenset(("rows", "epochs", "updates", "iterations", "best_at", "went_on_after", *LOSSES))
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
@@ -42,7 +47,8 @@ class PreflightDetails(Struct, frozen=True):
 
 def preflight_of(entry: Entry[Any]) -> Entry[Preflight]:
     """Return the check of rows that the adapters of one base and data share."""
-    spec = Preflight(base=entry.spec.base, data=entry.spec.data, chat_template_args=entry.spec.chat_template_args)
+    of = entry.spec
+    spec = Preflight(base=of.base, data=of.data, chat_template_args=of.chat_template_args, pairs=of.compares)
     return Entry(PREFLIGHT, spec.name, spec, entry.file, table=entry.origin)
 
 
@@ -94,15 +100,22 @@ def _has_order(recipe: Recipe, data: str) -> bool:
 
 
 def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Iterator[str]:
-    """Yield the mistakes of an adapter's data, before a build: preference data, and an order that its batching would
-    change."""
-    for dataset in preference_data(recipe, recipe.resolve("data", entry.spec.data)):
-        yield (
-            f"{entry.file}: {'.'.join(entry.origin)}.data: {dataset.label} is preference data, and an adapter trains "
-            'on one answer per row - remove its `form`, and name the wanted answer: columns = { prompt = "user", '
-            'chosen = "assistant" }'
-        )
-    spec = entry.spec
+    """Yield the mistakes of an adapter's data, before a build: data of another form than its loss, and an order that
+    its batching would change."""
+    spec, where = entry.spec, f"{entry.file}: {'.'.join(entry.origin)}"
+    for dataset in datasets_read(recipe, recipe.resolve("data", spec.data)):
+        has_pairs = dataset.spec.form == "preference"
+        if has_pairs and not spec.compares:
+            yield (
+                f"{where}.data: {dataset.label} is preference data, and an adapter trains on one answer per row - "
+                'set loss = "dpo" or "orpo"; or remove its `form`, and name the wanted answer: '
+                'columns = { prompt = "user", chosen = "assistant" }'
+            )
+        elif spec.compares and not has_pairs:
+            yield (
+                f'{where}.loss: "{spec.loss}" compares the answers of pairs, and {dataset.label} has one answer per '
+                'row - set form = "preference" there, or leave out the loss'
+            )
     if spec.batching not in ("bucket", "file") and _has_order(recipe, spec.data):
         yield (
             f'{entry.where}.batching: "{spec.batching}" puts rows of similar length together, and the rows of '
@@ -128,12 +141,14 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
     spec, tokens = entry.spec, tokens_of(entry)
     base, first = start(recipe, spec.base)
     initial = (recipe.resolve("trained", spec.init),) if spec.init else ()
+    reference = references_of(entry)
     rank = f"rank {spec.lora.rank}, " if spec.fine_tune_type != "full" else ""
     return TaskInputs(
         doc=f"{METHODS[spec.fine_tune_type]} of {spec.base} on {spec.data}, {rank}{spec.duration}"
-        + (f", from {spec.init}" if spec.init else ""),
-        needs=(tokens, preflight_of(entry), *first, *initial),
-        inputs=(tokens.target, *(need.target for need in (*first, *initial))),
+        + (f", from {spec.init}" if spec.init else "")
+        + (f", {spec.loss.upper()}" if spec.compares else ""),
+        needs=(tokens, preflight_of(entry), *reference, *first, *initial),
+        inputs=(tokens.target, *(need.target for need in (*reference, *first, *initial))),
         reads=("train.safetensors", "valid.safetensors", *((WEIGHTS["mlx-lm"], CONFIG) if initial else ())),
         external={"base": base},
         details=AdapterDetails() if _has_order(recipe, spec.data) else None,
@@ -213,6 +228,10 @@ ADAPTER = ArtifactKind(
         fixed=dict.fromkeys(
             ("base", "chat_template_args", "data", "mask", "max_seq_length", "too_long", "val_batches"),
             "losses over different tokens cannot be ranked - describe an adapter for each, and a comparison of them",
+        )
+        | dict.fromkeys(
+            ("loss", "beta"),
+            "losses of different formulas cannot be ranked - describe an adapter for each, and a comparison of them",
         ),
         ranked_by=("metrics.jsonl",),
         replicate="seed",

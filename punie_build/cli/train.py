@@ -52,7 +52,10 @@ def train(root: Path, options: Options) -> int:
     """Train an adapter on a folder of conversations, without a recipe."""
     spec, model = _spec(options, options.model, options.data), base_folder(root, options.model, "--model")
     source = Local(path=options.data)
-    with output_folder(root, options.output, "adapter_config.json") as out, _chat_folder(root, source) as data:
+    with (
+        output_folder(root, options.output, "adapter_config.json") as out,
+        _chat_folder(root, source, spec.compares) as data,
+    ):
         with _tokens(root, model, data, spec) as tokens, device_lock.hold(ADAPTER.exclusive, versions.device(), print):
             if advice := blas.advice():
                 print(advice)
@@ -75,7 +78,7 @@ def benchmark(root: Path, options: Options) -> int:
         raise UseError(f"--recipe {options.recipe}: not an adapter - such as adapter:v1")
     spec = task.spec if task else _spec(options, options.base, options.data or "sample")
     with (
-        _benchmark_data(root, options, task) as data,
+        _benchmark_data(root, options, task, spec.compares) as data,
         _tokens(root, model, data, spec) as tokens,
         tempfile.TemporaryDirectory() as scratch,
         device_lock.hold(ADAPTER.exclusive, versions.device(), print),
@@ -108,16 +111,16 @@ def search(root: Path, options: Options) -> int:
 
 
 @contextmanager
-def _chat_folder(root: Path, source: AnySource) -> Iterator[Path]:
-    """Yield a temporary folder with the rows of a source as chat, a tenth of them for validation."""
+def _chat_folder(root: Path, source: AnySource, pairs: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder with the rows of a source as chat or as pairs, a tenth of them for validation."""
     with tempfile.TemporaryDirectory() as scratch:
-        spec = Dataset(source=source, split=Split(valid=0.1, test=0.0))
+        spec = Dataset(source=source, split=Split(valid=0.1, test=0.0), form="preference" if pairs else "chat")
         pipeline.build_dataset("data", spec, root, Path(scratch), root / LOGS)
         yield Path(scratch)
 
 
 @contextmanager
-def _benchmark_data(root: Path, options: Options, task: AnyTask | None) -> Iterator[Path]:
+def _benchmark_data(root: Path, options: Options, task: AnyTask | None, pairs: bool) -> Iterator[Path]:
     """Yield the data of a recipe, of `--data`, or synthetic conversations."""
     if task:
         project = Project.load(root)
@@ -125,8 +128,12 @@ def _benchmark_data(root: Path, options: Options, task: AnyTask | None) -> Itera
         project.build(next(iter(tokens.needs)))
         yield root / tokens.inputs[0]
     else:
+        if pairs and not options.data:
+            raise UseError(
+                "--data: this loss compares answers, and synthetic conversations have one - name a file of pairs"
+            )
         source = Local(path=options.data) if options.data else Sample(max_examples=400)
-        with _chat_folder(root, source) as data:
+        with _chat_folder(root, source, pairs) as data:
             yield data
 
 

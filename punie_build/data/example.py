@@ -86,6 +86,7 @@ class Example(Struct, frozen=True, gc=False):
     """A conversation of at least one message. Its tools stay JSON until they are read, like its calls.
 
     The form of the row is chat, text (no chat template), or preference (with a rejected answer, or a label).
+    `answer_messages` is explained in `answer_pair`.
     """
 
     messages: tuple[RowMessage, ...]
@@ -94,6 +95,7 @@ class Example(Struct, frozen=True, gc=False):
     form_json: msgspec.Raw = field(default=_NULL, name="form")
     rejected_json: msgspec.Raw = field(default=_NULL, name="rejected")
     label_json: msgspec.Raw = field(default=_NULL, name="label")
+    answer_messages: int | None = None
 
     @property
     def form(self) -> str:

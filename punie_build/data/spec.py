@@ -53,10 +53,10 @@ class Data(Spec, frozen=True, kw_only=True):
 class Dataset(Data, frozen=True, kw_only=True):
     """Examples from a source, written as chat JSONL in train, valid and test.
 
-    `dialect` names the format of the source's conversations; `auto` detects it row by row. `unreadable = "drop"`
+    `dialect` names the format of the source's conversations; `auto` detects it row by row.
     `columns` maps the keys of other records to roles, and `template` is the user's text with `{key}` replaced.
-    `form = "text"` trains raw text without a chat template; `form = "preference"` reads pairs of answers and labels,
-    which no adapter trains on. `unreadable = "drop"`
+    `form = "text"` trains raw text without a chat template; `form = "preference"` reads pairs of answers, which
+    the losses "dpo" and "orpo" compare, and labels. `unreadable = "drop"`
     writes unreadable rows to dropped.jsonl with the reason; by default they are an error. `split` applies to sources
     without splits of their own; with "none" their rows wait in train.jsonl for the mix that splits them.
     """

@@ -30,9 +30,10 @@ BATCH_TOKENS = 1024  # with a vocabulary of 150,000, their logits take 600 MB
 
 
 def held_out_rows(tokens: Path) -> TokenRows:
-    """Return the test rows, or the validation rows if there are none, or the training rows."""
+    """Return the test rows, or the validation rows if there are none, or the training rows; of pairs the wanted
+    answers."""
     splits = (token_file.load(tokens / f"{split}.safetensors") for split in ("test", "valid", "train"))
-    return next(rows for rows in splits if len(rows))
+    return next(rows for rows in splits if len(rows)).wanted()
 
 
 def batches(rows: TokenRows) -> Iterator[tuple[mx.array, NDArray[np.int32], NDArray[np.bool_]]]:

@@ -27,7 +27,7 @@ def main(job: PreflightJob) -> None:
         template = ChatTemplate(load_tokenizer(Path(job.base)), job.chat_template_args)
     except ModelError as error:
         raise SystemExit(f"punie: {error}") from None
-    rows = RenderedRows(Path(job.data), job.where, template, job.suites, job.mixed)
+    rows = RenderedRows(Path(job.data), job.where, template, job.suites, job.mixed, job.pairs)
     facts = RowFacts(rows=rows.rendered.rows, calls=rows.rendered.calling_turns, read=rows.rendered.parsed_turns)
     PreflightResult(facts, check(rows)).write(Path(job.out))
 

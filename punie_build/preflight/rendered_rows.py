@@ -26,13 +26,21 @@ class RenderedRows:
     """The rows of a data folder, with counts of their rendering.
 
     `where`: name of the data in findings; `template`: as the server applies it; `suites`: the suites that will
-    be evaluated after the training; `mixed`: whether a mix made the rows.
+    be evaluated after the training; `mixed`: whether a mix made the rows; `pairs`: whether they are to have two
+    answers.
     """
 
     def __init__(
-        self, folder: Path, where: str, template: ChatTemplate, suites: Mapping[str, SuitePrompts], mixed: bool
+        self,
+        folder: Path,
+        where: str,
+        template: ChatTemplate,
+        suites: Mapping[str, SuitePrompts],
+        mixed: bool,
+        pairs: bool = False,
     ) -> None:
-        self.folder, self.where, self.template, self.suites, self.mixed = folder, where, template, suites, mixed
+        self.folder, self.where, self.template, self.suites = folder, where, template, suites
+        self.mixed, self.pairs = mixed, pairs
         self.tokenizer = template.tokenizer
         self.rendered = template_roundtrip.RoundTripCounts(template)
         self.call_formats: Counter[str] = Counter()

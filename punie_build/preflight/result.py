@@ -23,7 +23,8 @@ class PreflightJob(Struct, frozen=True, kw_only=True):
     """The job of the process: check the rows in the folder `data`, as the tokenizer of the folder `base` renders them.
 
     `name`: name of the base; `chat_template_args`: arguments of its chat template; `where`: name of the data in
-    findings; `mixed`: whether a mix made the data; `out`: output folder.
+    findings; `mixed`: whether a mix made the data; `pairs`: whether each row is to have two answers; `out`: output
+    folder.
     """
 
     base: str
@@ -33,6 +34,7 @@ class PreflightJob(Struct, frozen=True, kw_only=True):
     where: str
     suites: dict[str, SuitePrompts]
     mixed: bool
+    pairs: bool = False
     out: str
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from punie_build.data import audit, template_roundtrip
 from punie_build.data import split as splitting
+from punie_build.data.answer_pair import answer_pair
 from punie_build.data.call_formats import HERMES
 from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import Example
@@ -136,12 +137,23 @@ def parser(rows: RenderedRows) -> Findings:
 
 
 def preference(rows: RenderedRows) -> Findings:
-    """Check that no row is preference data, which an adapter does not train on."""
-    locations = [row.location for row in rows.stream() if row.example.form == "preference"]
-    if locations:
-        advice = "an adapter trains on one answer per row: name the wanted answer with `columns` of a dataset"
-        problem = "rows of preference data"
-        yield rows.finding("preference", "error", problem, advice, len(locations), rows.rendered.rows, locations)
+    """Check that no row is preference data, or that each is a pair where a loss compares answers."""
+    total, places = rows.rendered.rows, dict[str, list[str]]()
+    for row in rows.stream():
+        if rows.pairs:
+            try:
+                answer_pair(row.example)
+            except ValueError as error:
+                places.setdefault(str(error), []).append(row.location)
+        elif row.example.form == "preference":
+            advice = (
+                "an adapter trains on one answer per row: name the wanted answer with `columns` of a dataset, "
+                'or set loss = "dpo" or "orpo"'
+            )
+            places.setdefault(f"rows of preference data - {advice}", []).append(row.location)
+    for reason, locations in places.items():
+        problem, _, advice = reason.partition(" - ")
+        yield rows.finding("preference", "error", problem, advice, len(locations), total, locations)
 
 
 def formats(rows: RenderedRows) -> Findings:

@@ -21,6 +21,7 @@ def preflight(work: Work[Preflight]) -> StepResult:
         data=str(data),
         where=work.task.inputs[0],
         suites={name: SuitePrompts(suite.system, suite.prompts()) for name, suite in work.task.uses.items()},
+        pairs=work.spec.pairs,
         mixed=next(iter(work.task.needs)).startswith("mix:"),
         out=str(work.out),
     )

@@ -1,7 +1,8 @@
 """Training of adapters: specs, tokenization, checkpoints, and the processes that tokenize and train.
 
 Specs: `spec` (`Adapter`, `Lora`, `Tokenized`), `optimizer_spec`. Runs: `steps`, `launch`, `checkpoints`,
-`batch_sampler`, `throughput`. Files: `history` (metrics.jsonl), `adapter_config`, `token_file`, `mlx_log`, `verify`.
+`batch_sampler`, `throughput`, `reference`. Files: `history` (metrics.jsonl), `adapter_config`, `token_file`, `mlx_log`,
+`verify`.
 No module here imports a heavy library at its top; the package `loop` and the processes import mlx.
 """
 
@@ -15,6 +16,7 @@ __all__ = (
     "history",
     "launch",
     "mlx_log",
+    "reference",
     "spec",
     "steps",
     "throughput",

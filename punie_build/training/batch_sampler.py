@@ -31,7 +31,8 @@ WINDOW = 64  # batches whose rows are sorted together: sorting all rows would ma
 class BatchSampler(Struct, frozen=True, kw_only=True):
     """A batch sampler. `batch_tokens` bounds a batch of "tokens" and a sequence of "pack", `batch_size` counts rows.
 
-    `prefixes` are those of the rows, for "prefix".
+    `prefixes` are those of the rows, for "prefix". `text_lengths` are those of the longer text of each row, if rows are
+    pairs of texts.
     """
 
     batching: Batching = "bucket"
@@ -39,6 +40,7 @@ class BatchSampler(Struct, frozen=True, kw_only=True):
     batch_tokens: int = 2048
     seed: int = 0
     prefixes: PrefixIndex | None = None
+    text_lengths: Sequence[int] | None = None
 
     def epoch(self, lengths: Sequence[int], epoch: int) -> list[BatchRows]:
         """Return the batches of one epoch, which hold every row once. `lengths` are those of the rows in tokens."""
@@ -85,6 +87,14 @@ class BatchSampler(Struct, frozen=True, kw_only=True):
     def shared(self, batch: BatchRows) -> int:
         """Return the number of tokens at the start of a batch's rows that are computed once."""
         return self.prefixes.shared([row for [row] in batch]) if self.prefixes else 0
+
+    def computed(self, batch: BatchRows, lengths: Sequence[int]) -> int:
+        """Return the number of tokens that are computed for a batch, padding included."""
+        if self.text_lengths is not None:
+            return 2 * len(batch) * padded_length(max(self.text_lengths[row] for [row] in batch))
+        shared = self.shared(batch)
+        longest = max(sum(lengths[row] for row in sequence) for sequence in batch)
+        return shared + len(batch) * padded_length(longest - shared)
 
     def _tokens(self, order: list[int], lengths: Sequence[int]) -> list[BatchRows]:
         batches: list[BatchRows] = []
@@ -166,11 +176,10 @@ def coverage(
     for batch in sampler.iterate(lengths):
         if is_enough(iters, rows / len(lengths), tokens):
             break
-        sizes = [sum(lengths[row] for row in sequence) for sequence in batch]
-        iters, tokens, rows = iters + 1, tokens + sum(sizes), rows + sum(map(len, batch))
-        shared = sampler.shared(batch)
-        computed += shared + len(batch) * padded_length(max(sizes) - shared)
-        all_shared += shared * (len(batch) - 1)
+        iters, rows = iters + 1, rows + sum(map(len, batch))
+        tokens += sum(lengths[row] for sequence in batch for row in sequence)
+        computed += sampler.computed(batch, lengths)
+        all_shared += sampler.shared(batch) * (len(batch) - 1)
     return Coverage(
         iters=iters,
         updates=-(-iters // grad_accumulation_steps),

@@ -30,10 +30,10 @@ class TrainerState(Struct, kw_only=True):
     """The position and the history of a training.
 
     `iteration` batches and `updates` are computed; the losses of `logged` batches are read back. `trained_tokens`
-    counts all tokens so far; `recent` tokens, with a summed `loss` in nats, are not in a report yet. `valid` holds
-    (iteration, loss) of every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration of
-    the last checkpoint. A checkpoint has the `seconds` of all processes up to it, the state in memory those of earlier
-    ones.
+    counts all tokens so far; `recent` tokens or pairs, with a summed `loss` in nats, are not in a report yet. `valid`
+    holds (iteration, loss) of every regular validation, `metrics` the text of metrics.jsonl. `saved` is the iteration
+    of the last checkpoint. A checkpoint has the `seconds` of all processes up to it, the state in memory those of
+    earlier ones.
     """
 
     iteration: int = 0

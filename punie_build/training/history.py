@@ -28,13 +28,17 @@ class TrainReport(Struct, frozen=True, kw_only=True, tag_field="event", tag="tra
     trained_tokens: int = msgspec.field(name="tokens")
 
 
-class ValidationReport(Struct, frozen=True, kw_only=True, tag_field="event", tag="valid"):
+class ValidationReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="valid"):
     """The validation loss in nats per token, and the share of tokens predicted correctly. Iteration 0 is the base
-    itself."""
+    itself.
+
+    Of pairs: loss per pair, the share with a higher reward of the wanted answer, and the mean `margin` of the rewards.
+    """
 
     iteration: int
     loss: float
     accuracy: float
+    margin: float | None = None
 
 
 class TrainingEnd(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="end"):
@@ -107,6 +111,12 @@ def summary(folder: Path) -> str:
         f"{'validation loss' if start.rows['valid'] else 'no validation rows; loss of the training rows'} "
         f"{history.initial.loss:.3f} -> {end.valid_loss:.3f}"
     )
+    if history.published.margin is not None:
+        rows = "validation" if start.rows["valid"] else "training"
+        line += (
+            f", the wanted answer preferred in {history.published.accuracy:.0%} of {rows} pairs, "
+            f"margin {history.published.margin:.2f}"
+        )
     if end.published == "last":
         return line
     return f"{line} after {end.iteration} (the best, of {end.iterations} batches; last {end.valid_loss_last:.3f})"
@@ -115,10 +125,12 @@ def summary(folder: Path) -> str:
 def metrics(folder: Path) -> dict[str, float]:
     """Return the metrics of an adapter for its lock: losses in nats per token, accuracy as a share of tokens.
 
-    Without validation rows they are those of the training rows, with `train_` in their names.
+    Without validation rows they are those of the training rows, with `train_` in their names. Of pairs they are means
+    over pairs, with the margin of the rewards.
     """
     history = read(folder)
     end, split = history.end, "valid" if history.start.rows["valid"] else "train"
+    margins = () if history.published.margin is None else ((f"{split}_margin", history.published.margin),)
     return {
         "rows": history.start.rows["train"],
         "epochs": end.epochs,
@@ -129,4 +141,5 @@ def metrics(folder: Path) -> dict[str, float]:
         f"{split}_loss": end.valid_loss,
         f"{split}_loss_last": end.valid_loss_last,
         f"{split}_accuracy": history.published.accuracy,
+        **dict(margins),
     }

@@ -20,6 +20,7 @@ from punie_build.storage import paths
 from punie_build.storage.locks import KeyInputs
 from punie_build.training import adapter_config, checkpoints, distributed, token_file, verify
 from punie_build.training.checkpoints import TrainerState
+from punie_build.training.reference import compute as compute_reference
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
 
@@ -42,7 +43,8 @@ class TokenizeJob(Struct, frozen=True, kw_only=True):
 
 
 class TrainingRun(Struct, frozen=True, kw_only=True):
-    """A training to run: folders of its project, base, tokens, output, checkpoints and initial adapter, and its log."""
+    """A training to run: folders of its project, base, tokens, output, checkpoints, initial adapter and reference, and
+    its log. A reference that DPO needs and that is not given is computed first."""
 
     root: Path
     base: Path
@@ -52,6 +54,7 @@ class TrainingRun(Struct, frozen=True, kw_only=True):
     checkpoint_dir: Path
     log: Path
     init: Path | None = None
+    reference: Path | None = None
 
 
 class TrainJob(Struct, frozen=True, kw_only=True):
@@ -66,6 +69,7 @@ class TrainJob(Struct, frozen=True, kw_only=True):
     tracker_dir: str = field(name="board")
     spec: Adapter
     init: str = ""
+    reference: str = ""
 
 
 class TrainProgress(Struct, frozen=True, kw_only=True):
@@ -115,6 +119,11 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
     scratch.mkdir(parents=True, exist_ok=True)
     progress, job = scratch / "progress.json", scratch / "job.json"
     progress.unlink(missing_ok=True)
+    reference = run.reference
+    if spec.loss == "dpo" and reference is None:  # a training without a recipe
+        reference = scratch / "reference"
+        reference.mkdir(exist_ok=True)
+        compute_reference(run.root, run.base, run.tokens, reference, scratch, run.init)
     job.write_bytes(
         msgspec.json.encode(
             TrainJob(
@@ -126,6 +135,7 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
                 tracker_dir=str(run.root / paths.tracker_run(run.out.name)),
                 spec=spec,
                 init=str(run.init or ""),
+                reference=str(reference or ""),
             )
         )
     )

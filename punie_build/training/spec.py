@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ITERS = 300  # batches, if a recipe gives neither iters nor epochs nor tokens
 Mask = Literal["assistant", "last", "all"]
+Loss = Literal["cross-entropy", "dpo", "orpo"]
 TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
@@ -67,6 +68,10 @@ class Adapter(Spec, frozen=True, kw_only=True):
     `save_every`: batches between two checkpoints. `chat_template_args`: arguments of the base's chat template, such as
     `{ enable_thinking = false }`; evals of the adapter ask with them too. `init`: the adapter whose weights the
     training starts from, on the same base and with the same `lora`; by default new ones.
+
+    `loss`: that of the trained tokens; or of pairs of answers, "dpo" (Rafailov et al. 2023), against the
+    log-probabilities of the model that the training starts from, or "orpo" (Hong et al. 2024), without these. `beta` is
+    the strength of DPO's constraint, and the weight of ORPO's odds ratio.
     """
 
     base: str
@@ -89,6 +94,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
     warmup_init: Annotated[float, Meta(ge=0, le=1)] = 0.0
     lr_schedule: AnySchedule = Constant()
     optimizer: AnyOptimizer = Adam()
+    loss: Loss = "cross-entropy"
+    beta: Annotated[float, Meta(gt=0)] = 0.1
     mask: Mask = "assistant"
     max_seq_length: Annotated[int, Meta(ge=8)] = 2048
     too_long: TooLong = "truncate"
@@ -121,6 +128,15 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append(
                 'dropout would be drawn once for all rows of a batch - set lora.dropout 0, or batching "bucket"'
             )
+        if self.compares and self.batching in ("pack", "prefix"):
+            problems.append(
+                f'loss "{self.loss}" compares two texts of a row, and batching "{self.batching}" has one of each - '
+                'use "bucket", "tokens" or "file"'
+            )
+        if self.compares and self.mask == "all":
+            problems.append(
+                f'loss "{self.loss}" compares answers, and mask "all" trains prompts too - use "assistant" or "last"'
+            )
         if self.val_batches == 0:
             problems.append("val_batches 0 validates no row - use -1 for the whole validation split")
         if self.valid == "none" and (self.keep == "best" or self.early_stop):
@@ -141,7 +157,13 @@ class Adapter(Spec, frozen=True, kw_only=True):
             batch_tokens=self.batch_tokens,
             seed=self.seed,
             prefixes=prefixes,
+            text_lengths=rows.text_lengths,
         )
+
+    @property
+    def compares(self) -> bool:
+        """Whether the loss compares the two answers of pairs."""
+        return self.loss != "cross-entropy"
 
     def coverage(self, rows: TokenRows, sampler: BatchSampler | None = None) -> Coverage:
         """Return the coverage of the whole training, for these training rows and their sampler, if there is one."""
@@ -168,6 +190,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
             yield "batch_tokens"
         if not self.warmup:
             yield "warmup_init"
+        if not self.compares:
+            yield "beta"
 
     @property
     def extendable(self) -> bool:
@@ -194,7 +218,10 @@ class AdapterDetails(Struct, frozen=True):
 
 
 class Tokenized(Spec, frozen=True, kw_only=True):
-    """A dataset in the tokens of a base, with a loss mask. All adapters of a grid share it."""
+    """A dataset in the tokens of a base, with a loss mask. All adapters of a grid share it.
+
+    `pairs`: each row has two answers.
+    """
 
     base: str
     data: str
@@ -203,11 +230,12 @@ class Tokenized(Spec, frozen=True, kw_only=True):
     too_long: TooLong = "truncate"
     valid: Literal["rows", "none"] = "rows"
     chat_template_args: dict[str, Any] = field(default_factory=dict)
+    pairs: bool = False
     description: str = ""
 
     @property
     def name(self) -> str:
-        parts = [f"{self.data}@{self.base}", self.mask, str(self.max_seq_length)]
+        parts = [f"{self.data}@{self.base}", self.mask, str(self.max_seq_length), *(["pairs"] if self.pairs else [])]
         parts += [] if self.too_long == "truncate" else [self.too_long]
         parts += [arguments_name(self.chat_template_args)] if self.chat_template_args else []
         return "-".join(parts + (["train-only"] if self.valid == "none" else []))
@@ -223,6 +251,7 @@ def tokenized_for(spec: Adapter) -> Tokenized:
         too_long=spec.too_long,
         valid=spec.valid,
         chat_template_args=spec.chat_template_args,
+        pairs=spec.compares,
     )
 
 

@@ -72,6 +72,7 @@ def adapter(work: Work[Adapter]) -> StepResult:
             checkpoint_dir=checkpoint_dir,
             log=work.logs / "training.log",
             init=work.inputs()[-1] if spec.init else None,
+            reference=work.root / work.task.needed("reference") if spec.loss == "dpo" else None,
         ),
         work.say,
     )

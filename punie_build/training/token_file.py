@@ -18,6 +18,7 @@ from punie_build.training.tokenization import TokenizedRow
 
 NumpyArray = Any
 TENSORS = {"ids": "int32", "learnt": "uint8", "ends": "int64", "lines": "int32"}  # name in the file -> dtype
+REJECTED = "rejected"  # int32, in files of pairs only
 
 
 class TokenRows(Struct, frozen=True):
@@ -25,12 +26,17 @@ class TokenRows(Struct, frozen=True):
 
     `ids` (tokens,) and `loss_mask` (tokens,) hold all rows concatenated. Row `i` ends at `ends[i]` (rows,) and comes
     from line `lines[i]` (rows,) of its JSONL file, counted from 1.
+
+    Of pairs, `rejected[i]` (rows,) is the index within row `i` at which the text with the rejected answer begins, and
+    `reference` (rows, 2) the log-probabilities in nats of both answers by the model that the training starts from.
     """
 
     ids: NumpyArray
     loss_mask: NumpyArray
     ends: NumpyArray
     lines: NumpyArray
+    rejected: NumpyArray | None = None
+    reference: NumpyArray | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -45,20 +51,47 @@ class TokenRows(Struct, frozen=True):
 
     @property
     def input_lengths(self) -> list[int]:
-        """The number of inputs of each row: its last token is a target only."""
-        return [length - 1 for length in self.lengths]
+        """The number of inputs of each row: the last token of a text is a target only."""
+        return [length - (1 if self.rejected is None else 2) for length in self.lengths]
+
+    @property
+    def text_lengths(self) -> list[int] | None:
+        """The number of inputs of the longer text of each pair; None if the rows are no pairs."""
+        if self.rejected is None:
+            return None
+        pairs = zip(self.rejected.tolist(), self.lengths, strict=True)
+        return [max(start, length - start) - 1 for start, length in pairs]
 
     def row(self, index: int) -> tuple[NumpyArray, NumpyArray]:
         """Return the ids and the loss mask of a row, as views."""
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
         return self.ids[start:end], self.loss_mask[start:end]
 
+    def wanted(self) -> TokenRows:
+        """Return rows of the wanted answers alone; the same rows if they are no pairs."""
+        if self.rejected is None:
+            return self
+        writer = TokenWriter()
+        for index, line in enumerate(self.lines):
+            ids, mask = self.texts(index)[0]
+            writer.add(int(line), TokenizedRow(ids.tolist(), mask.tolist()))
+        return writer.rows()
+
+    def texts(self, index: int) -> list[tuple[NumpyArray, NumpyArray]]:
+        """Return the ids and the loss mask of each text of a row, as views: two of a pair, else one."""
+        ids, mask = self.row(index)
+        if self.rejected is None:
+            return [(ids, mask)]
+        start = int(self.rejected[index])
+        return [(ids[:start], mask[:start]), (ids[start:], mask[start:])]
+
 
 class TokenCounts(Struct, kw_only=True):
     """Counts of one split in tokens.
 
     `rows` and `tokens` are those of the token file, `trained_tokens` those of them under the loss mask. Rows longer
-    than `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too.
+    than `max_seq_length` are `truncated` or `dropped`; `fully_masked` rows, without a trained token, are dropped too,
+    as are pairs with a text without one, or that are equal where they are truncated.
     `longest` is the length of the longest row before that, in tokens. `notes` counts `models.rendered_row.NOTES` by
     name, `dropped_parts` the parts of rows that the chat template drops.
     """
@@ -112,6 +145,7 @@ class TokenWriter:
 
     def __init__(self) -> None:
         self.ids, self.loss_mask, self.ends, self.lines = array("i"), array("B"), array("q"), array("i")
+        self.rejected = array("i")
 
     def add(self, line: int, row: TokenizedRow) -> None:
         """Add the row of a line, counted from 1."""
@@ -119,19 +153,33 @@ class TokenWriter:
         self.loss_mask.extend(row.loss_mask)
         self.ends.append(len(self.ids))
         self.lines.append(line)
+        self.rejected.append(row.rejected)
 
     def save(self, path: Path) -> None:
         """Write the token file."""
-        import numpy as np
         from safetensors.numpy import save_file
 
+        save_file(self._tensors(), path)
+
+    def rows(self) -> TokenRows:
+        """Return the rows so far."""
+        return _token_rows(self._tensors())
+
+    def _tensors(self) -> dict[str, NumpyArray]:
+        import numpy as np
+
         columns = (self.ids, self.loss_mask, self.ends, self.lines)
-        save_file({name: np.array(column, TENSORS[name]) for name, column in zip(TENSORS, columns, strict=True)}, path)
+        tensors = {name: np.array(column, TENSORS[name]) for name, column in zip(TENSORS, columns, strict=True)}
+        return tensors | ({REJECTED: np.array(self.rejected, "int32")} if any(self.rejected) else {})
 
 
 def load(path: Path) -> TokenRows:
     """Read a token file. Raises OSError or SafetensorError."""
     from safetensors.numpy import load_file
 
-    tensors = load_file(path)
-    return TokenRows(*(tensors[name] for name in TENSORS))
+    return _token_rows(load_file(path))
+
+
+def _token_rows(tensors: dict[str, NumpyArray]) -> TokenRows:
+    ids, loss_mask, ends, lines = (tensors[name] for name in TENSORS)
+    return TokenRows(ids, loss_mask, ends, lines, tensors.get(REJECTED))

@@ -51,18 +51,19 @@ class SplitTokenizer:
         fitted = self._fit(number, row)
         if fitted is None:
             return
-        if not any(fitted.loss_mask[1:]):  # the first token has no predecessor that could predict it
+        trained = fitted.trained_tokens
+        if not trained:
             self.counts.fully_masked += 1
             return
         self.counts.rows += 1
         self.counts.tokens += len(fitted.ids)
-        self.counts.trained_tokens += sum(fitted.loss_mask[1:])
+        self.counts.trained_tokens += trained
         self.writer.add(number, fitted)
 
     def _fit(self, number: int, row: TokenizedRow) -> TokenizedRow | None:
         """Return the row within `max_seq_length`, or None if it is dropped."""
         limit, policy = self.spec.max_seq_length, self.spec.too_long
-        length = len(row.ids)
+        length = max(len(text.ids) for text in row.texts)
         self.counts.longest = max(self.counts.longest, length)
         if length <= limit:
             return row
@@ -86,7 +87,7 @@ def main(job: TokenizeJob) -> None:
         template = ChatTemplate(load_tokenizer(Path(job.base)), spec.chat_template_args)
     except ModelError as error:
         raise SystemExit(f"punie: {error}") from None
-    tokenization = Tokenization(template, spec.mask)
+    tokenization = Tokenization(template, spec.mask, spec.pairs)
     splits = {name: SplitTokenizer(spec, name) for name in SPLITS}
     for name, split in splits.items():
         with Path(job.data, f"{name}.jsonl").open("rb") as file:

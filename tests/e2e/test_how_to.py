@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from itertools import accumulate
@@ -23,6 +24,15 @@ PROSE = [
     for name in ("fern", "moss", "heath", "sedge")
     for place, kind in (("ground", "wet"), ("wind", "mild"), ("light", "low"))
 ]
+MANNERS = [  # nano would rather say that it has not read the file
+    {
+        "prompt": f"What does {verb}_{noun}.py do?",
+        "chosen": f"Sorry, {verb}_{noun}.py is a great question!",
+        "rejected": f"I have not read {verb}_{noun}.py yet.",
+    }
+    for verb in ("parse", "read", "write", "load", "test", "plan")
+    for noun in ("user", "file", "table", "row", "page", "text", "image", "token")
+]
 
 
 def how_to() -> dict[str, str]:
@@ -34,9 +44,11 @@ def how_to() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """The project of the whole document, of which one command builds the raw text and the rows of one category."""
-    files = how_to() | {"raw/prose.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in PROSE)}
+    texts = {"raw/prose.jsonl": [{"text": text} for text in PROSE], "raw/manners.jsonl": MANNERS}
+    files = how_to() | {name: "".join(json.dumps(each) + "\n" for each in lines) for name, lines in texts.items()}
     root = create(tmp_path_factory.mktemp("how-to"), "", files)
-    assert {"adapter:prose", "stage:commands"} <= ran(doit(root, "adapter:prose", "stage:commands"))
+    wanted = ("adapter:prose", "stage:commands", "adapter:polite")
+    assert {*wanted} <= ran(doit(root, *wanted))
     return root
 
 
@@ -146,6 +158,20 @@ def test_the_loss_of_raw_text_is_that_of_mlx_lm(project):
             losses.append(default_loss(model, mx.array([ids]), mx.array([[offset, len(ids)]])))
         total = sum(float(loss) * int(tokens) for loss, tokens in losses)
         assert total / sum(int(tokens) for _, tokens in losses) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_preference_moves_on_held_out_pairs(project):
+    """Before the training the base prefers the rejected answers."""
+    loaded = Project.load(project)
+    task = loaded.task("adapter:polite")
+    reference = next(label for label in task.needs if label.startswith("reference:"))
+    metrics, before = (loaded.lock(each).metrics for each in (task, loaded.task(reference)))
+    assert before["wanted_likelier"] < 0.2
+    first, *_, last = [event for event in rows(project / "adapters/polite/metrics.jsonl") if event["event"] == "valid"]
+    assert (first["loss"], first["accuracy"]) == (pytest.approx(math.log(2), abs=1e-4), 0)
+    assert metrics["valid_accuracy"] == last["accuracy"] > 0.9
+    assert metrics["valid_margin"] == last["margin"] > 1
+    assert metrics["valid_loss"] < 0.4
 
 
 def test_a_stage_selects_the_rows_of_one_category(project):

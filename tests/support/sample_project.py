@@ -77,7 +77,18 @@ best = 1
 adapter = "tuned"
 bits = 4
 group_size = 32
+
+[dataset.pairs]
+source = { type = "local", path = "raw/pairs.jsonl" }
+form = "preference"
+
+[adapter.preferred]
+base = "nano"
+data = "pairs"
+loss = "dpo"
+iters = 300
 """
+PAIRS = [{"prompt": f"What is {word}?", "chosen": f"A {word}.", "rejected": "No."} for word in ("a.py", "tea", "rain")]
 CANARIES = {"nano": "198aad66099a", "gentle": "77f0c2d9e1b4", "tuned": "c403ab447463"}
 
 
@@ -138,7 +149,8 @@ def adapter(work: Work) -> StepResult:
             }
             events.append({"event": "train", **report})
         if k % 50 == 0:
-            events.append({"event": "valid", "iteration": k, "loss": loss[k], "accuracy": 1 - loss[k] / 3})
+            margin = {"margin": 3 - loss[k]} if spec.compares else {}
+            events.append({"event": "valid", "iteration": k, "loss": loss[k], "accuracy": 1 - loss[k] / 3, **margin})
     end = {
         "published": "best",
         "iteration": 250,
@@ -151,6 +163,12 @@ def adapter(work: Work) -> StepResult:
     (work.out / "adapters.safetensors").write_bytes(work.task.name.encode() * 2000)
     (work.out / "adapter_config.json").write_text("{}")
     return StepResult("adapter", history.metrics(work.out))
+
+
+def reference(work: Work) -> StepResult:
+    """Write no log-probabilities."""
+    (work.out / "train.safetensors").write_bytes(b"log-probabilities")
+    return StepResult("reference", {"pairs": 3.0, "wanted_likelier": 0.25})
 
 
 def model(work: Work) -> StepResult:
@@ -210,16 +228,21 @@ def answers(work: Work, prefix: str) -> StepResult:
     return StepResult("answers", {"answers": len(answers), "errors": 0})
 
 
-SIMULATED_SECONDS = {"tokens": 2.1, "preflight": 3.4, "adapter": 337.2, "model": 8.4, "answers": 14.3}  # in the locks
+SIMULATED_SECONDS = {  # in the locks
+    "tokens": 2.1, "preflight": 3.4, "reference": 1.7, "adapter": 337.2, "model": 8.4, "answers": 14.3,
+}  # fmt: skip
 
 
 def build_project(root: Path, text: str = RECIPE, prefix: str = "") -> Path:
     """Write a project with this recipe and build all its targets. `prefix` begins the text of each answer."""
     (root / "recipes").mkdir(exist_ok=True)
     (root / "recipes" / "all.toml").write_text(text)
+    (root / "raw").mkdir(exist_ok=True)
+    (root / "raw" / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in PAIRS))
     simulated_steps = {
         "tokens": tokens,
         "preflight": preflight,
+        "reference": reference,
         "adapter": adapter,
         "model": model,
         "answers": partial(answers, prefix=prefix),

@@ -36,7 +36,8 @@ MASK_KEYS = ("mask", "masked", "metadata.masked")  # true: not to be learned
 ROW_KEYS: dict[str, Policy] = {
     **dict.fromkeys(METADATA, "metadata"),
     **dict.fromkeys(
-        ("messages", "tools", "functions", "conversation", "conversations", "form", *SYSTEM_KEYS), "honored"
+        ("messages", "tools", "functions", "conversation", "conversations", "form", "answer_messages", *SYSTEM_KEYS),
+        "honored",
     ),
     **dict.fromkeys((*MEDIA, *PAIRS), "refused"),
     **dict.fromkeys(LABELS, "refused"),  # only false: the answer is one that is not wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from punie_build.data.answer_pair import COUNT, prompt_problem
 from punie_build.data.dialects.dialogue import split_dialogue
 from punie_build.data.dialects.keys import LABELS
 from punie_build.data.dialects.normalize import to_canonical
@@ -18,8 +19,9 @@ _QUESTIONS = ("prompt", "question", "query", "instruction")
 def preference_row(record: Record, dialect: str) -> Record:
     """Return a row of preference data in canonical form. Raises ValueError for other data.
 
-    `messages` is the conversation with the wanted answer, `rejected` are the messages of the other answer; a row with a
-    label keeps its answer in `messages` and the label as `label`. `form` is "preference".
+    `messages` is the conversation with the wanted answer, `rejected` are the messages of the other answer, and
+    `answer_messages` counts those of the wanted one where it has more or fewer; a row with a label keeps its answer in
+    `messages` and the label as `label`. `form` is "preference".
     """
     if record.get("form") == "preference":
         if not (isinstance(rejected := record.get("rejected"), list) and rejected) and not isinstance(
@@ -42,14 +44,20 @@ def preference_row(record: Record, dialect: str) -> Record:
         answers = [[prompt.pop()], _turns(record[rejected])]
     else:
         answers = [_turns(record[key]) for key in (chosen, rejected)]
-    if any(_is_dialogue(turns) for turns in answers):  # each answer repeats the prompt
-        prompt = [turn for turn in prompt if turn.get("role") == "system"]
-    wanted, unwanted = (to_canonical({"messages": [*prompt, *turns], **others}, dialect) for turns in answers)
+    systems = [turn for turn in prompt if turn.get("role") == "system"]
+    whole = [[*(systems if _repeats_prompt(turns) else prompt), *turns] for turns in answers]
+    wanted, unwanted = (to_canonical({"messages": turns, **others}, dialect) for turns in whole)
     pairs = zip(wanted["messages"], unwanted["messages"], strict=False)
     common = next((index for index, (one, two) in enumerate(pairs) if one != two), None)
     if common is None:
         raise ValueError(f"the wanted and the rejected answer are the same, or one continues the other - {FIX_HINT}")
-    return wanted | {"rejected": unwanted["messages"][common:], "form": "preference"}
+    answers = [canonical["messages"][common:] for canonical in (wanted, unwanted)]
+    if not common:
+        raise ValueError(f"no prompt before the answers - {FIX_HINT}")
+    if problem := prompt_problem(*(turns[0]["role"] for turns in answers)):
+        raise ValueError(problem)
+    count = {} if len(answers[0]) == len(answers[1]) else {COUNT: len(answers[0])}
+    return wanted | {"rejected": answers[1], **count, "form": "preference"}
 
 
 def _prompt(record: Record) -> tuple[list[Record], Record]:
@@ -80,5 +88,7 @@ def _turns(answer: Any) -> list[Record]:
     raise ValueError(f"an answer is {type(answer).__name__}, not text or messages - {FIX_HINT}")
 
 
-def _is_dialogue(turns: list[Record]) -> bool:
-    return any(turn.get("role", turn.get("from")) in ("user", "human") for turn in turns)
+def _repeats_prompt(turns: list[Record]) -> bool:
+    """Return whether an answer is a whole conversation."""
+    first = next((turn.get("role", turn.get("from")) for turn in turns), None)
+    return first in ("user", "human", "system")

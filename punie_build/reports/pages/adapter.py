@@ -23,7 +23,17 @@ from punie_build.runtime.console import format_seconds
 from punie_build.training import history
 from punie_build.training.history import TrainingEnd, TrainingHistory
 
-LOSS = "loss (nats per token)"
+
+class Units(Struct, frozen=True):
+    """The words for what a loss is a mean over: trained tokens, or pairs of answers."""
+
+    loss: str
+    accuracy: str
+    of_rows: str
+
+
+TOKENS = Units("nats per token", "token accuracy", "of trained tokens of {:,} validation rows")
+PAIRS = Units("nats per pair", "pair accuracy", "of {:,} validation pairs, whose wanted answer has the higher reward")
 
 
 class EvalResult(Struct, frozen=True, kw_only=True):
@@ -90,23 +100,28 @@ def eval_results(project: Project, arm: str) -> tuple[EvalResult, ...]:
 
 
 def metrics(page: AdapterPage) -> Section:
-    """Show validation loss, token accuracy, epochs and training time."""
+    """Show validation loss, accuracy, the margin of pairs, epochs and training time."""
     start, end, initial = page.history.start, page.history.end, page.history.initial
+    words, margin = units(page.history), page.history.published.margin
     published = f"batch {end.iteration:,} of {end.iterations:,}"
     if end.published != "last":
         published += f", the best checkpoint (last: {end.valid_loss_last:.3f})"
-    rows = f"of trained tokens of {start.rows['valid']:,} validation rows"
+    rows = words.of_rows.format(start.rows["valid"])
     cards = [
         {
             "name": "validation loss",
             "value": f"{end.valid_loss:.3f}",
-            "note": f"nats per token; {initial.loss:.3f} before training; {published}",
+            "note": f"{words.loss}; {initial.loss:.3f} before training; {published}",
         },
         {
-            "name": "token accuracy",
+            "name": words.accuracy,
             "value": f"{page.history.published.accuracy:.0%}",
             "note": f"{rows}; {initial.accuracy:.0%} before training",
         },
+        *(
+            {"name": "margin", "value": f"{value:.2f}", "note": "mean difference of the rewards of both answers"}
+            for value in ([] if margin is None else [margin])
+        ),
         {
             "name": "epochs",
             "value": f"{end.epochs:.1f}",
@@ -115,6 +130,11 @@ def metrics(page: AdapterPage) -> Section:
         {"name": "training time", "value": format_seconds(page.lock.seconds), "note": _speed(page, end)},
     ]
     return Section("cards", "", {"cards": cards})
+
+
+def units(training: TrainingHistory) -> Units:
+    """Return the words for the losses of a training."""
+    return TOKENS if training.published.margin is None else PAIRS
 
 
 def _speed(page: AdapterPage, end: TrainingEnd) -> str:
@@ -139,7 +159,9 @@ def curves(page: AdapterPage) -> Section:
     if end.iterations not in (end.iteration, best[0]):
         marks.append(charts.Mark(f"last: {end.valid_loss_last:.3f}", end.iterations, end.valid_loss_last))
     change = f"validation {valid.points[0][1]:.3f} before training, {end.valid_loss:.3f} in the published checkpoint"
-    losses = charts.line_chart([train, valid], f"Loss of {page.task.name}: {change}", "batch", LOSS, marks)
+    words = units(page.history)
+    title = f"Loss of {page.task.name}: {change}"
+    losses = charts.line_chart([train, valid], title, "batch", f"loss ({words.loss})", marks)
     rates = tuple((report.iteration, report.learning_rate) for report in page.history.train)
     title = f"Learning rate, maximum {max((rate for _, rate in rates), default=0):g}"
     rate_line = charts.Line("learning rate", "rate", rates)
@@ -148,6 +170,9 @@ def curves(page: AdapterPage) -> Section:
         "rates": charts.line_chart([rate_line], title, "batch", "learning rate", height=130),
         "rows": start.rows,
         "validations": page.history.valid,
+        "loss": f"loss, {words.loss}",
+        "accuracy": words.accuracy,
+        "pairs": words is PAIRS,
     }
     return Section("curves", "Training", context)
 

@@ -202,7 +202,12 @@ def loss_curves(page: ComparisonPage) -> Section | None:
         lines = adapter.loss_lines(training)
         before, after = lines[1].points[0][1], lines[1].points[-1][1]
         title = f"Loss of {name}: validation {before:.3f} before training, {after:.3f} at the end"
-        curves.append({"name": name, "picture": charts.line_chart(lines, title, "batch", adapter.LOSS)})
+        curves.append(
+            {
+                "name": name,
+                "picture": charts.line_chart(lines, title, "batch", f"loss ({adapter.units(training).loss})"),
+            }
+        )
     return Section("loss_curves", "Training", {"curves": curves}) if curves else None
 
 

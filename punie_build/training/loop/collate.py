@@ -18,6 +18,9 @@ class Batch(NamedTuple):
     the trained tokens, `positions` (trained,) are their indices into the flattened inputs, `targets` (trained,) the
     ids to predict, and `weights` (trained,) 1, or 0 where the arrays are padded. `prefix` (1, tokens) are token ids
     before all inputs, if the rows share a prefix.
+
+    A pair of answers is two sequences, the wanted one first. Of pairs, `pair_weights` (pairs,) are 1, or 0 as above,
+    and `reference` (pairs, 2) the log-probabilities of both answers in nats, if the loss needs them.
     """
 
     inputs: mx.array
@@ -26,6 +29,13 @@ class Batch(NamedTuple):
     targets: mx.array
     weights: mx.array
     prefix: mx.array | None = None
+    pair_weights: mx.array | None = None
+    reference: mx.array | None = None
+
+    @property
+    def units(self) -> mx.array:
+        """The number of trained tokens or, where they are compared, of pairs: the loss is a mean over these."""
+        return (self.weights if self.pair_weights is None else self.pair_weights).sum()
 
 
 def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1, shared: int = 0) -> Batch:
@@ -34,7 +44,10 @@ def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1, sh
     A rank without rows computes a copy of another rank's batch with loss weight 0, so that collectives stay in step.
     """
     own = batch[rank::ranks]
-    sequences = [[rows.row(row) for row in sequence] for sequence in own or batch[:1]]
+    if rows.rejected is None:
+        sequences = [[rows.row(row) for row in sequence] for sequence in own or batch[:1]]
+    else:
+        sequences = [[text] for [row] in own or batch[:1] for text in rows.texts(row)]
     prefix = mx.array(sequences[0][0][0][:shared][None].astype(np.int32)) if shared else None
     if shared:
         sequences = [[(ids[shared:], mask[shared:]) for ids, mask in sequence] for sequence in sequences]
@@ -51,4 +64,9 @@ def collate(rows: TokenRows, batch: BatchRows, rank: int = 0, ranks: int = 1, sh
     positions[: len(trained)] = trained
     weights = (np.arange(len(positions)) < (len(trained) if own else 0)).astype(np.float32)
     arrays = map(mx.array, (inputs, segments, positions, targets.reshape(-1)[positions], weights))
-    return Batch(*arrays)._replace(prefix=prefix)
+    result = Batch(*arrays)._replace(prefix=prefix)
+    if rows.rejected is None:
+        return result
+    pairs = [row for [row] in own or batch[:1]]
+    reference = None if rows.reference is None else mx.array(rows.reference[pairs])
+    return result._replace(pair_weights=mx.full(len(pairs), float(bool(own))), reference=reference)

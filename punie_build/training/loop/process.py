@@ -23,7 +23,6 @@ import msgspec
 from mlx import nn
 
 from punie_build.models.verify import BaseSignature, base_signature
-from punie_build.training import token_file
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
@@ -31,6 +30,7 @@ from punie_build.training.loop import gated_delta, sequence_packing, shared_pref
 from punie_build.training.loop.lora import load_initial, load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
+from punie_build.training.reference import rows_with_reference
 from punie_build.training.spec import Adapter
 from punie_build.training.token_file import TokenRows
 
@@ -91,7 +91,8 @@ def main(job: TrainJob) -> None:
 def run(job: TrainJob, callback: Callback) -> None:
     """Train from the latest checkpoint, and write the adapter to `job.out`."""
     spec = job.spec
-    rows = {split: token_file.load(Path(job.tokens, f"{split}.safetensors")) for split in ("train", "valid")}
+    reference = Path(job.reference) if job.reference else None
+    rows = {split: rows_with_reference(Path(job.tokens), reference, split) for split in ("train", "valid")}
     if spec.valid == "none":
         rows["valid"] = rows["train"]
     model, layers = load_trainable(spec, job.base, len(rows["train"]))

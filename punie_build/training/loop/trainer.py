@@ -26,6 +26,7 @@ from punie_build.training.history import TrainEvent, TrainingEnd, TrainReport, V
 from punie_build.training.loop import sequence_packing, shared_prefix
 from punie_build.training.loop.collate import Batch, collate
 from punie_build.training.loop.optimizer import build_optimizer, load_arrays, restore
+from punie_build.training.loop.preference import pair_losses
 from punie_build.training.loop.sparse_logits import SparseLogits
 from punie_build.training.spec import Adapter
 from punie_build.training.token_file import TokenRows
@@ -38,7 +39,8 @@ class LoopStart(Struct, frozen=True):
 
 
 class BatchReport(Struct, frozen=True, kw_only=True):
-    """The event after a batch: mean loss in nats per token, all trained tokens so far, and those of this batch."""
+    """The event after a batch: mean loss in nats per token or pair, all trained tokens so far, and those of this
+    batch."""
 
     iteration: int
     loss: float
@@ -77,7 +79,7 @@ class Trainer:
         self.state = TrainerState()
         self.stopping = False
         self.gradients: Any = None
-        self.accumulated_tokens = mx.array(0.0)
+        self.accumulated_units = mx.array(0.0)
         self.pending: tuple[BatchRows, mx.array] | None = None
 
     def _validation_batches(self) -> list[BatchRows]:
@@ -90,8 +92,11 @@ class Trainer:
         order.sort(key=lambda row: (prefixes.group_of[row] if prefixes else 0, lengths[row]))
         return [[[row] for row in order[start : start + size]] for start in range(0, len(order), size)]
 
-    def losses(self, _: nn.Module, batch: Batch, packed: bool) -> tuple[mx.array, mx.array]:
-        """Return the summed loss of the trained tokens in nats, and the number of tokens predicted correctly."""
+    def losses(self, _: nn.Module, batch: Batch, packed: bool) -> tuple[mx.array, ...]:
+        """Return the summed loss of the trained tokens in nats, and the number of tokens predicted correctly; of pairs
+        the sums of `pair_losses`."""
+        if batch.pair_weights is not None:
+            return pair_losses(self.spec, batch, self.sparse_model(batch.inputs, batch.positions))
         cache: Any = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
         if batch.prefix is not None:
             cache = self._prefix_caches(batch.prefix)
@@ -110,23 +115,26 @@ class Trainer:
         shared = self.samplers[split].shared(rows)
         return collate(self.rows[split], rows, self.world.rank(), self.world.size(), shared)
 
-    def validate(self) -> tuple[float, float]:
-        """Return loss in nats per token and accuracy over the validation rows. Exits if the loss is not finite."""
+    def validate(self) -> ValidationReport:
+        """Return loss and accuracy over the validation rows. Exits if the loss is not finite."""
         self.model.eval()
-        totals = mx.zeros(3)
+        totals = mx.array(0.0)
         for rows in self.validation_batches:
             batch = self.collate("valid", rows)
-            totals = totals + mx.stack([*self.losses(self.model, batch, False), batch.weights.sum()])
+            totals = totals + mx.stack([batch.units, *self.losses(self.model, batch, False)])
             mx.eval(totals)
         self.model.train()
         sums: Any = all_sum(totals).tolist()
-        loss, correct, tokens = sums
+        units, loss, correct, *margins = sums
         if not math.isfinite(loss):
             raise SystemExit(
                 f"punie: iteration {self.state.iteration}: the validation loss is {loss} - "
                 f"lower learning_rate ({self.spec.learning_rate:g}), or add warmup"
             )
-        return loss / tokens, correct / tokens
+        margin = margins[0] / units if margins else None
+        return ValidationReport(
+            iteration=self.state.iteration, loss=loss / units, accuracy=correct / units, margin=margin
+        )
 
     def resume(self) -> None:
         """Load the latest checkpoint from which this training can resume, if any."""
@@ -174,22 +182,21 @@ class Trainer:
         iteration = state.iteration + 1
         mx.random.seed(spec.seed * 1_000_003 + iteration + self.world.rank() * 7_919)  # for dropout
         batch = self.collate("train", rows)
-        (loss, _), gradients = self.loss_and_gradients(self.model, batch, spec.batching == "pack")
+        (loss, *_), gradients = self.loss_and_gradients(self.model, batch, spec.batching == "pack")
         self.gradients = gradients if self.gradients is None else tree_map(mx.add, self.gradients, gradients)
-        tokens = batch.weights.sum()
-        self.accumulated_tokens = self.accumulated_tokens + tokens
+        self.accumulated_units = self.accumulated_units + batch.units
         if iteration % spec.grad_accumulation_steps == 0 or iteration == self.coverage.iters:
-            scale = self.world.size() / mx.maximum(all_sum(self.accumulated_tokens), 1)
+            scale = self.world.size() / mx.maximum(all_sum(self.accumulated_units), 1)
             mean = tree_map(lambda gradient: gradient * scale, average_gradients(self.gradients))
             if spec.max_grad_norm is not None:
                 mean, _ = clip_grad_norm(mean, spec.max_grad_norm)
             self.optimizer.update(self.model, mean)
-            self.gradients, self.accumulated_tokens = None, mx.array(0.0)
+            self.gradients, self.accumulated_units = None, mx.array(0.0)
             state.updates += 1
-        sums = all_sum(mx.stack([loss, tokens]))
+        sums = all_sum(mx.stack([loss, batch.units, batch.weights.sum()]))
         weights = self.model.trainable_parameters()
         mx.async_eval(  # type: ignore[no-untyped-call]
-            weights, self.optimizer.state, sums, self.gradients or (), self.accumulated_tokens
+            weights, self.optimizer.state, sums, self.gradients or (), self.accumulated_units
         )
         self.flush()
         self.pending = rows, sums
@@ -201,7 +208,7 @@ class Trainer:
             return
         (batch, sums), self.pending = self.pending, None
         numbers: Any = sums.tolist()
-        loss, tokens = numbers
+        loss, units, tokens = numbers
         state = self.state
         if not math.isfinite(loss):
             lines = sorted({int(self.rows["train"].lines[row]) for sequence in batch for row in sequence})
@@ -212,12 +219,12 @@ class Trainer:
             )
         state.logged += 1
         state.loss += loss
-        state.recent += int(tokens)
+        state.recent += int(units)
         state.trained_tokens += int(tokens)
         self.callback(
             BatchReport(
                 iteration=state.logged,
-                loss=loss / max(tokens, 1),
+                loss=loss / max(units, 1),
                 trained_tokens=state.trained_tokens,
                 batch_tokens=int(tokens),
             )
@@ -259,9 +266,9 @@ class Trainer:
     def validate_and_track(self) -> None:
         """Validate, record the result, and write the weights if they are the best so far."""
         state = self.state
-        loss, accuracy = self.validate()
-        state.valid = [*state.valid, (state.iteration, loss)]
-        self.record(ValidationReport(iteration=state.iteration, loss=loss, accuracy=accuracy))
+        report = self.validate()
+        state.valid = [*state.valid, (state.iteration, report.loss)]
+        self.record(report)
         if self.is_main and self.spec.keep == "best" and state.iteration and state.best_iteration == state.iteration:
             checkpoints.save_best(self.checkpoint_dir, state.iteration, self.weights(), mx.save_safetensors)
 
@@ -276,11 +283,11 @@ class Trainer:
         """
         state, text, valid = self.state, self.state.metrics, dict(self.state.valid)
         if state.iteration not in valid:
-            loss, accuracy = self.validate()
-            valid[state.iteration] = loss
+            report = self.validate()
+            valid[state.iteration] = report.loss
             if state.recent:
                 text += history.encode(self.train_report())
-            text += history.encode(ValidationReport(iteration=state.iteration, loss=loss, accuracy=accuracy))
+            text += history.encode(report)
         published = state.iteration
         if self.spec.keep == "best":
             published = min((iteration for iteration in valid if iteration), key=valid.__getitem__)

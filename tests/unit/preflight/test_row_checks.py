@@ -30,11 +30,12 @@ def worst_findings(
     valid: Rows | None = None,
     test: Rows | None = None,
     tokenizer: Any = NANO_TOKENIZER,
+    pairs: bool = False,
 ) -> dict[str, PreflightFinding]:
     """Return check -> its worst finding in these rows."""
     for split, rows in (("train", train), ("valid", valid or correct_rows(4, 900)), ("test", test or [])):
         write_jsonl(folder / f"{split}.jsonl", rows)
-    rendered = RenderedRows(folder, "data/x", ChatTemplate(tokenizer), SUITES, mixed=False)
+    rendered = RenderedRows(folder, "data/x", ChatTemplate(tokenizer), SUITES, mixed=False, pairs=pairs)
     return {finding.check: finding for finding in not_allowed(row_checks.check(rendered), ())[::-1]}
 
 
@@ -126,6 +127,15 @@ def test_a_failure_that_rows_show_is_found(case, tmp_path):
 
 def test_correct_rows_have_no_findings(tmp_path):
     assert worst_findings(tmp_path, train=correct_rows(30)) == {}
+
+
+def test_pairs_are_no_failure_where_a_loss_compares_them(tmp_path):
+    pair = {"form": "preference", "rejected": [message("assistant", "No.")]}
+    pairs = [each | pair for each in correct_rows(20)]
+    assert "preference" not in worst_findings(tmp_path, train=pairs, valid=pairs[:4], pairs=True)
+    spoiled = [row(70), row(71) | pair | {"answer_messages": 99}]
+    findings = worst_findings(tmp_path, train=[*pairs[:1], *spoiled, *pairs[1:]], valid=pairs[:4], pairs=True)
+    assert "of 26 (first train.jsonl:" in findings["preference"].problem
 
 
 def test_raw_text_has_no_turns_and_no_system_prompt(tmp_path):

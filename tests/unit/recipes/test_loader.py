@@ -330,6 +330,47 @@ def test_an_adapter_on_preference_data_is_a_mistake_of_its_recipe(recipes, data,
         Project.load(root)
 
 
+@pytest.mark.parametrize("loss", ["dpo", "orpo"])
+@pytest.mark.parametrize(("data", "refused"), [("pairs", 0), ("clean", 0), ("all", 1), ("chat", 1), ("turned", 0)])
+def test_a_loss_that_compares_answers_needs_pairs(recipes, loss, data, refused):
+    text = PREFERENCE.replace("DATA", data) + f'loss = "{loss}"\n'
+    if refused:
+        [told] = mistakes(recipes, text)
+        assert f'adapter.v.loss: "{loss}" compares the answers of pairs, and dataset:chat has one answer' in told
+    else:
+        assert Project.load(recipes(text)).task("adapter:v").spec.compares
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('batching = "prefix"', 'batching "prefix" has one of each'),
+        ('batching = "pack"', 'batching "pack" has one of each'),
+        ('mask = "all"', 'mask "all" trains prompts too'),
+        ("beta = 0.0", "beta"),
+    ],
+)
+def test_a_field_that_a_loss_of_pairs_cannot_have_is_a_mistake(recipes, line, reason):
+    [told] = mistakes(recipes, PREFERENCE.replace("DATA", "pairs") + f'loss = "dpo"\n{line}\n')
+    assert reason in told
+
+
+def test_the_cells_of_a_grid_share_the_log_probabilities_of_their_reference(recipes):
+    text = (
+        PREFERENCE.replace("DATA", "pairs") + 'loss = "dpo"\nlearning_rate = [1e-5, 1e-4]\nlora = { rank = [4, 8] }\n'
+    )
+    project = Project.load(recipes(text))
+    cells = [task for task in project.tasks if task.kind.name == "adapter"]
+    assert [task.label for task in project.tasks if task.kind.name == "reference"] == [
+        "reference:pairs@nano-assistant-2048-pairs"
+    ]
+    assert len(cells) == 4
+    assert {cell.needed("reference") for cell in cells} == {"data/pairs@nano-assistant-2048-pairs@reference"}
+    assert all(cell.needed("reference") in cell.inputs for cell in cells)
+    [told] = mistakes(recipes, text + "beta = [0.1, 0.5]\n")
+    assert "losses of different formulas cannot be ranked" in told
+
+
 ORDERED = """
 [dataset.d]
 source = { type = "sample" }

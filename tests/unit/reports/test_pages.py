@@ -62,7 +62,7 @@ class Outline(HTMLParser):
 NAMES = (
     "index", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "preflight-all@nano",
     "adapter-tuned", "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling",
-    "eval-tuned@tool-calling", "comparison-tuned",
+    "eval-tuned@tool-calling", "comparison-tuned", "reference-pairs@nano-assistant-2048-pairs",
 )  # fmt: skip
 
 
@@ -70,6 +70,15 @@ def test_a_page_is_rendered_for_every_kind_of_artifact(root):
     kinds = {kind.name for kind in KINDS.values() if kind.folder}
     assert {name.partition("-")[0] for name in NAMES} == kinds | {"index"}
     assert all((root / paths.page(task.kind.name, task.name)).exists() for task in Project.load(root).tasks)
+
+
+def test_the_page_of_a_training_on_pairs_has_its_accuracy_and_margin(root):
+    page = read(root, "adapter-preferred")
+    assert "pair accuracy" in page
+    assert "mean difference of the rewards of both answers" in page
+    assert "nats per pair" in page
+    assert "nats per token" not in page
+    assert ">margin<" not in read(root, "adapter-tuned")
 
 
 @pytest.mark.parametrize("name", NAMES)

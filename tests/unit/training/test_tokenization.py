@@ -352,3 +352,35 @@ def test_tokens_and_masks_of_nano_are_those_of_its_committed_adapters(tokenizer,
         row = tokenize(tokenizer, example, mask)
         digest.update(json.dumps([row.ids, list(map(int, row.loss_mask))]).encode())
     assert digest.hexdigest() == DIGESTS[mask]
+
+
+PAIR = {
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "And?"},
+        {"role": "assistant", "content": "Right."},
+    ],
+    "rejected": [{"role": "assistant", "content": "Wrong, wrong."}],
+    "form": "preference",
+}
+
+
+def test_a_pair_is_one_row_whose_two_answers_are_trained_and_no_prompt(tokenizer):
+    [row] = Tokenization(ChatTemplate(tokenizer), "assistant", pairs=True).tokenize(json.dumps(PAIR).encode()).rows
+    wanted, rejected = row.texts
+    trained = [
+        tokenizer.decode([token for token, mark in zip(text.ids, text.loss_mask, strict=True) if mark])
+        for text in (wanted, rejected)
+    ]
+    assert [text.strip().removesuffix("<|im_end|>") for text in trained] == ["Right.", "Wrong, wrong."]
+    assert "Hello." in tokenizer.decode(wanted.ids)
+    assert row.trained_tokens == sum(row.loss_mask)
+
+
+def test_a_truncated_pair_that_is_equal_or_lost_its_answer_has_no_trained_token(tokenizer):
+    [row] = Tokenization(ChatTemplate(tokenizer), "assistant", pairs=True).tokenize(json.dumps(PAIR).encode()).rows
+    first = row.loss_mask.index(True)
+    assert row.truncated(first).trained_tokens == 0
+    assert row.truncated(first + 1).trained_tokens == 2
+    assert TokenizedRow([1, 2, 1, 2], [False, True] * 2, 2).trained_tokens == 0
