@@ -3,6 +3,7 @@
     ./run python benchmarks/architectures.py                          # all, half an hour on two idle cores
     ./run python benchmarks/architectures.py qwen3_moe gpt2           # some
     ./run python benchmarks/architectures.py --into docs/architectures.md
+    ./run python benchmarks/architectures.py --rows sweep.jsonl         # in parts: measured rows are read
 
 Each architecture is a tiny random base (`tests/support/tiny_bases.py`) in bfloat16, in a process of its own. Its LoRA
 of rank 4 is trained for 3 batches and resumed to 5, fused, quantized and measured by the steps of punie-build. The
@@ -56,6 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="architectures; default: all")
     parser.add_argument("--into", type=Path, help="write the page to this file")
+    parser.add_argument("--rows", type=Path, help="append rows to this file, and measure those only that it lacks")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -63,12 +65,26 @@ def main() -> None:
         return
     from tests.support import tiny_bases
 
+    names = options.names or tiny_bases.architectures()
     with tempfile.TemporaryDirectory() as scratch:
         write_tokens(Path(scratch))
-        rows = [sweep(name, Path(scratch)) for name in options.names or tiny_bases.architectures()]
+        rows = list(sweep_all(names, Path(scratch), options.rows))
     text = page(rows, tiny_bases.LEFT_OUT)
     if options.into:
         options.into.write_text(text, encoding="utf-8")
+
+
+def sweep_all(names: list[str], scratch: Path, kept: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield the row of each architecture, from a file of rows if it has it, else measured and appended there."""
+    known = {}
+    if kept and kept.exists():
+        known = {row["architecture"]: row for row in map(msgspec.json.decode, kept.read_bytes().splitlines())}
+    for name in names:
+        row = known.get(name) or sweep(name, scratch)
+        if kept and name not in known:
+            with kept.open("ab") as lines:
+                lines.write(msgspec.json.encode(row) + b"\n")
+        yield row
 
 
 def page(rows: list[dict[str, Any]], left_out: dict[str, str]) -> str:

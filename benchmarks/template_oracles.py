@@ -1,7 +1,6 @@
-"""Hold what is trained against the training templates of TRL, marked by hand, and print the table of docs/templates.md.
+"""Hold what is trained against the training templates of TRL, marked by hand; `oracle_table.py` prints the table.
 
     pip download --no-deps trl && unzip trl-*.whl 'trl/chat_templates/*'
-    python benchmarks/template_oracles.py trl/chat_templates
 
 Each `X_training.jinja` (Apache-2.0, fetched, not kept here) marks the text that TRL trains of a conversation;
 `X.jinja` is the template as published, which punie-build renders.
@@ -9,8 +8,6 @@ Each `X_training.jinja` (Apache-2.0, fetched, not kept here) marks the text that
 
 from __future__ import annotations
 
-import sys
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,21 +137,3 @@ def _without(text: str, part: str) -> str:
 
 def _bare(text: str) -> str:
     return "".join(text.split())
-
-
-def main(folder: Path) -> None:
-    """Print the table and the totals."""
-    results: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    totals: Counter[str] = Counter()
-    for family, case, result in compare(folder):
-        results[family][result].append(case)
-        totals[result] += 1
-    columns = (SAME, PROMPT, OTHER, "TRL refuses", "punie-build refuses")
-    print("| template | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
-    for family, found in results.items():
-        print(f"| {family} | " + " | ".join(", ".join(found[column]) or "-" for column in columns) + " |")
-    print("\n" + ", ".join(f"{totals[column]} {column}" for column in columns))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

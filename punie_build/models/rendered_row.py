@@ -273,10 +273,12 @@ class _Rendering:
 
         Where the prompt opens a thought, the completion closes it; where the prompt closes one, it has none.
         """
-        text, tail = self.template.apply(self.messages[: index + 1], self.tools, False), prompt_tail(prompt)
+        tail, thought, messages = prompt_tail(prompt), self.thought_of(index), self.messages[: index + 1]
+        if tail and tail.closed and thought:
+            messages = [*messages[:-1], _without_thought(messages[-1])]
+        text = self.template.apply(messages, self.tools, False)
         if tail is None:
             return text[len(prompt) :] if text.startswith(prompt) else self.turn_behind(index, text, prompt)
-        thought = self.thought_of(index)
         if tail.closed == bool(thought):
             self.count("unused_thoughts" if thought else "empty_thoughts")
         if text.startswith(prompt) and (tail.closed or tail.end in text[len(prompt) :]):
@@ -311,6 +313,11 @@ class _Rendering:
     def count(self, note: str) -> None:
         """Count a note of this conversation."""
         self.notes[note] = self.notes.get(note, 0) + 1
+
+
+def _without_thought(message: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in message.items() if key not in REASONING_NAMES}
+    return kept | {"content": split_thought(message.get("content") or "")[2]}
 
 
 def _without_blanks(turn: str, blanks: str) -> str:

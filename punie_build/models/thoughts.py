@@ -13,15 +13,23 @@ MARKS = (
     ("<seed:think>", "</seed:think>"),
     ("<|channel>thought", "<channel|>"),
     ("<longcat_think>", "</longcat_think>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<think:opensource>", "</think:opensource>"),
     ("<|think:start|>", "<|think:end|>"),
     ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
 )
 _ANALYSIS = r"(?s)<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)"  # of gpt-oss
-_PROMPT_TAILS = tuple((start, end, f"{re.escape(start)}\\s*(?:{re.escape(end)}\\s*)?\\Z") for start, end in MARKS)
+_PROMPT_TAILS = tuple(
+    (start, end, f"(?:{re.escape(start)}\\s*)?{re.escape(end)}\\s*\\Z|{re.escape(start)}\\s*\\Z")
+    for start, end in MARKS
+)
 
 
 class ThoughtTail(Struct, frozen=True):
-    """The end of a prompt that opens a thought: its text, the marks, and whether the prompt closes the thought too."""
+    """The end of a prompt that opens a thought or closes one: its text, and the marks around the thought.
+
+    A prompt may close a thought that it has not opened: Laguna and DeepSeek V3.1 ask for an answer with `</think>`.
+    """
 
     text: str
     start: str
@@ -30,7 +38,7 @@ class ThoughtTail(Struct, frozen=True):
     @property
     def closed(self) -> bool:
         """Whether the base is asked without a thought."""
-        return self.end in self.text[len(self.start) :]
+        return self.end in self.text.removeprefix(self.start)
 
     @property
     def closing(self) -> str:
@@ -40,7 +48,7 @@ class ThoughtTail(Struct, frozen=True):
 
 
 def prompt_tail(prompt: str) -> ThoughtTail | None:
-    """Return the thought that a prompt opens at its end, None if it opens none."""
+    """Return the thought that a prompt opens or closes at its end, None without one."""
     for start, end, pattern in _PROMPT_TAILS:
         if match := re.search(pattern, prompt):
             return ThoughtTail(match[0], start, end)

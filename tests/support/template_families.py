@@ -222,6 +222,20 @@ NEMOTRON = turns(
     LAST + TOOLS,
 )  # fmt: skip
 LFM = turns(HEAD + "{{ m.content.split('</think>')[-1] }}" + CALLS + ALT, ASSISTANT)
+LAGUNA = turns(
+    "<{{ m.role }}>" + NL + "{% if m.role == 'assistant' %}{% if m.reasoning_content "
+    "and enable_thinking | default(false) %}"
+    "<think>" + NL + "{{ m.reasoning_content }}" + NL + "</think>{% else %}</think>{% endif %}" + NL + "{% endif %}"
+    "{{ m.content }}" + CALLS + NL + "</{{ m.role }}>" + NL,
+    "<assistant>" + NL + "{{ '<think>' if enable_thinking | default(false) else '</think>' }}",
+)  # fmt: skip
+HUNYUAN = turns(
+    "{% if m.role == 'assistant' %}<|assistant|><think:opensource>{{ m.reasoning_content or '' }}</think:opensource>"
+    "{{ m.content }}"
+    + CALLS
+    + "{% if not loop.last %}<|eos|>{% endif %}{% else %}<|{{ m.role }}|>{{ m.content }}{% endif %}",
+    "<|assistant|><think:opensource></think:opensource>",
+)
 FORMLESS = turns("{{ m.role }}: {{ m.content }}\n", "assistant: ")
 
 IM_END = ("<|im_end|>", "<|endoftext|>")
@@ -248,5 +262,7 @@ FAMILIES: dict[str, Family] = {
     "Kimi": Family(KIMI, ("<|im_end|>",)),
     "Nemotron 3": Family(NEMOTRON, IM_END),
     "LFM2.5": Family(LFM, IM_END),
+    "Laguna": Family(LAGUNA, ("</assistant>",)),
+    "Hunyuan 3": Family(HUNYUAN, ("<|eos|>",)),
     "formless": Family(FORMLESS, ("</s>",)),
 }

@@ -130,6 +130,18 @@ def test_a_thought_is_closed_where_the_prompt_opens_it_and_left_out_where_it_clo
     assert row.notes["unused_thoughts"] == 2
 
 
+@pytest.mark.parametrize(("family", "answer_text"), [("Laguna", "\nFirst.\n"), ("Hunyuan 3", "First.")])
+def test_no_thought_is_trained_behind_a_prompt_that_has_closed_it(family, answer_text):
+    """Also where the prompt only closes a thought, or has marks of its own."""
+    row = templates(family)[0].render(CONVERSATIONS["thoughts"])
+    assert row.notes["unused_thoughts"] == 2
+    for text, turn in row.turns():
+        assert "Because" not in text.generated(turn)
+        assert "think" not in text.generated(turn)
+    first = row.turns()[0]
+    assert first[0].generated(first[1]) == answer_text
+
+
 def test_an_end_that_a_template_leaves_open_is_the_next_one_and_said():
     template = templates("GLM")[0]
     row = template.render(CONVERSATIONS["call"])
