@@ -66,7 +66,7 @@ def trained_arguments(recipe: Recipe, arm: str) -> dict[str, Any]:
     return entry.spec.chat_template_args if "trained" in entry.kind.roles else {}
 
 
-def eval_mistakes(_root: Path, recipe: Recipe, entry: Entry[Eval]) -> Iterator[str]:
+def eval_mistakes(recipe: Recipe, entry: Entry[Eval]) -> Iterator[str]:
     """Yield the settings of an eval that have no effect on its arm."""
     model = model_of(recipe, entry.spec.arm)
     if not isinstance(model.spec, Endpoint | RecordedAnswers):

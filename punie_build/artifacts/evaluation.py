@@ -5,6 +5,8 @@ The answers are asked once, whatever the checks are; an eval scores them; a comp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, structs
@@ -17,8 +19,10 @@ from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
+    COSTS,
     EXECUTION_FIELDS,
     GENERATION_FIELDS,
+    MAX_EPOCHS,
     TRAINED_FILES,
     Comparison,
     Eval,
@@ -114,6 +118,25 @@ def _eval_summary(metrics: dict[str, float]) -> str:
     return f"{metrics['passed']:.0f} of {metrics['cases']:.0f} cases passed" if "passed" in metrics else ""
 
 
+def gate_mistakes(entry: Entry[Any]) -> Iterator[str]:
+    """Yield the gates of an eval or a comparison on metrics that its settings do not give."""
+    for gate in entry.spec.gates:
+        name = gate.metric.rpartition(".")[2]
+        if name in COSTS and not entry.spec.measure:
+            yield f"{entry.where}.gates: '{gate.metric}' is not measured - set `measure = true`"
+        elif name in ATTEMPTS and int(name[5:]) > entry.spec.epochs:
+            yield f"{entry.where}.gates: '{gate.metric}' needs {name[5:]} answers to a case - raise `epochs`"
+
+
+def _eval_mistakes(_root: Path, recipe: Recipe, entry: Entry[Eval]) -> Iterator[str]:
+    yield from gate_mistakes(entry)
+    yield from eval_mistakes(recipe, entry)
+
+
+def _comparison_mistakes(_root: Path, _recipe: Recipe, entry: Entry[Comparison]) -> Iterator[str]:
+    return gate_mistakes(entry)
+
+
 SUITE = ArtifactKind(
     name="suite",
     plural="Suites",
@@ -121,7 +144,20 @@ SUITE = ArtifactKind(
     namespace="suite",
     content="punie_build.evaluation.suite_file:read_suite",
 )
-RATES = ("cases", "error_rate", "irrelevant_calls", "parse_rate", "score", "share", "sound", "truncated", "valid")
+ATTEMPTS = tuple(f"pass{mark}{k}" for mark in "@^" for k in range(2, MAX_EPOCHS + 1))
+RATES = (
+    *COSTS,
+    *ATTEMPTS,
+    "cases",
+    "error_rate",
+    "irrelevant_calls",
+    "parse_rate",
+    "score",
+    "share",
+    "sound",
+    "truncated",
+    "valid",
+)
 NOTES = ("unknown_training_data", "unproven_identity")
 DIFFERENCES = ("alike", "difference", "equivalent", "graded", "high", "improved", "low", "p", "worst")
 EVAL = ArtifactKind(
@@ -135,7 +171,7 @@ EVAL = ArtifactKind(
         fixed=dict.fromkeys(("arm", "suite"), "an eval runs one suite on one arm - describe a comparison of arms"),
         ranked_by=("scores.json",),
     ),
-    cross_check=eval_mistakes,
+    cross_check=_eval_mistakes,
     inputs=_eval_inputs,
     step="punie_build.evaluation.steps:eval_",
     in_worker=True,
@@ -156,6 +192,7 @@ COMPARISON = ArtifactKind(
     references={"arms": "arm", "suite": "suite", "serving.draft": "base"},
     namespace="report",
     folder="reports",
+    cross_check=_comparison_mistakes,
     inputs=_comparison_inputs,
     step="punie_build.evaluation.steps:comparison",
     in_worker=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from punie_build.data.call_formats import CallReader
 from punie_build.evaluation import request
@@ -42,6 +42,7 @@ class Conversation:
         self.messages, self.tools = suite.messages(case), suite.tool_declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
+        self.n_tokens: list[int | None] = []
         self.answer: Answer | None = None
         self.ends_in_thought = False
 
@@ -68,8 +69,9 @@ class Conversation:
         self.ends_in_thought = bool(
             result.finish == "length" and result.reasoning and not (result.content.strip() or result.calls)
         )
-        if result.seconds and measures_latency(self.suite):
+        if result.seconds and (self.spec.measure or measures_latency(self.suite)):
             self.seconds.append(result.seconds)
+        self.n_tokens.append(result.n_tokens)
         tool_results = None if turn.malformed else self.tool_results(turn)
         if tool_results and len(self.turns) < MAX_TURNS:
             self.append_turn(result, tool_results)
@@ -105,6 +107,7 @@ class Conversation:
 
     def combine(self, finish: str) -> Answer:
         """Return all turns as one answer."""
+        known = [count for count in self.n_tokens if count is not None]
         return structs.replace(
             self.turns[-1],
             raw="\n\n".join(turn.raw for turn in self.turns),
@@ -114,4 +117,5 @@ class Conversation:
             epoch=self.epoch,
             turns=len(self.turns),
             seconds=round(sum(self.seconds), 3) if self.seconds else None,
+            n_tokens=sum(known) if self.spec.measure and len(known) == len(self.turns) else UNSET,
         )

@@ -119,7 +119,8 @@ def _estimate(
     members: dict[str, list[tuple[Fraction, Fraction]]] = {}
     one = Fraction(1)
     for (b, _), d in zip(pairs, differences, strict=True):
-        weight = Fraction(b.weight) if weighted and b.weight != 1 else one
+        weight = one if b.share_weight == 1 else statistics.fraction(b.share_weight)
+        weight = weight * Fraction(b.weight) if weighted and b.weight != 1 else weight
         members.setdefault(b.group or b.case, []).append((weight, d))
     return estimate_units([unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()], len(pairs))
 

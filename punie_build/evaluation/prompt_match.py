@@ -62,7 +62,7 @@ def match_prompts(
 
     `template` and `trained` are the arguments of the chat template in the eval and in training.
     """
-    systems = {suite.system if case.system is None else case.system for case in suite.cases}
+    systems = {suite.system_of(case) for case in suite.cases}
     have_tools = {bool(suite.tool_declarations(case)) for case in suite.cases}
     n_rows = n_system = n_tools = 0
     for n_rows, line in enumerate(rows, 1):

@@ -7,6 +7,7 @@ generation settings share their answers, so a changed check needs no new request
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,19 +18,46 @@ from punie_build.evaluation.requirements import Fraction, Requirements
 from punie_build.schema.spec import Spec, digest
 
 MARGIN = 0.05  # the default of the largest difference that counts as equivalent
+MAX_EPOCHS = 100
 PositiveInt = Annotated[int, Meta(ge=1)]
 
 
-class SuiteFile(Spec, frozen=True, kw_only=True):
-    """The file of a suite: TOML or JSONL in the project, or a built-in suite."""
+BuiltinSuite = Literal["baseline", "code-mode", "tool-calling"]
+
+
+class SuitePart(Spec, frozen=True, kw_only=True):
+    """A suite within another one: its file or its built-in name, its weight in the pass rate, and the name before its
+    ids, by default that of the file."""
 
     file: str | None = None
-    embedded: Literal["baseline", "code-mode", "tool-calling"] | None = None
-    description: str = ""
+    embedded: BuiltinSuite | None = None
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+    name: Annotated[str, Meta(pattern=r"^[\w.-]+$")] = ""
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.embedded is None):
-            raise ValueError("a suite needs `file`, a TOML file of cases in the project")
+            raise ValueError("a part needs `file`, a file of cases in the project, or `embedded`")
+
+    @property
+    def label(self) -> str:
+        """The name before its ids."""
+        return self.name or PurePosixPath(self.file or self.embedded or "").stem
+
+
+class SuiteFile(Spec, frozen=True, kw_only=True):
+    """The file of a suite: TOML or JSONL in the project, a built-in suite, or several with weights (`parts`)."""
+
+    file: str | None = None
+    embedded: BuiltinSuite | None = None
+    parts: tuple[SuitePart, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.file is not None) + (self.embedded is not None) + bool(self.parts) != 1:
+            raise ValueError("a suite needs `file`, a TOML file of cases in the project, or `parts`")
+        labels = [part.label for part in self.parts]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"two parts are named {', '.join(twice)} - give each its own `name`")
 
 
 class Sampling(Spec, frozen=True, kw_only=True):
@@ -80,18 +108,20 @@ class Serving(Spec, frozen=True, kw_only=True):
 class GenerationSettings(Spec, frozen=True, kw_only=True):
     """A suite and the settings of generating answers to it.
 
-    `max_thought_tokens`: tokens for thoughts, besides the `max_tokens` of the answer.
+    `max_thought_tokens`: tokens for thoughts, besides the `max_tokens` of the answer. `measure`: answers have their
+    tokens and seconds, for pages and gates.
     """
 
     suite: str
     max_tokens: PositiveInt = 256
     max_thought_tokens: Annotated[int, Meta(ge=0)] = 0
-    epochs: Annotated[int, Meta(ge=1, le=100)] = 1
+    epochs: Annotated[int, Meta(ge=1, le=MAX_EPOCHS)] = 1
     engine: Literal["server", "batch"] = "server"
     sampling: Sampling = Sampling()
     serving: Serving = Serving()
     concurrency: Annotated[int, Meta(ge=1, le=32)] = 4
     timeout: Annotated[float, Meta(gt=0)] = 300.0
+    measure: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -114,6 +144,7 @@ class GenerationSettings(Spec, frozen=True, kw_only=True):
 
 GENERATION_FIELDS = tuple(name for name in GenerationSettings.__struct_fields__ if name != "description")
 EXECUTION_FIELDS = ("concurrency", "timeout")  # they change no answer
+COSTS = frozenset(("tokens", "seconds", "seconds_p95"))  # metrics of answers that are measured
 VALIDITY = (Gate(metric="sound", min=1), Gate(metric="valid", min=1))  # what any gate on answers needs
 TRAINED_FILES = ("train.jsonl", "valid.jsonl")  # of a dataset: their rows decide an adapter
 

@@ -20,7 +20,7 @@ MAX_EXACT_TAIL = 300  # pairs; above it, the power of a test is computed by the 
 N_RANDOM_SIGNS = 50_000  # random sign patterns; a p-value of 0.05 has then a standard error of 0.001
 
 
-def wilson_interval(passed: float, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson_interval(passed: float, n: float, z: float = Z95) -> tuple[float, float]:
     """Return the 95 % interval of a proportion (Wilson 1927); (0, 1) for `n` = 0."""
     if n == 0:
         return 0.0, 1.0
@@ -181,6 +181,12 @@ def pass_hat_k(passes: int, n: int, k: int) -> float:
     if not 0 < k <= n:
         raise ValueError(f"k: {k} attempts of {n} - use 1 to {n}")
     return comb(passes, k) / comb(n, k)
+
+
+def pass_at_k(passes: int, n: int, k: int) -> float:
+    """Return the probability that one of `k` attempts passes, estimated from `passes` of `n` (pass@k, Chen et al.
+    2021)."""
+    return 1 - pass_hat_k(n - passes, n, k)
 
 
 @lru_cache(maxsize=256)

@@ -119,9 +119,17 @@ class Suite(Spec, frozen=True, kw_only=True):
         tools = self.tools if case is None or case.tools is None else case.tools
         return list(TOOLS.values()) if tools == "editor" else list(tools)
 
+    def system_of(self, case: Case) -> str:
+        """Return the system prompt of a case: that of the suite, unless it has its own."""
+        return self.system if case.system is None else case.system
+
     def with_system(self, prompt: str) -> Suite:
         """Return the suite with another system prompt. Cases with a prompt of their own keep it."""
         return msgspec.structs.replace(self, system=prompt)
+
+    def share_weight(self, _case: Case) -> float:
+        """Return the weight of a case in pass rates."""
+        return 1.0
 
     def prompts(self) -> tuple[str, ...]:
         """Return the last user message of each case, without empty ones."""
@@ -129,7 +137,7 @@ class Suite(Spec, frozen=True, kw_only=True):
 
     def messages(self, case: Case) -> list[dict[str, Any]]:
         """Return the messages of a request: the system prompt, then the messages of the case."""
-        prompt = self.system if case.system is None else case.system
+        prompt = self.system_of(case)
         system = [{"role": "system", "content": prompt}] if prompt else []
         if case.prompt is not None:
             return [*system, {"role": "user", "content": case.prompt}]

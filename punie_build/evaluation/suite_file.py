@@ -18,6 +18,7 @@ from msgspec import structs
 from punie_build.errors import did_you_mean
 from punie_build.evaluation import suite as suites
 from punie_build.evaluation.checks.union import AnyCheck, Not, PythonHook
+from punie_build.evaluation.combined_suite import combine
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.validation import mistakes
@@ -41,6 +42,8 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
 
     `where` is the place in the recipe for messages.
     """
+    if spec.parts:
+        return _read_parts(spec, root, where)
     label = str(spec.file or spec.embedded)
     path = builtin_path(spec.embedded) if spec.embedded else root / str(spec.file)
     try:
@@ -54,6 +57,15 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
         return None, problems
     suite, hook_problems = _with_hooks(msgspec.convert(table, Suite), root)
     return suite, [f"{label}: {problem}" for problem in [*suites.problems(suite), *hook_problems]]
+
+
+def _read_parts(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:
+    files = [SuiteFile(file=part.file, embedded=part.embedded) for part in spec.parts]
+    results = [read_suite(file, root, f"{where}.parts[{index}]") for index, file in enumerate(files)]
+    problems = [problem for _, of_part in results for problem in of_part]
+    pairs = list(zip(spec.parts, results, strict=True))
+    read = [(part.label, part.weight, suite) for part, (suite, _) in pairs if suite is not None]
+    return (combine(read) if len(read) == len(files) else None), problems
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 oracle     the reference answer of each case must pass with the full score
 empty      an empty answer must pass no case
-prose      a fixed text, and a call of the first tool (`caller`), must pass at most 20 % of the cases
+prose      a fixed text, and a call of the first tool (`caller`), must pass at most 20 % of the cases that they could
+           fail: any text is right where only a call is wrong, so such cases do not count for prose
 swapped    the reference answer of another case must not pass
 
 A suite that fails the validation cannot be used for gates.
@@ -20,6 +21,7 @@ from punie_build.evaluation.checks.union import Answer, Latency, NoCall, expects
 from punie_build.evaluation.suite import Case, Suite, reference_answer
 
 MAX_BASELINE_PASS_RATE = 0.2
+SMALL = 5  # cases of a suite in which one lucky case is no problem of the suite
 MIN_CATEGORY_CASES = 20  # cases on confirm, below which the pass rate of a category is imprecise
 PROSE = "I am sorry, I am a language model and cannot help with that. Please consult the documentation of your project."
 SWAPS_PER_CASE = 12
@@ -100,13 +102,20 @@ def _reference_problems(suite: Suite) -> Iterator[str]:
 def _baseline_problems(suite: Suite, passes: dict[str, list[Case]]) -> Iterator[str]:
     yield from (f"case '{case.id}': an empty answer passes - add a check" for case in passes["empty"])
     for name, description in (("prose", "only writes prose"), ("caller", "always calls a tool")):
-        rate = len(passes[name]) / len(suite.cases)
-        if rate > MAX_BASELINE_PASS_RATE:
-            examples = ", ".join(case.id for case in passes[name][:5])
+        tested = [case for case in suite.cases if name != "prose" or not accepts_any_text(case)]
+        passing = [case for case in passes[name] if case in tested]
+        rate = len(passing) / len(tested) if tested else 0.0
+        if rate > MAX_BASELINE_PASS_RATE and not (len(passing) == 1 < len(tested) <= SMALL):
+            examples = ", ".join(case.id for case in passing[:5])
             yield (
                 f"a baseline that {description} passes {rate:.0%} of the cases, "
                 f"more than {MAX_BASELINE_PASS_RATE:.0%}: {examples} ... - add checks of the content"
             )
+
+
+def accepts_any_text(case: Case) -> bool:
+    """Return whether a case only says that no tool is called."""
+    return expects_no_call(case.checks) and all(isinstance(check, NoCall | Latency) for check in case.checks)
 
 
 def _swap_problems(suite: Suite) -> Iterator[str]:
@@ -134,8 +143,7 @@ def _differ(case: Case, reference: Answer | None, other: Case, other_reference: 
     if other_reference is None:
         return False
     if expects_no_call(case.checks) and expects_no_call(other.checks):
-        checks_text = any(not isinstance(check, NoCall | Latency) for check in case.checks)
-        return checks_text and reference is not None and reference.content != other_reference.content
+        return not accepts_any_text(case) and reference is not None and reference.content != other_reference.content
     return reference is None or (reference.calls, reference.content) != (other_reference.calls, other_reference.content)
 
 
@@ -146,6 +154,8 @@ def _warnings(suite: Suite, passes: dict[str, list[Case]], categories: dict[str,
                 f"category '{name}' has {sizes.confirm} cases on confirm, fewer than {MIN_CATEGORY_CASES}: "
                 "its pass rate is imprecise"
             )
+    if all(map(accepts_any_text, suite.cases)):
+        yield "any text passes, so an arm that only talks passes all: gate it beside a suite of calls (`parts`)"
     yield from (f"case '{case.id}' passes with any answer" for case in passes["prose"] if case in passes["caller"])
     for case in suite.cases:
         if reference_answer(case) is None:

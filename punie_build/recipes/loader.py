@@ -13,6 +13,7 @@ import msgspec
 from punie_build.engine.kind import ArtifactKind, resolve
 from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
+from punie_build.evaluation.spec import SuiteFile
 from punie_build.recipes.table_cache import TableCache
 from punie_build.schema.validation import converted
 from punie_build.storage import paths
@@ -250,6 +251,8 @@ def _paths(spec: Any) -> Iterator[tuple[str, str]]:
     for field in ("path", "file", "gguf"):
         if isinstance(path := getattr(spec, field, None), str):
             yield field, path
+    if isinstance(spec, SuiteFile):
+        yield from ((f"parts[{index}].file", part.file) for index, part in enumerate(spec.parts) if part.file)
     if source := getattr(spec, "source", None):
         field = "source.path" if hasattr(source, "path") else "source.reads"
         yield from ((field, path) for path in source.inputs())

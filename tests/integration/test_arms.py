@@ -81,6 +81,31 @@ def test_endpoints_answers_and_variants_are_compared_and_marked(tmp_path, fake):
     assert len(fake.requests) == 2 * CASES
 
 
+def test_tokens_seconds_and_attempts_are_metrics_for_gates(tmp_path, fake):
+    gates = 'gates = [{ metric = "tokens", max = 4 }, { metric = "pass@2", min = 0.9 }, { metric = "pass^2", max = 1 }]'
+    recipe = RECIPE.replace("URL", fake.url).partition("[comparison.c]")[0] + (
+        '[suite.both]\nparts = [{ file = "suites/sums.toml", weight = 2 }, { embedded = "baseline" }]\n'
+        '[eval.e]\narm = "terse"\nsuite = "sums"\nepochs = 2\nmeasure = true\nsampling = { temperature = 0.5 }\n'
+    )
+    files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
+    project = projects.create(tmp_path, recipe + gates, files)
+    doit(project, "eval:e", PUNIE_TEST_KEY=KEY)
+    metrics = locks.read(project / "reports/e.lock.json").metrics
+    assert (metrics["tokens"], metrics["pass@2"], metrics["pass^2"]) == (1, 1, 1)
+    assert 0 < metrics["seconds"] <= metrics["seconds_p95"] < 5
+    assert "generated tokens" in (project / paths.page("eval", "e")).read_text()
+    assert punie_build(project, "check", "--gate").returncode == 0
+    projects.edit(project, "measure = true", "")
+    projects.edit(project, "epochs = 2", "epochs = 1")
+    projects.edit(project, 'suites/sums.toml", weight', '../sums.toml", weight')
+    problems = punie_build(project, "plan").stderr
+    assert "suite.both.parts[0].file: '../sums.toml' leaves the project" in problems
+    projects.edit(project, "../sums.toml", "suites/sums.toml")
+    problems = punie_build(project, "plan").stderr
+    assert "'tokens' is not measured - set `measure = true`" in problems
+    assert "'pass@2' needs 2 answers to a case - raise `epochs`" in problems
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

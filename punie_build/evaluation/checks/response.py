@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType, field
 
 from punie_build.data.example import ToolCall
 
@@ -34,7 +34,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     `finish`: the finish reason of the last turn: `stop`, `tool_calls`, `length`, or `turns` if the limit of turns was
     reached.
     `error`: why no answer was received; the other fields then have no meaning.
-    `epoch`: the repetition of the case, from 0. `seconds`: the response time, if it was measured.
+    `epoch`: the repetition of the case, from 0. `seconds`: the response time, and `n_tokens`: the generated tokens, if
+    they were measured.
     """
 
     case: str
@@ -47,6 +48,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     epoch: int = 0
     turns: int = 1
     seconds: float | None = None
+    n_tokens: int | UnsetType = field(default=UNSET, name="tokens")
 
 
 class CheckResult(Struct, frozen=True):

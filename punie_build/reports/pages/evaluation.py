@@ -42,6 +42,12 @@ RATES = (  # (name, field of `Rates`, unit)
     ("no answer, or not scorable", "errors", "of answers"),
 )
 
+COST_ROWS = (  # (name, field of `Rates`, unit) of answers that were measured
+    ("generated tokens", "n_tokens", "mean over answers"),
+    ("seconds", "seconds", "mean over answers"),
+    ("seconds, slowest 5 %", "seconds_p95", "at least, over cases"),
+)
+
 
 def load_eval(project: Project, task: AnyTask, **common: Any) -> EvaluationPage:
     """Load the page of an eval."""
@@ -167,7 +173,15 @@ def behavior(page: EvaluationPage) -> Section:
     if (epochs := len(arms[0].reliability)) > 1:
         values = [of_arm.reliability[-1] for of_arm in arms]
         rows.append({"name": f"passed in all {epochs} epochs", "unit": "of cases", "values": values})
-    return Section("behavior", "Behavior", {"arms": page.arm_names, "rows": rows, "answers": answers})
+        values = [of_arm.discovery[-1] for of_arm in arms]
+        rows.append({"name": f"passed in one of {epochs} epochs", "unit": "of cases", "values": values})
+    costs = [
+        {"name": name, "unit": unit, "values": [getattr(of_arm, field) for of_arm in arms]}
+        for name, field, unit in COST_ROWS
+        if any(getattr(of_arm, field) is not None for of_arm in arms)
+    ]
+    context = {"arms": page.arm_names, "rows": rows, "costs": costs, "answers": answers}
+    return Section("behavior", "Behavior", context)
 
 
 def speed(page: EvaluationPage) -> Section | None:

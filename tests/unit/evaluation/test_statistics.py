@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 from math import comb
 from random import Random
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from punie_build.evaluation import statistics
 from punie_build.evaluation.statistics import (
     cluster_means,
     detectable_gain,
@@ -198,3 +199,12 @@ def test_random_signs_replace_the_exact_test_only_where_it_takes_too_long():
 def test_quantiles_of_t_are_those_of_tables():
     for degrees, expected in [(1, 12.706), (2, 4.303), (11, 2.201), (100, 1.984), (101, 1.984), (1000, 1.962)]:
         assert t_quantile(degrees) == pytest.approx(expected, abs=6e-4)
+
+
+def test_pass_at_k_and_pass_hat_k_are_means_over_all_draws():
+    for n, passes in ((5, 0), (5, 2), (6, 5), (4, 4)):
+        answers = [True] * passes + [False] * (n - passes)
+        for k in range(1, n + 1):
+            draws = list(combinations(answers, k))
+            assert statistics.pass_at_k(passes, n, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+            assert statistics.pass_hat_k(passes, n, k) == pytest.approx(sum(map(all, draws)) / len(draws))

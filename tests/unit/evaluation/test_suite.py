@@ -6,12 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from punie_build.data.example import Example
 from punie_build.data.synthetic import generator, hand_authored
-from punie_build.evaluation import contamination, suite_file, suite_validation
+from punie_build.evaluation import contamination, scoring, suite_file, suite_validation
 from punie_build.evaluation import suite as suites
 from punie_build.evaluation.checks.union import (
+    Answer,
     Calls,
     Contains,
     ExpectedCall,
@@ -22,6 +24,7 @@ from punie_build.evaluation.checks.union import (
     Not,
     PythonHook,
 )
+from punie_build.evaluation.paired_difference import paired_difference
 from punie_build.evaluation.scoring import score_suite
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, reference_answer
@@ -179,9 +182,9 @@ def test_a_suite_that_accepts_wrong_answers_fails_its_validation():
         assert any(message in problem for problem in suite_validation.validate_suite(suite_of(*cases)).problems), (
             message
         )
-    talk = [case(f"t{k}", NoCall()) for k in range(8)]
+    any_word = [case(f"t{k}", MatchesRegex(pattern="."), oracle=ReferenceAnswer(content="well")) for k in range(8)]
     assert any(
-        "only writes prose" in problem for problem in suite_validation.validate_suite(suite_of(*good, *talk)).problems
+        "only writes prose" in line for line in suite_validation.validate_suite(suite_of(*good, *any_word)).problems
     )
     anything = case("x", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": {"match": "any"}}),)))
     assert any(
@@ -289,3 +292,64 @@ def test_an_expected_argument_that_no_valid_call_has_is_a_mistake(tmp_path, argu
         assert problem in wrong[0]
     else:
         assert not wrong
+
+
+def test_cases_are_tested_by_their_kind_so_that_small_suites_may_gate():
+    quiet = suite_validation.validate_suite(suite_of(*(case(f"t{k}", NoCall()) for k in range(8))))
+    assert quiet.sound, "any text is right there, and a call fails"
+    assert any("only talks passes all" in line for line in quiet.warnings)
+    calls = [
+        case(f"g{k}", Calls(calls=(ExpectedCall(name="read_file", arguments={"path": f"{k}"}),))) for k in range(3)
+    ]
+    lucky = case("x", Contains(words=("project",)), oracle=ReferenceAnswer(content="project x"))
+    assert suite_validation.validate_suite(suite_of(*calls, lucky)).sound
+    assert not suite_validation.validate_suite(suite_of(lucky)).sound
+    assert not suite_validation.validate_suite(suite_of(*calls, lucky, structs.replace(lucky, id="y"))).sound
+
+
+FILES = {
+    "calls.toml": "system = 'A'\ntools = 'editor'\n"
+    + "".join(
+        f"[[case]]\nid = 'c{k}'\nprompt = 'read {k}'\ncategory = 'read'\n"
+        f"checks = [{{ type = 'calls', calls = [{{ name = 'read_file', arguments = {{ path = '{k}' }} }}] }}]\n"
+        for k in range(10)
+    ),
+    "talk.toml": "[[case]]\nid = 'c0'\nprompt = 'hi'\ngroup = 'g'\nchecks = [{ type = 'contains', words = ['hello'] }]\n",
+}
+
+
+def combined(root: Path, **fields: object) -> tuple[Suite | None, list[str]]:
+    for name, text in FILES.items():
+        (root / name).write_text(text)
+    parts = [{"file": "calls.toml", "weight": 3}, {"file": "talk.toml", **fields}]
+    return suite_file.read_suite(msgspec.convert({"parts": parts}, SuiteFile), root, "suite.both")
+
+
+def test_several_suites_are_one_with_weights(tmp_path):
+    suite, problems = combined(tmp_path)
+    assert not problems
+    assert [case.id for case in suite.cases][-2:] == ["calls/c9", "talk/c0"]
+    assert {case.category for case in suite.cases} == {"calls.read", "talk"}
+    alone, _ = suite_file.read_suite(SuiteFile(file="calls.toml"), tmp_path, "")
+    for one, case_ in zip(alone.cases, suite.cases, strict=False):
+        assert suite.model_input(case_) == alone.model_input(one), "answers to a part are answers to the whole"
+        assert suite.split_of(case_) == alone.split_of(one)
+    assert suite.with_system("B").messages(suite.cases[0])[0]["content"] == "B"
+    assert suite.tool_declarations(suite.cases[-1]) == []
+    right = {case_.id: reference_answer(case_) for case_ in suite.cases}
+    scores = score_suite(suite, right | {"talk/c0": Answer(case="talk/c0", raw="no", content="no")})
+    metrics = scoring.eval_metrics(suite, scores, True)
+    assert metrics["share"] == pytest.approx(0.75)
+    assert (metrics["suite.calls.share"], metrics["suite.talk.share"], metrics["passed"]) == (1, 0, 10)
+    difference = paired_difference("x", score_suite(suite, right), scores)
+    assert difference.difference == pytest.approx(-0.25)
+    assert difference.low <= -0.25 <= difference.high
+
+
+def test_parts_with_one_name_or_mistakes_are_reported(tmp_path):
+    with pytest.raises(msgspec.ValidationError, match="two parts are named calls"):
+        combined(tmp_path, name="calls")
+    parts = {"parts": [{"file": "none.toml"}, {"embedded": "baseline"}]}
+    assert suite_file.read_suite(msgspec.convert(parts, SuiteFile), tmp_path, "suite.b")[1] == [
+        "suite.b.parts[0].file: no file 'none.toml' - create it, or correct the path"
+    ]
