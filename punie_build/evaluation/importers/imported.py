@@ -36,8 +36,12 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     text = path.read_bytes()
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        value = [_decode(path, number, line) for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = [
+            decode_json(f"{path.name}:{number}", line)
+            for number, line in enumerate(text.split(b"\n"), 1)
+            if line.strip()
+        ]
     if isinstance(value, dict):
         value = next((value[key] for key in ("prompts", "tests", "cases") if isinstance(value.get(key), list)), [value])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -45,21 +49,31 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     return value
 
 
-def _decode(path: Path, number: int, line: bytes) -> Any:
+def decode_json(where: str, text: bytes) -> Any:
+    """Return the value of a JSON text. Raise DataError."""
     try:
-        return msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
-        raise DataError(f"{path.name}:{number}: not JSON: {error} - write one object a line") from None
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "tables inside each other without end" if isinstance(error, RecursionError) else error
+        raise DataError(f"{where}: not JSON: {reason} - write one object a line") from None
 
 
-def build_suite(path: Path, cases: list[Case], notes: list[str], **fields: Any) -> ImportedSuite:
-    """Return the imported suite. Raise DataError without cases."""
+def build_suite(path: Path, cases: list[Case], notes: list[str], unique: bool = False, **fields: Any) -> ImportedSuite:
+    """Return the imported suite. With `unique` repeated ids get a number. Raise DataError without cases."""
+    if unique:
+        counts: dict[str, int] = {}
+        cases = [structs.replace(case, id=_unique(case.id, counts)) for case in cases]
     if not cases:
         raise DataError(f"{path.name}: no case that can be imported{''.join(f'; {note}' for note in notes[:5])}")
     suite, count = _without_nulls(Suite(cases=tuple(cases), **fields))
     if count:
         notes = [*notes, f"{count} null values of tool declarations, such as `default`, are left out: TOML has no null"]
     return ImportedSuite(suite=suite, notes=tuple(notes))
+
+
+def _unique(name: str, counts: dict[str, int]) -> str:
+    counts[name] = counts.get(name, 0) + 1
+    return name if counts[name] == 1 else f"{name}-{counts[name]}"
 
 
 def _without_nulls(suite: Suite) -> tuple[Suite, int]:

@@ -13,12 +13,11 @@ from msgspec import Struct
 
 from punie_build.data.example import Message
 from punie_build.errors import DataError
+from punie_build.evaluation.importers import templates
 
 FILE = "file://"
 MAX_COMBINATIONS = 1000  # of the listed variables of a test
 _FILE_NAME = re.compile(r"[\w./*-]+\.(txt|md|json|jsonl|yaml|yml|csv|py|js|ts|mjs|cjs|j2)")
-_VARIABLE = re.compile(r"\{\{-?\s*(\w+)\s*-?\}\}")
-_TEMPLATE = re.compile(r"\{[{%#].*?[}%#]\}", re.DOTALL)
 
 
 class Prompt(Struct, frozen=True):
@@ -140,17 +139,4 @@ def fill(value: Any, values: dict[str, Any]) -> Any:
         return [fill(item, values) for item in value]
     if not isinstance(value, str):
         return value
-    for _ in range(4):
-        if not _TEMPLATE.search(value):
-            return value
-        value = _VARIABLE.sub(lambda match: _scalar(match, values), value)
-    if match := _TEMPLATE.search(value):
-        raise ValueError(f"the template {match[0][:60]} is not understood - write its text")
-    return value
-
-
-def _scalar(match: re.Match[str], values: dict[str, Any]) -> str:
-    value = values.get(match[1], match[0])
-    if isinstance(value, dict | list) or value is None:
-        raise ValueError(f"the variable {match[1]} is no text")
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return templates.render_all(value, values)

@@ -1,8 +1,11 @@
 """The formats of suites that can be imported. Parts that a suite cannot express are reported in notes.
 
     older        EvalPrompt: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python
-    source bfcl         the JSONL of the Berkeley leaderboard: questions and functions, and a second file with possible
-    answers promptfoo    YAML with prompts, tests and assertions
+    bfcl         the JSONL of the Berkeley leaderboard: questions, functions, and a second file of possible answers
+    promptfoo    YAML with prompts, tests and assertions
+    inspect      samples of a dataset, or of a log
+    openai       JSONL with `input` and `ideal`
+    lm-eval      YAML of a task on local files
 
 To add a format, write a module with a function from an `ImportSource` to an `ImportedSuite`, and add it to `FORMATS`.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from punie_build.evaluation.importers import bfcl, eval_prompts, promptfoo
+from punie_build.evaluation.importers import bfcl, eval_prompts, inspect_samples, lm_eval_task, openai_evals, promptfoo
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource
 from punie_build.evaluation.importers.toml_writer import suite_to_toml
 
@@ -21,12 +24,20 @@ FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
     "older": eval_prompts.import_suite,
     "bfcl": bfcl.import_suite,
     "promptfoo": promptfoo.import_suite,
+    "inspect": inspect_samples.import_suite,
+    "openai": openai_evals.import_suite,
+    "lm-eval": lm_eval_task.import_suite,
 }
 
 
 def detect_format(source: ImportSource) -> str:
     """Return the most likely format of a file, by its suffix and its first 20,000 bytes."""
+    with source.path.open("rb") as file:
+        head = file.read(20000)
     if source.path.suffix in (".yaml", ".yml"):
-        return "promptfoo"
-    head = source.path.read_bytes()[:20000]
+        return "lm-eval" if b"doc_to_text" in head or b"dataset_path:" in head else "promptfoo"
+    if source.path.suffix in (".eval", ".csv") or (b'"input"' in head and b'"target"' in head):
+        return "inspect"
+    if b'"input"' in head and b'"ideal"' in head:
+        return "openai"
     return "bfcl" if b'"question"' in head and b'"function"' in head else "older"

@@ -4,4 +4,4 @@
 each read one. `outcome` is what they return, `content` the bounded reader of bytes; `outcome_difference` compares two.
 """
 
-__all__ = ("outcome_difference", "registry")
+__all__ = ("content", "outcome_difference", "registry")

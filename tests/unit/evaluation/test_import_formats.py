@@ -1,0 +1,196 @@
+"""Importers of Inspect, OpenAI evals and lm-eval: what they read is written and read back, and the rest is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from punie_build.errors import DataError
+from punie_build.evaluation.checks.union import Answer, score_answer
+from punie_build.evaluation.importers import templates
+from punie_build.evaluation.importers.registry import (
+    FORMATS,
+    ImportedSuite,
+    ImportSource,
+    detect_format,
+    suite_to_toml,
+)
+from punie_build.evaluation.suite import Case, problems, reference_answer
+
+RECORDED = Path(__file__).parents[2] / "support" / "result_files"
+
+
+def imported(path: Path, strict: bool = False) -> ImportedSuite:
+    """Import a file of the format that is detected, and write it as TOML, which reads it back."""
+    source = ImportSource(path=path, strict=strict)
+    suite = FORMATS[detect_format(source)](source)
+    assert suite_to_toml(suite.suite, "").count("[[case]]") == len(suite.suite.cases)
+    assert problems(suite.suite) == []
+    for case in suite.suite.cases:
+        reference = reference_answer(case)
+        assert reference is not None
+        assert score_answer(case.checks, reference).passed
+    return suite
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def passes(case: Case, text: str) -> bool:
+    return score_answer(case.checks, Answer(case=case.id, raw=text, content=text)).passed
+
+
+def test_samples_of_inspect_are_asked_and_judged_by_their_targets(tmp_path):
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    path = lines(
+        tmp_path / "d.jsonl",
+        {"input": "2 + 2?", "target": "4", "metadata": {"category": "sums"}},
+        {"id": 7, "input": chat, "target": ["hello", "hi"]},
+        {"id": "c", "input": "Which?", "choices": ["red", "blue"], "target": "B"},
+        {"id": "no", "input": "x", "target": "y", "sandbox": "docker"},
+        {"id": "image", "input": [{"role": "user", "content": [{"type": "image", "image": "x"}]}], "target": "y"},
+    )
+    suite = imported(path)
+    first, second, third = suite.suite.cases
+    assert (first.category, second.id, second.system, second.prompt) == ("sums", "7", "Be brief.", "Hi")
+    assert passes(first, "It is 4.")
+    assert passes(second, "Oh hi there")
+    assert [passes(third, text) for text in ("B", "(B)", "Answer: B) blue", "A", "A or B", "blue")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
+    notes = " ".join(suite.notes)
+    assert "no is left out: sandbox is not imported" in notes
+    assert "image is left out: a message with an image or a sound is not imported" in notes
+    assert "asked for by their letter" in notes
+    assert not passes(imported(path, strict=True).suite.cases[0], "It is 4.")
+
+
+def test_a_log_of_inspect_has_its_samples_and_its_scorers():
+    suite = imported(RECORDED / "inspect-b.json")
+    assert [case.prompt for case in suite.suite.cases][:2] == ["What is 0 + 2?", "What is 1 + 2?"]
+    assert suite.notes == ("the scorer graded is not imported",)
+    assert passes(suite.suite.cases[0], "So 2.")
+    assert not passes(suite.suite.cases[0], "2, or 3")
+
+
+def test_samples_of_openai_evals_keep_examples_and_several_ideals(tmp_path):
+    system = {"role": "system", "content": "Answer yes or no."}
+    example = [{"role": "system", "name": f"example_{who}", "content": who} for who in ("user", "assistant")]
+    path = lines(
+        tmp_path / "samples.jsonl",
+        {"input": [system, {"role": "user", "content": "Is 2 even?"}], "ideal": ["Yes", "yes"]},
+        {"input": [system, *example, {"role": "user", "content": "Is 3 even?"}], "ideal": "No"},
+        {"input": "x", "ideal": "y", "criteria": "z"},
+    )
+    suite = imported(path)
+    first, second = suite.suite.cases
+    assert (first.system, first.prompt) == ("Answer yes or no.", "Is 2 even?")
+    assert [message.role for message in second.messages or ()] == ["user", "assistant", "user"]
+    assert passes(first, "yes, it is")
+    assert not passes(first, "no")
+    assert "sample 3 is left out: the key criteria is not imported" in suite.notes
+    assert not passes(imported(path, strict=True).suite.cases[0], "yes, it is")
+
+
+def task(folder: Path, **changes: Any) -> Path:
+    """Write a task of lm-eval with two documents; JSON is YAML."""
+    lines(folder / "docs.jsonl", *({"q": f" {i}+1? ", "a": str(i + 1), "cs": ["x", str(i + 1)]} for i in range(2)))
+    values = {
+        "task": "sums",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": "docs.jsonl"}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "Q: {{q.strip()}}",
+        "doc_to_target": "a",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 16},
+    }
+    table = {key: value for key, value in (values | changes).items() if value is not None}
+    (folder / "task.yaml").write_text(json.dumps(table))
+    return folder / "task.yaml"
+
+
+def test_tasks_of_lm_eval_are_rendered_without_running_code(tmp_path):
+    suite = imported(task(tmp_path, description="Add."))
+    assert [(case.prompt, case.max_tokens) for case in suite.suite.cases] == [("Q: 0+1?", 16), ("Q: 1+1?", 16)]
+    assert suite.suite.system == "Add."
+    assert passes(suite.suite.cases[0], "1")
+    assert "generation_kwargs.until is a setting of the eval" in suite.notes
+    choice = imported(task(tmp_path, output_type="multiple_choice", doc_to_choice="{{cs}}", doc_to_target=1))
+    assert choice.suite.cases[1].prompt == "Q: 1+1?\nA) x\nB) 2\nAnswer with the letter of the right choice only."
+    assert passes(choice.suite.cases[0], "B")
+    by_text = task(tmp_path, output_type="multiple_choice", doc_to_choice="cs", doc_to_target="{{a}}")
+    assert passes(imported(by_text).suite.cases[0], "B")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"filter_list": []}, "`filter_list` is not imported"),
+        ({"process_docs": "x"}, "`process_docs` is not imported"),
+        ({"include": "other.yaml"}, "`include` is not imported"),
+        ({"num_fewshot": 5}, "`num_fewshot` and `repeats` are not imported"),
+        ({"output_type": "loglikelihood"}, "output_type loglikelihood is not imported"),
+        ({"metric_list": [{"metric": "bleu"}]}, "no metric that is imported: bleu"),
+        ({"dataset_path": "org/data"}, "the documents of org/data are not here - download them"),
+        ({"dataset_kwargs": {"data_files": "none.json"}}, "no file none.json"),
+        ({"doc_to_text": "{% if q %}x{% endif %}"}, r"the template \{% if q %\} is not understood"),
+        ({"doc_to_text": "{{ q + q }}"}, "is not understood"),
+        ({"doc_to_text": "{{ q.__class__ }}"}, "is not understood"),
+        ({"description": "{{x}}"}, "template in `description`"),
+    ],
+)
+def test_parts_of_a_task_that_are_not_understood_are_refused_by_name(tmp_path, changes, problem):
+    with pytest.raises(DataError, match=problem):
+        imported(task(tmp_path, **changes))
+
+
+def test_functions_in_a_task_are_not_run(tmp_path):
+    path = tmp_path / "task.yaml"
+    path.write_text("task: a\ndoc_to_text: !function utils.doc_to_text\n")
+    with pytest.raises(DataError, match="`!function` runs code, which is not imported"):
+        imported(path)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ a.b[0] }}-{{- a['b'][i] -}}", "x-y"),
+        ("{{ a.b | join(', ') }}", "x, y"),
+        ("{{ a | dump }} {{ a.b | length }}", '{"b": ["x", "y"]} 2'),
+        ("{{ s.strip().upper() | lower }}", "s"),
+        ("{{ a.b | last | upper }}", "Y"),
+    ],
+)
+def test_templates_insert_values(template, text):
+    assert templates.render_all(template, {"a": {"b": ["x", "y"]}, "i": 1, "s": " s "}) == text
+
+
+@pytest.mark.parametrize("form", ["inspect", "openai", "lm-eval", "promptfoo", "bfcl"])
+def test_foreign_shapes_are_sentences(tmp_path, form):
+    random, path = Random(form), tmp_path / "file.json"
+    words = ["input", "target", "ideal", "id", "choices", "role", "content", "doc_to_text", "tests", "assert", "vars"]
+    words += ["task", "question", "function", "dataset_kwargs", "samples", "eval", "metric_list", "prompts"]
+
+    def shape(depth: int) -> Any:
+        kind = random.randrange(7 if depth else 4)
+        if kind < 4:
+            return random.choice([None, True, 3, -1.5, "x", "", "A", "user", "{{x}}", "file://x", "\ud800"])
+        if kind < 5:
+            return [shape(depth - 1) for _ in range(random.randrange(4))]
+        return {random.choice(words): shape(depth - 1) for _ in range(random.randrange(6))}
+
+    for _ in range(250):
+        value = {word: shape(3) for word in random.sample(words, 9)}
+        path.write_text(json.dumps(value if random.random() < 0.5 else [value, shape(3)]))
+        try:
+            suite = FORMATS[form](ImportSource(path=path))
+            suite_to_toml(suite.suite, "")
+        except DataError as error:
+            assert "file.json" in str(error) or "TOML" in str(error)  # noqa: PT017
