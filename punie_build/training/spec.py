@@ -55,8 +55,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
 
     Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps`
     batches, with equal weight for all tokens of these batches. A gradient with a norm above `max_grad_norm` is scaled
-    down to it. `batching` selects a batch sampler (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a
-    sequence of "pack".
+    down to it. `neftune_noise_alpha`: noise on the embeddings while training (NEFTune). `batching` selects a batch
+    sampler (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a sequence of "pack".
 
     `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all.
     `too_long`: whether rows longer than `max_seq_length` are truncated, dropped, or an error.
@@ -89,6 +89,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     grad_accumulation_steps: Positive = 1
     grad_checkpoint: bool = False
     max_grad_norm: Annotated[float, Meta(gt=0)] | None = None
+    neftune_noise_alpha: Annotated[float, Meta(gt=0)] | None = None
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-4
     warmup: Annotated[int, Meta(ge=0)] = 0
     warmup_init: Annotated[float, Meta(ge=0, le=1)] = 0.0
@@ -124,9 +125,10 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append("iters, epochs and tokens each set the duration - give one of them")
         if self.hosts and self.ranks > 1:
             problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
-        if self.batching == "prefix" and self.lora.dropout:
+        drawn = {"lora.dropout": self.lora.dropout, "neftune_noise_alpha": self.neftune_noise_alpha}
+        if self.batching == "prefix" and (names := [name for name, value in drawn.items() if value]):
             problems.append(
-                'dropout would be drawn once for all rows of a batch - set lora.dropout 0, or batching "bucket"'
+                f'{" and ".join(names)} would be drawn once for all rows of a batch - leave out, or use batching "bucket"'
             )
         if self.compares and self.batching in ("pack", "prefix"):
             problems.append(

@@ -26,7 +26,7 @@ from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
-from punie_build.training.loop import gated_delta, sequence_packing, shared_prefix
+from punie_build.training.loop import embedding_noise, gated_delta, sequence_packing, shared_prefix
 from punie_build.training.loop.lora import load_initial, load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
@@ -100,6 +100,8 @@ def run(job: TrainJob, callback: Callback) -> None:
         load_initial(model, spec, Path(job.init))
     if problem := gated_delta.install(model):
         print(f"punie-build: {spec.base}: {problem}", flush=True)
+    if spec.neftune_noise_alpha and (problem := embedding_noise.install(model, spec.neftune_noise_alpha)):
+        raise SystemExit(f"punie: neftune_noise_alpha: {spec.base} is not changed by noise: {problem} - remove it")
     if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
         print('punie-build: batching: this base cannot be packed exactly - using "bucket" instead', flush=True)
         spec = msgspec.structs.replace(spec, batching="bucket")
