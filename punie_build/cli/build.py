@@ -50,6 +50,7 @@ def plan(root: Path, options: Options) -> int:
                 "artifacts": [_facts(item) for item in planned],
                 "findings": report.findings,
                 "failed_gates": failed,
+                "notes": [*report.notes()],
                 "unchecked": report.unchecked,
             }
         )
@@ -88,6 +89,7 @@ def _problems(report: Preview) -> Iterator[str]:
         counts = [format_count(count, word) for word, count in numbers if count]
         hint = ": an error stops what needs it; an adapter may `allow` a check by its name" if errors else ""
         yield ", ".join(counts) + hint
+    yield from report.notes()
     if report.unchecked:
         yield f"not checked, because not built yet: {', '.join(report.unchecked)}"
 

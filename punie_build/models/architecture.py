@@ -20,7 +20,9 @@ COUNTS = {  # what mlx-lm's models call the same number in config.json
     "hidden_size": ("hidden_size", "n_embd", "d_model", "model_dim", "hidden_dim"),
     "attention_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
     "vocab_size": ("vocab_size", "num_vocab"),
+    "positions": ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len"),
 }
+POSITION_TABLES = ("wpe", "embed_positions", "position_embedding", "position_embeddings")
 
 
 class Architecture(Struct, frozen=True, kw_only=True):
@@ -28,7 +30,8 @@ class Architecture(Struct, frozen=True, kw_only=True):
 
     `weight_bytes` is the size of all weights, `half_precision` whether they are float16 or bfloat16. `chat_template`
     is "" if there is none. `special_tokens` are those added to the vocabulary, and those of the vocabulary that look
-    like markup.
+    like markup. `positions` is the longest text that it knows in tokens, 0 if unknown; with `position_table` it has
+    learned each, and computes no others.
     """
 
     layers: int
@@ -40,6 +43,8 @@ class Architecture(Struct, frozen=True, kw_only=True):
     attention_heads: int
     chat_template: str
     special_tokens: frozenset[str]
+    positions: int = 0
+    position_table: bool = False
 
     @property
     def parameters(self) -> int:
@@ -106,14 +111,16 @@ def read_architecture(folder: Path) -> Architecture | None:
     counts = {name: _count(config, names) for name, names in COUNTS.items()}
     found = weights(tensors, config, counts["layers"])
     positions = (weight.layer + 1 for weight in found if weight.layer is not None)
+    counts |= {"layers": max(positions, default=counts["layers"]), "positions": _scaled(config, counts["positions"])}
     return Architecture(
-        **counts | {"layers": max(positions, default=counts["layers"])},
+        **counts,
         weights=found,
         weight_bytes=sum(weight.size for weight in found if weight.kind != "foreign"),
         half_precision=any(weight.dtype in ("F16", "BF16") for weight in found)
         and all(weight.bits == 16 for weight in found),
         chat_template=_chat_template(folder, config.get("model_type")),
         special_tokens=tokenizer.special_tokens,
+        position_table=any(weight.module.rpartition(".")[2] in POSITION_TABLES for weight in found),
     )
 
 
@@ -124,6 +131,16 @@ def _count(config: dict[str, Any], names: tuple[str, ...]) -> int:
             if isinstance(part.get(name), int):
                 return int(part[name])
     return 0
+
+
+def _scaled(config: dict[str, Any], positions: int) -> int:
+    """Return the number of positions with the scaling of rotary embeddings in a config."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for scaling in (part.get("rope_scaling"), part.get("rope_parameters")):
+            if isinstance(scaling, dict) and isinstance(factor := scaling.get("factor"), int | float):
+                original = scaling.get("original_max_position_embeddings") or positions
+                positions = max(positions, int(factor * original))
+    return positions
 
 
 def _chat_template(folder: Path, model_type: Any) -> str:

@@ -141,6 +141,21 @@ def too_long(plan: TrainingPlan) -> Findings:
             yield plan.tokens_finding("too-long", "warning", problem, advice, lost / rows)
 
 
+def positions(plan: TrainingPlan) -> Findings:
+    """Check that the base knows as many positions as the longest row has tokens."""
+    if not (plan.base and plan.base.positions and plan.tokens):
+        return
+    longest = min(max(counts.longest for counts in plan.tokens.splits), plan.spec.max_seq_length)
+    if longest > plan.base.positions:
+        effect = "it has no embeddings of later ones" if plan.base.position_table else "it was trained on no later ones"
+        problem = (
+            f"rows of up to {longest} tokens, and {plan.spec.base} knows {plan.base.positions} positions: {effect}"
+        )
+        level: Level = "error" if plan.base.position_table else "warning"
+        advice = f"max_seq_length = {plan.base.positions}, or a base that reads longer texts"
+        yield plan.finding("positions", level, "max_seq_length", problem, advice)
+
+
 def fully_masked(plan: TrainingPlan) -> Findings:
     """Check that training rows have tokens to train on."""
     if plan.tokens:
@@ -179,7 +194,7 @@ def memory(plan: TrainingPlan) -> Findings:
 
 
 CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (
-    base, layers, keys, rank, batch, delimiters, epochs, too_long, fully_masked, disk, memory,
+    base, layers, keys, rank, batch, delimiters, epochs, too_long, positions, fully_masked, disk, memory,
 )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from punie_build.preflight.resources import Resources, format_gib
 
 Findings = Iterator[PreflightFinding]
 
+FEW_BITS = 4  # at which the tokens of adapters changed most (docs/architectures.md)
+
 
 class ModelPlan(Struct, frozen=True, kw_only=True):
     """A model that has not been made yet, from the `base` in `folder`. `where`: its location in a recipe."""
@@ -66,6 +68,23 @@ def bits(plan: ModelPlan) -> Findings:
         yield plan.finding("bits", "warning", "bits", problem, advice)
 
 
+def lost_gain(plan: ModelPlan) -> Findings:
+    """Check that a gate holds the gain of an adapter that is fused and then rounded to few bits."""
+    spec = plan.spec
+    width = spec.quantization["bits"] if spec.quantized else spec.bits or verify.quantization_bits(plan.folder)
+    is_held = any(gate.metric in ("gain_retained", "agreement") for gate in spec.gates)
+    if spec.adapter and width <= FEW_BITS and not is_held:
+        problem = (
+            f"{spec.adapter} is fused and then rounded to {width} bits, which can erase what it learned: its updates "
+            "are smaller than a step of these weights"
+        )
+        advice = (
+            "use 6 or 8 bits, or serve the adapter on a quantized base that it was trained on; or hold it with gates = "
+            '[{ metric = "gain_retained", min = 0.95 }]'
+        )
+        yield plan.finding("bits", "warning", "bits", problem, advice)
+
+
 def disk(plan: ModelPlan) -> Findings:
     """Check that the disk has space for the model."""
     need = (1 if plan.spec.temporary else 2) * model_folder.estimate_bytes(plan.folder, plan.spec)
@@ -75,7 +94,7 @@ def disk(plan: ModelPlan) -> Findings:
         yield plan.finding("disk", "error", "", problem, "free some (`punie-build store gc`), or use fewer bits")
 
 
-CHECKS: tuple[Callable[[ModelPlan], Findings], ...] = (gguf, groups, bits, disk)
+CHECKS: tuple[Callable[[ModelPlan], Findings], ...] = (gguf, groups, bits, lost_gain, disk)
 
 
 def check(where: str, spec: Model, folder: Path, resources: Resources) -> list[PreflightFinding]:

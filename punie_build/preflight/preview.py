@@ -15,11 +15,12 @@ from punie_build.errors import PunieError
 from punie_build.models import locate
 from punie_build.models.architecture import read_architecture
 from punie_build.models.spec import Base
-from punie_build.preflight import config_checks, model_checks, resources, result
+from punie_build.preflight import config_checks, model_checks, rate_checks, resources, result
 from punie_build.preflight.config_checks import TrainingPlan
 from punie_build.preflight.finding import PreflightFinding, not_allowed
 from punie_build.storage import locks, paths, store
 from punie_build.training import adoption, token_file
+from punie_build.training.mlx_lm_defaults import differing_defaults
 
 
 class PreflightError(PunieError):
@@ -55,7 +56,7 @@ def check_training(root: Path, task: AnyTask, base: Path, say: Callable[[str], o
     The preflight has reported the warnings about rows.
     """
     of_rows = result.read(root / task.needed("preflight") / "findings.json").findings
-    own = config_checks.check(training_plan(root, task, base, root / task.needed("tokens")))
+    own = recipe_findings(training_plan(root, task, base, root / task.needed("tokens")))
     for finding in not_allowed(own, task.spec.allow):
         if finding.level == "warning":
             say(f"{finding}")
@@ -69,17 +70,34 @@ def allow_hint(errors: Sequence[PreflightFinding]) -> str:
     return f"if this is intended: allow = [{names}] in the adapter's recipe"
 
 
-class Preview(Struct):
-    """Additions to a plan: task label -> line, all findings, and the labels of inputs that cannot be checked yet."""
+def recipe_findings(plan: TrainingPlan) -> list[PreflightFinding]:
+    """Return the findings that need no rows."""
+    checks = (*config_checks.CHECKS, *rate_checks.CHECKS)
+    return [finding for function in checks for finding in function(plan)]
 
-    lines: dict[str, str]
-    findings: list[PreflightFinding]
-    unchecked: list[str]
+
+class Preview(Struct):
+    """Additions to a plan: task label -> line, all findings, and the labels of inputs that cannot be checked yet.
+
+    `defaults` maps what differs from mlx-lm by default to the labels of the trainings.
+    """
+
+    lines: dict[str, str] = {}
+    findings: list[PreflightFinding] = []
+    unchecked: list[str] = []
+    defaults: dict[tuple[str, ...], list[str]] = {}
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for all trainings that differ from mlx-lm's in the same defaults."""
+        for phrases, labels in self.defaults.items():
+            if phrases:
+                others = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
+                yield f"not as mlx_lm.lora by default (its own in brackets): {', '.join(phrases)} - {labels[0]}{others}"
 
 
 def preview(root: Path, planned: Sequence[Planned]) -> Preview:
     """Return the findings of everything that a build would make."""
-    report = Preview({}, [], [])
+    report = Preview()
     by_label = {entry.task.label: entry for entry in planned}
     for entry in planned:
         if entry.action == "current":
@@ -116,7 +134,8 @@ def preview_adapter(root: Path, task: AnyTask, by_label: dict[str, Planned], rep
     plan = training_plan(root, task, base, folder if tokens.action == "current" and folder.is_dir() else None, rows)
     if plan.coverage:
         report.lines[task.label] = f"{plan.coverage}"
-    findings = config_checks.check(plan)
+    findings = recipe_findings(plan)
+    report.defaults.setdefault(differing_defaults(task.spec), []).append(task.label)
     if preflight.action == "current" and (path := root / preflight.task.target / "findings.json").exists():
         findings += result.read(path).findings
     elif data.action == "current" and base and (root / data.task.target).is_dir():

@@ -31,8 +31,8 @@ Positive = Annotated[int, Meta(ge=1)]
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "ends", "epochs", "eval-system", "expect",
-    "formats", "keys", "layers", "leakage", "lost", "markers", "memory", "parser", "placeholders", "preambles",
-    "preference", "rank", "systems", "template", "thoughts", "too-long", "tools", "turns",
+    "formats", "keys", "layers", "leakage", "lost", "markers", "memory", "parser", "placeholders", "positions",
+    "preambles", "preference", "rank", "rate", "schedule", "systems", "template", "thoughts", "too-long", "tools", "turns",
 )  # fmt: skip
 
 
@@ -128,7 +128,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
         drawn = {"lora.dropout": self.lora.dropout, "neftune_noise_alpha": self.neftune_noise_alpha}
         if self.batching == "prefix" and (names := [name for name, value in drawn.items() if value]):
             problems.append(
-                f'{" and ".join(names)} would be drawn once for all rows of a batch - leave out, or use batching "bucket"'
+                f"{' and '.join(names)} would be drawn once for all rows of a batch - leave it out, or use batching "
+                '"bucket"'
             )
         if self.compares and self.batching in ("pack", "prefix"):
             problems.append(

@@ -1,8 +1,8 @@
 """NEFTune (Jain et al. 2023, arXiv 2310.05914): noise on the embeddings of a training batch.
 
 Each number of an embedding gets uniform noise between plus and minus `alpha` divided by the root of the numbers in its
-sequence, padding included. The noise comes from mlx's generator, which the loop seeds at every batch: a resumed training
-draws the same one. Validation has none.
+sequence, padding included. The noise comes from mlx's generator, which the loop seeds at every batch, so that a resumed
+training draws the same. Validation has none.
 """
 
 from __future__ import annotations

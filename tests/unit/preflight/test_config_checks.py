@@ -91,6 +91,18 @@ CASES = {  # failure, with its number in docs/gates.md -> (values of the plan, c
         "warning",
         "3000 keeps them complete",
     ),
+    "rows longer than the base was trained on": (
+        {"base": changed_nano(positions=512), "tokens": {"train": {"rows": 90, "longest": 700}}},
+        "positions",
+        "warning",
+        "rows of up to 700 tokens, and nano knows 512 positions: it was trained on no later ones - max_seq_length = 512",
+    ),
+    "rows longer than a table of positions": (
+        {"base": changed_nano(positions=512, position_table=True), "tokens": {"valid": {"rows": 9, "longest": 3000}}},
+        "positions",
+        "error",
+        "rows of up to 2048 tokens, and nano knows 512 positions: it has no embeddings of later ones",
+    ),
     "some fully masked rows": (
         {"tokens": {"train": {"rows": 90, "mute": 9}}},
         "turns",
@@ -112,6 +124,11 @@ def test_a_failure_that_recipes_bases_and_locks_show_is_found(case):
     findings = {finding.check: finding for finding in config_checks.check(training_plan(**values))}
     assert findings[check].level == level
     assert text in str(findings[check])
+
+
+def test_rows_that_are_cut_at_the_last_position_are_no_failure():
+    values = {"base": changed_nano(positions=512), "tokens": {"train": {"rows": 990, "longest": 700}}}
+    assert config_checks.check(training_plan(**values, max_seq_length=512)) == []
 
 
 def test_a_correct_training_and_an_unknown_one_have_no_findings():

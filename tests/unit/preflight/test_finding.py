@@ -41,4 +41,6 @@ def test_every_check_has_its_name_and_every_audit_finding_its_check():
     assert {problem for problem in row_checks.AUDIT_CHECKS if problem != "exact duplicates of other rows"} <= problems
     names = {check for _, check, _ in test_row_checks.CASES.values()}
     names |= {check for _, check, _, _ in test_config_checks.CASES.values()}
-    assert names | {"tools", "template", "bits", "expect", "lost", "ends", "thoughts"} == set(PREFLIGHT_CHECKS)
+    assert names | {"rate", "schedule", "tools", "template", "bits", "expect", "lost", "ends", "thoughts"} == set(
+        PREFLIGHT_CHECKS
+    )

@@ -43,3 +43,22 @@ def test_weights_that_the_group_size_does_not_divide_are_found(widths, level):
     spec = Model(base="b", bits=4, group_size=64)
     plan = model_checks.ModelPlan(where="r", spec=spec, folder=paths.nano(), base=base, resources=PLENTY)
     assert [finding.level for finding in model_checks.groups(plan)] == ([level] if level else [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"bits": 4}, True),
+        ({"mode": "mxfp4"}, True),
+        ({"bits": 6}, False),
+        ({}, False),  # of a base in 16 bits
+        ({"bits": 4, "gates": [{"metric": "gain_retained", "min": 0.9}]}, False),
+        ({"bits": 4, "gates": [{"metric": "bytes", "max": 10**9}]}, True),
+    ],
+)
+def test_an_adapter_that_is_rounded_to_few_bits_without_a_gate_is_found(fields, found):
+    spec = msgspec.convert({"adapter": "v1"} | fields, Model)
+    findings = model_checks.check("recipes/a.toml: model.m", spec, paths.nano(), PLENTY)
+    assert [finding.level for finding in findings if "v1 is fused and then rounded to 4 bits" in str(finding)] == (
+        ["warning"] if found else []
+    )

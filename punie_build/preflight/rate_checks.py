@@ -1,0 +1,119 @@
+"""Checks of the learning rate of a training: its size, its warm-up, its schedule.
+
+`PUBLISHED` has the rates that published sweeps and recipes found for Adam, by the kind of training. A LoRA is compared
+by `learning_rate` times `lora.scale`, because that product moves the weights: scales are 1 to 4 in publications, and 20
+in mlx-lm. Sources: Hu et al. 2021 and Dettmers et al. 2023 (LoRA, 1e-4 to 2e-4), Biderman et al. 2024 (LoRA 5e-5 to
+5e-4, full 5e-6 to 5e-5), Schulman et al. 2025 (LoRA ten times full); Rafailov et al. 2023 and Tunstall et al. 2023 (DPO,
+full 5e-7 to 1e-6, LoRA 5e-6); Hong et al. 2024 (ORPO, full 5e-6 to 8e-6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+
+from punie_build.preflight.config_checks import Findings, TrainingPlan
+from punie_build.preflight.finding import Level
+from punie_build.training.optimizer_spec import Adafactor, Adam, Adamw, CosineDecay, ExponentialDecay, Linear, StepDecay
+from punie_build.training.spec import ITERS, Adapter
+
+PUBLISHED = {  # (are layers trained themselves, loss) -> the lowest and the highest product of rate and scale
+    (False, "cross-entropy"): (5e-5, 2e-3),
+    (False, "dpo"): (5e-6, 2e-4),
+    (False, "orpo"): (5e-6, 4e-4),
+    (True, "cross-entropy"): (1e-6, 1e-4),
+    (True, "dpo"): (1e-7, 5e-6),
+    (True, "orpo"): (1e-6, 5e-5),
+}
+FAR = 10  # times outside of what is published
+SMALL = 1e-3  # share of a rate below which an update is lost
+
+
+def updates(plan: TrainingPlan) -> int | None:
+    """Return the number of updates of a training; None if it depends on rows that are not known yet."""
+    spec = plan.spec
+    if plan.coverage:
+        return plan.coverage.updates
+    return None if spec.epochs or spec.tokens else ceil((spec.iters or ITERS) / spec.grad_accumulation_steps)
+
+
+def rate(plan: TrainingPlan) -> Findings:
+    """Check that the learning rate is not far from those that were published for this kind of training."""
+    spec, is_full = plan.spec, plan.spec.fine_tune_type == "full"
+    if not isinstance(spec.optimizer, Adam | Adamw):
+        if isinstance(spec.optimizer, Adafactor) and spec.optimizer.relative_step:
+            problem = f"{spec.learning_rate:g} has no effect: Adafactor computes its own with relative_step"
+            yield plan.finding("rate", "warning", "learning_rate", problem, "set relative_step = false")
+        return
+    scale = 1 if is_full else spec.lora.scale
+    low, high = (bound / scale for bound in PUBLISHED[is_full, spec.loss])
+    if low / FAR <= spec.learning_rate * (1 + 1e-9) and spec.learning_rate <= high * FAR * (1 + 1e-9):
+        return
+    side = "above" if spec.learning_rate > high else "below"
+    kind = f"{'full training' if is_full else f'a LoRA of scale {scale:g}'} with {spec.loss}"
+    problem = f"{spec.learning_rate:g} is more than {FAR} times {side} the rates published for {kind}"
+    yield plan.finding("rate", "warning", "learning_rate", problem, f"try {low:.0e} to {high:.0e} first")
+
+
+def warmup(plan: TrainingPlan) -> Findings:
+    """Check that the warm-up ends before the training."""
+    count, warmup = updates(plan), plan.spec.warmup
+    if count is None or warmup < count / 2 or not warmup:
+        return
+    if warmup >= count:
+        problem = f"{warmup} updates, and the training has {count}: the rate never reaches learning_rate"
+    else:
+        problem = f"{warmup} of {count} updates: the rate is lower than learning_rate for most of the training"
+    level: Level = "error" if warmup >= count else "warning"
+    yield plan.finding("schedule", level, "warmup", problem, f"warmup = {max(count // 20, 1) if count > 1 else 0}")
+
+
+def schedule(plan: TrainingPlan) -> Findings:
+    """Check that the schedule lasts for the updates after the warm-up."""
+    count, spec = updates(plan), plan.spec
+    remaining = None if count is None else count - spec.warmup
+    if remaining is None or remaining < 1:
+        return
+    match spec.lr_schedule:
+        case CosineDecay(end=end, steps=steps) | Linear(end=end, steps=steps):
+            problem, advice = _decay_problem(spec, end, steps, remaining)
+        case ExponentialDecay(rate=factor):
+            problem, advice = _factor_problem(factor, 1, remaining)
+        case StepDecay(rate=factor, every=every):
+            problem, advice = _factor_problem(factor, every, remaining)
+        case _:
+            return
+    if problem:
+        name = type(spec.lr_schedule).__struct_config__.tag
+        yield plan.finding("schedule", "warning", "lr_schedule", f"{name} {problem}", advice)
+
+
+def _decay_problem(spec: Adapter, end: float, steps: int | None, remaining: int) -> tuple[str, str]:
+    """Return problem and advice of a decay to `end` in `steps` of the `remaining` updates; empty if it has none."""
+    if (steps or remaining) <= 1:
+        problem = f"within one update: all others have the rate {end:g}"
+        return problem, "train longer, shorten the warm-up, or leave the schedule out"
+    if steps and steps < remaining and end < SMALL * spec.learning_rate:
+        problem = f"ends after {steps} updates at {end:g}: the last {remaining - steps} change nothing"
+        return problem, f"leave `steps` out, or set `end`, or train {steps + spec.warmup} updates"
+    if steps and steps > remaining:
+        return f"takes {steps} updates, and {remaining} follow the warm-up: it is cut off", "leave `steps` out"
+    if end > spec.learning_rate:
+        return f"rises from {spec.learning_rate:g} to {end:g}", "set `end` below learning_rate"
+    return "", ""
+
+
+def _factor_problem(factor: float, every: int, remaining: int) -> tuple[str, str]:
+    """Return problem and advice of a rate that is multiplied by `factor` each `every` updates; empty without one."""
+    if every >= remaining:
+        problem = f"changes the rate every {every} updates, and {remaining} follow the warm-up: it never does"
+        return problem, f"every = {max(remaining // 3, 1)}"
+    times = (remaining - 1) // every
+    if factor**times < SMALL:
+        kept = 0.1 ** (1 / times)
+        problem = f"leaves less than {SMALL:.1%} of the rate at the end of {remaining} updates"
+        return problem, f"a `rate` of {kept:.4g} leaves a tenth"
+    return "", ""
+
+
+CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (rate, warmup, schedule)
