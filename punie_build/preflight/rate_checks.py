@@ -3,8 +3,8 @@
 `PUBLISHED` has the rates that published sweeps and recipes found for Adam, by the kind of training. A LoRA is compared
 by `learning_rate` times `lora.scale`, because that product moves the weights: scales are 1 to 4 in publications, and 20
 in mlx-lm. Sources: Hu et al. 2021 and Dettmers et al. 2023 (LoRA, 1e-4 to 2e-4), Biderman et al. 2024 (LoRA 5e-5 to
-5e-4, full 5e-6 to 5e-5), Schulman et al. 2025 (LoRA ten times full); Rafailov et al. 2023 and Tunstall et al. 2023 (DPO,
-full 5e-7 to 1e-6, LoRA 5e-6); Hong et al. 2024 (ORPO, full 5e-6 to 8e-6).
+5e-4, full 5e-6 to 5e-5), Schulman et al. 2025 (LoRA ten times full); Rafailov et al. 2023 and Tunstall et al. 2023
+(DPO, full 5e-7 to 1e-6, LoRA 5e-6); Hong et al. 2024 (ORPO, full 5e-6 to 8e-6).
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the sh
 PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "ends", "epochs", "eval-system", "expect",
     "formats", "keys", "layers", "leakage", "lost", "markers", "memory", "parser", "placeholders", "positions",
-    "preambles", "preference", "rank", "rate", "schedule", "systems", "template", "thoughts", "too-long", "tools", "turns",
+    "preambles", "preference", "rank", "rate", "schedule", "systems", "template", "thoughts",
+    "too-long", "tools", "turns",
 )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ CASES = {  # failure, with its number in docs/gates.md -> (values of the plan, c
         {"base": changed_nano(positions=512), "tokens": {"train": {"rows": 90, "longest": 700}}},
         "positions",
         "warning",
-        "rows of up to 700 tokens, and nano knows 512 positions: it was trained on no later ones - max_seq_length = 512",
+        "up to 700 tokens, and nano knows 512 positions: it was trained on no later ones - max_seq_length = 512",
     ),
     "rows longer than a table of positions": (
         {"base": changed_nano(positions=512, position_table=True), "tokens": {"valid": {"rows": 9, "longest": 3000}}},
