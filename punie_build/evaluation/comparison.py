@@ -103,7 +103,8 @@ def compare(
     split, reported = ("confirm", confirm) if confirm[0] else ("all", clean)
     disjoint = split == "confirm" and bool(select[0])  # the cases of the selection and of the result
     selected = select_best([arm.arm for arm in arms], select if disjoint else reported) if len(arms) > 2 else None
-    differences = _differences(arms, reported, margin, selected.arm if selected and disjoint else None)
+    chosen = selected.arm if selected and disjoint else None
+    differences = _differences(arms, reported, margin, chosen)
     objections = tuple(_objections(arms, reported[0], len(excluded)))
     if objections:
         differences = [replace(difference, verdict="invalid") for difference in differences]
@@ -119,7 +120,10 @@ def compare(
         totals=tuple(map(pass_count, reported)),
         categories={name: tuple(map(pass_count, by_arm)) for name, by_arm in categories.items()},
         differences=tuple(differences),
-        category_differences={name: tuple(_differences(arms, by_arm, margin)) for name, by_arm in categories.items()},
+        category_differences={
+            name: tuple(_differences(arms, by_arm, margin, chosen, len(categories)))
+            for name, by_arm in categories.items()
+        },
         all_totals=tuple(pass_count(arm.cases) for arm in arms),
         rates=tuple(answer_rates(arm.cases) for arm in arms),
         canaries=tuple(arm.canary for arm in arms),
@@ -144,18 +148,27 @@ def _objections(arms: Sequence[Scores], reported: Sequence[CaseScore], n_contami
 
 
 def _differences(
-    arms: Sequence[Scores], cases: Sequence[Sequence[CaseScore]], margin: float, uncorrected: str | None = None
+    arms: Sequence[Scores],
+    cases: Sequence[Sequence[CaseScore]],
+    margin: float,
+    uncorrected: str | None = None,
+    n_categories: int = 1,
 ) -> list[PairedDifference]:
-    """Compute the difference of every arm but the first, with Holm-corrected p-values.
+    """Compute the difference of every arm but the first. Intervals are held for the number of arms and categories, and
+    p-values are corrected for it (Holm over arms, Bonferroni over categories).
 
-    `uncorrected` is an arm that was selected on other cases: it is the only hypothesis tested on these, so it needs no
-    correction.
+    `uncorrected` is an arm that was selected on other cases: it is the only one tested on these, so it needs no
+    correction for the others.
     """
-    others = zip(arms[1:], cases[1:], strict=True)
-    differences = [paired_difference(arm.arm, cases[0], scores, margin) for arm, scores in others]
+    others = list(zip(arms[1:], cases[1:], strict=True))
+    tests = [n_categories * (1 if arm.arm == uncorrected else len(others)) for arm, _ in others]
+    differences = [
+        paired_difference(arm.arm, cases[0], scores, margin, count)
+        for (arm, scores), count in zip(others, tests, strict=True)
+    ]
     adjusted = statistics.holm([difference.p for difference in differences])
     return [
-        difference if difference.arm == uncorrected else with_verdict(difference, p)
+        with_verdict(difference, min(1.0, n_categories * (difference.p if difference.arm == uncorrected else p)))
         for difference, p in zip(differences, adjusted, strict=True)
     ]
 
@@ -167,12 +180,12 @@ def select_best(names: Sequence[str], cases: Sequence[Sequence[CaseScore]]) -> S
     totals = [pass_count(scores) for scores in cases]
 
     def rank(index: int) -> tuple[float, float, int]:
-        return totals[index].rate, sum(case.score * case.weight for case in cases[index]), -index
+        return totals[index].rate, sum(case.score * case.weight * case.share_weight for case in cases[index]), -index
 
     best = max(range(1, len(names)), key=rank)
     others = [index for index in range(1, len(names)) if index != best]
     differences = [paired_difference(names[index], cases[best], cases[index]) for index in others]
-    adjusted = statistics.holm([difference.p for difference in differences])
+    adjusted = statistics.against_best([difference.p for difference in differences])
     pairs = zip(differences, adjusted, strict=True)
     ties = [difference.arm for difference, p in pairs if with_verdict(difference, p).verdict != "regressed"]
     return SelectedArm(arm=names[best], n=len(cases[0]), totals=tuple(totals), ties=tuple(ties))
@@ -182,7 +195,8 @@ def select_best(names: Sequence[str], cases: Sequence[Sequence[CaseScore]]) -> S
 def verdict_sentence(difference: PairedDifference, n: int, base: str) -> str:
     """Return the verdict as a sentence."""
     d = difference
-    numbers = f"{format_points(d.difference)} on {n} cases (95 % interval {format_points(d.low, d.high)})"
+    together = f" of {d.tests} together" if d.tests > 1 else ""
+    numbers = f"{format_points(d.difference)} on {n} cases (95 % interval{together} {format_points(d.low, d.high)})"
     if d.verdict in ("inconclusive", "equivalent"):
         margin = f" beyond {d.margin * 100:g} pp" if d.verdict == "equivalent" else ""
         power = f"minimum detectable effect {d.detectable * 100:.0f} pp"

@@ -28,6 +28,8 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
     `adjusted`: Holm-corrected over all arms. `detectable`: the smallest gain that is detected with 80 % power if as
     many units get worse as here. `graded*`: the same of the graded score, weighted. `unchanged`: the fraction of cases
     with an equal pass rate.
+    `tests`: the number of intervals that hold together with 95 %: of arms and categories without a selection between
+    them.
     `verdict`: improved or regressed, if the adjusted p-value is significant; equivalent, if the interval is within
     `margin`; invalid without cases; otherwise inconclusive.
     """
@@ -50,6 +52,7 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
     adjusted: float = 0.0
     verdict: str = "inconclusive"
     unchanged: float = field(default=1.0, name="alike")
+    tests: int = 1
 
     @property
     def equivalent(self) -> bool:
@@ -69,17 +72,17 @@ def scored_pairs(base: Iterable[CaseScore], arm: Iterable[CaseScore]) -> list[tu
 
 
 def paired_difference(
-    name: str, base: Sequence[CaseScore], arm: Sequence[CaseScore], margin: float = MARGIN
+    name: str, base: Sequence[CaseScore], arm: Sequence[CaseScore], margin: float = MARGIN, tests: int = 1
 ) -> PairedDifference:
     """Compute the paired difference arm - base. Both must have the same cases in the same order.
 
-    `adjusted` and `verdict` are not yet corrected for multiple comparisons.
+    `adjusted` and `verdict` are not yet corrected for multiple comparisons; the intervals are held for `tests`.
     """
     pairs = scored_pairs(base, arm)
     flips = [Fraction(a.passes, a.answers) - Fraction(b.passes, b.answers) for b, a in pairs]
-    passes = _estimate(pairs, flips, weighted=False)
+    passes = _estimate(pairs, flips, tests, weighted=False)
     scores = [statistics.fraction(a.score) - statistics.fraction(b.score) for b, a in pairs]
-    graded = _estimate(pairs, scores, weighted=True)
+    graded = _estimate(pairs, scores, tests, weighted=True)
     difference = PairedDifference(
         arm=name,
         difference=passes.mean,
@@ -97,6 +100,7 @@ def paired_difference(
         units=passes.units,
         margin=margin,
         unchanged=sum(d == 0 for d in flips) / len(flips) if flips else 1.0,
+        tests=tests,
     )
     return with_verdict(difference, difference.p)
 
@@ -113,7 +117,7 @@ class Estimate(Struct, frozen=True):
 
 
 def _estimate(
-    pairs: Sequence[tuple[CaseScore, CaseScore]], differences: Sequence[Fraction], weighted: bool
+    pairs: Sequence[tuple[CaseScore, CaseScore]], differences: Sequence[Fraction], tests: int, *, weighted: bool
 ) -> Estimate:
     """Estimate the mean difference of units. The weight of a unit is the mean weight of its cases."""
     members: dict[str, list[tuple[Fraction, Fraction]]] = {}
@@ -122,17 +126,19 @@ def _estimate(
         weight = one if b.share_weight == 1 else statistics.fraction(b.share_weight)
         weight = weight * Fraction(b.weight) if weighted and b.weight != 1 else weight
         members.setdefault(b.group or b.case, []).append((weight, d))
-    return estimate_units([unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()], len(pairs))
+    units = [unit[0] if len(unit) == 1 else _unit(unit) for unit in members.values()]
+    return estimate_units(units, len(pairs), tests)
 
 
-def estimate_units(units: Sequence[tuple[Fraction, Fraction]], n_cases: int) -> Estimate:
-    """Estimate the mean of (weight, difference) of units of `n_cases` cases.
+def estimate_units(units: Sequence[tuple[Fraction, Fraction]], n_cases: int, tests: int = 1) -> Estimate:
+    """Estimate the mean of (weight, difference) of units of `n_cases` cases. The interval is one of `tests` that hold
+    together.
 
     Groups whose cases differ are tested with the cluster-robust t. Single cases, and groups that flip as one, are
     tested with sign flips, because t is not valid for few -1, 0 and 1. `detectable`: by McNemar's test if all are such,
     else by the spread of these differences.
     """
-    one = Fraction(1)
+    one, alpha = Fraction(1), statistics.ALPHA / tests
     sizes, values = [float(weight) for weight, _ in units], [float(d) for _, d in units]
     products = [d if weight == one else weight * d for weight, d in units]
     n, mean = len(units), fsum(map(float, products)) / fsum(sizes) if units else 0.0
@@ -140,15 +146,15 @@ def estimate_units(units: Sequence[tuple[Fraction, Fraction]], n_cases: int) -> 
     clustered = n < n_cases and error > 0 and not flips
     p = statistics.student_t_p(mean / error, n - 1) if clustered else statistics.sign_flip_p(products)
     if clustered or (error and len(set(sizes)) > 1):
-        low, high = statistics.t_interval(values, sizes)
+        low, high = statistics.t_interval(values, sizes, alpha)
         detectable = min(1.0, (statistics.t_quantile(n - 1) + statistics.Z80) * error)
     else:
-        low, high = statistics.paired_interval(values)
+        low, high = statistics.paired_interval(values, statistics.normal_quantile(alpha))
         if flips:
             detectable = statistics.detectable_gain(n, lost=round(sum(d < 0 for d in values) / n, 2) if n else 0.0)
         else:
             detectable = min(1.0, (statistics.Z95 + statistics.Z80) * error)
-    low, high = statistics.agreeing_interval(max(-1.0, low), min(1.0, high), mean, p)
+    low, high = statistics.agreeing_interval(max(-1.0, low), min(1.0, high), mean, tests * p)
     return Estimate(mean, low, high, p, n, detectable)
 
 

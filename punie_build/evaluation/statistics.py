@@ -51,11 +51,11 @@ def cluster_means(values: Sequence[float], groups: Sequence[str]) -> list[float]
     return [sum(group) / len(group) for group in members.values()]
 
 
-def t_interval(values: Sequence[float], weights: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the weighted mean of at least two units (cluster-robust, t of n - 1 degrees)."""
+def t_interval(values: Sequence[float], weights: Sequence[float], alpha: float = ALPHA) -> tuple[float, float]:
+    """Return the interval of the weighted mean of at least two units (cluster-robust, t of n - 1 degrees)."""
     total = sum(weights)
     mean = sum(w * v for w, v in zip(weights, values, strict=True)) / total
-    half = t_quantile(len(values) - 1) * cluster_error(values, weights)
+    half = t_quantile(len(values) - 1, alpha) * cluster_error(values, weights)
     return mean - half, mean + half
 
 
@@ -176,6 +176,21 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def against_best(ps: Sequence[float]) -> list[float]:
+    """Return the p-values of all others against the best, corrected for its choice: it is one of the pairs of `len(ps)
+    + 1` that differ most, so each pair counts (Bonferroni)."""
+    pairs = len(ps) * (len(ps) + 1) / 2
+    return [min(1.0, pairs * p) for p in ps]
+
+
+@lru_cache(maxsize=256)
+def normal_quantile(alpha: float) -> float:
+    """Return the quantile of the normal distribution that leaves half of `alpha` above it."""
+    from statistics import NormalDist
+
+    return Z95 if alpha == ALPHA else NormalDist().inv_cdf(1 - alpha / 2)
+
+
 def pass_hat_k(passes: int, n: int, k: int) -> float:
     """Return the probability that `k` attempts all pass, estimated from `passes` of `n` (pass^k, Yao et al. 2024)."""
     if not 0 < k <= n:
@@ -249,14 +264,16 @@ def _min_gains(flips: int) -> int | None:
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t, by bisection; above 100 degrees, by its expansion."""
+def t_quantile(degrees: int, alpha: float = ALPHA) -> float:
+    """Return the quantile of Student's t that leaves half of `alpha` above it, by bisection; above 100 degrees, by its
+    expansion."""
+    z = normal_quantile(alpha)
     if degrees > 100:
-        return Z95 + (Z95**3 + Z95) / (4 * degrees)
-    low, high = Z95, 13.0
-    for _ in range(50):
+        return z + (z**3 + z) / (4 * degrees)
+    low, high = z, 13.0 * ALPHA / alpha  # that of one degree is nearly proportional to 1 / alpha
+    for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if student_t_p(middle, degrees) > ALPHA else (low, middle)
+        low, high = (middle, high) if student_t_p(middle, degrees) > alpha else (low, middle)
     return high
 
 

@@ -40,7 +40,7 @@ class CellResult(Struct, frozen=True, kw_only=True):
 class RankedSetting(Struct, frozen=True, kw_only=True):
     """A setting in the ranking: the mean loss over its seeds, the lowest and the highest one.
 
-    `p`: two-sided p value of its difference to the best (Student's t, Holm's correction), None with one seed per
+    `p`: two-sided p value of its difference to the best (Student's t, corrected for its choice), None with one seed per
     setting. `worse`: significantly worse than the best.
     """
 
@@ -104,7 +104,7 @@ def rank_adapters(grid: str, axes: Sequence[str], runs: Sequence[tuple[Table, Ce
     p_values = [_p_value(losses[order[0]], losses[key], noise, freedom) for key in order[1:]]
     corrected: list[float | None] = [
         1.0 if freedom else None,
-        *(statistics.holm(p_values) if freedom else [None] * len(p_values)),
+        *(statistics.against_best(p_values) if freedom else [None] * len(p_values)),
     ]
     ranked = [
         RankedSetting(

@@ -31,7 +31,7 @@ class PassRate(Struct, frozen=True, kw_only=True):
 
 
 class RankedEvalSetting(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking. `p`: p value of its difference to the best (as in a comparison, Holm's correction);
+    """A setting in the ranking. `p`: p value of its difference to the best (as in a comparison, corrected for the choice of the best);
     `worse`: significantly worse than the best."""
 
     rank: int = field(name="place")
@@ -62,7 +62,7 @@ def rank_evals(grid: str, axes: Sequence[str], cells: Sequence[tuple[str, Table,
     select = [[case for case in cases if case.split == "select" or not has_select] for *_, cases in cells]
     order = sorted(range(len(cells)), key=lambda index: -_pass_rate(select[index]).share)
     best = select[order[0]]
-    p_values = statistics.holm([paired_difference("", best, select[index]).p for index in order[1:]])
+    p_values = statistics.against_best([paired_difference("", best, select[index]).p for index in order[1:]])
     ranked = [
         RankedEvalSetting(
             rank=rank,

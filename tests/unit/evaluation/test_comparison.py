@@ -382,3 +382,50 @@ def test_a_prompt_anywhere_in_a_row_is_contaminated(place, around):
         for case in contamination.contaminated_cases(suite, [("a:1", example(place, around.format(prompt)))])
     ] == [("c", 1.0)]
     assert contamination.contaminated_cases(suite, [("a:1", example(place, "Which of the rivers"))]) == ()
+
+
+def categorized(name: str, r: Random, n_categories: int, n: int, rate: float = 0.5) -> Scores:
+    scores = arm(name, [r.random() < rate for _ in range(n_categories * n)], split="confirm")
+    cases = [structs.replace(case, category=f"k{k % n_categories}") for k, case in enumerate(scores.cases)]
+    return structs.replace(scores, cases=tuple(cases))
+
+
+@pytest.mark.slow
+def test_a_gate_over_many_categories_rarely_shuts_on_an_equal_arm():
+    """14 categories shut it in 15 % of equal arms when each interval was held alone."""
+    r, shut = Random(3), 0
+    for _ in range(50):
+        pair = [categorized("a", r, 14, 12), categorized("b", r, 14, 12)]
+        shut += comparison.comparison_metrics(compare("c", pair))["b.worst"] < -0.02
+    assert shut <= 0.06 * 50
+    worse = [categorized("a", r, 14, 12, 0.95), categorized("b", r, 14, 12, 0.05)]
+    assert comparison.comparison_metrics(compare("c", worse))["b.worst"] < -0.3
+
+
+@pytest.mark.slow
+def test_intervals_of_arms_without_a_selection_are_held_together():
+    """The best of ten equal arms has a gain whose own interval excludes -5 pp too often: those of all ten may not."""
+    r, wrong = Random(5), 0
+    base = [r.random() < 0.55 for _ in range(60)]
+    for _ in range(16):
+        arms = [arm("base", base, split="confirm")]
+        for k in range(10):
+            passes = [r.random() < (0.9 if passed else 0.01) for passed in base]  # 5 points worse
+            arms.append(arm(f"a{k}", passes, split="confirm"))
+        result = compare("c", arms)
+        assert {difference.tests for difference in result.differences} == {10}
+        wrong += comparison.comparison_metrics(result)["chosen.low"] > -0.05
+    assert wrong <= 0.06 * 16
+    assert "(95 % interval of 10 together" in comparison.comparison_summary(result)
+    pair = compare("c", arms[:2])
+    assert (pair.differences[0].tests, pair.category_differences["a"][0].tests) == (1, 2)
+
+
+def test_every_interval_agrees_with_its_adjusted_p_value():
+    r = Random(8)
+    for n_arms in (2, 4):
+        arms = [categorized(f"a{k}", r, 3, 30, 0.3 + 0.15 * k) for k in range(n_arms)]
+        result = compare("c", arms)
+        for d in [*result.differences, *(d for by_arm in result.category_differences.values() for d in by_arm)]:
+            assert (d.low > 0 or d.high < 0) == (d.adjusted < 0.05)
+            assert d.low <= d.difference <= d.high

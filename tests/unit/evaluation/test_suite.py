@@ -314,7 +314,8 @@ FILES = {
         f"checks = [{{ type = 'calls', calls = [{{ name = 'read_file', arguments = {{ path = '{k}' }} }}] }}]\n"
         for k in range(10)
     ),
-    "talk.toml": "[[case]]\nid = 'c0'\nprompt = 'hi'\ngroup = 'g'\nchecks = [{ type = 'contains', words = ['hello'] }]\n",
+    "talk.toml": "[[case]]\nid = 'c0'\nprompt = 'hi'\ngroup = 'g'\n"
+    "checks = [{ type = 'contains', words = ['hello'] }]\n",
 }
 
 

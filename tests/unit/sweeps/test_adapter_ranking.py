@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,3 +92,12 @@ def test_the_order_of_cells_changes_no_rank(losses):
 def test_student_has_the_quantiles_of_the_textbook(free, t):
     assert student_t_p(t, free) == pytest.approx(0.05, abs=1e-5)
     assert student_t_p(0.0, free) == 1.0
+
+
+def test_equal_settings_are_rarely_apart_from_the_best():
+    """16 equal settings of five seeds were apart in 16 % of grids, with Holm's correction alone."""
+    r, apart = Random(4), 0
+    for _ in range(300):
+        losses = [tuple(r.gauss(1.0, 0.01) for _ in range(5)) for _ in range(16)]
+        apart += any(entry.worse for entry in rank_adapters("g", ["rank"], runs(*losses)).settings)
+    assert apart <= 0.06 * 300

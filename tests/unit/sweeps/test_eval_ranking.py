@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from punie_build.evaluation.paired_difference import paired_difference
@@ -72,3 +74,15 @@ def test_a_setting_with_unscored_answers_makes_the_ranking_invalid():
     assert ranking.unscored == {"b": 9}
     assert metrics(ranking)["valid"] == 0.0
     assert "cannot be scored: {'b': 9}" in summary(ranking)
+
+
+def test_equal_settings_are_rarely_apart_from_the_best():
+    """The best of 12 is chosen among them: it is one of 66 pairs, not one of 11."""
+    r, apart = Random(2), 0
+    for _ in range(25):
+        base = [r.random() < 0.5 for _ in range(60)]
+        flipped = [[passed if r.random() < 0.75 else not passed for passed in base] for _ in range(12)]
+        texts = ["".join(str(int(passed)) for passed in passes) for passes in flipped]
+        cells = [(f"c{k}", {"top_k": k}, scored(text, "s" * 60)) for k, text in enumerate(texts)]
+        apart += any(entry.worse for entry in rank_evals("g", ["top_k"], cells).settings)
+    assert apart <= 0.06 * 25
