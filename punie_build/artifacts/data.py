@@ -145,6 +145,12 @@ def datasets_read(recipe: Recipe, entry: Entry[Any]) -> Iterator[Entry[Dataset]]
             yield from datasets_read(recipe, recipe.resolve("data", reference.name))
 
 
+def _measured(folder: Path) -> dict[str, float]:
+    from punie_build.data.stats import read_stats
+
+    return read_stats(folder).metrics()
+
+
 COMMON: dict[str, Any] = {
     "roles": ("data",),
     "namespace": "data",
@@ -154,6 +160,7 @@ COMMON: dict[str, Any] = {
     "outputs": OUTPUTS,
     "verify": "punie_build.data.verify:data",
     "page": "punie_build.reports.pages.data:DATA_PAGE",
+    "measured": _measured,
 }
 DATASET = ArtifactKind(
     name="dataset",

@@ -160,6 +160,26 @@ RATES = (
 )
 NOTES = ("unknown_training_data", "unproven_identity")
 DIFFERENCES = ("alike", "difference", "equivalent", "graded", "high", "improved", "low", "p", "worst")
+
+
+def _measured_scores(folder: Path) -> dict[str, float]:
+    from punie_build.evaluation.scores import read_scores
+    from punie_build.evaluation.scoring import eval_metrics
+
+    scores: Any = read_scores(folder)  # its cases have the categories of the suite
+    metrics = eval_metrics(scores, scores.cases, sound=True)
+    del metrics["sound"]  # which the suite alone tells
+    return metrics
+
+
+def _measured_comparison(folder: Path) -> dict[str, float]:
+    import msgspec
+
+    from punie_build.evaluation.comparison import ComparisonResult, comparison_metrics
+
+    return comparison_metrics(msgspec.json.decode((folder / "comparison.json").read_bytes(), type=ComparisonResult))
+
+
 EVAL = ArtifactKind(
     name="eval",
     plural="Evals",
@@ -182,6 +202,7 @@ EVAL = ArtifactKind(
         ACCEPTED: "punie_build.data.example:Example",
     },
     verify="punie_build.evaluation.verify:scores",
+    measured=_measured_scores,
     page="punie_build.reports.pages.evaluation:EVAL_PAGE",
     summary=_eval_summary,
 )
@@ -199,6 +220,7 @@ COMPARISON = ArtifactKind(
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS, "require"),
     metrics=frozenset((*RATES, *DIFFERENCES, "leaks", *NOTES)),
     outputs={"comparison.json": "punie_build.evaluation.comparison:ComparisonResult"},
+    measured=_measured_comparison,
     page="punie_build.reports.pages.evaluation:COMPARISON_PAGE",
     summary=_comparison_summary,
 )

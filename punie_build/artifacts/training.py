@@ -247,6 +247,8 @@ ADAPTER = ArtifactKind(
     environment=mlx_environment,
     not_in_key=(*NOT_IN_KEY, "allow", "project_name", "report_to", "save_every"),
     metrics=METRICS,
+    history=frozenset(("went_on_after",)),
+    measured="punie_build.training.history:metrics",
     outputs={
         "adapter_config.json": "punie_build.training.verify:AdapterConfig",
         "metrics.jsonl": "punie_build.training.launch:TrainEvent",

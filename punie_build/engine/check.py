@@ -3,14 +3,16 @@
     recipes       recipes, code and inputs are those that the locks record
     outputs       the files that are here are those in the locks (a Git LFS pointer stands for its file)
     conformance   the files hold what the recipe asks for: ranks, layers, rows, read from headers
-    gates         the metrics in the locks reach what the recipes demand
+    gates         the metrics in the locks reach what the recipes demand, and are those of the files
 
 Tools are taken from the locks: a check gives the same result on a Mac, on Linux, and without mlx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,7 +22,7 @@ from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.runtime.program import build_command
-from punie_build.storage import digests, locks, paths, project_file
+from punie_build.storage import digests, locks, paths, project_file, store
 from punie_build.storage.locks import Lock
 
 STATES = ("current", "unseen", "stale", "broken")  # from best to worst: the worst one decides the exit code
@@ -124,8 +126,8 @@ def _outputs(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
 
 
 def _conformance(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
-    folder = root / task.target
-    if recorded[task.target] is None or not folder.is_dir():
+    lock, folder = recorded[task.target], root / task.target
+    if lock is None or not folder.is_dir():
         return "unseen", []
     if not task.kind.verify:
         return "current", []
@@ -133,6 +135,7 @@ def _conformance(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
         return "unseen", [f"{task.target}/{name}: a Git LFS pointer - `git lfs pull`" for name in pointers]
     base = task.external.get("base")
     lines = list(resolve(task.kind.verify)(folder, task.spec, base.present(root) if base else None))
+    lines += _contradictions(root, task, lock)
     return ("broken" if lines else "current"), lines
 
 
@@ -141,9 +144,27 @@ def _gates(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
     required, expectations = gates.required(task.spec), getattr(task.spec, "expect", {})
     if lock is None or not (required or expectations):
         return "unseen", []
-    lines = gates.failures(task.spec, lock.metrics)
+    lines = _contradictions(root, task, lock)
+    lines += gates.failures(task.spec, lock.metrics)
     lines += gates.unmet_expectations(task.spec, lock.metrics)
     return ("broken" if lines else "current"), lines
+
+
+def _contradictions(root: Path, task: AnyTask, lock: Lock) -> list[str]:
+    """Return the metrics of a lock that are not those of the files of the target, or, where they are not here, those
+    that the store recorded for the same files."""
+    folder = root / task.target
+    stored = None if folder.is_dir() else store.recorded(root, lock.key)
+    measured: Mapping[str, float] = stored.metrics if stored and stored.outputs == lock.outputs else {}
+    if task.kind.measured and folder.is_dir():
+        with suppress(OSError, ValueError, KeyError, StopIteration):  # other files, or pointers: `outputs` tells
+            measured = resolve(task.kind.measured)(folder)
+    return [
+        f"metrics.{name}: the lock says {lock.metrics[name]:g}, its files say {value:g} - restore the lock from git, "
+        f"or `doit forget {task.label}` and build it again"
+        for name, value in measured.items()
+        if name not in task.kind.history and not math.isclose(lock.metrics.get(name, value), value, rel_tol=1e-9)
+    ]
 
 
 CHECKS: dict[str, Callable[[Path, AnyTask, LocksByTarget], Verdict]] = {

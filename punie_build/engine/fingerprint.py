@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from punie_build.engine.kind import ArtifactKind, resolve, symbol
 from punie_build.schema.spec import structs
-from punie_build.storage import atomic, paths
+from punie_build.storage import paths, sealed_file
 
 if TYPE_CHECKING:
     from punie_build.engine.meaning import Symbol
@@ -52,7 +52,7 @@ def use_cache(folder: Path | None) -> None:
     global _cache_file  # noqa: PLW0603 - one package, one cache
     _cache_file = folder / f"code-{_short_hash(str(paths.CODE))}.json" if folder else None
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        content = json.loads(_cache_file.read_bytes()) if _cache_file else {}
+        content = json.loads((_cache_file and sealed_file.read(_cache_file)) or b"{}")
         if content["package"] == _package_stamp():
             _codes.update({str(name): str(value) for name, value in content["codes"].items()})
 
@@ -144,7 +144,7 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int, int, int]]:
 def _write_cache(path: Path) -> None:
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic.replace_file(path, json.dumps({"package": _package_stamp(), "codes": _codes}).encode())
+        sealed_file.write(path, json.dumps({"package": _package_stamp(), "codes": _codes}).encode())
 
 
 def _short_hash(text: str) -> str:

@@ -5,7 +5,7 @@ punie-build; a project may add its own: see `docs/architecture.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,7 +83,8 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
     `not_in_key` are fields of the spec that decide none.
 
-    Afterwards: `metrics` are the names in a lock that gates may name; `outputs` maps each file to the Struct that
+    Afterwards: `metrics` are the names in a lock that gates may name; `measured` reads them again from the files of a
+    target; `outputs` maps each file to the Struct that
     decodes it (a line of it, for `.jsonl`); `verify` yields where files differ from the recipe; `preview` adds what
     `plan` can foresee of a run; `page` is its page; `summary` maps metrics to words for tables."""
 
@@ -111,6 +112,8 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     environment: Callable[[], dict[str, str]] | None = None
     not_in_key: tuple[str, ...] = NOT_IN_KEY
 
+    history: frozenset[str] = frozenset()  # metrics that tell how a run went: an equal result may have others
+    measured: Callable[[Path], Mapping[str, float]] | Lazy = ""
     metrics: frozenset[str] = frozenset()  # last words of the names that a gate may have; empty: any
     outputs: dict[str, Lazy] = {}
     verify: Callable[[Path, Any, Path | None], Iterator[str]] | Lazy = ""

@@ -1,7 +1,6 @@
 """Cache of parsed recipe files, `.punie/recipes`: parsing TOML takes most of the time of a build with nothing to do.
 
-A file is looked up by the digest of its bytes, so that every edit is seen. The cache begins with its own digest: one
-that is damaged or torn counts as empty.
+A file is looked up by the digest of its bytes, so that every edit is seen. A damaged or torn cache counts as empty.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from punie_build.storage import atomic, paths, project_file
+from punie_build.storage import paths, project_file, sealed_file
 
 Tables = dict[str, Any]
 
@@ -25,15 +24,14 @@ class TableCache:
         self.path = root / paths.STATE / "recipes"
         self.known: dict[str, Tables] = {}
         self.used: dict[str, Tables] = {}
-        with suppress(OSError, msgspec.DecodeError, RecursionError):
-            digest, _, content = self.path.read_bytes().partition(b"\n")
-            if digest == _digest(content).encode():
+        with suppress(msgspec.DecodeError, RecursionError):
+            if content := sealed_file.read(self.path):
                 self.known = msgspec.msgpack.decode(content, type=dict[str, Tables])
 
     def parse(self, path: Path) -> Tables:
         """Return the tables of a file. Raises OSError or ValueError."""
         content = project_file.read(path)
-        digest = _digest(content)
+        digest = hashlib.sha256(content).hexdigest()
         tables = self.known.get(digest)
         if tables is None:
             tables = project_file.parse_toml(content)
@@ -45,7 +43,7 @@ class TableCache:
         if self.used.keys() != self.known.keys() and self.path.parent.is_dir():
             content = msgspec.msgpack.encode({name: tables for name, tables in self.used.items() if _is_plain(tables)})
             with suppress(OSError):
-                atomic.replace_file(self.path, _digest(content).encode() + b"\n" + content)
+                sealed_file.write(self.path, content)
 
 
 def _is_plain(tables: Tables) -> bool:
@@ -54,7 +52,3 @@ def _is_plain(tables: Tables) -> bool:
         return bool(msgspec.msgpack.decode(msgspec.msgpack.encode(tables)) == tables)
     except (OverflowError, RecursionError, msgspec.MsgspecError):
         return False
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

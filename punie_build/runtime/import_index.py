@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from punie_build.storage import paths
+from punie_build.storage import paths, sealed_file
 
 LIBRARY = "transformers.utils.import_utils"
 
@@ -39,16 +39,14 @@ def saved(compute: Callable[..., Any], library: str | Path, cache: Path) -> Call
         path = cache / f"transformers-{name}.json"
         with suppress(OSError, ValueError):  # msgspec's errors are ValueErrors
             made_for, rows = msgspec.json.decode(
-                path.read_bytes(), type=tuple[str, list[tuple[frozenset[str], dict[str, set[str]]]]]
+                sealed_file.read(path) or b"", type=tuple[str, list[tuple[frozenset[str], dict[str, set[str]]]]]
             )
             if made_for == state:
                 return dict(rows)
-        from punie_build.storage import atomic
-
         result = compute(module_path, prefix)
         with suppress(OSError, TypeError):
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic.replace_file(path, msgspec.json.encode((state, [*result.items()])))
+            sealed_file.write(path, msgspec.json.encode((state, [*result.items()])))
         return result
 
     return index

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import threading
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def _open(path: Path) -> sqlite3.Connection:
             " (inode, size, mtime, ctime, sha256 text, primary key (inode, size, mtime, ctime))"
         )
         database.execute("delete from digest where rowid <= (select max(rowid) from digest) - ?", (MAX_ROWS,))
-        rows = database.execute("select inode, size, mtime, ctime, sha256 from digest")
+        rows = database.execute("select inode, size, mtime, ctime, sha256 from digest where length(sha256) = 72")
         _memory.update({row[:4]: row[4] for row in rows})
     except BaseException:
         database.close()
@@ -73,7 +74,11 @@ def of_file(path: Path | str) -> str:
     """Return the sha256 of a file's bytes, 64 hex digits, from the cache if the file has not changed."""
     stamp = _stamp(os.stat(path))
     if cached := _memory.get(stamp):
-        return cached
+        if len(cached) == 64:
+            return cached
+        if _sealed(stamp, cached[:64]) == cached:
+            _memory[stamp] = cached[:64]
+            return cached[:64]
     if stamp[1] > LARGE_BYTES:
         time.sleep(max(0.0, min(_stable_from(stamp) - time.time_ns(), COARSE_TICK_NS) / 1e9))
     return compute(path)
@@ -101,6 +106,11 @@ def stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
     return {name: _stamp(os.stat(path))[:3] for name, path in loaded}
 
 
+def _sealed(stamp: Stamp, digest: str) -> str:
+    """Return a digest with a checksum of it and of its stamp, as the cache has it: a damaged row is no digest."""
+    return f"{digest}{zlib.crc32(f'{stamp}{digest}'.encode()):08x}"
+
+
 def _stable_from(stamp: Stamp) -> int:
     """Return the time (ns) from which each change of the file changes its stamp: every change sets the ctime."""
     ctime = stamp[3]
@@ -113,7 +123,7 @@ def _store(stamp: Stamp, digest: str) -> None:
         if _cache is not None:
             # a full disk, a cache locked by another process, or a time after 2262: then only the memory has it
             with suppress(sqlite3.Error, OverflowError):
-                _cache.execute("insert or replace into digest values (?, ?, ?, ?, ?)", (*stamp, digest))
+                _cache.execute("insert or replace into digest values (?, ?, ?, ?, ?)", (*stamp, _sealed(stamp, digest)))
 
 
 def of_pointed(path: Path | str) -> str:

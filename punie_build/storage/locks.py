@@ -6,6 +6,7 @@ data."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,9 @@ Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 InnerPath = Annotated[  # a path below the target: a lock from elsewhere must not lead out of it
     str, Meta(pattern=r"\A(?!/)(?!.*(?:\A|/)\.\.?(?:/|\Z))[^\\\x00-\x1f]+\Z")
 ]
+
+
+END = b"\n}\n"  # of the text of a lock
 
 
 class KeyInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -44,7 +48,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     """A record of one build: what decided it and what it made.
 
     `outputs` maps each file of the target to its sha256; `metrics` are numbers such as the rows of a dataset or the
-    passed cases; `seconds` is how long the step took."""
+    passed cases; `seconds` is how long the step took. The file has the digest of all of it."""
 
     key: Sha256
     key_inputs: KeyInputs = field(name="facts")
@@ -53,14 +57,34 @@ class Lock(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class _SealedLock(Lock, frozen=True, kw_only=True):
+    digest: str = ""
+
+
 def decode(text: bytes) -> Lock | None:
-    """Return the lock, or None if the text is none, names no file, or has a key that is not that of its key
-    inputs."""
+    """Return the lock, or None if the text is none, names no file, has a key that is not that of its key inputs, or
+    another digest than its own: a merge of two locks, or an edited number. A lock of an earlier version has none."""
     try:
         lock = msgspec.json.decode(text, type=Lock)
+        if not lock.outputs or lock.key != lock.key_inputs.key or not _is_whole(text):
+            return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return lock if lock.outputs and lock.key == lock.key_inputs.key else None
+    return lock
+
+
+def _is_whole(text: bytes) -> bool:
+    """Return whether a lock has its digest, or none. The digest is that of the text without it; of a text that another
+    program laid out, that of the one text of its values."""
+    if b'"digest"' not in text:
+        return True
+    text = text.replace(b"\r\n", b"\n") if b"\r" in text else text
+    body, _, end = text.rpartition(b',\n "digest": "')
+    if end == hashlib.sha256(body + END).hexdigest().encode() + b'"' + END:
+        return True
+    sealed = msgspec.json.decode(text, type=_SealedLock)
+    lock = Lock(**{name: getattr(sealed, name) for name in Lock.__struct_fields__})
+    return not sealed.digest or encode(lock).endswith(f'"{sealed.digest}"'.encode() + END)
 
 
 def read(path: Path | str) -> Lock | None:
@@ -72,8 +96,9 @@ def read(path: Path | str) -> Lock | None:
 
 
 def encode(lock: Lock) -> bytes:
-    """Return the one text of a lock."""
-    return msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n"
+    """Return the one text of a lock, whose last value is the digest of all others."""
+    text = msgspec.json.format(msgspec.json.encode(lock, order="deterministic"), indent=1) + b"\n"
+    return text.removesuffix(END) + f',\n "digest": "{hashlib.sha256(text).hexdigest()}"'.encode() + END
 
 
 def write(path: Path, lock: Lock) -> None:

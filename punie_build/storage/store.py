@@ -91,6 +91,12 @@ def read(root: Path, digest: str) -> bytes | None:
     return path.read_bytes() if path.exists() or _download(root, digest) else None
 
 
+def recorded(root: Path, key: str) -> Lock | None:
+    """Return the record of a key in the local store."""
+    lock = locks.read(_action(root, key))
+    return lock if lock and lock.key == key else None
+
+
 def blob(root: Path, digest: str) -> Path:
     """Return the path of a blob."""
     return root / paths.STATE / "store" / _object("blobs", digest)
@@ -110,7 +116,7 @@ def _candidates(root: Path, key: str, committed: Lock | None) -> Iterator[Lock]:
     if committed and committed.key == key:
         yield committed
     shared = remote.of_project(root)
-    if (lock := locks.read(_action(root, key))) and lock.key == key:
+    if lock := recorded(root, key):
         yield lock
     if shared and (text := shared.read(_object("actions", key))) and (lock := locks.decode(text)) and lock.key == key:
         yield lock

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,10 +48,11 @@ class ScoreCache:
         key = hashlib.blake2b(msgspec.json.encode(example), digest_size=16).digest()
         with suppress(sqlite3.Error):
             row = self.database.execute(self.query, (key,)).fetchone() if self.database else None
-            if row:
-                return msgspec.json.decode(row[0])
+            if row and row[0][:4] == _checksum(key, row[0][4:]):
+                return msgspec.json.decode(row[0][4:])
         computed = score(example)
-        self.pending.append((key, msgspec.json.encode(computed)))
+        encoded = msgspec.json.encode(computed)
+        self.pending.append((key, _checksum(key, encoded) + encoded))
         if len(self.pending) >= BATCH:
             self.flush()
         return computed
@@ -66,6 +68,11 @@ class ScoreCache:
                 )
                 self.database.execute("commit")
         self.pending = []
+
+
+def _checksum(key: bytes, score: bytes) -> bytes:
+    """Return four bytes before a stored score: a damaged one is computed again."""
+    return zlib.crc32(key + score).to_bytes(4)
 
 
 def scorer_key(filter_: ScoredFilter, context: FilterContext) -> str:

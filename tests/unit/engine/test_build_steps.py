@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from punie_build.engine.work import StepResult, Work
 from punie_build.errors import ModelError
 from punie_build.runtime import idle
 from punie_build.schema.spec import Spec
-from punie_build.storage import locks, paths
+from punie_build.storage import digests, locks, paths, store
 from tests.support.text_tasks import text_task, with_step
 
 MEMORY = "data/s.splits.lock"
@@ -197,3 +198,40 @@ def test_a_build_waits_for_another_build_of_its_target(root, capfd):
     first.join()
     second.join()
     assert state.state(root, task()) == "current"
+
+
+def test_an_equal_rebuild_leaves_the_lock_as_it_is(root):
+    """The seconds of a run, and the batch from which it resumed, are no result: git has nothing to commit."""
+    resumed = iter(range(9))
+
+    def timed(work: Work) -> StepResult:
+        time.sleep(0.02)
+        return structs.replace(step(work), metrics={"rows": 3, "resumed": next(resumed)})
+
+    user = with_step(task(), timed, history=frozenset(("resumed",)))
+    path = root / paths.lock("data/s")
+    build.build(root, user)
+    before = path.read_bytes()
+    assert build.build(root, user, afresh=True).action == "ran"
+    assert path.read_bytes() == before
+    other = with_step(task(), lambda work: structs.replace(step(work), metrics={"rows": 4}))
+    build.build(root, other, afresh=True)
+    assert locks.read(path).metrics == {"rows": 4}
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_a_lock_that_contradicts_the_store_is_not_restored_where_the_step_can_tell(root, capsys, version):
+    user = with_step(task(), step, version=version)
+    build.build(root, user)
+    path = root / paths.lock("data/s")
+    lock = locks.read(path)
+    (root / "other").mkdir()
+    (root / "other/text").write_text("poisoned")
+    poisoned = structs.replace(lock, outputs=digests.of_folder(root / "other"))
+    store.put(root, root / "other", poisoned)
+    store.put(root, root / "data/s", lock)
+    locks.write(path, poisoned)
+    shutil.rmtree(root / "data/s")
+    assert build.build(root, user).action == ("ran" if version is None else "restored")
+    assert (root / "data/s/text").read_text() == ("RAW" if version is None else "poisoned")
+    assert ("built again to see which of them is right" in capsys.readouterr().out) is (version is None)

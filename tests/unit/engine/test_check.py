@@ -14,7 +14,7 @@ from punie_build.engine.gates import Gate
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
 from punie_build.schema.spec import Spec
-from punie_build.storage import paths
+from punie_build.storage import locks, paths
 from tests.support.text_tasks import text_task, with_step
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
@@ -206,3 +206,31 @@ def test_the_worst_state_decides():
     results = [ArtifactCheck(label="", level="", state=state) for state in ("stale", "current", "broken", "unseen")]
     assert worst(results) == "broken"
     assert worst(results[:2]) == "stale"
+
+
+def measured(folder: Path) -> dict[str, float]:
+    return {"rows": float((folder / "rows").read_text()), "later": 1.0}
+
+
+@pytest.mark.parametrize("holder", ["target", "store"])
+def test_metrics_that_are_not_those_of_the_files_are_named(tmp_path, holder):
+    def count(work: Work) -> StepResult:
+        (work.out / "rows").write_text("60")
+        return StepResult("built", {"rows": 60, "resumed": 1})
+
+    task = with_step(text_task("a", inputs=("raw.txt",)), count, measured=measured, history=frozenset(("resumed",)))
+    task = structs.replace(task, spec=Demands(gates=(Gate(metric="rows", min=1000),)))
+    (tmp_path / "raw.txt").write_text("raw")
+    build.build(tmp_path, task)
+    lock = locks.read(tmp_path / paths.lock("data/a"))
+    locks.write(tmp_path / paths.lock("data/a"), structs.replace(lock, metrics={"rows": 5000, "resumed": 2}))
+    if holder == "store":
+        shutil.rmtree(tmp_path / "data/a")
+    line = "metrics.rows: the lock says 5000, its files say 60 - restore the lock from git, or `doit forget stage:a`"
+    state, [problem] = states(tmp_path, task, level="gates")["stage:a"]
+    assert (state, problem) == ("broken", f"{line} and build it again")
+    if holder == "target":
+        task = structs.replace(task, kind=structs.replace(task.kind, verify=lambda folder, spec, base: iter(())))
+        assert states(tmp_path, task, level="conformance")["stage:a"] == ("broken", (problem,))
+        (tmp_path / "data/a/rows").write_text("a pointer")
+        assert states(tmp_path, task, level="gates")["stage:a"] == ("current", ())

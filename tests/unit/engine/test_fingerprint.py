@@ -24,6 +24,7 @@ from punie_build.engine.gates import Gate
 from punie_build.engine.kind import symbol
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
+from punie_build.storage import sealed_file
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
 PACKAGE = Path(punie_build.__file__).parent
@@ -195,15 +196,17 @@ def test_fingerprints_are_cached_while_the_package_does_not_change(tmp_path):
 
     expected = computed()
     [cache] = tmp_path.iterdir()
-    content = json.loads(cache.read_text())
+    content = json.loads(sealed_file.read(cache))
     [name] = content["codes"]
     assert content["codes"] == {name: expected}
-    cache.write_text(json.dumps({**content, "codes": {name: "cached"}}))
+    sealed_file.write(cache, json.dumps({**content, "codes": {name: "cached"}}).encode())
     assert computed() == "cached"
-    cache.write_text(json.dumps({"package": "another", "codes": {name: "cached"}}))
+    cache.write_bytes(cache.read_bytes().replace(b"cached", b"flaked"))
+    assert computed() == expected
+    sealed_file.write(cache, json.dumps({"package": "another", "codes": {name: "cached"}}).encode())
     assert computed() == expected
     for damaged in ("torn", "[]", '"text"', '{"package": 1, "codes": []}', "[" * 100_000):
-        cache.write_text(damaged)
+        sealed_file.write(cache, damaged.encode())
         assert computed() == expected, damaged[:30]
 
 

@@ -22,7 +22,7 @@ WRONG = "f" * 64  # a digest that can only come from the cache
 
 def rows(root: Path) -> list[tuple]:
     database = sqlite3.connect(root / DATABASE)
-    result = database.execute("select inode, sha256 from digest order by rowid").fetchall()
+    result = database.execute("select inode, substr(sha256, 1, 64) from digest order by rowid").fetchall()
     database.close()
     return result
 
@@ -30,7 +30,8 @@ def rows(root: Path) -> list[tuple]:
 def falsify(root: Path) -> None:
     """Replace every digest in the cache."""
     database = sqlite3.connect(root / DATABASE)
-    database.execute("update digest set sha256 = ?", (WRONG,))
+    for row in database.execute("select inode, size, mtime, ctime from digest").fetchall():
+        database.execute("update digest set sha256 = ? where inode = ?", (digests._sealed(row, WRONG), row[0]))
     database.commit()
     database.close()
 
@@ -215,3 +216,15 @@ def test_a_time_that_does_not_fit_into_a_row_stays_in_memory(tmp_path):
     wait_until_stable(path)
     assert digests.of_file(path) == sha(b"a")
     assert digests._stamp(path.stat()) in digests._memory
+
+
+def test_a_damaged_row_is_no_digest(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("text")
+    wait_until_stable(path)
+    assert in_another_process(tmp_path, path) == [sha(b"text")]
+    database = sqlite3.connect(tmp_path / DATABASE)
+    database.execute("update digest set sha256 = 'e' || substr(sha256, 2)")
+    database.commit()
+    database.close()
+    assert in_another_process(tmp_path, path) == [sha(b"text")]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,25 @@ def test_present_locks_are_sorted_and_listed_once(tmp_path):
         (tmp_path / name).touch()
     names = [path.relative_to(tmp_path).as_posix() for path in locks.present(tmp_path, ["data", "models", "data"])]
     assert names == ["data/a.lock.json", "data/b.lock.json", "models/c.lock.json"]
+
+
+@given(st.dictionaries(NAMES, DIGESTS, min_size=1), st.dictionaries(NAMES, NUMBERS), st.data())
+def test_a_lock_of_which_a_character_differs_is_none_or_the_same_lock(outputs, metrics, data):
+    lock = lock_of(outputs, metrics, text="text")
+    text = locks.encode(lock)
+    place = data.draw(st.integers(0, len(text) - 1))
+    changed = text[:place] + bytes([text[place] ^ 1]) + text[place + 1 :]
+    assert locks.decode(changed) in (None, lock)
+
+
+def test_a_lock_may_be_laid_out_by_others_and_have_no_digest_but_not_another_one():
+    lock = lock_of({"a": "0" * 64}, {"rows": 60.0}, digest="a recipe may have this key")
+    text = locks.encode(lock)
+    values = json.loads(text)
+    compact = json.dumps(values).encode()
+    without = json.dumps({name: value for name, value in values.items() if name != "digest"}).encode()
+    for same in (text.replace(b"\n", b"\r\n"), compact, without, json.dumps({**values, "digest": ""}).encode()):
+        assert locks.decode(same) == lock
+    for other in (text, compact):
+        assert locks.decode(other.replace(b"60.0", b"5000.0")) is None
+    assert locks.decode(without.replace(b"60.0", b"5000.0")) is not None
