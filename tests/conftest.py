@@ -44,6 +44,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts backgrou
 import_index.install()  # two thirds of the start of transformers, for a worker and for the processes forked from it
 
 E2E = Path(__file__).parent / "e2e"
+BY_MARK_ONLY = ("nightly", "real")
 LONGEST = ("test_whole_project.py", "test_grid.py", "test_server.py", "test_export.py", "test_kills.py")
 Write = Callable[[str], Path]
 
@@ -55,17 +56,17 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests of `e2e/`; every `e2e` and `nightly` test is `slow` too. The longest files come first, and a
     worker takes one file at a time: all workers end together, and a project that a file builds is built once.
-    Tests marked `nightly` are deselected unless the expression of `-m` names that mark, or a test is named."""
+    Tests marked `nightly` or `real` are deselected unless the expression of `-m` names the mark, or a test is named."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     for item in items:
         if E2E in item.path.parents:
             item.add_marker("e2e")
-        if item.get_closest_marker("e2e") or item.get_closest_marker("nightly"):
+        if any(item.get_closest_marker(mark) for mark in ("e2e", *BY_MARK_ONLY)):
             item.add_marker("slow")
-    if "nightly" not in config.getoption("markexpr") and not any("::" in name for name in config.args):
-        nightly = [item for item in items if item.get_closest_marker("nightly")]
-        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
-        config.hook.pytest_deselected(items=nightly)
+    for mark in BY_MARK_ONLY:
+        if mark not in config.getoption("markexpr") and not any("::" in name for name in config.args):
+            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(mark)])
+            items[:] = [item for item in items if not item.get_closest_marker(mark)]
 
 
 def pytest_collection_finish() -> None:

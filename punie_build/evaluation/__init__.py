@@ -9,6 +9,7 @@ Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validat
 __all__ = (
     "answer_files",
     "arm_spec",
+    "canary",
     "checks",
     "comparison",
     "endpoint",
@@ -17,6 +18,7 @@ __all__ = (
     "paired_difference",
     "recorded_answers",
     "requirements",
+    "response_cache",
     "result_files",
     "runner",
     "scores",

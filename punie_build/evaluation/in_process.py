@@ -194,23 +194,32 @@ def render_prompt(tokenizer: Any, request: Mapping[str, Any]) -> list[int]:
     return prompt
 
 
-def main(job: InferenceJob) -> None:
-    """Load the weights and run the job."""
-    from mlx_lm import load
-    from mlx_lm.tuner.utils import load_adapters
+def load_verified(
+    folder: str, adapter: str | None, cache: ResponseCache | None, **options: Any
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Return a model with its adapter, its tokenizer and its config. Exits if it cannot be loaded.
+
+    Canaries of these weights, before and after the adapter, are written to `cache`, if there is one.
+    """
+    from punie_build.models.precision import add_adapter, load_computed
 
     try:
-        model, tokenizer, *_ = load(job.model)
+        model, tokenizer, config = load_computed(folder, **options)
+        base_canary = model_canary = canary_completions(model, tokenizer) if cache else []
+        if adapter:
+            model = add_adapter(model, adapter)
+            model_canary = canary_completions(model, tokenizer) if cache else []
     except Exception as error:
-        raise SystemExit(f"punie: {job.model}: mlx-lm cannot load this model: {error}") from error
-    cache = ResponseCache(Path(job.cache_file), skip_existing=True)
-    base_canary = model_canary = canary_completions(model, tokenizer) if job.needs_canaries else []
-    if job.adapter:
-        model = load_adapters(model, job.adapter)
-        model.eval()
-        model_canary = canary_completions(model, tokenizer) if job.needs_canaries else []
-    if job.needs_canaries:
+        raise SystemExit(f"punie: {folder}: mlx-lm cannot load this model: {error}") from error
+    if cache:
         cache.add_canaries(model_canary, base_canary, canary_noise(model, tokenizer, model_canary))
+    return model, tokenizer, config
+
+
+def main(job: InferenceJob) -> None:
+    """Load the weights and run the job."""
+    cache = ResponseCache(Path(job.cache_file), skip_existing=True)
+    model, tokenizer, _ = load_verified(job.model, job.adapter, cache if job.needs_canaries else None)
     generate_all(model, tokenizer, job, cache)
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.errors import IdentityError, ModelError, ServerError
 from punie_build.evaluation import answer_files, base_calls, canary, interview, request
@@ -170,9 +170,9 @@ class _ServerEngine:
         suspects: set[str] = set()
         with ProgressBar(f"requests to {self.run.spec.arm}", len(requests)) as bar:
             for _ in range(MAX_SERVER_STARTS):
-                with self.warm.lend(
-                    self.run.cache_name, self.run.served, self.run.logs / "server.log", self.env
-                ) as server:
+                canary_file = None if self.cache.canaries else self.cache.path
+                served = structs.replace(self.run.served, canary_file=canary_file)
+                with self.warm.lend(self.run.cache_name, served, self.run.logs / "server.log", self.env) as server:
                     self.verify_identity(server)
                     pending = {
                         key: body
@@ -217,14 +217,13 @@ class _ServerEngine:
         """Raise IdentityError unless the server's canary is that of the model under test."""
         from punie_build.evaluation import client
 
+        self.cache.refresh()
         if self.cache.canaries is None:
-            error = run_in_process(self.run, self.cache, {})
-            if self.cache.canaries is None:
-                raise ModelError(error)
+            raise ServerError(f"{self.run.spec.arm}: the server wrote no canary of its weights - build again")
         expected, base = self.cache.canaries
         served, repeated = (asyncio.run(client.canary_completions(server)) for _ in range(2))
         serving, noise = self.run.spec.serving, self.cache.noise
-        if serving.kv_bits and serving.quantized_kv_start < QUANTIZED_LATER:  # the witness has an exact cache
+        if serving.kv_bits and serving.quantized_kv_start < QUANTIZED_LATER:  # the canary is of an exact cache
             noise = CanaryNoise(nats=canary.TOLERANCE, certain=(0,) * len(expected))
         canary.verify_identity(self.run.spec.arm, served, repeated, expected, base, noise)
 
@@ -254,10 +253,10 @@ def run_in_process(run: EvalRun, cache: ResponseCache, requests: Requests) -> st
         concurrency=run.spec.concurrency,
         max_kv_size=run.spec.serving.max_kv_size,
     )
-    path = run.logs / "witness.json"
+    path = run.logs / "requests.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))
-    log, env = run.logs / "witness.log", blas.environment(run.root)
+    log, env = run.logs / "requests.log", blas.environment(run.root)
     cached = len(cache.completions)
     with (
         Child("punie_build.evaluation.in_process", [str(path)], log, env) as child,

@@ -1,4 +1,4 @@
-"""Start and stop an `mlx_lm.server` for one model under test.
+"""Start and stop a server for one model under test: `mlx_lm.server`, in `server_process`.
 
     async with serve(ServedModel(model=folder, adapter=folder), log, env) as server:
         ... server.url ...
@@ -38,7 +38,8 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     """A model to serve: its folder, the adapter on it if any, and the options of its server.
 
     `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used
-    or the start fails; None chooses a free one. `program` is the module that serves, and its arguments.
+    or the start fails; None chooses a free one. `canary_file`: the cache of completions that the server writes the
+    canaries of its weights to. `program` is the module that serves, and its arguments.
     """
 
     model: Path
@@ -48,7 +49,8 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     max_tokens: int = 512
     port: int | None = None
-    program: tuple[str, ...] = ("mlx_lm", "server")
+    canary_file: Path | None = None
+    program: tuple[str, ...] = ("punie_build.evaluation.server_process",)
 
     def arguments(self, port: int) -> list[str]:
         """Return the command-line arguments of the server, without options that have their default value."""
@@ -64,6 +66,7 @@ class ServedModel(Struct, frozen=True, kw_only=True):
         for name, option in (("temperature", "temp"), ("top_p", "top-p"), ("top_k", "top-k"), ("min_p", "min-p")):
             if (value := getattr(self.sampling, name)) != getattr(Sampling(), name):
                 arguments += [f"--{option}", value]
+        arguments += ["--canaries", self.canary_file] if self.canary_file else []
         return [*self.program[1:], *map(str, arguments)]
 
 
@@ -184,12 +187,13 @@ class WarmServer:
 
     @contextmanager
     def lend(self, name: str, served: ServedModel, log: Path, env: Mapping[str, str]) -> Iterator[Server]:
-        """Yield a server that is ready. `name` stands for all settings that decide its answers. Raise ServerError."""
+        """Yield a server that is ready. `name` stands for all settings that decide its answers. A server that is to
+        write canaries is a new one. Raise ServerError."""
         import asyncio  # takes 30 ms, which a build without a server saves
 
         with self._lock:
             idle, self._idle = self._idle, None
-        if idle and (idle[0] != name or not idle[1].child.running):
+        if idle and (idle[0] != name or not idle[1].child.running or served.canary_file):
             idle[1].stop()
             idle = None
         server = idle[1] if idle else asyncio.run(start(served, log, env))

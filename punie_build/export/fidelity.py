@@ -9,24 +9,50 @@ Quantization can erase a LoRA: its update is small compared to the weight that i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
-from mlx_lm.tuner.utils import load_adapters
-from mlx_lm.utils import load_model
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from punie_build.export.job import Fidelity
-from punie_build.models.precision import set_compute_precision
+from punie_build.models.precision import add_adapter, load_weights
 from punie_build.training import token_file
 from punie_build.training.batch_sampler import BatchSampler, padded_length
 from punie_build.training.token_file import TokenRows
 
-MAX_ROWS = 512  # enough to distinguish 97 % from 98 %
 BATCH_TOKENS = 1024  # with a vocabulary of 150,000, their logits take 600 MB
+Report = Callable[[int, int], object]  # (batches that are done, all batches)
+Batch = tuple[mx.array, NDArray[np.int32], NDArray[np.bool_]]  # inputs, targets and loss mask, each (rows, length)
+
+
+class AdapterMeasurement(Struct, frozen=True):
+    """The losses of an adapter and of its base in nats, and the most likely prediction of the adapter, for each trained
+    token: all models of the adapter are compared with these."""
+
+    base_losses: NDArray[np.float32]
+    adapter_losses: NDArray[np.float32]
+    expected: NDArray[np.uint32]
+
+    def save(self, path: Path) -> None:
+        """Write the arrays to a file, at once."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"new-{path.name}")
+        mx.save_safetensors(str(temporary), {name: mx.array(getattr(self, name)) for name in self.__struct_fields__})
+        temporary.replace(path)
+
+
+def read_measurement(path: Path) -> AdapterMeasurement | None:
+    """Return a measurement from a file, or None if there is none that is whole."""
+    try:
+        arrays: Any = mx.load(str(path))
+        return AdapterMeasurement(**{name: np.array(array) for name, array in arrays.items()})
+    except (RuntimeError, TypeError, ValueError, OSError):
+        return None
 
 
 def held_out_rows(tokens: Path) -> TokenRows:
@@ -36,11 +62,12 @@ def held_out_rows(tokens: Path) -> TokenRows:
     return next(rows for rows in splits if len(rows)).wanted()
 
 
-def batches(rows: TokenRows) -> Iterator[tuple[mx.array, NDArray[np.int32], NDArray[np.bool_]]]:
-    """Yield the same batches for the same rows: inputs, targets and loss mask, each (rows, length)."""
-    sample = sorted(range(len(rows)), key=lambda row: (row * 0.6180339887) % 1)[:MAX_ROWS]  # spread over the file
+def batches(rows: TokenRows, limit: int) -> list[Batch]:
+    """Return the same batches for the same rows, of at most `limit` rows."""
+    sample = sorted(range(len(rows)), key=lambda row: (row * 0.6180339887) % 1)[:limit]  # spread over the file
     lengths = rows.lengths
     sampler = BatchSampler(batching="tokens", batch_size=len(sample), batch_tokens=BATCH_TOKENS)
+    result = []
     for batch in sampler.epoch([lengths[row] - 1 for row in sample], 0):
         token_rows = [rows.row(sample[row]) for sequence in batch for row in sequence]
         shape = len(token_rows), padded_length(max(len(ids) - 1 for ids, _ in token_rows))
@@ -48,47 +75,57 @@ def batches(rows: TokenRows) -> Iterator[tuple[mx.array, NDArray[np.int32], NDAr
         for index, (ids, mask) in enumerate(token_rows):
             span = slice(0, len(ids) - 1)
             inputs[index, span], targets[index, span], loss_mask[index, span] = ids[:-1], ids[1:], mask[1:]
-        yield mx.array(inputs), targets, loss_mask
+        result.append((mx.array(inputs), targets, loss_mask))
+    return result
 
 
-def evaluate(model: nn.Module, rows: TokenRows) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """Return the loss of each trained token in nats, and its most likely prediction."""
+def evaluate(
+    model: nn.Module, rows: list[Batch], report: Callable[[], object]
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Return the loss of each trained token in nats, and its most likely prediction. Report each batch."""
     losses, predictions = [], []
-    for inputs, targets, loss_mask in batches(rows):
+    for inputs, targets, loss_mask in rows:
         logits = model(inputs).astype(mx.float32)
         results = nn.losses.cross_entropy(logits, mx.array(targets)), logits.argmax(-1)
         mx.eval(results)
         losses.append(np.array(results[0])[loss_mask])
         predictions.append(np.array(results[1])[loss_mask])
+        report()
     return np.concatenate(losses), np.concatenate(predictions)
 
 
-def load(folder: Path) -> nn.Module:
-    """Load a model in the compute precision of this device."""
-    model, _ = load_model(folder, lazy=True)
-    set_compute_precision(model)
-    return model
+def measure(
+    base: Path, adapter: Path, model: Path, rows: list[Batch], known: Path, report: Report = lambda *_: None
+) -> Fidelity:
+    """Return the fidelity of a model to the adapter on its base.
 
+    One model is in memory at a time. Base and adapter are measured once for all models of the adapter: `known` is the
+    file of their results.
+    """
+    measured = read_measurement(known)
+    total, done = len(rows) * (1 if measured else 3), 0
 
-def measure(base: Path, adapter: Path, model: Path, tokens: Path) -> Fidelity:
-    """Return the fidelity of a model to the adapter on its base."""
-    rows = held_out_rows(tokens)
-    adapted = load(base)
-    base_losses, _ = evaluate(adapted, rows)
-    load_adapters(adapted, str(adapter))
-    adapted.eval()
-    set_compute_precision(adapted)
-    adapter_losses, expected = evaluate(adapted, rows)
-    del adapted
-    mx.clear_cache()
-    losses, predictions = evaluate(load(model), rows)
+    def step() -> None:
+        nonlocal done
+        done += 1
+        report(done, total)
+
+    if measured is None:
+        adapted = load_weights(base)
+        base_losses, _ = evaluate(adapted, rows, step)
+        adapted = add_adapter(adapted, adapter)
+        measured = AdapterMeasurement(base_losses, *evaluate(adapted, rows, step))
+        measured.save(known)
+        del adapted
+        mx.clear_cache()
+    losses, predictions = evaluate(load_weights(model), rows, step)
     return Fidelity(
-        loss_base=mean(base_losses),
-        loss_adapter=mean(adapter_losses),
+        loss_base=mean(measured.base_losses),
+        loss_adapter=mean(measured.adapter_losses),
         loss=mean(losses),
-        agreement=float((expected == predictions).mean()),
-        tokens=float(len(expected)),
-        gain_retained=gain_retained(base_losses, adapter_losses, losses),
+        agreement=float((measured.expected == predictions).mean()),
+        tokens=float(len(losses)),
+        gain_retained=gain_retained(measured.base_losses, measured.adapter_losses, losses),
     )
 
 

@@ -8,7 +8,8 @@ from punie_build.export.spec import Model
 
 
 class ExportJob(Struct, frozen=True, kw_only=True):
-    """job.json: the folders of base, adapter, tokens and output, and the path of the result file.
+    """job.json: the folders of base, adapter, tokens and output, and the paths of the result file, of the measurement
+    of the adapter and of the progress file.
 
     `adapter` and `tokens` are None for a model without an adapter.
     """
@@ -16,9 +17,18 @@ class ExportJob(Struct, frozen=True, kw_only=True):
     base: str
     out: str
     result: str
+    measurement: str = ""
+    progress: str = ""
     adapter: str | None = None
     tokens: str | None = None
     spec: Model
+
+
+class ExportProgress(Struct, frozen=True):
+    """progress.json: how many of all batches of held-out rows are measured."""
+
+    done: int
+    total: int
 
 
 class Fidelity(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -31,7 +31,7 @@ from mlx_lm.utils import (
 )
 
 from punie_build.export import fidelity, model_folder
-from punie_build.export.job import ExportJob, ExportResult
+from punie_build.export.job import ExportJob, ExportProgress, ExportResult
 from punie_build.export.spec import FULL_PRECISION_BITS, MODES, Model
 
 Config = dict[str, Any]
@@ -128,6 +128,11 @@ def export(spec: Model, base: Path, adapter: Path | None, out: Path) -> ExportRe
     return ExportResult(unquantized=unquantized, bits_per_weight=bits_per_weight)
 
 
+def report(job: ExportJob, done: int, total: int) -> None:
+    """Write the progress of the measurement."""
+    Path(job.progress).write_bytes(msgspec.json.encode(ExportProgress(done, total)))
+
+
 def main(job: ExportJob) -> None:
     base, out = Path(job.base), Path(job.out)
     adapter = Path(job.adapter) if job.adapter else None
@@ -138,7 +143,10 @@ def main(job: ExportJob) -> None:
         raise SystemExit(f"punie: {name}: mlx-lm cannot export a model from it: {error}") from error
     mx.clear_cache()
     if adapter and job.tokens:
-        measured = fidelity.measure(base, adapter, out, Path(job.tokens))
+        rows = fidelity.batches(fidelity.held_out_rows(Path(job.tokens)), job.spec.fidelity_rows)
+        measured = fidelity.measure(
+            base, adapter, out, rows, Path(job.measurement), lambda *counts: report(job, *counts)
+        )
         result = msgspec.structs.replace(result, fidelity=measured)
     result = msgspec.structs.replace(result, peak_gigabytes=mx.get_peak_memory() / 2**30)
     Path(job.result).write_bytes(msgspec.json.encode(result))

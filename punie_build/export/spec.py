@@ -37,7 +37,8 @@ class Model(Spec, frozen=True, kw_only=True):
     `bits` per weight: 2 to 8; 16 for a model that is not quantized, even if its base is; by default those of the
     base. Weights are quantized from the fused ones in full precision. `group_size` weights share a scale. `dtype` is
     that of scales and of weights that are not quantized, by default that of the base. `gguf`: also write
-    `model.gguf`, for llama.cpp. `temporary`: remove the files as soon as all targets that read them are built.
+    `model.gguf`, for llama.cpp. `fidelity_rows`: compare the model with its adapter on at most so many held-out rows;
+    512 tell 97 % from 98 %. `temporary`: remove the files as soon as all targets that read them are built.
     """
 
     adapter: str | None = None
@@ -47,6 +48,7 @@ class Model(Spec, frozen=True, kw_only=True):
     mode: Mode = "affine"
     dtype: Dtype | None = None
     gguf: bool = False
+    fidelity_rows: Annotated[int, Meta(ge=1)] = 512
     temporary: bool = False
     gates: tuple[Gate, ...] = ()
     description: str = ""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
+from pathlib import Path
 
 import msgspec
 
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import ModelError
 from punie_build.export import model_folder
-from punie_build.export.job import ExportJob, ExportResult
+from punie_build.export.job import ExportJob, ExportProgress, ExportResult
 from punie_build.export.spec import Model, gguf_problem
-from punie_build.runtime import blas, child
+from punie_build.runtime import blas
+from punie_build.runtime.child import Child
+from punie_build.runtime.console import ProgressBar
+from punie_build.schema.spec import digest
+from punie_build.storage import paths
 
 MIN_GAIN_RETAINED, MIN_AGREEMENT = 0.95, 0.8  # below these a warning says that a model lost much of its adapter
+POLL_SECONDS = 0.1
 MIN_UNQUANTIZED_AGREEMENT = 0.95  # of a model in full precision: rounding changes few tokens in a hundred
 
 
@@ -31,6 +38,8 @@ def model(work: Work[Model]) -> StepResult:
         base=str(base),
         out=str(work.out),
         result=str(work.logs / "result.json"),
+        measurement=str(work.root / paths.measurement(_adapter_key(work))),
+        progress=str(work.logs / "progress.json"),
         adapter=adapter,
         tokens=tokens,
         spec=spec,
@@ -38,7 +47,7 @@ def model(work: Work[Model]) -> StepResult:
     path = work.logs / "job.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))
-    child.run("punie_build.export.process", [str(path)], work.logs / "fusing.log", blas.environment(work.root))
+    _run(work, path)
     if problems := list(model_folder.model(work.out, spec, base)):
         raise ModelError("\n".join(f"the model differs from its recipe: {problem}" for problem in problems))
     result = msgspec.json.decode((work.logs / "result.json").read_bytes(), type=ExportResult)
@@ -47,6 +56,35 @@ def model(work: Work[Model]) -> StepResult:
     _check_agreement(label, spec, result)
     size = sum(path.stat().st_size for path in work.out.rglob("*") if path.is_file())
     return StepResult(summary(result, size), metrics(result, size))
+
+
+def _adapter_key(work: Work[Model]) -> str:
+    """Return a digest of all that decides how an adapter and its base are measured."""
+    assert work.key_inputs is not None, "the engine gives a step what decides its result"
+    key = work.key_inputs
+    return digest([sorted(key.inputs.items()), key.tools, work.spec.fidelity_rows])
+
+
+def _run(work: Work[Model], job: Path) -> None:
+    """Run the export process, and show how many batches it has measured. Raise ModelError if it fails."""
+    log, title = work.logs / "fusing.log", f"measuring {work.task.name} (batches)"
+    with (
+        Child("punie_build.export.process", [str(job)], log, blas.environment(work.root)) as process,
+        ProgressBar(title, 0) as bar,
+    ):
+        while process.running:
+            time.sleep(POLL_SECONDS)
+            if progress := _progress(work.logs / "progress.json"):
+                bar(progress.done, total=progress.total)
+        if process.process.returncode != 0:
+            raise ModelError(process.failure("exporting"))
+
+
+def _progress(path: Path) -> ExportProgress | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ExportProgress)
+    except (OSError, ValueError):  # not written yet, or half written
+        return None
 
 
 def check_disk_space(label: str, needed: int, free: int) -> None:

@@ -85,6 +85,11 @@ def _check_disk_space(repo: str, files: list[RemoteFile], blobs: Path) -> None:
         )
 
 
+def _bar(file: RemoteFile, part: Path) -> ProgressBar:
+    initial = part.stat().st_size // MIB if part.exists() else 0
+    return ProgressBar(f"downloading {file.path[-40:]} (MiB)", file.size // MIB, initial)
+
+
 def _download_blob(repo: str, revision: str, file: RemoteFile, blob: Path) -> None:
     """Download a file to its place among the blobs, from the byte where an earlier download stopped."""
     import httpx
@@ -92,7 +97,7 @@ def _download_blob(repo: str, revision: str, file: RemoteFile, blob: Path) -> No
     from huggingface_hub import get_token, hf_hub_url
 
     part = blob.with_name(f"{blob.name}.part")
-    with FileLock(f"{part}.lock"), ProgressBar(f"downloading {file.path[-40:]} (MiB)", file.size // MIB) as bar:
+    with FileLock(f"{part}.lock"), _bar(file, part) as bar:
         if blob.exists():  # another build downloaded it
             return
         sha = hashlib.sha256()

@@ -89,6 +89,8 @@ class ProgressBar:
     def __init__(self, title: str, total: int, initial: int = 0) -> None:
         self.title, self.total, self.initial = title, total, initial
         self.started = self.printed = time.monotonic()
+        self.first: tuple[float, int] | None = None  # when the first units were done, and how many
+        self.done, self.end = initial, 0.0
 
     def __enter__(self) -> ProgressBar:
         self.progress = console.progress
@@ -98,17 +100,30 @@ class ProgressBar:
     def update(self, done: int, facts: str) -> None:
         """Move the bar if it is displayed."""
         if self.progress:
-            self.progress.update(self.task, completed=done, facts=facts)
+            self.progress.update(self.task, completed=done, total=self.total, facts=facts)
 
-    def __call__(self, done: int, facts: str = "") -> None:
-        """Show that `done` units are done: move the bar, or print a line if the last one is old enough."""
-        elapsed = time.monotonic() - self.started
-        remaining = format_seconds(elapsed / max(done - self.initial, 1) * (self.total - done))
+    def __call__(self, done: int, facts: str = "", total: int | None = None) -> None:
+        """Show that `done` units are done: move the bar, or print a line if the last one is old enough.
+
+        The remaining time is that of the rate since the first units were done, and counts down between two calls.
+        """
+        present, self.total = time.monotonic(), total or self.total
+        if done > self.done:
+            self.end = self.estimate(present, done)
+            self.done = done
+        left = f"{format_seconds(max(self.end - present, 0.0))} left" if self.end else ""
+        facts = f"{facts}  {left}".strip() if left else facts
         if self.progress:
-            self.update(done, f"{facts}  {remaining} left" if done else facts)
-        elif time.monotonic() - self.printed > QUIET_SECONDS:
-            self.printed = time.monotonic()
-            console.print_line(f"   {self.title} {done}/{self.total}  {facts}  {remaining} left")
+            self.update(done, facts)
+        elif present - self.printed > QUIET_SECONDS:
+            self.printed = present
+            console.print_line(f"   {self.title} {done}/{self.total}  {facts}".rstrip())
+
+    def estimate(self, present: float, done: int) -> float:
+        """Return the time at which all units will be done. The time before the first units counts once."""
+        started, before = self.first or (self.started, self.initial)
+        self.first = self.first or (present, done)
+        return present + (present - started) / (done - before) * (self.total - done)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -80,6 +80,11 @@ def responses(key: str) -> str:
     return f"{STATE}/answers/{key}.jsonl"
 
 
+def measurement(key: str) -> str:
+    """Return the file of the losses of an adapter and its base, which models of the adapter are compared with."""
+    return f"{STATE}/fidelity/{key[:32]}.safetensors"
+
+
 def converted(digest: str, version: str) -> str:
     """Return the folder of a base that was converted from a file of this digest."""
     return f"{STATE}/bases/{digest[:32]}-{version}"

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from punie_build.evaluation.canary import CANARY_PROMPTS
+from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.testing.http_response import send_headers, send_json, send_text
 
 PROSE = "That is a good question, and there is much to say about it. In general it depends on the circumstances."
@@ -123,6 +125,9 @@ FAULTS: dict[str, Fault] = {
 
 if __name__ == "__main__":
     options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=False))
+    if "--canaries" in options:  # of other weights than those that answer
+        other = [[(1, -0.1)]] * len(CANARY_PROMPTS)
+        ResponseCache(Path(options["--canaries"]), skip_existing=True).add_canaries(other, other)
     fake = FakeServer(sys.argv[1], Path(options["--model"]), int(options["--port"]))
     print(f"Starting httpd at 127.0.0.1 on port {options['--port']}...", flush=True)
     fake.server.serve_forever()

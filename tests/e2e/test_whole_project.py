@@ -205,7 +205,7 @@ def wait_for(condition, seconds: float = 90.0) -> None:
 def test_parallel_builds_killed_in_training_and_serving_resume_to_the_same_bytes(project):
     before = files_of_targets(project)
     forget(project)
-    for child in (f"punie_build.training.loop.process {project}", f"mlx_lm server .*{project}"):
+    for child in (f"punie_build.training.loop.process {project}", f"punie_build.evaluation.server_process .*{project}"):
         build = subprocess.Popen(
             [sys.executable, "-m", "doit", "-n", "2"],
             cwd=project,

@@ -10,13 +10,12 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_flatten
-from mlx_lm import load
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import load_model
 from msgspec import structs
 
-from punie_build.models.precision import set_compute_precision
+from punie_build.models.precision import load_computed
 from punie_build.training import adapter_config
 from punie_build.training.adapter_formats import WEIGHTS
 from punie_build.training.compatibility import BaseFacts, incompatibilities
@@ -160,10 +159,8 @@ def lora_parameters(spec: Adapter) -> dict[str, Any]:
 
 
 def _load_base(spec: Adapter, base: str) -> nn.Module:
-    try:
-        model, *_ = load(base)
+    try:  # full training writes weights in the precision of the base
+        model, *_ = load_computed(base, expand=spec.fine_tune_type != "full")
     except Exception as error:  # mlx-lm passes on any exception of its dependencies
         raise SystemExit(f"punie: {spec.base}: mlx-lm cannot load this base: {_reason(error)}") from error
-    # full training writes weights in the precision of the base
-    set_compute_precision(model, expand=spec.fine_tune_type != "full")
     return model

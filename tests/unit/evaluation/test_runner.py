@@ -119,7 +119,7 @@ def test_a_second_run_sends_no_request_and_a_new_case_sends_one(project):
     assert (project.out / "answers.jsonl").read_bytes() == first
     project.served = fake_model("echo")
     assert project.collect("a", "b", "c")[1] == 1
-    # without the cache the weights are loaded for new canaries, and the fake server does not serve these weights
+    # without the cache the server writes new canaries: the fake one writes those of other weights than answer
     with pytest.raises(IdentityError, match="other weights answered"):
         project.collect("a", "b", "c", ignore_cache=True)
 
