@@ -23,9 +23,11 @@ from punie_build.data.call_syntax import (
     json_or,
     named_json,
     python_calls,
+    python_lines,
     tagged_pairs,
 )
 from punie_build.data.example import ToolCall
+from punie_build.data.marked_calls import NAMESPACE, kimi_k3, minimax_m3
 from punie_build.data.tool_call_markup.json_values import parse_value_at, skip_whitespace
 from punie_build.data.tool_call_markup.qwen3_coder import parse_function
 from punie_build.data.tool_call_markup.span import ParseContext
@@ -70,16 +72,24 @@ def _tags(name: str, start: str, end: str, syntax: Syntax, *marks: str) -> CallF
     return CallFormat(name, (start, *marks), re.escape(start), syntax, rf"\s*(?:{re.escape(end)}|\Z)")
 
 
-_BARE_START = r"\A\s*(?=\{\s*\"(?:name|type|function|tool)\"|\[\s*\{\s*\"(?:name|type|function|tool)\"|\[\w[\w.]*\()"
+_BARE_JSON = r"\{\s*\"(?:name|type|function|tool)\"|\[\s*\{\s*\"(?:name|type|function|tool)\""
+_BARE_START = rf"\A\s*(?={_BARE_JSON}|\[\w[\w.]*\()"
 _DSML = "｜DSML｜"  # of DeepSeek V3.2
 _HARMONY = r"(?:<\|start\|>assistant\s*)?<\|channel\|>(?:final|commentary)\s*<\|message\|>|<\|(?:end|return|call)\|>"
 PLAIN = CallFormat("plain JSON", (), _BARE_START, _bare)
+GEMMA3 = CallFormat(  # whose template has no calls: they are written as its prompts ask for them
+    "Gemma 3",
+    ("<start_of_turn>",),
+    rf"```tool_code\s*\n|```json\s*\n(?={_BARE_JSON})|{_BARE_START}",
+    _bare,
+    r"\s*(?:```)?",
+)
 HERMES = _tags("<tool_call>", "<tool_call>", "</tool_call>", _tool_call_tag)
 FORMATS = (
     CallFormat(
         "Llama",
         ("<|python_tag|>", "<|python_start|>"),
-        rf"<\|python_tag\|>|<\|python_start\|>|{_BARE_START}",
+        rf"<\|python_tag\|>|<\|python_start\|>(?:<\|python_end\|>)?|{_BARE_START}",
         json_or(python_calls),
         r"\s*(?:<\|python_end\|>)?",
     ),
@@ -119,7 +129,7 @@ FORMATS = (
         r"<\|START_ACTION\|>|Action:\s*```json",
         json_calls,
         r"\s*(?:<\|END_ACTION\|>|```|\Z)",
-        r"<\|(?:START|END)_RESPONSE\|>|<\|END_OF_TURN_TOKEN\|>",
+        r"<\|(?:START|END)_(?:RESPONSE|TEXT)\|>|<\|END_OF_TURN_TOKEN\|>",
     ),
     _tags("Jamba", "<tool_calls>", "</tool_calls>", json_calls),
     _tags("Gemma 4", "<|tool_call>", "<tool_call|>", gemma_calls('<|"|>')),
@@ -135,6 +145,25 @@ FORMATS = (
     _tags("MiniMax M2", "<minimax:tool_call>", "</minimax:tool_call>", invoke_tags()),
     CallFormat("Phi-4, Granite", ("<|tool_call|>",), r"<\|tool_call\|>", json_calls, r"\s*(?:<\|/tool_call\|>)?"),
     _tags("LFM2", "<|tool_call_start|>", "<|tool_call_end|>", json_or(python_calls), "<|tool_list_start|>"),
+    CallFormat("Kimi K3", ("<|open|>",), r"<\|open\|>tools<\|sep\|>", kimi_k3, r"\s*(?:<\|close\|>tools<\|sep\|>|\Z)",
+               r"<\|(?:open|close)\|>(?:response|message)<\|sep\|>"),
+    CallFormat("MiniMax M3", (NAMESPACE,), rf"{re.escape(NAMESPACE)}<tool_call>", minimax_m3,
+               rf"\s*(?:{re.escape(NAMESPACE)}</tool_call>|\Z)"),
+    CallFormat("functionary", (">>>${recipient}",), r"(?:\A|>>>)(?=(?!all\n)[\w.:/-]+\n\s*\{)",
+               named_json(_NAMED, r"\n"), noise=r"(?:\A|>>>)all\n"),
+    CallFormat("GigaChat", ("<|role_sep|>", "<|function_call|>"), r"<\|function_call\|>|function call<\|role_sep\|>",
+               json_calls, noise=r"(?:assistant<\|role_sep\|>|<\|message_sep\|>)\s*"),
+    _tags("Nemotron 2", "<TOOLCALL>", "</TOOLCALL>", json_calls),
+    CallFormat("Hunyuan 3", ("<tool_calls:opensource>", "<tool_sep{}>"),
+               r"(?:<tool_calls:opensource>\s*)?<tool_call:opensource>", tagged_pairs(suffix=":opensource"),
+               r"\s*(?:</tool_call:opensource>|\Z)\s*(?:</tool_calls:opensource>)?"),
+    CallFormat("Solar Open", ("<|tool_call:begin|>",),
+               r"(?:<\|tool_calls\|>\s*)?<\|tool_call:begin\|>[\w-]*<\|tool_call:name\|>",
+               named_json(_NAMED, r"<\|tool_call:args\|>"), r"\s*(?:<\|tool_call:end\|>|\Z)", r"<\|calls\|>"),
+    CallFormat("InternLM", ("<|action_start|>",), r"<\|action_start\|>\s*<\|plugin\|>", json_calls,
+               r"\s*(?:<\|action_end\|>|\Z)"),
+    CallFormat("Firefunction", ("functools[",), r"functools(?=\[)", json_calls),
+    _tags("OLMo 3", "<function_calls>", "</function_calls>", python_lines),
     _tags("Seed-OSS", "<seed:tool_call>", "</seed:tool_call>", function_tag),
     _tags("LongCat", "<longcat_tool_call>", "</longcat_tool_call>", json_or(tagged_pairs("longcat_"))),
     _tags("Apertus", "<|tools_prefix|>", "<|tools_suffix|>", json_calls),
@@ -225,6 +254,7 @@ def call_reader(template: str, vocabulary: Collection[str], served: bool | None 
     """
     served = has_parser(template, vocabulary) if served is None else served
     own = tuple(form for form in FORMATS if any(mark in template for mark in form.marks))
+    own = own or ((HERMES, GEMMA3) if GEMMA3.marks[0] in template else ())
     own = own or tuple(form for form in FORMATS if any(mark in vocabulary for mark in form.marks))
     if "tool_calls" in template and not served and not any(mark in template for form in own for mark in form.marks):
         own = (*(form for form in own if form is not HERMES), PLAIN)  # many vocabularies have <tool_call>

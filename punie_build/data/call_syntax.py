@@ -96,15 +96,31 @@ def python_calls(text: str, start: int, properties: Properties) -> Found:
     position = skip_whitespace(text, start)
     closing = re.compile(r"\)\s*,?\s*\]|\[\s*\]" if text.startswith("[", position) else r"\)")
     for match in closing.finditer(text, position):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
-                [statement] = ast.parse(text[position : match.end()]).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        source = text[position : match.end()]
+        body = _expression(source) or _expression(source.replace("\n", "\\n"))  # LFM2.5 writes them into strings
+        if body is None:
             continue
-        body = statement.value if isinstance(statement, ast.Expr) else None
         nodes = body.elts if isinstance(body, ast.List) else [body]
         return [_python_call(node) for node in nodes], match.end()
     raise ValueError(f"no Python calls: {text[start : start + 40]!r}")
+
+
+def _expression(source: str) -> ast.expr | None:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not know
+            [statement] = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return statement.value if isinstance(statement, ast.Expr) else None
+
+
+def python_lines(text: str, start: int, properties: Properties) -> Found:
+    """Parse calls as Python writes them, one on each line (OLMo 3)."""
+    calls, position = list[ToolCall](), start
+    while not calls or re.compile(rf"\s*{_NAME}\(").match(text, position):
+        more, position = python_calls(text, position, properties)
+        calls += more
+    return calls, position
 
 
 def _python_call(node: ast.expr | None) -> ToolCall:
@@ -147,20 +163,19 @@ def function_tag(text: str, start: int, properties: Properties) -> Found:
     return list(span.calls), span.end
 
 
-def tagged_pairs(prefix: str = "") -> Syntax:
-    """Return the syntax of a name and pairs of `<arg_key>` and `<arg_value>`, up to a closing tag (GLM, LongCat)."""
-    key, value = f"{prefix}arg_key", f"{prefix}arg_value"
-    head, closing = re.compile(rf"\s*({_NAME})\s*(?=<)"), re.compile(rf"\s*</{prefix}tool_call>")
-    pair = re.compile(
-        rf"\s*<{key}>(.*?)</{key}>\s*<{value}>(.*?)</{value}>(?=\s*(?:<{key}>|</{prefix}tool_call>|\Z))", re.DOTALL
-    )
+def tagged_pairs(prefix: str = "", suffix: str = "") -> Syntax:
+    """Return the syntax of a name and pairs of `<arg_key>` and `<arg_value>`, up to a closing tag (GLM, LongCat,
+    Hunyuan 3)."""
+    key, value, end = f"{prefix}arg_key{suffix}", f"{prefix}arg_value{suffix}", f"</{prefix}tool_call{suffix}>"
+    head, closing = re.compile(rf"\s*({_NAME})\s*(?:<tool_sep{suffix}>\s*)?(?=<)"), re.compile(rf"\s*{end}")
+    pair = re.compile(rf"\s*<{key}>(.*?)</{key}>\s*<{value}>(.*?)</{value}>(?=\s*(?:<{key}>|{end}|\Z))", re.DOTALL)
 
     def parse(text: str, start: int, properties: Properties) -> Found:
         if not (name := head.match(text, start)):
             raise ValueError("a call without a name")
         arguments, position = dict[str, Any](), name.end()
         while match := pair.match(text, position):
-            arguments[match[1].strip()] = _typed(match[2], properties.get(name[1], {}).get(match[1].strip()))
+            arguments[match[1].strip()] = typed(match[2], properties.get(name[1], {}).get(match[1].strip()))
             position = match.end()
         if not closing.match(text, position):
             raise ValueError(f"a call of {name[1]} that is never closed, or has more than pairs")
@@ -186,7 +201,7 @@ def invoke_tags(call: str = "invoke", parameter: str = "parameter", prefix: str 
             name, arguments, position = match[1], dict[str, Any](), match.end()
             while argument := pair.match(text, position):
                 schema = {"type": "string"} if argument[2] == "true" else properties.get(name, {}).get(argument[1])
-                arguments[argument[1]] = _typed(argument[3], schema)
+                arguments[argument[1]] = typed(argument[3], schema)
                 position = argument.end()
             if not (end := closing.match(text, position)):
                 raise ValueError(f"a call of {name} that is never closed, or has more than parameters")
@@ -199,7 +214,7 @@ def invoke_tags(call: str = "invoke", parameter: str = "parameter", prefix: str 
     return parse
 
 
-def _typed(text: str, schema: Any) -> Any:
+def typed(text: str, schema: Any) -> Any:
     """Return a text as its JSON value, unless the schema declares a string or it is no JSON."""
     declared = schema.get("type") if isinstance(schema, dict) else None
     if declared in ("string", ["string"]):

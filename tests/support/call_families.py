@@ -53,6 +53,12 @@ def tagged(start: str, end: str, calls: str, before: str = "") -> Family:
     return call_family(f"{LOOP}{start}{calls}{end}{END}", before)
 
 
+NS = "]<]minimax[>["
+XML = (
+    "{% macro xml(v) %}{% if v is mapping %}{% for k, w in v.items() %}" + NS + "<{{ k }}>{{ xml(w) }}" + NS
+    + "</{{ k }}>{% endfor %}{% elif v is iterable and v is not string %}{% for w in v %}" + NS + "<item>{{ xml(w) }}"
+    + NS + "</item>{% endfor %}{% else %}{{ v if v is string else v | tojson }}{% endif %}{% endmacro %}"
+)  # fmt: skip
 LIST = "[" + LOOP + CALL + "{{ ', ' if not loop.last }}" + END + "]"
 ONE = "{% if m.tool_calls | length > 1 %}{{ raise_exception('one call at a time') }}{% endif %}"
 CALL_FAMILIES: dict[str, Family] = {
@@ -119,5 +125,38 @@ CALL_FAMILIES: dict[str, Family] = {
         "<|tools_prefix|>[" + LOOP + '{"' + NAME + '": ' + ARGS + "}{{ ', ' if not loop.last }}" + END
         + "]<|tools_suffix|>"
     ),
+    "Kimi K3": call_family(
+        "<|open|>tools<|sep|>" + LOOP + '<|open|>call tool="' + NAME + '" index="{{ loop.index }}"<|sep|>' + TYPED
+        + '<|open|>argument key="{{ k }}" type="{{ \'string\' if v is string else \'other\' }}"<|sep|>' + VALUE
+        + "<|close|>argument<|sep|>{% endfor %}<|close|>call<|sep|>" + END + "<|close|>tools<|sep|>"
+    ),
+    "MiniMax M3": call_family(
+        NS + "<tool_call>\n" + LOOP + NS + '<invoke name="' + NAME + '">{{ xml(c.function.arguments) }}' + NS
+        + "</invoke>\n" + END + NS + "</tool_call>", XML
+    ),
+    "functionary v3.2": call_family(
+        LOOP + ">>>" + NAME + "\n" + ARGS + END, "{# >>>${recipient} #}",
+        "{% if m.content %}>>>all\n{{ m.content }}{% endif %}"
+    ),
+    "GigaChat 3": call_family(LOOP + "<|message_sep|>\n\nfunction call<|role_sep|>\n" + CALL + "<|message_sep|>" + END),
+    "GigaChat 3.1": call_family(LOOP + "<|function_call|>" + CALL + END),
+    "Nemotron 2": call_family("<TOOLCALL>" + LIST + "</TOOLCALL>"),
+    "Hunyuan 3": call_family(
+        "<tool_calls:opensource>\n" + LOOP + "<tool_call:opensource>" + NAME + "<tool_sep:opensource>\n" + TYPED
+        + "<arg_key:opensource>{{ k }}</arg_key:opensource>\n<arg_value:opensource>" + VALUE
+        + "</arg_value:opensource>\n{% endfor %}</tool_call:opensource>\n" + END + "</tool_calls:opensource>"
+    ),
+    "Solar Open": call_family(
+        "<|tool_calls|>" + LOOP + "<|tool_call:begin|>{{ c.id }}<|tool_call:name|>" + NAME + "<|tool_call:args|>" + ARGS
+        + "<|tool_call:end|>" + END + "<|calls|>"
+    ),
+    "InternLM": tagged("<|action_start|><|plugin|>", "<|action_end|>", CALL.replace("arguments", "parameters", 1)),
+    "Firefunction": call_family(" functools[" + LIST[1:]),
+    "OLMo 3": call_family(
+        "<function_calls>\n" + PYTHON_CALLS[1:-1].replace("){{ ', ' if not loop.last }}", ")\n") + "</function_calls>",
+        PYTHON
+    ),
+    "Gemma 3": call_family("```tool_code\n" + PYTHON_CALLS + "\n```{# <start_of_turn> #}", PYTHON),
+    "Gemma 3, JSON": call_family("```json\n" + LIST + "\n```{# <start_of_turn> #}"),
     "functionary v3.1": tagged("<function=" + NAME + ">", "</function>", ARGS),
 }  # fmt: skip
