@@ -21,7 +21,7 @@ EXIT_CODES = (
     "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes, "
     "4 a bug of punie-build."
 )
-NAMES = ("command", "target", "repo")  # options that are no path, even if a file has this name
+NAMES = ("command", "target", "repo", "first", "second")  # options that are no path, even if a file has this name
 OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
 
 

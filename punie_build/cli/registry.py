@@ -19,6 +19,8 @@ MODULES = {  # first word of a command -> its module, and its help
     "why": ("build", "show what changed, value by value, and what would be built for a target"),
     "provenance": ("build", "print how a target was built, as an in-toto statement with SLSA provenance"),
     "store": ("store", "clean, verify or push the store: gc, verify, push"),
+    "history": ("history", "print the metrics of an artifact by commit, from the locks in git's history"),
+    "diff": ("history", "print parameters and metrics of all artifacts between two revisions"),
     "report": ("view", "render the pages in reports/ again"),
     "show": ("view", "print an artifact in a dozen lines"),
     "publish": ("view", "write a Hub folder of an adapter or a model, and upload it"),

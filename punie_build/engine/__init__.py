@@ -11,6 +11,7 @@ __all__ = (
     "card_notes",
     "check",
     "events",
+    "explain",
     "fingerprint",
     "gates",
     "kind",

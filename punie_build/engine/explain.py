@@ -13,7 +13,12 @@ _MISSING = object()  # a key or an item that only one of the two has
 def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
     """Yield lines `recipe.learning_rate: 0.001 -> 0.002` for all that decides a target and has changed."""
     for part in ("kind", "recipe", "inputs", "tools", "code"):
-        yield from map(printable, _changes(getattr(old, part), getattr(new, part), part))
+        yield from value_changes(getattr(old, part), getattr(new, part), part)
+
+
+def value_changes(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Yield lines on what differs between two values at a path."""
+    yield from map(printable, _changes(old, new, path))
 
 
 def printable(text: str) -> str:

@@ -30,27 +30,29 @@ class Mark(Struct, frozen=True):
 
 
 class Frame(Struct, frozen=True):
-    """Maps the values 0..right and 0..top to the pixels of a chart of `height`."""
+    """Maps the values 0..right and bottom..top to the pixels of a chart of `height`."""
 
     right: float
     top: float
     height: float
+    bottom: float = 0.0
 
     def to_pixels(self, x: float, y: float) -> tuple[float, float]:
         return (
             LEFT + x / self.right * (WIDTH - LEFT - RIGHT),
-            self.height - BOTTOM - y / self.top * (self.height - BOTTOM - TOP),
+            self.height - BOTTOM - (y - self.bottom) / (self.top - self.bottom) * (self.height - BOTTOM - TOP),
         )
 
     def axes(self, title: str, x_name: str, y_name: str, rows: int = 5) -> list[str]:
         """Return the opening tag of the SVG, the grid lines, and the labels of the axes."""
         parts = [f'<svg viewBox="0 0 {WIDTH} {self.height:.0f}" role="img" aria-label="{escape(title)}">']
-        for tick in ticks(self.top, rows):
+        low_ticks = [-tick for tick in ticks(-self.bottom, rows) if tick] if self.bottom else []
+        for tick in [*low_ticks, *(ticks(self.top, rows) if self.top else [0.0])]:
             _, y = self.to_pixels(0, tick)
             label = f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_tick_label(tick)}</text>'
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>{label}')
         for tick in ticks(self.right):
-            x, y = self.to_pixels(tick, 0)
+            x, y = self.to_pixels(tick, self.bottom)
             position = f'x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle"'
             parts.append(f'<text class="tick" {position}>{_tick_label(tick)}</text>')
         position = f'x="{WIDTH - RIGHT}" y="{self.height - 4:.0f}" text-anchor="end"'
@@ -68,7 +70,8 @@ def line_chart(
     points = [point for line in series for point in line.points]
     if not points:
         return ""
-    frame = Frame(max(x for x, _ in points) or 1, max(y for _, y in points) * 1.05 or 1, height)
+    low, high = min(0.0, *(y for _, y in points)), max(0.0, *(y for _, y in points))
+    frame = Frame(max(x for x, _ in points) or 1, high * 1.05 or (0.0 if low else 1.0), height, low * 1.05)
     parts = frame.axes(title, x_name, y_name, 5 if height > DENSE_HEIGHT else 3)
     for line in series:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (frame.to_pixels(*point) for point in line.points))

@@ -14,7 +14,7 @@ NOTE = "choices are asked for by their letter; the original compares likelihoods
 
 
 def choice_prompt(question: str, choices: Sequence[str]) -> str:
-    """Return a question with its choices and what to answer. Raise ValueError for too few or too many."""
+    """Return a question with its choices, to be answered by a letter. Raise ValueError for too few or too many."""
     if not 2 <= len(choices) <= len(ascii_uppercase):
         raise ValueError(f"{len(choices)} choices - 2 to {len(ascii_uppercase)} have a letter")
     lines = [f"{letter}) {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False)]

@@ -78,7 +78,7 @@ def _metric(task: dict[str, Any], kind: str, notes: list[str], name: str) -> dic
     ]
     chosen: dict[str, Any] | None = next((metric for metric in metrics if metric.get("metric") in known), None)
     if chosen is None:
-        raise DataError(f"{name}: no metric that is imported: {', '.join(str(each.get('metric')) for each in metrics)}")
+        raise DataError(f"{name}: no metric that is imported: {', '.join(str(item.get('metric')) for item in metrics)}")
     if chosen.get("regexes_to_ignore"):
         raise DataError(f"{name}: `regexes_to_ignore` is not imported - write the task without it")
     if chosen.get("ignore_case") or chosen.get("ignore_punctuation"):
@@ -103,10 +103,10 @@ def _documents(path: Path, task: dict[str, Any]) -> list[dict[str, Any]]:
         )
     documents = []
     for file in files:
-        found = path.parent / str(file)
-        if not found.is_file():
+        document = path.parent / str(file)
+        if not document.is_file():
             raise DataError(f"{path.name}: no file {file} - correct dataset_kwargs.data_files")
-        documents += _csv_rows(found) if form == "csv" else read_objects(found)
+        documents += _csv_rows(document) if form == "csv" else read_objects(document)
     return documents
 
 

@@ -50,7 +50,7 @@ def render(text: str, values: dict[str, Any]) -> str:
 
 
 def render_all(text: str, values: dict[str, Any]) -> str:
-    """Return a template with its values, and the values of templates in these. Raise ValueError for what is left."""
+    """Return a template with its values, and the values of templates in these. Raise ValueError for others."""
     for _ in range(4):
         if not TEMPLATE.search(text):
             return text

@@ -56,10 +56,10 @@ def _outcome(row: dict[str, Any]) -> CaseValues:
 def with_passes(file: ResultFile, other: ResultFile) -> ResultFile:
     """Return a score file with the cases that pass, as far as the failed cases of the other name them. Raise DataError
     for files of other cases."""
-    totals = [len(each.outcomes) + each.implied_passes for each in (file, other)]
+    totals = [len(score.outcomes) + score.implied_passes for score in (file, other)]
     if totals[0] != totals[1]:
         raise DataError(f"{file.file} has {totals[0]} cases, {other.file} {totals[1]} - name scores of the same cases")
-    categories = [{outcome.category for outcome in each.outcomes.values()} for each in (file, other)]
+    categories = [{outcome.category for outcome in score.outcomes.values()} for score in (file, other)]
     if all(categories) and not categories[0] & categories[1]:
         of_both = " and ".join(", ".join(sorted(names)) for names in categories)
         raise DataError(

@@ -17,7 +17,7 @@ WORDS = {"true": 1.0, "yes": 1.0, "pass": 1.0, "passed": 1.0, "false": 0.0, "no"
 class CaseValues(Struct, kw_only=True):
     """The values of a case, one for each repetition that has one, and the number of repetitions without one.
 
-    `question`: identifies what was asked, empty if unknown: cases of one name but other questions are not compared.
+    `question`: a digest of the question, empty if unknown: cases of one name but other questions are not compared.
     """
 
     case: str

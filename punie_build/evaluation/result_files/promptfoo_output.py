@@ -123,11 +123,11 @@ def _choose_arm(
     if requested is None and len(arms) > 1:
         listed = join_first([f"{path}::{name}" for name in names.values()], 4)
         raise DataError(f"{path}: {len(arms)} prompts and providers - name one: {listed}")
-    found = [key for key, name in names.items() if requested is None or name == requested]
-    if len(found) != 1:
-        problem = f"no arm '{requested}'" if not found else f"{len(found)} arms '{requested}'"
+    matches = [key for key, name in names.items() if requested is None or name == requested]
+    if len(matches) != 1:
+        problem = f"no arm '{requested}'" if not matches else f"{len(matches)} arms '{requested}'"
         raise DataError(f"{path}: {problem} - choose {join_first([*names.values()], 4)}")
-    return names[found[0]], arms[found[0]]
+    return names[matches[0]], arms[matches[0]]
 
 
 def _numbered(rows: list[FooRow]) -> list[tuple[str, FooRow]]:

@@ -13,6 +13,7 @@ __all__ = (
     "data",
     "evaluation",
     "grid",
+    "metric_history",
     "model",
     "preflight",
     "result_files",
