@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from punie_build.cli import overrides
 from punie_build.cli.options import Command, Options, print_json, targets, targets_json
 from punie_build.engine import state as states
 from punie_build.errors import UseError
@@ -25,7 +26,8 @@ def build(root: Path, options: Options) -> int:
     ]
     if options.jobs:
         words += ["-n", str(options.jobs)]
-    code = run_doit(root, ["run", *words, *_labels(root, options.targets)])
+    derived = overrides.write(root, options.set) if options.set else []
+    code = run_doit(root, ["run", *words, *_labels(root, options.targets), *derived])
     if code == 0 and options.gate and (failed := Project.load(root).failed_gates()):
         lines = [f"{label}: {line}" for label, problems in failed.items() for line in problems]
         raise UseError("\n".join(lines))
@@ -98,6 +100,12 @@ def _labels(root: Path, names: Sequence[str]) -> list[str]:
 
 def _build_options(command: argparse.ArgumentParser) -> None:
     targets(command)
+    command.add_argument(
+        "--set",
+        action="append",
+        metavar="KIND.NAME.FIELD=VALUE",
+        help="also build this entry with another value, under a name of its own: --set adapter.v1.iters=20",
+    )
     command.add_argument("-n", "--jobs", type=int, metavar="N", help="build up to N artifacts at a time; default: 1")
     command.add_argument(
         "--continue", dest="go_on", action="store_true", help="go on with other artifacts after a failure"

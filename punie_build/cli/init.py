@@ -9,12 +9,15 @@ from pathlib import Path
 
 from punie_build import __version__
 from punie_build.artifacts.registry import KINDS
+from punie_build.cli import import_config
 from punie_build.cli.options import Command, Options, print_next
 from punie_build.errors import UseError
 from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, paths
 
+SCHEMA = "https://raw.githubusercontent.com/punie/punie-build/main/docs/recipe.schema.json"
 RECIPE = """\
+#:schema {schema}
 # Each table describes an artifact; `doit` builds those that are out of date.
 
 [dataset.mine]                  # rows as chat; the training, validation and test rows
@@ -53,6 +56,18 @@ __all__ = ["DOIT_CONFIG", "task_artifacts"]
 def task_artifacts():
     yield from artifacts()
 """
+AGENTS = """\
+# For coding agents
+
+This folder is a project of punie-build: `recipes/*.toml` describe datasets, adapters and evals, and each table is built
+to a folder with a lock beside it.
+
+- `punie-build plan` says what a build would do, and reports mistakes of the recipes; exit code 1: something is to do.
+- `punie-build build NAME` builds an artifact and all that it needs; `punie-build why NAME` says why it would be built.
+- `punie-build list --json`, `plan --json` and `show NAME --json` are for programs.
+- Edit recipes and data, never files in `data/NAME/`, `adapters/NAME/` or `reports/`: they are built. Commit locks.
+- A gate that fails is a result: report it, and do not loosen it.
+"""
 WORKFLOW = f"""\
 name: artifacts
 on: [push, pull_request]
@@ -82,11 +97,14 @@ def init(root: Path, options: Options) -> int:
             raise UseError(f"--data {options.data}: no file or folder in {options.folder} - copy or link it into it")
         source = f'{{ type = "local", path = {json.dumps(data, ensure_ascii=False)} }}'
     files = {
-        "recipes/project.toml": RECIPE.format(source=source),
+        "recipes/project.toml": RECIPE.format(source=source, schema=SCHEMA),
         "dodo.py": DODO,
         ".gitignore": ignored_files(),
         ".github/workflows/artifacts.yml": WORKFLOW,
+        "AGENTS.md": AGENTS,
     }
+    if options.config:
+        del files["recipes/project.toml"]
     for name, text in files.items():
         path = project / name
         if path.exists():
@@ -94,6 +112,12 @@ def init(root: Path, options: Options) -> int:
             continue
         atomic.replace_file(path, text.encode())
         print(f"{name}: written")
+    if options.config:
+        name = import_config.recipe_name(root / options.config)
+        target = project / "recipes" / f"{name}.toml"
+        if target.exists():
+            raise UseError(f"recipes/{target.name}: exists - remove it first")
+        import_config.write(root / options.config, None, name, target, options.config)
     return print_next(f"cd {options.folder}" if options.folder != "." else "punie-build plan", build_command())
 
 
@@ -107,6 +131,9 @@ def ignored_files() -> str:
 def _options(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="DIR", nargs="?", default=".", help="the folder of the project (.)")
     command.add_argument("--data", metavar="FILE", help="a file or folder of conversations in it; default: synthetic")
+    command.add_argument(
+        "--from", dest="config", metavar="CONFIG", help="a recipe from a configuration of mlx-lm, axolotl or unsloth"
+    )
 
 
 COMMANDS: dict[str, Command] = {"init": (init, _options)}

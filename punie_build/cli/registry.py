@@ -10,6 +10,7 @@ from __future__ import annotations
 
 MODULES = {  # first word of a command -> its module, and its help
     "init": ("init", "write a first recipe and the files around it"),
+    "import": ("import_config", "write a recipe from the configuration of mlx-lm, axolotl or unsloth"),
     "build": ("doit_commands", "build what is out of date, as `doit` does"),
     "list": ("doit_commands", "print the artifacts with their states"),
     "clean": ("doit_commands", "remove the files of artifacts"),

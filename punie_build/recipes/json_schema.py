@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from punie_build.engine.kind import ArtifactKind
+from punie_build.recipes.defaults import TABLE
 from punie_build.sweeps.spec import GridOptions
 
 Schema = dict[str, Any]
@@ -24,6 +25,7 @@ def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
     every = [spec for of_table in specs.values() for spec in of_table]
     references, definitions = msgspec.json.schema_components([*every, GridOptions], ref_template="#/$defs/{name}")
     by_spec = dict(zip(every, references, strict=False))
+    _allow_tags_alone(definitions)
     for kind in tables.values():
         if kind.grid is not None:
             _allow_lists(kind, definitions)
@@ -39,10 +41,20 @@ def recipe_schema(kinds: Mapping[str, ArtifactKind]) -> Schema:
                 else {"anyOf": [by_spec[spec] for spec in of_table]},
             }
             for name, of_table in specs.items()
-        },
+        }
+        | {TABLE: {"type": "object", "properties": {name: {"type": "object"} for name in specs}}},
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _allow_tags_alone(definitions: Schema) -> None:
+    """Let a tag stand for a table with only this tag: `optimizer = "adamw"`."""
+    for definition in definitions.values():
+        for value in definition.get("properties", {}).values():
+            for part in (value, value.get("items", {})):
+                if isinstance(part, dict) and "discriminator" in part:
+                    part["anyOf"].append({"enum": [*part["discriminator"]["mapping"]]})
 
 
 def _allow_lists(kind: ArtifactKind, definitions: Schema) -> None:

@@ -14,7 +14,9 @@ from punie_build.engine.kind import ArtifactKind, resolve
 from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.evaluation.spec import SuiteFile
+from punie_build.recipes.defaults import TABLE, Defaults
 from punie_build.recipes.table_cache import TableCache
+from punie_build.schema import shorthand
 from punie_build.schema.validation import converted
 from punie_build.storage import paths
 from punie_build.storage.clutter import is_clutter
@@ -39,6 +41,7 @@ def load(root: Path, kinds: Mapping[str, ArtifactKind], remember: bool = True) -
         loader.problems.append("recipes/: no recipes - write one, `punie-build init` writes an example")
     for file in files:
         loader.read(file, f"recipes/{file.name}")
+    loader.add_tables()
     if remember:
         loader.cache.write()
     loader.check_references()
@@ -75,11 +78,13 @@ class _Loader:
         self.recipe = Recipe(kinds, self.entries)  # as far as it is read
         self.tables: list[_Table] = []
         self.names: dict[tuple[str, str], Entry[Any]] = {}  # (namespace, name in lower case)
+        self.defaults = Defaults(self.tables_of)
+        self.files: list[tuple[str, dict[str, Any]]] = []  # (label, tables) as they were read
         self.mistaken: set[str] = set()  # names of tables that have mistakes
         self.selections: dict[str, list[str]] = {}  # grid of adapters -> the names of its selections
 
     def read(self, path: Path, label: str) -> None:
-        """Read one file."""
+        """Read one file, and the defaults in it."""
         try:
             tables = self.cache.parse(path)
         except OSError as error:
@@ -88,6 +93,15 @@ class _Loader:
         except ValueError as error:
             self.problems.append(f"{label}: not TOML: {error}")
             return
+        self.problems += self.defaults.read(tables.get(TABLE), label)
+        self.files.append((label, {kind: table for kind, table in tables.items() if kind != TABLE}))
+
+    def add_tables(self) -> None:
+        """Convert the tables of all files, completed by the defaults of the project."""
+        for label, tables in self.files:
+            self._add_file(label, tables)
+
+    def _add_file(self, label: str, tables: dict[str, Any]) -> None:
         for kind, by_name in tables.items():
             if kind not in self.tables_of:
                 self.problems.append(f"{label}: {kind}: unknown kind of artifact{did_you_mean(kind, self.tables_of)}")
@@ -107,6 +121,8 @@ class _Loader:
             misplaced = [name for name in values if name in others]
             self.problems += [f"{where}.{name}: does not go with `{key}` - remove one of them" for name in misplaced]
             values = {name: value for name, value in values.items() if name not in misplaced}
+        if not where.startswith(BUILT_IN):
+            values = self.defaults.complete(variant, values)
         return _Table(variant, name, where, values, tuple(references(variant, values)))
 
     def add(self, table: _Table, label: str) -> None:
@@ -115,11 +131,9 @@ class _Loader:
         kind, name, where = table.kind, table.name, table.where
         problems = _name_problems(name, f"{label}: {kind.name}.{name!r}")
         assert kind.spec is not None, "only kinds with a spec have tables"
-        expanded = spec = None
-        if grids.is_grid(kind, table.values):
-            expanded, found_problems = grids.expand(kind, name, table.values, where)
-        else:
-            spec, found_problems = converted(table.values, kind.spec, where)
+        expanded, spec, found_problems = self._convert(table, table.values)
+        if found_problems and (longhand := shorthand.expand(table.values, kind.spec)) != table.values:
+            expanded, spec, found_problems = self._convert(table, longhand)
         problems += found_problems
         problems += [f"{where}.{field}: {problem}" for field, path in _paths(spec) if (problem := escapes(path))]
         self.problems += problems
@@ -130,6 +144,15 @@ class _Loader:
             self.add_grid(entry, expanded)
         else:
             self.entries[kind.name, name] = entry
+
+    def _convert(self, table: _Table, values: dict[str, Any]) -> tuple[grids.ExpandedGrid | None, Any, list[str]]:
+        """Return (grid, spec, mistakes) of the values of a table; one of the first two is None."""
+        assert table.kind.spec is not None, "only kinds with a spec have tables"
+        if grids.is_grid(table.kind, values):
+            expanded, problems = grids.expand(table.kind, table.name, values, table.where)
+            return expanded, None, problems
+        spec, problems = converted(values, table.kind.spec, table.where)
+        return None, spec, problems
 
     def claim(self, namespace: str, entry: Entry[Any]) -> bool:
         """Return whether a name is free in its namespace. Names that differ in case are one folder on a Mac."""

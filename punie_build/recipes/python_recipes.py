@@ -31,9 +31,12 @@ def write(path: Path, recipes: Mapping[str, Mapping[str, Any]]) -> None:
         replace_file(path, text)
 
 
-def encode(recipes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return entries `{kind: {name: spec}}` as TOML; fields that have their defaults are left out."""
-    lines = [HEADER]
+def encode(recipes: Mapping[str, Mapping[str, Any]], header: str = HEADER) -> str:
+    """Return entries `{kind: {name: spec}}` as TOML; fields that have their defaults are left out.
+
+    `header` is a comment above them.
+    """
+    lines = [header]
     for kind, by_name in recipes.items():
         for name, spec in by_name.items():
             table = fields(spec) if isinstance(spec, Struct) else spec

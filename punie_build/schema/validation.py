@@ -54,7 +54,8 @@ def _table(value: dict[str, Any], struct: Any, where: str, key: str | None) -> I
     known = {field.encode_name: field for field in fields}
     for name in value:
         if name not in known and name != config.tag_field and config.forbid_unknown_fields:
-            yield f"{_join(where, name)}: unknown key{did_you_mean(name, known)}"
+            renamed = getattr(struct, "FOREIGN_NAMES", {}).get(name)
+            yield f"{_join(where, name)}: unknown key{f' - {renamed}' if renamed else did_you_mean(name, known)}"
     for name, field in known.items():
         if name in value:
             yield from mistakes(value[name], hints[field.name], _join(where, name), key)

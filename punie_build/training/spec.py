@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field, structs
 
@@ -74,6 +74,21 @@ class Adapter(Spec, frozen=True, kw_only=True):
     log-probabilities of the model that the training starts from, or "orpo" (Hong et al. 2024), without these. `beta` is
     the strength of DPO's constraint, and the weight of ORPO's odds ratio.
     """
+
+    FOREIGN_NAMES: ClassVar = {  # a key of mlx-lm that is called otherwise here -> what to write
+        "model": "`base` names a base: `nano`, or [base.NAME] with hub = or path =",
+        "lora_parameters": "write lora = { rank = 8, scale = 20.0 }",
+        "mask_prompt": 'write mask = "last" for true, mask = "all" for false',
+        "optimizer_config": 'write it into the optimizer: optimizer = { type = "adamw", weight_decay = 0.01 }',
+        "resume_adapter_file": 'adopt it by [adapter.NAME] path = "FOLDER", and write init = "NAME"',
+        "adapter_path": "the adapter is built in adapters/NAME",
+        "train": "every adapter is trained - remove it",
+        "test": "an eval scores it - remove it",
+        "test_batches": "an eval scores it - remove it",
+        "config": "`punie-build import FILE` reads configurations of mlx-lm",
+        "wandb": 'write report_to = ["wandb"]',
+        "trust_remote_code": "code of a model is never run - remove it",
+    }
 
     base: str
     data: str

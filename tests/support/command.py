@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, run
 
 from punie_build.cli.main import main
 
@@ -28,3 +29,8 @@ def punie_build(folder: Path, *arguments: str, **variables: str) -> CompletedPro
         os.environ.clear()
         os.environ.update(before)
     return CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def program(folder: Path, *arguments: str) -> CompletedProcess[str]:
+    """Run `punie-build ARGUMENT ...` as a process, for commands that run doit: it keeps much in its modules."""
+    return run([sys.executable, "-m", "punie_build", *arguments], cwd=folder, capture_output=True, text=True)

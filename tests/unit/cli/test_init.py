@@ -20,13 +20,13 @@ def test_a_project_that_init_writes_is_planned_and_its_data_are_built(tmp_path):
     rows = [json.dumps(ROW).replace("{}", word) for word in ("one", "two", "five", "six", "ten") for _ in range(4)]
     (tmp_path / "rows é.jsonl").write_text("\n".join(rows))
     process = punie_build(tmp_path, "init", "--data", "rows é.jsonl")
-    assert (process.returncode, process.stdout.count(": written")) == (0, 4)
+    assert (process.returncode, process.stdout.count(": written")) == (0, 5)
     project = Project.load(tmp_path)
     assert {"dataset:mine", "stage:clean", "adapter:v1"} <= {task.label for task in project.tasks}
     assert project.build("stage:clean").metrics["examples"] == 5
     assert "adapter:v1" in doit(tmp_path, "list", "--all")
     again = punie_build(tmp_path, "init")
-    assert (again.returncode, again.stdout.count("exists, not changed")) == (0, 4)
+    assert (again.returncode, again.stdout.count("exists, not changed")) == (0, 5)
 
 
 def test_init_makes_a_folder_with_synthetic_data(tmp_path):

@@ -25,7 +25,7 @@ def test_the_committed_schema_is_current(capsys):
 def test_every_kind_with_a_table_and_every_field_is_in_it():
     schema = recipe_schema(KINDS)
     tables = {name: kind.spec for name, kind in KINDS.items() if kind.spec}
-    assert set(schema["properties"]) == set(tables)
+    assert set(schema["properties"]) == {*tables, "defaults"}
     for spec in tables.values():
         assert set(spec.__struct_encode_fields__) <= set(schema["$defs"][spec.__name__]["properties"])
 

@@ -1,0 +1,66 @@
+"""The readers of foreign configurations, and the one that fits a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from punie_build.errors import UseError
+from punie_build.recipes.foreign import axolotl, mlx_lm, unsloth
+from punie_build.recipes.foreign.config import ForeignConfig, recipe_text
+from punie_build.storage import project_file
+
+FORMATS = ("mlx-lm", "axolotl", "unsloth")
+MARKS = {  # a configuration of YAML has one of these keys
+    "axolotl": ("base_model", "micro_batch_size", "datasets", "lora_r", "sequence_len"),
+    "mlx-lm": ("mask_prompt", "lora_parameters", "num_layers", "iters", "fine_tune_type", "data"),
+}
+
+
+def read(path: Path, form: str | None = None) -> tuple[str, ForeignConfig]:
+    """Return the format of a file, and the parts of a recipe that it gives. Raises UseError."""
+    try:
+        text = project_file.read(path).decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UseError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise UseError(f"{path}: {error}") from None
+    if form == "unsloth" or (form is None and path.suffix == ".py"):
+        try:
+            return "unsloth", unsloth.read(text)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise UseError(f"{path}: not a Python script with unsloth or TRL - {error}") from None
+    values = _yaml(path, text)
+    form = form or next((name for name, keys in MARKS.items() if any(key in values for key in keys)), None)
+    if form is None:
+        raise UseError(f"{path}: no settings of mlx-lm or axolotl - name the format by --from")
+    try:
+        return form, (axolotl if form == "axolotl" else mlx_lm).read(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UseError(f"{path}: a setting has an unexpected value - {error}") from None
+
+
+def _yaml(path: Path, text: str) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.load(text, Loader=_loader(yaml))  # noqa: S506 - derived from SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UseError(f"{path}: not YAML - {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UseError(f"{path}: not a table of settings")
+    return values
+
+
+def _loader(yaml: Any) -> Any:
+    """Return a safe loader that reads `1e-5` as a number, as that of mlx-lm does."""
+    import re
+
+    loader: Any = type("Loader", (yaml.SafeLoader,), {})
+    number = re.compile(r"[-+]?(\d[\d_]*)?\.?\d[\d_]*([eE][-+]?\d+)$|[-+]?\d+\.([eE][-+]?\d+)?$|[-+]?\d*\.\d+$")
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", number, [*"-+0123456789."])
+    return loader
+
+
+__all__ = ("FORMATS", "ForeignConfig", "read", "recipe_text")
