@@ -200,7 +200,7 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
     _make_empty(work.out)
     if task.kind.check_first:
         resolve(task.kind.check_first)(work)
-    step = resolve(task.kind.step)
+    step, stamps = resolve(task.kind.step), states.input_stamps(work.root, task)
     with device_lock.hold(task.kind.exclusive, versions.device(), work.say):
         if task.kind.exclusive:
             idle.release()
@@ -209,8 +209,7 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
             _in_worker(step, work, current) if task.kind.in_worker else step(structs.replace(work, key_inputs=current))
         )
         seconds = round(time.monotonic() - started + result.earlier_seconds, 2)
-    if states.key_inputs(work.root, task, old) != current:
-        raise InputChangedError("an input changed during this step - build again")
+    _check_inputs(work, old, current, stamps)
     outputs = digests.of_target(work.out, task.target)
     if not outputs:
         raise EmptyTargetError("the step wrote no file - write one, whose name is not hidden, into `work.out`")
@@ -223,6 +222,17 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
             f"{', '.join(invalid)}: not a finite number, so no gate can judge the result - read the log"
         )
     return Lock(key=current.key, key_inputs=current, outputs=outputs, metrics=metrics, seconds=seconds), result.message
+
+
+def _check_inputs(work: Work[Any], old: Lock | None, current: KeyInputs, stamps: dict[str, digests.Stamp]) -> None:
+    """Raise InputChangedError if the inputs are not those that a step started from, or were not for a while."""
+    if states.key_inputs(work.root, work.task, old) != current:
+        raise InputChangedError("an input changed during this step - build again")
+    after = states.input_stamps(work.root, work.task)
+    if written := [path for path, stamp in stamps.items() if after.get(path) != stamp]:
+        states.forget(work.root, work.task)  # what a training or a cache has of it is not to be believed either
+        names = join_first(written, MAX_NAMED)
+        raise InputChangedError(f"written during this step, though they are as they were: {names} - build again")
 
 
 def _in_worker(step: Any, work: Work[Any], current: KeyInputs) -> Any:

@@ -45,6 +45,22 @@ def input_digest(root: Path, task: AnyTask, path: str) -> str:
     return digests.of_input(root, path, task.files_read(path))
 
 
+def input_stamps(root: Path, task: AnyTask) -> dict[str, digests.Stamp]:
+    """Return inode, size and times of each file that a task may read. They tell of a change that was taken back."""
+    found: dict[str, digests.Stamp] = {}
+    for path in task.inputs:
+        files = digests.stamps_of(root / path, (*paths.views(path),))
+        only = task.files_read(path)
+        found |= {
+            f"{path}/{name}" if name else path: stamp for name, stamp in files.items() if not only or name in only
+        }
+    for name, external in task.external.items():
+        folder = external.present(root) if external.path not in task.inputs else None
+        files = digests.stamps_of(folder) if folder else {}
+        found |= {f"{name} {file}": stamp for file, stamp in files.items()}
+    return found
+
+
 def external_inputs(root: Path, task: AnyTask, pointers: bool = False) -> dict[str, str]:
     """Return the identity of each external input; one that is built here is among the other inputs already."""
     return {

@@ -100,6 +100,13 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_ino & MAX_INTEGER, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
+def stamps_of(path: Path, without: tuple[str, ...] = ()) -> dict[str, Stamp]:
+    """Return the stamp of a file, named "", or of each file in a folder; of none that is not there."""
+    if os.path.isdir(path):
+        return {name: _stamp(os.stat(file)) for name, file in walk(path) if name not in without}
+    return {"": _stamp(os.stat(path))} if os.path.isfile(path) else {}
+
+
 def stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return (inode, size, mtime) of each file below a folder that a program may load: without cards and pages."""
     loaded = (pair for pair in walk(folder) if not pair[0].endswith((".md", ".html")))

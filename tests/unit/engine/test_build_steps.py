@@ -29,6 +29,19 @@ class Expecting(Spec, frozen=True, kw_only=True):
     expect: Expected = field(default_factory=dict)
 
 
+class FolderInput:
+    """A model that no task builds."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def identity(self, root: Path, pointers: bool = False) -> str:
+        return digests.of_tree(root / self.path)
+
+    def present(self, root: Path) -> Path | None:
+        return root / self.path
+
+
 def step(work: Work) -> StepResult:
     (work.out / "text").write_text((work.root / "raw.txt").read_text().upper())
     return StepResult("built", {"rows": 3})
@@ -235,3 +248,48 @@ def test_a_lock_that_contradicts_the_store_is_not_restored_where_the_step_can_te
     assert build.build(root, user).action == ("ran" if version is None else "restored")
     assert (root / "data/s/text").read_text() == ("RAW" if version is None else "poisoned")
     assert ("built again to see which of them is right" in capsys.readouterr().out) is (version is None)
+
+
+@pytest.mark.parametrize("kind", ["file", "file of a folder", "file of a base"])
+@pytest.mark.parametrize("way", ["write", "rename"])
+def test_an_input_that_changes_and_changes_back_during_a_step_is_named(root, kind, way):
+    place = {"file": "raw.txt", "file of a folder": "raw/deep/raw.txt", "file of a base": "base/raw.txt"}[kind]
+    path = root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("raw")
+    user = task(inputs=() if "base" in kind else (place.partition("/")[0],))
+    user = structs.replace(user, external={"base": FolderInput("base")} if "base" in kind else {})
+
+    def disturbed(work: Work) -> StepResult:
+        for text in ("wrong", "raw"):
+            if way == "write":
+                path.write_text(text)
+            else:
+                path.with_name("new").write_text(text)
+                path.with_name("new").replace(path)
+            (work.out / text).write_text(path.read_text())
+        return StepResult("built")
+
+    name = place.replace("base/", "base ")
+    with pytest.raises(InputChangedError, match=f"^written during this step, though they are as they were: {name} - "):
+        build.build(root, with_step(user, disturbed))
+    assert not (root / "data/s").exists()
+    assert state.state(root, user) == "forgotten"
+    assert (
+        build.build(root, with_step(user, lambda work: step(structs.replace(work, root=path.parent)))).action == "ran"
+    )
+
+
+def test_the_card_of_a_target_and_files_that_a_step_does_not_read_may_be_written_meanwhile(root):
+    (root / "adapters/a").mkdir(parents=True)
+    (root / "data/in").mkdir(parents=True)
+    for name in ("adapters/a/weights", "adapters/a/README.md", "data/in/train.jsonl", "data/in/stats.json"):
+        (root / name).write_text("text")
+
+    def draws(work: Work) -> StepResult:
+        (root / "adapters/a/README.md").write_text("card")
+        (root / "data/in/stats.json").write_text("text")
+        return step(work)
+
+    for inputs, reads in ((("adapters/a",), ()), (("data/in",), ("train.jsonl",))):
+        assert build.build(root, with_step(task(inputs=inputs, reads=reads), draws)).action == "ran"
