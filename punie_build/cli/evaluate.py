@@ -74,19 +74,25 @@ class ModelUnderTest(Struct, frozen=True, kw_only=True):
 def serve(root: Path, options: Options) -> int:
     """Serve a base, an adapter or a model of the recipes to any OpenAI client, until Ctrl-C."""
     model = find_model(root, options.model, options.name) if options.model else find_model(root, options.name)
-    served = ServedModel(
-        model=model.model,
-        adapter=model.adapter,
-        serving=Serving(chat_template_args=model.chat_template_args),
-        sampling=model.sampling,
-        max_tokens=options.max_tokens,
-        port=options.port,
-    )
+    served = named_model(model, options.max_tokens, options.port, tuple(options.allow_origin))
     try:
         asyncio.run(_serve(root, model.name, served))
     except KeyboardInterrupt:
         print(f"{model.name}: the server has stopped")
     return 0
+
+
+def named_model(model: ModelUnderTest, max_tokens: int, port: int | None, origins: tuple[str, ...] = ()) -> ServedModel:
+    """Return a model to serve under its own name, to local programs and to pages of these origins."""
+    return ServedModel(
+        model=model.model,
+        adapter=model.adapter,
+        serving=Serving(chat_template_args=model.chat_template_args),
+        sampling=model.sampling,
+        max_tokens=max_tokens,
+        port=port,
+        program=("punie_build.evaluation.named_server", model.name, *origins, "--"),
+    )
 
 
 async def _serve(root: Path, name: str, served: ServedModel) -> None:
@@ -100,13 +106,14 @@ async def _serve(root: Path, name: str, served: ServedModel) -> None:
 
 def client_settings(name: str, url: str, log: str) -> str:
     """Return the settings of an OpenAI client, and an example with curl."""
-    hello = '{"model": "default_model", "messages": [{"role": "user", "content": "Hello"}]}'
+    body = {"model": name, "messages": [{"role": "user", "content": "Hello"}]}
+    hello = json.dumps(body, ensure_ascii=False)
     return "\n".join(
         [
             f"{name} is served at {url}/v1 until Ctrl-C; its log is {log}",
             f"    base_url  {url}/v1",
             "    api_key   none            any text: it is not checked",
-            "    model     default_model   other names are answered without the adapter, or by another model",
+            f"    model     {name}   other names are refused",
             f"    curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{hello}'",
         ]
     )
@@ -298,16 +305,24 @@ def _suite_names(recipe: Recipe | None, builtin: Iterable[str]) -> set[str]:
     return {*builtin, *(entry.name for entry in (recipe.of_kind(SUITE.name) if recipe else ()))}
 
 
-def _serve_options(command: argparse.ArgumentParser) -> None:
+def model_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of a command that serves a model."""
     command.add_argument(
         "name", metavar="MODEL", help="a base, adapter or model of the recipes, or a folder with a model or an adapter"
     )
     command.add_argument(
         "--model", metavar="BASE", help="the base of a folder with an adapter; default: as its config says"
     )
-    command.add_argument("--port", type=int, metavar="N", help="default: a free port")
     command.add_argument(
         "--max-tokens", type=int, default=512, metavar="N", help="tokens of a completion if a client sets none (512)"
+    )
+
+
+def _serve_options(command: argparse.ArgumentParser) -> None:
+    model_options(command)
+    command.add_argument("--port", type=int, metavar="N", help="default: a free port")
+    command.add_argument(
+        "--allow-origin", action="append", default=[], metavar="URL", help="let pages of this origin ask; default: none"
     )
 
 

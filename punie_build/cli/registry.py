@@ -27,6 +27,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "publish": ("view", "write a Hub folder of an adapter or a model, and upload it"),
     "export": ("export", "write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio"),
     "serve": ("evaluate", "serve a base, an adapter or a model to any OpenAI client"),
+    "chat": ("chat", "talk with a base, an adapter or a model in the terminal, or over a pipe"),
     "eval": ("evaluate", "run a suite on a model and score it, without a recipe"),
     "dataset": (
         "dataset",

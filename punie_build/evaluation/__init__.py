@@ -1,7 +1,7 @@
 """Evaluation: suites of cases, answers of a model, scores and comparisons.
 
 Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`,
-`endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
+`named_server`, `endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
 (comparison.json), `statistics`, `junit`. `steps` and `verify` are those of the kinds. The packages `checks`,
 `importers` and `result_files` name their own modules; the other modules ask a model.
 """
@@ -15,6 +15,7 @@ __all__ = (
     "endpoint",
     "importers",
     "junit",
+    "named_server",
     "paired_difference",
     "recorded_answers",
     "requirements",

@@ -13,6 +13,7 @@ from punie_build.evaluation.spec import GenerationSpec, Sampling
 from punie_build.schema.spec import digest
 
 MODEL_NAME = "default_model"  # the server answers any other name without the adapter
+MODEL_OBJECT = "model"  # the type of the entries that `/v1/models` lists
 CACHE_VERSION = 1  # raise it when the cached parts of a response change their meaning
 
 
