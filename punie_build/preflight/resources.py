@@ -65,7 +65,7 @@ def training_bytes(spec: Adapter, base: Architecture, longest: int) -> int:
     """Return the memory in bytes that a training needs beside the base's weights: for the trained weights with the
     optimizer's state, and for backpropagation through a batch of rows of `longest` tokens."""
     length = min(spec.max_seq_length, longest)
-    tokens = max(spec.batch_tokens, length) if spec.batching in ("tokens", "pack") else spec.batch_size * length
+    tokens = spec.largest_batch(longest)
     layers = _trained_layers(spec, base)
     # with grad_checkpoint: the activations of one layer at a time, and the inputs of all
     activations = (layers + ACTIVATIONS) if spec.grad_checkpoint else layers * ACTIVATIONS

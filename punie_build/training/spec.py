@@ -201,6 +201,11 @@ class Adapter(Spec, frozen=True, kw_only=True):
             sampler, rows.input_lengths, self.grad_accumulation_steps, lambda done, _epochs, _tokens: done >= iters
         )
 
+    def largest_batch(self, longest: int) -> int:
+        """Return the tokens of the largest batch of rows of up to `longest` tokens."""
+        length = min(self.max_seq_length, longest)
+        return max(self.batch_tokens, length) if self.batching in ("tokens", "pack") else self.batch_size * length
+
     def ineffective_fields(self) -> Iterator[str]:
         """Yield the fields that have no effect with these values."""
         if self.fine_tune_type == "full":

@@ -102,13 +102,11 @@ def run(job: TrainJob, callback: Callback) -> None:
         print(f"punie-build: {spec.base}: {problem}", flush=True)
     if spec.neftune_noise_alpha and (problem := embedding_noise.install(model, spec.neftune_noise_alpha)):
         raise SystemExit(f"punie: neftune_noise_alpha: {spec.base} is not changed by noise: {problem} - remove it")
-    if spec.batching == "pack" and not sequence_packing.is_exact(model, rows["train"]):
-        print('punie-build: batching: this base cannot be packed exactly - using "bucket" instead', flush=True)
-        spec = msgspec.structs.replace(spec, batching="bucket")
-    if spec.batching == "prefix" and (problem := shared_prefix.problem(model, rows["train"], _window(model, rows))):
-        print(f'punie-build: batching: {spec.base} cannot share prefixes: {problem} - using "bucket"', flush=True)
-        spec = msgspec.structs.replace(spec, batching="bucket")
+    spec = with_exact_batching(spec, model, rows)
     trainer = Trainer(model, rows, spec, Path(job.checkpoint_dir), callback)
+    largest = spec.largest_batch(max(max(split.lengths) for split in rows.values()))
+    if problem := trainer.chunked_loss.try_out(largest, mx.array(rows["train"].row(0)[0][:64].tolist())):
+        print(f"punie-build: {spec.base}: the loss is computed at once: {problem}", flush=True)
     on_main_thread = threading.current_thread() is threading.main_thread()
     if trainer.world.size() == 1 and on_main_thread:  # with several ranks, one that stopped would block the others
         signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopping", True))
@@ -121,6 +119,18 @@ def run(job: TrainJob, callback: Callback) -> None:
     weights, end, metrics = trainer.finish()
     if trainer.is_main:
         write_adapter(job, weights, metrics, adapter_config(spec, layers, end, base_signature(Path(job.base))))
+
+
+def with_exact_batching(spec: Adapter, model: nn.Module, rows: dict[str, TokenRows]) -> Adapter:
+    """Return the spec with "bucket" instead of a batching that gives this model other gradients, and say why."""
+    train = rows["train"]
+    if spec.batching == "pack" and (problem := sequence_packing.problem(model, train)):
+        print(f'punie-build: batching: {spec.base} cannot be packed: {problem} - using "bucket"', flush=True)
+    elif spec.batching == "prefix" and (problem := shared_prefix.problem(model, train, _window(model, rows))):
+        print(f'punie-build: batching: {spec.base} cannot share prefixes: {problem} - using "bucket"', flush=True)
+    else:
+        return spec
+    return msgspec.structs.replace(spec, batching="bucket")
 
 
 def _window(model: nn.Module, rows: dict[str, TokenRows]) -> int:

@@ -14,13 +14,11 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
-from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
 
+from punie_build.training.loop import gradient_trial
 from punie_build.training.token_file import TokenRows
 
-NOISE = 10  # times the difference between plain batches of two sizes, which is rounding alone
-TOLERANCE = 1e-5  # of the norm of the gradient, where rounding is less
 TRIAL_TOKENS = 64  # tokens of the longest trial prefix, if the model has no sliding window
 LossOf = Callable[[mx.array, mx.array, Any], mx.array]  # inputs, targets, caches -> summed loss
 
@@ -125,29 +123,19 @@ def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
     """Return why the rows of a batch cannot share a prefix exactly, or an empty string.
 
     Compares loss and gradients of a trial with those of a plain batch. Its prefix is longer than the sliding `window`
-    of the model, in tokens. Weights of adapters that begin as zeros are random meanwhile, because all gradients that
-    pass through them would be zero.
+    of the model, in tokens.
     """
     try:
         kinds = {type(cache) for cache in make_prompt_cache(model)}
         if others := sorted(kind.__name__ for kind in kinds if kind not in (KVCache, RotatingKVCache)):
             return f"its layers keep a state ({', '.join(others)}), not only keys and values"
-        before = [(name, value) for name, value in tree_flatten(model.trainable_parameters()) if "lora_b" in name]
-        key = mx.random.key(0)
-        model.load_weights([(n, mx.random.normal(v.shape, v.dtype, 0, 0.02, key)) for n, v in before], strict=False)
-        try:
-            gap, noise = _trial(model, rows, window)
-        finally:
-            model.load_weights(before, strict=False)
+        return _trial(model, rows, window)
     except Exception as error:  # a model with its own idea of caches may fail in any way
         return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
-    allowed = max(TOLERANCE, NOISE * noise)
-    return "" if gap <= allowed else f"its gradients differ from a plain batch by {gap:.1e} (allowed: {allowed:.1e})"
 
 
-def _trial(model: nn.Module, rows: TokenRows, window: int) -> tuple[float, float]:
-    """Return the relative difference of the gradients of a shared and a plain batch, and of plain ones of two
-    sizes."""
+def _trial(model: nn.Module, rows: TokenRows, window: int) -> str:
+    """Return how far the gradients of a shared batch are from those of plain ones of two sizes, or an empty string."""
     tokens = rows.ids[: max(TRIAL_TOKENS, window + 8) + 24].astype("int32").tolist()
     while len(tokens) < window + 32:
         tokens += tokens
@@ -170,21 +158,4 @@ def _trial(model: nn.Module, rows: TokenRows, window: int) -> tuple[float, float
         caches = prefix_caches(model, lambda recorders: model(full[:1, :start], cache=recorders), start)
         return loss(model(full[:, start:-1], cache=caches), full[:, start + 1 :])
 
-    results = []
-    for function in (plain, single, shared):
-        value, gradients = nn.value_and_grad(model, function)(model)
-        results.append([value[None], *(array for _, array in tree_flatten(gradients))])
-        mx.eval(results[-1])
-    return _difference(results[0], results[2]), _difference(results[0], results[1])
-
-
-def _difference(expected: list[mx.array], result: list[mx.array]) -> float:
-    """Return the larger of the relative differences of loss and gradient norm; the first array is the loss."""
-
-    def norm(arrays: list[mx.array]) -> float:
-        total: Any = mx.stack([(array.astype(mx.float32) ** 2).sum() for array in arrays]).sum()
-        root: float = total.item() ** 0.5
-        return root
-
-    gaps = [a.astype(mx.float32) - b.astype(mx.float32) for a, b in zip(expected, result, strict=True)]
-    return max(norm(gaps[:1]) / norm(expected[:1]), norm(gaps[1:]) / max(norm(expected[1:]), 1e-12))
+    return gradient_trial.problem(model, plain, shared, single)

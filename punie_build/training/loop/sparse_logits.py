@@ -4,7 +4,8 @@ A sixth of a conversation is trained, and the head, which maps a hidden state to
 vocabulary, is a large part of a small model. The models of mlx-lm have a backbone that holds the layers and returns
 hidden states, and their heads accept any number of these. The backbone is therefore given a subclass that returns the
 selected positions only; no code and no parameter name changes. The constructor tests that the model gives the same
-logits, and falls back to all positions otherwise.
+logits, and falls back to all positions otherwise. The same subclass separates the head: given hidden states, it returns
+them in place of its layers, and the model's own code maps them to logits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ class SparseLogits:
         modules = (module for _, module in model.named_modules() if module is not model)
         self.backbone = next((module for module in modules if _has_layers(module, model)), None)
         self.sparse = False
+        self.vocabulary = 0
+        self.given: mx.array | None = None  # hidden states to return in place of the layers' own
+        self.selected: list[mx.array] | None = None  # takes the hidden states of a call, if it is a list
         if self.backbone is not None:
             self._enable_if_exact(trial)
 
@@ -34,9 +38,26 @@ class SparseLogits:
             logits = logits.reshape(-1, logits.shape[-1])[positions]
         return logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
 
+    def hidden_states(self, inputs: mx.array, positions: mx.array, cache: object = None) -> mx.array:
+        """Return the hidden states (1, positions, width) that the head maps to the logits."""
+        self.selected = []
+        self(inputs, positions, cache)  # mlx is lazy: these logits are never computed
+        [hidden], self.selected = self.selected, None
+        return hidden
+
+    def head(self, hidden: mx.array) -> mx.array:
+        """Return the logits (positions, vocabulary) of hidden states (1, positions, width)."""
+        self.given = hidden
+        try:
+            logits: mx.array = self.model(mx.zeros(hidden.shape[:2], mx.int32))
+        finally:
+            self.given = None
+        return logits.reshape(-1, logits.shape[-1]).astype(mx.float32)
+
     def _enable_if_exact(self, trial: mx.array) -> None:
         positions = mx.array([trial.size - 1, 0, trial.size // 2])
         full = self(trial[None], positions)
+        self.vocabulary = full.shape[-1]
         original = type(self.backbone)
         self.backbone.__class__ = _selecting_subclass(original, self)
         self.sparse = True
@@ -57,7 +78,12 @@ def _has_layers(module: nn.Module, model: nn.Module) -> bool:
 def _selecting_subclass(backbone: type, owner: SparseLogits) -> type:
     class Selecting(backbone):  # type: ignore[misc]
         def __call__(self, *arguments: object, **keywords: object) -> mx.array:
+            if owner.given is not None:
+                return owner.given
             hidden: mx.array = super().__call__(*arguments, **keywords)
-            return hidden.reshape(1, -1, hidden.shape[-1])[:, owner.positions]
+            hidden = hidden.reshape(1, -1, hidden.shape[-1])[:, owner.positions]
+            if owner.selected is not None:
+                owner.selected.append(hidden)
+            return hidden
 
     return Selecting

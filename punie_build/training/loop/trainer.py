@@ -24,6 +24,7 @@ from punie_build.training.batch_sampler import BatchRows
 from punie_build.training.checkpoints import TrainerState
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainReport, ValidationReport
 from punie_build.training.loop import sequence_packing, shared_prefix
+from punie_build.training.loop.chunked_loss import ChunkedLoss
 from punie_build.training.loop.collate import Batch, collate
 from punie_build.training.loop.optimizer import build_optimizer, load_arrays, restore
 from punie_build.training.loop.preference import pair_losses
@@ -74,6 +75,7 @@ class Trainer:
         self.coverage = spec.coverage(rows["train"], self.samplers["train"])
         self.optimizer = build_optimizer(spec, self.coverage.updates)
         self.sparse_model = SparseLogits(model, mx.array(rows["train"].row(0)[0][:64].tolist()))
+        self.chunked_loss = ChunkedLoss(self.sparse_model)
         self.loss_and_gradients = nn.value_and_grad(model, self.losses)
         self.validation_batches = self._validation_batches()
         self.state = TrainerState()
@@ -100,9 +102,7 @@ class Trainer:
         cache: Any = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
         if batch.prefix is not None:
             cache = self._prefix_caches(batch.prefix)
-        logits = self.sparse_model(batch.inputs, batch.positions, cache)
-        nats = nn.losses.cross_entropy(logits, batch.targets)
-        return (nats * batch.weights).sum(), ((logits.argmax(-1) == batch.targets) * batch.weights).sum()
+        return self.chunked_loss(batch.inputs, batch.positions, cache, batch.targets, batch.weights)
 
     def _prefix_caches(self, prefix: mx.array) -> list[shared_prefix.PrefixedCache]:
         """Return the caches of the rows after a prefix (1, tokens). Its logits are never computed."""
