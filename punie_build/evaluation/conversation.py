@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -15,6 +16,7 @@ from punie_build.evaluation.completion import (
     Completion,
     RequestFailed,
     TextOf,
+    answer_text,
     replace_surrogates,
     to_answer,
 )
@@ -45,6 +47,7 @@ class Conversation:
         self.n_tokens: list[int | None] = []
         self.answer: Answer | None = None
         self.ends_in_thought = False
+        self.max_tokens: int | None = None  # of a turn that is asked again
 
     @property
     def cached_epoch(self) -> int:
@@ -55,7 +58,7 @@ class Conversation:
         """Return the next request to send, or None when the conversation has ended."""
         if self.answer is not None:
             return None
-        return request.for_turn(self.spec, self.case.id, self.epoch, self.messages, self.tools)
+        return request.for_turn(self.spec, self.case.id, self.epoch, self.messages, self.tools, self.max_tokens)
 
     def add(self, result: Completion | RequestFailed) -> None:
         """Add the result of the request: continue with the results of its tool calls, or set `answer`."""
@@ -63,12 +66,14 @@ class Conversation:
             self.answer = Answer(case=self.case.id, epoch=self.epoch, error=result.error)
             return
         raw = replace_surrogates(self.text_of(result))
+        self.max_tokens = None if self.max_tokens else self.own_budget(result, raw)
+        if self.max_tokens:
+            return
         result = with_calls(result, raw, self.reader, self.tools)
         turn = to_answer(self.case.id, raw, result, len(self.turns), self.reader)
         self.turns.append(turn)
-        self.ends_in_thought = bool(
-            result.finish == "length" and result.reasoning and not (result.content.strip() or result.calls)
-        )
+        words = result.content if result.reasoning else answer_text(raw, "")
+        self.ends_in_thought = result.finish == "length" and not (words.strip() or result.calls)
         if result.seconds and (self.spec.measure or measures_latency(self.suite)):
             self.seconds.append(result.seconds)
         self.n_tokens.append(result.n_tokens)
@@ -77,6 +82,25 @@ class Conversation:
             self.append_turn(result, tool_results)
         else:
             self.answer = self.combine("turns" if tool_results else turn.finish)
+
+    def own_budget(self, result: Completion, raw: str) -> int | None:
+        """Return the tokens to ask for again, so that the answer behind a thought has exactly `max_tokens`.
+
+        None if it had: the thought ended within `max_thought_tokens` and the answer is short, or there is no thought.
+        The same weights, prompt and seed think the same again.
+        """
+        answer, count = answer_text(raw, result.reasoning), len(result.token_ids)
+        if not count or not answer.strip() or len(answer) == len(raw):
+            return None
+
+        def length(tokens: int) -> int:
+            return len(self.text_of(structs.replace(result, token_ids=result.token_ids[:tokens])))
+
+        thought = bisect_right(range(count + 1), len(raw) - len(answer), key=length) - 1
+        own, is_cut = count - thought, result.finish == "length"
+        if own > self.spec.max_tokens + (not is_cut) or (is_cut and own < self.spec.max_tokens):
+            return thought + self.spec.max_tokens
+        return None
 
     def tool_results(self, turn: Answer) -> list[str] | None:
         """Return the canned results of the called tools, or None if a tool has none: then the conversation ends."""

@@ -52,12 +52,17 @@ def build(
 
 
 def for_turn(
-    spec: GenerationSpec, case: str, epoch: int, messages: Sequence[Any], tools: Sequence[Any]
+    spec: GenerationSpec,
+    case: str,
+    epoch: int,
+    messages: Sequence[Any],
+    tools: Sequence[Any],
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
-    """Return the request of one turn of a case; `case` is its id."""
+    """Return the request of one turn of a case; `case` is its id. `max_tokens`: instead of those of the spec."""
     return build(
         messages,
-        max_tokens=spec.max_tokens + spec.max_thought_tokens,
+        max_tokens=max_tokens or spec.max_tokens + spec.max_thought_tokens,
         tools=tools,
         sampling=spec.sampling.effective(),
         template=spec.serving.chat_template_args,

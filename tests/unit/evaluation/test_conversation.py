@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from punie_build.evaluation.checks.union import NoCall
@@ -62,6 +64,41 @@ def test_thoughts_have_tokens_of_their_own():
     assert conversation.next_request()["max_tokens"] == 35
     conversation.add(Completion(token_ids=[], logprobs=[], reasoning="I still th", finish="length"))
     assert conversation.ends_in_thought
+
+
+def generate(request: dict, thought: int, answer: int) -> Completion:
+    """Complete as a model that thinks `thought` letters, a token each, and answers with so many."""
+    whole = list("(" + "t" * thought + ")" + "a" * answer)
+    tokens = whole[: request["max_tokens"]]
+    text = "".join(tokens).replace("(", "<think>").replace(")", "</think>")
+    reasoning, _, content = text.removeprefix("<think>").partition("</think>")
+    finish = "stop" if len(tokens) == len(whole) else "length"
+    ids = [ord(token) for token in tokens]
+    return Completion(token_ids=ids, logprobs=[0.0] * len(ids), content=content, reasoning=reasoning, finish=finish)
+
+
+def decode(completion: Completion) -> str:
+    return "".join(map(chr, completion.token_ids)).replace("(", "<think>").replace(")", "</think>")
+
+
+@given(thought=st.integers(0, 40), answer=st.integers(0, 20), budget=st.integers(0, 40), own=st.integers(1, 12))
+def test_a_thought_takes_no_token_of_the_answer(thought, answer, budget, own):
+    """Whatever the model thinks: if it stops thinking, the answer has its own tokens, no less and no more."""
+    case = Case(id="a", category="c", prompt="look", checks=(NoCall(),))
+    spec = structs.replace(SPEC, max_tokens=own, max_thought_tokens=budget)
+    conversation = Conversation(spec, Suite(cases=(case,), system=""), case, 0, decode)
+    requests = []
+    while request := conversation.next_request():
+        requests.append(request["max_tokens"])
+        conversation.add(generate(request, thought, answer))
+    assert len(requests) <= 2
+    if thought + 2 < own + budget:  # the thought ends, and something of the answer is there
+        shown = len(conversation.answer.content)
+        assert shown == min(answer, own) or (answer == own + 1 == shown)
+        assert not conversation.ends_in_thought or not answer
+    else:
+        assert conversation.answer.content == ""
+        assert conversation.ends_in_thought == (thought + 2 > own + budget or bool(answer))
 
 
 def test_a_call_within_a_thought_is_none():
