@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from punie_build.cli.options import Command, Options, print_json, target_json, targets
+from punie_build.cli.options import Command, Options, json_option, print_json, target_json, targets
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
 from punie_build.runtime.program import build_command
@@ -74,8 +74,28 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dry-run", action="store_true", help="write the folder without an upload")
 
 
+def show_experiments(root: Path, options: Options) -> int:
+    """Print parameters and metrics of all adapters and evals that were built."""
+    from punie_build.reports import experiments
+
+    tables = experiments.load(Project.load(root))
+    if options.json:
+        print_json(tables)
+    elif options.csv:
+        print(experiments.as_csv(tables), end="")
+    else:
+        print("\n\n".join(map(experiments.as_text, tables)) or "no adapter or eval was built")
+    return 0
+
+
+def _experiment_options(command: argparse.ArgumentParser) -> None:
+    json_option(command)
+    command.add_argument("--csv", action="store_true", help="print CSV with all columns")
+
+
 COMMANDS: dict[str, Command] = {
     "report": (report, targets),
     "show": (show, target_json),
+    "experiments": (show_experiments, _experiment_options),
     "publish": (publish, _publish_options),
 }

@@ -15,7 +15,7 @@ from punie_build.errors import PunieError
 from punie_build.models.origin import read_origin
 from punie_build.models.spec import Base
 from punie_build.project import Project
-from punie_build.reports import index, lineage, model_card
+from punie_build.reports import experiments, index, lineage, model_card
 from punie_build.reports.freshness import written_at
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
@@ -42,10 +42,11 @@ def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iter
             draw(project, task)
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
             yield f"{paths.page(task.kind.name, task.name)}: not drawn: {error or type(error).__name__}"
-    try:
-        replace_file(project.root / paths.INDEX, _index(project).encode())
-    except OSError as error:
-        yield f"{paths.INDEX}: not drawn: {error}"
+    for path, render in ((paths.INDEX, _index), (paths.EXPERIMENTS, _experiments)):
+        try:
+            replace_file(project.root / path, render(project).encode())
+        except OSError as error:
+            yield f"{path}: not drawn: {error}"
 
 
 def draw(project: Project, task: AnyTask) -> None:
@@ -87,6 +88,13 @@ def _index(project: Project) -> str:
     values = index.load(project)
     sections = tuple(section for make in index.SECTIONS if (section := make(values)))
     return render(Page(title=values.name, label="all artifacts", sections=sections, up=False))
+
+
+def _experiments(project: Project) -> str:
+    from punie_build.reports.html import Page, render
+
+    tables = experiments.load(project)
+    return render(Page(title="Experiments", label=project.root.name, sections=experiments.sections(tables)))
 
 
 def _outdated(project: Project) -> list[AnyTask]:

@@ -10,6 +10,7 @@ LOCK = ".lock.json"
 CARD = "README.md"
 VIEWS = {"adapters": (CARD,), "models": (CARD,)}  # folder -> files drawn in a target that are no part of it
 INDEX = "reports/index.html"
+EXPERIMENTS = "reports/experiments.html"
 SPLITS_LOCK = "splits.lock"
 CODE = Path(__file__).parent.parent  # the folder of this package
 DODO = "dodo.py"

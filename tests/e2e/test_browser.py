@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 NAMES = (
-    "index", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "adapter-tuned",
+    "index", "experiments", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "adapter-tuned",
     "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling", "eval-tuned@tool-calling",
     "comparison-tuned",
 )  # fmt: skip
@@ -216,3 +216,24 @@ def test_an_answer_of_five_megabytes_is_truncated(root, chromium, tmp_path):
     chromium.run("document.querySelectorAll('details').forEach(function (fold) { fold.open = true; })")
     assert "more characters" in chromium.all("main")[0].text
     assert chromium.run("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_experiments_are_sorted_and_their_columns_hidden(root, chromium):
+    chromium.width(1100)
+    chromium.open(page_path(root, "experiments"))
+    table = chromium.driver.find_element("css selector", "table.sortable")
+    column = len(table.find_elements("css selector", "thead th:not([hidden])")) - 1
+
+    def names() -> list[str]:
+        return [cell.text for cell in table.find_elements("css selector", "tbody th")]
+
+    button = table.find_element("css selector", "thead button")
+    button.click()
+    ascending = names()
+    assert ascending == sorted(ascending)
+    button.click()
+    assert names() == ascending[::-1]
+    assert table.find_element("css selector", "thead th").get_attribute("aria-sort") == "descending"
+    chromium.driver.find_element("css selector", ".columns summary").click()
+    chromium.driver.find_element("css selector", ".columns input:checked").click()
+    assert len(table.find_elements("css selector", "thead th:not([hidden])")) == column

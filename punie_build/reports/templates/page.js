@@ -15,6 +15,34 @@
     var stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     new Response(stream).text().then(function (text) { fill(JSON.parse(text)); });
   }
+  function key(row, column) {
+    var text = row.cells[column].textContent.trim();
+    var number = parseFloat(text);
+    return text !== "" && String(number) !== "NaN" ? number : text;
+  }
+  document.querySelectorAll("table.sortable").forEach(function (table) {
+    table.querySelectorAll("thead button").forEach(function (button, column) {
+      button.addEventListener("click", function () {
+        var head = button.parentElement;
+        var sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+        table.querySelectorAll("thead th").forEach(function (other) { other.removeAttribute("aria-sort"); });
+        head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+        var rows = Array.from(table.tBodies[0].rows);
+        rows.sort(function (one, two) {
+          var a = key(one, column), b = key(two, column);
+          if (typeof a !== typeof b) { return typeof a === "number" ? -1 : 1; }
+          return sign * (a < b ? -1 : a > b ? 1 : 0);
+        });
+        rows.forEach(function (row) { table.tBodies[0].append(row); });
+      });
+    });
+    var choice = table.closest("section").querySelector(".columns");
+    choice.querySelectorAll("input").forEach(function (box) {
+      box.addEventListener("change", function () {
+        Array.from(table.rows).forEach(function (row) { row.cells[+box.dataset.column].hidden = !box.checked; });
+      });
+    });
+  });
   var closed = [];
   addEventListener("beforeprint", function () {
     closed = Array.from(document.querySelectorAll("details:not([open])"));

@@ -1,0 +1,110 @@
+"""The table of experiments: parameters and metrics of all adapters and evals, one row for each that was built.
+
+Experiments are artifacts of kinds that may be grids. A parameter is a column if it differs between two rows, or from its
+default; a metric if some row has it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from punie_build.project import Project
+from punie_build.reports import lineage
+from punie_build.reports.section import Section, recipe_fields
+from punie_build.storage import locks, paths
+
+PARTS = "category."  # metrics of parts of a suite come last
+HIDDEN_FROM = 12  # columns from this one on are hidden at first
+
+
+class Experiment(Struct, frozen=True, kw_only=True):
+    """One artifact: its state, `params` as recipes write them, the metrics of its lock, and the failed gates."""
+
+    label: str
+    name: str
+    href: str
+    state: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    failed_gates: tuple[str, ...] = ()
+
+
+class ExperimentTable(Struct, frozen=True, kw_only=True):
+    """The experiments of one kind, in the order of the graph."""
+
+    kind: str
+    title: str
+    params: tuple[str, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[Experiment, ...]
+
+
+def load(project: Project) -> list[ExperimentTable]:
+    """Read the locks of all experiments. Kinds without a built one are left out."""
+    failed = project.failed_gates()
+    by_kind: dict[str, list[Experiment]] = {}
+    titles: dict[str, str] = {}
+    given: dict[str, dict[str, None]] = {}
+    for task in project.tasks:
+        lock = locks.read(project.root / paths.lock(task.target)) if task.kind.grid else None
+        if lock is None:
+            continue
+        fields = list(recipe_fields(task.spec))
+        titles[task.kind.name] = task.kind.plural or task.kind.name
+        given.setdefault(task.kind.name, {}).update({field.name: None for field in fields if not field.is_default})
+        experiment = Experiment(
+            label=task.label,
+            name=task.name,
+            href=lineage.href(project, task),
+            state=project.state(task),
+            params={field.name: field.value for field in fields},
+            metrics=lock.metrics,
+            failed_gates=tuple(failed.get(task.label, ())),
+        )
+        by_kind.setdefault(task.kind.name, []).append(experiment)
+    return [_table(kind, titles[kind], given[kind], rows) for kind, rows in by_kind.items()]
+
+
+def _table(kind: str, title: str, given: Sequence[str] | dict[str, None], rows: list[Experiment]) -> ExperimentTable:
+    names = dict.fromkeys(name for row in rows for name in row.params)
+    varied = {name for name in names if len({row.params.get(name) for row in rows}) > 1}
+    params = sorted(varied, key=list(names).index) + [name for name in names if name in given and name not in varied]
+    metrics = sorted(dict.fromkeys(name for row in rows for name in row.metrics), key=lambda name: PARTS in name)
+    return ExperimentTable(kind=kind, title=title, params=tuple(params), metrics=tuple(metrics), rows=tuple(rows))
+
+
+def sections(tables: Sequence[ExperimentTable]) -> tuple[Section, ...]:
+    """Return a section for each kind."""
+    return tuple(
+        Section("experiments", table.title, {"table": table, "shown": HIDDEN_FROM}) for table in tables if table.rows
+    )
+
+
+def as_csv(tables: Sequence[ExperimentTable]) -> str:
+    """Return all experiments as CSV: label, state, then `param.NAME` and `metric.NAME` columns."""
+    params = list(dict.fromkeys(name for table in tables for name in table.params))
+    metrics = list(dict.fromkeys(name for table in tables for name in table.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", "state", *(f"param.{name}" for name in params), *(f"metric.{name}" for name in metrics)])
+    for row in (row for table in tables for row in table.rows):
+        values = [row.params.get(name, "") for name in params]
+        writer.writerow([row.label, row.state, *values, *(row.metrics.get(name, "") for name in metrics)])
+    return text.getvalue()
+
+
+def as_text(table: ExperimentTable, columns: int = 4) -> str:
+    """Return a table for a terminal: its first params and metrics, and the number of the others."""
+    params, metrics = table.params[:columns], table.metrics[:columns]
+    lines = [["name", *params, *metrics]]
+    for row in table.rows:
+        numbers = [f"{row.metrics[name]:.4g}" if name in row.metrics else "" for name in metrics]
+        lines.append([row.name + (" ✗" if row.failed_gates else ""), *(row.params[name] for name in params), *numbers])
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    text = [table.title, *("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)]
+    others = len(table.params) + len(table.metrics) - len(params) - len(metrics)
+    return "\n".join([*text, f"and {others} more columns: --csv has all"] if others else text)
