@@ -42,8 +42,10 @@ def rate(plan: TrainingPlan) -> Findings:
     spec, is_full = plan.spec, plan.spec.fine_tune_type == "full"
     if not isinstance(spec.optimizer, Adam | Adamw):
         if isinstance(spec.optimizer, Adafactor) and spec.optimizer.relative_step:
-            problem = f"{spec.learning_rate:g} has no effect: Adafactor computes its own with relative_step"
-            yield plan.finding("rate", "warning", "learning_rate", problem, "set relative_step = false")
+            problem = (
+                f"{spec.learning_rate:g}, its warm-up and schedule have no effect: Adafactor computes its own rate"
+            )
+            yield plan.finding("rate", "warning", "learning_rate", problem, "set relative_step = false to use them")
         return
     scale = 1 if is_full else spec.lora.scale
     low, high = (bound / scale for bound in PUBLISHED[is_full, spec.loss])
@@ -58,6 +60,9 @@ def rate(plan: TrainingPlan) -> Findings:
 def warmup(plan: TrainingPlan) -> Findings:
     """Check that the warm-up ends before the training."""
     count, warmup = updates(plan), plan.spec.warmup
+    if warmup and plan.spec.warmup_init > plan.spec.learning_rate:
+        problem = f"{plan.spec.warmup_init:g} is above the learning_rate {plan.spec.learning_rate:g}: the warm-up falls"
+        yield plan.finding("schedule", "warning", "warmup_init", problem, "warmup_init = 0.0")
     if count is None or warmup < count / 2 or not warmup:
         return
     if warmup >= count:

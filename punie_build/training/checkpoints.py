@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,17 @@ def best_path(folder: Path, iteration: int) -> Path:
     return folder / f"best-{iteration:06}.safetensors"
 
 
-def resumable(folder: Path, fits: Callable[[TrainerState], bool]) -> Iterator[tuple[Path, TrainerState]]:
+def resumable(
+    folder: Path, fits: Callable[[TrainerState], bool], intact: Collection[str] | None = None
+) -> Iterator[tuple[Path, TrainerState]]:
     """Yield folder and state of each checkpoint that fits and whose bytes are those that were written, the latest
-    first. Reads no arrays."""
+    first. Reads no arrays. `intact` are the names of those with these bytes, if they were compared before."""
     for path in _numbered_folders(folder, NEVER):
         try:
             state = msgspec.json.decode((path / "state.json").read_bytes(), type=TrainerState)
         except (OSError, ValueError):  # the disk was full, or the file was edited
             continue
-        if fits(state) and is_intact(path):
+        if fits(state) and (is_intact(path) if intact is None else path.name in intact):
             yield path, state
 
 
@@ -126,16 +128,22 @@ def is_intact(checkpoint: Path) -> bool:
         return False
 
 
-def damaged(folder: Path) -> list[str]:
-    """Return the names of the checkpoints of a training whose bytes are not those that were written."""
-    return [path.name for path in _numbered_folders(folder, NEVER) if not is_intact(path)]
+def intact_and_damaged(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the checkpoints of a training: with the bytes that were written, and with other ones."""
+    names: tuple[list[str], list[str]] = [], []
+    for path in _numbered_folders(folder, NEVER):
+        names[not is_intact(path)].append(path.name)
+    return names
 
 
 def load(
-    folder: Path, fits: Callable[[TrainerState], bool], read: Callable[[str], Arrays]
+    folder: Path,
+    fits: Callable[[TrainerState], bool],
+    read: Callable[[str], Arrays],
+    intact: Collection[str] | None = None,
 ) -> tuple[TrainerState, Arrays] | None:
     """Return the latest readable checkpoint that fits, if any. `read` is `optimizer.load_arrays`."""
-    for path, state in resumable(folder, fits):
+    for path, state in resumable(folder, fits, intact):
         try:
             return state, read(str(path / "state.safetensors"))
         except (OSError, ValueError, RuntimeError):

@@ -58,8 +58,10 @@ class TrainingRun(Struct, frozen=True, kw_only=True):
 
 
 class TrainJob(Struct, frozen=True, kw_only=True):
-    """job.json of the training process: the folders of a run, and where it writes its progress and its tracker
-    files."""
+    """job.json of the training process: the folders of a run, and where it writes its progress and its tracker files.
+
+    `intact` are the names of the checkpoints whose bytes were compared; None if the process is to compare them.
+    """
 
     base: str
     tokens: str
@@ -70,6 +72,7 @@ class TrainJob(Struct, frozen=True, kw_only=True):
     spec: Adapter
     init: str = ""
     reference: str = ""
+    intact: list[str] | None = None
 
 
 class TrainProgress(Struct, frozen=True, kw_only=True):
@@ -109,9 +112,10 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
         raise ModelError(f"report_to: {', '.join(missing)} not installed - pip install {packages}, or remove it")
     coverage = spec.coverage(token_file.load(run.tokens / "train.safetensors"))
     fits = checkpoints.resume_condition(run.checkpoint_dir, coverage.iters, spec.early_stop, spec.keep == "best")
-    resumed = next((state for _, state in checkpoints.resumable(run.checkpoint_dir, fits)), TrainerState())
+    intact, damaged = checkpoints.intact_and_damaged(run.checkpoint_dir)  # the process compares no bytes again
+    resumed = next((state for _, state in checkpoints.resumable(run.checkpoint_dir, fits, intact)), TrainerState())
     initial = resumed.iteration
-    if damaged := checkpoints.damaged(run.checkpoint_dir):
+    if damaged:
         names = ", ".join(damaged)
         say(f"checkpoint {names}: not the bytes that were written, so it is not used; training from {initial}")
     say(f"{coverage}" + (f"; resumed after {initial}" if initial else ""))
@@ -136,6 +140,7 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
                 spec=spec,
                 init=str(run.init or ""),
                 reference=str(reference or ""),
+                intact=None if spec.hosts else intact,
             )
         )
     )

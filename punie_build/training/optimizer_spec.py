@@ -12,6 +12,7 @@ from msgspec import Meta
 from punie_build.schema.spec import TaggedSpec
 
 Above0 = Annotated[float, Meta(gt=0)]
+Epsilon = Annotated[float, Meta(ge=1e-37)]  # smaller ones are 0 in float32, and weights without a gradient then NaN
 From0 = Annotated[float, Meta(ge=0)]
 Below1 = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
@@ -29,7 +30,7 @@ class Adam(Optimizer, frozen=True, kw_only=True, tag="adam"):
 
     MOMENTS: ClassVar = 2
     betas: tuple[Below1, Below1] = (0.9, 0.999)
-    eps: Above0 = 1e-8
+    eps: Epsilon = 1e-8
     bias_correction: bool = True
 
 
@@ -38,7 +39,7 @@ class Adamw(Optimizer, frozen=True, kw_only=True, tag="adamw"):
 
     MOMENTS: ClassVar = 2
     betas: tuple[Below1, Below1] = (0.9, 0.999)
-    eps: Above0 = 1e-8
+    eps: Epsilon = 1e-8
     weight_decay: From0 = 0.01
     bias_correction: bool = True
 
@@ -69,14 +70,18 @@ class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
     """Adafactor (Shazeer and Stern 2018). With `relative_step` it computes its own learning rate."""
 
     MOMENTS: ClassVar = 0  # sums of rows and columns
-    eps: tuple[Above0, Above0] = (1e-30, 1e-3)
+    eps: tuple[Epsilon, Epsilon] = (1e-30, 1e-3)
     clip_threshold: Above0 = 1.0
-    decay_rate: float = -0.8
+    decay_rate: Annotated[float, Meta(le=0)] = -0.8  # above 0 the second update is the root of a negative number
     beta_1: Below1 | None = None
     weight_decay: From0 = 0.0
     scale_parameter: bool = True
     relative_step: bool = False
     warmup_init: bool = False
+
+    def __post_init__(self) -> None:
+        if self.warmup_init and not self.relative_step:
+            raise ValueError("warmup_init has no effect without relative_step - set both, or the adapter's `warmup`")
 
 
 AnyOptimizer = Adam | Adamw | Muon | Sgd | Adafactor

@@ -110,7 +110,7 @@ def run(job: TrainJob, callback: Callback) -> None:
     on_main_thread = threading.current_thread() is threading.main_thread()
     if trainer.world.size() == 1 and on_main_thread:  # with several ranks, one that stopped would block the others
         signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopping", True))
-    trainer.resume()
+    trainer.resume(job.intact)
     if not trainer.state.iteration:
         sizes = {split: len(split_rows) for split, split_rows in rows.items()}
         sizes["valid"] = sizes["valid"] if spec.valid == "rows" else 0

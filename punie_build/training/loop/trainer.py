@@ -8,7 +8,7 @@ back.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -136,13 +136,13 @@ class Trainer:
             iteration=self.state.iteration, loss=loss / units, accuracy=correct / units, margin=margin
         )
 
-    def resume(self) -> None:
-        """Load the latest checkpoint from which this training can resume, if any."""
+    def resume(self, intact: Collection[str] | None = None) -> None:
+        """Load the latest checkpoint from which this training can resume, if any. `intact`: see `TrainJob`."""
         spec, world = self.spec, self.world
         fits = checkpoints.resume_condition(
             self.checkpoint_dir, self.coverage.iters, spec.early_stop, spec.keep == "best"
         )
-        if checkpoint := checkpoints.load(self.checkpoint_dir, fits, load_arrays):
+        if checkpoint := checkpoints.load(self.checkpoint_dir, fits, load_arrays, intact):
             self.state, arrays = checkpoint
             restore(self.model, self.optimizer, arrays)
         if all_sum(mx.array(self.state.iteration)).item() != self.state.iteration * world.size():

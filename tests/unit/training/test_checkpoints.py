@@ -166,12 +166,13 @@ def test_a_checkpoint_with_a_flipped_bit_is_not_used(tmp_path, name):
     checkpoints.save_best(tmp_path, 2, {}, write)
     state = checkpoints.TrainerState(iteration=3, valid=[(2, 1.0)], metrics="text" * 20)
     checkpoints.save(tmp_path, state, {}, write)
-    assert checkpoints.damaged(tmp_path) == []
+    assert checkpoints.intact_and_damaged(tmp_path) == (["000003"], [])
     assert [path.name for path, _ in checkpoints.resumable(tmp_path, lambda _: True)] == ["000003"]
     path = tmp_path / (f"{name}.safetensors" if name.startswith("best") else name)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert checkpoints.damaged(tmp_path) == ["000003"]
+    assert checkpoints.intact_and_damaged(tmp_path) == ([], ["000003"])
+    assert not list(checkpoints.resumable(tmp_path, lambda _: True, []))
     assert not list(checkpoints.resumable(tmp_path, lambda _: True))
     assert checkpoints.load(tmp_path, lambda _: True, lambda _: {}) is None
