@@ -242,6 +242,7 @@ ADAPTER = ArtifactKind(
     step="punie_build.training.steps:adapter",
     check_first="punie_build.preflight.steps:check_training",
     work_ratio=_work_ratio,
+    done_share="punie_build.training.launch:done_share",
     exclusive="training",
     version=4,
     environment=mlx_environment,

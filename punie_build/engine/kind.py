@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from punie_build.engine.recipe import Entry, Recipe
     from punie_build.engine.task import TaskInputs
     from punie_build.engine.work import StepResult, Work
-    from punie_build.storage.locks import Lock
+    from punie_build.storage.locks import KeyInputs, Lock
 
 Lazy = str  # "package.module:name", imported when it is first used
 
@@ -76,8 +76,8 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
     opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
-    device. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate. A kind
-    without a `folder` is not built.
+    device. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate, and
+    `done_share` which share of it an interrupted or shorter run has done. A kind without a `folder` is not built.
 
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
@@ -105,6 +105,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     step: Callable[[Work[Any]], StepResult] | Lazy = ""
     check_first: Callable[[Work[Any]], None] | Lazy = ""
     work_ratio: Callable[[Any, Lock], float] | None = None
+    done_share: Callable[[Path, Any, KeyInputs, Lock], float] | Lazy = ""
     in_worker: bool = False  # computes in Python: several at a time need processes
     exclusive: str = ""  # what it needs for itself: one build at a time on this machine
     version: int | None = None

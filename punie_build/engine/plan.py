@@ -14,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from punie_build.engine import state as states
+from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.runtime.console import format_count, format_seconds
 from punie_build.storage import digests, locks, paths, store
@@ -105,6 +106,8 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Col
         action = "current" if state == "current" or is_spared else "restore"
         last_seconds = stored.seconds
     ratio = task.kind.work_ratio(task.spec, lock) if lock and task.kind.work_ratio and action != "restore" else 1.0
+    if lock and task.kind.done_share and action in ("run", "maybe") and state != "forgotten":
+        ratio *= 1 - resolve(task.kind.done_share)(root, task.spec, current, lock)
     return Planned(
         task=task, state=state, action=action, reasons=tuple(reasons), last_seconds=last_seconds, ratio=ratio
     )

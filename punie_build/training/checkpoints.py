@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,14 @@ def resumable(
 ) -> Iterator[tuple[Path, TrainerState]]:
     """Yield folder and state of each checkpoint that fits and whose bytes are those that were written, the latest
     first. Reads no arrays. `intact` are the names of those with these bytes, if they were compared before."""
-    for path in _numbered_folders(folder, NEVER):
-        try:
-            state = msgspec.json.decode((path / "state.json").read_bytes(), type=TrainerState)
-        except (OSError, ValueError):  # the disk was full, or the file was edited
-            continue
+    for path, state in _states(folder):
         if fits(state) and (is_intact(path) if intact is None else path.name in intact):
             yield path, state
+
+
+def states(folder: Path) -> Iterator[TrainerState]:
+    """Yield the state of each readable checkpoint, the latest first, without a look at its arrays."""
+    return (state for _, state in _states(folder))
 
 
 def is_intact(checkpoint: Path) -> bool:
@@ -188,6 +190,12 @@ def resume_condition(
         return not (keeps_best and state.best_iteration) or best_path(folder, state.best_iteration).exists()
 
     return fits
+
+
+def _states(folder: Path) -> Iterator[tuple[Path, TrainerState]]:
+    for path in _numbered_folders(folder, NEVER):
+        with suppress(OSError, ValueError):  # the disk was full, or the file was edited
+            yield path, msgspec.json.decode((path / "state.json").read_bytes(), type=TrainerState)
 
 
 def _numbered_folders(folder: Path, last: int) -> list[Path]:

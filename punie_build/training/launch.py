@@ -17,11 +17,11 @@ from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
-from punie_build.storage.locks import KeyInputs
+from punie_build.storage.locks import KeyInputs, Lock
 from punie_build.training import adapter_config, checkpoints, distributed, token_file, verify
 from punie_build.training.checkpoints import TrainerState
 from punie_build.training.reference import compute as compute_reference
-from punie_build.training.spec import Adapter, Tokenized
+from punie_build.training.spec import ITERS, Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
 
 MIN_EXAMPLES = 40  # with fewer training examples an adapter mostly memorizes them
@@ -168,6 +168,18 @@ def checkpoint_key(inputs: KeyInputs, spec: Adapter) -> str:
     ignored = {"early_stop", "gates", *(("iters", "epochs", "tokens") if spec.extendable else ())}
     recipe = {name: value for name, value in inputs.recipe.items() if name not in ignored}
     return digest(structs.replace(inputs, recipe=recipe))[:32]
+
+
+def done_share(root: Path, spec: Adapter, inputs: KeyInputs, lock: Lock) -> float:
+    """Return the share of a training that its latest checkpoint has, as far as its number of batches is known from the
+    recipe or, for epochs, from the lock of an earlier one."""
+    total = float(spec.iters or ITERS)
+    if spec.epochs is not None or spec.tokens is not None:
+        epochs = lock.metrics.get("epochs", 0)
+        total = lock.metrics["iterations"] / epochs * spec.epochs if spec.epochs and epochs else 0.0
+    folder = root / paths.checkpoints(checkpoint_key(inputs, spec))
+    done = max((state.iteration for state in checkpoints.states(folder) if state.iteration <= total), default=0)
+    return done / total if total else 0.0
 
 
 def count_train_rows(tokens: Path) -> int:

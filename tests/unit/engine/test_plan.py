@@ -245,6 +245,17 @@ def test_an_estimate_follows_the_work_of_the_recipe(chain):
     assert "(about 1 min 40 s)" in summary(planned.values())
 
 
+def test_an_estimate_leaves_out_what_an_interrupted_run_has_done(chain):
+    chain.build()
+    chain.set_seconds(10.0)
+    kind = msgspec.structs.replace(chain.tasks["b"].kind, done_share=lambda _root, _spec, _inputs, _lock: 0.75)
+    chain.tasks["b"] = msgspec.structs.replace(chain.tasks["b"], kind=kind)
+    chain.salt("b", 1)
+    assert chain.plan()["b"].forecast == "RUN, about 2.5 s, 10 s last time for 4 times the work"
+    state.forget(chain.root, chain.tasks["b"])
+    assert chain.plan()["b"].forecast == "RUN, 10 s last time"
+
+
 def test_more_iterations_or_epochs_of_an_adapter_take_longer():
     def ratio(recorded: dict[str, Any], **now: Any) -> float:
         key_inputs = KeyInputs(kind="adapter", recipe=recorded, code="", inputs={}, tools={})

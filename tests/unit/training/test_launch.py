@@ -7,12 +7,15 @@ import subprocess
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from punie_build.errors import ModelError
-from punie_build.training import launch
+from punie_build.storage import paths
+from punie_build.storage.locks import KeyInputs, Lock
+from punie_build.training import checkpoints, launch
 from punie_build.training.launch import checkpoint_key
 from punie_build.training.optimizer_spec import (
     CosineDecay,
@@ -27,8 +30,6 @@ from tests.support.tiny_training import (
 
 
 def test_trainings_with_one_checkpoint_key_differ_in_their_length_alone():
-    from punie_build.storage.locks import KeyInputs
-
     def key(adapter: Adapter, **digests: str) -> str:
         recipe = msgspec.to_builtins(adapter)
         return checkpoint_key(KeyInputs(kind="adapter", recipe=recipe, code="", inputs=digests, tools={}), adapter)
@@ -39,6 +40,21 @@ def test_trainings_with_one_checkpoint_key_differ_in_their_length_alone():
     decay = CosineDecay()
     assert key(spec(iters=5, lr_schedule=decay)) != key(spec(iters=9, lr_schedule=decay))
     assert key(spec(iters=5, lr_schedule=CosineDecay(steps=9))) == key(spec(iters=9, lr_schedule=CosineDecay(steps=9)))
+
+
+@pytest.mark.parametrize(
+    ("duration", "share"),
+    [({"iters": 80}, 0.5), ({"iters": 40}, 1.0), ({"iters": 30}, 0.0), ({"epochs": 4.0}, 0.5), ({"tokens": 999}, 0.0)],
+)
+def test_the_share_that_a_checkpoint_has_of_a_training(tmp_path, duration, share):
+    adapter = spec(**{"iters": None} | duration)
+    inputs = KeyInputs(kind="adapter", recipe=msgspec.to_builtins(adapter), code="", inputs={}, tools={})
+    lock = Lock(key="", key_inputs=inputs, outputs={}, metrics={"iterations": 20.0, "epochs": 1.0}, seconds=9.0)
+    assert launch.done_share(tmp_path, adapter, inputs, lock) == 0
+    state = checkpoints.TrainerState(iteration=40)
+    folder = tmp_path / paths.checkpoints(checkpoint_key(inputs, adapter))
+    checkpoints.save(folder, state, {}, lambda path, _: Path(path).write_bytes(b"arrays"))
+    assert launch.done_share(tmp_path, adapter, inputs, lock) == share
 
 
 def test_a_tracker_that_is_not_installed_is_reported_before_training(inputs, tmp_path):
