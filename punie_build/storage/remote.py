@@ -5,14 +5,18 @@
 
 It is used if the user has allowed it (`settings`). It is read if the local store lacks an artifact, and written after
 each build. Downloads are used only if their digest is right. If the store cannot be reached, one warning is printed and
-the build continues without it; a store without write permission is still read. Needs the extra `punie-build[shared]`.
+the build continues without it; a silent, slow or endless one is given up after some seconds; one that cannot be
+written is still read. Needs the extra `punie-build[shared]`.
 """
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +24,7 @@ from typing import Any, TypeVar
 
 from punie_build.schema.spec import canonical
 from punie_build.storage import settings
+from punie_build.storage.deadline import Transfer, limited
 from punie_build.storage.settings import Settings
 
 # Short timeouts: a build does not wait for a network. A silent server costs at most
@@ -30,6 +35,11 @@ DEFAULT_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 RETRIES = 2  # attempts of s3fs for each request; its default is 5
 # Protocols of object stores: no folders to create (s3fs would create the bucket), and uploads appear atomically.
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs"}
+PATIENCE = 12.0  # seconds that a silent or slow store costs a build
+MIN_PATIENCE = 0.5  # ... and the least for each request
+SLOWEST = 200_000  # bytes in a second: slower uploads count as silence
+MAX_RECORD = 64 << 20  # bytes; that of a target of 100,000 files has 15 MB
+SPARE_BYTES = 256 << 20  # of the disk, which a download leaves free
 T = TypeVar("T")
 
 
@@ -44,6 +54,8 @@ class RemoteStore:
         self.url, self.options = url, options
         self.unreachable = False
         self.read_only = False
+        self.waited = 0.0  # seconds for slow answers
+        self.patience, self.max_record, self.spare_bytes = PATIENCE, MAX_RECORD, SPARE_BYTES
         self.corrupt: set[str] = set()
         self.guard = threading.Lock()
         self.files: Any = None
@@ -56,13 +68,32 @@ class RemoteStore:
         )
 
     def read(self, name: str) -> bytes | None:
-        """Return the content of a name, or None if it is missing."""
-        return self._request(lambda files: bytes(files.cat_file(self._path(name))), default=None)
+        """Return the content of a name, such as a record, or None if it is missing. More than `max_record` bytes are a
+        failure."""
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder, "record")
+            self._download(name, target, Transfer(self.max_record), is_small=True)
+            return target.read_bytes() if target.exists() else None
 
     def get(self, name: str, target: Path) -> bool:
         """Download to a file. Return whether the file exists now."""
-        self._request(lambda files: files.get_file(self._path(name), str(target)), default=None)
+        free = shutil.disk_usage(target.parent).free
+        self._download(name, target, Transfer(max(free - self.spare_bytes, 0)), is_small=False)
         return target.exists()
+
+    def _download(self, name: str, target: Path, transfer: Transfer, is_small: bool) -> None:
+        progress = None if is_small else lambda: transfer.size_of(target)
+        try:
+            self._request(
+                lambda files: files.get_file(self._path(name), str(target), callback=transfer.callback()),
+                default=None,
+                progress=progress,
+                partial=target,
+            )
+        finally:
+            transfer.is_stopped = True  # where it goes on in its thread
 
     def put(self, name: str, content: Path | bytes) -> bool:
         """Upload a file or bytes, completely or not at all. Return whether the upload succeeded."""
@@ -77,22 +108,42 @@ class RemoteStore:
             self.corrupt.discard(name)
             return True
 
-        return self._request(send, default=False, writes=True)
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        return self._request(send, default=False, writes=True, extra=size / SLOWEST)
 
     def _path(self, name: str) -> str:
         return f"{self.base}/{name}"
 
-    def _request(self, request: Callable[[Any], T], default: T, writes: bool = False) -> T:
-        """Return the result of a request, or `default` if a name is missing or the store failed. Warn at a failure."""
+    def _request(
+        self,
+        request: Callable[[Any], T],
+        default: T,
+        writes: bool = False,
+        extra: float = 0.0,
+        progress: Callable[[], int] | None = None,
+        partial: Path | None = None,
+    ) -> T:
+        """Return the result of a request, or `default` if a name is missing or the store failed. Warn at a failure.
+
+        All requests together may wait for `patience` seconds, but for `extra` seconds of this one, and for downloads
+        that make `progress`. A failed download leaves nothing at `partial`.
+        """
         if self.unreachable or (writes and self.read_only):
             return default
+        started, patience = time.monotonic(), max(self.patience - self.waited, MIN_PATIENCE)
         try:
-            return request(self._connect())
+            result = limited(lambda: request(self._connect()), patience + extra, progress)
+            if progress is None:
+                self.waited += max(time.monotonic() - started - extra - 1, 0.0)  # one second is not slow
+            return result
         except FileNotFoundError as error:
             if writes:  # no bucket, or no folder
                 self._fail(error, still_readable=False)
         except Exception as error:  # each protocol has its own errors; none of them may end a build
-            self._fail(error, still_readable=writes and isinstance(error, PermissionError))
+            if not (partial and isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+                self._fail(error, still_readable=writes and isinstance(error, OSError) and not _is_silent(error))
+        if partial:
+            partial.unlink(missing_ok=True)
         return default
 
     def _fail(self, error: Exception, still_readable: bool) -> None:
@@ -119,6 +170,10 @@ class RemoteStore:
                     files.retries = RETRIES
                 self.files, self.base = files, base.rstrip("/")
             return self.files
+
+
+def _is_silent(error: OSError) -> bool:
+    return isinstance(error, TimeoutError | ConnectionError)
 
 
 def _with_defaults(protocol: str, options: dict[str, Any]) -> dict[str, Any]:

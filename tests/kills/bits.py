@@ -46,6 +46,11 @@ def flippable(root: Path) -> list[Path]:
     return [path for path in files if path.relative_to(root).parts[1] not in SKIPPED]
 
 
+def files(root: Path) -> dict[str, bytes]:
+    """Return the files of all targets, without the cards, which are drawn from more than their target."""
+    return {name: content for name, content in files_of_targets(root).items() if not name.endswith("/README.md")}
+
+
 def build(root: Path) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "doit"],
@@ -61,11 +66,11 @@ def flips(root: Path, rng: random.Random, minutes: float) -> Iterator[tuple[str,
     """Yield the file, the result and the violation, if there is one, of each flip."""
     deadline = time.monotonic() + minutes * 60
     assert build(root)[0] == 0
-    expected, backup = files_of_targets(root), root.with_name("backup")
+    expected, backup = files(root), root.with_name("backup")
     shutil.copytree(root, backup, symlinks=True)
-    files = [path.relative_to(root) for path in flippable(root)]
-    rng.shuffle(files)
-    for name in files:
+    names = [path.relative_to(root) for path in flippable(root)]
+    rng.shuffle(names)
+    for name in names:
         if time.monotonic() > deadline:
             return
         shutil.rmtree(root)
@@ -82,7 +87,9 @@ def flips(root: Path, rng: random.Random, minutes: float) -> Iterator[tuple[str,
             result = f"a sentence: {output.strip().splitlines()[-1][:150]}"
             code, again = build(root)
             output += again
-        wrong = "" if not code and files_of_targets(root) == expected else output.strip()[-800:] or "other bytes"
+        actual = files(root)
+        differ = sorted(path for path in expected.keys() | actual if expected.get(path) != actual.get(path))
+        wrong = ", ".join(differ) + (output.strip()[-800:] if code else "")
         yield name.as_posix(), result, wrong or ("a traceback" if "Traceback" in output else "")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from punie_build.engine import build
 from punie_build.storage import store
 from punie_build.storage.remote import RemoteStore
 from tests.support.checkouts import BUCKET, Step, build_chain, checkout, free_port, warnings
+from tests.support.hostile_store import hostile_store
 from tests.support.text_tasks import text_task, with_step
 
 IMMUTABLE, MUTABLE = ["chattr", "-R", "+i"], ["chattr", "-R", "-i"]
@@ -129,3 +131,56 @@ def test_without_fsspec_a_warning_names_the_extra_to_install(tmp_path):
     [line] = process.stderr.splitlines()
     assert "fsspec" in line
     assert "(install `punie-build[shared]` for s3:// and file://) - continuing without it" in line
+
+
+def impatient(url: str, tmp_path: Path) -> RemoteStore:
+    store_ = RemoteStore(url, {})
+    store_.patience, store_.max_record = 0.5, 1 << 20
+    store_.spare_bytes = shutil.disk_usage(tmp_path).free - (1 << 20)
+    return store_
+
+
+@pytest.mark.parametrize("behavior", ["silent", "drip", "flood"])
+def test_a_hostile_store_costs_some_seconds_once_and_is_named_once(tmp_path, capsys, behavior):
+    with hostile_store(behavior) as server:
+        store_, started = impatient(server.url, tmp_path), time.monotonic()
+        assert store_.read("actions/x") is None
+        assert not store_.has("blobs/x")
+        assert not store_.get("blobs/x", tmp_path / "x")
+        assert not store_.put("blobs/x", b"x")
+        assert time.monotonic() - started < 8
+        assert server.requests <= 1
+    [line] = warnings(capsys)
+    assert ("more than 1,048,576 bytes" if behavior == "flood" else "TimeoutError no answer within") in line
+    assert " - continuing without it" in line
+
+
+@pytest.mark.parametrize("behavior", ["drip", "flood"])
+def test_a_file_that_comes_drop_by_drop_or_never_ends_is_given_up(tmp_path, capsys, behavior):
+    with hostile_store(behavior) as server:
+        store_ = impatient(server.url, tmp_path)
+        assert not store_.get("blobs/x", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    assert len(warnings(capsys)) == 1
+    assert store_.unreachable
+
+
+def test_slow_answers_use_up_the_patience_of_all_requests(tmp_path):
+    store_ = impatient(tmp_path.as_uri(), tmp_path)
+    store_.patience = 10.0
+    assert not store_.has("blobs/x")
+    assert store_.waited < 0.5
+    store_._request(lambda files: time.sleep(1.2), default=None)
+    assert 0.1 < store_.waited < 3
+    assert not store_.unreachable
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.parametrize("behavior", ["silent", "drip", "flood"])
+def test_a_hostile_store_costs_a_build_at_most_fifteen_seconds(tmp_path, capsys, behavior):
+    with hostile_store(behavior) as server:
+        started = time.monotonic()
+        assert build_chain(checkout(tmp_path / "one", server.url)) == ["ran"] * 3
+        assert time.monotonic() - started < 15
+    assert len(warnings(capsys)) == 1
