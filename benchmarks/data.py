@@ -117,8 +117,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=fast if fast.exists() else None) as folder:
         source = Path(folder, "in")
         source.mkdir()
-        for split in ("valid", "test"):
-            (source / f"{split}.jsonl").touch()
+        for name in ("valid.jsonl", "test.jsonl", "stats.json"):  # as each source of a stage has them
+            (source / name).touch()
         generate(source / "train.jsonl", options.mb * 1_000_000)
         size = (source / "train.jsonl").stat().st_size / 1e6
         engines = {

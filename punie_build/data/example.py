@@ -8,6 +8,7 @@ write those bytes on, so keys that no stage reads survive every stage.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, ClassVar, Literal
@@ -19,7 +20,8 @@ from punie_build.data.depth import TOO_DEEP, is_nested_deeply
 
 Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
-_NULL = msgspec.Raw(b"null")
+NULL = msgspec.Raw(b"null")
+_find_call = re.compile(rb"\s*\[\s*\{").match
 NEAR_BYTES = 20  # of a line that a message quotes
 
 
@@ -65,21 +67,26 @@ class RowMessage(Struct, frozen=True, gc=False):
 
     role: Role
     content: str | None = None
-    tool_calls_json: msgspec.Raw = field(default=_NULL, name="tool_calls")
+    tool_calls_json: msgspec.Raw = field(default=NULL, name="tool_calls")
     tool_call_id: str | None = None
     name: str | None = None
     reasoning_content: str | None = None
-    weight_json: msgspec.Raw = field(default=_NULL, name="weight")
+    weight_json: msgspec.Raw = field(default=NULL, name="weight")
 
     @property
     def is_trained(self) -> bool:
         """Whether the message is to be learned: `weight` 0 marks those that are not."""
-        return self.weight_json is _NULL or msgspec.json.decode(self.weight_json) != 0
+        return self.weight_json is NULL or msgspec.json.decode(self.weight_json) != 0
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether `tool_calls` is not empty, without decoding it."""
+        return self.tool_calls_json is not NULL and _find_call(self.tool_calls_json) is not None
 
     @property
     def tool_calls(self) -> tuple[ToolCallEntry, ...] | None:
         """Decode the calls of this message. Raises msgspec.ValidationError if they have another shape."""
-        return None if self.tool_calls_json is _NULL else _decode_tool_calls(self.tool_calls_json)
+        return None if self.tool_calls_json is NULL else _decode_tool_calls(self.tool_calls_json)
 
 
 class Example(Struct, frozen=True, gc=False):
@@ -91,10 +98,10 @@ class Example(Struct, frozen=True, gc=False):
 
     messages: tuple[RowMessage, ...]
     category: str | None = None
-    tools_json: msgspec.Raw = field(default=_NULL, name="tools")
-    form_json: msgspec.Raw = field(default=_NULL, name="form")
-    rejected_json: msgspec.Raw = field(default=_NULL, name="rejected")
-    label_json: msgspec.Raw = field(default=_NULL, name="label")
+    tools_json: msgspec.Raw = field(default=NULL, name="tools")
+    form_json: msgspec.Raw = field(default=NULL, name="form")
+    rejected_json: msgspec.Raw = field(default=NULL, name="rejected")
+    label_json: msgspec.Raw = field(default=NULL, name="label")
     answer_messages: int | None = None
 
     @property
@@ -111,7 +118,7 @@ class Example(Struct, frozen=True, gc=False):
     @property
     def tools(self) -> tuple[dict[str, Any], ...] | None:
         """Decode the declarations of the tools. Raises msgspec.ValidationError if they have another shape."""
-        return None if self.tools_json is _NULL else _decode_tools(self.tools_json)
+        return None if self.tools_json is NULL else _decode_tools(self.tools_json)
 
     def texts(self, *roles: Role) -> Iterator[str]:
         """Yield the content of the messages with these roles, in order, without empty ones."""
@@ -233,6 +240,12 @@ decode_example = msgspec.json.Decoder(Example).decode  # for lines that `parse` 
 _decode_messages = msgspec.json.Decoder(tuple[RowMessage, ...]).decode
 _decode_tool_calls = msgspec.json.Decoder(tuple[ToolCallEntry, ...] | None).decode
 _decode_tools = msgspec.json.Decoder(tuple[dict[str, Any], ...] | None).decode
+
+
+def is_ascii(json: msgspec.Raw) -> bool:
+    """Whether JSON has neither letters outside of ASCII nor escapes of them."""
+    text = str(json, "utf-8")  # faster than bytes, which Python looks up as an index first
+    return text.isascii() and ("\\" not in text or "\\u" not in text)  # the first is much faster than the second
 
 
 def _calls(messages: tuple[RowMessage, ...]) -> Iterator[Function]:

@@ -42,7 +42,7 @@ from punie_build.storage import paths
 
 def chat(user: str, assistant: str | None = None) -> Example:
     turns = [Message("user", user)] + ([Message("assistant", assistant)] if assistant is not None else [])
-    return Example(tuple(turns))
+    return decode_example(msgspec.json.encode(Example(tuple(turns))))
 
 
 CALL = parse(

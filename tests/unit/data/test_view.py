@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
@@ -67,6 +69,22 @@ def test_filters_see_every_place(place):
     clean = transform_line(line(place, SECRET), [Redact(kinds=("token",))])
     assert b"[token]" in clean
     assert SECRET.encode() not in clean
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_scripts_are_found_in_rows_with_escapes(place):
+    filter_ = NoScript(scripts=("han",)).predicate()
+    for text, kept in (("推理", False), ("é", True), ("a\\u63a8", True), ("a\nb", True)):
+        row = json.dumps(msgspec.json.decode(line(place, text))).encode()
+        assert filter_(decode_example(row)) is filter_(example(place, text)) is kept, text
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"), [(b"null", False), (b"[ ]", False), (b' [\n{"function":{"name":"f"}}]', True)]
+)
+def test_a_message_has_calls_without_decoding_them(calls, expected):
+    (message,) = decode_example(b'{"messages":[{"role":"assistant","tool_calls":%b}]}' % calls).messages
+    assert message.has_calls is bool(message.tool_calls) is expected
 
 
 def test_a_row_without_secrets_keeps_its_bytes():
