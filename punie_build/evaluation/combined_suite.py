@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from msgspec import structs
+from msgspec import field, structs
 
+from punie_build.data.example import Message
 from punie_build.evaluation.suite import Case, Suite
+from punie_build.evaluation.tool_state import StateClass
 
 
 class CombinedSuite(Suite, frozen=True, kw_only=True):
     """The cases of several suites, with ids such as `PART/id`.
 
     `weights`: the weight of a case in pass rates, by part: so that the pass rate is the weighted mean of those of the
-    parts. `systems`: the system prompt of each part.
+    parts. `systems`, `states`: the system prompt and the class of the stateful tools of each part.
     """
 
     weights: dict[str, float]
     systems: dict[str, str]
+    states: dict[str, StateClass] = field(default_factory=dict)
 
     def system_of(self, case: Case) -> str:
         return self.systems[part_of(case)] if case.system is None else case.system
 
     def with_system(self, prompt: str) -> Suite:
         return structs.replace(self, systems=dict.fromkeys(self.systems, prompt))
+
+    def state_of(self, case: Case) -> StateClass | None:
+        return self.states.get(part_of(case))
 
     def share_weight(self, case: Case) -> float:
         return self.weights[part_of(case)]
@@ -42,6 +49,7 @@ def combine(parts: Sequence[tuple[str, float, Suite]]) -> CombinedSuite:
         cases=tuple(_renamed(name, suite, case) for name, _, suite in parts for case in suite.cases),
         weights={name: weight / total * count / len(suite.cases) for name, weight, suite in parts},
         systems={name: suite.system for name, _, suite in parts},
+        states={name: suite.state for name, _, suite in parts if suite.state},
     )
 
 
@@ -53,4 +61,13 @@ def _renamed(part: str, suite: Suite, case: Case) -> Case:
         group=f"{part}/{case.group}" if case.group else None,
         split=suite.split_of(case),
         tools=suite.tools if case.tools is None else case.tools,
+        **_with_examples(suite, case),
     )
+
+
+def _with_examples(suite: Suite, case: Case) -> dict[str, Any]:
+    """Return the messages of a case behind the examples of its suite."""
+    if not suite.few_shot:
+        return {}
+    own = (Message(role="user", content=case.prompt),) if case.prompt is not None else case.messages or ()
+    return {"prompt": None, "messages": (*suite.few_shot, *own)}

@@ -22,7 +22,9 @@ from punie_build.evaluation.completion import (
 )
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import MAX_TURNS, Case, Suite, measures_latency
+from punie_build.evaluation.tool_state import replay
 from punie_build.models.rendered_row import REASONING_NAMES
+from punie_build.runtime.limited_function import FunctionError
 
 
 class Conversation:
@@ -45,6 +47,8 @@ class Conversation:
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
         self.n_tokens: list[int | None] = []
+        self.user_turns, self.first_turn = list(case.user_turns or ()), 0
+        self.state: Any = UNSET
         self.answer: Answer | None = None
         self.ends_in_thought = False
         self.max_tokens: int | None = None  # of a turn that is asked again
@@ -77,9 +81,18 @@ class Conversation:
         if result.seconds and (self.spec.measure or measures_latency(self.suite)):
             self.seconds.append(result.seconds)
         self.n_tokens.append(result.n_tokens)
-        tool_results = None if turn.malformed else self.tool_results(turn)
-        if tool_results and len(self.turns) < MAX_TURNS:
+        try:
+            results = self.tool_results(turn)
+        except FunctionError as error:
+            self.answer = Answer(case=self.case.id, epoch=self.epoch, error=f"the class of the tools {error}")
+            return
+        tool_results = None if turn.malformed else results
+        if tool_results and len(self.turns) - self.first_turn < MAX_TURNS:
             self.append_turn(result, tool_results)
+        elif self.user_turns and not (tool_results or turn.calls or turn.malformed) and turn.finish != "length":
+            self.append_turn(result, [])
+            self.messages.append({"role": "user", "content": self.user_turns.pop(0)})
+            self.first_turn = len(self.turns)
         else:
             self.answer = self.combine("turns" if tool_results else turn.finish)
 
@@ -104,6 +117,11 @@ class Conversation:
 
     def tool_results(self, turn: Answer) -> list[str] | None:
         """Return the canned results of the called tools, or None if a tool has none: then the conversation ends."""
+        if tools := self.suite.state_of(self.case):
+            calls = [call for past in self.turns for call in past.calls]
+            outcome = replay(tools, self.case.initial or {}, calls)
+            self.state = outcome.state
+            return list(outcome.results[len(calls) - len(turn.calls) :]) or None
         earlier = [call.name for past in self.turns[:-1] for call in past.calls]
         names = [call.name for call in turn.calls]
         results = [
@@ -122,8 +140,9 @@ class Conversation:
             {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
             for id_, (name, arguments) in zip(ids, completion.calls, strict=True)
         ]
+        message: dict[str, Any] = {"tool_calls": calls} if calls else {}
         thought = dict.fromkeys(REASONING_NAMES, completion.reasoning) if completion.reasoning else {}
-        self.messages.append({"role": "assistant", "content": completion.content, "tool_calls": calls, **thought})
+        self.messages.append({"role": "assistant", "content": completion.content, **message, **thought})
         self.messages += [
             {"role": "tool", "tool_call_id": id_, "name": name, "content": text}
             for id_, (name, _), text in zip(ids, completion.calls, tool_results, strict=True)
@@ -140,6 +159,7 @@ class Conversation:
             finish=finish,
             epoch=self.epoch,
             turns=len(self.turns),
+            state=self.state,
             seconds=round(sum(self.seconds), 3) if self.seconds else None,
             n_tokens=sum(known) if self.spec.measure and len(known) == len(self.turns) else UNSET,
         )

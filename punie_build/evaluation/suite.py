@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from punie_build.data.example import Message
 from punie_build.data.synthetic.editor_tools import TOOLS
@@ -19,12 +19,14 @@ from punie_build.evaluation.checks.union import (
     Answer,
     AnyCheck,
     Calls,
+    EndState,
     ExpectedCall,
     Finish,
     Latency,
     Not,
     expects_no_call,
 )
+from punie_build.evaluation.tool_state import StateClass
 from punie_build.schema.spec import Spec, structs
 
 SuiteSplit = Literal["select", "confirm"]
@@ -50,6 +52,8 @@ class Case(Spec, frozen=True, kw_only=True):
     split.
     `split`: the split of the case; the default is a hash of the group or the id. `system` and `tools` override those of
     the suite.
+    `user_turns`: further messages of the user, each sent after an answer to the one before. `initial`: the arguments of
+    the class of stateful tools.
     `weight`: the weight in the graded score. `oracle`: a correct answer, if the checks do not define one.
     """
 
@@ -67,6 +71,8 @@ class Case(Spec, frozen=True, kw_only=True):
     weight: Annotated[float, Meta(gt=0)] = 1.0
     tags: tuple[str, ...] = ()
     oracle: ReferenceAnswer | None = None
+    user_turns: tuple[str, ...] | UnsetType = UNSET
+    initial: dict[str, Any] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.messages is None):
@@ -85,9 +91,10 @@ class Case(Spec, frozen=True, kw_only=True):
 
     def user_messages(self) -> tuple[str, ...]:
         """Return the texts of all user messages, in order."""
+        later = self.user_turns or ()
         if self.prompt is not None:
-            return (self.prompt,)
-        return tuple(m.content for m in self.messages or () if m.role == "user" and m.content)
+            return (self.prompt, *later)
+        return (*(m.content for m in self.messages or () if m.role == "user" and m.content), *later)
 
     def canned_result(self, tool: str, n_previous: int) -> str | None:
         """Return the result of a tool after `n_previous` earlier calls of it.
@@ -101,7 +108,8 @@ class Case(Spec, frozen=True, kw_only=True):
 class Suite(Spec, frozen=True, kw_only=True):
     """A set of cases with a system prompt and tools: `tools = "editor"`, or OpenAI declarations.
 
-    `split`: the split of cases without their own; the default is a hash of each group.
+    `split`: the split of cases without their own; the default is a hash of each group. `few_shot`: messages of
+    examples, between the system prompt and each case. `state`: the class whose methods are the tools.
     """
 
     cases: Annotated[tuple[Case, ...], Meta(min_length=1)] = field(name="case")
@@ -109,6 +117,8 @@ class Suite(Spec, frozen=True, kw_only=True):
     tools: Literal["editor"] | tuple[dict[str, Any], ...] = ()
     split: SuiteSplit | None = None
     description: str = ""
+    few_shot: tuple[Message, ...] | UnsetType = UNSET
+    state: StateClass | UnsetType = UNSET
 
     def split_of(self, case: Case) -> SuiteSplit:
         """Return the split of a case: `select` for choosing a model, `confirm` for the reported result."""
@@ -139,6 +149,7 @@ class Suite(Spec, frozen=True, kw_only=True):
         """Return the messages of a request: the system prompt, then the messages of the case."""
         prompt = self.system_of(case)
         system = [{"role": "system", "content": prompt}] if prompt else []
+        system += [_without_nulls(message) for message in self.few_shot or ()]
         if case.prompt is not None:
             return [*system, {"role": "user", "content": case.prompt}]
         return system + [_without_nulls(message) for message in case.messages or ()]
@@ -148,12 +159,19 @@ class Suite(Spec, frozen=True, kw_only=True):
 
         Other parts, such as checks and weights, change no answer.
         """
+        state = self.state_of(case)
         return {
             "messages": self.messages(case),
             "tools": self.tool_declarations(case),
             "results": case.results,
             "max_tokens": case.max_tokens,
+            **({"user_turns": case.user_turns} if case.user_turns else {}),
+            **({"state": state, "initial": case.initial or {}} if state else {}),
         }
+
+    def state_of(self, _case: Case) -> StateClass | None:
+        """Return the class of the stateful tools of a case."""
+        return self.state or None
 
 
 def _without_nulls(message: Message) -> dict[str, Any]:
@@ -192,6 +210,7 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
         yield "does not end with a message of the user or a tool - add one"
     elif not case.last_user_message.strip():
         yield "has an empty prompt - write one"
+    yield from _state_problems(suite, case)
     for name in case.results:
         if name not in tools:
             yield f"has a result of the tool '{name}', which the suite does not declare"
@@ -205,6 +224,19 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
             yield from _call_problems(call, tools[call.name].get("parameters") or {}, loose)
         else:
             yield f"expects the tool '{call.name}', which the suite does not declare"
+
+
+def _state_problems(suite: Suite, case: Case) -> Iterator[str]:
+    if suite.state_of(case):
+        if case.results:
+            yield "has `results`, and its tools have a state - remove one of them"
+    else:
+        if case.initial:
+            yield "has `initial`, and the suite has no `state` - remove one of them"
+        if any(isinstance(check, EndState) for check in positive_checks(case.checks)):
+            yield "checks the state of tools, and the suite has no `state` - write state = { class = ... }"
+    if any(not text.strip() for text in case.user_turns or ()):
+        yield "has an empty text in `user_turns` - write it"
 
 
 def _call_problems(call: ExpectedCall, parameters: dict[str, Any], loose: bool) -> Iterator[str]:

@@ -105,11 +105,17 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
         if not isinstance(check, PythonHook):
             return check
         try:
-            return structs.replace(check, source=_source(check, root))
+            return structs.replace(check, source=_source(check.function, check.source, root, "function"))
         except ValueError as error:
             problems.append(f"case '{case}': {error}")
             return check
 
+    if suite.state:
+        try:
+            source = _source(suite.state.name, suite.state.source, root, "class")
+            suite = structs.replace(suite, state=structs.replace(suite.state, source=source))
+        except ValueError as error:
+            problems.append(f"state: {error}")
     if not any(isinstance(check, PythonHook | Not) for case in suite.cases for check in case.checks):
         return suite, problems
     cases = [
@@ -119,21 +125,24 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
     return structs.replace(suite, cases=tuple(cases)), problems
 
 
-def _source(check: PythonHook, root: Path) -> str:
-    """Return the text of a hook's file. Raise ValueError if it is not a file of the project with this function."""
-    if check.source:
+def _source(place: str, source: str, root: Path, noun: str) -> str:
+    """Return the text of the file of `module:name`. Raise ValueError if it is not a file of the project with this
+    function or class."""
+    if source:
         raise ValueError("`source` is read from the file - remove it")
-    path = (root / check.path).resolve()
+    module, _, name = place.partition(":")
+    file = module.replace(".", "/") + ".py"
+    path = (root / file).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ValueError(f"{check.path} leads out of the project - copy it into the project")
+        raise ValueError(f"{file} leads out of the project - copy it into the project")
+    node_type = ast.FunctionDef if noun == "function" else ast.ClassDef
     try:
         text = project_file.read(path).decode("utf-8")
-        functions = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+        names = [node.name for node in ast.parse(text).body if isinstance(node, node_type)]
     except (OSError, UnicodeDecodeError):
-        raise ValueError(f"no readable file {check.path} - create it, or correct `function`") from None
+        raise ValueError(f"no readable file {file} - create it, or correct `{noun}`") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{check.path} is not Python: {error or 'expressions too deep'}") from None
-    name = check.function.partition(":")[2]
-    if name not in functions:
-        raise ValueError(f"{check.path} has no function '{name}'{did_you_mean(name, functions)}")
+        raise ValueError(f"{file} is not Python: {error or 'expressions too deep'}") from None
+    if name not in names:
+        raise ValueError(f"{file} has no {noun} '{name}'{did_you_mean(name, names)}")
     return text

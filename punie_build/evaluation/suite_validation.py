@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.data.example import ToolCall
 from punie_build.evaluation import statistics
 from punie_build.evaluation.checks.union import Answer, Latency, NoCall, expects_no_call, score_answer
 from punie_build.evaluation.suite import Case, Suite, reference_answer
+from punie_build.evaluation.tool_state import replay
+from punie_build.runtime.limited_function import FunctionError
 
 MAX_BASELINE_PASS_RATE = 0.2
 SMALL = 5  # cases of a suite in which one lucky case is no problem of the suite
@@ -53,6 +55,17 @@ class SuiteValidation(Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
+def with_state(answer: Answer, case: Case, suite: Suite) -> Answer:
+    """Return an answer with the state of the tools after its calls, if the tools of the case have one."""
+    tools = suite.state_of(case)
+    if tools is None:
+        return answer
+    try:
+        return structs.replace(answer, state=replay(tools, case.initial or {}, answer.calls).state)
+    except FunctionError:  # its checks cannot be judged then
+        return answer
+
+
 def empty_answer(case: Case, _suite: Suite) -> Answer:
     """Return an empty answer."""
     return Answer(case=case.id, seconds=0.0)
@@ -79,7 +92,7 @@ BASELINES: dict[str, Callable[[Case, Suite], Answer]] = {
 def validate_suite(suite: Suite) -> SuiteValidation:
     """Validate a suite. Python hooks of the project are run."""
     passes = {
-        name: [case for case in suite.cases if score_answer(case.checks, baseline(case, suite)).passed]
+        name: [case for case in suite.cases if _passes(suite, case, baseline(case, suite))]
         for name, baseline in BASELINES.items()
     }
     categories = dict(_categories(suite))
@@ -91,10 +104,14 @@ def validate_suite(suite: Suite) -> SuiteValidation:
     )
 
 
+def _passes(suite: Suite, case: Case, answer: Answer) -> bool:
+    return score_answer(case.checks, with_state(answer, case, suite)).passed
+
+
 def _reference_problems(suite: Suite) -> Iterator[str]:
     for case in suite.cases:
         reference = reference_answer(case)
-        result = score_answer(case.checks, reference) if reference else None
+        result = score_answer(case.checks, with_state(reference, case, suite)) if reference else None
         if result and not (result.passed and result.score == 1.0):
             yield f"case '{case.id}': its own reference answer fails: {result.failure}, {result.reason}"
 
@@ -126,11 +143,7 @@ def _swap_problems(suite: Suite) -> Iterator[str]:
     for index, case in enumerate(suite.cases):
         others = [(index + step) % n for step in steps if step < n]
         others = [other for other in others if _differ(case, answers[index], suite.cases[other], answers[other])]
-        passing = [
-            suite.cases[other].id
-            for other in others
-            if score_answer(case.checks, answers[other] or Answer(case="")).passed
-        ]
+        passing = [suite.cases[other].id for other in others if _passes(suite, case, answers[other] or Answer(case=""))]
         if len(passing) > len(others) / 4:
             yield f"case '{case.id}' passes with the reference answers of other cases: {', '.join(passing[:3])}"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 RUNNER = r"""
 import contextlib, json, os, signal, sys
 memory, seconds, path, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+isolated, ANSWERED = sys.argv[5] == "1", 113  # the exit code of a process that has sent its answer
 with contextlib.suppress(Exception):
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -43,7 +45,7 @@ def guard(event, arguments):
         write = any(letter in mode for letter in "wax+") if isinstance(mode, str) else flags & 3
         if write and arguments[0] != os.devnull:
             raise PermissionError(f"may not write {arguments[0]}")
-    elif event.startswith(REFUSED):
+    elif event.startswith(REFUSED) and not forks:
         raise PermissionError(f"may not do {event}")
 def answer(compute):
     try:
@@ -57,14 +59,28 @@ def load():
     exec(compile(json.loads(requests.readline()), path, "exec"), namespace)
     function.append(namespace[name])
     return True
+def ended(status):
+    code = os.waitstatus_to_exitcode(status)
+    return f"no result after {seconds} seconds" if code == -signal.SIGALRM else f"its process ended ({code})"
 sys.dont_write_bytecode = True
-namespace, function = {}, []
+namespace, function, forks = {}, [], []
 sys.addaudithook(guard)
 answer(load)
 for line in requests:
+    if isolated:
+        forks.append(1)  # the runner's own fork is allowed
+        child = os.fork()
+        forks.clear()
+        if child:
+            status = os.waitpid(child, 0)[1]
+            if os.waitstatus_to_exitcode(status) != ANSWERED:
+                answer(lambda: ended(status))
+            continue
     signal.alarm(seconds)  # ends the process if the build does not
     answer(lambda: function[0](json.loads(line)))
     signal.alarm(0)
+    if isolated:
+        os._exit(ANSWERED)
 """
 MEMORY_BYTES = 2 * 2**30
 START_SECONDS = 60.0
@@ -86,12 +102,16 @@ class FunctionError(Exception):
 class LimitedFunction:
     """A function in its own process, which starts with the first call and ends with this object.
 
+    An `isolated` function has a process of its own for each call, so that no call sees the effects of another; how such
+    a process ended is the result of the call.
+
     `path` is the name of the file with this source, for tracebacks. After the end of the process the next call starts
     another, `MAX_DEATHS` times in all.
     """
 
-    def __init__(self, source: str, path: str, name: str, seconds: float) -> None:
+    def __init__(self, source: str, path: str, name: str, seconds: float, isolated: bool = False) -> None:
         self.source, self.path, self.name, self.seconds = source, path, name, seconds
+        self.isolated = isolated
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer, self._deaths, self._reason, self._lock = b"", 0, "", threading.Lock()
 
@@ -103,20 +123,22 @@ class LimitedFunction:
                 raise FunctionError(f"{self._reason} (it is not called again)")
             if self._process is None:
                 self._start()
-            return self._call(argument, self.seconds)
+            return self._call(argument, self.seconds + 2 * self.isolated)
 
     def _start(self) -> None:
         import subprocess
         import tempfile
 
         folder = tempfile.TemporaryDirectory()
-        limits = [str(MEMORY_BYTES), str(int(self.seconds) + 2)]
+        seconds = int(self.seconds) + (0 if self.isolated else 2)
+        limits = [str(MEMORY_BYTES), str(seconds)]
         self._process = process = subprocess.Popen(
-            [sys.executable, "-I", "-c", RUNNER, *limits, self.path, self.name],
+            [sys.executable, "-I", "-c", RUNNER, *limits, self.path, self.name, str(int(self.isolated))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder.name,
+            start_new_session=True,
             env={key: os.environ[key] for key in ("PATH", "LANG", "SYSTEMROOT") if key in os.environ},
         )
         self._buffer, self._kill = b"", weakref.finalize(self, _end, process, folder)
@@ -169,7 +191,8 @@ class LimitedFunction:
 
 def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
     """End the process and remove its folder."""
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):
         if pipe:
             with suppress(OSError):  # bytes that it did not read

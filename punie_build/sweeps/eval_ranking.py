@@ -31,8 +31,8 @@ class PassRate(Struct, frozen=True, kw_only=True):
 
 
 class RankedEvalSetting(Struct, frozen=True, kw_only=True):
-    """A setting in the ranking. `p`: p value of its difference to the best (as in a comparison, corrected for the choice
-    of the best); `worse`: significantly worse than the best."""
+    """A setting in the ranking. `p`: p value of its difference to the best (as in a comparison, corrected for the
+    choice of the best); `worse`: significantly worse than the best."""
 
     rank: int = field(name="place")
     cell: str

@@ -42,6 +42,7 @@ def blocks(text: str, language: str) -> list[str]:
 def test_the_recipes_of_the_reference_form_a_project(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "suites").mkdir()
+    (tmp_path / "world.py").write_text("class Account:\n    pass\n")
     for index, block in enumerate(blocks(RECIPES, "toml")):
         name = "suites/mine.toml" if "[[case]]" in block else f"recipes/{index}.toml"
         (tmp_path / name).write_text(block)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import UNSET, Struct, UnsetType, field
 
 from punie_build.data.example import ToolCall
@@ -15,6 +17,7 @@ FAILURES = (
     "keyword missing",
     "wrong words",
     "wrong code",
+    "wrong state",
     "wrong finish",
     "too slow",
     "malformed",
@@ -35,7 +38,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     reached.
     `error`: why no answer was received; the other fields then have no meaning.
     `epoch`: the repetition of the case, from 0. `seconds`: the response time, and `n_tokens`: the generated tokens, if
-    they were measured.
+    they were measured. `state`: that of stateful tools at the end.
     """
 
     case: str
@@ -49,6 +52,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     turns: int = 1
     seconds: float | None = None
     n_tokens: int | UnsetType = field(default=UNSET, name="tokens")
+    state: Any = UNSET
 
 
 class CheckResult(Struct, frozen=True):

@@ -126,7 +126,7 @@ class Json(Check, frozen=True, kw_only=True, tag="json"):
     value: Any
 
     def __post_init__(self) -> None:
-        _leaves(self.value, MISSING)  # raises ValueError for an invalid matcher
+        require_matchers(self.value)
 
     def score(self, answer: Answer) -> CheckResult:
         fence = _FENCE.search(answer.content)
@@ -134,13 +134,23 @@ class Json(Check, frozen=True, kw_only=True, tag="json"):
             actual = json.loads(fence[1] if fence else answer.content)
         except (ValueError, RecursionError):
             return CheckResult(0.0, "wrong words", "not JSON")
-        leaves = _leaves(self.value, actual)
-        wrong = [path for path, matches in leaves if not matches]
-        score = 1 - len(wrong) / len(leaves) if leaves else 1.0
-        return CheckResult(score, "wrong words", f"wrong at {', '.join(wrong)}") if wrong else PASS
+        return compare_json(self.value, actual, "wrong words")
 
     def reference(self) -> Reference:
         return Reference(text=json.dumps(_example(self.value)))
+
+
+def require_matchers(expected: Any) -> None:
+    """Raise ValueError for an invalid matcher in an expected value."""
+    _leaves(expected, MISSING)
+
+
+def compare_json(expected: Any, actual: Any, failure: str) -> CheckResult:
+    """Return the fraction of the leaves of `expected` that match, and the places of the others."""
+    leaves = _leaves(expected, actual)
+    wrong = [path for path, matches in leaves if not matches]
+    score = 1 - len(wrong) / len(leaves) if leaves else 1.0
+    return CheckResult(score, failure, f"wrong at {', '.join(wrong)}") if wrong else PASS
 
 
 def _leaves(expected: Any, actual: Any, path: str = "$") -> list[tuple[str, bool]]:

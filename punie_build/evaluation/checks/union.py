@@ -7,6 +7,7 @@ To add a check, write a class with `score` and `reference` in the module of its 
 from __future__ import annotations
 
 from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.execution import EndState, Execute
 from punie_build.evaluation.checks.python_code import PythonCode
 from punie_build.evaluation.checks.python_hook import PythonHook
 from punie_build.evaluation.checks.response import FAILURES, PASS, Answer, CheckResult
@@ -32,7 +33,9 @@ __all__ = [
     "Check",
     "CheckResult",
     "Contains",
+    "EndState",
     "Equals",
+    "Execute",
     "ExpectedCall",
     "Finish",
     "Json",
@@ -79,7 +82,7 @@ class Not(Check, frozen=True, kw_only=True, tag="not"):
 
 AnyCheck = (
     Calls | NoCall | Keywords | Contains | NotContains | MatchesRegex | Equals | Json | PythonCode | Finish | Latency
-    | Recall | PythonHook | Not
+    | Recall | PythonHook | Execute | EndState | Not
 )  # fmt: skip
 
 

@@ -18,7 +18,9 @@ from punie_build.evaluation.checks.union import (
     Calls,
     Check,
     Contains,
+    EndState,
     Equals,
+    Execute,
     ExpectedCall,
     Finish,
     Json,
@@ -78,6 +80,7 @@ def call_of(name: str) -> ToolCall:
     return ToolCall(name, {})
 
 
+ADDS = Execute(tests="assert add(2, 3) == 5", seconds=2)
 TABLE = [
     (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py"})), 1.0, ""),
     (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "b.py"})), 0.5, "wrong arguments"),
@@ -157,6 +160,13 @@ TABLE = [
     (Recall(words=("ls",)), reply(content="I have no tools for that."), 1.0, ""),
     (Recall(), reply(call_of("a")), 1.0, ""),
     (PythonHook(function="j:polite", source=HOOK), reply(content="please"), 1.0, ""),
+    (ADDS, reply(content="Here:\n```python\ndef add(a, b):\n    return a + b\n```\nFine."), 1.0, ""),
+    (ADDS, reply(content="```\ndef add(a, b):\n    return a - b\n```"), 0.0, "wrong code"),
+    (ADDS, reply(content="def add(a, b): return a + b"), 1.0, ""),
+    (ADDS, reply(content=""), 0.0, "empty"),
+    (EndState(value={"n": 3}), Answer(case="c", raw="x", state={"n": 3, "m": 1}), 1.0, ""),
+    (EndState(value={"n": 3, "m": [2, 4]}), Answer(case="c", raw="x", state={"n": 3, "m": 1}), 0.25, "wrong state"),
+    (EndState(value={"n": 3}), reply(content="x"), 0.0, "cannot judge"),
     (PythonHook(function="j:polite", source=HOOK), reply(content="now"), 0.0, "wrong words"),
     (PythonHook(function="j:half", source=HOOK), reply(content="now"), 0.5, "wrong words"),
     (PythonHook(function="j:odd", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
@@ -344,7 +354,7 @@ def test_checks_raise_no_error_for_any_text(text: str):
     answer = Answer(
         case="c", raw=text, content=text, calls=(ToolCall("execute_code", {"code": text}), ToolCall(text, {text: text}))
     )
-    for check, *_ in TABLE:
+    for check in {id(check): check for check, *_ in TABLE}.values():
         verdict = score_answer((check,), answer)
         assert 0 <= verdict.score <= 1
         assert verdict.passed or verdict.failure in union.FAILURES

@@ -1,0 +1,72 @@
+"""Tools with a state: a class of the project whose methods are the tools, run in a process with limits.
+
+A conversation is replayed from its beginning after each turn, so that no process waits for a model: the class must give
+the same results for the same calls. Random numbers have a fixed seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from punie_build.data.example import ToolCall
+from punie_build.runtime.limited_function import LimitedFunction
+from punie_build.schema.spec import Spec
+
+SECONDS = 10.0  # for all calls of a conversation
+REPLAY = """
+
+def _replay_of_a_conversation(request):
+    import json, random
+    random.seed(0)
+    world = {name}(**request["initial"])
+    results = []
+    for tool, arguments in request["calls"]:
+        method = None if tool.startswith("_") else getattr(world, tool, None)
+        try:
+            value = method(**arguments) if callable(method) else f"Error: there is no tool {{tool}}"
+        except Exception as error:
+            value = f"Error: {{type(error).__name__}}: {{error}}"
+        results.append(value if isinstance(value, str) else json.dumps(value, default=str))
+    state = world.state() if callable(getattr(world, "state", None)) else vars(world)
+    return {{"results": results, "state": json.loads(json.dumps(state, default=str))}}
+"""
+
+
+class StateClass(Spec, frozen=True, kw_only=True):
+    """The class of stateful tools: `class = "suites.world:World"` in the project. `source` is the text of its file, set
+    when the suite is read."""
+
+    name: str = msgspec.field(name="class")
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        module, _, name = self.name.partition(":")
+        if not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"class {self.name!r} - write module:class, such as suites.world:World")
+
+
+class Replay(Struct, frozen=True):
+    """The results of all calls of a conversation, as text, and the state after them."""
+
+    results: tuple[str, ...]
+    state: Any
+
+
+def replay(tools: StateClass, initial: dict[str, Any], calls: Sequence[ToolCall]) -> Replay:
+    """Return the results of calls in a new world with these `initial` arguments. Raises FunctionError if the class
+    itself fails."""
+    request = {"initial": initial, "calls": [(call.name, call.arguments) for call in calls]}
+    return msgspec.convert(_function(tools)(json.dumps(request).encode()), Replay)
+
+
+@lru_cache(maxsize=16)
+def _function(tools: StateClass) -> LimitedFunction:
+    module, _, name = tools.name.partition(":")
+    source = tools.source + REPLAY.format(name=name)
+    return LimitedFunction(source, module.replace(".", "/") + ".py", "_replay_of_a_conversation", SECONDS)
