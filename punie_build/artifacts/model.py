@@ -29,7 +29,7 @@ def _model_mistakes(root: Path, recipe: Recipe, entry: Entry[Model]) -> Iterator
     folder = origin.spec.present(root)
     with suppress(OSError, ValueError):  # a folder without a model is reported where it is used
         config = json.loads((folder / "config.json").read_bytes()) if folder else None
-        if isinstance(config, dict) and (problem := gguf_problem(entry.spec, config.get("model_type"))):
+        if isinstance(config, dict) and (problem := gguf_problem(entry.spec, config)):
             yield f"{entry.where}.{problem}"
 
 

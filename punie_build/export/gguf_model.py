@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from punie_build.errors import ModelError
 from punie_build.export import gguf_vocabulary, model_folder
-from punie_build.models import gguf_base, gguf_names, tensor_file
+from punie_build.models import gguf_base, gguf_names, gguf_rope, tensor_file
 from punie_build.models.architecture import IN_PYTHON, read_architecture
 from punie_build.models.gguf_names import ARCHITECTURES, READABLE, GgufArchitecture
 from punie_build.models.safetensors import read, read_header
@@ -35,7 +35,6 @@ NUMBERS = {  # config.json -> key of GGUF after the architecture
     "num_attention_heads": "attention.head_count",
     "max_position_embeddings": "context_length",
 }
-PLAIN_ROPE = ("none", "default", "linear")
 
 
 class GgufModel(Struct, frozen=True, kw_only=True):
@@ -46,6 +45,17 @@ class GgufModel(Struct, frozen=True, kw_only=True):
     config: model_folder.Config
     architecture: GgufArchitecture
     dtype: str
+
+    @property
+    def head_width(self) -> int:
+        """Numbers of a head."""
+        return int(self.config.get("head_dim") or self.config["hidden_size"] // self.config["num_attention_heads"])
+
+    @property
+    def theta(self) -> float:
+        """Base of the rotary frequencies."""
+        nested = self.config.get("rope_parameters") or {}
+        return float(self.config.get("rope_theta") or nested.get("rope_theta") or _default_theta(self.config))
 
     @property
     def heads(self) -> tuple[int, int]:
@@ -84,8 +94,8 @@ def _model(where: str, folder: Path, precision: Precision | None) -> GgufModel:
         )
     if others := {name: each["dtype"] for name, each in headers.items() if each["dtype"] not in FLOATS[:4]}:
         raise ModelError(f"{min(others)} is {others[min(others)]}, exported are floats - use the original")
-    problems = list(_problems(config))
     architecture = ARCHITECTURES[kind]
+    problems = list(_problems(config, architecture.name))
     if unknown := [name for name in headers if gguf_names.gguf_name(architecture, name) is None]:
         problems.append(f"{len(unknown)} tensors have no place in {architecture.name}, such as {unknown[0]}")
     if problems:
@@ -95,16 +105,10 @@ def _model(where: str, folder: Path, precision: Precision | None) -> GgufModel:
     return GgufModel(where=where, folder=folder, config=config, architecture=architecture, dtype=dtype)
 
 
-def _rope(config: model_folder.Config) -> dict[str, Any]:
-    return {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
-
-
-def _problems(config: model_folder.Config) -> Iterator[str]:
+def _problems(config: model_folder.Config, arch: str) -> Iterator[str]:
     """Yield the settings of a config that the file could not say, or llama.cpp would compute otherwise."""
-    rope = _rope(config)
-    kind = rope.get("rope_type") or rope.get("type") or "none"
-    if kind not in PLAIN_ROPE:
-        yield f"its rotary frequencies are scaled by {kind}, which is not exported"
+    if problem := gguf_rope.problem(config, arch):
+        yield problem
     for name, neutral in (("partial_rotary_factor", 1.0), ("rope_traditional", False), ("use_sliding_window", False)):
         if (value := config.get(name, neutral)) not in (neutral, None):
             yield f"{name} is {value}, which is not exported"
@@ -116,8 +120,7 @@ def _problems(config: model_folder.Config) -> Iterator[str]:
 
 def _fields(model: GgufModel) -> dict[str, Any]:
     """Return the metadata by key; whole numbers, floats, booleans, texts and lists are written by their type."""
-    arch, config, rope = model.architecture.name, model.config, _rope(model.config)
-    width = int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+    arch, config, width = model.architecture.name, model.config, model.head_width
     own: dict[str, Any] = {key: int(config[name]) for name, key in NUMBERS.items()}
     own |= {
         "attention.head_count_kv": model.heads[1],
@@ -125,10 +128,8 @@ def _fields(model: GgufModel) -> dict[str, Any]:
         "attention.value_length": width,
         "rope.dimension_count": width,
         "attention.layer_norm_rms_epsilon": float(config["rms_norm_eps"]),
-        "rope.freq_base": float(config.get("rope_theta") or rope.get("rope_theta") or _default_theta(config)),
-    }
-    if (rope.get("rope_type") or rope.get("type")) == "linear":
-        own |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(rope["factor"])}
+        "rope.freq_base": model.theta,
+    } | gguf_rope.fields(config)
     size = next(each["shape"][0] for name, each in read_tensors(model.folder).items() if "embed_tokens" in name)
     fields = {f"{arch}.{key}": value for key, value in own.items()} | {
         f"{arch}.vocab_size": size,
@@ -156,18 +157,17 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
     from gguf import GGMLQuantizationType, GGUFWriter
 
     writer = GGUFWriter(str(path), model.architecture.name)
-    for key, value in fields.items():
-        if isinstance(value, list):
-            writer.add_array(key, value)
-        else:
-            add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
-            add[type(value)](key, value)
+    _add_fields(writer, fields)
     for name, header in read_tensors(model.folder).items():
         dtype = model.dtype if len(header["shape"]) > 1 else "F32"
         width = math.prod(header["shape"]) * (4 if dtype == "F32" else 2)
         own = str(gguf_names.gguf_name(model.architecture, name))
         kind = GGMLQuantizationType[dtype]
         writer.add_tensor_info(own, header["shape"], np.dtype(np.float32), width, raw_dtype=kind)
+    divisors = gguf_rope.divisors(model.config, model.head_width, model.theta)
+    if divisors is not None:
+        kind = GGMLQuantizationType["F32"]
+        writer.add_tensor_info(gguf_rope.FREQS, divisors.shape, divisors.dtype, divisors.nbytes, raw_dtype=kind)
     rounded, total, largest = 0, 0, 0.0
     with closing(writer):
         writer.write_header_to_file()
@@ -182,6 +182,8 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
                 rounded, total = rounded + int((plain != source.values).sum()), total + plain.size
                 largest = max(largest, float(np.abs(plain.astype(np.float32) - source.values).max()))
             writer.write_tensor_data(np.ascontiguousarray(stored.bits))
+        if divisors is not None:
+            writer.write_tensor_data(divisors)
     if rounded:
         yield f"{rounded:,} of {total:,} values were rounded to {model.dtype}, by {largest:.1g} at most"
     if "tokenizer.chat_template" not in fields:
@@ -189,6 +191,15 @@ def _write(model: GgufModel, path: Path, fields: dict[str, Any]) -> Iterator[str
     ends = model_folder.eos_token_ids(model.folder)
     if len(ends) > 2:
         yield f"GGUF has two end tokens, the model has {len(ends)}: {', '.join(map(str, ends))}"
+
+
+def _add_fields(writer: Any, fields: dict[str, Any]) -> None:
+    for key, value in fields.items():
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        else:
+            add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, str: writer.add_string}
+            add[type(value)](key, value)
 
 
 def _weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -237,6 +248,8 @@ def _differences(model: GgufModel, other: Path) -> Iterator[str]:
         expected_number = model.config.get(name)
         if expected_number is not None and not math.isclose(config[name], expected_number, rel_tol=1e-6):
             yield f"{name} is {config[name]}, it was {expected_number}"
+    if gguf_rope.differ(model.config, config, model.head_width, model.theta):
+        yield f"rope_scaling is {config.get('rope_scaling')}, it was {model.config.get('rope_scaling')}"
     yield from gguf_vocabulary.differences(model.folder, other)
     first, second = read_architecture(model.folder), read_architecture(other)
     if first and second and first.chat_template not in (IN_PYTHON, second.chat_template):

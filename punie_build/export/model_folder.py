@@ -67,12 +67,6 @@ def read_config(folder: Path) -> Config:
     return read(folder / "config.json", json_as(Config))
 
 
-def model_type(folder: Path) -> str | None:
-    """Return the architecture of a model by its config.json."""
-    value = read_config(folder).get("model_type")
-    return value if isinstance(value, str) else None
-
-
 def eos_token_ids(folder: Path) -> list[int]:
     """Return the tokens that end a completion: from generation_config.json, else config.json, as mlx-lm does."""
     path = folder / "generation_config.json"

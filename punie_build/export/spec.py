@@ -95,10 +95,17 @@ class Model(Spec, frozen=True, kw_only=True):
         return "full precision" if self.bits == FULL_PRECISION_BITS else "the precision of its base"
 
 
-def gguf_problem(spec: Model, model_type: str | None) -> str | None:
-    """Return why mlx-lm cannot write a GGUF file of this base, or None. `model_type` is the one in its config.json."""
-    if spec.gguf and model_type not in GGUF_ARCHITECTURES:
-        architectures = ", ".join(GGUF_ARCHITECTURES)
-        reason = f"gguf: mlx-lm writes it for {architectures}, this base is {model_type or 'unknown'}"
-        return f"{reason} - remove gguf, and try `punie-build export --to gguf`"
-    return None
+def gguf_problem(spec: Model, config: dict[str, Any]) -> str | None:
+    """Return why mlx-lm cannot write a GGUF file of a base with this config.json, or None."""
+    if not spec.gguf:
+        return None
+    from punie_build.models import gguf_rope  # imports numpy
+
+    model_type, kind = config.get("model_type"), gguf_rope.scaling(config)["rope_type"]
+    if model_type not in GGUF_ARCHITECTURES:
+        problem = f"mlx-lm writes it for {', '.join(GGUF_ARCHITECTURES)}, this base is {model_type or 'unknown'}"
+    elif kind != "default" and (config.get("rope_scaling") or {}).get("type") != "linear":
+        problem = f"mlx-lm leaves out that the rotary frequencies of this base are scaled by {kind}"
+    else:
+        return None
+    return f"gguf: {problem} - remove gguf, and try `punie-build export --to gguf`"

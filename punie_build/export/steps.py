@@ -28,7 +28,7 @@ def model(work: Work[Model]) -> StepResult:
     """Write a model in a process of its own, compare it with its recipe, and report its fidelity."""
     spec, label = work.spec, work.task.label
     base = work.external("base")
-    if problem := gguf_problem(spec, model_folder.model_type(base)):
+    if problem := gguf_problem(spec, model_folder.read_config(base)):
         raise ModelError(f"{label}.{problem}")
     copies = 1 if spec.temporary else 2  # one is in the store
     check_disk_space(label, copies * model_folder.estimate_bytes(base, spec), shutil.disk_usage(work.out).free)

@@ -4,7 +4,8 @@
 `weights` read its layers and sizes, `safetensors` headers, `verify` the signature of its weights; `environment` has
 the versions of mlx and BLAS for keys. `precision` is the only module that imports mlx at its top.
 
-`gguf_base` converts a GGUF file, `gguf_names` has the names of tensors there.
+`gguf_base` converts a GGUF file, `gguf_names` has the names of tensors there, `gguf_rope` the scaling of
+rotary frequencies.
 `tokenizer` loads the tokenizer of a base; `rendered_row` is the one rendering of a conversation for it, `encoded_text`
 its token ids, `dropped_parts` what its chat template leaves out, `thoughts` the marks around thoughts.
 """
@@ -16,6 +17,7 @@ __all__ = (
     "environment",
     "gguf_base",
     "gguf_names",
+    "gguf_rope",
     "gguf_tokenizer",
     "locate",
     "origin",

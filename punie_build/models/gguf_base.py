@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from punie_build.errors import ModelError
-from punie_build.models import gguf_names, gguf_tokenizer, tensor_file
+from punie_build.models import gguf_names, gguf_rope, gguf_tokenizer, tensor_file
 from punie_build.models.gguf_names import ARCHITECTURES, READABLE
 from punie_build.models.tensor_file import Tensor
 from punie_build.storage import atomic
@@ -40,7 +41,7 @@ def convert(path: Path, out: Path) -> None:
     staging.mkdir(parents=True)
     try:
         tensors = _tensors(reader, metadata)
-        config = _config(metadata, tensors)
+        config = _config(metadata, tensors, _divisors(reader))
         gguf_tokenizer.write(metadata, staging)
     except ModelError as error:
         raise ModelError(f"{path.name}: {error}") from None
@@ -73,13 +74,14 @@ def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, Tensor]:
     architecture = ARCHITECTURES[READABLE[arch]]
     heads = int(metadata[f"{arch}.attention.head_count"])
     key_heads = int(metadata.get(f"{arch}.attention.head_count_kv", heads))
-    names = {tensor.name: gguf_names.mlx_name(architecture, tensor.name) for tensor in reader.tensors}
+    tensors = [tensor for tensor in reader.tensors if tensor.name != gguf_rope.FREQS]
+    names = {tensor.name: gguf_names.mlx_name(architecture, tensor.name) for tensor in tensors}
     if unknown := [name for name, own in names.items() if own is None]:
         raise ModelError(f"{len(unknown)} tensors have no place in {arch}, such as {unknown[0]} - use another file")
-    matrices = {tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1}
+    matrices = {tensor.tensor_type.name for tensor in tensors if len(tensor.shape) > 1}
     dtype = DTYPES.get(next(iter(matrices)), "BF16") if len(matrices) == 1 else "BF16"
     result = {}
-    for tensor in reader.tensors:
+    for tensor in tensors:
         try:
             values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         except NotImplementedError:
@@ -92,13 +94,18 @@ def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, Tensor]:
     return result
 
 
-def _config(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Return config.json. Raises ModelError for a missing value, and for scaled rotary frequencies."""
+def _divisors(reader: Any) -> NDArray[np.float32] | None:
+    """Return the tensor that divides the rotary frequencies, None if the file has none."""
+    tensor = next((each for each in reader.tensors if each.name == gguf_rope.FREQS), None)
+    return None if tensor is None else np.asarray(tensor.data, np.float32)
+
+
+def _config(
+    metadata: dict[str, Any], tensors: dict[str, Tensor], divisors: NDArray[np.float32] | None
+) -> dict[str, Any]:
+    """Return config.json. Raises ModelError for a missing value, and for rotary frequencies of an unknown scaling."""
     arch = _architecture(metadata)
     own = {name.removeprefix(f"{arch}."): value for name, value in metadata.items()}
-    scaling = own.get("rope.scaling.type", "none")
-    if scaling not in ("none", "linear"):
-        raise ModelError(f"its rotary frequencies are scaled by {scaling}, which is not converted - use the original")
     embedding = tensors.get("model.embed_tokens.weight")
     if embedding is None:
         raise ModelError("it has no token_embd.weight - is it one part of several? merge them with llama-gguf-split")
@@ -126,8 +133,10 @@ def _config(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, A
         "mlp_bias": "model.layers.0.mlp.up_proj.bias" in tensors,
         "torch_dtype": {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}[embedding.dtype],
     }
-    if scaling == "linear":
-        config["rope_scaling"] = {"type": "linear", "factor": float(own["rope.scaling.factor"])}
+    if scaling := gguf_rope.read(own, divisors, int(config["head_dim"]), config["rope_theta"]):
+        if READABLE[arch] in gguf_rope.UNSCALED:
+            raise ModelError(f"its rotary frequencies are scaled, which mlx-lm cannot for {arch} - use the original")
+        config["rope_scaling"] = scaling
     for name, key in (("bos_token_id", "bos"), ("eos_token_id", "eos")):
         if (number := metadata.get(f"tokenizer.ggml.{key}_token_id")) is not None:
             config[name] = number

@@ -37,7 +37,7 @@ class ModelPlan(Struct, frozen=True, kw_only=True):
 
 def gguf(plan: ModelPlan) -> Findings:
     """Check that mlx-lm can write the model as GGUF."""
-    if message := gguf_problem(plan.spec, model_folder.model_type(plan.folder)):
+    if message := gguf_problem(plan.spec, model_folder.read_config(plan.folder)):
         problem, _, advice = message.removeprefix("gguf: ").rpartition(" - ")
         yield plan.finding("bits", "error", "gguf", problem, advice)
 

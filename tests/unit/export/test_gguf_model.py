@@ -14,6 +14,7 @@ from mlx_lm.utils import load_model
 from punie_build.errors import ModelError
 from punie_build.export import gguf_model, gguf_vocabulary
 from punie_build.export.gguf_model import WRITABLE
+from punie_build.export.spec import Model, gguf_problem
 from punie_build.models import gguf_tokenizer
 from punie_build.models.spec import Base
 from punie_build.models.tokenizer import load_tokenizer
@@ -21,7 +22,7 @@ from punie_build.storage import paths
 from tests.support.tiny_bases import write_base
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
-TOKENS = [[1, 2, 3, 4, 5]]
+TOKENS = [[*range(1, 60)]]
 
 
 def logits(folder: Path) -> np.ndarray:
@@ -45,6 +46,38 @@ def test_a_file_becomes_the_base_that_it_was_written_from(tmp_path, model_type, 
     assert gguf_model.write("base:b", tmp_path / "source", tmp_path / "a.gguf") == ()
     folder = Base(gguf="a.gguf").locate(tmp_path)
     assert np.abs(logits(folder) - logits(tmp_path / "source")).max() < 1e-5
+
+
+LLAMA3 = {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+SCALINGS = {
+    "linear": {"type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128},
+    "betas": {"type": "yarn", "factor": 2.5, "original_max_position_embeddings": 64, "beta_fast": 8, "beta_slow": 2},
+    "llama3": LLAMA3 | {"original_max_position_embeddings": 8192},
+    "short": LLAMA3 | {"original_max_position_embeddings": 100, "factor": 7.0},
+    "thresholds": LLAMA3 | {"original_max_position_embeddings": 300, "low_freq_factor": 2.0, "high_freq_factor": 9.0},
+}
+
+
+@pytest.mark.parametrize(("model_type", "name"), [*(("llama", name) for name in SCALINGS), ("qwen2", "yarn")])
+def test_scaled_rotary_frequencies_are_written_and_read_back(tmp_path, model_type, name):
+    theta = 500000.0 if name == "llama3" else 500.0
+    scaled = {"rope_scaling": SCALINGS[name], "rope_theta": theta, "max_position_embeddings": 512}
+    write_base(tmp_path / "source", model_type, head_dim=32, **scaled)
+    gguf_model.write("base:b", tmp_path / "source", tmp_path / "a.gguf")
+    folder = Base(gguf="a.gguf").locate(tmp_path)
+    expected = logits(tmp_path / "source")
+    assert np.abs(logits(folder) - expected).max() < 1e-5
+    changed(tmp_path / "source", "config.json", rope_scaling=None)
+    assert np.abs(logits(tmp_path / "source") - expected).max() > 2e-5, "the scaling matters"
+
+
+@pytest.mark.parametrize(("model_type", "name"), [("qwen2", "llama3"), ("gemma", "linear"), ("gemma", "yarn")])
+def test_a_scaling_that_the_other_program_does_not_compute_is_refused(tmp_path, model_type, name):
+    write_base(tmp_path / "source", model_type)
+    changed(tmp_path / "source", "config.json", rope_scaling=SCALINGS[name])
+    with pytest.raises(ModelError, match=f"scaled by {SCALINGS[name].get('rope_type') or 'linear'}, which is not"):
+        gguf_model.write("base:b", tmp_path / "source", tmp_path / "a.gguf")
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16", "f16", None])
@@ -74,7 +107,9 @@ def test_tokenizer_template_and_end_tokens_are_those_of_nano(tmp_path):
     [
         ("config.json", {"model_type": "olmo2"}, "architecture is olmo2"),
         ("config.json", {"quantization": {"bits": 4, "group_size": 64}}, "quantized by mlx to 4 bits"),
-        ("config.json", {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "scaled by llama3"),
+        ("config.json", {"rope_scaling": {"rope_type": "longrope", "factor": 8.0}}, "scaled by longrope"),
+        ("config.json", {"rope_scaling": {"type": "yarn", "factor": 8.0, "mscale": 0.7}}, "yarn with mscale 0.7"),
+        ("config.json", {"rope_scaling": {"type": "yarn"}}, "lacks the factor"),
         ("config.json", {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
         ("config.json", {"layer_types": ["sliding_attention"]}, "sliding window"),
         ("config.json", {"max_position_embeddings": None}, "lacks max_position_embeddings"),
@@ -132,3 +167,9 @@ def test_pieces_of_sentencepiece_are_read_back_with_their_merges(tmp_path):
     again.mkdir()
     gguf_tokenizer.write(written, again)
     assert list(gguf_vocabulary.differences(tmp_path, again)) == []
+
+
+@pytest.mark.parametrize(("rope", "words"), [(None, ""), (SCALINGS["linear"], ""), (LLAMA3, "scaled by llama3")])
+def test_the_gguf_of_mlx_is_refused_where_it_would_lack_the_scaling(rope, words):
+    problem = gguf_problem(Model(base="b", gguf=True), {"model_type": "llama", "rope_scaling": rope})
+    assert (words in problem) if words else problem is None

@@ -125,8 +125,9 @@ def test_a_file_is_converted_once_and_again_when_it_changes(tmp_path):
         ({"arch": "mamba"}, "architecture is mamba"),
         ({"pre": "a-new-one"}, "a-new-one"),
         ({"tokenizer": "bert"}, "bert"),
-        ({"scaling": "yarn"}, "yarn"),
-        ({"tensor": "rope_freqs.weight"}, "rope_freqs.weight"),
+        ({"scaling": "longrope"}, "longrope"),
+        ({"tensor": "rope_freqs.weight"}, "rope_freqs.weight are not those of Llama 3"),
+        ({"tensor": "rope_factors_long.weight"}, "rope_factors_long.weight"),
     ],
 )
 def test_what_is_not_known_of_a_file_is_refused_by_its_name(tmp_path, changes, words):
