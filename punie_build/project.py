@@ -97,7 +97,7 @@ class Project:
         for planned in self.plan([label]):
             if planned.action != "current":
                 console.print_line(f".  {planned.task.label}")
-                outcome = build.build(self.root, planned.task)
+                outcome = build.build_with_inputs(self.root, planned.task, self.tasks)
                 duration = format_seconds(outcome.seconds)
                 console.print_line(f"   {outcome.message or outcome.action}  ({duration})")
         return self.lock(self.task(label))

@@ -17,13 +17,14 @@ from punie_build.runtime import import_index
 from tests.support import profiles
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    # a lock in the temporary folder allows one training at a time on a machine; two test workers are two machines
+    # one training at a time is allowed on a machine; two test workers are two machines
     os.environ["TMPDIR"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-{worker}"))
     Path(os.environ["TMPDIR"]).mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = None
 else:  # caches of libraries, which workers and other processes of the tests share: not the user's
     os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-cache"))
     Path(os.environ["XDG_CACHE_HOME"]).mkdir(mode=0o700, exist_ok=True)
+os.environ["PUNIE_BUILD_LOCKS"] = str(Path(tempfile.gettempdir(), f"punie-tests-{os.getuid()}-locks"))
 
 # some containers forbid bytecode files: every process of a test would compile the package, and pytest every test, again
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -169,7 +169,7 @@ class Target:
         started = time.monotonic()
         try:
             # doit runs what is current only if it was told to: `doit -a`
-            self.outcome = build.build(self.run.root, self.task, afresh=self.was_current)
+            self.outcome = build.build_with_inputs(self.run.root, self.task, self.run.tasks, afresh=self.was_current)
         except PunieError as error:
             return TaskFailed(str(error))
         except OSError as error:  # a full disk, a folder without access: no target is half there

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,23 @@ class InputChangedError(PunieError):
     """An input was edited while the step ran: the result belongs neither to the old input nor to the new one."""
 
 
+class InputRemovedError(InputChangedError):
+    """A temporary input is not there: it was removed after its use, and now a step needs it that was to be restored."""
+
+
+def build_with_inputs(root: Path, task: AnyTask, tasks: Sequence[AnyTask], *, afresh: bool = False) -> Outcome:
+    """Build as `build` does. If temporary inputs are not there, because the plan was to restore the target and the
+    store has lost it, build them first. `tasks` are those of the project, in the order of the graph."""
+    try:
+        return build(root, task, afresh=afresh)
+    except InputRemovedError:
+        for each in tasks:
+            if each.target in task.temporary_inputs and not states.exists(root, each.target):
+                _work(root, task).say(f"the store has lost it: its temporary input {each.target} is built first")
+                build_with_inputs(root, each, tasks)
+        return build(root, task, afresh=afresh)
+
+
 def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
     """Make the target if it is not current. With `afresh` it is made in any case, and not restored."""
     started = time.monotonic()
@@ -79,13 +96,15 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
         try:
             _make_empty(work.out)
             is_doubtful = _is_doubtful(work, old, current.key)
-            lock = None if afresh or is_doubtful else store.restore(root, current.key, work.out, old)
-            if lock:
+            first = None if afresh or is_doubtful else store.restore(root, current.key, work.out, old)
+            if first:
                 action, message = "restored", "restored from the store"
             else:
-                action, (lock, message) = "ran", _run(work, old, current, reasons)
-                if not task.temporary:
-                    store.put(root, work.out, lock)
+                action, (first, message) = "ran", _run(work, old, current, reasons)
+            lock = memory.continued(task, first)
+            if action == "ran" and not task.temporary:
+                for each in (lock, first) if first.key != lock.key else (lock,):  # a checkout without memory finds it
+                    store.put(root, work.out, each)
             _check_expectations(task, lock, message)
             _keep_aside(work, old)
             card_notes.carry(task.target, root / task.target, work.out)
@@ -122,7 +141,7 @@ def build_to_store(root: Path, task: AnyTask) -> Lock:
         if stored := store.find(root, current.key, old):
             return stored
         try:
-            lock, _ = _run(work, old, current, ())
+            lock = memory.continued(task, _run(work, old, current, ())[0])
             store.put(root, work.out, lock)
         finally:
             shutil.rmtree(work.out, ignore_errors=True)
@@ -196,7 +215,7 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
         if reason != NOT_BUILT:
             work.say(f"because {reason}")
     if missing := [path for path in task.temporary_inputs if not (work.root / path).exists()]:
-        raise InputChangedError(f"{', '.join(missing)}: temporary, and removed meanwhile - build again")
+        raise InputRemovedError(f"{', '.join(missing)}: temporary, and removed meanwhile - build again")
     _make_empty(work.out)
     if task.kind.check_first:
         resolve(task.kind.check_first)(work)
@@ -213,9 +232,6 @@ def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[s
     outputs = digests.of_target(work.out, task.target)
     if not outputs:
         raise EmptyTargetError("the step wrote no file - write one, whose name is not hidden, into `work.out`")
-    if task.remembers and (remembered := outputs.get(paths.SPLITS_LOCK)):
-        # with this input the next build gives the same result, so the key is that of the next build
-        current = structs.replace(current, inputs=current.inputs | {task.remembers: remembered})
     metrics = {name: float(value) for name, value in result.metrics.items()}
     if invalid := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise BadMetricError(

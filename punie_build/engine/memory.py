@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from punie_build.engine.task import AnyTask
 from punie_build.engine.work import Work
 from punie_build.storage import paths, store
@@ -19,6 +21,17 @@ def publish(root: Path, task: AnyTask) -> None:
     remembered = root / task.target / paths.SPLITS_LOCK
     if task.remembers and remembered.exists():
         replace_file(root / task.remembers, remembered.read_bytes())
+
+
+def continued(task: AnyTask, lock: Lock) -> Lock:
+    """Return the lock with what the step remembers among its inputs: with it the next build gives the same result, so
+    the key is that of the next build."""
+    remembered = lock.outputs.get(paths.SPLITS_LOCK) if task.remembers else None
+    if remembered is None:
+        return lock
+    inputs = lock.key_inputs.inputs | {task.remembers: remembered}
+    key_inputs = structs.replace(lock.key_inputs, inputs=inputs)
+    return structs.replace(lock, key=key_inputs.key, key_inputs=key_inputs)
 
 
 def restore_torn(work: Work[Any], old: Lock | None) -> None:

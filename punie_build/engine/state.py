@@ -169,10 +169,10 @@ def clean(root: Path, task: AnyTask) -> None:
     """Remove a target at once, except the notes in its card. Its lock stays: it is what git knows of the target, and
     the next build restores what the lock names."""
     notes = card_notes.read(task.target, root / task.target)
-    removed = root / f"{paths.staging(task.target)}.gone"
+    folder = root / task.target
+    removed = folder.with_name(f".{folder.name}.removed")  # beside it: the target may be on another disk
     remove(removed)
-    removed.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
-        (root / task.target).rename(removed)
+        folder.rename(removed)
     remove(removed)
     card_notes.write(notes, root / task.target)

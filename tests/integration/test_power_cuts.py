@@ -49,7 +49,7 @@ def test_what_a_build_has_published_outlives_a_power_cut(tmp_path, monkeypatch):
         assert [*store.verify(root)] == []
         (root / "raw.txt").write_text("one")
         (root / MEMORY).unlink()
-        assert build.build(root, TASK).action == "ran"
+        assert build.build(root, TASK).action == "restored"
     digests._memory.clear()
 
 
@@ -82,3 +82,13 @@ def test_an_edited_memory_is_left_as_it_is(tmp_path, edited):
 
     build.build(tmp_path, with_step(TASK, observe))
     assert seen == [edited]
+
+
+def test_a_checkout_without_the_memory_finds_what_was_built_without_it(tmp_path):
+    build_text(tmp_path, "one")
+    whole = (tmp_path / MEMORY).read_bytes()
+    for path in (tmp_path / "data").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert build.build(tmp_path, TASK).action == "restored"
+    assert (tmp_path / MEMORY).read_bytes() == whole
+    assert state.state(tmp_path, TASK) == "current"

@@ -80,3 +80,27 @@ def test_a_removed_target_is_not_removed_twice(root):
     tasks = chain()
     shutil.rmtree(root / "data/a")
     assert unneeded(root, tasks, tasks[1], pending=()) == []
+
+
+def test_a_restore_that_the_store_has_lost_builds_the_temporary_inputs_again(tmp_path, capsys):
+    """The plan was to restore the last target, so the temporary ones before it were not built."""
+
+    def write(work: Work) -> StepResult:
+        (work.out / "text").write_text(work.task.name)
+        return StepResult("built")
+
+    first = structs.replace(with_step(text_task("first", inputs=("raw.txt",)), write), temporary=True)
+    second = structs.replace(with_step(text_task("second", "first"), write), temporary=True)
+    second = structs.replace(second, temporary_inputs=("data/first",))
+    last = structs.replace(with_step(text_task("last", "second"), write), temporary_inputs=("data/second",))
+    tasks = [first, second, last]
+    (tmp_path / "raw.txt").write_text("raw")
+    for task in tasks:
+        build.build(tmp_path, task)
+    for task in tasks:
+        shutil.rmtree(tmp_path / task.target)
+    assert [item.action for item in plan(tmp_path, tasks)] == ["current", "current", "restore"]
+    shutil.rmtree(tmp_path / ".punie/store")
+    assert build.build_with_inputs(tmp_path, last, tasks).action == "ran"
+    assert state.state(tmp_path, last) == "current"
+    assert capsys.readouterr().out.count("is built first") == 2

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from punie_build.errors import DataError
+from punie_build.errors import DataError, UseError
 from punie_build.runtime import device_lock
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch) -> Path:
-    """Give the test a temporary folder of its own, where the locks of a machine lie."""
+    """Give the test a folder of its own, where the locks of a machine lie."""
     folder = tmp_path / "machine"
     folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("PUNIE_BUILD_LOCKS", str(folder))
     return folder
 
 
@@ -90,3 +90,33 @@ def test_other_devices_and_purposes_do_not_wait(machine, script):
         with device_lock.hold(purpose, device, lines.append):
             pass
     assert lines == []
+
+
+def test_builds_with_other_temporary_folders_wait_for_each_other(tmp_path, monkeypatch, script):
+    program = "import tempfile; tempfile.tempdir = sys.argv[1]; print(device_lock.folder())"
+    monkeypatch.delenv("PUNIE_BUILD_LOCKS")
+    folders = {script(program, tmp_path / name).stdout.readline() for name in ("a", "b")}
+    assert len(folders) == 1
+    assert folders.pop().strip().startswith(str(Path.home()))
+
+
+@pytest.mark.parametrize("kind", ["of another user", "open to others", "a link", "a file"])
+def test_a_folder_that_others_can_write_holds_no_lock(tmp_path, monkeypatch, kind):
+    path = tmp_path / "locks"
+    if kind == "a link":
+        (tmp_path / "real").mkdir(mode=0o700)
+        path.symlink_to("real")
+    elif kind == "a file":
+        path.touch()
+    else:
+        path.mkdir()
+        path.chmod(0o777 if "open" in kind else 0o700)
+    if kind == "of another user":
+        if os.getuid():
+            pytest.skip("only root can give a folder away")
+        os.chown(path, 12345, 12345)
+    monkeypatch.setenv("PUNIE_BUILD_LOCKS", str(path))
+    with pytest.raises(UseError, match=r"not a folder of yours alone - remove it, or name another one"):
+        device_lock.folder()
+    with device_lock.hold("", "gpu", print):
+        pass
