@@ -72,6 +72,8 @@ def head(root: Path, options: Options) -> int:
             _print_dropped(decode_dropped(line))
         return 0
     view = RenderedView(base_folder(root, options.base)) if options.base else None
+    if view:
+        print(view.legend)
     for split, row in islice(readable_rows(root, options.path, options, root / paths.STATE), options.n):
         if view is None:
             _print_example(row.example, split or "")

@@ -25,6 +25,11 @@ class RenderedView:
         self.parts = DroppedParts(self.template)
         self.colored = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
+    @property
+    def legend(self) -> str:
+        """The line that explains the marks."""
+        return f"{self._part(READ, 'prompt')} {self._part(TRAINED, 'trained')} {self._part(END, 'end mark')}"
+
     def lines(self, example: Example) -> Iterator[str]:
         """Yield each text of a conversation, with the border of the prompt and the end mark, then what is dropped."""
         if example.form == "text":

@@ -22,7 +22,7 @@ from punie_build.runtime.console import format_points
 
 PACK_BYTES = 300_000  # pages up to this size are not packed
 MAX_CHARACTERS = 12_000  # of one text block
-Part = tuple[str, str]  # (tag: "", "ins" or "del"; text)
+Part = tuple[str, str]  # (tag: "", "ins", "del" or "mark"; text)
 
 
 class Page(Struct, frozen=True, kw_only=True):

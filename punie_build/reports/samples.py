@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from msgspec import Struct
 from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.data.filters.secret import Secret, replace_secrets
 from punie_build.data.writer import decode_dropped
-from punie_build.models.safetensors import read_header
+from punie_build.reports.trained_text import read_numbers
 
 READ_BYTES = 16 * 2**20
 SAMPLES = 3  # rows shown for the training split and for each drop reason
@@ -98,10 +97,6 @@ def character_lengths(folder: Path, total: int) -> RowLengths:
 def token_lengths(folder: Path) -> RowLengths:
     """Measure training rows in tokens, from the row ends in a token file."""
     path = folder / "train.safetensors"
-    begin, end = read_header(path)["ends"]["data_offsets"]
-    with path.open("rb") as file:
-        data_start = 8 + int.from_bytes(file.read(8), "little")
-        file.seek(data_start + begin)
-        ends = array("q", file.read(end - begin))
+    ends = read_numbers(path, "ends", "q")
     lengths = tuple(stop - (ends[index - 1] if index else 0) for index, stop in enumerate(ends))
     return RowLengths(unit="tokens", lengths=lengths, total=len(lengths))

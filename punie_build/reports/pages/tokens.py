@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from punie_build.engine.task import AnyTask
+from punie_build.models.locate import available_folder
+from punie_build.models.spec import Base
 from punie_build.project import Project
 from punie_build.reports import samples
 from punie_build.reports.page_kind import PageKind
@@ -12,6 +14,7 @@ from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.data import UpstreamData
 from punie_build.reports.samples import RowLengths
 from punie_build.reports.section import ArtifactPage, Section
+from punie_build.reports.trained_text import TrainedRow, trained_rows
 from punie_build.training import token_file
 from punie_build.training.token_file import TokenStats
 
@@ -22,16 +25,18 @@ class TokensPage(ArtifactPage, frozen=True, kw_only=True):
     stats: TokenStats
     upstream: tuple[UpstreamData, ...]
     lengths: RowLengths
+    rows: tuple[TrainedRow, ...]
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> TokensPage:
     """Load the page of tokenized data."""
-    folder = project.folder(task)
+    folder, base = project.folder(task), task.external["base"]
     return TokensPage(
         task=task,
         stats=token_file.read_stats(folder),
         upstream=data.upstream_data(project, task.label),
         lengths=samples.token_lengths(folder),
+        rows=trained_rows(folder, available_folder(project.root, base) if isinstance(base, Base) else None),
         **common,
     )
 
@@ -57,6 +62,11 @@ def metrics(page: TokensPage) -> Section:
     return Section("cards", "", {"cards": cards})
 
 
-SECTIONS = (metrics, standard_sections.gates, data.lengths, data.funnel, *standard_sections.CLOSING)
+def rows(page: TokensPage) -> Section:
+    """Show the first training rows with the border of the prompt, what is trained, and the end marks."""
+    return Section("trained_rows", "First training rows", {"rows": page.rows})
+
+
+SECTIONS = (metrics, standard_sections.gates, rows, data.lengths, data.funnel, *standard_sections.CLOSING)
 
 TOKENS_PAGE = PageKind(load=load, sections=SECTIONS, data_file="stats.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from punie_build.cli.rendered_view import RenderedView
 from punie_build.data.example import decode_example
@@ -19,6 +20,22 @@ def test_trained_text_and_end_marks_are_marked():
     assert "<|im_start|>assistant\n[[Hello.]]<<<|im_end|>>>" in text
     assert "\x1b" not in text
     assert "Hi \\x1b[31m" in text
+
+
+def test_colors_mark_the_parts_of_a_row_on_a_terminal():
+    """Without the colors the text is the same."""
+    view = RenderedView(paths.nano())
+    example = decode_example(json.dumps({"messages": [
+        {"role": "user", "content": "Hi [[x]]"}, {"role": "assistant", "content": "Hello."}
+    ]}).encode())  # fmt: skip
+    marked = [view.legend, *view.lines(example)]
+    view.colored = True
+    colored = [view.legend, *view.lines(example)]
+    assert colored[0] == "\x1b[2mprompt\x1b[0m \x1b[32mtrained\x1b[0m \x1b[7mend mark\x1b[0m"
+    assert marked[0] == "prompt [[trained]] <<end mark>>"
+    assert "\x1b[32mHello.\x1b[0m\x1b[7m<|im_end|>\x1b[0m" in colored[1]
+    bare = re.sub(r"\x1b\[\d+m", "", colored[1])
+    assert bare == marked[1].replace("[[Hello.]]", "Hello.").replace("<<<|im_end|>>>", "<|im_end|>")
 
 
 def test_what_the_template_drops_is_a_note():
