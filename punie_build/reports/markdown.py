@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from punie_build.engine.gates import required
 from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.evaluation.comparison import comparison_summary
+from punie_build.reports.decision import decide
 from punie_build.reports.html import visible
 from punie_build.reports.pages.arms import ComparisonPage
 from punie_build.reports.pages.evaluation import VERDICTS
@@ -19,12 +20,14 @@ def comparison(page: ComparisonPage) -> str:
     """Return a comparison as Markdown: verdict, gates, arms, categories, regressions."""
     result = page.result
     [main] = [delta for delta in result.differences if delta.arm == result.arm]
+    decided = decide(page)
     canaries = zip(result.arms, result.canaries, strict=True)
     identities = ", ".join(
         f"{cell(arm)} ({f'weights fingerprint `{canary}`' if canary else UNPROVEN})" for arm, canary in canaries
     )
     parts = [
         f"## {VERDICTS[main.verdict]}: {cell(main.arm)} {format_points(main.difference)}",
+        f"**{decided.answer[0].upper()}{decided.answer[1:]}.** {cell('; '.join(decided.reasons))}.",
         f"{cell(comparison_summary(result))}.",
         _gates(page),
         _arms(page),

@@ -14,6 +14,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.evaluation import comparison
 from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.project import Project
+from punie_build.reports.decision import decide
 from punie_build.reports.draw import page_kind
 from punie_build.reports.pages import adapter, data, evaluation, grid
 from punie_build.reports.section import recipe_fields
@@ -95,6 +96,8 @@ def _eval_results(project: Project, task: AnyTask) -> Iterator[Fact]:
 
 def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     page = evaluation.load(project, task, lock=project.lock(task))
+    decided = decide(page)
+    yield "decision", f"{decided.answer}: {'; '.join(decided.reasons)}"
     for delta in page.result.differences:
         yield delta.arm, comparison.verdict_sentence(delta, page.case_count, page.result.arms[0])
     yield UNPROVEN, ", ".join(arm.scores.arm for arm in page.arms if not arm.scores.canary)

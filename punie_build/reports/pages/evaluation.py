@@ -19,6 +19,7 @@ from punie_build.evaluation.scoring import answer_rates, pass_count
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
+from punie_build.reports import decision as decisions
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import adapter, data, standard_sections
 from punie_build.reports.pages.answers import latencies, latency
@@ -79,6 +80,13 @@ def _load_arm(project: Project, name: str) -> ArmResults:
     task = project.planned[f"{EVAL.name}:{name}"].task
     answers = scores.answers_by_case(project.root / task.inputs[0])
     return ArmResults(scores.read_scores(project.folder(task)), answers, lineage.href(project, task))
+
+
+def decision(page: ComparisonPage) -> Section:
+    """Show on top whether to ship the candidate, and why."""
+    decided = decisions.decide(page)
+    context = {"decision": decided, "banner": decisions.BANNERS[decided.answer], "arm": page.result.arm}
+    return Section("decision", "", context)
 
 
 def verdict(page: ComparisonPage) -> Section:
@@ -243,6 +251,7 @@ RESULTS = (categories, cases, failures, behavior, speed, model_identity)
 STANDALONE_SECTIONS = (totals, *RESULTS)  # an eval that no recipe names
 EVAL_SECTIONS = (prompt_match, totals, standard_sections.gates, *RESULTS, *standard_sections.CLOSING)
 SECTIONS = (
+    decision,
     prompt_match,
     verdict,
     standard_sections.gates,
