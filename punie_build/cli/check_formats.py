@@ -24,6 +24,8 @@ def text(_root: Path, results: Sequence[ArtifactCheck]) -> str:
         if result.state in ("stale", "broken"):
             lines.append(f"{SIGNS[result.state]:<7} {result.label}  ({result.level})")
             lines += [f"          {line}" for line in result.lines]
+        elif result.state == "current":
+            lines += [f"note    {result.label}: {line}" for line in result.lines]
     for level in dict.fromkeys(result.level for result in results):
         states = [result.state for result in results if result.level == level]
         counts = ", ".join(f"{states.count(state)} {WORDS[state]}" for state in SIGNS if state in states)

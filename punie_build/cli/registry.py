@@ -15,6 +15,8 @@ MODULES = {  # first word of a command -> its module, and its help
     "list": ("doit_commands", "print the artifacts with their states"),
     "clean": ("doit_commands", "remove the files of artifacts"),
     "forget": ("doit_commands", "mark artifacts to be built again"),
+    "accept": ("upkeep", "declare the files of a target to be its result, without a build"),
+    "prune": ("upkeep", "remove targets, locks and pages that no recipe names"),
     "check": ("build", "compare recipes with locks, for CI: needs neither data nor mlx"),
     "plan": ("build", "show what `doit` would run, for how long, and what would go wrong"),
     "why": ("build", "show what changed, value by value, and what would be built for a target"),

@@ -22,10 +22,12 @@ from typing import Any, TextIO
 
 from punie_build.engine import events
 from punie_build.engine.task import closure
+from punie_build.errors import join_first
 from punie_build.runtime.console import ProgressBar, console, format_count, format_seconds
 from punie_build.storage import remote
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+MAX_NAMED = 8  # artifacts that were not tried, in one line
 RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
 
 
@@ -125,6 +127,9 @@ class Reporter:
         if parts:
             total = self.counts.total()
             console.print_line(f"{format_count(total, 'artifact')}: {', '.join(parts)}  ({format_seconds(duration)})")
+        if self.counts["failed"] and self.pending:
+            labels = join_first(sorted(self.pending), MAX_NAMED)
+            console.print_line(f"not tried: {labels} - `--continue` builds what does not need the failed ones")
         for line in (*self.run.failed_gates(), *self.run.draw()) if self.run else ():
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)

@@ -2,11 +2,13 @@
 
 Declarations: `kind` (what a kind of artifact is), `recipe`, `task`, `work` (what a step receives and returns),
 `gates`. Decisions: `fingerprint` (of code; `meaning` is its part), `state`, `explain`, `plan`, `check`. Actions:
-`build`, `memory` (what the next build must not decide anew), `events` (a log for programs), `provenance`, `card_notes`
-(text of people in model cards). Its tests build text files.
+`build`, `acceptance` (of files as they are), `leftovers` (of recipes that are no more), `memory` (what the next build
+must not decide anew), `events` (a log for programs), `provenance`, `card_notes` (text of people in model cards). Its
+tests build text files.
 """
 
 __all__ = (
+    "acceptance",
     "build",
     "card_notes",
     "check",
@@ -15,6 +17,7 @@ __all__ = (
     "fingerprint",
     "gates",
     "kind",
+    "leftovers",
     "plan",
     "provenance",
     "recipe",

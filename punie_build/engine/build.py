@@ -71,7 +71,7 @@ def build_with_inputs(root: Path, task: AnyTask, tasks: Sequence[AnyTask], *, af
     except InputRemovedError:
         for each in tasks:
             if each.target in task.temporary_inputs and not states.exists(root, each.target):
-                _work(root, task).say(f"the store has lost it: its temporary input {each.target} is built first")
+                work_of(root, task).say(f"the store has lost it: its temporary input {each.target} is built first")
                 build_with_inputs(root, each, tasks)
         return build(root, task, afresh=afresh)
 
@@ -79,8 +79,8 @@ def build_with_inputs(root: Path, task: AnyTask, tasks: Sequence[AnyTask], *, af
 def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
     """Make the target if it is not current. With `afresh` it is made in any case, and not restored."""
     started = time.monotonic()
-    work = _work(root, task)
-    with _locked(work):
+    work = work_of(root, task)
+    with lock_target(work):
         old = locks.read(root / paths.lock(task.target))
         memory.restore_torn(work, old)
         current = states.key_inputs(root, task, old)
@@ -134,8 +134,8 @@ def is_equal(task: AnyTask, old: Lock, lock: Lock) -> bool:
 def build_to_store(root: Path, task: AnyTask) -> Lock:
     """Make a target for the store alone, if the store lacks it: a check before a build makes what the build then
     restores."""
-    work = _work(root, task)
-    with _locked(work):
+    work = work_of(root, task)
+    with lock_target(work):
         old = locks.read(root / paths.lock(task.target))
         current = states.key_inputs(root, task, old)
         if stored := store.find(root, current.key, old):
@@ -158,7 +158,7 @@ def _is_doubtful(work: Work[Any], old: Lock | None, key: str) -> bool:
     return True
 
 
-def _work(root: Path, task: AnyTask) -> Work[Any]:
+def work_of(root: Path, task: AnyTask) -> Work[Any]:
     return Work(root=root, task=task, out=root / paths.staging(task.target), logs=root / paths.logs(task.target))
 
 
@@ -258,7 +258,7 @@ def _in_worker(step: Any, work: Work[Any], current: KeyInputs) -> Any:
 
 
 @contextmanager
-def _locked(work: Work[Any]) -> Iterator[None]:
+def lock_target(work: Work[Any]) -> Iterator[None]:
     """Be the only process and thread that builds this target; wait, and say so, while another one does."""
     from filelock import FileLock, Timeout  # it imports asyncio: 15 ms that a build with nothing to do need not pay
 

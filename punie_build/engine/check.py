@@ -85,7 +85,8 @@ def _recipes(root: Path, task: AnyTask, recorded: LocksByTarget) -> Verdict:
     current = states.expected(task, inputs | external, lock.key_inputs.tools, lock)
     lines = [f"{path} has no lock that can be read" for path in task.inputs if path in recorded and not recorded[path]]
     lines += states.changes(task, lock, current)
-    return ("stale" if lines else "current"), lines
+    accepted = [f"accepted as it was, not built: {reason}" for reason in lock.accepted or ()]
+    return ("stale", lines) if lines else ("current", accepted)
 
 
 def _without_lock(root: Path, task: AnyTask) -> Verdict:

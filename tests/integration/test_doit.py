@@ -191,7 +191,11 @@ def test_events_report_the_progress_of_a_build_to_programs(project):
 @pytest.mark.slow
 def test_a_failure_is_printed_once_and_its_dependents_are_skipped(project):
     edit(project, "messages = 2", "messages = 99")
+    output = doit(project, code=2)
+    assert "not tried: " in output
+    assert "stage:good" in output.partition("not tried: ")[2]
     output = doit(project, "--continue", code=2)
+    assert "not tried" not in output
     assert output.count("stage.long: train is empty: the filter 'min-messages' dropped") == 1
     assert "!  stage:good  skipped: stage:long failed" in output
     assert "1 failed" in output
