@@ -9,6 +9,7 @@ from punie_build.artifacts.data import DATASET, MIX, STAGE
 from punie_build.artifacts.evaluation import COMPARISON, EVAL, SUITE
 from punie_build.artifacts.grid import GRID, SEARCH, SELECTION
 from punie_build.artifacts.model import MODEL
+from punie_build.artifacts.perplexity import PERPLEXITY
 from punie_build.artifacts.reference import REFERENCE
 from punie_build.artifacts.tokens import TOKENS
 from punie_build.artifacts.training import ADAPTER, PREFLIGHT
@@ -35,6 +36,7 @@ KINDS: dict[str, ArtifactKind] = {
         ANSWERS,
         EVAL,
         COMPARISON,
+        PERPLEXITY,
     )
 }
 

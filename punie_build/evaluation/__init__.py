@@ -17,6 +17,7 @@ __all__ = (
     "junit",
     "named_server",
     "paired_difference",
+    "perplexity",
     "recorded_answers",
     "requirements",
     "response_cache",

@@ -33,6 +33,7 @@ from mlx_lm.utils import (
 from punie_build.export import fidelity, model_folder
 from punie_build.export.job import ExportJob, ExportProgress, ExportResult
 from punie_build.export.spec import FULL_PRECISION_BITS, MODES, Model
+from punie_build.training import token_loss
 
 Config = dict[str, Any]
 
@@ -143,7 +144,7 @@ def main(job: ExportJob) -> None:
         raise SystemExit(f"punie: {name}: mlx-lm cannot export a model from it: {error}") from error
     mx.clear_cache()
     if adapter and job.tokens:
-        rows = fidelity.batches(fidelity.held_out_rows(Path(job.tokens)), job.spec.fidelity_rows)
+        rows = token_loss.batches(fidelity.held_out_rows(Path(job.tokens)), job.spec.fidelity_rows)
         measured = fidelity.measure(
             base, adapter, out, rows, Path(job.measurement), lambda *counts: report(job, *counts)
         )

@@ -3,7 +3,7 @@
 Specs: `spec` (`Adapter`, `Lora`, `Tokenized`), `optimizer_spec`. Runs: `steps`, `launch`, `checkpoints`,
 `batch_sampler`, `throughput`, `reference`, `mlx_lm_defaults`. Files: `history` (metrics.jsonl), `adapter_config`,
 `token_file`, `mlx_log`, `verify`.
-No module here imports a heavy library at its top; the package `loop` and the processes import mlx.
+No module here imports a heavy library at its top; the package `loop`, `token_loss` and the processes import mlx.
 """
 
 __all__ = (
@@ -23,5 +23,6 @@ __all__ = (
     "steps",
     "throughput",
     "token_file",
+    "token_loss",
     "verify",
 )

@@ -147,3 +147,14 @@ def test_the_page_of_answers_says_that_no_weights_were_verified(tmp_path, fake):
     project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), files)
     doit(project, "answers:before@sums")
     assert "no weights were verified" in (project / paths.page("answers", "before@sums")).read_text()
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_base_is_an_artifact_with_gates(tmp_path):
+    table = '[perplexity.nano]\narm = "nano"\ndata = "sample"\nsplit = "valid"\n'
+    project = projects.create(tmp_path, projects.SAMPLE + table + 'gates = [{ metric = "loss", max = 20 }]\n')
+    assert "perplexity" in doit(project, "perplexity:nano")
+    metrics = locks.read(project / "reports/nano@perplexity.lock.json").metrics
+    assert 0 < metrics["loss"] < 20
+    assert punie_build(project, "check", "--gate").returncode == 0
+    assert "loss" in punie_build(project, "show", "perplexity:nano").stdout

@@ -7,7 +7,7 @@ import pytest
 
 from punie_build.export import fidelity
 from punie_build.export.fidelity import gain_retained
-from punie_build.training import token_file
+from punie_build.training import token_file, token_loss
 from tests.support import tiny_training
 
 
@@ -27,7 +27,7 @@ def test_base_and_adapter_are_measured_once_for_all_models(tmp_path):
     tiny_training.write_inputs(tmp_path)
     tiny_training.train(tmp_path, tmp_path / "run", tiny_training.spec(iters=1))
     adapter, base, known = tmp_path / "run" / "out", tmp_path / "base", tmp_path / "fidelity" / "key.safetensors"
-    rows = fidelity.batches(token_file.load(tmp_path / "tokens" / "valid.safetensors"), 4)
+    rows = token_loss.batches(token_file.load(tmp_path / "tokens" / "valid.safetensors"), 4)
     counts: list[tuple[int, int]] = []
     first = fidelity.measure(base, adapter, base, rows, known, lambda *count: counts.append(count))
     assert (first.loss, counts[-1]) == (first.loss_base, (3 * len(rows), 3 * len(rows)))
@@ -42,5 +42,5 @@ def test_base_and_adapter_are_measured_once_for_all_models(tmp_path):
 def test_at_most_so_many_rows_are_measured(tmp_path):
     tiny_training.write_inputs(tmp_path)
     rows = token_file.load(tmp_path / "tokens" / "valid.safetensors")
-    assert sum(len(inputs) for inputs, _, _ in fidelity.batches(rows, 3)) == 3
-    assert sum(len(inputs) for inputs, _, _ in fidelity.batches(rows, 512)) == len(rows)
+    assert sum(len(inputs) for inputs, _, _ in token_loss.batches(rows, 3)) == 3
+    assert sum(len(inputs) for inputs, _, _ in token_loss.batches(rows, 512)) == len(rows)

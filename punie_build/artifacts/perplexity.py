@@ -1,0 +1,66 @@
+"""The kind of losses of an arm on held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from punie_build.artifacts.answers import ADAPTER_FILES
+from punie_build.artifacts.arms import model_of, trained_arguments
+from punie_build.artifacts.base import start
+from punie_build.artifacts.tokens import TOKENS
+from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
+from punie_build.engine.recipe import Entry, Recipe
+from punie_build.engine.task import TaskInputs
+from punie_build.evaluation.perplexity import Perplexity
+from punie_build.models.environment import mlx_environment
+from punie_build.training.spec import Tokenized
+
+
+def _mistakes(_root: Path, recipe: Recipe, entry: Entry[Perplexity]) -> Iterator[str]:
+    arm = recipe.resolve("arm", entry.spec.arm)
+    if not {"any-base", "trained"}.intersection(arm.kind.roles):
+        yield f"{entry.where}.arm: {arm.label} has no weights that are loaded here - name a base, adapter or model"
+
+
+def _inputs(recipe: Recipe, entry: Entry[Perplexity]) -> TaskInputs:
+    spec, arm = entry.spec, model_of(recipe, entry.spec.arm)
+    adapter = (arm,) if "trained" in arm.kind.roles else ()
+    name = arm.spec.base if adapter else arm.name
+    base, first = start(recipe, name)
+    tokenized = Tokenized(
+        base=name,
+        data=spec.data,
+        mask=spec.mask,
+        max_seq_length=spec.max_seq_length,
+        chat_template_args=trained_arguments(recipe, spec.arm),
+    )
+    tokens = Entry(TOKENS, tokenized.name, tokenized, entry.file, table=entry.origin)
+    return TaskInputs(
+        doc=f"the loss of {spec.arm} on {spec.data}, {spec.split}",
+        needs=(tokens, *adapter, *first),
+        inputs=tuple(need.target for need in (tokens, *adapter, *first)),
+        reads=(f"{spec.split}.safetensors", *(ADAPTER_FILES if adapter else ())),
+        external={"base": base},
+    )
+
+
+PERPLEXITY = ArtifactKind(
+    name="perplexity",
+    plural="Perplexities",
+    spec=Perplexity,
+    references={"arm": "arm", "data": "data"},
+    namespace="perplexity",
+    folder="reports",
+    suffix="@perplexity",
+    cross_check=_mistakes,
+    inputs=_inputs,
+    step="punie_build.evaluation.perplexity:measure",
+    exclusive="training",
+    version=1,
+    environment=mlx_environment,
+    not_in_key=NOT_IN_KEY,
+    metrics=frozenset(("loss", "loss_error", "perplexity", "rows", "tokens")),
+    outputs={"perplexity.json": "punie_build.evaluation.perplexity:LossResult"},
+    summary=(("loss", "loss {:.3f}"), ("perplexity", "perplexity {:.2f}")),
+)
