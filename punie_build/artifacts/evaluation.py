@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from punie_build.artifacts.answers import RUN_FIELDS, answers_of
 from punie_build.artifacts.arms import eval_mistakes, has_unknown_data, suite_of, trained_arguments, training_data
+from punie_build.artifacts.stopped_comparison import stopped_kind
 from punie_build.data.sources import ACCEPTED
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind, GridRules
 from punie_build.engine.recipe import Entry, Recipe
@@ -206,7 +207,7 @@ EVAL = ArtifactKind(
     page="punie_build.reports.pages.evaluation:EVAL_PAGE",
     summary=_eval_summary,
 )
-COMPARISON = ArtifactKind(
+_FULL_COMPARISON = ArtifactKind(
     name="comparison",
     plural="Comparisons",
     spec=Comparison,
@@ -224,3 +225,4 @@ COMPARISON = ArtifactKind(
     page="punie_build.reports.pages.evaluation:COMPARISON_PAGE",
     summary=_comparison_summary,
 )
+COMPARISON = structs.replace(_FULL_COMPARISON, variants={"stop": stopped_kind(_FULL_COMPARISON)})

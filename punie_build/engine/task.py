@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -103,14 +103,15 @@ def graph(recipe: Recipe) -> list[AnyTask]:
                 stack += reversed(missing)
                 continue
             stack.pop()
-            task = _task(entry, inputs[entry.label], temporary)
+            task = task_of(entry, inputs[entry.label], temporary)
             tasks[entry.label] = task
             if task.temporary:
                 temporary.add(task.target)
     return list(tasks.values())
 
 
-def _task(entry: Entry[Any], inputs: TaskInputs, temporary: set[str]) -> AnyTask:
+def task_of(entry: Entry[Any], inputs: TaskInputs, temporary: Collection[str] = ()) -> AnyTask:
+    """Return the task of an entry; `temporary` are the targets whose files are removed after use."""
     return Task(
         kind=entry.kind,
         name=entry.name,

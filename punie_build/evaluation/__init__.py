@@ -29,6 +29,7 @@ __all__ = (
     "spec",
     "statistics",
     "steps",
+    "stopped_comparison",
     "suite",
     "suite_file",
     "suite_validation",

@@ -12,6 +12,7 @@ from punie_build.evaluation.arm_spec import identity
 from punie_build.evaluation.scores import Scores
 from punie_build.schema.spec import digest
 from punie_build.storage import locks, paths
+from punie_build.storage.locks import KeyInputs
 
 SETTINGS = ("asked", "chat_template_args", "sampling", "system", "remote", "file")  # in which arms may differ
 
@@ -28,9 +29,14 @@ def read(root: Path, target: str) -> AskedWeights:
     lock = locks.read(root / paths.lock(target))
     answers = next((path for path in lock.key_inputs.inputs if path.endswith("@answers")), "") if lock else ""
     asked = locks.read(root / paths.lock(answers)) if answers else None
-    if asked is None:
+    return of_inputs(asked.key_inputs if asked else None)
+
+
+def of_inputs(key_inputs: KeyInputs | None) -> AskedWeights:
+    """Return the weights and settings behind answers, from all that decides them."""
+    if key_inputs is None:
         return AskedWeights()
-    inputs, recipe = asked.key_inputs.inputs, asked.key_inputs.recipe
+    inputs, recipe = key_inputs.inputs, key_inputs.recipe
     settings = {name: recipe[name] for name in SETTINGS if name in recipe}
     return AskedWeights(digest(sorted(inputs.values())) if inputs else "", digest(settings))
 

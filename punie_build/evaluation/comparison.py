@@ -41,6 +41,15 @@ class SelectedArm(Struct, frozen=True, kw_only=True):
     ties: tuple[str, ...] = field(name="alike")
 
 
+class StoppedAsking(Struct, frozen=True, kw_only=True):
+    """Where a comparison stopped to ask: after `asked` of `cases` cases, at look number `looks`."""
+
+    asked: int
+    cases: int
+    looks: int
+    decided: bool
+
+
 class ComparisonResult(Struct, frozen=True, kw_only=True):
     """`comparison.json`: the result of a comparison. Arms are in the order of the recipe; the first is the baseline.
 
@@ -48,8 +57,8 @@ class ComparisonResult(Struct, frozen=True, kw_only=True):
     no case is on confirm. `all_totals`, `rates`: over all cases. `verdict`: of the selected arm, or of the second of
     two arms.
     `contaminated`: cases that occur in training data of an arm; only `all_totals` and `rates` contain them.
-    `objections`: why the verdict is `invalid`. `canaries`: fingerprints of the weights that answered. `sound`: whether
-    the suite passes its validation.
+    `stopped`: where it stopped to ask. `objections`: why the verdict is `invalid`.
+    `canaries`: fingerprints of the weights that answered. `sound`: whether the suite passes its validation.
     """
 
     name: str
@@ -71,6 +80,7 @@ class ComparisonResult(Struct, frozen=True, kw_only=True):
     margin: float = MARGIN
     parity: bool = False
     sound: bool = True
+    stopped: StoppedAsking | None = None
 
     @property
     def arm(self) -> str:
@@ -207,6 +217,13 @@ def verdict_sentence(difference: PairedDifference, n: int, base: str) -> str:
 
 
 @message
+def stopped_sentence(stopped: StoppedAsking) -> str:
+    """Return where a comparison stopped to ask, and why."""
+    reason = "decided" if stopped.decided else "not decided"
+    return f"{reason} after {stopped.asked} of {stopped.cases} cases; intervals and p are valid at any time of stopping"
+
+
+@message
 def comparison_summary(result: ComparisonResult) -> str:
     """Return one line: the verdict of each arm, and all that limits it."""
     parts = [verdict_sentence(difference, result.n, result.arms[0]) for difference in result.differences]
@@ -216,6 +233,8 @@ def comparison_summary(result: ComparisonResult) -> str:
         parts.append(f"{len(result.contaminated)} cases excluded, they occur in training data")
     if unproven := [arm for arm, canary in zip(result.arms, result.canaries, strict=True) if not canary]:
         parts.append(f"{UNPROVEN}: {', '.join(unproven)}")
+    if stopped := result.stopped:
+        parts.append(stopped_sentence(stopped))
     parts += result.objections
     if not result.sound:
         parts.append("the suite fails its validation (`punie-build suite check`)")

@@ -215,6 +215,21 @@ class Comparison(GenerationSettings, frozen=True, kw_only=True):
         return (*gates, *VALIDITY) if gates or self.gates else ()
 
 
+class StoppedComparison(Comparison, frozen=True, kw_only=True):
+    """A comparison of two arms that asks cases in random order, until a test that is valid at any time decides.
+
+    `stop`: "decided" if the interval excludes 0 or is within `margin`. Without the key, all cases are asked, and those
+    that were asked are not asked again.
+    """
+
+    stop: Literal["decided"] = "decided"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.arms) > 2 or self.parity:
+            raise ValueError("`stop` decides between two arms without parity - remove it, or compare two arms")
+
+
 def generation_spec(spec: Eval) -> GenerationSpec:
     """Return the generation of an eval's answers, with ineffective sampling settings at their defaults."""
     return structs.replace(spec.generation_spec(spec.arm), sampling=spec.sampling.effective())

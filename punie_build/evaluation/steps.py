@@ -75,7 +75,7 @@ def eval_(work: Work[Eval]) -> StepResult:
     scores = scoring_files.write_scores(spec, suite, folder, work.out, data[0] if data else None, trained)
     for line in scores.prompt_match.warnings() if scores.prompt_match else ():
         work.say(line)
-    notes = _report_unknown_data(work) | unproven(scores.canary)
+    notes = unknown_data(work) | unproven(scores.canary)
     metrics = scoring.eval_metrics(suite, scores.cases, suite_validation.validate_suite(suite).sound)
     return StepResult(pass_counts(scores), metrics | {"parse_failures": scores.parse_failures} | notes)
 
@@ -86,7 +86,7 @@ def unproven(*canaries: str) -> dict[str, float]:
     return {"unproven_identity": float(count)} if count else {}
 
 
-def _report_unknown_data(work: Work[Any]) -> dict[str, float]:
+def unknown_data(work: Work[Any]) -> dict[str, float]:
     """Print the arms whose training data are unknown; return their number as a metric, if there are any."""
     arms = work.task.details.unknown_data
     for arm in arms:
@@ -111,7 +111,7 @@ def comparison(work: Work[Comparison]) -> StepResult:
         arms,
         margin=spec.margin,
         parity=spec.parity,
-        contaminated=contamination.contaminated_cases(suite, _trained_rows(work.root, task.details.learnt)),
+        contaminated=contamination.contaminated_cases(suite, trained_rows(work.root, task.details.learnt)),
         sound=suite_validation.validate_suite(suite).sound,
         weights=(weights := [asked_weights.read(work.root, task.needs[f"eval:{name}"]) for name in task.details.evals]),
     )
@@ -121,11 +121,11 @@ def comparison(work: Work[Comparison]) -> StepResult:
     (work.out / "junit.xml").write_text(
         junit.to_xml(task.name, comparing.junit_results(result, arms)) + "\n", encoding="utf-8"
     )
-    notes = _report_unknown_data(work) | unproven(*result.canaries)
+    notes = unknown_data(work) | unproven(*result.canaries)
     return StepResult(comparing.comparison_summary(result), comparing.comparison_metrics(result) | notes)
 
 
-def _trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:
+def trained_rows(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Example]]:
     """Yield every row that an arm was trained or selected on, with its place `data/NAME/train.jsonl:LINE`."""
     for folder in folders:
         for file in TRAINED_FILES:

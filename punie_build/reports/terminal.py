@@ -16,7 +16,7 @@ from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.project import Project
 from punie_build.reports.decision import decide
 from punie_build.reports.draw import page_kind
-from punie_build.reports.pages import adapter, data, evaluation, grid
+from punie_build.reports.pages import adapter, data, grid
 from punie_build.reports.section import recipe_fields
 from punie_build.runtime.console import format_seconds
 from punie_build.storage import paths
@@ -95,7 +95,7 @@ def _eval_results(project: Project, task: AnyTask) -> Iterator[Fact]:
 
 
 def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
-    page = evaluation.load(project, task, lock=project.lock(task))
+    page = page_kind(task).load(project, task, lock=project.lock(task))
     decided = decide(page)
     yield "decision", f"{decided.answer}: {'; '.join(decided.reasons)}"
     for delta in page.result.differences:

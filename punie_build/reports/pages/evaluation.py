@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from punie_build.artifacts.evaluation import EVAL
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores
 from punie_build.evaluation.arm_spec import UNPROVEN
-from punie_build.evaluation.comparison import ComparisonResult, verdict_sentence
+from punie_build.evaluation.comparison import ComparisonResult, stopped_sentence, verdict_sentence
 from punie_build.evaluation.scoring import answer_rates, pass_count
+from punie_build.evaluation.stopped_comparison import ARM_FOLDERS
 from punie_build.evaluation.suite import Suite
 from punie_build.project import Project
 from punie_build.reports import charts, lineage
@@ -71,6 +73,24 @@ def load(project: Project, task: AnyTask, **common: Any) -> ComparisonPage:
     )
 
 
+def load_stopped(project: Project, task: AnyTask, **common: Any) -> ComparisonPage:
+    """Load the page of a comparison that asked until it was decided: its arms are in its own folder."""
+    folder = project.folder(task)
+    result = msgspec.json.decode((folder / "comparison.json").read_bytes(), type=ComparisonResult)
+    arms = tuple(
+        ArmResults(scores.read_scores(folder / name), scores.answers_by_case(folder / name)) for name in ARM_FOLDERS
+    )
+    suite, asked = _suite(project, task.spec.suite), {case.case for case in arms[0].scores.cases}
+    return ComparisonPage(
+        task=task,
+        suite=structs.replace(suite, cases=tuple(case for case in suite.cases if case.id in asked)),
+        arms=arms,
+        result=result,
+        upstream=data.upstream_data(project, task.label),
+        **common,
+    )
+
+
 def _suite(project: Project, name: str) -> Suite:
     suite: Suite = project.recipe.content(project.recipe.resolve("suite", name))
     return suite
@@ -112,6 +132,9 @@ def _notes(result: ComparisonResult) -> list[str]:
     if selected := result.selected:
         ties = f"; not significantly different there: {', '.join(selected.ties)}" if selected.ties else ""
         notes.append(f"{selected.arm} was selected from {len(result.arms) - 1} arms on {selected.n} other cases{ties}.")
+    if stopped := result.stopped:
+        sentence = stopped_sentence(stopped)
+        notes.append(f"{sentence[:1].upper()}{sentence[1:]}.")
     if not result.sound:
         notes.append(
             "The suite fails its validation: it cannot tell right from wrong answers (`punie-build suite check`)."
@@ -270,6 +293,13 @@ SECTIONS = (
 )
 
 EVAL_PAGE = PageKind(load=load_eval, sections=EVAL_SECTIONS)
+STOPPED_PAGE = PageKind(
+    load=load_stopped,
+    sections=SECTIONS,
+    data_file="comparison.json",
+    markdown="punie_build.reports.markdown:comparison",
+    terminal="punie_build.reports.terminal:comparison_lines",
+)
 COMPARISON_PAGE = PageKind(
     load=load,
     sections=SECTIONS,
