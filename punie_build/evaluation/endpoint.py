@@ -218,17 +218,20 @@ def endpoint_body(body: Mapping[str, Any], model: str) -> dict[str, Any]:
 def parse_reply(content: bytes) -> Completion:
     """Return the completion in a response. Raises ValueError, KeyError or TypeError if it is malformed."""
     reply = json.loads(content)  # msgspec rejects half a surrogate pair
-    choice, usage = reply["choices"][0], reply.get("usage") or {}
+    choice, usage = reply["choices"][0], reply.get("usage")
     message, calls = choice["message"], []
     for call in message.get("tool_calls") or ():
         name, arguments = call["function"]["name"], call["function"].get("arguments") or "{}"
         calls.append((name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)))
     text = message.get("content") or ""
     if not isinstance(text, str):
-        text = "".join(part.get("text", "") for part in text)
+        text = "".join(part.get("text") or "" for part in text)
     if not all(isinstance(name, str) for name, _ in calls):
         raise ValueError("the name of a tool call is not text")
-    reasoning, tokens = message.get("reasoning") or message.get("reasoning_content"), usage.get("completion_tokens")
+    reasoning, tokens = (
+        message.get("reasoning") or message.get("reasoning_content"),
+        usage.get("completion_tokens") if isinstance(usage, dict) else None,
+    )
     return Completion(
         token_ids=[],
         logprobs=[],
@@ -236,7 +239,7 @@ def parse_reply(content: bytes) -> Completion:
         reasoning=replace_surrogates(reasoning if isinstance(reasoning, str) else ""),
         calls=[(replace_surrogates(name), replace_surrogates(arguments)) for name, arguments in calls],
         finish=str(choice.get("finish_reason") or "stop"),
-        token_count=tokens if isinstance(tokens, int) else UNSET,
+        token_count=tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else UNSET,
     )
 
 

@@ -21,7 +21,8 @@ from punie_build.training.spec import Mask
 class Perplexity(Spec, frozen=True, kw_only=True):
     """The loss of an arm on the rows of a dataset, stage or mix, in nats per token of the answers.
 
-    `split`: `test`, `valid` or `train`. `mask`: the tokens that count: of all answers (`assistant`), of the last one, or `all`. Arms are
+    `split`: `test`, `valid` or `train`. `mask`: the tokens that count: of all answers
+    (`assistant`), of the last one, or `all`. Arms are
     comparable if they have one tokenizer.
     """
 

@@ -141,6 +141,8 @@ def _output(row: Row, key: str | None) -> str | Row | list[Any] | None:
         return _unwrapped(row.get(key))
     if isinstance(row.get("calls"), list) and isinstance(row.get("content"), str):
         return row  # an answer as punie-build writes it
+    if isinstance(row.get("tool_calls"), list) and row["tool_calls"]:
+        return row  # an assistant message
     return next((output for name in TEXTS if (output := _unwrapped(row.get(name))) is not None), None)
 
 
@@ -155,14 +157,18 @@ def _unwrapped(value: Any) -> str | Row | list[Any] | None:
         return None
     if all(isinstance(item, dict) and len(item) == 1 and not item.keys() & {*TEXTS} for item in value):
         return value  # the calls of BFCL: [{"name": "arguments in JSON"}]
-    spoken = [item for item in value if not (isinstance(item, dict) and item.get("role") not in (None, "assistant"))]
-    return _unwrapped(spoken[-1] if value is not spoken and spoken and isinstance(spoken[-1], dict) else value[0])
+    if all(isinstance(item, dict) and "role" in item for item in value):
+        spoken = [item for item in value if item["role"] == "assistant"]
+        return spoken[-1] if spoken else None
+    if all(isinstance(item, dict) for item in value) and all("text" in item for item in value):
+        return "".join(str(item["text"]) for item in value)
+    return _unwrapped(value[0]) if len(value) == 1 else None  # several texts are several answers
 
 
 def to_row_answer(case: str, row: Row, tools: Any) -> Answer:
     """Return the answer in a row, with its calls."""
     output = row["output"]
-    if row["error"] and output is None:
+    if row["error"]:
         return Answer(case=case, error=str(row["error"])[:500])
     if isinstance(output, dict) and "calls" in output:
         try:
@@ -187,8 +193,11 @@ def _parts(output: str | Row | list[Any]) -> tuple[str, list[tuple[str, str]]]:
     content = output.get("content") or ""
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    functions = [call.get("function", call) for call in output.get("tool_calls") or () if isinstance(call, dict)]
-    calls = [(str(each.get("name")), _json(each.get("arguments") or {})) for each in functions]
+    listed = [call.get("function", call) if isinstance(call, dict) else call for call in output.get("tool_calls") or ()]
+    calls = [
+        (str(each.get("name")), _json(each.get("arguments") or {})) if isinstance(each, dict) else ("", "no call")
+        for each in listed
+    ]
     return replace_surrogates(str(content)), calls
 
 

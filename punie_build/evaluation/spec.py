@@ -31,7 +31,7 @@ class SuitePart(Spec, frozen=True, kw_only=True):
 
     file: str | None = None
     embedded: BuiltinSuite | None = None
-    weight: Annotated[float, Meta(gt=0)] = 1.0
+    weight: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     name: Annotated[str, Meta(pattern=r"^[\w.-]+$")] = ""
 
     def __post_init__(self) -> None:

@@ -22,7 +22,19 @@ SECONDS = 10.0  # for all calls of a conversation
 REPLAY = """
 
 def _replay_of_a_conversation(request):
-    import json, random
+    import json, math, random, re
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {{str(key): plain(item) for key, item in value.items()}}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, (set, frozenset)):
+            return sorted((plain(item) for item in value), key=json.dumps)
+        if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        return re.sub(r" at 0x[0-9a-f]+", "", str(value))  # an address differs in each process
+
     random.seed(0)
     world = {name}(**request["initial"])
     results = []
@@ -30,11 +42,11 @@ def _replay_of_a_conversation(request):
         method = None if tool.startswith("_") else getattr(world, tool, None)
         try:
             value = method(**arguments) if callable(method) else f"Error: there is no tool {{tool}}"
-        except Exception as error:
+        except BaseException as error:
             value = f"Error: {{type(error).__name__}}: {{error}}"
-        results.append(value if isinstance(value, str) else json.dumps(value, default=str))
-    state = world.state() if callable(getattr(world, "state", None)) else vars(world)
-    return {{"results": results, "state": json.loads(json.dumps(state, default=str))}}
+        results.append(value if isinstance(value, str) else json.dumps(plain(value)))
+    state = world.state() if callable(getattr(world, "state", None)) else getattr(world, "__dict__", {{}})
+    return {{"results": results, "state": plain(state)}}
 """
 
 

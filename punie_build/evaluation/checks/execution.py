@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta
 
 from punie_build.evaluation.checks.check import Check
+from punie_build.evaluation.checks.python_code import parse
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 from punie_build.evaluation.checks.text import compare_json, require_matchers
 from punie_build.runtime.limited_function import FunctionError, LimitedFunction
@@ -45,6 +46,12 @@ class Execute(Check, frozen=True, kw_only=True, tag="execute"):
     argument: str = "code"
     seconds: Annotated[int, Meta(ge=1, le=600)] = 10
 
+    def __post_init__(self) -> None:
+        try:
+            parse(self.tests)
+        except ValueError as error:
+            raise ValueError(f"tests: {error} - correct the code") from None
+
     def score(self, answer: Answer) -> CheckResult:
         if sys.platform == "win32":
             return CheckResult(0.0, "cannot judge", "code cannot be limited on this system")
@@ -56,6 +63,7 @@ class Execute(Check, frozen=True, kw_only=True, tag="execute"):
             if not blocks:
                 return CheckResult(0.0, "no call", f"no {self.tool}")
             code = "\n".join(block for block in blocks if isinstance(block, str))
+        code = code.removeprefix("\ufeff")
         if not code.strip():
             return CheckResult(0.0, "empty", "no code")
         program = json.dumps({"code": f"{self.prefix}\n{code}" if self.prefix else code, "tests": self.tests})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec import convert
 
@@ -77,6 +79,15 @@ def test_calls_of_an_endpoint_are_read_and_dropped_ones_are_noticed(ask, message
         [answer], _ = ask(fake, "x")
     assert (len(answer.calls), answer.malformed) == (calls, malformed)
     assert "think" not in answer.content
+
+
+@pytest.mark.parametrize(("usage", "count"), [({"completion_tokens": 3}, 3), ({"completion_tokens": True}, None),
+                                              ([1], None), (None, None)])  # fmt: skip
+def test_the_number_of_tokens_is_optional(usage, count):
+    content = [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": None}]
+    reply = {"choices": [{"message": {"content": content}}], "usage": usage}
+    completion = endpoint.parse_reply(json.dumps(reply).encode())
+    assert (completion.content, completion.n_tokens) == ("a", count)
 
 
 def test_a_tool_result_continues_the_conversation(ask):

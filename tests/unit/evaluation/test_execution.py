@@ -44,6 +44,12 @@ def test_code_that_fails_or_breaks_out_is_wrong_code_and_no_more(code, reason):
     assert run("def f(): return 1").passed, "the next answer is judged"
 
 
+def test_tests_that_do_not_parse_are_a_mistake_of_the_suite():
+    with pytest.raises(ValueError, match="tests: does not parse: line 1"):
+        Execute(tests="assert f( == 1")
+    assert ONE.score(Answer(case="c", raw="x", content="\ufeffdef f(): return 1")).passed
+
+
 def test_no_answer_sees_the_effects_of_another():
     assert run("import builtins; builtins.abs = lambda x: 1\ndef f(): return abs(5)").passed
     assert not run("def f(): return abs(5)").passed

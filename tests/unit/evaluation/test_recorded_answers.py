@@ -37,6 +37,7 @@ def read(tmp_path, *rows, **fields):
         ({"id": "c", "output": f"Well. {CALL}"}, "Well.", 1),
         ({"id": "c", "output": [{"type": "text", "text": "Hi."}]}, "Hi.", 0),
         ({"case": "c", "raw": "x", "content": "Hi.", "calls": []}, "Hi.", 0),
+        ({"id": "c", "content": None, "tool_calls": [FUNCTION]}, "", 1),
         ({"id": "c", "output": "<think>Hm.</think>Hi."}, "Hi.", 0),
         ({"id": "c", "output": "half \ud800 pair"}, "half \ufffd pair", 0),
     ],
@@ -48,7 +49,24 @@ def test_rows_of_other_harnesses_are_read(tmp_path, row, text, calls):
     assert json.dumps(answer.raw)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "c", "messages": [{"role": "user", "content": "the question is no answer"}]},
+        {"id": "c", "output": ["one answer", "another"]},
+        {"id": "c", "output": 5},
+        {"id": True, "output": "x"},
+        {"id": None, "output": "x"},
+    ],
+)
+def test_rows_without_one_answer_are_refused(tmp_path, row):
+    with pytest.raises(DataError, match=r"line 1: no (text of an answer|id of a case)"):
+        read(tmp_path, row)
+
+
 def test_calls_that_cannot_be_read_are_malformed(tmp_path):
+    [row] = read(tmp_path, {"id": "c", "message": {"role": "assistant", "tool_calls": [5]}})["c"]
+    assert recorded_answers.to_row_answer("c", row, ()).malformed
     [row] = read(tmp_path, {"id": "c", "output": '<tool_call>{"name": "f", '})["c"]
     assert recorded_answers.to_row_answer("c", row, ()).malformed
     [row] = read(tmp_path, {"id": "c", "result": [{"f": "{"}]})["c"]
@@ -77,7 +95,7 @@ def test_an_array_is_read_as_lines_are(tmp_path):
 
 
 def test_missing_epochs_and_errors_are_errors_of_the_answer(tmp_path):
-    rows = read(tmp_path, {"id": "c", "output": "x"}, {"id": "d", "error": "rate limit"})
+    rows = read(tmp_path, {"id": "c", "output": "x"}, {"id": "d", "output": "half", "error": "rate limit"})
     case = convert({"id": "c", "prompt": "?", "checks": [{"type": "no-call"}]}, Case)
     first, second = recorded_answers._of_case(Suite(cases=(case,)), case, rows["c"], 2)
     assert (first.content, first.epoch, second.epoch, second.error) == ("x", 0, 1, recorded_answers.MISSING)

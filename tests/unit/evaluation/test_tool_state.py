@@ -101,6 +101,22 @@ def test_a_conversation_is_replayed_to_the_same_results(tmp_path):
     assert replay(tools, {"balance": 5}, odd).state == {"balance": 5}
 
 
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        ("self.x = float('nan')", {"x": "nan"}),
+        ("self.x = {1: 2, (1, 2): {3, 1, 2}}", {"x": {"1": 2, "(1, 2)": [1, 2, 3]}}),
+        ("self.x = {'b', 'a', 'c'}", {"x": ["a", "b", "c"]}),
+        ("self.x = self", {"x": "<user_function.A object>"}),
+        ("self.x = 10**400", {"x": 10**400}),
+    ],
+)
+def test_any_state_is_plain_and_the_same_in_each_process(body, state):
+    source = f"class A:\n    def __init__(self):\n        {body}\n    def leave(self): raise SystemExit(3)\n"
+    outcome = replay(StateClass(name="w:A", source=source), {}, [ToolCall("leave", {})])
+    assert (outcome.results, outcome.state) == (("Error: SystemExit: 3",), state)
+
+
 def test_a_class_that_fails_is_an_error_of_the_answer(tmp_path):
     suite, _ = read(tmp_path, world=WORLD.replace("self.balance = balance", "self.balance = balance / 0", 1))
     conversation = Conversation(GenerationSpec(arm="a", suite="s"), suite, suite.cases[0], 0, lambda _: "raw")
