@@ -27,6 +27,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "report": ("view", "render the pages in reports/ again"),
     "show": ("view", "print an artifact in a dozen lines"),
     "experiments": ("view", "print parameters and metrics of all adapters and evals"),
+    "doctor": ("doctor", "print versions, device, memory, disk, extras, git and the state of the project"),
     "publish": ("view", "write a Hub folder of an adapter or a model, and upload it"),
     "export": ("export", "write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio"),
     "serve": ("evaluate", "serve a base, an adapter or a model to any OpenAI client"),

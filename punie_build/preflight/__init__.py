@@ -6,4 +6,4 @@ Those that need the rows are an artifact, `preflight:DATA@BASE`, built once for 
 `config_checks`, `model_checks` and `row_checks`; `resources` estimates memory and time.
 """
 
-__all__ = ("finding", "preview", "result", "spec", "steps")
+__all__ = ("finding", "preview", "resources", "result", "spec", "steps")

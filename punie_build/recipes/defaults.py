@@ -37,12 +37,12 @@ class Defaults:
             if not isinstance(table, dict):
                 yield f"{where}: not a table - write [{TABLE}.{kind}]"
                 continue
-            found = [line for line in mistakes(table, self.kinds[kind].spec, where) if not line.endswith(MISSING)]
-            yield from found
+            mistaken = [line for line in mistakes(table, self.kinds[kind].spec, where) if not line.endswith(MISSING)]
+            yield from mistaken
             for field in table:
                 if (first := self.origins.setdefault((kind, field), label)) != label:
                     yield f"{where}.{field}: {first} sets it too - keep one"
-            if not found:
+            if not mistaken:
                 self.tables[kind] = self.tables.get(kind, {}) | table
 
     def complete(self, kind: ArtifactKind, values: Table) -> Table:

@@ -52,7 +52,7 @@ def _levels(page: ComparisonPage) -> str:
     result = page.result
     index = result.arms.index(result.arm)
     split = "held-out cases" if result.split == "confirm" else "cases"
-    rates = [f"{result.totals[each].rate:.0%} by {result.arms[each]}" for each in (index, 0)]
+    rates = [f"{result.totals[arm].rate:.0%} by {result.arms[arm]}" for arm in (index, 0)]
     return f"passed of {result.n} {split}: {rates[0]}, {rates[1]}"
 
 
@@ -69,7 +69,7 @@ def _costs(page: ComparisonPage) -> Iterator[str]:
     """Yield tokens and seconds of an answer beside those of the baseline, where they were measured."""
     rates = page.result.rates
     index = page.result.arms.index(page.result.arm)
-    for field, unit in (("n_tokens", "tokens"), ("seconds", "s")):
-        mine, base = (getattr(rates[each], field, None) for each in (index, 0))
+    for field, unit in (("n_tokens", " tokens"), ("seconds", " s")):
+        mine, base = (getattr(rates[arm], field, None) for arm in (index, 0))
         if mine is not None and base is not None:
-            yield f"cost of an answer: {mine:.3g} {unit}, {base:.3g} {unit} by {page.result.arms[0]}"
+            yield f"cost of an answer: {mine:.3g}{unit}, {base:.3g}{unit} by {page.result.arms[0]}"

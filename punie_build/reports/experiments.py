@@ -1,7 +1,7 @@
 """The table of experiments: parameters and metrics of all adapters and evals, one row for each that was built.
 
-Experiments are artifacts of kinds that may be grids. A parameter is a column if it differs between two rows, or from its
-default; a metric if some row has it.
+Experiments are artifacts of kinds that may be grids. A parameter is a column if it differs between two rows, or from
+its default; a metric if a row has it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def load(project: Project) -> list[ExperimentTable]:
     failed = project.failed_gates()
     by_kind: dict[str, list[Experiment]] = {}
     titles: dict[str, str] = {}
-    given: dict[str, dict[str, None]] = {}
+    explicit: dict[str, dict[str, None]] = {}
     for task in project.tasks:
         lock = locks.read(project.root / paths.lock(task.target)) if task.kind.grid else None
         if lock is None:
             continue
         fields = list(recipe_fields(task.spec))
         titles[task.kind.name] = task.kind.plural or task.kind.name
-        given.setdefault(task.kind.name, {}).update({field.name: None for field in fields if not field.is_default})
+        explicit.setdefault(task.kind.name, {}).update({field.name: None for field in fields if not field.is_default})
         experiment = Experiment(
             label=task.label,
             name=task.name,
@@ -66,13 +66,13 @@ def load(project: Project) -> list[ExperimentTable]:
             failed_gates=tuple(failed.get(task.label, ())),
         )
         by_kind.setdefault(task.kind.name, []).append(experiment)
-    return [_table(kind, titles[kind], given[kind], rows) for kind, rows in by_kind.items()]
+    return [_table(kind, titles[kind], explicit[kind], rows) for kind, rows in by_kind.items()]
 
 
-def _table(kind: str, title: str, given: Sequence[str] | dict[str, None], rows: list[Experiment]) -> ExperimentTable:
+def _table(kind: str, title: str, explicit: Sequence[str] | dict[str, None], rows: list[Experiment]) -> ExperimentTable:
     names = dict.fromkeys(name for row in rows for name in row.params)
     varied = {name for name in names if len({row.params.get(name) for row in rows}) > 1}
-    params = sorted(varied, key=list(names).index) + [name for name in names if name in given and name not in varied]
+    params = sorted(varied, key=list(names).index) + [name for name in names if name in explicit and name not in varied]
     metrics = sorted(dict.fromkeys(name for row in rows for name in row.metrics), key=lambda name: PARTS in name)
     return ExperimentTable(kind=kind, title=title, params=tuple(params), metrics=tuple(metrics), rows=tuple(rows))
 

@@ -22,7 +22,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 NAMES = (
-    "index", "experiments", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048", "adapter-tuned",
+    "index", "experiments", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048",
+    "adapter-tuned",
     "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling", "eval-tuned@tool-calling",
     "comparison-tuned",
 )  # fmt: skip

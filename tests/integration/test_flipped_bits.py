@@ -1,4 +1,4 @@
-"""The short form of flipped bits: text tasks, in one process. `tests/kills/bits.py` is the long form, with trainings."""
+"""The short form of flipped bits: text tasks in one process. `tests/kills/bits.py` is long, with trainings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short form of power cuts: small builds on a disk that is copied without a sync. `tests/kills/power.py` is long."""
+"""The short form of power cuts: builds on a disk that is copied without a sync. `tests/kills/power.py` is long."""
 
 from __future__ import annotations
 

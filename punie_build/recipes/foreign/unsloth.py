@@ -110,10 +110,10 @@ def _arguments(tree: ast.AST, config: ForeignConfig) -> tuple[dict[str, Any], se
         calls.add(name)
         if name not in CALLS:
             continue
-        given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        arguments = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
         if node.args and name in ("from_pretrained", "load_dataset"):
-            given.setdefault("model_name" if name == "from_pretrained" else "path", node.args[0])
-        for key, value in given.items():
+            arguments.setdefault("model_name" if name == "from_pretrained" else "path", node.args[0])
+        for key, value in arguments.items():
             literal = names.get(value.id, value) if isinstance(value, ast.Name) else value
             try:
                 values.setdefault(key, ast.literal_eval(literal))

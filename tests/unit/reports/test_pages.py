@@ -192,7 +192,8 @@ def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
     assert is_behind(root, targets)
     [*draw.refresh(Project.load(root))]
     assert {name for name, time in times(root).items() if time != before[name]} == {
-        "index.html", "experiments.html", "adapter-tuned.html", "mix-all.html", "stage-english.html", "dataset-sample.html",
+        "index.html", "experiments.html", "adapter-tuned.html", "mix-all.html", "stage-english.html",
+        "dataset-sample.html",
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
         "eval-tuned@tool-calling.html", "comparison-tuned.html", "preflight-all@nano.html", "model-small.html",
     }  # fmt: skip
