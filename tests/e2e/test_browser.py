@@ -74,7 +74,14 @@ AXE = importlib.util.find_spec("axe_playwright_python")
 
 @pytest.mark.skipif(not AXE, reason="axe-playwright-python is not installed")
 @pytest.mark.parametrize(
-    "name", ["index", "stage-english", "adapter-tuned", "grid-sweep", "model-small", "comparison-tuned"]
+    "name",
+    [
+        "comparison-tuned",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("index", "experiments", "stage-english", "adapter-tuned", "grid-sweep", "model-small")
+        ),
+    ],
 )
 def test_axe_finds_no_accessibility_violations(root, chromium, name):
     script = (Path(AXE.origin).parent / "axe.min.js").read_text()

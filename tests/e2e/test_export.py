@@ -88,6 +88,7 @@ def test_a_fused_model_agrees_with_its_adapter(built):
     assert "quantization" not in model_folder.read_config(root / "models" / "full")
 
 
+@pytest.mark.nightly
 def test_few_bits_reduce_the_fidelity_that_the_lock_records(built):
     metrics = lock(built[0], "models/q2").metrics
     assert metrics["agreement"] < 1.0
@@ -96,6 +97,7 @@ def test_few_bits_reduce_the_fidelity_that_the_lock_records(built):
     assert metrics["unquantised"] == 0
 
 
+@pytest.mark.nightly
 def test_a_model_answers_a_suite(built):
     root, output = built
     assert "1 cases passed" in output
@@ -104,6 +106,7 @@ def test_a_model_answers_a_suite(built):
     }
 
 
+@pytest.mark.nightly
 def test_the_bytes_of_a_model_do_not_depend_on_the_path_of_its_base(built, adapter, tmp_path):
     shutil.copytree(NANO, tmp_path / "elsewhere")
     export(Model(adapter="tiny", bits=2), NANO, adapter, tmp_path / "out")
@@ -163,6 +166,7 @@ def logits(folder: Path, adapter: Path | None = None) -> np.ndarray:
     return np.array(model(mx.array([[5, 9, 40, 7, 11, 300]])).astype(mx.float32))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["dora", "full"])
 def test_every_fine_tune_type_can_be_fused(tmp_path, kind):
     adapter = random_adapter(NANO, kind, tmp_path / "adapter")

@@ -57,6 +57,7 @@ def test_a_grid_of_four_cells_is_trained_and_ranked_and_its_best_selected(built)
     assert ran(doit(root)) == set()
 
 
+@pytest.mark.nightly
 def test_one_more_value_trains_only_its_cells(built, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(built[0], root)

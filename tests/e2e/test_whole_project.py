@@ -201,6 +201,7 @@ def wait_for(condition, seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
 def test_parallel_builds_killed_in_training_and_serving_resume_to_the_same_bytes(project):
     before = files_of_targets(project)

@@ -60,7 +60,13 @@ VARIANTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, id=name, marks=() if name in ("defaults", "many settings") else pytest.mark.nightly)
+        for name, changes in VARIANTS.items()
+    ],
+)
 def test_a_killed_and_resumed_training_writes_the_bytes_of_an_uninterrupted_one(inputs, tmp_path, changes):
     uninterrupted = train(inputs, tmp_path / "uninterrupted", spec(**changes))
     randomness = random.Random(str(changes))

@@ -74,7 +74,7 @@ def test_two_ranks_have_the_losses_of_one(inputs, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not shutil.which("pgrep"), reason="needs pgrep")
 def test_a_killed_rank_ends_the_training_with_a_message(inputs, tmp_path):
     pattern = f"punie_build.training.loop.process {tmp_path}"
