@@ -45,11 +45,16 @@ class SuitePart(Spec, frozen=True, kw_only=True):
 
 
 class SuiteFile(Spec, frozen=True, kw_only=True):
-    """The file of a suite: TOML or JSONL in the project, a built-in suite, or several with weights (`parts`)."""
+    """The file of a suite: TOML or JSONL in the project, a built-in suite, or several with weights (`parts`).
+
+    `dataset`, `dataset_task`: the benchmark of the Hub that its cases are of, for the results of published models.
+    """
 
     file: str | None = None
     embedded: BuiltinSuite | None = None
     parts: tuple[SuitePart, ...] = ()
+    dataset: Annotated[str, Meta(pattern=r"\A([\w.-]+/[\w.-]+)?\Z")] = ""
+    dataset_task: str = "default"
     description: str = ""
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Upload of adapters and models to the Hugging Face Hub.
 
-    .punie/publish/adapters/v1/   the target's files, its card, and provenance.json
+    .punie/publish/adapters/v1/   the target's files, its card, `.eval_results/`, and provenance.json
 
 The folder is uploaded in one commit, so that a repository never has new weights beside an old card.
 """
@@ -14,7 +14,7 @@ from punie_build.engine import provenance
 from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
 from punie_build.project import Project
-from punie_build.reports import draw
+from punie_build.reports import draw, eval_results
 from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, paths, store
 
@@ -35,6 +35,8 @@ def prepare(project: Project, task: AnyTask) -> Path:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         store.copy(project.folder(task) / name, out / name)
     (out / paths.CARD).write_text(draw.card(project, task), encoding="utf-8")
+    results = getattr(draw.page_kind(task).load(project, task, lock=lock), "results", ())
+    eval_results.write(project, results, out)
     statement = json.dumps(provenance.statement(task, lock), indent=1)
     (out / "provenance.json").write_text(statement + "\n", encoding="utf-8")
     return out
