@@ -21,7 +21,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "plan": ("build", "show what `doit` would run, for how long, and what would go wrong"),
     "why": ("build", "show what changed, value by value, and what would be built for a target"),
     "provenance": ("build", "print how a target was built, as an in-toto statement with SLSA provenance"),
-    "store": ("store", "clean, verify or push the store: gc, verify, push"),
+    "store": ("store", "clean, verify, push or sign the store: gc, verify, push, allow, keygen"),
     "history": ("history", "print the metrics of an artifact by commit, from the locks in git's history"),
     "diff": ("history", "print parameters and metrics of all artifacts between two revisions"),
     "report": ("view", "render the pages in reports/ again"),

@@ -11,7 +11,7 @@ from punie_build.cli.options import Command, Options, no_options
 from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
-from punie_build.storage import git_refs, locks, paths, remote, settings, store
+from punie_build.storage import git_refs, locks, paths, remote, settings, signatures, store
 from punie_build.storage.locks import Lock
 from punie_build.training import checkpoints
 
@@ -68,6 +68,18 @@ def allow(root: Path, _options: Options) -> int:
     return 0
 
 
+def keygen(root: Path, options: Options) -> int:
+    """Write a new private key that signs the records of a shared store, and print its public key."""
+    public = signatures.new_key(root / options.file)
+    print(f"{options.file}: written; set PUNIE_BUILD_SIGN_KEY to its path where results may be signed")
+    print(f'in pyproject.toml, under [tool.punie-build]: store_verify = ["{public}"]')
+    return 0
+
+
+def _keygen_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="the file of the private key; do not commit it")
+
+
 def _all_locks(root: Path, others: Iterable[Lock] = ()) -> Iterator[Lock]:
     yield from (lock for path in locks.present(root, FOLDERS) if (lock := locks.read(path)))
     yield from others
@@ -85,4 +97,5 @@ COMMANDS: dict[str, Command] = {
     "store verify": (verify, no_options),
     "store allow": (allow, no_options),
     "store push": (push, no_options),
+    "store keygen": (keygen, _keygen_options),
 }

@@ -54,6 +54,7 @@ class RemoteStore:
         self.url, self.options = url, options
         self.unreachable = False
         self.read_only = False
+        self.has_unsigned = False  # the user knows that a record is not signed
         self.waited = 0.0  # seconds for slow answers
         self.patience, self.max_record, self.spare_bytes = PATIENCE, MAX_RECORD, SPARE_BYTES
         self.corrupt: set[str] = set()

@@ -3,6 +3,7 @@
     [tool.punie-build]
     store = "s3://bucket/punie"
     store_options = { endpoint_url = "..." }     # passed to fsspec as they are
+    store_verify = ["ed25519:..."]               # who must have signed its records (`signatures`)
 
 The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store.
 
@@ -18,10 +19,10 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import field
+from msgspec import Meta, field
 
 from punie_build.errors import RecipeError
 from punie_build.schema.spec import Spec
@@ -32,10 +33,12 @@ URL = re.compile(r"[a-z0-9+.-]+://.+")
 
 
 class Settings(Spec, frozen=True, kw_only=True):
-    """The settings. `store`: the URL of the shared store. `store_options`: options of its fsspec file system."""
+    """The settings. `store`: the URL of the shared store. `store_options`: options of its fsspec file system.
+    `store_verify`: public keys, one of which must have signed a record of it."""
 
     store: str | None = None
     store_options: dict[str, Any] = field(default_factory=dict)
+    store_verify: tuple[Annotated[str, Meta(pattern=r"\Aed25519:[0-9a-f]{64}\Z")], ...] = ()
 
 
 def load(root: Path) -> Settings:

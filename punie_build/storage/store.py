@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.storage import digests, locks, paths, remote
+from punie_build.storage import digests, locks, paths, remote, settings, signatures
 from punie_build.storage.atomic import new_files
 from punie_build.storage.locks import Lock
 
@@ -52,6 +52,8 @@ def push(root: Path, lock: Lock) -> int:
     )
     if n_sent == len(missing):
         shared.put(_object("actions", lock.key), locks.encode(lock))
+        if key := os.environ.get(signatures.VARIABLE):
+            shared.put(_object("signed", lock.key), signatures.sign(locks.encode(lock), Path(key)))
     return n_sent
 
 
@@ -118,8 +120,25 @@ def _candidates(root: Path, key: str, committed: Lock | None) -> Iterator[Lock]:
     shared = remote.of_project(root)
     if lock := recorded(root, key):
         yield lock
-    if shared and (text := shared.read(_object("actions", key))) and (lock := locks.decode(text)) and lock.key == key:
+    if shared and (text := _shared_record(root, shared, key)) and (lock := locks.decode(text)) and lock.key == key:
         yield lock
+
+
+def _shared_record(root: Path, shared: remote.RemoteStore, key: str) -> bytes | None:
+    """Return the record of a key in the shared store; where the project lists public keys, one that they signed."""
+    keys = settings.load(root).store_verify
+    if not keys:
+        return shared.read(_object("actions", key))
+    envelope = shared.read(_object("signed", key))
+    record = signatures.verified(envelope, keys) if envelope else None
+    if record is None and (envelope or shared.has(_object("actions", key))) and not shared.has_unsigned:
+        shared.has_unsigned = True
+        print(
+            f"   shared store: the record {key[:12]} is not signed by a key of `store_verify` - it counts as none, as do "
+            "others like it",
+            file=sys.stderr,
+        )
+    return record
 
 
 def _is_complete(root: Path, lock: Lock) -> bool:
