@@ -147,7 +147,7 @@ def _chat_template(folder: Path, model_type: Any) -> str:
     """Return the chat template of a tokenizer, from its own file or from tokenizer_config.json; mlx-lm has some in
     Python."""
     if (path := folder / "chat_template.jinja").exists():
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")  # `locate.gaps` reports it
     try:
         config = msgspec.json.decode((folder / "tokenizer_config.json").read_bytes(), type=_TokenizerConfig)
     except (OSError, ValueError):

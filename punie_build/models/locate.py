@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from punie_build.errors import ModelError
@@ -18,6 +21,9 @@ OURS = (".json", ".safetensors", ".jinja", ".model", ".txt")  # files of a base 
 
 CONVERSION = "gguf-1"  # raise it if a GGUF file would become another base
 INDEX = "model.safetensors.index.json"
+TEXTS = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja")
+NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})\.safetensors$")
+POINTER = "a Git LFS pointer - run `git lfs pull`"
 
 
 class _Index(Struct):
@@ -27,27 +33,33 @@ class _Index(Struct):
 def locate(root: Path, base: Base) -> Path:
     """Return the folder of a base, whole; a Hub base is downloaded at its pinned revision. Raises ModelError."""
     folder = _download(base) if base.hub else _converted(root, base) if base.gguf else _folder(root, base)
-    if problems := gaps(folder):
+    if problems := base_problems(folder, base):
         raise ModelError("\n".join(f"{base.name}: {problem}" for problem in problems))
-    if base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
-        raise ModelError(
-            f"{base.name}: bits: recipe {base.bits}, config.json {bits} - correct the recipe, or use another base"
-        )
     return folder
 
 
+def base_problems(folder: Path, base: Base) -> list[str]:
+    """Return the gaps of a base, or that its bits are not those of its recipe."""
+    problems = gaps(folder)
+    if not problems and base.bits and (bits := verify.quantization_bits(folder)) != base.bits:
+        problems.append(f"bits: recipe {base.bits}, config.json {bits} - correct the recipe, or use another base")
+    return problems
+
+
 def gaps(folder: Path) -> list[str]:
-    """Return the gaps of a base: files that are missing or cut off, by their own headers and by their index."""
+    """Return the gaps of a base: files that are missing, cut off or damaged, by their own headers and by their index."""
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     files = {path.name: path for path in weight_files(folder)}
     missing += [] if files or (folder / INDEX).exists() else ["model*.safetensors"]
     advice = "a base is a folder as `mlx_lm.convert` writes it"
     problems = [f"no model there, {', '.join(missing)} missing - {advice}"] if missing else []
+    problems += _damaged_texts(folder)
     try:
         indexed = read(folder / INDEX, json_as(_Index)).weight_map if (folder / INDEX).exists() else {}
     except ValueError as error:
         return [*problems, f"{error} - download or copy the base again"]
-    shards = sorted(set(indexed.values()))
+    numbered = [match for name in files if (match := NUMBERED.search(name))]
+    shards = sorted({*indexed.values(), *(_shard(match, n) for match in numbered[:1] for n in range(int(match[2])))})
     if absent := [name for name in shards if name not in files]:
         names = f"{', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}"
         problems.append(f"{len(absent)} of {len(shards)} weight files missing ({names}) - copy or convert it again")
@@ -56,14 +68,46 @@ def gaps(folder: Path) -> list[str]:
         try:
             tensors |= read(path, read_header).keys()
         except ValueError as error:
-            is_pointer = digests.LFS.match(path.read_bytes()[:1024]) if path.stat().st_size < 1024 else None
-            reason = (
-                f"{path.name}: a Git LFS pointer - run `git lfs pull`" if is_pointer else f"{error} - copy it again"
-            )
-            problems.append(reason)
+            problems.append(_damage(path, error))
     if not problems and (lost := indexed.keys() - tensors):
         problems.append(f"{len(lost)} tensors of {INDEX} are in no file ({min(lost)}) - copy or convert it again")
     return problems
+
+
+def _shard(match: re.Match[str], index: int) -> str:
+    return f"{match.string[: match.start()]}-{index + 1:05d}-of-{match[2]}.safetensors"
+
+
+def _damaged_texts(folder: Path) -> Iterator[str]:
+    """Yield the JSON files and the chat template of a base that cannot be read."""
+    for name in TEXTS:
+        path = folder / name
+        if not (path.exists() or path.is_symlink()):
+            continue
+        try:
+            if name.endswith(".json"):
+                content = read(path, json_as(dict[str, msgspec.Raw]))
+                _check_objects(name, content)
+            else:
+                read(path, lambda file: file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            yield _damage(path, error)
+
+
+def _check_objects(name: str, content: dict[str, msgspec.Raw]) -> None:
+    """Raise ValueError if a quantization in config.json is no object."""
+    for key in ("quantization", "quantization_config") if name == "config.json" else ():
+        if bytes(content.get(key, b"null"))[:1] not in (b"{", b"n"):
+            raise ValueError(f"{name}: {key}: expected an object")
+
+
+def _damage(path: Path, error: ValueError) -> str:
+    """Return a sentence on a file that cannot be read."""
+    if path.is_symlink() and not path.exists():
+        return f"{path.name}: a link to a file that is not there - copy it again"
+    if path.is_file() and path.stat().st_size < 1024 and digests.LFS.match(path.read_bytes()):
+        return f"{path.name}: {POINTER}"
+    return f"{error} - copy it again"
 
 
 def local_folder(root: Path, base: Base) -> Path | None:

@@ -139,6 +139,7 @@ def _module_weights(
 def settings(config: Config, module: str) -> dict[str, Any]:
     """Return the quantization of a module by config.json: its own, else that of all modules; without null values."""
     shared = config.get("quantization") or config.get("quantization_config") or {}
+    shared = shared if isinstance(shared, dict) else {}
     own = shared.get(module)
     chosen = own if isinstance(own, dict) else shared
     known = {name: value for name, value in chosen.items() if value is not None and not isinstance(value, dict)}

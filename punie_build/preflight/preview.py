@@ -126,6 +126,7 @@ def preview_adapter(root: Path, task: AnyTask, by_label: dict[str, Planned], rep
     tokens, preflight = needs["tokens"], needs["preflight"]
     data = by_label[next(iter(preflight.task.needs))]
     base = at_hand(root, task)
+    report.findings += base_gaps(root, task)
     if base is None:
         report.unchecked.append(f"base {task.spec.base}")
     folder = root / tokens.task.target
@@ -165,11 +166,24 @@ def preview_adoption(root: Path, task: AnyTask, _by_label: dict[str, Planned], r
 
 def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], report: Preview) -> None:
     """Add the findings of a model that is about to be fused or quantized."""
+    report.findings += base_gaps(root, task)
     if base := at_hand(root, task):
         where = f"{task.file}: {task.kind.name}.{task.name}"
         report.findings += model_checks.check(where, task.spec, base, resources.available(root))
     else:
         report.unchecked.append(f"base {getattr(task.external['base'], 'name', '')}")
+
+
+def base_gaps(root: Path, task: AnyTask) -> Iterator[PreflightFinding]:
+    """Yield what a base in a folder of the project lacks. Files that git left out are for `git lfs pull`."""
+    base = task.external.get("base")
+    if not isinstance(base, Base) or not base.path or not (folder := locate.local_folder(root, base)):
+        return
+    for line in locate.base_problems(folder, base):
+        if locate.POINTER not in line:
+            problem, _, advice = f"{base.name}: {line}".rpartition(" - ")
+            where = f"{task.file}: {task.kind.name}.{task.name}"
+            yield PreflightFinding(check="base", level="error", where=where, problem=problem, advice=advice)
 
 
 def at_hand(root: Path, task: AnyTask) -> Path | None:

@@ -33,11 +33,11 @@ base = "big"
 data = "sample"
 iters = 2
 batch_size = 1
-max_seq_length = 128
+max_seq_length = 512
 val_batches = 1
 lora = {{ rank = 2 }}
 keep = "last"
-allow = ["too-long"]
+allow = ["too-long", "turns"]
 
 [model.fused]
 adapter = "a"

@@ -162,7 +162,7 @@ def test_a_real_base_goes_the_whole_way(built, base):
 
     output = doit(built, f"comparison:{name}", f"model:{base}-fused")
     assert f"model:{base}-q8" in ran(output)
-    passed = json.loads((built / f"reports/{base}@facts/scores.json").read_text())["cases"][0]
+    passed = json.loads((built / f"reports/{base}@facts@max_tokens-8/scores.json").read_text())["cases"][0]
     assert passed, output
     metrics = [json.loads((built / f"models/{base}-{kind}.lock.json").read_text())["metrics"] for kind in ("q8",)]
     assert metrics[0]["agreement"] > 0.9

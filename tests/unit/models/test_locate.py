@@ -132,6 +132,38 @@ def test_a_base_is_compared_with_its_index_and_the_headers_of_its_files(tmp_path
     assert len(gaps(tmp_path)) == 2
 
 
+DAMAGE = {
+    "config.json: Expected `object`": lambda folder: (folder / "config.json").write_text("[]"),
+    "config.json: JSON is malformed": lambda folder: (folder / "config.json").write_bytes(b"\xef\xbb\xbf{}"),
+    "config.json: quantization: expected an object": lambda folder: (folder / "config.json").write_text(
+        '{"quantization": "4bit"}'
+    ),
+    "tokenizer.json: Input data was truncated": lambda folder: (folder / "tokenizer.json").write_text("{"),
+    "tokenizer_config.json: ": lambda folder: (folder / "tokenizer_config.json").write_text("null"),
+    "chat_template.jinja: 'utf-8' codec": lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xe9"),
+    "tokenizer.json: a Git LFS pointer": lambda folder: (folder / "tokenizer.json").write_text(POINTER),
+    "generation_config.json: a link": lambda folder: (folder / "generation_config.json").symlink_to("gone"),
+    "model-2.safetensors: a link": lambda folder: (folder / "model-2.safetensors").symlink_to("gone"),
+    "model-2.safetensors: Is a directory": lambda folder: (folder / "model-2.safetensors").mkdir(),
+    "2 of 3 weight files missing (model-00001-of-00003.safetensors, model-00003-of-00003": lambda folder: write_shard(
+        folder / "model-00002-of-00003.safetensors", "b"
+    ),
+}
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 3\n"
+
+
+@pytest.mark.parametrize("start", DAMAGE)
+def test_each_file_of_a_base_that_cannot_be_read_is_named(tmp_path, start):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    write_shard(tmp_path / "model-1.safetensors", "a")
+    assert gaps(tmp_path) == []
+    DAMAGE[start](tmp_path)
+    [problem] = gaps(tmp_path)
+    assert problem.startswith(start)
+    assert " - " in problem
+
+
 @pytest.mark.slow
 def test_a_commit_that_does_not_exist_is_reported(repo, tmp_path):
     with FakeHub({"me/nano": repo}) as hub:
