@@ -123,6 +123,7 @@ ANSWERS = ArtifactKind(
     suffix="@answers",
     inputs=_answers_inputs,
     step="punie_build.evaluation.steps:answers",
+    preview="punie_build.preflight.preview:preview_answers",
     version=1,
     environment=mlx_environment,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS),

@@ -15,6 +15,7 @@ from punie_build.errors import PunieError
 from punie_build.models import locate
 from punie_build.models.architecture import read_architecture
 from punie_build.models.spec import Base
+from punie_build.models.verify import draft_problem
 from punie_build.preflight import config_checks, model_checks, rate_checks, resources, result
 from punie_build.preflight.config_checks import TrainingPlan
 from punie_build.preflight.finding import PreflightFinding, not_allowed
@@ -172,6 +173,19 @@ def preview_model(root: Path, task: AnyTask, _by_label: dict[str, Planned], repo
         report.findings += model_checks.check(where, task.spec, base, resources.available(root))
     else:
         report.unchecked.append(f"base {getattr(task.external['base'], 'name', '')}")
+
+
+def preview_answers(root: Path, task: AnyTask, _by_label: dict[str, Planned], report: Preview) -> None:
+    """Add what a base in the project lacks, and that a draft numbers its tokens otherwise than the model."""
+    report.findings += base_gaps(root, task)
+    draft = task.external.get("draft")
+    model, proposer = at_hand(root, task), locate.available_folder(root, draft) if isinstance(draft, Base) else None
+    if model and proposer and (line := draft_problem(model, proposer)):
+        problem, _, advice = f"{draft.name if isinstance(draft, Base) else ''}: {line}".rpartition(" - ")
+        where = f"{task.file}: {task.label}.serving.draft"
+        report.findings.append(
+            PreflightFinding(check="base", level="error", where=where, problem=problem, advice=advice)
+        )
 
 
 def base_gaps(root: Path, task: AnyTask) -> Iterator[PreflightFinding]:
