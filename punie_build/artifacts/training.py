@@ -35,7 +35,7 @@ LOSSES = [
     for split in ("valid", "train")
     for name in ("loss", "loss_start", "loss_last", "accuracy", "margin")
 ]
-METRICS = frozenset(("rows", "epochs", "updates", "iterations", "best_at", "went_on_after", *LOSSES))
+METRICS = frozenset(("rows", "epochs", "updates", "iterations", "best_at", "went_on_after", "memory_rung", *LOSSES))
 METHODS = {"lora": "LoRA", "dora": "DoRA", "full": "full training"}
 
 

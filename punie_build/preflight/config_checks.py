@@ -184,12 +184,17 @@ def memory(plan: TrainingPlan) -> Findings:
     longest = plan.tokens.train.longest if plan.tokens else plan.spec.max_seq_length
     weights = estimate.weight_bytes(plan.base, plan.resources.cpu)
     need = weights + estimate.training_bytes(plan.spec, plan.base, longest)
-    if need > estimate.USABLE_MEMORY * plan.resources.memory:
+    room = estimate.USABLE_MEMORY * plan.resources.memory
+    if need > room:
         level: Level = "error" if weights > plan.resources.memory else "warning"
         parts = f"{format_gib(weights)} for the weights of {plan.spec.base}"
         total = format_gib(plan.resources.memory)
-        problem = f"needs roughly {format_gib(need)} of memory ({parts}), the machine has {total}"
-        advice = "lower batch_size or max_seq_length, set grad_checkpoint = true, or use a smaller or quantized base"
+        problem = f"needs roughly {format_gib(need)} of memory ({parts}), and {total} are there for it"
+        rung = estimate.first_rung(plan.spec, plan.base, longest, room - weights)
+        if rung:
+            advice = f"nothing is to be done: it will train with {rung}, as far as it needs it"
+        else:
+            advice = "lower max_seq_length, or use a smaller or quantized base"
         yield plan.finding("memory", level, "", problem, advice)
 
 

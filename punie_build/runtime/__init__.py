@@ -4,7 +4,7 @@
 processes of their own, `limited_function` calls a function of the user, `parallel` maps over CPU cores, `idle` keeps
 processes for more work, `device_lock` allows one training per device, `console` prints lines and progress bars, `blas`
 gives Linux fast matrix products, `import_index` shortens the start of processes that load a tokenizer, `versions` has
-the versions of packages for keys, `program` the commands that messages name.
+the versions of packages for keys, `machine_memory` the limits of memory, `program` the commands that messages name.
 """
 
 __all__ = (
@@ -14,6 +14,7 @@ __all__ = (
     "device_lock",
     "idle",
     "limited_function",
+    "machine_memory",
     "parallel",
     "program",
     "versions",

@@ -3,6 +3,7 @@ recipe."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from punie_build.errors import ModelError
-from punie_build.runtime import blas, child
+from punie_build.runtime import blas, child, machine_memory
 from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
@@ -20,6 +21,7 @@ from punie_build.storage import paths
 from punie_build.storage.locks import KeyInputs, Lock
 from punie_build.training import adapter_config, checkpoints, distributed, token_file, verify
 from punie_build.training.checkpoints import TrainerState
+from punie_build.training.memory_ladder import lacked_memory, read_report, rungs
 from punie_build.training.reference import compute as compute_reference
 from punie_build.training.spec import ITERS, Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
@@ -60,7 +62,8 @@ class TrainingRun(Struct, frozen=True, kw_only=True):
 class TrainJob(Struct, frozen=True, kw_only=True):
     """job.json of the training process: the folders of a run, and where it writes its progress and its tracker files.
 
-    `intact` are the names of the checkpoints whose bytes were compared; None if the process is to compare them.
+    `intact` are the names of the checkpoints whose bytes were compared; None if the process is to compare them. The
+    training starts on `rung` of the memory ladder or above, and reports to the file `memory`.
     """
 
     base: str
@@ -73,6 +76,8 @@ class TrainJob(Struct, frozen=True, kw_only=True):
     init: str = ""
     reference: str = ""
     intact: list[str] | None = None
+    rung: int = 0
+    memory: str = ""
 
 
 class TrainProgress(Struct, frozen=True, kw_only=True):
@@ -121,43 +126,83 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
     say(f"{coverage}" + (f"; resumed after {initial}" if initial else ""))
     scratch = run.log.parent
     scratch.mkdir(parents=True, exist_ok=True)
-    progress, job = scratch / "progress.json", scratch / "job.json"
+    progress = scratch / "progress.json"
     progress.unlink(missing_ok=True)
     reference = run.reference
     if spec.loss == "dpo" and reference is None:  # a training without a recipe
         reference = scratch / "reference"
         reference.mkdir(exist_ok=True)
         compute_reference(run.root, run.base, run.tokens, reference, scratch, run.init)
-    job.write_bytes(
-        msgspec.json.encode(
-            TrainJob(
-                base=str(run.base),
-                tokens=str(run.tokens),
-                out=str(run.out),
-                checkpoint_dir=str(run.checkpoint_dir),
-                progress=str(progress),
-                tracker_dir=str(run.root / paths.tracker_run(run.out.name)),
-                spec=spec,
-                init=str(run.init or ""),
-                reference=str(reference or ""),
-                intact=None if spec.hosts else intact,
-            )
-        )
+    first = TrainJob(
+        base=str(run.base),
+        tokens=str(run.tokens),
+        out=str(run.out),
+        checkpoint_dir=str(run.checkpoint_dir),
+        progress=str(progress),
+        tracker_dir=str(run.root / paths.tracker_run(run.out.name)),
+        spec=spec,
+        init=str(run.init or ""),
+        reference=str(reference or ""),
+        intact=None if spec.hosts else intact,
+        memory=str(scratch / "memory.json"),
     )
+    warn_of_battery(say)
+    _climb(run, first, coverage.iters, initial, say)
+    if problems := list(verify.adapter(run.out, spec, run.base)):
+        raise ModelError("\n".join(f"the trained adapter differs from its recipe: {problem}" for problem in problems))
+    return resumed
+
+
+def _climb(run: TrainingRun, first: TrainJob, iters: int, initial: int, say: Callable[[str], object]) -> None:
+    """Run the training process, again and one rung higher if it lacks memory. Raises ModelError with the reason of
+    another end."""
+    job, memory = first, Path(first.memory)
+    ladder = rungs(run.spec.batch_size)
+    while True:
+        memory.unlink(missing_ok=True)
+        before = machine_memory.kills()
+        process = _run_process(run, job, iters, initial)
+        report, code = read_report(memory), process.process.returncode
+        if code == 0 and (run.out / adapter_config.NAME).exists():
+            if report.rung:
+                say(f"memory: {ladder[report.rung]}, {report}")
+            return
+        peak = state.peak_resident * 2**30 if (state := read_progress(Path(job.progress))) else 0
+        lacked = report.limit > 0 and lacked_memory(
+            code,
+            process.text(),
+            kernel_kills=machine_memory.kills() - before,
+            used=max(report.predicted, peak),
+            limit=report.limit,
+        )
+        rung = max(report.rung, job.rung) + 1
+        if not lacked or rung >= len(ladder):
+            raise ModelError(process.failure("training"))
+        say(f"the training lacked memory, and goes on from its checkpoint: {ladder[rung]}")
+        job = structs.replace(job, rung=rung, intact=None)
+
+
+def _run_process(run: TrainingRun, job: TrainJob, iters: int, initial: int) -> Child:
+    """Run the training process of a job to its end, with a progress bar, and return it."""
+    progress, file = Path(job.progress), run.log.parent / "job.json"
+    file.write_bytes(msgspec.json.encode(job))
     variables = blas.environment(run.root)
     with (
-        Child(*distributed.command(spec, job, variables), run.log, variables) as process,
-        ProgressBar(f"training {run.out.name}", coverage.iters, initial) as bar,
+        Child(*distributed.command(run.spec, file, variables), run.log, variables) as process,
+        ProgressBar(f"training {run.out.name}", iters, initial) as bar,
     ):
         while process.running:
             time.sleep(POLL_SECONDS)
             if state := read_progress(progress):
                 bar(state.iteration, f"loss {state.loss:.3f}  {state.tokens_per_second:.0f} tokens/s")
-        if process.process.returncode != 0 or not (run.out / adapter_config.NAME).exists():
-            raise ModelError(process.failure("training"))
-    if problems := list(verify.adapter(run.out, spec, run.base)):
-        raise ModelError("\n".join(f"the trained adapter differs from its recipe: {problem}" for problem in problems))
-    return resumed
+    return process
+
+
+def warn_of_battery(say: Callable[[str], object], platform: str = sys.platform) -> None:
+    """Report a battery that discharges: a training may outlast it."""
+    charge = machine_memory.battery(platform)
+    if charge is not None:
+        say(f"battery: {charge} % and discharging - plug it in; a training that ends goes on from its checkpoint")
 
 
 def checkpoint_key(inputs: KeyInputs, spec: Adapter) -> str:

@@ -12,7 +12,7 @@ from punie_build.models.rendered_row import NOTES
 from punie_build.runtime import blas
 from punie_build.runtime.console import message
 from punie_build.storage import paths
-from punie_build.training import adoption, checkpoints, history, launch
+from punie_build.training import adoption, checkpoints, history, launch, memory_ladder
 from punie_build.training.adopted import AdoptedAdapter
 from punie_build.training.spec import Adapter, Tokenized
 from punie_build.training.token_file import TokenStats
@@ -78,6 +78,10 @@ def adapter(work: Work[Adapter]) -> StepResult:
     )
     note = f"; resumed after {resumed.iteration} batches" if resumed.iteration else ""
     metrics = history.metrics(work.out) | {"went_on_after": resumed.iteration}
+    report = memory_ladder.read_report(work.logs / "memory.json")
+    if report.rung:
+        note += f"; {memory_ladder.rungs(spec.batch_size)[report.rung]}, to fit into {report.limit / 2**30:.1f} GiB"
+        metrics |= {"memory_rung": report.rung}
     return StepResult(history.summary(work.out) + note, metrics, resumed.seconds)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm.models import llama
+from msgspec import structs
 
 from punie_build.training import token_file
 from punie_build.training.launch import TrainingRun, TrainJob
@@ -102,9 +103,9 @@ def ignore(_event: object) -> None:
     """Ignore an event."""
 
 
-def train(inputs: Path, folder: Path, adapter: Adapter, *kills: int) -> dict[str, bytes]:
+def train(inputs: Path, folder: Path, adapter: Adapter, *kills: int, rung: int = 0) -> dict[str, bytes]:
     """Return the files of an adapter whose training is killed after each number of events, then runs to its end."""
-    job = train_job(inputs, folder, adapter)
+    job = structs.replace(train_job(inputs, folder, adapter), rung=rung)
     for events in kills:
         shutil.rmtree(job.out)
         Path(job.out).mkdir()

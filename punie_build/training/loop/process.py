@@ -10,6 +10,7 @@ rank is such a process, and rank 0 writes.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -26,7 +27,7 @@ from punie_build.models.verify import BaseSignature, base_signature
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
 from punie_build.training.history import TrainEvent, TrainingEnd, TrainingStart, ValidationReport
 from punie_build.training.launch import TrainJob, TrainProgress
-from punie_build.training.loop import embedding_noise, gated_delta, sequence_packing, shared_prefix
+from punie_build.training.loop import embedding_noise, gated_delta, peak_memory, sequence_packing, shared_prefix
 from punie_build.training.loop.lora import load_initial, load_trainable, lora_parameters
 from punie_build.training.loop.trackers import TrackerCallbacks
 from punie_build.training.loop.trainer import BatchReport, Callback, LoopStart, Trainer
@@ -110,6 +111,8 @@ def run(job: TrainJob, callback: Callback) -> None:
     on_main_thread = threading.current_thread() is threading.main_thread()
     if trainer.world.size() == 1 and on_main_thread:  # with several ranks, one that stopped would block the others
         signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopping", True))
+    memory = Path(job.memory) if job.memory and trainer.is_main else Path(os.devnull)
+    peak_memory.settle(trainer, job.rung, lambda report: memory.write_bytes(msgspec.json.encode(report)))
     trainer.resume(job.intact)
     if not trainer.state.iteration:
         sizes = {split: len(split_rows) for split, split_rows in rows.items()}

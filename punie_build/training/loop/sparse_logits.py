@@ -25,7 +25,7 @@ class SparseLogits:
         modules = (module for _, module in model.named_modules() if module is not model)
         self.backbone = next((module for module in modules if _has_layers(module, model)), None)
         self.sparse = False
-        self.vocabulary = 0
+        self.vocabulary = self.width = 0  # of the logits, and of the hidden states
         self.given: mx.array | None = None  # hidden states to return in place of the layers' own
         self.selected: list[mx.array] | None = None  # takes the hidden states of a call, if it is a list
         if self.backbone is not None:
@@ -81,6 +81,7 @@ def _selecting_subclass(backbone: type, owner: SparseLogits) -> type:
             if owner.given is not None:
                 return owner.given
             hidden: mx.array = super().__call__(*arguments, **keywords)
+            owner.width = hidden.shape[-1]
             hidden = hidden.reshape(1, -1, hidden.shape[-1])[:, owner.positions]
             if owner.selected is not None:
                 owner.selected.append(hidden)

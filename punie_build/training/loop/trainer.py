@@ -80,6 +80,7 @@ class Trainer:
         self.validation_batches = self._validation_batches()
         self.state = TrainerState()
         self.stopping = False
+        self.rows_at_a_time = 0  # of a batch, 0 for all: a rung of the memory ladder
         self.gradients: Any = None
         self.accumulated_units = mx.array(0.0)
         self.pending: tuple[BatchRows, mx.array] | None = None
@@ -115,12 +116,17 @@ class Trainer:
         shared = self.samplers[split].shared(rows)
         return collate(self.rows[split], rows, self.world.rank(), self.world.size(), shared)
 
+    def parts(self, rows: BatchRows) -> list[BatchRows]:
+        """Return the parts of a batch that are computed one after the other, with equal weight for all tokens."""
+        size = self.rows_at_a_time * self.world.size() or len(rows)
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
     def validate(self) -> ValidationReport:
         """Return loss and accuracy over the validation rows. Exits if the loss is not finite."""
         self.model.eval()
         totals = mx.array(0.0)
-        for rows in self.validation_batches:
-            batch = self.collate("valid", rows)
+        for part in (part for rows in self.validation_batches for part in self.parts(rows)):
+            batch = self.collate("valid", part)
             totals = totals + mx.stack([batch.units, *self.losses(self.model, batch, False)])
             mx.eval(totals)
         self.model.train()
@@ -181,10 +187,15 @@ class Trainer:
         state, spec = self.state, self.spec
         iteration = state.iteration + 1
         mx.random.seed(spec.seed * 1_000_003 + iteration + self.world.rank() * 7_919)  # for dropout
-        batch = self.collate("train", rows)
-        (loss, *_), gradients = self.loss_and_gradients(self.model, batch, spec.batching == "pack")
-        self.gradients = gradients if self.gradients is None else tree_map(mx.add, self.gradients, gradients)
-        self.accumulated_units = self.accumulated_units + batch.units
+        sums: Any = mx.zeros(3)
+        for part in self.parts(rows):
+            batch = self.collate("train", part)
+            (loss, *_), gradients = self.loss_and_gradients(self.model, batch, spec.batching == "pack")
+            self.gradients = gradients if self.gradients is None else tree_map(mx.add, self.gradients, gradients)
+            self.accumulated_units = self.accumulated_units + batch.units
+            sums = sums + mx.stack([loss, batch.units, batch.weights.sum()])
+            if self.rows_at_a_time:
+                mx.eval(self.gradients, sums)
         if iteration % spec.grad_accumulation_steps == 0 or iteration == self.coverage.iters:
             scale = self.world.size() / mx.maximum(all_sum(self.accumulated_units), 1)
             mean = tree_map(lambda gradient: gradient * scale, average_gradients(self.gradients))
@@ -193,7 +204,7 @@ class Trainer:
             self.optimizer.update(self.model, mean)
             self.gradients, self.accumulated_units = None, mx.array(0.0)
             state.updates += 1
-        sums = all_sum(mx.stack([loss, batch.units, batch.weights.sum()]))
+        sums = all_sum(sums)
         weights = self.model.trainable_parameters()
         mx.async_eval(  # type: ignore[no-untyped-call]
             weights, self.optimizer.state, sums, self.gradients or (), self.accumulated_units

@@ -13,10 +13,13 @@ import msgspec
 import pytest
 
 from punie_build.errors import ModelError
+from punie_build.runtime import machine_memory
 from punie_build.storage import paths
 from punie_build.storage.locks import KeyInputs, Lock
+from punie_build.testing.fake_machine import killer
 from punie_build.training import checkpoints, launch
 from punie_build.training.launch import checkpoint_key
+from punie_build.training.memory_ladder import read_report
 from punie_build.training.optimizer_spec import (
     CosineDecay,
 )
@@ -94,3 +97,20 @@ def test_a_killed_rank_ends_the_training_with_a_message(inputs, tmp_path):
     killer.join()
     assert not (tmp_path / "out/adapter_config.json").exists()
     assert processes() == []
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_for_memory_goes_on_one_rung_higher(inputs, tmp_path, monkeypatch):
+    """A kill near the limit counts as one for memory; the exact rung gives the bytes of a training without a kill."""
+    monkeypatch.setenv(machine_memory.VARIABLE, "0.15")
+    adapter, said = spec(iters=400, steps_per_eval=100), []
+    with killer("punie_build.training.loop.process", 1, after=tmp_path / "checkpoints/000003") as sizes:
+        launch.train(training_run(inputs, tmp_path, adapter), said.append)
+    assert len(sizes) == 1
+    assert "the training lacked memory, and goes on from its checkpoint: gradient checkpointing" in said
+    assert read_report(tmp_path / "memory.json").rung == 1
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    monkeypatch.delenv(machine_memory.VARIABLE)
+    (tmp_path / "plain").mkdir()
+    launch.train(training_run(inputs, tmp_path / "plain", adapter), said.append)
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "plain/out").iterdir()}
