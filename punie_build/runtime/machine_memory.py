@@ -24,7 +24,7 @@ BATTERY = re.compile(r"(\d+)%;\s*discharging")
 
 
 class Limit(Struct, frozen=True):
-    """The largest memory of a process in bytes, 0 if it is unknown, and what sets it."""
+    """The largest memory of a process in bytes, 0 if it is unknown, and its source."""
 
     bytes: int
     source: str
@@ -32,8 +32,8 @@ class Limit(Struct, frozen=True):
 
 def limit(root: Path = Path("/"), platform: str = sys.platform) -> Limit:
     """Return the lowest of all limits of this process."""
-    known = [found for found in _limits(root, platform) if found.bytes > 0]
-    return min(known, key=lambda found: found.bytes, default=Limit(0, "unknown"))
+    known = [candidate for candidate in _limits(root, platform) if candidate.bytes > 0]
+    return min(known, key=lambda candidate: candidate.bytes, default=Limit(0, "unknown"))
 
 
 def _limits(root: Path, platform: str) -> Iterator[Limit]:
@@ -62,9 +62,9 @@ def _groups(root: Path) -> Iterator[tuple[Path, str]]:
             continue
         base, name = (mounted / "memory", "memory.limit_in_bytes") if controllers else (mounted, "memory.max")
         folder = base / path.lstrip("/")
-        for place in (folder, *folder.parents):
-            if place.is_relative_to(base):
-                yield place, name
+        for parent in (folder, *folder.parents):
+            if parent.is_relative_to(base):
+                yield parent, name
 
 
 def kills(root: Path = Path("/")) -> int:
@@ -86,8 +86,8 @@ def pressure(platform: str = sys.platform) -> str:
 
 def battery(platform: str = sys.platform) -> int | None:
     """Return the charge of a Mac's battery in percent while it discharges, else None."""
-    found = BATTERY.search(_output("pmset", "-g", "batt")) if platform == "darwin" else None
-    return int(found[1]) if found else None
+    charge = BATTERY.search(_output("pmset", "-g", "batt")) if platform == "darwin" else None
+    return int(charge[1]) if charge else None
 
 
 def _sysctl(name: str) -> int:

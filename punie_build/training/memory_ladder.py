@@ -1,4 +1,4 @@
-"""The memory ladder: what a training does, in this order, that would need more memory than there is.
+"""The memory ladder: the steps, in their order, by which a training needs less memory.
 
 A training starts on the first rung that is predicted to fit. One that is killed for memory goes on from its checkpoint
 one rung higher.

@@ -50,7 +50,7 @@ class LargestBatch(Struct, frozen=True, kw_only=True):
 def settle(trainer: Trainer, first: int, write: Callable[[MemoryReport], object]) -> None:
     """Put a training on the first rung from `first` on that is predicted to fit into the memory.
 
-    `write` takes the report of each rung before it is measured, and the last one. Nothing is predicted where a rough estimate is far below the limit. Exits if the last rung does not fit.
+    `write` takes the report of each rung before it is measured, and the last one. There is no prediction where a rough estimate is far below the limit. Exits if the last rung does not fit.
     """
     ladder, limit, batch = rungs(trainer.spec.batch_size), machine_memory.limit(), largest_batch(trainer)
     if limit.bytes and machine_memory.pressure() == "critical":
@@ -124,7 +124,7 @@ def largest_batch(trainer: Trainer) -> LargestBatch:
 
 
 def predict(trainer: Trainer, batch: LargestBatch) -> float:
-    """Return the peak of mlx's memory in the step of a batch, in bytes above what is held before."""
+    """Return the peak of mlx's memory in the step of a batch, in bytes above that held before."""
     loss = trainer.chunked_loss
     positions = int(batch.sequences * batch.length * batch.trained)
     is_chunked = loss.applies(positions)
@@ -137,7 +137,7 @@ def predict(trainer: Trainer, batch: LargestBatch) -> float:
 
 
 def measure(trainer: Trainer, length: int, trained: float, sequences: int = 1) -> int:
-    """Return the peak of mlx's memory in the step of rows of a length in tokens, in bytes above what is held before."""
+    """Return the peak of mlx's memory in the step of rows of a length in tokens, in bytes above that held before."""
     positions = mx.arange(0, sequences * length, max(1, round(1 / trained)) if trained else sequences * length)
     ids = mx.zeros((sequences, length), mx.int32)
     batch = Batch(ids, mx.ones_like(ids), positions, mx.zeros_like(positions), mx.ones(positions.size))
