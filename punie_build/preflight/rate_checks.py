@@ -57,6 +57,15 @@ def rate(plan: TrainingPlan) -> Findings:
     yield plan.finding("rate", "warning", "learning_rate", problem, f"try {low:.0e} to {high:.0e} first")
 
 
+def one_update(plan: TrainingPlan) -> Findings:
+    """Check that the weights are updated more than once."""
+    spec = plan.spec
+    if updates(plan) == 1 and spec.grad_accumulation_steps > 1:
+        problem = f"{spec.grad_accumulation_steps} batches an update, and the training has one update in all"
+        advice = "lower it, or train longer"
+        yield plan.finding("schedule", "warning", "grad_accumulation_steps", problem, advice)
+
+
 def warmup(plan: TrainingPlan) -> Findings:
     """Check that the warm-up ends before the training."""
     count, warmup = updates(plan), plan.spec.warmup
@@ -121,4 +130,4 @@ def _factor_problem(factor: float, every: int, remaining: int) -> tuple[str, str
     return "", ""
 
 
-CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (rate, warmup, schedule)
+CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (rate, one_update, warmup, schedule)

@@ -11,9 +11,11 @@ from msgspec import Meta
 
 from punie_build.schema.spec import TaggedSpec
 
-Above0 = Annotated[float, Meta(gt=0)]
-Epsilon = Annotated[float, Meta(ge=1e-37)]  # smaller ones are 0 in float32, and weights without a gradient then NaN
-From0 = Annotated[float, Meta(ge=0)]
+Above0 = Annotated[float, Meta(gt=0, le=1e12)]  # float32 computes with these
+Epsilon = Annotated[
+    float, Meta(ge=1e-37, le=1e12)
+]  # smaller ones are 0 in float32, and weights without a gradient then NaN
+From0 = Annotated[float, Meta(ge=0, le=1e12)]
 Below1 = Annotated[float, Meta(ge=0, lt=1)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -72,7 +74,9 @@ class Adafactor(Optimizer, frozen=True, kw_only=True, tag="adafactor"):
     MOMENTS: ClassVar = 0  # sums of rows and columns
     eps: tuple[Epsilon, Epsilon] = (1e-30, 1e-3)
     clip_threshold: Above0 = 1.0
-    decay_rate: Annotated[float, Meta(le=0)] = -0.8  # above 0 the second update is the root of a negative number
+    decay_rate: Annotated[
+        float, Meta(ge=-100, le=0)
+    ] = -0.8  # above 0 the second update is the root of a negative number
     beta_1: Below1 | None = None
     weight_decay: From0 = 0.0
     scale_parameter: bool = True

@@ -12,6 +12,7 @@ from punie_build.errors import did_you_mean
 from punie_build.schema.spec import Spec, arguments_name
 from punie_build.training.batch_sampler import Batching, BatchSampler, Coverage, coverage
 from punie_build.training.optimizer_spec import (
+    Above0,
     Adam,
     AnyOptimizer,
     AnySchedule,
@@ -28,6 +29,8 @@ Mask = Literal["assistant", "last", "all"]
 Loss = Literal["cross-entropy", "dpo", "orpo"]
 TooLong = Literal["truncate", "drop", "error"]
 Positive = Annotated[int, Meta(ge=1)]
+Batches = Annotated[int, Meta(ge=1, le=10**7)]  # a plan walks through all of them
+Seed = Annotated[int, Meta(ge=0, le=2**40)]  # of mlx, times 1,000,003
 AllowedChecks = tuple[str, ...] | dict[str, float]  # names of checks, or the share of rows up to which each is allowed
 PREFLIGHT_CHECKS = (
     "base", "batch", "bits", "calls", "delimiters", "disk", "duplicates", "ends", "epochs", "eval-system", "expect",
@@ -44,9 +47,9 @@ class Lora(Spec, frozen=True, kw_only=True):
     """
 
     rank: Positive = 8
-    scale: Annotated[float, Meta(gt=0)] = 20.0
+    scale: Above0 = 20.0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    keys: tuple[str, ...] | None = None
+    keys: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
 
 
 class Adapter(Spec, frozen=True, kw_only=True):
@@ -96,23 +99,23 @@ class Adapter(Spec, frozen=True, kw_only=True):
     fine_tune_type: Literal["lora", "dora", "full"] = "lora"
     lora: Lora = Lora()
     num_layers: Annotated[int, Meta(ge=-1)] = -1
-    iters: Positive | None = None
-    epochs: Annotated[float, Meta(gt=0)] | None = None
-    tokens: Positive | None = None
+    iters: Batches | None = None
+    epochs: Annotated[float, Meta(gt=0, le=10**5)] | None = None
+    tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
     batch_size: Positive = 4
     batching: Batching = "bucket"
     batch_tokens: Annotated[int, Meta(ge=32)] = 2048
     grad_accumulation_steps: Positive = 1
     grad_checkpoint: bool = False
-    max_grad_norm: Annotated[float, Meta(gt=0)] | None = None
-    neftune_noise_alpha: Annotated[float, Meta(gt=0)] | None = None
+    max_grad_norm: Annotated[float, Meta(ge=1e-12, le=1e12)] | None = None
+    neftune_noise_alpha: Above0 | None = None
     learning_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-4
     warmup: Annotated[int, Meta(ge=0)] = 0
     warmup_init: Annotated[float, Meta(ge=0, le=1)] = 0.0
     lr_schedule: AnySchedule = Constant()
     optimizer: AnyOptimizer = Adam()
     loss: Loss = "cross-entropy"
-    beta: Annotated[float, Meta(gt=0)] = 0.1
+    beta: Above0 = 0.1
     mask: Mask = "assistant"
     max_seq_length: Annotated[int, Meta(ge=8)] = 2048
     too_long: TooLong = "truncate"
@@ -123,7 +126,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     keep: Literal["best", "last"] = "best"
     save_every: Positive = 100
     valid: Literal["rows", "none"] = "rows"
-    seed: int = 0
+    seed: Seed = 0
     ranks: Annotated[int, Meta(ge=1, le=64)] = 1
     hosts: tuple[str, ...] = ()
     report_to: tuple[Literal["wandb", "swanlab", "tensorboard"], ...] = ()

@@ -118,7 +118,7 @@ def test_names_of_cells_are_distinct_and_short():
         "data": "d",
         "warmup": 3,
         "warmup_init": [0.0, 0.1],
-        "optimizer": {"type": "adafactor", "warmup_init": [True, False]},
+        "optimizer": {"type": "adafactor", "relative_step": True, "warmup_init": [True, False]},
     }
     assert "v1@warmup_init-0,optimizer.warmup_init-true" in cell_names(twice)
     long = cell_names(

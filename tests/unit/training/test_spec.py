@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import mlx.core as mx
 import msgspec
 import pytest
 from mlx import optimizers
@@ -56,3 +59,32 @@ def test_mlx_and_a_recipe_refuse_the_same_nesterov(fields):
         optimizers.SGD(learning_rate=1.0, nesterov=True, **fields)
     build_optimizer(Adapter(base="b", data="d", optimizer=Sgd(**fields)), 10)
     build_optimizer(Adapter(base="b", data="d", optimizer=Sgd(nesterov=True, momentum=0.9)), 10)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer": {"type": "adam", "eps": math.inf}},
+        {"optimizer": {"type": "adamw", "weight_decay": math.inf}},
+        {"optimizer": {"type": "adafactor", "decay_rate": -math.inf}},
+        {"lr_schedule": {"type": "linear", "end": math.inf}},
+        {"lora": {"scale": math.inf}},
+        {"lora": {"keys": []}},
+        {"max_grad_norm": math.inf},
+        {"max_grad_norm": 1e-320},
+        {"neftune_noise_alpha": math.inf},
+        {"beta": math.inf},
+        {"beta": math.nan},
+        {"epochs": math.inf},
+        {"iters": 2**63 - 1},
+        {"tokens": 2**63 - 1},
+        {"seed": -1},
+        {"seed": 2**63 - 1},
+    ],
+    ids=str,
+)
+def test_a_number_that_no_training_can_compute_with_is_a_mistake(fields):
+    """Infinite lengths would be walked through for ever; mlx takes no such seeds; the others give NaN or nothing."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"base": "b", "data": "d"} | fields, Adapter)
+    mx.random.seed(2**40 * 1_000_003 + 10**7 + 64 * 7_919)
