@@ -4,9 +4,10 @@
     ./run python benchmarks/training_peers.py --peers PEERS/bin/python --data FOLDER --base FOLDER --rows 96
 
 All arms train one epoch of the same rows in batches of four: LoRA of rank 16 and scale 4 on all linear modules of all
-layers, Adam with bias correction, a constant rate. punie-build and unsloth-zoo train every assistant turn (the latter is
-given labels), mlx_lm.lora and mlx-lm-lora the last turn (`mask_prompt`). Each arm is a process of its own, in turn;
-times are CPU seconds of the loop alone. The held-out loss is that of the assistant's tokens of the validation rows.
+layers, Adam with bias correction, a constant rate. punie-build, unsloth-zoo and mlx-vlm train every assistant turn (the
+others are given labels), mlx_lm.lora and mlx-lm-lora the last turn (`mask_prompt`). Each arm is a process of its own,
+in turn; times are CPU seconds of the loop alone. The held-out loss is that of the assistant's tokens of the validation
+rows.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def unsloth(base: Path, data: Path, rate: float, timer: Callable[[], None], chec
 
 
 def mlx_vlm(base: Path, data: Path, rate: float, timer: Callable[[], None]) -> Any:
-    """Train with the trainer of mlx-vlm, whose tasks are those of images: the text model is wrapped, rows are tokens."""
+    """Train with the trainer of mlx-vlm, whose tasks have images: the text model is wrapped, and rows are tokens."""
     import mlx.core as mx
     from mlx import nn
     from mlx_vlm.trainer import Trainer, VLMTrainingArgs
@@ -277,9 +278,8 @@ def main() -> None:
         folder = Path(scratch)
         tokens = rows(options.data, folder, options.base, options.rows, options.most)
         variables = {**os.environ, **blas.environment(Path.cwd()), "UNSLOTH_ZOO_DISABLE_GPU_INIT": "1"}
-        print(
-            f"{options.rows} rows, {tokens:,} tokens\n\n| arm | CPU s | tokens/CPU s | peak MB | computed | loss |\n|---|---|---|---|---|---|"
-        )
+        print(f"{options.rows} rows, {tokens:,} tokens\n")
+        print("| arm | CPU s | tokens/CPU s | peak MB | computed | loss |\n|---|---|---|---|---|---|")
         for _ in range(options.rounds):
             for arm in options.arms:
                 command = [options.peers, __file__, "--child", arm, str(options.base), str(folder), str(options.rate)]
