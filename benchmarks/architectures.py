@@ -216,10 +216,12 @@ def exported(base: Path, folder: Path, tokens: Path, row: dict[str, Any]) -> dic
 
     adapter, remarks = folder / "never/out", [row["remark"]] if row["remark"] else []
     result: dict[str, Any] = {}
+    rows = fidelity.batches(fidelity.held_out_rows(tokens), Model(adapter="a").fidelity_rows)
     for column, fields in (("fused", {}), ("4 bits", {"bits": 4, "group_size": 32})):
         out, model = folder / column, Model(adapter="a", **fields)
         export(model, base, adapter, out)
-        result[column] = f"{fidelity.measure(base, adapter, out, tokens).agreement:.0%}"
+        measured = fidelity.measure(base, adapter, out, rows, folder / f"{column}.safetensors")
+        result[column] = f"{measured.agreement:.0%}"
         remarks += model_folder.model(out, model, base)
     deviations = dict(row["deviations"])
     for fields in MODELS:

@@ -77,7 +77,8 @@ class Conversation:
         turn = to_answer(self.case.id, raw, result, len(self.turns), self.reader)
         self.turns.append(turn)
         words = result.content if result.reasoning else answer_text(raw, "")
-        self.ends_in_thought = result.finish == "length" and not (words.strip() or result.calls)
+        has_thought = bool(result.reasoning) or len(words) < len(raw)
+        self.ends_in_thought = result.finish == "length" and has_thought and not (words.strip() or result.calls)
         if result.seconds and (self.spec.measure or measures_latency(self.suite)):
             self.seconds.append(result.seconds)
         self.n_tokens.append(result.n_tokens)

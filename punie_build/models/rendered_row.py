@@ -308,7 +308,11 @@ class _Rendering:
             for start in range(max(first - HEADER, 0), first)
             if text[:start].endswith(stem[-MARK:]) and not any(part in text[start:first] for part in context)
         ]
-        return _without_blanks(text[max(starts, default=first) :], prompt[len(stem) :])
+        start = max(starts, default=first)
+        if any(part in text[start:] for part in context):  # they may stand in the turn too, but before no other header
+            header = text.rfind(stem[-2 * MARK :], start)
+            start = header + 2 * MARK if header >= 0 else start
+        return _without_blanks(text[start:], prompt[len(stem) :])
 
     def count(self, note: str) -> None:
         """Count a note of this conversation."""

@@ -27,7 +27,8 @@ NO_MODELS = (
 )  # fmt: skip
 LEFT_OUT = {
     "olmo": "needs the package ai2-olmo",
-    **dict.fromkeys(("kimi_k3", "minimax_m3_vl", "muse_spark", "phi3small"), "its config has no small form here yet"),
+    "muse_spark": "computes with kernels of Metal only",
+    "phi3small": "mlx ends with a segmentation fault on a CPU",
     "prism_hadamard_qwen35": "needs the list of modules of one published model",
 }
 COMMON: dict[str, Any] = {
@@ -107,6 +108,14 @@ OWN: dict[str, dict[str, Any]] = {
     "hunyuan": {"use_mixed_mlp_moe": True, "rope_scaling": {"type": "dynamic", "alpha": 1000.0, "factor": 1.0}},
     "jamba": {"attn_layer_offset": 1, "attn_layer_period": 2, "expert_layer_offset": 1, "expert_layer_period": 2},
     "kimi_k25": {"text_config": "deepseek_v3"},
+    "kimi_k3": {"text_config": "kimi_k3_text"},
+    "kimi_k3_text": {
+        "linear_attn_config": KDA | {"gate_lower_bound": -5.0},
+        "hidden_act": "situ",
+        "attn_res_block_size": 2,
+        "routed_expert_hidden_size": 64,
+        "num_expert_group": 1,
+    },
     "kimi_linear": {"linear_attn_config": KDA},
     "kimi_vl": {"text_config": "deepseek_v3"},
     "lfm2-vl": {"text_config": "lfm2"},
@@ -144,6 +153,8 @@ OWN: dict[str, dict[str, Any]] = {
         "add_full_attention_sink_bias": False,
         "moe_layer_freq": [0, 1, 1, 1],
     },
+    "minimax_m3_vl": {"text_config": "minimax_m3_text"},
+    "minimax_m3_text": {"dense_intermediate_size": 128, "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"]},
     "minicpm": {"tie_word_embeddings": False},
     "minicpm3": {
         "rope_scaling": {
@@ -185,6 +196,8 @@ TEXT_CONFIGS = {
     "llama4_inner": ("llama4", "TextArgs"),
     "qwen3_5_text": ("qwen3_5", "TextModelArgs"),
     "gemma3n_text": ("gemma3n", "TextConfig"),
+    "kimi_k3_text": ("kimi_k3", "TextArgs"),
+    "minimax_m3_text": ("minimax_m3_vl", "TextArgs"),
 }
 
 

@@ -64,6 +64,10 @@ def test_thoughts_have_tokens_of_their_own():
     assert conversation.next_request()["max_tokens"] == 35
     conversation.add(Completion(token_ids=[], logprobs=[], reasoning="I still th", finish="length"))
     assert conversation.ends_in_thought
+    for raw, ends in (("<think>hm", True), ("[THINK]hm", True), ("", False), ("  ", False), ("hm", False)):
+        conversation = Conversation(spec, Suite(cases=(case,), system=""), case, 0, lambda _, raw=raw: raw)
+        conversation.add(Completion(token_ids=[], logprobs=[], content=raw, finish="length"))
+        assert conversation.ends_in_thought == ends
 
 
 def generate(request: dict, thought: int, answer: int) -> Completion:

@@ -142,6 +142,27 @@ def test_no_thought_is_trained_behind_a_prompt_that_has_closed_it(family, answer
     assert first[0].generated(first[1]) == answer_text
 
 
+def test_no_result_is_trained_where_later_calls_change_its_text():
+    """Solar Open looks up the name of a result by the id of its call, in all of the conversation."""
+    names = "{% for n in messages %}{% for c in n.tool_calls or [] %}{{ c.function.name }}{% endfor %}{% endfor %}"
+    family = FAMILIES["ChatML"]
+    changed = family.template.replace(
+        "{{ m.content }}", "{% if m.role == 'tool' %}" + names + "{% endif %}{{ m.content }}", 1
+    )
+    row = ChatTemplate(FamilyTokenizer(family._replace(template=changed))).render(
+        CONVERSATIONS["calls in turns"], TOOLS
+    )
+    calls = [
+        text.generated(turn)
+        for text, turn in row.turns()
+        if CONVERSATIONS["calls in turns"][turn.message]["content"] == ""
+    ]
+    assert len(calls) == 2
+    for generated in calls:
+        assert generated.startswith("<tool_call>")
+        assert "TOOLTEXT" not in generated
+
+
 def test_an_end_that_a_template_leaves_open_is_the_next_one_and_said():
     template = templates("GLM")[0]
     row = template.render(CONVERSATIONS["call"])
