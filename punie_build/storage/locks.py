@@ -48,8 +48,8 @@ class Lock(Struct, frozen=True, kw_only=True):
     """A record of one build: what decided it and what it made.
 
     `outputs` maps each file of the target to its sha256; `metrics` are numbers such as the rows of a dataset or the
-    passed cases; `seconds` is how long the step took. `accepted` has what
-    differed from the lock before, where a person accepted the files as they were. The file has the digest of all of it."""
+    passed cases; `seconds` is how long the step took. `accepted` has what differed from the lock before, where a
+    person accepted the files as they were. The file has the digest of all of it."""
 
     key: Sha256
     key_inputs: KeyInputs = field(name="facts")

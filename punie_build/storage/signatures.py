@@ -47,7 +47,8 @@ def sign(record: bytes, key: Path) -> bytes:
         envelope.sign(signer)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UseError(
-            f"{VARIABLE}: {key}: no ed25519 key without a password ({error}) - `punie-build store keygen FILE` writes one"
+            f"{VARIABLE}: {key}: no ed25519 key without a password ({error}) - "
+            "`punie-build store keygen FILE` writes one"
         ) from None
     return json.dumps(envelope.to_dict()).encode()
 

@@ -134,8 +134,8 @@ def _shared_record(root: Path, shared: remote.RemoteStore, key: str) -> bytes | 
     if record is None and (envelope or shared.has(_object("actions", key))) and not shared.has_unsigned:
         shared.has_unsigned = True
         print(
-            f"   shared store: the record {key[:12]} is not signed by a key of `store_verify` - it counts as none, as do "
-            "others like it",
+            f"   shared store: the record {key[:12]} is not signed by a key of `store_verify` - it counts as none, "
+            "as do others like it",
             file=sys.stderr,
         )
     return record
