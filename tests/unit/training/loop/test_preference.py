@@ -20,6 +20,7 @@ from punie_build.training.loop import process, reference_process
 from punie_build.training.loop.collate import collate
 from punie_build.training.loop.preference import pair_losses
 from punie_build.training.reference import ReferenceJob
+from punie_build.training.spec import Lora
 from punie_build.training.tokenization import TokenizedRow
 from tests.support.tiny_training import Killed, events, ignore, kill_after, spec, train_job
 
@@ -86,8 +87,7 @@ def compute(folder: Path, init: Path | None = None) -> Path:
 
 
 def run(pairs: Path, folder: Path, *kills: int, init: Path | None = None, **changes: object) -> dict[str, bytes]:
-    adapter = spec(**{"batch_size": 2, "lora": {"rank": 4}, "iters": 9, **changes})
-    adapter = msgspec.convert(msgspec.to_builtins(adapter), type(adapter))
+    adapter = spec(**{"batch_size": 2, "lora": Lora(rank=4), "iters": 9, **changes})
     job = msgspec.structs.replace(
         train_job(pairs, folder, adapter),
         reference=str(compute(pairs, init) if init else pairs / "reference") if adapter.loss == "dpo" else "",
