@@ -158,3 +158,4 @@ def test_the_loss_of_a_base_is_an_artifact_with_gates(tmp_path):
     assert 0 < metrics["loss"] < 20
     assert punie_build(project, "check", "--gate").returncode == 0
     assert "loss" in punie_build(project, "show", "perplexity:nano").stdout
+    assert (project / paths.page("perplexity", "nano")).exists()
