@@ -205,9 +205,11 @@ class Adapter(Spec, frozen=True, kw_only=True):
         )
 
     def largest_batch(self, longest: int) -> int:
-        """Return the tokens of the largest batch of rows of up to `longest` tokens."""
-        length = min(self.max_seq_length, longest)
-        return max(self.batch_tokens, length) if self.batching in ("tokens", "pack") else self.batch_size * length
+        """Return the tokens of the largest batch of texts of up to `longest` tokens; a pair has two."""
+        length, texts = min(self.max_seq_length, longest), 2 if self.compares else 1
+        if self.batching in ("tokens", "pack"):
+            return max(self.batch_tokens, texts * length)
+        return self.batch_size * texts * length
 
     def ineffective_fields(self) -> Iterator[str]:
         """Yield the fields that have no effect with these values."""

@@ -88,3 +88,10 @@ def test_a_number_that_no_training_can_compute_with_is_a_mistake(fields):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"base": "b", "data": "d"} | fields, Adapter)
     mx.random.seed(2**40 * 1_000_003 + 10**7 + 64 * 7_919)
+
+
+def test_a_pair_has_two_texts_in_the_largest_batch():
+    batches = [
+        Adapter(base="b", data="d", batch_size=3, loss=loss).largest_batch(100) for loss in ("cross-entropy", "dpo")
+    ]
+    assert batches == [300, 600]
