@@ -82,15 +82,16 @@ def _stage_inputs(recipe: Recipe, entry: Entry[Stage]) -> TaskInputs:
     parts = ([f"rewritten by {', '.join(transforms)}"] if transforms else []) + (
         [f"filtered by {', '.join(filters)}"] if filters else []
     )
-    names = {role: sorted({ref.name for ref in entry.references if ref.role == role}) for role in ("suite", "base")}
+    names = sorted({reference.name for reference in entry.references if reference.role == "suite"})
+    base = next(iter(spec.bases()), None)
     functions = [str(item.function) for item in (*spec.maps, *spec.filters) if hasattr(item, "function")]
-    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names["suite"]}
+    suites = {name: recipe.content(recipe.resolve("suite", name)) for name in names}
     return TaskInputs(
         doc=f"{spec.from_} {', '.join(parts)}",
         needs=(source,),
         inputs=(source.target, *dict.fromkeys(map(function_path, functions))),
         reads=(*ROWS, held_out.FILE),
-        external={"base": recipe.resolve("base", names["base"][0]).spec} if names["base"] else {},
+        external={"base": recipe.resolve("base", base).spec} if base else {},
         details=StageDetails(cases={name: digest(suite) for name, suite in suites.items()}) if suites else None,
         uses=suites,
     )
@@ -177,7 +178,7 @@ STAGE = ArtifactKind(
     name="stage",
     plural="Stages",
     spec=Stage,
-    references={"from": "data", "filters[].suites": "suite", "filters[].base": "base"},
+    references={"from": "data", "filters[].suites": "suite", "filters[].base": "base", "maps[].base": "base"},
     inputs=_stage_inputs,
     step="punie_build.data.steps:stage",
     summary=(("examples", "{:,.0f} examples"), ("retention", "{:.0%} kept")),

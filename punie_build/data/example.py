@@ -136,7 +136,7 @@ class Example(Struct, frozen=True, gc=False):
         """Yield the strings in the arguments of the calls that are JSON, without its escapes."""
         for call in self.calls():
             with suppress(msgspec.DecodeError, RecursionError):
-                yield from _strings(
+                yield from json_strings(
                     msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
                 )
 
@@ -154,7 +154,7 @@ class Example(Struct, frozen=True, gc=False):
             yield from self._call_texts()
             yield from self._rejected_texts()
         if "system" in roles and self.tools:
-            yield from _strings(self.tools)
+            yield from json_strings(self.tools)
 
     def visible_texts(self) -> Iterator[str]:
         """Yield every text that a chat template renders: contents, reasoning, calls, results, tool declarations."""
@@ -252,7 +252,7 @@ def _calls(messages: tuple[RowMessage, ...]) -> Iterator[Function]:
     return (call.function for message in messages for call in message.tool_calls or ())
 
 
-def _strings(value: Any) -> Iterator[str]:
+def json_strings(value: Any) -> Iterator[str]:
     """Yield every string in a JSON value, with the keys of objects, at any depth."""
     stack = [value]
     while stack:

@@ -8,6 +8,7 @@ memory.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -28,7 +29,8 @@ from punie_build.data.filters.union import (
 )
 from punie_build.data.jsonl import ByteRange
 from punie_build.data.readers.record import display_path
-from punie_build.data.transforms import AnyTransform, transform_line
+from punie_build.data.transform import transform_line
+from punie_build.data.transforms import AnyTransform
 from punie_build.errors import DataError
 
 PASSED = (
@@ -55,7 +57,7 @@ class FilterChain:
         self, transforms: Sequence[AnyTransform], filters: Sequence[AnyFilter], context: FilterContext
     ) -> None:
         self.filters, self.context = tuple(filters), context
-        self.transforms = tuple(transform.bind(context.root) for transform in transforms)
+        self.transforms = tuple(transform.bind(context) for transform in transforms)
         self.reasons = tuple(reason_names(filters))
         self.source = Path()
         self.on_finish: list[Callable[[], None]] = []
@@ -70,6 +72,7 @@ class FilterChain:
         assert byte_ranges is None or not self.dataset_filters
         self.source = source
         outcomes = self._outcomes(source) if self.dataset_filters else None
+        self.take_counts()  # of the passes for outcomes
         predicates = self._predicates(0, len(self.filters)) if outcomes is None else []
         start_row = 0
         for split, start, end in byte_ranges or jsonl.byte_ranges(source, sys.maxsize):
@@ -84,6 +87,14 @@ class FilterChain:
                 yield split, filtered
         for finish in self.on_finish:
             finish()
+
+    def take_counts(self) -> dict[str, int]:
+        """Return what the transforms counted since the last call."""
+        counts: Counter[str] = Counter()
+        for transform in self.transforms:
+            counts += transform.counts
+            transform.counts.clear()
+        return dict(counts)
 
     def _predicates(self, start: int, end: int) -> IndexedPredicates:
         predicates: IndexedPredicates = []

@@ -166,7 +166,8 @@ def build_stage(
         writer.withhold(bool(writer.stats.changed), held_out.read(source))
         emptied = _emptied_splits(writer.stats)
         remarks = where_remarks.notes(spec.filters, writer.stats, out)
-        writer.stats.notes += (*emptied.values(), *remarks)
+        counted = (f"{what}: {count:,}" for what, count in (writer.stats.map_counts or {}).items())
+        writer.stats.notes += (*emptied.values(), *remarks, *counted)
     if "train" in emptied and not allow_empty:
         raise DataError("\n".join(f"stage.{name}: {text}" for text in (emptied["train"], *remarks)))
     return writer.stats
@@ -179,6 +180,7 @@ def _stage_writer(out: Path, spec: Stage, source: Path) -> DataWriter:
 def _filter(chain: FilterChain, source: Path, writer: DataWriter, byte_ranges: Sequence[ByteRange] | None) -> None:
     for split, block in chain.run(source, byte_ranges):
         writer.write_block(split, block, chain.reasons)
+    writer.stats.add_map_counts(chain.take_counts())
 
 
 def _filter_shard(shard: StageShard) -> Path:

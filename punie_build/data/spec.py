@@ -93,8 +93,12 @@ class Stage(Data, frozen=True, kw_only=True):
         super().__post_init__()
         if not (self.filters or self.maps):
             raise ValueError("a stage without `filters` and `maps` does nothing - add one")
-        if len({base for filter_ in self.filters if (base := getattr(filter_, "base", None))}) > 1:
-            raise ValueError("its filters name two bases - divide it into two stages")
+        if len(self.bases()) > 1:
+            raise ValueError("its filters and maps name two bases - divide it into two stages")
+
+    def bases(self) -> set[str]:
+        """Return the names of the bases that filters and maps count tokens with; at most one."""
+        return {base for item in (*self.filters, *self.maps) if (base := getattr(item, "base", None))}
 
 
 class Mix(Data, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -44,7 +44,8 @@ class Stats(Struct):
 
     `reasons` lists the filters in the order of the chain; `changed` counts the rows that transforms rewrote; `sources`
     counts the rows that a mix took from each source; `notes` are remarks for readers of the data;
-    `unknown_keys` counts the rows of a dataset that have each key without an effect.
+    `unknown_keys` counts the rows of a dataset that have each key without an effect; `map_counts` has the
+    remarks of maps, such as the turns that they cut.
     """
 
     splits: dict[str, SplitCounts]
@@ -55,6 +56,7 @@ class Stats(Struct):
     changed: int = 0
     notes: tuple[str, ...] = ()
     unknown_keys: dict[str, int] | UnsetType = UNSET
+    map_counts: dict[str, int] | UnsetType = UNSET
 
     @property
     def total(self) -> SplitCounts:
@@ -71,6 +73,11 @@ class Stats(Struct):
             self.unknown_keys = self.unknown_keys or {}
             self.unknown_keys[key] = self.unknown_keys.get(key, 0) + 1
 
+    def add_map_counts(self, counts: Mapping[str, int]) -> None:
+        """Add what maps counted."""
+        if counts:
+            self.map_counts = dict(sorted((Counter(self.map_counts or {}) + Counter(counts)).items()))
+
     def add(self, other: Stats) -> None:
         """Add the counts of another `Stats` to this one."""
         for split, added in other.splits.items():
@@ -80,6 +87,7 @@ class Stats(Struct):
             counts.rows += added.rows
             counts.dropped = dict(Counter(counts.dropped) + Counter(added.dropped))
         self.notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        self.add_map_counts(other.map_counts or {})
         self.messages, self.changed = self.messages + other.messages, self.changed + other.changed
         self.categories = dict(Counter(self.categories) + Counter(other.categories))
 

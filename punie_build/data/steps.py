@@ -22,7 +22,7 @@ def dataset(work: Work[Dataset]) -> StepResult:
 def stage(work: Work[Stage]) -> StepResult:
     """Filter a dataset. A stage depends on the code of suites only if its filters name suites."""
     source = work.inputs()[0]
-    bases = {name: work.external("base") for filter_ in work.spec.filters if (name := getattr(filter_, "base", None))}
+    bases = {name: work.external("base") for name in work.spec.bases()}
     prompts = {name: suite.prompts() for name, suite in work.task.uses.items()}
     context = FilterContext(prompts, bases, work.root / paths.STATE / "memo.db", work.root)
     cores = 1 if worker_pool.in_worker() else parallel.cpu_count()

@@ -5,70 +5,23 @@ To add one: a class with `rewrite`, its name in `AnyTransform` at the end of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.example import parse
+from punie_build.data.example import json_strings, parse
 from punie_build.data.filters.secret import Secret, replace_secrets
+from punie_build.data.filters.union import FilterContext
+from punie_build.data.transform import RowRewriter, Transform
+from punie_build.data.turns import CutTurns
 from punie_build.data.user_function import UserFunction, require_function
 from punie_build.errors import DataError
-from punie_build.schema.spec import TaggedSpec
 
-_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_messages = msgspec.json.Decoder(list[dict[str, Any]], float_hook=lambda text: msgspec.Raw(text.encode())).decode
+MAX_MISTAKEN = 100_000  # characters of a row
 _IDENTIFIERS = frozenset(["role", "type", "name", "id", "tool_call_id"])
-
-
-class RowRewriter(Protocol):
-    """A function that rewrites rows: a transform, or a transform with the process of its function."""
-
-    def applies(self, line: bytes) -> bool:
-        """Return False if `rewrite` cannot change the row."""
-
-    def rewrite(self, record: dict[str, Any]) -> bool:
-        """Change the record in place. Return whether anything changed."""
-
-
-class Transform(TaggedSpec, frozen=True, kw_only=True):
-    """A rewrite of a row's `messages`. All other keys of the row keep their bytes."""
-
-    NOUN: ClassVar = "map"
-
-    PACKAGES: ClassVar[tuple[str, ...]] = ()
-
-    def applies(self, line: bytes) -> bool:
-        """Return False if `rewrite` cannot change the row: a cheap test of the undecoded line."""
-        return True
-
-    def rewrite(self, record: dict[str, Any]) -> bool:
-        """Change the record's messages, or its tools, in place. Return whether anything changed."""
-        raise NotImplementedError
-
-    def bind(self, root: Path) -> RowRewriter:
-        """Return the function that rewrites the rows of one pass. `root` is the folder of the project."""
-        return self
-
-
-def transform_line(line: bytes, transforms: Iterable[RowRewriter]) -> bytes:
-    """Return the line after the transforms: the same object if they do not change it.
-
-    Raises ValueError for messages that cannot be decoded, such as integers with more digits than Python accepts.
-    """
-    for transform in transforms:
-        if transform.applies(line):
-            record: dict[str, Any] = _decode_keys(line)
-            try:
-                record["messages"] = _decode_messages(record["messages"])
-            except (msgspec.ValidationError, RecursionError) as error:
-                raise ValueError(str(error)) from None
-            if transform.rewrite(record):
-                line = msgspec.json.encode(record) + b"\n"
-    return line
 
 
 class TextTransform(Transform, frozen=True, kw_only=True):
@@ -186,7 +139,8 @@ class Redact(TextTransform, frozen=True, kw_only=True, tag="redact"):
 class FixText(TextTransform, frozen=True, kw_only=True, tag="fix-text"):
     """Repair texts whose encoding was mistaken (`cafÃ©`), with the package ftfy; code is not changed otherwise.
 
-    `normalization` is the Unicode form of the result; "none" changes no other character.
+    `normalization` is the Unicode form of the result; "none" changes no other character. A row with more than 100,000
+    mistaken characters stays as it is, and is counted: ftfy takes up to 50 microseconds for each of them.
     """
 
     PACKAGES: ClassVar = ("ftfy",)
@@ -196,6 +150,9 @@ class FixText(TextTransform, frozen=True, kw_only=True, tag="fix-text"):
 
     def applies(self, line: bytes) -> bool:
         return not line.isascii() or b"\\u" in line or (self.unescape_html and b"&" in line)
+
+    def bind(self, context: FilterContext) -> RowRewriter:
+        return BoundRepair(self)
 
     def rewrite_text(self, text: str) -> str:
         import ftfy
@@ -212,57 +169,30 @@ class FixText(TextTransform, frozen=True, kw_only=True, tag="fix-text"):
         return str(ftfy.fix_text(text, config))
 
 
-class CutTurns(Transform, frozen=True, kw_only=True, tag="cut-turns"):
-    """Cut long conversations before a user's message, so that at most `messages` messages or `chars` characters remain.
+class BoundRepair:
+    """A `fix-text` of one pass, which counts the rows that it leaves because their repair would take too long."""
 
-    System messages stay. `keep` selects the first or the last turns. One turn always stays, however long it is.
-    """
-
-    messages: Annotated[int, Meta(ge=2)] | None = None
-    chars: Annotated[int, Meta(ge=1)] | None = None
-    keep: Literal["first", "last"] = "first"
-
-    def __post_init__(self) -> None:
-        if self.messages is None and self.chars is None:
-            raise ValueError("a map `cut-turns` has no limit - give `messages` or `chars`")
+    def __init__(self, transform: FixText) -> None:
+        self.transform, self.counts = transform, Counter[str]()
+        self.applies = transform.applies
 
     def rewrite(self, record: dict[str, Any]) -> bool:
-        system, turns = _turns(record["messages"])
-        if self.keep == "last":
-            turns.reverse()
-        count, size = len(system), sum(map(_characters, system))
-        for number, turn in enumerate(turns):
-            count, size = count + len(turn), size + sum(map(_characters, turn))
-            if number and (count > (self.messages or count) or size > (self.chars or size)):
-                turns = turns[:number]
-                break
-        else:
+        if _is_too_long(record):
+            self.counts[f"rows with more than {MAX_MISTAKEN:,} mistaken characters, not repaired by fix-text"] += 1
             return False
-        if self.keep == "last":
-            turns.reverse()
-        record["messages"] = [*system, *(message for turn in turns for message in turn)]
-        return True
+        return self.transform.rewrite(record)
 
 
-def _turns(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-    """Return system messages and turns. A turn has a user's messages and all messages up to the next ones."""
-    system = [message for message in messages if message["role"] == "system"]
-    turns: list[list[dict[str, Any]]] = []
-    for message in messages:
-        if message["role"] == "user" and not (turns and turns[-1][-1]["role"] == "user"):
-            turns.append([message])
-        elif message["role"] != "system" and turns:
-            turns[-1].append(message)
-        elif message["role"] != "system":
-            turns.append([message])
-    return system, turns
+def _is_too_long(record: dict[str, Any]) -> bool:
+    """Whether the lines of a row that ftfy would repair have more characters than it repairs in a few seconds."""
+    values = (value for key, value in record.items() if key in ("messages", "tools", "rejected"))
+    decoded = [msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value for value in values]
+    texts = [text for value in decoded for text in json_strings(value)]
+    if sum(map(len, texts)) <= MAX_MISTAKEN:
+        return False
+    from ftfy.badness import is_bad
 
-
-def _characters(message: dict[str, Any]) -> int:
-    """Return the characters of a message and its calls."""
-    calls = message.get("tool_calls")
-    texts = (message.get("content"), message.get("reasoning_content"))
-    return sum(len(text) for text in texts if isinstance(text, str)) + (len(msgspec.json.encode(calls)) if calls else 0)
+    return sum(len(line) for text in texts for line in text.split("\n") if is_bad(line)) > MAX_MISTAKEN
 
 
 class PythonMap(Transform, frozen=True, kw_only=True, tag="python"):
@@ -278,15 +208,15 @@ class PythonMap(Transform, frozen=True, kw_only=True, tag="python"):
     def __post_init__(self) -> None:
         require_function(self.function)
 
-    def bind(self, root: Path) -> RowRewriter:
-        return BoundFunction(UserFunction(root, self.function, self.seconds))
+    def bind(self, context: FilterContext) -> RowRewriter:
+        return BoundFunction(UserFunction(context.root, self.function, self.seconds))
 
 
 class BoundFunction:
     """A function that rewrites the rows of one pass."""
 
     def __init__(self, function: UserFunction) -> None:
-        self.function = function
+        self.function, self.counts = function, Counter[str]()
 
     def applies(self, line: bytes) -> bool:
         return True

@@ -22,7 +22,7 @@ from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.records import joined
 from punie_build.data.tool_call_markup.parse import parse_text
 from punie_build.data.tool_call_markup.span import ParseContext
-from punie_build.data.transforms import transform_line
+from punie_build.data.transform import transform_line
 from punie_build.errors import PunieError
 from tests.fuzz.cases import FILTERS, MAPS
 from tests.fuzz.laws import check_bytes, check_error, check_reason, check_row, require

@@ -29,7 +29,8 @@ from punie_build.data.sources import Local, code_pair_to_chat
 from punie_build.data.spec import Dataset, Stage
 from punie_build.data.split import Split
 from punie_build.data.stats import read_stats
-from punie_build.data.transforms import AnyTransform, CutTurns, SystemPrompt
+from punie_build.data.transforms import AnyTransform, SystemPrompt
+from punie_build.data.turns import CutTurns
 from punie_build.data.unreadable import UnreadableRow
 from punie_build.errors import PunieError
 from punie_build.storage import paths

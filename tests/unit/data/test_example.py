@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from punie_build.data.example import parse
 from punie_build.data.filters.content import Secrets
 from punie_build.data.ingest import to_chat_row
-from punie_build.data.transforms import FixText, Redact, transform_line
+from punie_build.data.transform import transform_line
+from punie_build.data.transforms import FixText, Redact
 
 
 @pytest.mark.slow

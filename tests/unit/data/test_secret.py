@@ -14,7 +14,8 @@ from punie_build.data.example import decode_example
 from punie_build.data.filters.content import Secrets
 from punie_build.data.filters.personal_data import is_iban, is_luhn
 from punie_build.data.filters.secret import find_secrets, replace_secrets
-from punie_build.data.transforms import Redact, transform_line
+from punie_build.data.transform import transform_line
+from punie_build.data.transforms import Redact
 
 ALPHABETS = {"a": string.ascii_letters + string.digits, "h": string.digits + "abcdef", "d": string.digits}
 ALPHABETS["u"] = string.digits + string.ascii_uppercase

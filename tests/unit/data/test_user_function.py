@@ -96,7 +96,7 @@ def test_results_of_another_type_are_errors(project: Path):
     keep = PythonFilter(function="filters.mine:number").line_predicate(FilterContext(root=project))
     with pytest.raises(DataError, match="return True or False"):
         keep(b'{"messages":[]}\n', Example(()))
-    rewriter = PythonMap(function="filters.mine:bare").bind(project)
+    rewriter = PythonMap(function="filters.mine:bare").bind(FilterContext(root=project))
     with pytest.raises(DataError, match="not a conversation"):
         rewriter.rewrite({"messages": [{"role": "user", "content": "x"}]})
 

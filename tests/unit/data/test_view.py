@@ -17,7 +17,8 @@ from punie_build.data.filters.dataset_level import Decontaminate, ExactDedup
 from punie_build.data.filters.filter import EMPTY_CONTEXT, FilterContext
 from punie_build.data.filters.structure import MaxTokens
 from punie_build.data.ingest import to_chat_row
-from punie_build.data.transforms import FixText, Redact, StripMarkers, SystemPrompt, transform_line
+from punie_build.data.transform import transform_line
+from punie_build.data.transforms import FixText, Redact, StripMarkers, SystemPrompt
 from punie_build.storage import paths
 from tests.support.chat_rows import assistant, result, system, tool, user
 
