@@ -68,7 +68,7 @@ def plan(root: Path, options: Options) -> int:
 
 
 def _facts(planned: Planned) -> dict[str, Any]:
-    """Return what a plan says of an artifact, for programs. `seconds` is null where no run has told."""
+    """Return the plan of an artifact, for programs. `seconds` is null where no run has told."""
     return {
         "label": planned.task.label,
         "target": planned.task.target,

@@ -18,7 +18,7 @@ from punie_build.storage import paths
 
 
 def build(root: Path, options: Options) -> int:
-    """Build what is out of date, as `doit` does."""
+    """Build the artifacts that are out of date, as `doit` does."""
     from punie_build.doit_plugin.program import run_doit
 
     words = [

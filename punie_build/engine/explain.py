@@ -17,7 +17,7 @@ def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
 
 
 def value_changes(old: Any, new: Any, path: str) -> Iterator[str]:
-    """Yield lines on what differs between two values at a path."""
+    """Yield lines on the differences of two values at a path."""
     yield from map(printable, _changes(old, new, path))
 
 

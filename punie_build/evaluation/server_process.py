@@ -29,7 +29,7 @@ class ModelLoader:
     def __call__(
         self, folder: str, adapter_path: str | None = None, return_config: bool = False, **options: Any
     ) -> Any:
-        """Return what mlx-lm's `load` returns. Ends the process if the model cannot be loaded."""
+        """Return the result of mlx-lm's `load`. Ends the process if the model cannot be loaded."""
         cache, self.cache = self.cache, None
         try:
             loaded = load_verified(folder, adapter_path, cache, **options)

@@ -47,7 +47,7 @@ def base_problems(folder: Path, base: Base) -> list[str]:
 
 
 def gaps(folder: Path) -> list[str]:
-    """Return the gaps of a base: files that are missing, cut off or damaged, by their own headers and by their index."""
+    """Return the gaps of a base: files that are missing, cut off or damaged, by their headers and their index."""
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).exists()]
     files = {path.name: path for path in weight_files(folder)}
     missing += [] if files or (folder / INDEX).exists() else ["model*.safetensors"]

@@ -189,7 +189,7 @@ def preview_answers(root: Path, task: AnyTask, _by_label: dict[str, Planned], re
 
 
 def base_gaps(root: Path, task: AnyTask) -> Iterator[PreflightFinding]:
-    """Yield what a base in a folder of the project lacks. Files that git left out are for `git lfs pull`."""
+    """Yield the gaps of a base in a folder of the project. Files that git left out are for `git lfs pull`."""
     base = task.external.get("base")
     if not isinstance(base, Base) or not base.path or not (folder := locate.local_folder(root, base)):
         return

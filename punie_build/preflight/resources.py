@@ -21,7 +21,10 @@ USABLE_MEMORY = 0.8  # share of the memory: the rest is the system's
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """Bytes of free `disk` and of the `memory` that a process may use (0: unknown). `cpu`: whether mlx computes on the CPU."""
+    """Bytes of free `disk` and of the `memory` that a process may use (0: unknown).
+
+    `cpu`: whether mlx computes on the CPU.
+    """
 
     disk: int
     memory: int

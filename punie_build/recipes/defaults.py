@@ -1,7 +1,7 @@
 """Defaults of a project: `[defaults.KIND]` in any recipe file stands for the fields that tables of the kind leave out.
 
 A table inside a table is completed in the same way, unless its tag is another one. Entries have the merged values, so
-a change of a default makes stale what it changes.
+a change of a default makes the artifacts stale that it changes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The decision that a comparison supports: ship, do not ship, or cannot tell, with its reasons in the order of weight.
 
 A gate that fails, a regression or an invalid comparison is a no. An improvement is a yes. An arm that is equivalent to
-the baseline is a yes only where a gate of the recipe asks for no more; a difference within noise decides nothing.
+the baseline is a yes only where a gate of the recipe asks for no more; a difference within noise is no decision.
 """
 
 from __future__ import annotations

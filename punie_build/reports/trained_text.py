@@ -1,4 +1,4 @@
-"""The first rows of a token file as text, divided into what is read, what is trained, and the end mark of a turn."""
+"""The first rows of a token file as text, divided into prompt, trained text, and the end mark of a turn."""
 
 from __future__ import annotations
 

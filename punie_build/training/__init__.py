@@ -1,8 +1,8 @@
 """Training of adapters: specs, tokenization, checkpoints, and the processes that tokenize and train.
 
 Specs: `spec` (`Adapter`, `Lora`, `Tokenized`), `optimizer_spec`. Runs: `steps`, `launch`, `checkpoints`,
-`batch_sampler`, `throughput`, `reference`, `mlx_lm_defaults`, `memory_ladder`. Files: `history` (metrics.jsonl), `adapter_config`,
-`token_file`, `mlx_log`, `verify`.
+`batch_sampler`, `throughput`, `reference`, `mlx_lm_defaults`, `memory_ladder`. Files: `history` (metrics.jsonl),
+`adapter_config`, `token_file`, `mlx_log`, `verify`.
 No module here imports a heavy library at its top; the package `loop`, `token_loss` and the processes import mlx.
 """
 

@@ -63,7 +63,7 @@ def metrics(page: TokensPage) -> Section:
 
 
 def rows(page: TokensPage) -> Section:
-    """Show the first training rows with the border of the prompt, what is trained, and the end marks."""
+    """Show the first training rows with the border of the prompt, the trained text, and the end marks."""
     return Section("trained_rows", "First training rows", {"rows": page.rows})
 
 
