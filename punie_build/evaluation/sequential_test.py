@@ -1,7 +1,7 @@
 """A test of paired differences that may be looked at after every case: it stays valid whenever one stops.
 
 Under the hypothesis that the mean difference is m, a player who bets a fraction of the capital on each difference does
-not win on average, whatever the order of looks: capital above 1 / 0.05 has a probability of 5 % at most (Ville 1939).
+not win on average, at any time of looking: capital above 1 / 0.05 has a probability of 5 % at most (Ville 1939).
 The capital is the mean over bets of both signs; the means that it does not reject are a confidence sequence (Waudby-
 Smith and Ramdas 2024). Fixed samples need fewer cases for the same power: the price of looking.
 """
