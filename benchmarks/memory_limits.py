@@ -1,6 +1,6 @@
 """The law of the memory ladder: trainings under random limits of memory end.
 
-    ./run python benchmarks/memory_limits.py          # --trainings 100, about half an hour
+    ./run python benchmarks/memory_limits.py          # --trainings 100, half an hour on an idle core
 
 A llama of random weights (4 layers of 128, 16,384 words), rows of 128 tokens, batches of 8. The limits lie between what
 the last rung is predicted to need, and what the recipe needs. A process that exceeds its limit is killed at once, as

@@ -43,7 +43,7 @@ def killer(module: str, limit: int, after: Path | None = None) -> Iterator[list[
 
     def watch() -> None:
         while not ended.wait(POLL_SECONDS):
-            for process in _below(os.getpid()) if after is None or (after.exists() and not sizes) else ():
+            for process in _below(os.getpid()) if after is None or after.exists() else ():
                 with suppress(OSError, ValueError, IndexError):
                     folder = Path(f"/proc/{process}")
                     if module.encode() not in (folder / "cmdline").read_bytes().split(b"\0"):
@@ -52,6 +52,8 @@ def killer(module: str, limit: int, after: Path | None = None) -> Iterator[list[
                     if size > limit:
                         os.kill(process, signal.SIGKILL)
                         sizes.append(size)
+                        if after:
+                            return
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -15,6 +15,7 @@ __all__ = (
     "checkpoints",
     "history",
     "launch",
+    "memory_ladder",
     "mlx_lm_defaults",
     "mlx_log",
     "optimizer_spec",

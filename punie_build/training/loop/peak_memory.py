@@ -50,7 +50,8 @@ class LargestBatch(Struct, frozen=True, kw_only=True):
 def settle(trainer: Trainer, first: int, write: Callable[[MemoryReport], object]) -> None:
     """Put a training on the first rung from `first` on that is predicted to fit into the memory.
 
-    `write` takes the report of each rung before it is measured, and the last one. There is no prediction where a rough estimate is far below the limit. Exits if the last rung does not fit.
+    `write` takes the report of each rung before it is measured, and the last one. There is no prediction where
+    a rough estimate is far below the limit. Exits if the last rung does not fit.
     """
     ladder, limit, batch = rungs(trainer.spec.batch_size), machine_memory.limit(), largest_batch(trainer)
     if limit.bytes and machine_memory.pressure() == "critical":

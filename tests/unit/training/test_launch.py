@@ -103,7 +103,7 @@ def test_a_killed_rank_ends_the_training_with_a_message(inputs, tmp_path):
 def test_a_training_that_is_killed_for_memory_goes_on_one_rung_higher(inputs, tmp_path, monkeypatch):
     """A kill near the limit counts as one for memory; the exact rung gives the bytes of a training without a kill."""
     monkeypatch.setenv(machine_memory.VARIABLE, "0.15")
-    adapter, said = spec(iters=400, steps_per_eval=100), []
+    adapter, said = spec(iters=60, steps_per_eval=30), []
     with killer("punie_build.training.loop.process", 1, after=tmp_path / "checkpoints/000003") as sizes:
         launch.train(training_run(inputs, tmp_path, adapter), said.append)
     assert len(sizes) == 1
