@@ -12,6 +12,7 @@ written is still read. Needs the extra `punie-build[shared]`.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import sys
@@ -109,7 +110,7 @@ class RemoteStore:
             self.corrupt.discard(name)
             return True
 
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        size = len(content) if isinstance(content, bytes) else os.path.exists(content) and content.stat().st_size
         return self._request(send, default=False, writes=True, extra=size / SLOWEST)
 
     def _path(self, name: str) -> str:
