@@ -35,6 +35,7 @@ SETTINGS = {
     "serving": SERVING,
     "concurrency": 4,
     "timeout": 300.0,
+    "measure": False,
     "description": "",
 }
 REQUIRE = {

@@ -250,7 +250,10 @@ def test_selections_and_cells_may_be_referenced_by_name(recipes):
         "v1@2",
         "v1@seed-0,learning_rate-0.002",
     )
-    with pytest.raises(RecipeError, match="no base or adapter or model is called 'v1@3' - did you mean 'v1@"):
+    with pytest.raises(
+        RecipeError,
+        match="no base or endpoint or adapter or model or variant or answers is called 'v1@3' - did you mean 'v1@",
+    ):
         Project.load(recipes(DATA + ARMS.replace('"v1"]', '"v1@3"]')))
     with pytest.raises(RecipeError, match="an arm occurs twice"):
         Project.load(recipes(DATA + ARMS.replace('"v1"]', '"v1", "v1@1"]')))
