@@ -274,8 +274,8 @@ RESULTS = (categories, cases, failures, behavior, speed, model_identity)
 STANDALONE_SECTIONS = (totals, *RESULTS)  # an eval that no recipe names
 EVAL_SECTIONS = (prompt_match, totals, standard_sections.gates, *RESULTS, *standard_sections.CLOSING)
 SECTIONS = (
-    decision,
     prompt_match,
+    decision,
     verdict,
     standard_sections.gates,
     totals,
