@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def stopped_kind(comparison: ArtifactKind) -> ArtifactKind:
         spec=StoppedComparison,
         variants={},
         inputs=_inputs,
-        cross_check=lambda root, recipe, entry: _mistakes(comparison, root, recipe, entry),
+        cross_check=partial(_mistakes, comparison),  # a step in a worker is sent with its kind, by pickle
         step="punie_build.evaluation.stopped_comparison:stopped_comparison",
         in_worker=False,
         environment=mlx_environment,
