@@ -269,7 +269,7 @@ def test_changed_statistics_beside_the_rows_retrain_no_adapter(project):
     path.write_text(path.read_text().replace('"messages"', '"messages_"'))
     lock["outputs"]["stats.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (project / "data/all.lock.json").write_text(json.dumps(lock))
-    assert not ran(doit(project, "adapter:tiny"))
+    assert ran(doit(project, "adapter:tiny")) <= {"mix:all"}  # the store has other statistics: they are restored
 
 
 def test_check_enforces_a_gate_and_a_gate_rebuilds_no_artifact(project):

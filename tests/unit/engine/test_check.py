@@ -117,6 +117,9 @@ def test_an_external_input_is_compared_where_it_is_present(root):
         def identity(self, root: Path, pointers: bool = False) -> str:
             return self.digest
 
+        def present(self, root: Path) -> None:
+            return None
+
     def user(digest: str) -> Task:
         return structs.replace(text_task("u", inputs=("raw.txt",)), external={"base": Model(digest)})
 
