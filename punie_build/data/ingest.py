@@ -42,13 +42,21 @@ from punie_build.data.sources import (
 from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.errors import DataError
 
+MAX_UNREADABLE = 10_000  # records at the begin of a source, all unreadable, after which it is given up
+Records = Iterator[tuple[str | None, Row | UnreadableRow]]
 SourceFiles = Iterable[tuple[str | None, Path]]  # files with their splits
 
 
-def ingest(
-    root: Path, source: AnySource, dialect: str, scratch: Path, layout: Layout = CHAT
-) -> Iterator[tuple[str | None, Row | UnreadableRow]]:
-    """Yield every record of a source with its split, or None. `scratch` is a folder for the output of a command."""
+def ingest(root: Path, source: AnySource, dialect: str, scratch: Path, layout: Layout = CHAT) -> Records:
+    """Yield every record of a source with its split, or None. `scratch` is a folder for the output of a command.
+
+    Raises DataError if a source begins with `MAX_UNREADABLE` records of which none can be read: a flood is not read to
+    its end.
+    """
+    yield from _until_hopeless(_records(root, source, dialect, scratch, layout))
+
+
+def _records(root: Path, source: AnySource, dialect: str, scratch: Path, layout: Layout) -> Records:
     if isinstance(source, Sample | HandAuthored):
         yield from ((None, parse(msgspec.json.encode(record))) for record in source.records())
         return
@@ -66,6 +74,21 @@ def ingest(
             except ValueError as error:
                 line = record if isinstance(record, bytes) else b""
                 yield split, UnreadableRow(f"{display_path(path)}:{number}", _printable(str(error)), line)
+
+
+def _until_hopeless(rows: Records) -> Records:
+    unreadable: UnreadableRows | None = UnreadableRows()
+    for split, row in rows:
+        if not isinstance(row, UnreadableRow):
+            unreadable = None
+        elif unreadable is not None:
+            unreadable.add(row)
+            if unreadable.count == MAX_UNREADABLE:
+                raise DataError(
+                    f"none of the first {MAX_UNREADABLE:,} rows can be read, the others were not tried - correct the "
+                    "source, or name its dialect\n" + "\n".join(unreadable.lines())
+                )
+        yield split, row
 
 
 def require_readable(rows: Iterable[tuple[str | None, Row | UnreadableRow]]) -> Iterator[tuple[str | None, Row]]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from punie_build.data import held_out, verify
+from punie_build.data import held_out, ingest, verify
 from punie_build.data.filters.union import ExactDedup, Language, MinMessages, PythonVersion
 from punie_build.data.merge import build_mix
 from punie_build.data.mix import MixComponent
@@ -254,3 +255,18 @@ def test_rows_without_a_split_wait_for_a_mix(tmp_path, out):
     stats = build_dataset("d", Dataset(source=Local(path="all.jsonl"), split="none"), tmp_path, out)
     assert [stats.splits[split].kept for split in ("train", "valid", "test")] == [50, 0, 0]
     assert stats.notes == ()
+
+
+@pytest.mark.slow
+def test_a_flood_of_records_that_are_no_rows_is_given_up_with_a_sentence(tmp_path):
+    flood = b"{}\n" * (ingest.MAX_UNREADABLE + 100)
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(flood * 10, 1))
+    (tmp_path / "out").mkdir()
+    spec = Dataset(source=Local(path="rows.jsonl.gz"), unreadable="drop")
+    with pytest.raises(DataError, match=r"none of the first 10,000 rows can be read, the others were not tried"):
+        build_dataset("d", spec, tmp_path, tmp_path / "out", tmp_path / "lock")
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    (tmp_path / "rows.jsonl").write_bytes(json.dumps(row).encode() + b"\n" + flood)
+    spec = Dataset(source=Local(path="rows.jsonl"), unreadable="drop", split="none")
+    stats = build_dataset("d", spec, tmp_path, tmp_path / "out", tmp_path / "lock")
+    assert (stats.total.kept, stats.total.seen) == (1, 101 + ingest.MAX_UNREADABLE)
