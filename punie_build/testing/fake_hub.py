@@ -10,22 +10,21 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from punie_build.testing.http_response import send_headers, send_json
+from punie_build.testing.loopback_server import LoopbackServer, QuietHandler
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"  # the one commit of every repository
 TOKEN = "hf_of_the_test"  # noqa: S105 - valid on this fake only
 LFS_BYTES = 4096  # larger files are uploaded by Git LFS
 
 
-class FakeHub:
+class FakeHub(LoopbackServer):
     """A Hugging Face Hub of local folders: info, file tree and downloads of models and datasets, all at the commit
     `COMMIT`.
 
@@ -47,7 +46,7 @@ class FakeHub:
     def __enter__(self) -> FakeHub:
         hub = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 hub.handle_read(self, body=True)
 
@@ -60,19 +59,8 @@ class FakeHub:
             def do_PUT(self) -> None:
                 hub.handle_write(self)
 
-            def log_message(self, *_: Any) -> None:
-                """Log no request on stderr."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.listen(Handler)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
     def handle_read(self, handler: BaseHTTPRequestHandler, body: bool) -> None:
         """Answer a GET request, or without `body` a HEAD request."""

@@ -11,19 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from punie_build.testing.http_response import send_headers, send_json, send_text
+from punie_build.testing.loopback_server import LoopbackServer, QuietHandler
 
 Reply = Callable[[dict[str, Any]], "str | dict[str, Any]"]  # request -> text, or an assistant message
 
 
-class FakeOllama:
+class FakeOllama(LoopbackServer):
     """A server with models by name: each is a function from a request to a text or an assistant message.
 
     `requests` lists the bodies that it received, `headers` those of the last request. With `key`, other keys are
@@ -39,7 +39,7 @@ class FakeOllama:
     def __enter__(self) -> FakeOllama:
         fake = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler, BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 names = [{"id": name, "owned_by": "library"} for name in fake.models]
                 send_json(self, {"object": "list", "data": names})
@@ -52,19 +52,8 @@ class FakeOllama:
                 with suppress(ConnectionError):
                     fake.handle(self, body)
 
-            def log_message(self, *_: Any) -> None:
-                """Log no request on stderr."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.listen(Handler)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
     def handle(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         """Answer one request."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from punie_build.recipes.foreign.config import ForeignConfig, lora_table, optimizer, schedule, target_modules
+from punie_build.recipes.foreign.config import (
+    ForeignConfig,
+    lora_table,
+    optimizer,
+    schedule,
+    take_common,
+    target_modules,
+)
 
 READ = frozenset(
     "base_model adapter peft_use_dora lora_r lora_alpha lora_dropout lora_target_modules"
     " lora_target_linear sequence_len sample_packing micro_batch_size gradient_accumulation_steps"
     " num_epochs max_steps learning_rate optimizer weight_decay lr_scheduler warmup_steps warmup_ratio"
-    " train_on_inputs datasets val_set_size gradient_checkpointing seed max_grad_norm logging_steps"
+    " train_on_inputs datasets val_set_size gradient_checkpointing seed max_grad_norm neftune_noise_alpha logging_steps"
     " eval_steps save_steps wandb_project load_in_4bit load_in_8bit".split()
 )
 OTHERS = {
@@ -49,24 +56,13 @@ def read(values: Mapping[str, Any]) -> ForeignConfig:
     _length(config, values, accumulated)
     _lora(config, values)
     _data(config, values)
-    for key, field in (("seed", "seed"), ("max_grad_norm", "max_grad_norm"), ("warmup_steps", "warmup")):
-        if values.get(key):
-            config.adapter[field] = values[key]
-    for key, field in (
-        ("logging_steps", "steps_per_report"),
-        ("eval_steps", "steps_per_eval"),
-        ("save_steps", "save_every"),
-    ):
-        if isinstance(values.get(key), int):
-            config.adapter[field] = values[key] * accumulated
+    take_common(config, values, accumulated)
     if values.get("gradient_checkpointing"):
         config.adapter["grad_checkpoint"] = True
     if values.get("sample_packing"):
         config.adapter |= {"batching": "pack", "batch_tokens": config.adapter["max_seq_length"]}
     if values.get("wandb_project"):
         config.adapter |= {"report_to": ["wandb"], "project_name": values["wandb_project"]}
-    if values.get("warmup_ratio") and not values.get("warmup_steps"):
-        config.note("warmup_ratio", "left out: set warmup, in updates")
     config.note_others((key for key in values if key not in READ), OTHERS)
     return config
 

@@ -141,3 +141,25 @@ def schedule(config: ForeignConfig, key: str, name: str) -> dict[str, Any]:
             return {"type": "constant"}
     config.note(key, f"{name}: not a schedule here, `cosine-decay` instead")
     return {"type": "cosine-decay"}
+
+
+def take_common(config: ForeignConfig, values: Mapping[str, Any], accumulated: int) -> None:
+    """Take the settings that axolotl and the trainers of transformers call alike. Their steps are updates, ours are
+    batches: an update has `accumulated` of them."""
+    for key, field in (
+        ("seed", "seed"),
+        ("max_grad_norm", "max_grad_norm"),
+        ("warmup_steps", "warmup"),
+        ("neftune_noise_alpha", "neftune_noise_alpha"),
+    ):
+        if values.get(key):
+            config.adapter[field] = values[key]
+    for key, field in (
+        ("logging_steps", "steps_per_report"),
+        ("eval_steps", "steps_per_eval"),
+        ("save_steps", "save_every"),
+    ):
+        if isinstance(values.get(key), int):
+            config.adapter[field] = values[key] * accumulated
+    if values.get("warmup_ratio") and not values.get("warmup_steps"):
+        config.note("warmup_ratio", "left out: set warmup, in updates")

@@ -9,14 +9,22 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from punie_build.recipes.foreign.config import ForeignConfig, lora_table, optimizer, schedule, target_modules
+from punie_build.recipes.foreign.config import (
+    ForeignConfig,
+    lora_table,
+    optimizer,
+    schedule,
+    take_common,
+    target_modules,
+)
 
 CALLS = ("from_pretrained", "get_peft_model", "LoraConfig", "SFTConfig", "TrainingArguments", "load_dataset")
 READ = frozenset(
-    "model_name max_seq_length max_length r lora_alpha lora_dropout target_modules use_dora use_gradient_checkpointing"
-    " random_state per_device_train_batch_size gradient_accumulation_steps warmup_steps max_steps num_train_epochs"
-    " learning_rate optim weight_decay lr_scheduler_type seed max_grad_norm logging_steps eval_steps save_steps"
-    " load_in_4bit load_in_8bit packing report_to warmup_ratio assistant_only_loss completion_only_loss".split()
+    "model_name max_seq_length max_length r lora_alpha lora_dropout target_modules use_dora"
+    " use_gradient_checkpointing random_state per_device_train_batch_size gradient_accumulation_steps"
+    " warmup_steps max_steps num_train_epochs learning_rate optim weight_decay lr_scheduler_type seed"
+    " max_grad_norm neftune_noise_alpha logging_steps eval_steps save_steps load_in_4bit load_in_8bit packing"
+    " report_to warmup_ratio assistant_only_loss completion_only_loss".split()
 )
 OTHERS = {
     **dict.fromkeys(
@@ -25,7 +33,6 @@ OTHERS = {
     **dict.fromkeys(("use_rslora", "loftq_config", "init_lora_weights"), "left out: plain LoRA is trained"),
     **dict.fromkeys(("path", "name", "split", "data_files"), ""),
     "per_device_eval_batch_size": "",
-    "neftune_noise_alpha": "left out",
     "full_finetuning": "",
 }
 
@@ -47,7 +54,7 @@ def read(script: str) -> ForeignConfig:
         "grad_accumulation_steps": accumulated,
         "learning_rate": float(values.get("learning_rate", 2e-4)),
         "max_seq_length": int(length),
-        "max_grad_norm": float(values.get("max_grad_norm", 1.0)),
+        "max_grad_norm": 1.0,
         "optimizer": optimizer(config, "optim", str(values.get("optim", "adamw")), values.get("weight_decay", 0.0)),
         "lr_schedule": schedule(config, "lr_scheduler_type", str(values.get("lr_scheduler_type", "linear"))),
     }
@@ -63,22 +70,11 @@ def read(script: str) -> ForeignConfig:
 
 
 def _optional(config: ForeignConfig, values: Mapping[str, Any], accumulated: int) -> None:
-    for key, field in (("seed", "seed"), ("warmup_steps", "warmup")):
-        if values.get(key):
-            config.adapter[field] = int(values[key])
-    for key, field in (
-        ("logging_steps", "steps_per_report"),
-        ("eval_steps", "steps_per_eval"),
-        ("save_steps", "save_every"),
-    ):
-        if isinstance(values.get(key), int):
-            config.adapter[field] = values[key] * accumulated
+    take_common(config, values, accumulated)
     if values.get("use_gradient_checkpointing"):
         config.adapter["grad_checkpoint"] = True
     if values.get("packing"):
         config.adapter |= {"batching": "pack", "batch_tokens": config.adapter["max_seq_length"]}
-    if values.get("warmup_ratio") and not values.get("warmup_steps"):
-        config.note("warmup_ratio", "left out: set warmup, in updates")
     if values.get("load_in_4bit") or "bnb-4bit" in config.model:
         config.note("load_in_4bit", "name a base that is quantized for mlx, such as mlx-community/...-4bit")
 

@@ -42,6 +42,8 @@ optimizer: paged_adamw_8bit
 lr_scheduler: cosine
 learning_rate: 2e-4
 val_set_size: 0.05
+neftune_noise_alpha: 5
+eval_steps: 10
 datasets:
   - {path: tatsu-lab/alpaca, type: alpaca}
   - {path: more.jsonl, type: chat_template}
@@ -103,6 +105,7 @@ def test_axolotl(tmp_path):
     }
     assert adapter["lora"] == {"rank": 32, "scale": 0.5, "keys": ["self_attn.q_proj", "mlp.down_proj"]}
     assert (adapter["epochs"], adapter["batching"], adapter["batch_tokens"]) == (3.0, "pack", 4096)
+    assert (adapter["neftune_noise_alpha"], adapter["steps_per_eval"]) == (5, 40)
     assert (adapter["mask"], adapter["optimizer"]) == ("assistant", {"type": "adamw"})
     for word in ("router", "paged_adamw_8bit", "more.jsonl", "load_in_4bit"):
         assert word in notes
