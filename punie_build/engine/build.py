@@ -7,6 +7,7 @@ kill at any instant leaves the old target, or one whose digests disagree with it
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -114,6 +115,8 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
         memory.publish(root, task)
         if not (old and is_equal(task, old, lock)):  # else git has nothing to commit
             locks.write(root / paths.lock(task.target), lock)
+        else:
+            os.utime(root / paths.lock(task.target))  # pages and cards older than it are drawn again
         (root / paths.forgotten(task.target)).unlink(missing_ok=True)
     return Outcome(
         action=action,

@@ -185,6 +185,17 @@ def test_a_target_with_a_damaged_lock_counts_as_never_built(root):
     assert state.state(root, task()) == "absent"
 
 
+def test_an_equal_rebuild_leaves_the_bytes_of_the_lock_and_renews_its_time(root):
+    """Git has nothing to commit, and pages that are older than the lock are drawn again."""
+    build.build(root, with_step(task(), Step()))
+    lock = root / paths.lock("data/s")
+    before = lock.read_bytes()
+    os.utime(lock, ns=(1, 1))
+    assert build.build(root, with_step(task(), Step()), afresh=True).action == "ran"
+    assert lock.read_bytes() == before
+    assert lock.stat().st_mtime_ns > 1
+
+
 def test_clean_removes_the_target_and_the_next_build_restores_it(root):
     step = Step()
     build.build(root, with_step(task(), step))
