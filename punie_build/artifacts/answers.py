@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.arms import RECORDED, model_of, suite_of, trained_arguments, variant_of
-from punie_build.artifacts.base import start
+from punie_build.artifacts.arms import RECORDED, model_of, suite_of, trained_arguments, variant_of, weights_of
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -58,9 +57,7 @@ def answers_of(recipe: Recipe, entry: Entry[Eval]) -> Entry[GenerationSpec]:
 
 def _answers_inputs(recipe: Recipe, entry: Entry[GenerationSpec]) -> TaskInputs:
     spec = entry.spec
-    arm = model_of(recipe, spec.arm)
-    adapter = (arm,) if "trained" in arm.kind.roles else ()
-    base, first = start(recipe, arm.spec.base if adapter else arm.name)
+    adapter, _, base, first = weights_of(recipe, spec.arm)
     draft = {"draft": recipe.resolve("base", spec.serving.draft).spec} if spec.serving.draft else {}
     suite = suite_of(recipe, spec.suite, spec.arm)
     return TaskInputs(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from punie_build.artifacts.base import trainings
+from punie_build.artifacts.base import start, trainings
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.evaluation.arm_spec import Endpoint, RecordedAnswers, Variant
@@ -25,6 +25,15 @@ def model_of(recipe: Recipe, arm: str) -> Entry[Any]:
     """Return the entry of the weights, the endpoint or the file that answers for an arm."""
     entry = recipe.resolve("arm", arm)
     return recipe.resolve("arm", entry.spec.arm) if isinstance(entry.spec, Variant) else entry
+
+
+def weights_of(recipe: Recipe, arm: str) -> tuple[tuple[Entry[Any], ...], str, Any, tuple[Entry[Any], ...]]:
+    """Return the parts that are loaded for an arm: (its adapter or none, the name of the base, the base, the entries
+    that build it)."""
+    model = model_of(recipe, arm)
+    adapter = (model,) if "trained" in model.kind.roles else ()
+    name = model.spec.base if adapter else model.name
+    return adapter, name, *start(recipe, name)
 
 
 def variant_of(recipe: Recipe, arm: str) -> Variant | None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from punie_build.artifacts.answers import ADAPTER_FILES
-from punie_build.artifacts.arms import model_of, trained_arguments
-from punie_build.artifacts.base import start
+from punie_build.artifacts.arms import trained_arguments, weights_of
 from punie_build.artifacts.tokens import TOKENS
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
@@ -24,10 +23,8 @@ def _mistakes(_root: Path, recipe: Recipe, entry: Entry[Perplexity]) -> Iterator
 
 
 def _inputs(recipe: Recipe, entry: Entry[Perplexity]) -> TaskInputs:
-    spec, arm = entry.spec, model_of(recipe, entry.spec.arm)
-    adapter = (arm,) if "trained" in arm.kind.roles else ()
-    name = arm.spec.base if adapter else arm.name
-    base, first = start(recipe, name)
+    spec = entry.spec
+    adapter, name, base, first = weights_of(recipe, spec.arm)
     tokenized = Tokenized(
         base=name,
         data=spec.data,

@@ -63,7 +63,7 @@ def list_artifacts(root: Path, options: Options) -> int:
 def clean(root: Path, options: Options) -> int:
     """Remove the files of artifacts. Their locks remain, and a store brings the files back."""
     project = Project.load(root)
-    for label in _selected(root, options):
+    for label in _selected(project, options):
         task = project.task(label)
         if (root / task.target).exists():
             if not options.dry_run:
@@ -76,15 +76,15 @@ def forget(root: Path, options: Options) -> int:
     """Mark artifacts to be built again, and not restored."""
     from punie_build.doit_plugin.program import run_doit
 
-    return run_doit(root, ["forget", *_selected(root, options)])
+    return run_doit(root, ["forget", *_selected(Project.load(root), options)])
 
 
-def _selected(root: Path, options: Options) -> list[str]:
+def _selected(project: Project, options: Options) -> list[str]:
     if options.all == bool(options.targets):
         raise UseError("name the artifacts, or use --all for all of them")
     if options.all:
-        return [task.label for task in Project.load(root).tasks]
-    return [Project.load(root).task(name).label for name in options.targets]
+        return [task.label for task in project.tasks]
+    return [project.task(name).label for name in options.targets]
 
 
 def _labels(root: Path, names: Sequence[str]) -> list[str]:
