@@ -22,6 +22,7 @@ EXIT_CODES = (
     "4 a bug of punie-build."
 )
 NAMES = ("command", "target", "repo", "first", "second")  # options that are no path, even if a file has this name
+ANYWHERE = frozenset(["dataset", "metrics", "schema", "init", "compare", "docs"])  # commands that work in any folder
 OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
 
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if shared.directory:
             os.chdir(shared.directory)
         options = _parser(words).parse_args(words)
-        if options.command not in ("dataset", "metrics", "schema", "init", "compare"):  # these work in any folder
+        if options.command not in ANYWHERE:
             _enter_project(options)
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()

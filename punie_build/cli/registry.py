@@ -45,4 +45,5 @@ MODULES = {  # first word of a command -> its module, and its help
     "search": ("train", "run trials of a search of the recipes"),
     "pin": ("pin", "write the commit of a Hub base into its recipe"),
     "schema": ("schema", "print the JSON Schema of recipe files"),
+    "docs": ("docs", "print a page of the documentation, or one section of it"),
 }

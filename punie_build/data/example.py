@@ -319,4 +319,4 @@ def _explain(problem: str, path: str) -> str:
         return f"wrong role: {problem} - use system, user, assistant or tool"
     reason, _, rest = problem.replace("`", "'").partition(" - at '$")
     location = (path + rest.rstrip("'")).lstrip(".") or "line"
-    return f"{location}: {reason[:1].lower()}{reason[1:]} - docs/recipes.md shows a line"
+    return f"{location}: {reason[:1].lower()}{reason[1:]} - `punie-build docs recipes chat` shows a line"

@@ -125,3 +125,9 @@ def nano() -> Path:
     """Return the embedded base: in the package where it is installed, in the repository where it is developed."""
     installed = CODE / "nano"
     return installed if installed.exists() else CODE.parent / "models" / "nano"
+
+
+def documents() -> Path:
+    """Return the folder of the documents: in the package where it is installed, else in the repository."""
+    installed = CODE / "docs"
+    return installed if installed.exists() else CODE.parent / "docs"

@@ -153,4 +153,5 @@ def test_the_wheel_says_that_it_is_typed_and_holds_no_tests(tmp_path):
         names = archive.namelist()
     assert "punie_build/py.typed" in names
     assert "punie_build/nano/model.safetensors" in names
+    assert "punie_build/docs/recipes.md" in names
     assert not [name for name in names if name.startswith("tests/")]

@@ -90,7 +90,7 @@ def model_code(code: str) -> str:
     guess = _NAMES.get(guess, guess)
     advice = f" - did you mean {guess!r}?" if guess in SCRIPTS_OF else did_you_mean(plain, SCRIPTS_OF)
     if "did you mean" not in advice:  # all codes are too long a list
-        advice = " - docs/recipes.md lists the codes"
+        advice = " - `punie-build docs recipes stage` lists the codes"
     raise ValueError(f"{code!r} is not an ISO 639 code of a language that can be recognized{advice}")
 
 

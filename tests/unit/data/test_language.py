@@ -85,7 +85,7 @@ def test_a_code_without_a_likely_meaning_refers_to_the_list_in_the_docs():
     with pytest.raises(msgspec.ValidationError) as error:
         msgspec.convert({"type": "language", "languages": ["zz"]}, AnyFilter)
     assert str(error.value).startswith("'zz' is not an ISO 639 code of a language that can be recognized")
-    assert "docs/recipes.md lists the codes" in str(error.value)
+    assert "`punie-build docs recipes stage` lists the codes" in str(error.value)
     [listed] = re.findall(r"The codes of `language` are those of lid.176: (.*?)\.\n", DOCS, re.DOTALL)
     assert re.findall(r"`(\w+)`", listed) == sorted(SCRIPTS_OF)
 
