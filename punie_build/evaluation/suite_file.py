@@ -17,10 +17,12 @@ from msgspec import structs
 
 from punie_build.errors import did_you_mean
 from punie_build.evaluation import suite as suites
-from punie_build.evaluation.checks.union import AnyCheck, Not, PythonHook
+from punie_build.evaluation.checks.union import AnyCheck, Execute, Not, PythonHook
 from punie_build.evaluation.combined_suite import combine
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
+from punie_build.runtime.limited_function import missing_limits
+from punie_build.schema.spec import structs as structs_in
 from punie_build.schema.validation import mistakes
 from punie_build.storage import project_file
 
@@ -56,7 +58,15 @@ def read_suite(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, l
     if problems:
         return None, problems
     suite, hook_problems = _with_hooks(msgspec.convert(table, Suite), root)
-    return suite, [f"{label}: {problem}" for problem in [*suites.problems(suite), *hook_problems]]
+    lines = [*suites.problems(suite), *hook_problems, *unlimited(suite, missing_limits())]
+    return suite, [f"{label}: {problem}" for problem in lines]
+
+
+def unlimited(suite: Suite, missing: str) -> Iterator[str]:
+    """Yield a line if the suite runs code, and the system lacks the `missing` limits for it."""
+    count = sum(isinstance(value, Execute | PythonHook) for value in structs_in(suite)) + bool(suite.state)
+    if missing and count:
+        yield f"{count} checks or tools run code, and this system has no {missing} - use Linux or macOS"
 
 
 def _read_parts(spec: SuiteFile, root: Path, where: str) -> tuple[Suite | None, list[str]]:

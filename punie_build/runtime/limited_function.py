@@ -1,9 +1,12 @@
 """A Python function of the user, called in a process with limits.
 
 The process has 2 GB of memory, a time limit for each call, an empty folder to work in, and none of the environment's
-variables. It may read files and import installed packages, but no file of the project by its name; it starts no
-process, opens no connection and writes no file: Python's audit hooks refuse that, on every system. That keeps mistakes
-from having effects; it is no protection against a file that means harm.
+variables. It may read files of the system and of installed packages and no others, because no digest covers those; it
+starts no process, opens no connection and writes no file: Python's audit hooks refuse that, on every system. That keeps
+mistakes from having effects; it is no protection against a file that means harm.
+
+Linux limits the memory itself. On macOS, which has no such limit, the process measures its memory ten times a second
+and ends itself. Windows has neither: `missing_limits` says so before anything runs.
 """
 
 from __future__ import annotations
@@ -26,32 +29,61 @@ if TYPE_CHECKING:
     import tempfile
 
 RUNNER = r"""
-import contextlib, json, os, signal, sys
+import contextlib, json, os, resource, signal, sys, threading, time
 memory, seconds, path, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
-isolated, ANSWERED = sys.argv[5] == "1", 113  # the exit code of a process that has sent its answer
+isolated, watched = sys.argv[5] == "1", sys.argv[6] == "1"
+ANSWERED, TOO_LARGE = 113, 114  # exit codes of a process that has sent its answer, or has used too much memory
 with contextlib.suppress(Exception):
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not watched:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what the function reads is no request
 os.dup2(2, 1)  # what the function prints is no answer
 REFUSED = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.", "socket.connect",
-           "socket.bind", "socket.sendto", "socket.getaddrinfo", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
-           "os.truncate", "os.link", "os.symlink", "os.chmod", "os.chown", "os.kill", "shutil.")
+           "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.getnameinfo",
+           "socket.gethostby", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink",
+           "os.chmod", "os.chown", "os.kill", "signal.pthread_kill", "shutil.")
+INSTALLED = {os.path.realpath(place) for place in (sys.prefix, sys.base_prefix, sys.exec_prefix, os.getcwd(), "/usr",
+    "/etc", "/lib", "/lib64", "/bin", "/proc", "/sys", "/dev", "/nix", "/opt/homebrew", "/opt/local", "/System",
+    "/Library", "/var/db")}
 def guard(event, arguments):
     if event == "open":
-        mode, flags = arguments[1], arguments[2] or 0
+        file, mode, flags = arguments[0], arguments[1], arguments[2] or 0
+        if isinstance(file, int) or file == os.devnull:
+            return
         write = any(letter in mode for letter in "wax+") if isinstance(mode, str) else flags & 3
-        if write and arguments[0] != os.devnull:
-            raise PermissionError(f"may not write {arguments[0]}")
+        if write:
+            raise PermissionError(f"may not write {file}")
+        place = os.path.realpath(os.fsdecode(file))
+        if not any(place.startswith(folder.rstrip("/") + "/") for folder in INSTALLED):
+            raise PermissionError(f"may not read {place}, which is no installed package")
+    elif event == "sqlite3.connect" and arguments[0] not in ("", ":memory:"):
+        raise PermissionError(f"may not open the database {arguments[0]}")
     elif event.startswith(REFUSED) and not forks:
         raise PermissionError(f"may not do {event}")
+def scalar(value):  # such as a bool of numpy
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError(f"a value of the type {type(value).__name__} is no JSON")
+def described(error):
+    try:
+        return str(error)[:1000].encode("utf-8", "replace").decode()
+    except BaseException:
+        return "without a text"
+def watch():
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit < memory:
+        time.sleep(0.1)
+    os._exit(TOO_LARGE)
+def start_watch():
+    if watched:
+        threading.Thread(target=watch, daemon=True).start()
 def answer(compute):
     try:
-        text = json.dumps({"value": compute()})
+        text = json.dumps({"value": compute()}, default=scalar)
     except BaseException as error:
-        text = json.dumps({"error": f"{type(error).__name__}: {str(error)[:1000]}"})
+        text = json.dumps({"error": f"{type(error).__name__}: {described(error)}"})
     answers.write(text.encode() + b"\n")
     answers.flush()
 def load():
@@ -59,33 +91,54 @@ def load():
     exec(compile(json.loads(requests.readline()), path, "exec"), namespace)
     function.append(namespace[name])
     return True
-def ended(status):
-    code = os.waitstatus_to_exitcode(status)
-    return f"no result after {seconds} seconds" if code == -signal.SIGALRM else f"its process ended ({code})"
+def ended(code):
+    if code == TOO_LARGE:
+        return f"more than {memory >> 20} MB of memory"
+    return f"no result after {seconds} seconds" if late else f"its process ended ({code})"
+def stop(*_):
+    late.append(1)
+    forks.append(1)  # the runner's own call is allowed
+    os.kill(child, signal.SIGKILL)
+    forks.clear()
 sys.dont_write_bytecode = True
-namespace, function, forks = {}, [], []
+namespace, function, forks, late = {}, [], [], []
+if isolated:
+    signal.signal(signal.SIGALRM, stop)
+else:
+    start_watch()
 sys.addaudithook(guard)
 answer(load)
 for line in requests:
     if isolated:
-        forks.append(1)  # the runner's own fork is allowed
+        forks.append(1)
         child = os.fork()
         forks.clear()
         if child:
-            status = os.waitpid(child, 0)[1]
-            if os.waitstatus_to_exitcode(status) != ANSWERED:
-                answer(lambda: ended(status))
+            late.clear()
+            signal.alarm(seconds)  # not of the child, which could turn it off
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            signal.alarm(0)
+            if code != ANSWERED:
+                answer(lambda: ended(code))
             continue
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        start_watch()
+        answer(lambda: function[0](json.loads(line)))
+        os._exit(ANSWERED)
     signal.alarm(seconds)  # ends the process if the build does not
     answer(lambda: function[0](json.loads(line)))
     signal.alarm(0)
-    if isolated:
-        os._exit(ANSWERED)
 """
 MEMORY_BYTES = 2 * 2**30
 START_SECONDS = 60.0
 MAX_ANSWER_BYTES = 16 * 2**20
+WATCHED = sys.platform == "darwin"  # the system limits no memory, so the process measures its own
 MAX_DEATHS = 3  # of the process, after which the function is not called again
+
+
+def missing_limits(platform: str = sys.platform) -> str:
+    """Return the limits that a system does not have, so that no code of others may run there; empty if it has all."""
+    return "limits of time and memory of a process" if platform in ("win32", "cygwin", "emscripten", "wasi") else ""
 
 
 class FunctionAnswer(msgspec.Struct, frozen=True):
@@ -109,9 +162,18 @@ class LimitedFunction:
     another, `MAX_DEATHS` times in all.
     """
 
-    def __init__(self, source: str, path: str, name: str, seconds: float, isolated: bool = False) -> None:
+    def __init__(
+        self,
+        source: str,
+        path: str,
+        name: str,
+        seconds: float,
+        isolated: bool = False,
+        memory: int = MEMORY_BYTES,
+        watched: bool = WATCHED,
+    ) -> None:
         self.source, self.path, self.name, self.seconds = source, path, name, seconds
-        self.isolated = isolated
+        self.isolated, self.memory, self.watched = isolated, memory, watched
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer, self._deaths, self._reason, self._lock = b"", 0, "", threading.Lock()
 
@@ -131,9 +193,9 @@ class LimitedFunction:
 
         folder = tempfile.TemporaryDirectory()
         seconds = int(self.seconds) + (0 if self.isolated else 2)
-        limits = [str(MEMORY_BYTES), str(seconds)]
+        limits, watched = [str(self.memory), str(seconds)], str(int(self.watched))
         self._process = process = subprocess.Popen(
-            [sys.executable, "-I", "-c", RUNNER, *limits, self.path, self.name, str(int(self.isolated))],
+            [sys.executable, "-I", "-c", RUNNER, *limits, self.path, self.name, str(int(self.isolated)), watched],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

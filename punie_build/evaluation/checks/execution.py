@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -53,8 +52,6 @@ class Execute(Check, frozen=True, kw_only=True, tag="execute"):
             raise ValueError(f"tests: {error} - correct the code") from None
 
     def score(self, answer: Answer) -> CheckResult:
-        if sys.platform == "win32":
-            return CheckResult(0.0, "cannot judge", "code cannot be limited on this system")
         if self.tool is None:
             fence = CODE_FENCE.search(answer.content)
             code = fence[1] if fence else answer.content

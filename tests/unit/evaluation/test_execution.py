@@ -8,7 +8,9 @@ import pytest
 
 from punie_build.data.example import ToolCall
 from punie_build.evaluation.checks.execution import Execute
-from punie_build.evaluation.checks.union import Answer
+from punie_build.evaluation.checks.union import Answer, Not
+from punie_build.evaluation.suite import Case, Suite
+from punie_build.evaluation.suite_file import unlimited
 
 ONE = Execute(tests="assert f() == 1", seconds=1)
 
@@ -67,3 +69,11 @@ def test_code_in_the_calls_of_a_tool_is_run():
     calls = (ToolCall("python", {"code": "x = 1"}), ToolCall("python", {"code": "x += 2"}))
     assert check.score(Answer(case="c", raw="x", calls=calls)).passed
     assert check.score(Answer(case="c", raw="x", content="x = 3")).failure == "no call"
+
+
+def test_a_suite_that_runs_code_is_refused_on_a_system_without_limits():
+    suite = Suite(cases=(Case(id="a", prompt="x", checks=(Not(check=ONE),)),))
+    assert list(unlimited(suite, "")) == []
+    assert list(unlimited(suite, "limits of memory")) == [
+        "1 checks or tools run code, and this system has no limits of memory - use Linux or macOS"
+    ]

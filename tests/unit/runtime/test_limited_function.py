@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
-from punie_build.runtime.limited_function import FunctionError, LimitedFunction
+from punie_build.runtime.limited_function import FunctionError, LimitedFunction, missing_limits
 
 FILE = """
 import os, sys
@@ -55,3 +56,54 @@ def test_a_function_reads_no_request_and_returns_no_flood():
 def test_a_file_that_fails_is_no_value(source):
     with pytest.raises(FunctionError):
         function("f", source)(b"1")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("sys.path.insert(0, x); import neighbor", "may not read .*neighbor.py"),
+        ("open(x + '/neighbor.py')", "may not read"),
+        ("exec(open(x + '/link.py').read())", "may not read .*neighbor.py"),
+        ("import sqlite3; sqlite3.connect(x + '/a.db')", "may not open the database"),
+        ("import socket; socket.gethostbyname('localhost')", "may not do socket.gethostbyname"),
+        ("raise Silent()", "raised Silent: without a text"),
+        ("raise ValueError(chr(0xD800))", "raised ValueError"),
+    ],
+)
+def test_a_function_reads_no_file_that_no_digest_covers(tmp_path, body, problem):
+    (tmp_path / "neighbor.py").write_text("OK = True\n", encoding="utf-8")
+    (tmp_path / "link.py").symlink_to(tmp_path / "neighbor.py")
+    silent = "class Silent(Exception):\n    def __str__(self): raise ValueError\n"
+    call = function("f", f"import sys\n{silent}def f(x):\n    {body}\n")
+    with pytest.raises(FunctionError, match=problem):
+        call(msgspec.json.encode(str(tmp_path)))
+
+
+def test_a_function_may_import_installed_packages_and_return_numbers_of_numpy():
+    call = function("f", "import msgspec, numpy, zoneinfo\ndef f(x): return numpy.bool_(x)\n")
+    assert call(b"1") is True
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_process_that_measures_its_own_memory_ends_itself(isolated):
+    source = "import time\ndef f(x):\n    big = bytearray(x)\n    time.sleep(9)\n"
+    call = LimitedFunction(source, "a.py", "f", 9, isolated=isolated, memory=100 << 20, watched=True)
+    started = time.monotonic()
+    try:
+        outcome = call(str(200 << 20).encode())
+    except FunctionError as error:
+        outcome = str(error)
+    assert "memory" in outcome
+    assert time.monotonic() - started < 6
+
+
+def test_a_child_that_leaves_its_group_and_ignores_alarms_ends_in_time():
+    source = (
+        "import os, signal, time\n"
+        "def f(x):\n    os.setsid()\n    signal.signal(signal.SIGALRM, signal.SIG_IGN)\n    time.sleep(9)\n"
+    )
+    assert "no result after 1 seconds" in LimitedFunction(source, "a.py", "f", 1, isolated=True)(b"1")
+
+
+def test_systems_without_limits_are_named():
+    assert [bool(missing_limits(name)) for name in ("linux", "darwin", "win32")] == [False, False, True]
