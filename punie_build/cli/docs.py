@@ -38,8 +38,8 @@ def sections(text: str) -> list[tuple[int, str, list[str]]]:
     headings, in_code = [], False
     for number, line in enumerate(lines):
         in_code ^= bool(FENCE.match(line))
-        if not in_code and (found := re.match(r"(#+) (.*)", line)):
-            headings.append((number, len(found[1]), found[2]))
+        if not in_code and (heading := re.match(r"(#+) (.*)", line)):
+            headings.append((number, len(heading[1]), heading[2]))
     result = []
     for index, (start, level, title) in enumerate(headings):
         later = (number for number, other, _ in headings[index + 1 :] if other <= level)

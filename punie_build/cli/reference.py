@@ -39,7 +39,7 @@ def _argument_row(action: argparse.Action) -> str:
     """Return a row of a table: the spellings of an argument, and its help with its choices."""
     value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
     names = ", ".join(f"`{flag}`" if action.nargs == 0 else f"`{flag} {value}`" for flag in action.option_strings)
-    choices = f"; one of {', '.join(f'`{each}`' for each in action.choices)}" if action.choices else ""
+    choices = f"; one of {', '.join(f'`{choice}`' for choice in action.choices)}" if action.choices else ""
     required = "; required" if action.required and action.option_strings else ""
     return f"| {names or f'`{value}`'} | {_cell(f'{action.help or str()}{choices}{required}')} |"
 
