@@ -26,7 +26,7 @@ from punie_build.engine.plan import Planned
 from punie_build.engine.recipe import Recipe
 from punie_build.engine.task import AnyTask, closure, graph, select, with_needs
 from punie_build.errors import UseError
-from punie_build.recipes import loader
+from punie_build.recipes import loader, recipe_files
 from punie_build.runtime.console import console, format_seconds
 from punie_build.runtime.program import build_command
 from punie_build.storage import digests, locks, paths, remote, settings
@@ -60,7 +60,7 @@ class Project:
     @staticmethod
     def has_recipes(root: Path) -> bool:
         """Whether a folder is a project."""
-        return any((root / "recipes").glob("*.toml"))
+        return recipe_files.has_recipes(root)
 
     @property
     def folders(self) -> list[str]:
@@ -73,10 +73,42 @@ class Project:
         return task
 
     def select(self, labels: Sequence[str]) -> list[AnyTask]:
-        """Return the tasks of these labels and all that they need; all tasks for no labels. Raises UseError."""
+        """Return the tasks of these labels and groups and all that they need; for none, the tasks that are built
+        without being named. Raises UseError."""
         if not labels:
+            return self.default_tasks
+        members = [label for word in labels for label in self.groups.get(word, [word])]
+        return with_needs(self.tasks, [task.label for task in select(self.tasks, members)])
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Return the labels of the optional artifacts by group, such as `ablation:rank`, and by folder, `ablation`."""
+        groups: dict[str, list[str]] = {}
+        for task in self.tasks:
+            if group := recipe_files.group_of(task.file):
+                groups.setdefault(recipe_files.folder_of(group), []).append(task.label)
+                groups.setdefault(group, []).append(task.label)
+        return groups
+
+    @cached_property
+    def default_tasks(self) -> list[AnyTask]:
+        """Return the tasks of all recipes that are not optional, and all that they need."""
+        if not self.groups:
             return self.tasks
-        return with_needs(self.tasks, [task.label for task in select(self.tasks, labels)])
+        required = {entry.label for entry in self.recipe.entries.values() if not entry.builtin}
+        required -= {label for labels in self.groups.values() for label in labels}
+        return with_needs(self.tasks, [task.label for task in self.tasks if task.label in required])
+
+    @cached_property
+    def optional_tasks(self) -> list[AnyTask]:
+        """Return the tasks that are built only if they, or a group with them, are named."""
+        default = {task.label for task in self.default_tasks}
+        return [task for task in self.tasks if task.label not in default]
+
+    def tasks_in_use(self) -> list[AnyTask]:
+        """Return the tasks that are built without being named, and the optional ones that were built."""
+        unused = {task.label for task in self.optional_tasks if not (self.root / paths.lock(task.target)).exists()}
+        return [task for task in self.tasks if task.label not in unused]
 
     def plan(self, labels: Sequence[str] = ()) -> list[Planned]:
         """Return the plan of a build of these artifacts and all that they need."""
@@ -103,8 +135,9 @@ class Project:
         return self.lock(self.task(label))
 
     def check(self, levels: Sequence[str] = checking.LEVELS) -> list[ArtifactCheck]:
-        """Compare recipes, locks and files, artifact by artifact, on these levels."""
-        return checking.check(self.root, self.tasks, levels, self.folders)
+        """Compare recipes, locks and files, artifact by artifact, on these levels. Optional artifacts that have no lock
+        are left out."""
+        return checking.check(self.root, self.tasks_in_use(), levels, self.folders)
 
     def lock(self, task: AnyTask | str) -> Lock:
         """Return the lock of an artifact. Raises UseError if it was never built."""

@@ -98,7 +98,7 @@ def _project(root: Path) -> Iterator[Fact]:
     except PunieError as error:
         yield Fact("problem", "project", str(error))
         return
-    states = [project.state(task) for task in project.tasks]
+    states = [project.state(task) for task in project.tasks_in_use()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     yield Fact("ok", "artifacts", counts)
     failed = project.failed_gates()

@@ -88,14 +88,17 @@ def _selected(project: Project, options: Options) -> list[str]:
 
 
 def _labels(root: Path, names: Sequence[str]) -> list[str]:
-    """Return the labels of artifacts. Names of kinds, and of tasks of a dodo.py, are left to doit."""
+    """Return the labels of artifacts. Names of kinds, of groups and of tasks of a dodo.py are left to doit."""
     if not names:
         return []
     project = Project.load(root)
     kinds = {task.kind.name for task in project.tasks}
     own = (root / paths.DODO).exists()
     known = {task.label for task in project.tasks} | {task.name for task in project.tasks}
-    return [name if name in kinds or (own and name not in known) else project.task(name).label for name in names]
+    return [
+        name if name in kinds or name in project.groups or (own and name not in known) else project.task(name).label
+        for name in names
+    ]
 
 
 def _build_options(command: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from punie_build import __version__
 from punie_build.cli.options import Command
 from punie_build.cli.registry import MODULES
 from punie_build.errors import PunieError, RecipeError
+from punie_build.recipes.recipe_files import has_recipes
 
 EXIT_CODES = (
     "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes, "
@@ -129,7 +130,7 @@ def _enter_project(options: argparse.Namespace) -> None:
 def project_root(folder: Path) -> Path:
     """Return the nearest folder with recipes or settings of punie-build, upwards from a folder; else the folder."""
     for parent in (folder, *folder.parents):
-        if any((parent / "recipes").glob("*.toml")) or _has_settings(parent / "pyproject.toml"):
+        if has_recipes(parent) or _has_settings(parent / "pyproject.toml"):
             return parent
     return folder
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from punie_build.errors import UseError, did_you_mean
 from punie_build.recipes import python_recipes
+from punie_build.recipes.recipe_files import recipe_files
 from punie_build.schema.spec import digest
 from punie_build.storage import atomic, project_file
 
@@ -34,7 +35,7 @@ def write(root: Path, settings: Sequence[str]) -> list[str]:
     for (kind, name), fields in changes.items():
         entries = {key: table for tables in recipes.values() for key, table in tables.get(kind, {}).items()}
         if not isinstance(entries.get(name), dict):
-            raise UseError(f"--set {kind}.{name}: no such table in recipes/*.toml{did_you_mean(name, entries)}")
+            raise UseError(f"--set {kind}.{name}: no such table in the recipes{did_you_mean(name, entries)}")
         table = entries[name]
         for field, value in fields.items():
             table = _with(table, field.split("."), value)
@@ -62,11 +63,11 @@ def _parse(setting: str) -> tuple[tuple[str, str, str], Any]:
 def _read(root: Path) -> dict[str, dict[str, dict[str, Table]]]:
     """Return the tables of all recipe files: file -> kind -> name -> table."""
     recipes = {}
-    for path in sorted((root / "recipes").glob("[!.]*.toml")):
+    for label, path in recipe_files(root).items():
         try:
-            recipes[f"recipes/{path.name}"] = project_file.read_toml(path)
+            recipes[label] = project_file.read_toml(path)
         except (OSError, ValueError) as error:
-            raise UseError(f"recipes/{path.name}: {error}") from None
+            raise UseError(f"{label}: {error}") from None
     return recipes
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from punie_build.cli.options import Command, Options
 from punie_build.errors import UseError, did_you_mean
+from punie_build.recipes.recipe_files import recipe_files
 from punie_build.storage import atomic, project_file
 
 
@@ -27,7 +28,7 @@ def pin(root: Path, options: Options) -> int:
         raise UseError(f'{path.name}: base.{options.name}: write it by hand: revision = "{commit}"')
     atomic.replace_file(path, new.encode())
     was = "unchanged" if old == commit else f"was {old}" if old else "new"
-    print(f'recipes/{path.name}: base.{options.name}: revision = "{commit}" ({was})')
+    print(f'{path.relative_to(root).as_posix()}: base.{options.name}: revision = "{commit}" ({was})')
     return 0
 
 
@@ -48,14 +49,14 @@ def pinned(text: str, name: str, commit: str) -> str:
 def _table(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """Return the recipe file of a base, and its table. A base without a revision is no valid recipe yet."""
     bases: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for path in sorted((root / "recipes").glob("[!.]*.toml")):
+    for label, path in recipe_files(root).items():
         try:
             tables = project_file.read_toml(path).get("base")
         except (OSError, ValueError) as error:
-            raise UseError(f"recipes/{path.name}: {error}") from None
+            raise UseError(f"{label}: {error}") from None
         bases |= {key: (path, table) for key, table in (tables or {}).items() if isinstance(table, dict)}
     if name not in bases:
-        raise UseError(f"{name}: no base of this name in recipes/*.toml{did_you_mean(name, bases)}")
+        raise UseError(f"{name}: no base of this name in the recipes{did_you_mean(name, bases)}")
     if not isinstance(bases[name][1].get("hub"), str):
         raise UseError(f"{name}: not a base of the Hub - only those have a revision")
     return bases[name]

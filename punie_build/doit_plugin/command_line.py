@@ -17,6 +17,7 @@ NAMING = {
 }  # command -> its option for all artifacts
 SHORT_FOR_ALL = "-a"
 OTHERS = ("run", "list")
+WITHOUT_BUILD = (*NAMING, "list", "help", "tabcompletion", "dumpdb")
 WITHOUT_MEANING = ("reset-dep", "strace")  # locks are the database, and inputs are declared
 WITH_VALUE = ("-f", "--file", "-d", "--dir", "--backend", "--db-file", "--dep-file")
 
@@ -31,6 +32,13 @@ def has_own_tasks(config: object) -> bool:
     """Return whether the dodo.py with this DOIT_CONFIG has tasks besides the artifacts."""
     modules = [module for module in [*sys.modules.values()] if getattr(module, "DOIT_CONFIG", None) is config]
     return any(sum(name.startswith("task_") for name in vars(module)) > 1 for module in modules)
+
+
+def may_name(words: Sequence[str], names: Collection[str]) -> bool:
+    """Return whether `doit WORD ...` builds, or is about, tasks of these names: any other command than a build is."""
+    return bool(words) and (
+        words[0] in WITHOUT_BUILD or any(word.rstrip("/") in names or "*" in word for word in words)
+    )
 
 
 def problem(words: Sequence[str], known: Collection[str], targets: Collection[str]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError, RecipeError
 from punie_build.project import Project
 from punie_build.recipes import python_recipes
+from punie_build.recipes.recipe_files import FOLDER as RECIPES
 from punie_build.reports import freshness
 from punie_build.runtime.worker_pool import search_project_last
 from punie_build.storage import locks, paths
@@ -49,20 +50,26 @@ def artifacts(root: Path = Path(), recipes: Mapping[str, Mapping[str, Any]] | No
     except RecipeError as error:
         count = len(error.problems)
         raise InvalidDodoFile(f"{count} mistakes in the recipes\n{error}" if count > 1 else str(error)) from None
-    if command_line.is_doit(sys.argv) and not command_line.has_own_tasks(DOIT_CONFIG):
-        known = {task.kind.name for task in project.tasks} | {task.label for task in project.tasks}
+    if not command_line.is_doit(sys.argv):
+        yield from doit_tasks(project)
+        return
+    if not command_line.has_own_tasks(DOIT_CONFIG):
+        known = {task.kind.name for task in project.tasks} | {task.label for task in project.tasks} | {*project.groups}
         if mistake := command_line.problem(sys.argv[1:], known, {task.target for task in project.tasks}):
             print(mistake, file=sys.stderr)
             sys.exit(2)
-    yield from doit_tasks(project)
+    names = {*project.groups, *(name for task in project.optional_tasks for name in (task.label, task.target))}
+    is_default = not command_line.may_name(sys.argv[1:], names)
+    yield from doit_tasks(project, project.default_tasks if is_default else project.tasks)
 
 
-def doit_tasks(project: Project) -> Iterator[dict[str, Any]]:
-    """Yield the doit tasks of a project: a group for each kind, and one task for each artifact."""
+def doit_tasks(project: Project, tasks: Sequence[AnyTask] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the doit tasks of a project, or of these artifacts of it: a group for each kind, and for each optional
+    recipe file, and one task for each artifact."""
     run = Run(project)
-    targets = [Target(run, task) for task in project.tasks]
+    targets = [Target(run, task) for task in (project.tasks if tasks is None else tasks)]
     failed = project.failed_gates()
-    for kind in dict.fromkeys(task.kind.name for task in project.tasks):
+    for kind in dict.fromkeys(target.task.kind.name for target in targets):
         group = [target for target in targets if target.task.kind.name == kind]
         yield {
             "basename": kind,
@@ -70,6 +77,18 @@ def doit_tasks(project: Project) -> Iterator[dict[str, Any]]:
             "doc": f"all artifacts of the kind {kind}",
             "uptodate": [partial(_all_current, group)],
         }
+    by_label = {target.task.label: target for target in targets}
+    for name, labels in project.groups.items():
+        folder, _, file = name.partition(":")
+        group = [by_label[label] for label in labels if label in by_label]
+        if not group:
+            continue
+        yield {
+            "basename": folder,
+            "name": file or None,
+            "doc": f"all artifacts of {RECIPES}/{folder}/{f'{file}.toml' if file else ''}",
+            "uptodate": [partial(_all_current, group)],
+        } | ({"actions": None, "task_dep": labels} if file else {})
     for target in targets:
         task = target.task
         yield {

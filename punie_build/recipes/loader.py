@@ -14,12 +14,12 @@ from punie_build.engine.kind import ArtifactKind, resolve
 from punie_build.engine.recipe import Entry, EntryReference, Recipe, references
 from punie_build.errors import RecipeError, did_you_mean
 from punie_build.evaluation.spec import SuiteFile
+from punie_build.recipes import recipe_files
 from punie_build.recipes.defaults import TABLE, Defaults
 from punie_build.recipes.table_cache import TableCache
 from punie_build.schema import shorthand
 from punie_build.schema.validation import converted
 from punie_build.storage import paths
-from punie_build.storage.clutter import is_clutter
 from punie_build.sweeps import grid as grids
 from punie_build.sweeps.spec import Selection
 from punie_build.training.spec import tokenized_for
@@ -30,17 +30,18 @@ BUILT_IN = "built in"
 
 
 def load(root: Path, kinds: Mapping[str, ArtifactKind], remember: bool = True) -> Recipe:
-    """Read `recipes/*.toml` of a project. Raises RecipeError with every mistake of every file.
+    """Read the recipe files of a project. Raises RecipeError with every mistake of every file.
 
     With `remember` the parsed files are kept in `.punie`, for later runs.
     """
     loader = _Loader(dict(kinds), TableCache(root))
     loader.read(BUILTIN_FILE, BUILT_IN)
-    files = sorted(path for path in (root / "recipes").glob("*.toml") if not is_clutter(path.name))
+    files = recipe_files.recipe_files(root)
     if not files:
         loader.problems.append("recipes/: no recipes - write one, `punie-build init` writes an example")
-    for file in files:
-        loader.read(file, f"recipes/{file.name}")
+    loader.problems += recipe_files.problems(root, kinds)
+    for label, file in files.items():
+        loader.read(file, label)
     loader.add_tables()
     if remember:
         loader.cache.write()

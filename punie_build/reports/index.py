@@ -40,10 +40,10 @@ class IndexPage(Struct, frozen=True, kw_only=True):
 
 
 def load(project: Project) -> IndexPage:
-    """Read the state and the lock of every artifact."""
+    """Read the state and the lock of every artifact; optional ones that were not built are left out."""
     rows, failed = [], project.failed_gates()
-    for planned in project.planned.values():
-        task = planned.task
+    for task in project.tasks_in_use():
+        planned = project.planned[task.label]
         lock = locks.read(project.root / paths.lock(task.target))
         rows.append(
             IndexRow(

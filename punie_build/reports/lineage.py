@@ -51,9 +51,10 @@ Edge = tuple[str, str]
 
 
 def nodes(project: Project) -> list[Node]:
-    """Return every artifact, and the bases and suites that recipes name, in the order of the graph."""
+    """Return every artifact, and the bases and suites that recipes name, in the order of the graph. Optional artifacts
+    that were not built are left out."""
     boxes: dict[str, Node] = {}
-    for task in project.tasks:
+    for task in project.tasks_in_use():
         unbuilt = list(_unbuilt(project, task))
         for entry in unbuilt:
             boxes.setdefault(entry.label, Node(label=entry.label, kind=entry.kind.name, name=entry.name))
