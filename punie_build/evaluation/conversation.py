@@ -21,14 +21,17 @@ from punie_build.evaluation.completion import (
     to_answer,
 )
 from punie_build.evaluation.spec import GenerationSpec
-from punie_build.evaluation.suite import MAX_TURNS, Case, Suite, measures_latency
+from punie_build.evaluation.suite import MAX_TURNS, Case, Suite
 from punie_build.evaluation.tool_state import replay
 from punie_build.models.rendered_row import REASONING_NAMES
 from punie_build.runtime.limited_function import FunctionError
 
 
 class Conversation:
-    """One case in one epoch. Send `next_request()`, pass its result to `add()`, and repeat until `answer` is set."""
+    """One case in one epoch. Send `next_request()`, pass its result to `add()`, and repeat until `answer` is set.
+
+    `timed`: the answer holds durations.
+    """
 
     def __init__(
         self,
@@ -38,11 +41,12 @@ class Conversation:
         epoch: int,
         text_of: TextOf,
         reader: CallReader = USUAL_READER,
+        timed: bool = False,
     ) -> None:
         if case.max_tokens:
             spec = structs.replace(spec, max_tokens=case.max_tokens)
         self.spec, self.suite, self.case, self.epoch = spec, suite, case, epoch
-        self.text_of, self.reader = text_of, reader
+        self.text_of, self.reader, self.timed = text_of, reader, timed
         self.messages, self.tools = suite.messages(case), suite.tool_declarations(case)
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
@@ -79,7 +83,7 @@ class Conversation:
         words = result.content if result.reasoning else answer_text(raw, "")
         has_thought = bool(result.reasoning) or len(words) < len(raw)
         self.ends_in_thought = result.finish == "length" and has_thought and not (words.strip() or result.calls)
-        if result.seconds and (self.spec.measure or measures_latency(self.suite)):
+        if self.timed and result.seconds:
             self.seconds.append(result.seconds)
         self.n_tokens.append(result.n_tokens)
         try:

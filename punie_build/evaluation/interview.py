@@ -13,7 +13,7 @@ from punie_build.evaluation.completion import RequestFailed, TextOf
 from punie_build.evaluation.conversation import Conversation
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.spec import GenerationSpec
-from punie_build.evaluation.suite import Suite
+from punie_build.evaluation.suite import Suite, measures_latency
 
 MAX_ERROR_RATE = 0.02  # of the answers; with more errors an eval has no result
 Requests = Mapping[str, dict[str, Any]]  # cache key -> body
@@ -32,8 +32,11 @@ def ask(
 ) -> tuple[list[Answer], int]:
     """Return the answers of all cases and epochs, and the number of requests that were sent. `send` is called for each
     turn, also if the cache has all of its completions."""
+    timed = spec.measure or measures_latency(suite)
     conversations = [
-        Conversation(spec, suite, case, epoch, text_of, reader) for case in suite.cases for epoch in range(spec.epochs)
+        Conversation(spec, suite, case, epoch, text_of, reader, timed)
+        for case in suite.cases
+        for epoch in range(spec.epochs)
     ]
     sent = 0
     while waiting := [(item, body) for item in conversations if (body := item.next_request()) is not None]:

@@ -18,7 +18,10 @@ MARKS = (
     ("<|think:start|>", "<|think:end|>"),
     ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
 )
-_ANALYSIS = r"(?s)<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)"  # of gpt-oss
+_ANALYSIS = re.compile(r"(?s)<\|channel\|>analysis<\|message\|>.*?(?:<\|end\|>|\Z)")  # of gpt-oss
+_THOUGHTS = tuple(
+    (start, end, re.compile(f"(?s){re.escape(start)}.*?(?:{re.escape(end)}|\\Z)")) for start, end in MARKS
+)
 _PROMPT_TAILS = tuple(
     (start, end, f"(?:{re.escape(start)}\\s*)?{re.escape(end)}\\s*\\Z|{re.escape(start)}\\s*\\Z")
     for start, end in MARKS
@@ -72,8 +75,9 @@ def split_thought(text: str) -> tuple[str, str, str]:
 
 def without_thoughts(text: str) -> str:
     """Return the text of a generated turn without its thoughts, also without one that the prompt opened."""
-    text = re.sub(_ANALYSIS, "", text)
-    for start, end in MARKS:
-        text = re.sub(f"{re.escape(start)}.*?(?:{re.escape(end)}|\\Z)", "", text, flags=re.DOTALL)
+    text = _ANALYSIS.sub("", text)
+    for start, end, thought in _THOUGHTS:
+        if start in text:
+            text = thought.sub("", text)
         text = text.rpartition(end)[2]
     return text

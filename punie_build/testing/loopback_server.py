@@ -8,6 +8,9 @@ from types import TracebackType
 from typing import Any
 
 
+POLL_S = 0.02  # how soon `shutdown` is noticed, in seconds
+
+
 class QuietHandler(BaseHTTPRequestHandler):
     """A handler that prints no request."""
 
@@ -22,7 +25,7 @@ class LoopbackServer:
         """Serve in a thread until the context ends."""
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(POLL_S,), daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -60,6 +60,7 @@ def fake():
         yield server
 
 
+@pytest.mark.slow
 def test_endpoints_answers_and_variants_are_compared_and_marked(tmp_path, fake):
     files = {"suites/sums.toml": SUITE, "logs/before.jsonl": recorded(6)}
     project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), files)

@@ -53,6 +53,7 @@ def fake():
         yield server
 
 
+@pytest.mark.slow
 def test_it_stops_when_it_is_decided_and_the_cache_completes_later(tmp_path, fake):
     project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), {"suites/sums.toml": SUITE})
     Project.load(project).build("comparison:c")
@@ -79,6 +80,7 @@ def test_it_stops_when_it_is_decided_and_the_cache_completes_later(tmp_path, fak
     assert len(fake.requests) == 2 * CASES, "what was asked is not asked again"
 
 
+@pytest.mark.slow
 def test_equal_arms_are_asked_to_the_end_and_not_declared_different(tmp_path, fake):
     recipe = RECIPE.replace("URL", fake.url).replace('"strong"', '"equal"').partition("gates = ")[0]
     project = projects.create(tmp_path, recipe, {"suites/sums.toml": SUITE})

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from punie_build.testing.loopback_server import POLL_S
+
 
 class _Handler(BaseHTTPRequestHandler):
     behavior = "silent"
@@ -44,7 +46,7 @@ def hostile_store(behavior: str) -> Iterator[socketserver.BaseServer]:
     server.daemon_threads = True
     server.requests, server.ended = 0, threading.Event()  # type: ignore[attr-defined]
     server.url = f"http://127.0.0.1:{server.server_address[1]}/store"  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True).start()
     try:
         yield server
     finally:

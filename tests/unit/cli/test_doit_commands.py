@@ -29,6 +29,7 @@ def states(root: Path, *names: str) -> dict[str, str]:
     return {row["label"]: row["state"] for row in json.loads(punie_build(root, "list", *names, "--json").stdout)}
 
 
+@pytest.mark.slow
 def test_artifacts_are_listed_cleaned_forgotten_and_built_without_a_dodo_file(project):
     assert states(project) == {"dataset:sample": "current", "stage:clean": "current"}
     assert punie_build(project, "clean", "clean", "--dry-run").stdout == "stage:clean: data/clean/ would be removed\n"

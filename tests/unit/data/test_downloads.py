@@ -27,6 +27,7 @@ from punie_build.data.readers.records import read_records
 from punie_build.data.sources import Command, Http, Hub, Local, code_pair_to_chat
 from punie_build.errors import DataError
 from punie_build.testing.fake_hub import COMMIT, FakeHub
+from punie_build.testing.loopback_server import POLL_S
 
 CONTENT = b'{"a": 1}\n' * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -59,7 +60,7 @@ class Web:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(POLL_S,), daemon=True).start()
 
     def close(self) -> None:
         self.server.shutdown()
@@ -353,6 +354,7 @@ def all_ended(pids: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("end", ["time.sleep(60)", ""])
+@pytest.mark.slow
 def test_a_program_is_stopped_with_all_its_processes(tmp_path, end):
     argv = script(tmp_path, FAMILY + end)
     if end:

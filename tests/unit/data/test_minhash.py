@@ -77,6 +77,7 @@ def test_normalize_unifies_spellings(text: str, normalized: str, masked: str):
 
 
 @given(st.text(), st.booleans())
+@pytest.mark.slow
 def test_normalize_is_idempotent_and_treats_ascii_alike(text: str, digits: bool):
     assert normalize(normalize(text, digits), digits) == normalize(text, digits)
     ascii_text = "".join(letter for letter in text if letter.isascii())

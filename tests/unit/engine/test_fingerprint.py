@@ -266,6 +266,7 @@ def test_an_edit_of_a_step_of_the_project_is_detected_in_spite_of_the_cache(tmp_
     assert (edited != foreign, same) == (True, stage)
 
 
+@pytest.mark.slow
 def test_no_definition_is_in_a_condition_of_a_module():
     """Fingerprints do not read inside top-level conditions: those may only import for types, or start the module."""
     bodies = {path: ast.parse(path.read_text()).body for path in PACKAGE.rglob("*.py")}

@@ -399,6 +399,7 @@ for _ in range(100_000):
         (PythonHook(function="j:polite", source=HOOK), reply(ToolCall("f", {"n": int("9" * 4000)})), "wrong words"),
     ],
 )
+@pytest.mark.slow
 def test_no_answer_of_a_model_ends_the_scoring(check: Check, answer: Answer, failure: str | None):
     verdict = score_answer((check,), answer)
     assert not verdict.passed

@@ -104,6 +104,7 @@ def test_a_tool_result_continues_the_conversation(ask):
     assert (answer.content, answer.turns, sent) == ("It says hi.", 2, 2)
 
 
+@pytest.mark.slow
 def test_faults_of_one_request_are_errors_of_one_answer(ask):
     with FakeOllama({"tiny": echo}) as fake:
         answers, _ = ask(fake, "fine", "!busy", "!long", "!garbage", "!huge", "!drip", timeout=2.0)

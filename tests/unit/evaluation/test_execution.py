@@ -37,6 +37,7 @@ def run(code: str, check: Execute = ONE):
         ("import os; os.fork()", "PermissionError"),
     ],
 )
+@pytest.mark.slow
 def test_code_that_fails_or_breaks_out_is_wrong_code_and_no_more(code, reason):
     started = time.monotonic()
     verdict = run(code)

@@ -39,6 +39,7 @@ def measure(folder, rows: list[TokenizedRow]) -> LossResult:
     return perplexity.read(result)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_mlx_lm(tmp_path):
     import mlx.core as mx
     from mlx_lm import load
@@ -55,6 +56,7 @@ def test_the_loss_is_that_of_mlx_lm(tmp_path):
     assert (result.rows, result.n_tokens) == (4, 4 * 31)
 
 
+@pytest.mark.slow
 def test_rows_of_other_lengths_and_masked_tokens_change_no_loss_of_the_others(tmp_path):
     r = Random(2)
     ids = [[r.randrange(2000) for _ in range(length)] for length in (64, 17, 40)]

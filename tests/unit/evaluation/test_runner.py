@@ -175,6 +175,7 @@ def test_an_unusual_completion_keeps_its_content(project):
     assert flaky.content == "at last"
 
 
+@pytest.mark.slow
 def test_too_many_errors_make_a_run_invalid_and_keep_the_cache(project):
     with pytest.raises(
         ServerError,

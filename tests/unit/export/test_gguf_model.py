@@ -41,6 +41,7 @@ def test_the_architectures_are_those_that_are_read_back():
 
 
 @pytest.mark.parametrize(("model_type", "tied"), [("llama", False), ("qwen2", True), ("qwen3", False), ("gemma", True)])
+@pytest.mark.slow
 def test_a_file_becomes_the_base_that_it_was_written_from(tmp_path, model_type, tied):
     write_base(tmp_path / "source", model_type, tie_word_embeddings=tied, max_position_embeddings=512)
     assert gguf_model.write("base:b", tmp_path / "source", tmp_path / "a.gguf") == ()

@@ -168,6 +168,7 @@ def test_a_cache_with_other_columns_does_not_fail_a_build(tmp_path):
     assert built(tmp_path) == "current"
 
 
+@pytest.mark.slow
 def test_a_cache_that_another_process_locks_does_not_fail_a_build(tmp_path):
     assert built(tmp_path) == "ran"
     other = sqlite3.connect(tmp_path / DATABASE, isolation_level=None)

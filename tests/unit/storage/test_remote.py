@@ -33,6 +33,7 @@ def test_a_second_checkout_restores_all_artifacts_and_runs_no_step(bucket, tmp_p
     assert not list((two / paths.STATE / "store").rglob("*.*")), "no temporary file is left"
 
 
+@pytest.mark.slow
 def test_an_artifact_from_the_shared_store_is_then_in_the_local_store(bucket, tmp_path):
     one = checkout(tmp_path / "one", "s3://punie", bucket.address)
     two = checkout(tmp_path / "two", "s3://punie", bucket.address)

@@ -21,6 +21,7 @@ from tests.support.text_tasks import text_task, with_step
 IMMUTABLE, MUTABLE = ["chattr", "-R", "+i"], ["chattr", "-R", "-i"]
 
 
+@pytest.mark.slow
 def test_an_unreachable_store_costs_one_warning_and_a_few_seconds(bucket, tmp_path, capsys):
     address = f"http://127.0.0.1:{free_port()}"
     root = checkout(tmp_path / "one", "s3://punie", address)
@@ -156,6 +157,7 @@ def test_a_hostile_store_costs_some_seconds_once_and_is_named_once(tmp_path, cap
 
 
 @pytest.mark.parametrize("behavior", ["drip", "flood"])
+@pytest.mark.slow
 def test_a_file_that_comes_drop_by_drop_or_never_ends_is_given_up(tmp_path, capsys, behavior):
     with hostile_store(behavior) as server:
         store_ = impatient(server.url, tmp_path)
@@ -165,6 +167,7 @@ def test_a_file_that_comes_drop_by_drop_or_never_ends_is_given_up(tmp_path, caps
     assert store_.unreachable
 
 
+@pytest.mark.slow
 def test_slow_answers_use_up_the_patience_of_all_requests(tmp_path):
     store_ = impatient(tmp_path.as_uri(), tmp_path)
     store_.patience = 10.0

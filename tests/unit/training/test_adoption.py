@@ -188,6 +188,7 @@ def test_an_old_config_of_mlx_is_read(tmp_path):
     assert not adapter_fit.fit(folder, NANO).problems
 
 
+@pytest.mark.slow
 def test_a_folder_is_adopted_fused_quantized_and_published(tmp_path):
     project = create(tmp_path / "p", RECIPE)
     write_peft(project / "carried")

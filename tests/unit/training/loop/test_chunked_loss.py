@@ -31,6 +31,7 @@ def adapted(name: str, **changes: object) -> SparseLogits:
 
 # tied and untied embeddings, a soft cap, a scale, a bias, a model within a model, experts
 @pytest.mark.parametrize("name", ["llama", "gemma2", "cohere", "phi", "qwen3_vl", "granitemoe", "minicpm"])
+@pytest.mark.slow
 def test_chunks_have_the_loss_and_gradients_of_the_plain_loss(name):
     assert chunked_loss.problem(adapted(name), IDS) == ""
 
@@ -62,6 +63,7 @@ def test_a_head_that_is_wrong_on_chunks_is_refused_with_the_gap_and_the_loss_sta
     assert not loss.applies(10**6)
 
 
+@pytest.mark.slow
 def test_a_large_batch_peaks_at_a_fraction_of_its_logits():
     sparse = adapted("llama", vocab_size=40_000)
     sparse.model.train()

@@ -48,6 +48,7 @@ def results(rule, arrays, **options):
 
 @pytest.mark.parametrize("vector_decays", [False, True])
 @pytest.mark.parametrize(("length", "heads", "key_heads"), [(1, 2, 2), (9, 4, 2), (150, 2, 1)])
+@pytest.mark.slow
 def test_outputs_states_and_gradients_are_those_of_the_loop(length, heads, key_heads, vector_decays):
     arrays = trial_inputs(length, heads, 16, vector_decays=vector_decays)
     arrays[0], arrays[1] = arrays[0][:, :, :key_heads], arrays[1][:, :, :key_heads]
@@ -63,6 +64,7 @@ def test_the_options_of_the_loop_are_kept(options):
         assert close(expected, result, 1e-3)
 
 
+@pytest.mark.slow
 def test_a_masked_position_leaves_the_state_as_it_is():
     arrays = trial_inputs(70, vector_decays=True)
     mask = mx.arange(70)[None] < mx.array([[70], [33]])
