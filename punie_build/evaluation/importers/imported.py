@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from msgspec import Struct, structs
 
 from punie_build.errors import DataError
 from punie_build.evaluation.suite import Case, Suite
+
+GZIP, MAX_UNZIPPED = b"\x1f\x8b", 512 << 20
 
 
 class ImportSource(Struct, frozen=True, kw_only=True):
@@ -33,7 +36,10 @@ class ImportedSuite(Struct, frozen=True, kw_only=True):
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
     """Read objects from JSONL, a JSON list, or a list under `prompts`, `tests` or `cases`. Raise DataError."""
-    text = path.read_bytes()
+    try:
+        text = unzipped(path.read_bytes(), MAX_UNZIPPED)
+    except ValueError as error:
+        raise DataError(f"{path.name}: {error} - unpack it") from None
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -47,6 +53,21 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise DataError(f"{path.name}: not a list of objects - use JSON or JSONL")
     return value
+
+
+def unzipped(data: bytes, limit: int) -> bytes:
+    """Return the content of gzip, or other data as they are. Raise ValueError for damaged data, and,
+    with a limit of MAX_UNZIPPED, for data without their end."""
+    if not data.startswith(GZIP):
+        return data
+    unzip = zlib.decompressobj(31)
+    try:
+        content = unzip.decompress(data, limit)
+    except zlib.error as error:
+        raise ValueError(f"not gzip: {error}") from None
+    if limit == MAX_UNZIPPED and not unzip.eof:
+        raise ValueError(f"gzip that is cut off, or has more than {MAX_UNZIPPED >> 20} MB")
+    return content
 
 
 def decode_json(where: str, text: bytes) -> Any:

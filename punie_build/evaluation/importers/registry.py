@@ -6,6 +6,8 @@
     inspect      samples of a dataset, or of a log
     openai       JSONL with `input` and `ideal`
     lm-eval      YAML of a task on local files
+    humaneval    JSONL of HumanEval: a prompt, tests and the name of the function
+    mbpp         JSONL or JSON of MBPP: a task and its tests
 
 To add a format, write a module with a function from an `ImportSource` to an `ImportedSuite`, and add it to `FORMATS`.
 """
@@ -14,8 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from punie_build.evaluation.importers import bfcl, eval_prompts, inspect_samples, lm_eval_task, openai_evals, promptfoo
-from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource
+from punie_build.evaluation.importers import (
+    bfcl,
+    code_tasks,
+    eval_prompts,
+    inspect_samples,
+    lm_eval_task,
+    openai_evals,
+    promptfoo,
+)
+from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, unzipped
 from punie_build.evaluation.importers.toml_writer import suite_to_toml
 
 __all__ = ["FORMATS", "ImportSource", "ImportedSuite", "detect_format", "suite_to_toml"]
@@ -27,17 +37,21 @@ FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
     "inspect": inspect_samples.import_suite,
     "openai": openai_evals.import_suite,
     "lm-eval": lm_eval_task.import_suite,
+    "humaneval": code_tasks.import_suite,
+    "mbpp": code_tasks.import_suite,
 }
 
 
 def detect_format(source: ImportSource) -> str:
     """Return the most likely format of a file, by its suffix and its first 20,000 bytes."""
     with source.path.open("rb") as file:
-        head = file.read(20000)
+        head = unzipped(file.read(20000), 20000)
     if source.path.suffix in (".yaml", ".yml"):
         return "lm-eval" if b"doc_to_text" in head or b"dataset_path:" in head else "promptfoo"
     if source.path.suffix in (".eval", ".csv") or (b'"input"' in head and b'"target"' in head):
         return "inspect"
     if b'"input"' in head and b'"ideal"' in head:
         return "openai"
+    if b'"entry_point"' in head or b'"test_list"' in head:
+        return "humaneval" if b'"entry_point"' in head else "mbpp"
     return "bfcl" if b'"question"' in head and b'"function"' in head else "older"

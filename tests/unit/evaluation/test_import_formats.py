@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from random import Random
@@ -194,3 +195,69 @@ def test_foreign_shapes_are_sentences(tmp_path, form):
             suite_to_toml(suite.suite, "")
         except DataError as error:
             assert "file.json" in str(error) or "TOML" in str(error)  # noqa: PT017
+
+
+HUMANEVAL = {
+    "task_id": "HumanEval/900",
+    "prompt": 'from typing import List\n\n\ndef largest(xs: List[int]) -> int:\n    """ Return "the" largest.\n    """\n',
+    "entry_point": "largest",
+    "canonical_solution": "    return max(xs)\n",
+    "test": "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate([1, 3]) == 3\n    assert candidate([-2]) == -2\n",
+}
+MBPP = {
+    "task_id": 601,
+    "text": "Write a function to add two numbers.",
+    "code": "def add(a, b):\r\n  return a + b",
+    "test_setup_code": "import math",
+    "test_list": ["assert add(1, 2) == 3", "assert math.floor(add(0, 0)) == 0"],
+    "challenge_test_list": ["assert add(1, 1) == 2"],
+}
+
+
+def fenced(code: str) -> str:
+    return f"Here it is:\n```python\n{code}\n```\nDone."
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tasks_of_humaneval_are_judged_by_their_tests(tmp_path, packed):
+    path = lines(
+        tmp_path / "h.jsonl", HUMANEVAL, {**HUMANEVAL, "task_id": "x", "test": "def f(:"}, {"entry_point": "f"}
+    )
+    if packed:
+        (tmp_path / "h.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path = tmp_path / "h.jsonl.gz"
+    assert detect_format(ImportSource(path=path)) == "humaneval"
+    suite = imported(path)
+    [case] = suite.suite.cases
+    assert case.id == "HumanEval/900"
+    assert HUMANEVAL["prompt"].rstrip() in (case.prompt or "")
+    answers = {
+        "def largest(xs):\n    return max(xs)": True,
+        "    return sorted(xs)[-1]": True,
+        "def largest(xs):\n    return 3": False,
+        "def other(xs):\n    return max(xs)": False,
+    }
+    assert {code: passes(case, fenced(code)) for code in answers} == answers
+    assert [note.partition(":")[0] for note in suite.notes] == ["x is left out", "row 3 is left out"]
+
+
+def test_tasks_of_mbpp_are_judged_by_their_tests_in_both_forms(tmp_path):
+    sanitized = {key: MBPP[key] for key in ("task_id", "code", "test_list")}
+    sanitized |= {"prompt": MBPP["text"], "test_imports": ["import math"], "source_file": "a.ipynb", "more": 1}
+    (tmp_path / "s.json").write_text(json.dumps([sanitized, {**sanitized, "test_list": []}]))
+    full, other = imported(lines(tmp_path / "m.jsonl", MBPP)), imported(tmp_path / "s.json")
+    assert full.suite == other.suite
+    [case] = full.suite.cases
+    assert passes(case, fenced("def add(a, b): return a + b"))
+    assert not passes(case, fenced("def add(a, b): return a"))
+    assert full.notes == ("challenge_test_list of 1 tasks is not imported, as in the evaluation of MBPP",)
+    assert other.notes == ("601 is left out: test_list is empty", "these keys are not imported: more")
+
+
+@pytest.mark.parametrize(("start", "end", "problem"), [(0, 30, "cut off"), (0, 12, "cut off"), (2, 40, "not gzip")])
+def test_damaged_gzip_is_refused(tmp_path, start, end, problem):
+    damaged = tmp_path / "h.jsonl.gz"
+    data = gzip.compress(lines(tmp_path / "a", HUMANEVAL).read_bytes())
+    damaged.write_bytes(b"\x1f\x8b" + data[2 + start : end])
+    with pytest.raises(DataError, match=problem):
+        FORMATS["humaneval"](ImportSource(path=damaged))
