@@ -300,12 +300,13 @@ class _Rendering:
         stem = prompt.rstrip()
         if text.startswith(stem):
             return _without_blanks(text[len(stem) :], prompt[len(stem) :])
+        text = text[: self.appendix(index, text)]
         other: Mapping[str, Any] = {"role": "assistant", "content": PLACEHOLDER}
         first = _common_prefix(text, self.template.apply([*self.messages[:index], other], self.tools, False))
         context = [content for message in self.messages[:index] if (content := message.get("content"))]
         starts = [
             start
-            for start in range(max(first - HEADER, 0), first)
+            for start in range(max(first - HEADER, 0), first + 1)
             if text[:start].endswith(stem[-MARK:]) and not any(part in text[start:first] for part in context)
         ]
         start = max(starts, default=first)
@@ -313,6 +314,18 @@ class _Rendering:
             header = text.rfind(stem[-2 * MARK :], start)
             start = header + 2 * MARK if header >= 0 else start
         return _without_blanks(text[start:], prompt[len(stem) :])
+
+    def appendix(self, index: int, text: str) -> int:
+        """Return where in the text of a turn begins what the template appends to every conversation, else its end.
+
+        Command R+ ends each text with an instruction of the system. Behind a call, which it leaves open, that is no
+        part of the turn. It is what follows the last message before the turn as well.
+        """
+        before = [*self.messages[: index - 1], {**self.messages[index - 1], "content": PLACEHOLDER}]
+        alone = self.template.apply(before, self.tools, False).rpartition(PLACEHOLDER)[2]
+        start = len(text) - _common_prefix(text[::-1], alone[::-1])
+        mark = self.template.end_of(text, start)
+        return start if mark and text[start : mark[0]].strip() else len(text)
 
     def count(self, note: str) -> None:
         """Count a note of this conversation."""

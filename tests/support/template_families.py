@@ -182,6 +182,15 @@ COMMAND_R = turns(
     "{% endif %}<|END_OF_TURN_TOKEN|>",
     "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_THINKING|>",
 )
+COMMAND_R_PLUS = (
+    "{% for m in messages %}<|START_OF_TURN_TOKEN|><|"
+    "{{ {'assistant': 'CHATBOT', 'user': 'USER'}.get(m.role, 'SYSTEM') }}_TOKEN|>{{ m.content | trim }}"
+    "{% if m.tool_calls %}" + NL + "Action:" + NL + "[{% for c in m.tool_calls %}"
+    + CALL
+    + "{% endfor %}]" + NL + "{% else %}<|END_OF_TURN_TOKEN|>{% endif %}{% endfor %}"
+    "<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>SYSTEMTEXT Write an action.<|END_OF_TURN_TOKEN|>"
+    "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{% endif %}"
+)  # fmt: skip
 HERMES = turns(
     "{% if m.tool_calls %}<|im_start|>assistant{% for c in m.tool_calls %}<tool_call>"
     + CALL
@@ -257,6 +266,7 @@ FAMILIES: dict[str, Family] = {
     "DeepSeek V3": Family(DEEPSEEK.replace("PROMPT", ""), ("<|eos|>",)),
     "DeepSeek R1": Family(DEEPSEEK.replace("PROMPT", "<think>" + NL), ("<|eos|>",)),
     "Command R": Family(COMMAND_R, ("<|END_OF_TURN_TOKEN|>",)),
+    "Command R+": Family(COMMAND_R_PLUS, ("<|END_OF_TURN_TOKEN|>",)),
     "Hermes": Family(HERMES, IM_END),
     "MiniMax": Family(MINIMAX, ("[e~[",)),
     "Kimi": Family(KIMI, ("<|im_end|>",)),

@@ -96,6 +96,7 @@ def test_each_turn_is_trained_as_it_is_served(family, name):
             assert text.text[turn.stop : turn.end].strip() in template.ends
             assert not any(mark in generated for mark in template.ends)
             assert not any(word in generated for word in ("USERTEXT", "TOOLTEXT", "SYSTEMTEXT"))
+            assert not any(generated.startswith(text.prompt(turn)[-length:]) for length in range(8, 40)), "no header"
             assert generated.count("</think>") <= 1
             content = messages[turn.message]["content"]
             assert content in generated or messages[turn.message].get("tool_calls")
