@@ -28,6 +28,7 @@ from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.server import ServedModel, Server, WarmServer
 from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import Suite
+from punie_build.models.environment import compute_precision
 from punie_build.runtime import blas
 from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
@@ -58,12 +59,12 @@ class EvalRun(Struct, frozen=True, kw_only=True):
 
     @property
     def cache_name(self) -> str:
-        """The digest of weights, engine and serving options that names the file of cached completions."""
+        """The digest of weights, precision, engine and serving options that names the file of cached completions."""
         serving = msgspec.to_builtins(self.spec.serving)
         serving.pop("chat_template_args")  # is in each request
         for name in ("prompt_cache_size", "prompt_cache_bytes"):  # change no completion
             serving.pop(name)
-        return digest([self.weights, self.spec.engine, serving])
+        return digest([self.weights, self.spec.engine, serving, *compute_precision()])
 
 
 def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, int]:

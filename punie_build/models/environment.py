@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from punie_build.runtime import blas, versions
 
+CPU_PRECISION = 2  # raise it if `precision.set_compute_precision` computes a model otherwise: answers are asked again
+
 
 def mlx_environment() -> dict[str, str]:
     """Return the versions of mlx and mlx-lm, the device family and the BLAS: other ones give other numbers."""
@@ -13,3 +15,9 @@ def mlx_environment() -> dict[str, str]:
         "device": versions.device(),
         "blas": blas.name(),
     }
+
+
+def compute_precision() -> list[str]:
+    """Return the version of our conversion of models where they are computed on a CPU; nothing on other devices, which
+    compute them as they are stored."""
+    return [f"converted {CPU_PRECISION}"] if versions.device() == "cpu" else []

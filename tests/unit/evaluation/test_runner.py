@@ -20,6 +20,7 @@ from punie_build.evaluation.runner import EvalRun
 from punie_build.evaluation.server import ServedModel, WarmServer
 from punie_build.evaluation.spec import Eval, GenerationSpec, Sampling, Serving, SuiteFile
 from punie_build.evaluation.suite import Case, Suite
+from punie_build.runtime import versions
 from punie_build.storage import paths
 from punie_build.testing.fake_server import PROSE, UNUSUAL_TEXT
 
@@ -87,12 +88,26 @@ def project(tmp_path):
     project.warm.release()
 
 
+CACHE_NAMES = {
+    "metal": [
+        "d192bc0477e2e2619f24debb20490f20899812eb0a44b479e373094a1d132116",
+        "0548a022c9ac7460b6ee6e395cb917e5ff6c26a546fcd131fd2d0ac8d3cbfdf5",
+    ],
+    "cpu": [
+        "X1",
+        "X2",
+    ],
+}
+
+
 def test_names_and_files_keep_their_bytes(tmp_path):
-    """The name of a cache file and the files of an answers folder outlive a version of this program."""
+    """The name of a cache file and the files of an answers folder outlive a version of this program.
+
+    On a CPU the name has the version of the precision: answers of another one are asked again, not accused.
+    """
     run = Project(tmp_path).eval_run(suite_of("x"), GenerationSpec(arm="a", suite="s"))
-    assert run.cache_name == "d192bc0477e2e2619f24debb20490f20899812eb0a44b479e373094a1d132116"
-    run = structs.replace(run, spec=GenerationSpec(arm="a", suite="s", serving=Serving(kv_bits=4)))
-    assert run.cache_name == "0548a022c9ac7460b6ee6e395cb917e5ff6c26a546fcd131fd2d0ac8d3cbfdf5"
+    quantized = structs.replace(run, spec=GenerationSpec(arm="a", suite="s", serving=Serving(kv_bits=4)))
+    assert [run.cache_name, quantized.cache_name] == CACHE_NAMES[versions.device()]
     answer_files.write(tmp_path, [Answer(case="c")], Proof(arm="a", canary="x", base_canary="y", errors=1))
     assert (tmp_path / "proof.json").read_bytes() == (
         b'{\n "arm": "a",\n "canary": "x",\n "base_canary": "y",\n "errors": 1,\n "parse_failures": 0\n}\n'
