@@ -18,6 +18,5 @@ def mlx_environment() -> dict[str, str]:
 
 
 def compute_precision() -> list[str]:
-    """Return the version of our conversion of models where they are computed on a CPU; nothing on other devices, which
-    compute them as they are stored."""
+    """Return the version of our conversion of models on a CPU; empty for devices that compute them as stored."""
     return [f"converted {CPU_PRECISION}"] if versions.device() == "cpu" else []

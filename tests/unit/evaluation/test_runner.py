@@ -94,8 +94,8 @@ CACHE_NAMES = {
         "0548a022c9ac7460b6ee6e395cb917e5ff6c26a546fcd131fd2d0ac8d3cbfdf5",
     ],
     "cpu": [
-        "X1",
-        "X2",
+        "1e3f2dc7a1df9ebd1532b4d18452b63f86b00c6db473613f5b673cb6c35ff381",
+        "db554a5ec8b239b12af144a89c6a5022c58af703a7a63dd5c4749361b57323be",
     ],
 }
 
