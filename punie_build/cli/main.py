@@ -109,7 +109,11 @@ def distribution_with(package: str) -> str:
     from importlib import metadata
 
     requirement = re.compile(rf"{re.escape(package)}\b.*extra == ['\"](?!dev)(\w+)", re.IGNORECASE)
-    extras = [match[1] for line in metadata.requires("punie-build") or () if (match := requirement.match(line))]
+    try:
+        requirements = metadata.requires("punie-build") or []
+    except metadata.PackageNotFoundError:  # runs from a folder, and is not installed
+        requirements = []
+    extras = [match[1] for line in requirements if (match := requirement.match(line))]
     return f"punie-build[{extras[0]}]" if extras else "punie-build"
 
 

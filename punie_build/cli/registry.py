@@ -12,6 +12,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "init": ("init", "write a first recipe and the files around it"),
     "import": ("import_config", "write a recipe from the configuration of mlx-lm, axolotl or unsloth"),
     "build": ("doit_commands", "build what is out of date, as `doit` does"),
+    "watch": ("watch", "build on every change, and serve the pages with the progress of the build"),
     "list": ("doit_commands", "print the artifacts with their states"),
     "clean": ("doit_commands", "remove the files of artifacts"),
     "forget": ("doit_commands", "mark artifacts to be built again"),

@@ -28,6 +28,7 @@ from punie_build.storage import remote
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MAX_NAMED = 8  # artifacts that were not tried, in one line
+PROGRESS_SECONDS = 1.0  # between two events of progress
 RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
 
 
@@ -41,6 +42,7 @@ class Reporter:
         self.stream = outstream
         self.counts: Counter[str] = Counter()
         self.active: dict[str, float] = {}  # label -> when it started
+        self.reported = 0.0  # when the last event of progress was recorded
         self.last_label = ""  # the task whose line was written last
         self.problems: list[str] = []
         self.bar: ProgressBar | None = None
@@ -61,6 +63,7 @@ class Reporter:
                 signal.signal(number, _interrupted)
         if self.root and (remark := remote.not_allowed(self.root)):
             console.print_line(remark)
+        console.listener = self._progress
         self._record("start", tasks=len(self.pending))
 
     def get_status(self, task: Any) -> None:
@@ -134,6 +137,7 @@ class Reporter:
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)
         Reporter.running = False
+        console.listener = None
         console.stream = None  # later lines of this process have its output of that moment
 
     def _finish(self, label: str, result: str, text: str | None, **facts: Any) -> None:
@@ -183,6 +187,13 @@ class Reporter:
             is_known = self.seconds > 1e-6  # a sum of floats that were subtracted again is not quite 0
             left = f"about {format_seconds(self.seconds)} left" if is_known else ""
             self.bar.update(self.total - self.remaining, left)
+
+    def _progress(self, title: str, done: int, total: int, facts: str) -> None:
+        """Record how far a task is, at most once in `PROGRESS_SECONDS`."""
+        present = time.monotonic()
+        if present - self.reported > PROGRESS_SECONDS:
+            self.reported = present
+            self._record("progress", title=title, done=done, total=total, facts=facts)
 
     def _record(self, event: str, **facts: Any) -> None:
         if self.root:

@@ -21,13 +21,18 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 Handler = Any  # mlx_lm.server.APIHandler
 
 
-def client_problem(host: str | None, origin: str | None, origins: Sequence[str]) -> str | None:
-    """Return why a client is refused: by the name it has for this machine, or the page that its request is from."""
+def is_local(host: str | None) -> bool:
+    """Return whether the header Host of a request names this machine, as no page of another server can make it do."""
     try:
         name = urlsplit(f"//{host or ''}").hostname or ""
     except ValueError:
-        name = ""
-    if name not in HOSTS and f"[{name}]" not in HOSTS:
+        return False
+    return name in HOSTS or f"[{name}]" in HOSTS
+
+
+def client_problem(host: str | None, origin: str | None, origins: Sequence[str]) -> str | None:
+    """Return why a client is refused: by the name it has for this machine, or the page that its request is from."""
+    if not is_local(host):
         return f"the host {host!r} is refused - use http://127.0.0.1"
     if origin is not None and origin not in origins:
         return f"pages of {origin!r} are refused - serve with --allow-origin to let them ask"

@@ -79,18 +79,35 @@ def _render(page: Page, texts: TextBlocks) -> str:
         for section in page.sections
         for template in [environment.get_template(f"{section.template}.html.j2")]
     ]
-    script = environment.loader.get_source(environment, "page.js")[0].strip()
+    script = _script("page.js")
     facts = json.dumps(json.loads(page.facts), separators=(",", ":")) if page.facts else ""
     return str(
         environment.get_template("page.html.j2").render(
             page=page,
             bodies=bodies,
             script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=_hash(script),
             packed=texts.packed,
             facts=facts.replace("<", "\\u003c"),
         )
     )
+
+
+def live_frame(name: str) -> str:
+    """Render the frame around the pages of a project that `punie-build watch` serves."""
+    script = _script("live.js")
+    template = _environment().get_template("live.html.j2")
+    return str(template.render(name=name, script=script, script_hash=_hash(script)))
+
+
+def _script(name: str) -> str:
+    environment = _environment()
+    return str(environment.loader.get_source(environment, name)[0]).strip()
+
+
+def _hash(script: str) -> str:
+    """Return the hash that a Content-Security-Policy allows a script by."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
@@ -32,6 +33,7 @@ class Console:
         self.progress: Any = None
         self.stream: TextIO | None = None  # None: sys.stdout at the time of printing
         self.muted = False
+        self.listener: Callable[[str, int, int, str], None] | None = None  # called with title, done, total, facts
 
     def print_line(self, text: str) -> None:
         """Print a line, above the bars."""
@@ -113,6 +115,8 @@ class ProgressBar:
             self.done = done
         left = f"{format_seconds(max(self.end - present, 0.0))} left" if self.end else ""
         facts = f"{facts}  {left}".strip() if left else facts
+        if console.listener:
+            console.listener(self.title, self.done, self.total, facts)
         if self.progress:
             self.update(done, facts)
         elif present - self.printed > QUIET_SECONDS:

@@ -30,3 +30,31 @@ def test_an_event_that_cannot_be_written_does_not_fail_a_build(tmp_path):
     (tmp_path / paths.STATE).write_text("a file, not a folder")
     events.record(tmp_path, "start")
     assert (tmp_path / paths.STATE).read_text() == "a file, not a folder"
+
+
+def test_a_follower_gets_the_events_of_the_newest_build_then_each_new_one(tmp_path):
+    for number in range(2):
+        events.record(tmp_path, "start", tasks=number)
+        events.record(tmp_path, "ran", task=f"stage:{number}")
+    lines = events.follow(tmp_path)
+    assert [json.loads(next(lines))["event"] for _ in range(2)] == ["start", "ran"]
+    assert next(lines) is None
+    events.record(tmp_path, "end")
+    assert json.loads(next(lines))["event"] == "end"
+    assert next(lines) is None
+    (tmp_path / events.FILE).unlink()
+    assert next(lines) is None
+    events.record(tmp_path, "start", tasks=7)
+    assert json.loads(next(lines))["tasks"] == 7
+
+
+def test_a_follower_waits_for_the_end_of_a_line(tmp_path):
+    events.record(tmp_path, "start")
+    lines = events.follow(tmp_path)
+    assert [next(lines) is None, next(lines) is None] == [False, True]
+    with (tmp_path / events.FILE).open("a") as file:
+        file.write('{"event": ')
+        file.flush()
+        assert next(lines) is None
+        file.write('"end"}\n')
+    assert next(lines) == '{"event": "end"}'
