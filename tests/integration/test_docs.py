@@ -140,8 +140,9 @@ def test_links_between_documents_have_targets():
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def test_no_committed_file_names_a_host_of_packages():
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
+def test_no_committed_file_names_a_host_of_packages(name):
+    lock = (ROOT / name).read_text()
     assert "--hash=sha256:" in lock
     assert "://" not in lock
     assert "--index-url" not in lock

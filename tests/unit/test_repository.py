@@ -64,6 +64,23 @@ def test_issue_templates_are_yaml(name):
     assert len(identifiers) == len(set(identifiers))
 
 
+def pinned(name: str) -> set[str]:
+    """Return the lines of a lock that pin a package, without hashes: name, version, platforms."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {line.removesuffix(" \\") for line in lines if re.match(r"[a-z0-9]", line)}
+
+
+def test_what_a_build_needs_is_a_part_of_what_tests_need():
+    """A venv set up by `./run doit` gets the other packages by `./run pytest`, and no other version of one."""
+    build, everything = pinned("requirements-build.lock"), pinned("requirements.lock")
+    assert build < everything
+    names = {line.partition("==")[0] for line in build}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [re.split(r"[\[=>;]", need)[0] for need in project["dependencies"]]
+    assert {name.lower().replace("_", "-") for name in needed} <= names
+    assert names.isdisjoint({"pytest", "ruff", "mypy", "moto", "selenium"})
+
+
 def test_the_citation_has_the_version_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
