@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from punie_build.evaluation import tool_parser
 from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary, CanaryNoise
 from punie_build.evaluation.completion import Completion, parse_choice
 from punie_build.evaluation.response_cache import ResponseCache
@@ -205,6 +206,7 @@ def load_verified(
 
     try:
         model, tokenizer, config = load_computed(folder, **options)
+        tool_parser.make_safe(tokenizer)
         base_canary = model_canary = canary_completions(model, tokenizer) if cache else []
         if adapter:
             model = add_adapter(model, adapter)
