@@ -133,10 +133,10 @@ class Trainer:
         sums: Any = all_sum(totals).tolist()
         units, loss, correct, *margins = sums
         if not math.isfinite(loss):
-            raise SystemExit(
-                f"punie: iteration {self.state.iteration}: the validation loss is {loss} - "
-                f"lower learning_rate ({self.spec.learning_rate:g}), or add warmup"
-            )
+            advice = f"lower learning_rate ({self.spec.learning_rate:g}), or add warmup"
+            if not self.state.updates:
+                advice = f"nothing is trained yet: {self.spec.base} has no finite loss on valid.jsonl, use another base"
+            raise SystemExit(f"punie: iteration {self.state.iteration}: the validation loss is {loss} - {advice}")
         margin = margins[0] / units if margins else None
         return ValidationReport(
             iteration=self.state.iteration, loss=loss / units, accuracy=correct / units, margin=margin
@@ -199,6 +199,8 @@ class Trainer:
         if iteration % spec.grad_accumulation_steps == 0 or iteration == self.coverage.iters:
             scale = self.world.size() / mx.maximum(all_sum(self.accumulated_units), 1)
             mean = tree_map(lambda gradient: gradient * scale, average_gradients(self.gradients))
+            if not state.updates:
+                self.check_first_update(rows, sums, mean)
             if spec.max_grad_norm is not None:
                 mean, _ = clip_grad_norm(mean, spec.max_grad_norm)
             self.optimizer.update(self.model, mean)
@@ -213,6 +215,25 @@ class Trainer:
         self.pending = rows, sums
         state.iteration = iteration
 
+    def check_first_update(self, rows: BatchRows, sums: mx.array, gradients: Any) -> None:
+        """Exit if the loss of the first batch or a gradient is not finite. No learning rate is the cause of that."""
+        numbers: Any = all_sum(sums).tolist()
+        arrays = tree_flatten(gradients)
+        endless = [name for name, array in arrays if not mx.isfinite(array).all().item()]
+        if math.isfinite(numbers[0]) and not endless:
+            return
+        problem = f"the loss is {numbers[0]} on rows {self.lines(rows)} of train.jsonl"
+        if math.isfinite(numbers[0]):
+            problem = f"the loss is finite, but {len(endless)} of {len(arrays)} gradients are not, such as {endless[0]}"
+        raise SystemExit(
+            f"punie: {self.spec.base}: cannot be trained: before the first update {problem} - "
+            "use another base or other lora.keys, or inspect these rows"
+        )
+
+    def lines(self, batch: BatchRows) -> str:
+        """Return the lines of train.jsonl in a batch."""
+        return ", ".join(map(str, sorted({int(self.rows["train"].lines[row]) for part in batch for row in part})))
+
     def flush(self) -> None:
         """Read back the loss and the tokens of the pending batch. Exits if the loss is not finite."""
         if self.pending is None:
@@ -222,10 +243,8 @@ class Trainer:
         loss, units, tokens = numbers
         state = self.state
         if not math.isfinite(loss):
-            lines = sorted({int(self.rows["train"].lines[row]) for sequence in batch for row in sequence})
             raise SystemExit(
-                f"punie: iteration {state.logged + 1}: the loss is {loss} "
-                f"(rows {', '.join(map(str, lines))} of train.jsonl) - "
+                f"punie: iteration {state.logged + 1}: the loss is {loss} (rows {self.lines(batch)} of train.jsonl) - "
                 f"lower learning_rate ({self.spec.learning_rate:g}), add warmup, or inspect these rows"
             )
         state.logged += 1

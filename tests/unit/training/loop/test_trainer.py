@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import mlx.core as mx
 import msgspec
@@ -82,6 +83,24 @@ def test_a_loss_that_is_not_finite_exits_with_iteration_rows_and_advice(inputs, 
     assert "punie: iteration " in str(exit_.value)
     assert "of train.jsonl) - lower learning_rate (1), add warmup, or inspect these rows" in str(exit_.value)
     assert not (tmp_path / "out/adapters.safetensors").exists()
+
+
+def test_a_gradient_that_is_not_finite_is_refused_before_the_first_update(inputs, tmp_path):
+    """rwkv7 is such a base on a CPU. The learning rate is not blamed."""
+    with pytest.raises(SystemExit, match="b: cannot be trained: before the first update the loss is finite, but") as no:
+        train(inputs, tmp_path, spec(lora=Lora(scale=3e38)))
+    assert "gradients are not, such as model.layers." in str(no.value)
+    assert "learning_rate" not in str(no.value)
+    assert not (tmp_path / "out/adapters.safetensors").exists()
+
+
+def test_a_base_without_a_finite_loss_is_refused_before_the_first_batch(inputs, tmp_path):
+    shutil.copytree(inputs, tmp_path / "inputs")
+    weights = load_arrays(str(inputs / "base/model.safetensors"))
+    weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
+    mx.save_safetensors(str(tmp_path / "inputs/base/model.safetensors"), weights, {"format": "mlx"})
+    with pytest.raises(SystemExit, match=r"is nan - nothing is trained yet: b has no finite loss on valid.jsonl"):
+        train(tmp_path / "inputs", tmp_path, spec())
 
 
 def test_the_validation_loss_is_that_of_the_model_over_all_rows(inputs, tmp_path):
