@@ -8,6 +8,7 @@ from punie_build.artifacts.base import BASE
 from punie_build.artifacts.data import DATASET, MIX, STAGE
 from punie_build.artifacts.evaluation import COMPARISON, EVAL, SUITE
 from punie_build.artifacts.grid import GRID, SEARCH, SELECTION
+from punie_build.artifacts.likelihood import LIKELIHOOD
 from punie_build.artifacts.model import MODEL
 from punie_build.artifacts.perplexity import PERPLEXITY
 from punie_build.artifacts.reference import REFERENCE
@@ -37,6 +38,7 @@ KINDS: dict[str, ArtifactKind] = {
         EVAL,
         COMPARISON,
         PERPLEXITY,
+        LIKELIHOOD,
     )
 }
 

@@ -15,6 +15,7 @@ __all__ = (
     "endpoint",
     "importers",
     "junit",
+    "likelihood",
     "named_server",
     "paired_difference",
     "perplexity",

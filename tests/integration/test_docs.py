@@ -43,6 +43,9 @@ def test_the_recipes_of_the_reference_form_a_project(tmp_path):
     (tmp_path / "recipes").mkdir()
     (tmp_path / "suites").mkdir()
     (tmp_path / "world.py").write_text("class Account:\n    pass\n")
+    question = '{"context": "The sky is", "choices": ["blue", "green"], "answer": 0}'
+    (tmp_path / "suites/arc.jsonl").write_text(question)
+    assert question in RECIPES
     for index, block in enumerate(blocks(RECIPES, "toml")):
         name = "suites/mine.toml" if "[[case]]" in block else f"recipes/{index}.toml"
         (tmp_path / name).write_text(block)

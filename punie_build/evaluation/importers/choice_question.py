@@ -10,7 +10,10 @@ from typing import Any
 from punie_build.evaluation.checks.union import AnyCheck, MatchesRegex
 from punie_build.evaluation.suite import ReferenceAnswer
 
-NOTE = "choices are asked for by their letter; the original compares likelihoods or parses the answer in its own way"
+NOTE = (
+    "choices are asked for by their letter; the original compares likelihoods, as a table [likelihood.NAME] does, or "
+    "parses the answer in its own way"
+)
 
 
 def choice_prompt(question: str, choices: Sequence[str]) -> str:

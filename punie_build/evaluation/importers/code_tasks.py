@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from punie_build.evaluation.checks.execution import Execute
+from punie_build.evaluation.checks.union import Execute
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case, ReferenceAnswer
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from punie_build.errors import DataError
 from punie_build.evaluation.checks.union import AnyCheck, Equals
+from punie_build.evaluation.continuations import ChoiceQuestion
 from punie_build.evaluation.importers import templates
 from punie_build.evaluation.importers.choice_question import NOTE, choice_check, choice_prompt
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
@@ -29,14 +30,7 @@ SPLITS = ("test_split", "validation_split", "training_split")
 
 def import_suite(source: ImportSource) -> ImportedSuite:
     """Import a task. Raise DataError for a task that cannot be asked as it is meant."""
-    task, name = _task(source.path), source.path.name
-    if unknown := sorted(task.keys() - IGNORED):
-        raise DataError(f"{name}: `{unknown[0]}` is not imported - write the task without it")
-    if task.get("num_fewshot") or int(task.get("repeats") or 1) != 1:
-        raise DataError(f"{name}: `num_fewshot` and `repeats` are not imported - set them to 0 and 1")
-    kind = task.get("output_type", "generate_until")
-    if kind not in ("generate_until", "multiple_choice"):
-        raise DataError(f"{name}: output_type {kind} is not imported - generate_until and multiple_choice are")
+    name, task, kind = source.path.name, *_known_task(source.path)
     notes, cases = list[str](), list[Case]()
     metric = _metric(task, kind, notes, name)
     for number, doc in enumerate(_documents(source.path, task), 1):
@@ -46,10 +40,59 @@ def import_suite(source: ImportSource) -> ImportedSuite:
             notes.append(f"document {number} is left out: {error}")
     if kind == "multiple_choice":
         notes.append(NOTE)
-    system = templates.TEMPLATE.sub("", str(task.get("description") or "")).strip()
-    if system != str(task.get("description") or "").strip():
+    return build_suite(source.path, cases, notes, system=str(task.get("description") or "").strip())
+
+
+def choice_questions(path: Path) -> tuple[list[ChoiceQuestion], list[str]]:
+    """Return the questions of a multiple_choice task as lm-eval asks them, and the documents that cannot be asked.
+    Raise DataError for other tasks."""
+    task, kind = _known_task(path)
+    if kind != "multiple_choice":
+        raise DataError(f"{path.name}: output_type {kind} has no choices - use a multiple_choice task")
+    questions, problems = list[ChoiceQuestion](), list[str]()
+    for number, doc in enumerate(_documents(path, task), 1):
+        try:
+            questions.append(_question(f"{number - 1}", task, doc))
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            problems.append(f"document {number}: {error}")
+    return questions, problems
+
+
+def _question(name: str, task: dict[str, Any], doc: dict[str, Any]) -> ChoiceQuestion:
+    question, target = _value(task["doc_to_text"], doc), _value(task["doc_to_target"], doc)
+    if not isinstance(question, str):
+        raise ValueError("doc_to_text is no text: tasks with several contexts are not read")
+    choices = _choices(task.get("doc_to_choice"), doc)
+    return ChoiceQuestion(
+        id=name,
+        context=str(task.get("description") or "") + question,
+        choices=tuple(choices),
+        answers=tuple(_index(item, choices) for item in (target if isinstance(target, list) else [target])),
+        delimiter=str(task.get("target_delimiter", " ")),
+    )
+
+
+def _index(target: Any, choices: list[str]) -> int:
+    """Return the index of the right choice: a number, also as text, or the text of a choice."""
+    if isinstance(target, int):
+        return int(target)
+    text = str(target)
+    return int(text) if text.strip().isdigit() else choices.index(text)
+
+
+def _known_task(path: Path) -> tuple[dict[str, Any], str]:
+    """Return a task of which all keys are understood, and its output type. Raise DataError for others."""
+    task, name = _task(path), path.name
+    if unknown := sorted(task.keys() - IGNORED):
+        raise DataError(f"{name}: `{unknown[0]}` is not imported - write the task without it")
+    if task.get("num_fewshot") or int(task.get("repeats") or 1) != 1:
+        raise DataError(f"{name}: `num_fewshot` and `repeats` are not imported - set them to 0 and 1")
+    kind = task.get("output_type", "generate_until")
+    if kind not in ("generate_until", "multiple_choice"):
+        raise DataError(f"{name}: output_type {kind} is not imported - generate_until and multiple_choice are")
+    if templates.TEMPLATE.search(str(task.get("description") or "")):
         raise DataError(f"{name}: the template in `description` is not imported - write its text")
-    return build_suite(source.path, cases, notes, system=system)
+    return task, str(kind)
 
 
 def _task(path: Path) -> dict[str, Any]:
@@ -124,11 +167,8 @@ def _case(name: str, task: dict[str, Any], kind: str, metric: dict[str, Any], do
     settings = task.get("generation_kwargs") or {}
     fields: dict[str, Any] = {"id": name, "max_tokens": settings.get("max_gen_toks")}
     if kind == "multiple_choice":
-        choices = _choices(task.get("doc_to_choice"), doc)
-        index = target if isinstance(target, int) else None
-        if index is None:
-            text = str(target).strip()
-            index = int(text) if text.isdigit() else choices.index(text)
+        choices = [choice.strip() for choice in _choices(task.get("doc_to_choice"), doc)]
+        index = _index(target.strip() if isinstance(target, str) else target, choices)
         return Case(**fields, prompt=choice_prompt(question, choices), **choice_check(index, choices))
     if isinstance(target, list):
         raise ValueError("several targets are not imported")
@@ -152,7 +192,9 @@ def _value(rule: Any, doc: dict[str, Any]) -> Any:
 
 
 def _choices(rule: Any, doc: dict[str, Any]) -> list[str]:
-    value = rule if isinstance(rule, list) else _value(rule, doc)
+    if isinstance(rule, list):
+        return [templates.render(item, doc) if isinstance(item, str) else str(item) for item in rule]
+    value = _value(rule, doc)
     if not isinstance(value, list):
         raise ValueError(f"doc_to_choice {str(rule)[:60]} is no list")
-    return [str(templates.render(item, doc) if isinstance(item, str) else item).strip() for item in value]
+    return list(map(str, value))

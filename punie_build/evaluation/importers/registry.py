@@ -26,9 +26,10 @@ from punie_build.evaluation.importers import (
     promptfoo,
 )
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, unzipped
+from punie_build.evaluation.importers.lm_eval_task import choice_questions
 from punie_build.evaluation.importers.toml_writer import suite_to_toml
 
-__all__ = ["FORMATS", "ImportSource", "ImportedSuite", "detect_format", "suite_to_toml"]
+__all__ = ["FORMATS", "ImportSource", "ImportedSuite", "choice_questions", "detect_format", "suite_to_toml"]
 
 FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
     "older": eval_prompts.import_suite,

@@ -1,0 +1,80 @@
+"""The process that computes log-probabilities of choices: `python -m punie_build.evaluation.likelihood_process
+JOB.json`."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+from mlx_lm.models.cache import make_prompt_cache
+
+from punie_build.evaluation.continuations import ChoiceQuestion
+from punie_build.evaluation.likelihood import LikelihoodJob, Measured
+from punie_build.models.precision import add_adapter, load_computed
+
+STEP = 512  # tokens of a context at a time
+Encode = Callable[[str], list[int]]
+
+
+def main(job: LikelihoodJob) -> None:
+    """Load the weights, compute the log-probability of each choice, and write them."""
+    model, tokenizer, config = load_computed(job.model)
+    if job.adapter:
+        model = add_adapter(model, job.adapter)
+    positions = config.get("max_position_embeddings") or (config.get("text_config") or {}).get(
+        "max_position_embeddings"
+    )
+    measured = [measure(model, tokenizer, question, job.chat, positions or 2**31) for question in job.questions]
+    Path(job.result).write_bytes(msgspec.json.encode(measured))
+
+
+def measure(model: Any, tokenizer: Any, question: ChoiceQuestion, chat: bool, positions: int) -> Measured:
+    """Return the log-probability of each choice after the context, in nats."""
+    context, delimiter = question.context, question.delimiter
+    if chat:
+        message = [{"role": "user", "content": context}]
+        context, delimiter = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True), ""
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=not chat))
+
+    pairs = [encode_pair(encode, tokenizer, context, delimiter + choice) for choice in question.choices]
+    if not all(continuation for _, continuation in pairs):
+        raise SystemExit(f"punie: question {question.id}: a choice has no token of its own - change its text")
+    before = pairs[0][0]
+    room = positions + 1 - max(len(continuation) for _, continuation in pairs)
+    if room < 1:
+        raise SystemExit(f"punie: question {question.id}: a choice has more than {positions} tokens - leave it out")
+    kept = before[-room:]
+    cache = make_prompt_cache(model)
+    for start in range(0, len(kept) - 1, STEP):
+        model(mx.array([kept[start : min(start + STEP, len(kept) - 1)]]), cache=cache)
+        mx.eval([layer.state for layer in cache])
+    logprobs = [_logprob(model, copy.deepcopy(cache), kept[-1], continuation) for _, continuation in pairs]
+    return Measured(tuple(round(value, 6) for value in logprobs), len(before) - len(kept))
+
+
+def encode_pair(encode: Encode, tokenizer: Any, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    """Return the tokens of a context and of what follows, as lm-eval separates them: blanks at the end of the context
+    belong to what follows, and both are read as one text."""
+    text = context.rstrip()
+    if not text:
+        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        return [start], list(tokenizer.encode(context + continuation, add_special_tokens=False))
+    before = encode(text)
+    return before, encode(context + continuation)[len(before) :]
+
+
+def _logprob(model: Any, cache: Any, last: int, continuation: list[int]) -> float:
+    logits = model(mx.array([[last, *continuation[:-1]]]), cache=cache)[0].astype(mx.float32)
+    chosen = mx.take_along_axis(logits, mx.array(continuation)[:, None], axis=-1)[:, 0]
+    return float((chosen - mx.logsumexp(logits, axis=-1)).sum())
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=LikelihoodJob))
