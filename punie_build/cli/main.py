@@ -7,15 +7,17 @@ import io
 import os
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from punie_build import __version__
-from punie_build.cli.options import Command
 from punie_build.cli.registry import MODULES
 from punie_build.errors import PunieError, RecipeError
+
+if TYPE_CHECKING:
+    from punie_build.cli.options import Command
 from punie_build.recipes.recipe_files import has_recipes
 
 EXIT_CODES = (
@@ -34,7 +36,7 @@ def _shared_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def parser_of(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser of all commands. Those of modules that are not imported have no options."""
     word = next((argument for argument in arguments if not argument.startswith("-")), "")
     requested, _ = MODULES.get(word, ("", ""))
@@ -73,13 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if shared.directory:
             os.chdir(shared.directory)
-        options = _parser(words).parse_args(words)
+        options = parser_of(words).parse_args(words)
         if options.command not in ANYWHERE:
             _enter_project(options)
         code = options.run(Path.cwd(), options)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if shared.debug:
+            import traceback
+
             traceback.print_exception(error)
         code, text = failure(error)
         print(text, end="\n" if text else "", file=sys.stderr)

@@ -45,6 +45,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "metrics": ("train", "print a log of mlx-lm's trainer as events"),
     "search": ("train", "run trials of a search of the recipes"),
     "pin": ("pin", "write the commit of a Hub base into its recipe"),
+    "completion": ("completion", "print the completion script of a shell: bash, zsh or fish"),
     "schema": ("schema", "print the JSON Schema of recipe files"),
     "docs": ("docs", "print a page of the documentation, or one section of it"),
 }

@@ -87,3 +87,16 @@ def test_only_the_doit_plugin_imports_doit():
         "doit_plugin/tasks.py",
         "doit_plugin/program.py",
     }  # its reporter and backend only have the shape that doit expects
+
+
+def test_the_help_imports_neither_recipes_nor_kinds():
+    code = """
+from contextlib import suppress
+from punie_build.cli.main import main
+with suppress(SystemExit):
+    main(["--help"])
+print(*(name for name in sys.modules if name.startswith("punie_build.")))
+"""
+    process = subprocess.run([sys.executable, "-c", f"import sys{code}"], capture_output=True, text=True)
+    loaded = set(process.stdout.splitlines()[-1].split())
+    assert not {"punie_build.project", "punie_build.schema", "punie_build.artifacts", "punie_build.data"} & loaded
