@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from punie_build.errors import did_you_mean
 
@@ -19,6 +19,7 @@ SHORT_FOR_ALL = "-a"
 OTHERS = ("run", "list")
 WITHOUT_BUILD = (*NAMING, "list", "help", "tabcompletion", "dumpdb")
 WITHOUT_MEANING = ("reset-dep", "strace")  # locks are the database, and inputs are declared
+OUTPUT = ("-o", "--output-file")
 WITH_VALUE = ("-f", "--file", "-d", "--dir", "--backend", "--db-file", "--dep-file")
 
 
@@ -48,6 +49,8 @@ def problem(words: Sequence[str], known: Collection[str], targets: Collection[st
         return f"doit {command}: has no meaning here, where locks tell what is built - see `punie-build why TARGET`"
     if command in ("help", "tabcompletion") or "--help" in words:
         return None
+    if mistake := _value_problem(words):
+        return mistake
     is_command = command in NAMING or command in OTHERS
     names = [*_names(words[is_command:], command in NAMING)]
     unknown = [name for name in names if name not in known and name.rstrip("/") not in targets]
@@ -57,6 +60,29 @@ def problem(words: Sequence[str], known: Collection[str], targets: Collection[st
         every = f", or {NAMING[command]} for all" if NAMING[command] else ""
         return f"doit {command}: no artifact is named - name those that `doit list --all` shows{every}"
     return None
+
+
+def _value_problem(words: Sequence[str]) -> str | None:
+    """Return the mistake in the value of an option that doit uses unchecked."""
+    for option, value in _values(words):
+        if option in OUTPUT and not Path(value).parent.is_dir():
+            return f"{value}: its folder does not exist - create it, or name another file"
+        if option in OUTPUT and Path(value).is_dir():
+            return f"{value}: a folder, not a file - name the file for the output"
+        if option == "--template":
+            try:
+                value.format(name="", doc="", status="")
+            except (LookupError, ValueError, AttributeError) as error:
+                return f"{value}: not a template ({error}) - it may hold {{name}}, {{doc}} and {{status}}"
+    return None
+
+
+def _values(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield options with their values: `--template X`, `--template=X`, `-o X`."""
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        option, equals, value = word.partition("=")
+        if option.startswith("-"):
+            yield option, value if equals else after
 
 
 def _names(words: Sequence[str], is_naming: bool) -> Iterator[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dbm
 import sys
+import tomllib
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
 
 from punie_build.doit_plugin.command_line import has_own_tasks, is_doit, problem
+from punie_build.doit_plugin.dumpdb import DumpDB
 from tests.support.doit_runner import doit
 from tests.support.project import SAMPLE, create
 
@@ -36,6 +42,10 @@ KNOWN = {"adapter", "adapter:v1", "stage:clean"}
         ("help clean", None),
         ("clean --help", None),
         ("", None),
+        ("-o no/where", "no/where: its folder does not exist - create it, or name another file"),
+        ("run --output-file=/", "/: a folder, not a file - name the file for the output"),
+        ("list --template {x}", "{x}: not a template ('x') - it may hold {name}, {doc} and {status}"),
+        ("list --template={name}", None),
     ],
 )
 def test_a_mistake_in_the_command_line_is_a_sentence(line, message):
@@ -69,3 +79,28 @@ def test_doit_exits_with_2_and_a_sentence(tmp_path):
         assert doit(project, *command, "dataset:sampel", code=2) == hint
     for command in ("forget", "clean", "reset-dep"):
         assert doit(project, command, code=2).startswith(f"doit {command}: ")
+
+
+def test_dumpdb_of_a_project_without_a_database_is_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    program = DoitMain(
+        ModuleTaskLoader({}), extra_config={"COMMAND": {"dumpdb": "punie_build.doit_plugin.dumpdb:DumpDB"}}
+    )
+    assert program.run(["dumpdb"]) == 2
+    assert capsys.readouterr().err.startswith("doit dumpdb: .doit.db: no database of doit - ")
+
+
+def test_dumpdb_prints_the_database_of_another_project(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with dbm.open(".doit.db", "c") as database:
+        database["copy"] = '{"result:": 5}'
+    program = DoitMain(
+        ModuleTaskLoader({}), extra_config={"COMMAND": {"dumpdb": "punie_build.doit_plugin.dumpdb:DumpDB"}}
+    )
+    assert not program.run(["dumpdb"])
+    assert "{'result:': 5}" in capsys.readouterr().out
+
+
+def test_the_package_declares_its_dumpdb():
+    entry_points = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]["entry-points"]
+    assert entry_points["doit.COMMAND"] == {"dumpdb": f"{DumpDB.__module__}:{DumpDB.__name__}"}
