@@ -25,7 +25,7 @@ EXIT_CODES = (
     "4 a bug of punie-build."
 )
 NAMES = ("command", "target", "repo", "first", "second")  # options that are no path, even if a file has this name
-ANYWHERE = frozenset(["dataset", "metrics", "schema", "init", "compare", "docs"])  # commands that work in any folder
+ANYWHERE = frozenset(["dataset", "metrics", "schema", "init", "compare", "docs", "verify"])  # they work in any folder
 OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
 
 

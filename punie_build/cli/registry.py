@@ -30,6 +30,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "experiments": ("view", "print parameters and metrics of all adapters and evals"),
     "doctor": ("doctor", "print versions, device, memory, disk, extras, git and the state of the project"),
     "publish": ("view", "write a Hub folder of an adapter or a model, and upload it"),
+    "verify": ("view", "verify a published folder: signature, lock, and the files against the recipe"),
     "export": ("export", "write an adapter or a model for PEFT, llama.cpp, Ollama or LM Studio"),
     "serve": ("evaluate", "serve a base, an adapter or a model to any OpenAI client"),
     "chat": ("chat", "talk with a base, an adapter or a model in the terminal, or over a pipe"),

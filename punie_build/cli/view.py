@@ -1,4 +1,5 @@
-"""The commands `report`, `show` and `publish`: render pages, print an artifact, and upload it to the Hub.
+"""The commands `report`, `show`, `publish` and `verify`: render pages, print an artifact, upload it to the Hub, and
+verify what was uploaded.
 
 The packages that they need are imported when they run.
 """
@@ -8,7 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, json_option, print_json, target_json, targets
+from punie_build.engine import explain
+from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
 from punie_build.runtime.program import build_command
@@ -53,7 +57,7 @@ def publish(root: Path, options: Options) -> int:
 
     project = Project.load(root)
     task = project.task(options.target)
-    folder = hub_upload.prepare(project, task)
+    folder = hub_upload.prepare(project, task, Path(options.sign) if options.sign else None)
     print(f"{paths.upload_folder(task.target)}/")
     for name, count in hub_upload.files(folder).items():
         print(f"    {name:<32} {format_bytes(count)}")
@@ -72,6 +76,32 @@ def _publish_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--private", action="store_true", help="create a private repository")
     command.add_argument("--dry-run", action="store_true", help="write the folder without an upload")
+    command.add_argument(
+        "--sign", metavar="FILE", help="sign all files with this private key (PEM, curve P-256, P-384 or P-521)"
+    )
+
+
+def verify(root: Path, options: Options) -> int:
+    """Verify a folder that `publish` wrote: signature, lock, and the files against the recipe. Needs no project."""
+    from punie_build.reports import published_folder
+
+    folder = root / options.folder
+    if not folder.is_dir():
+        raise UseError(
+            f"{options.folder}: not a folder - download it first, with `hf download OWNER/NAME --local-dir DIR`"
+        )
+    key, base = (Path(path) if path else None for path in (options.key, options.base))
+    result = published_folder.verify(folder, KINDS, key, base)
+    print(
+        "\n".join(explain.printable(line) for line in (*result.facts, *(f"WRONG: {line}" for line in result.problems)))
+    )
+    return 2 if result.problems else 0
+
+
+def _verify_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="a folder of an adapter or a model, as it was downloaded")
+    command.add_argument("--key", metavar="FILE", help="the public key of the one who must have signed it, as PEM")
+    command.add_argument("--base", metavar="DIR", help="the folder of its base model, to compare them")
 
 
 def show_experiments(root: Path, options: Options) -> int:
@@ -98,4 +128,5 @@ COMMANDS: dict[str, Command] = {
     "show": (show, target_json),
     "experiments": (show_experiments, _experiment_options),
     "publish": (publish, _publish_options),
+    "verify": (verify, _verify_options),
 }

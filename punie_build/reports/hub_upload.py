@@ -1,6 +1,6 @@
 """Upload of adapters and models to the Hugging Face Hub.
 
-    .punie/publish/adapters/v1/   the target's files, its card, `.eval_results/`, and provenance.json
+    .punie/publish/adapters/v1/   the target's files, its card, `.eval_results/`, its lock and provenance.json
 
 The folder is uploaded in one commit, so that a repository never has new weights beside an old card.
 """
@@ -14,15 +14,16 @@ from punie_build.engine import provenance
 from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
 from punie_build.project import Project
-from punie_build.reports import draw, eval_results
+from punie_build.reports import draw, eval_results, model_signature, published_folder
 from punie_build.runtime.program import build_command
-from punie_build.storage import atomic, paths, store
+from punie_build.storage import atomic, locks, paths, store
 
 TOKEN_HINT = "set HF_TOKEN, or log in with `hf auth login`; `--dry-run` needs no token"  # noqa: S105 - a message
 
 
-def prepare(project: Project, task: AnyTask) -> Path:
-    """Write the folder to upload. Raises UseError if the kind cannot be published or the artifact is not current."""
+def prepare(project: Project, task: AnyTask, key: Path | None = None) -> Path:
+    """Write the folder to upload, signed with a private `key`. Raises UseError if the kind cannot be published or the
+    artifact is not current."""
     if not draw.page_kind(task).card:
         raise UseError(f"{task.label}: {task.kind.name} cannot be published - choose an adapter or a model")
     if not project.is_current(task.label):
@@ -38,7 +39,10 @@ def prepare(project: Project, task: AnyTask) -> Path:
     results = getattr(draw.page_kind(task).load(project, task, lock=lock), "results", ())
     eval_results.write(project, results, out)
     statement = json.dumps(provenance.statement(task, lock), indent=1)
-    (out / "provenance.json").write_text(statement + "\n", encoding="utf-8")
+    (out / published_folder.PROVENANCE).write_text(statement + "\n", encoding="utf-8")
+    (out / published_folder.LOCK).write_bytes(locks.encode(lock))
+    if key:
+        model_signature.sign(out, key)
     return out
 
 

@@ -165,7 +165,7 @@ def test_publish_uploads_a_folder_in_one_commit(root):
         assert hub.commits == [f"adapter:tuned, key {lock.key[:12]}"]
         assert hub.private == {"me/tuned"}
         uploaded = hub.uploads["me/tuned"]
-        assert set(uploaded) == {*lock.outputs, "README.md", "provenance.json"}
+        assert set(uploaded) == {*lock.outputs, "README.md", "provenance.json", "punie-build.lock.json"}
         assert uploaded["adapters.safetensors"] == (root / "adapters/tuned/adapters.safetensors").read_bytes()
         assert any(path.startswith("/lfs/") for path in hub.requests), "large files go by Git LFS"
         assert ModelCard(uploaded["README.md"].decode()).data.library_name == "mlx"
@@ -183,7 +183,9 @@ def test_publish_needs_a_token_and_a_valid_repository_name(root):
         "config.json",
         "model.safetensors",
         "provenance.json",
+        "punie-build.lock.json",
     }
+    assert "conformance: the files hold what the recipe asks for" in punie_build(root, "verify", str(folder)).stdout
     assert "no Hugging Face token - set HF_TOKEN" in publish(
         root, "model:small", "--repo", "me/small", code=2, HF_TOKEN=""
     )
