@@ -1,5 +1,5 @@
 """The commands `report`, `show`, `publish` and `verify`: render pages, print an artifact, upload it to the Hub, and
-verify what was uploaded.
+verify a downloaded folder.
 
 The packages that they need are imported when they run.
 """
@@ -100,7 +100,7 @@ def verify(root: Path, options: Options) -> int:
 
 def _verify_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="a folder of an adapter or a model, as it was downloaded")
-    command.add_argument("--key", metavar="FILE", help="the public key of the one who must have signed it, as PEM")
+    command.add_argument("--key", metavar="FILE", help="the public key of its signer, as PEM")
     command.add_argument("--base", metavar="DIR", help="the folder of its base model, to compare them")
 
 

@@ -1,6 +1,6 @@
-"""A folder that `publish` wrote, read by those who received it: is it what was built, and who says so?
+"""Verify a folder that `publish` wrote and a user downloaded: its signature, its lock, its recipe.
 
-The folder may come from anyone. Nothing in it runs, and each file that is decoded has a bounded size."""
+The folder may come from anyone. No code in it runs, and each file that is decoded has a bounded size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_NAMES = 5
 
 
 class Verification(Struct, frozen=True):
-    """What holds, and what does not, one line each."""
+    """Facts that hold, and problems, one line each."""
 
     facts: tuple[str, ...]
     problems: tuple[str, ...]

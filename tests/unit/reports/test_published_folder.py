@@ -1,4 +1,4 @@
-"""Folders that were published, as those who receive them find them: whole, changed, forged, signed or hostile."""
+"""Published folders after a download: whole, changed, forged, signed or hostile."""
 
 from __future__ import annotations
 
