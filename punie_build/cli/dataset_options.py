@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from punie_build.cli.hub_commit import REPOSITORY, with_commit
 from punie_build.cli.options import Options, base_folder, dialect_option, json_option, output_option, path_argument
 from punie_build.data.filters.union import AnyFilter, FilterContext
 from punie_build.data.sources import AnySource, HandAuthored, Http, Hub, Local, Sample
 from punie_build.data.spec import Stage
 from punie_build.errors import UseError
 from punie_build.schema.validation import mistakes
+
+PYTHON_CODE = "python-code"  # the code of the older project: Python files of The Stack, a gated dataset
+STACK, STACK_FILES = "bigcode/the-stack-dedup", ("data/python/*",)
 
 
 def source(options: Options) -> AnySource:
@@ -28,11 +31,18 @@ def source(options: Options) -> AnySource:
         if not options.sha256:
             raise UseError(f"{name}: a file of the web needs its digest - add --sha256")
         return Http(url=name, sha256=options.sha256, limit=limit)
-    if match := re.fullmatch(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})", name):
-        return Hub(repo=match[1], revision=match[2], files=tuple(options.files or ()), limit=limit)
+    files = tuple(options.files or ())
+    if name == PYTHON_CODE:
+        options.columns = options.columns or ["content=assistant"]
+        options.template = options.template or "Write Python code to solve a programming task:"
+        name, files, limit = STACK, files or STACK_FILES, limit or 1000
+    if not Path(name).exists() and (match := REPOSITORY.fullmatch(with_commit(Path(), name, "dataset"))) and match[2]:
+        repo, _, commit = match[0].partition("@")
+        return Hub(repo=repo, revision=commit, files=files, limit=limit)
     if not Path(name).exists():
         raise UseError(
-            f"{name}: no such file or folder, and not org/name@commit - use one of these, `sample` or `hand-authored`"
+            f"{name}: no such file or folder, and not org/name@commit - use one of these, `sample`, `hand-authored` or "
+            f"`{PYTHON_CODE}`"
         )
     return Local(path=name, limit=limit)
 
@@ -79,7 +89,9 @@ def filter_context(root: Path, chosen: Iterable[AnyFilter]) -> FilterContext:
 def download_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `dataset download`."""
     command.add_argument(
-        "source", metavar="SOURCE", help="sample, hand-authored, a file or folder, org/name@commit, or a URL"
+        "source",
+        metavar="SOURCE",
+        help="sample, hand-authored, python-code, a file or folder, org/name@commit, or a URL",
     )
     command.add_argument("--max", type=int, metavar="N", help="read at most N rows")
     command.add_argument("--sha256", metavar="DIGEST", help="the digest of a file of the web")

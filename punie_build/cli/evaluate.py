@@ -26,7 +26,8 @@ from punie_build.artifacts.base import BASE
 from punie_build.artifacts.evaluation import EVAL, SUITE
 from punie_build.artifacts.training import ADAPTER
 from punie_build.cli.adapter_folder import base_of_adapter, loadable
-from punie_build.cli.options import LOGS, Command, Options, json_option, output_option, print_json
+from punie_build.cli.hub_commit import REPOSITORY, with_commit
+from punie_build.cli.options import LOGS, Command, Options, json_option, print_json
 from punie_build.engine import fingerprint
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.state import tools
@@ -121,7 +122,8 @@ def client_settings(name: str, url: str, log: str) -> str:
 
 def eval_(root: Path, options: Options) -> int:
     """Run a suite on a model and score its answers, without a recipe. No request is sent twice."""
-    model, (suite_name, suite) = find_model(root, options.model, options.adapter), find_suite(root, options.suite)
+    requested = with_commit(root, options.model) if options.model else None
+    model, (suite_name, suite) = find_model(root, requested, options.adapter), find_suite(root, options.suite)
     suite = suite if model.system is None else suite.with_system(model.system)
     spec = Eval(
         arm=model.name,
@@ -132,8 +134,9 @@ def eval_(root: Path, options: Options) -> int:
         serving=Serving(chat_template_args=model.chat_template_args),
         concurrency=options.concurrency,
     )
-    generation, out, server = generation_spec(spec), root / options.output, WarmServer()
-    _refuse_other_results(out, options.output, spec)
+    output = options.output or f"eval-{model.name}"
+    generation, out, server = generation_spec(spec), root / output, WarmServer()
+    _refuse_other_results(out, output, spec)
     out.mkdir(parents=True, exist_ok=True)
     run = runner.EvalRun(
         root=root,
@@ -143,7 +146,7 @@ def eval_(root: Path, options: Options) -> int:
         weights=digest([fingerprint.code(ANSWERS, generation), sorted(model.identity), tools(ANSWERS, generation)]),
         logs=root / LOGS / EVAL.name,
         notify=partial(print, file=sys.stderr) if options.json else print,
-        is_current=lambda: find_model(root, options.model, options.adapter).identity == model.identity,
+        is_current=lambda: find_model(root, requested, options.adapter).identity == model.identity,
     )
     try:
         _, sent = runner.collect_answers(run, server, out)
@@ -157,7 +160,7 @@ def eval_(root: Path, options: Options) -> int:
     print(f"{model.name} on {suite_name}: {pass_counts(scores)}")
     print(category_table(scores.cases))
     requests = format_count(sent, "request")
-    print(f"{requests} sent; {options.output}/report.html shows the answers, scores.json is for programs")
+    print(f"{requests} sent; {output}/report.html shows the answers, scores.json is for programs")
     return 0
 
 
@@ -217,10 +220,8 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
     known = entry = _entry(recipe, "arm", name) if recipe else None
     if known is None and not adapter and is_adapter(root / name):
         return find_model(root, base_of_adapter(root, recipe, name), name)
-    if entry is None and (root / name / "config.json").exists():
-        entry = Entry(BASE, name, Base(path=name), "")
-    if entry is None and name == "nano":
-        entry = Entry(BASE, name, Base(embedded="nano"), "")
+    if entry is None:
+        entry = _base_without_recipe(root, name)
     if entry is None:
         names = {model.name for model in recipe.of_role("arm")} if recipe else {"nano"}
         hint = did_you_mean(name, names)
@@ -238,6 +239,18 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
         return model
     folder = root / trained.target if trained else loadable(root, adapter, model.model)
     return _with_adapter(model, trained.name if trained else adapter, folder)
+
+
+def _base_without_recipe(root: Path, name: str) -> Entry[Any] | None:
+    """Return the base of a folder, the embedded one, or one of the Hub, by its latest commit if none is named."""
+    if (root / name / "config.json").exists():
+        return Entry(BASE, name, Base(path=name), "")
+    if name == "nano":
+        return Entry(BASE, name, Base(embedded="nano"), "")
+    if (match := REPOSITORY.fullmatch(with_commit(root, name))) and match[2]:
+        repo, _, commit = match[0].partition("@")
+        return Entry(BASE, repo.rpartition("/")[2], Base(hub=repo, revision=commit), "")
+    return None
 
 
 def _entry(recipe: Recipe, role: str, name: str) -> Entry[Any] | None:
@@ -328,11 +341,12 @@ def _serve_options(command: argparse.ArgumentParser) -> None:
 
 def _eval_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--model", help="a name in the recipes, or a folder with a model; default: the base of the adapter, or nano"
+        "--model",
+        help="a name in the recipes, a folder with a model, or org/name; default: the base of the adapter, or nano",
     )
     command.add_argument("--adapter", help="apply this adapter: a name in the recipes, or a folder")
     command.add_argument("--suite", help="a name in the recipes, or a file; default: the built-in suite `baseline`")
-    output_option(command)
+    command.add_argument("--output", "-o", metavar="DIR", help="the folder to write; default: eval-NAME")
     command.add_argument("--port", type=int, metavar="N", help="port of the server; default: a free port")
     command.add_argument("--no-server", action="store_true", help="generate in a process, without a server")
     command.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens of a completion (256)")

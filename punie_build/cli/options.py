@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from punie_build.artifacts.base import BASE
+from punie_build.cli.hub_commit import with_commit
 from punie_build.errors import UseError, did_you_mean
 from punie_build.models.spec import Base
 from punie_build.project import Project
@@ -100,7 +101,8 @@ def output_option(command: argparse.ArgumentParser) -> None:
 
 
 def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
-    """Return the folder of a base: a folder with a model, `nano`, a base of the recipes, or `org/name@commit`.
+    """Return the folder of a base: a folder with a model, `nano`, a base of the recipes, or `org/name@commit` (without a
+    commit, the latest one).
 
     Raises UseError if there is no such base. `flag` is the option or argument that messages name.
     """
@@ -111,6 +113,7 @@ def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
     name = name.removeprefix(f"{BASE.name}:")
     if name == "nano":
         return paths.nano()
+    name = with_commit(root, name)
     if "@" in name:
         repo, _, commit = name.partition("@")
         table = {"hub": repo, "revision": commit}

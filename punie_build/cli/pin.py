@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from punie_build.cli.hub_commit import commit_of
 from punie_build.cli.options import Command, Options
 from punie_build.errors import UseError, did_you_mean
 from punie_build.recipes.recipe_files import recipe_files
@@ -21,7 +22,7 @@ from punie_build.storage import atomic, project_file
 def pin(root: Path, options: Options) -> int:
     """Write the commit of a Hub base, by default the latest one, as `revision` into its recipe."""
     path, table = _table(root, options.name)
-    commit = _commit(table["hub"], options.revision)
+    commit = commit_of(table["hub"], revision=options.revision)
     text, old = path.read_text(encoding="utf-8"), table.get("revision")
     new = pinned(text, options.name, commit)
     if tomllib.loads(new)["base"][options.name].get("revision") != commit:
@@ -60,16 +61,6 @@ def _table(root: Path, name: str) -> tuple[Path, dict[str, Any]]:
     if not isinstance(bases[name][1].get("hub"), str):
         raise UseError(f"{name}: not a base of the Hub - only those have a revision")
     return bases[name]
-
-
-def _commit(repo: str, revision: str) -> str:
-    from huggingface_hub import HfApi
-
-    try:
-        return str(HfApi().model_info(repo, revision=revision).sha)
-    except Exception as error:  # the client of the Hub passes on those of its HTTP library
-        reason = str(error).splitlines()[0]
-        raise UseError(f"{repo}@{revision}: {reason} - check the name, the revision and the network") from None
 
 
 def _options(command: argparse.ArgumentParser) -> None:
