@@ -92,8 +92,16 @@ def _print_dropped(row: DroppedRow) -> None:
 def _print_example(example: Example, title: str) -> None:
     print(f"--- {title}")
     for message in example.messages:
+        if not message.is_trained:
+            print(f"{'weight 0:':>9} the next message is not trained")
+        if message.reasoning_content:
+            print(f"{message.role:>9} thinks {_shortened(message.reasoning_content)}")
         for call in message.tool_calls or ():
             print(f"{message.role:>9} calls {call.function.name} {call.function.arguments}")
         if message.content:
-            text = message.content if len(message.content) < MAX_TEXT else f"{message.content[:MAX_TEXT]} ..."
-            print(f"{message.role:>9} " + (repr(text) if "\x1b" in text else text.replace("\n", "\n" + " " * 10)))
+            print(f"{message.role:>9} {_shortened(message.content)}")
+
+
+def _shortened(text: str) -> str:
+    text = text if len(text) < MAX_TEXT else f"{text[:MAX_TEXT]} ..."
+    return repr(text) if "\x1b" in text else text.replace("\n", "\n" + " " * 10)

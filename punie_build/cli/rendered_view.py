@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from punie_build.data.chat_template import template_arguments
@@ -41,16 +41,21 @@ class RenderedView:
         except Exception as error:  # templates are code: they can raise any error
             yield f"note: the chat template rejects it: {str(error)[:200]!r}"
             return
+        untrained = {number for number, message in enumerate(example.messages) if not message.is_trained}
         for text in row.texts:
-            yield self._marked(text)
+            yield self._marked(text, untrained)
+        if count := sum(turn.message in untrained for _, turn in row.turns()):
+            yield f"note: {count} turn{'s' if count > 1 else ''} of weight 0, not trained"
         for note, count in row.notes.items():
             yield f"note: {count} {NOTES[note]}"
         for part, count in self.parts.of(messages, tools).items():
             yield f"note: {count} {part} dropped by the chat template"
 
-    def _marked(self, text: RenderedText) -> str:
+    def _marked(self, text: RenderedText, untrained: Set[int]) -> str:
         parts, done = [], 0
         for turn in text.turns:
+            if turn.message in untrained:
+                continue
             parts.append(self._part(READ, text.text[done : turn.start]))
             parts.append(self._part(TRAINED, text.text[turn.start : turn.stop]))
             parts.append(self._part(END, text.text[turn.stop : turn.end]))

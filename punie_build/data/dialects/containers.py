@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.data.dialects.glaive import split_labels, strip_end_marks
-from punie_build.data.dialects.keys import SYSTEM_KEYS
+from punie_build.data.dialects.keys import REASONING_KEYS, SYSTEM_KEYS
 from punie_build.data.tool_call_markup.span import FIX_HINT
 from punie_build.errors import join_first
 
@@ -89,13 +89,22 @@ def _parse_alpaca(record: dict[str, Any]) -> RawConversation:
     if not question:
         raise ValueError(f"instruction and input are empty - {FIX_HINT}")
     turns = _past_turns(record)
-    turns += [{"role": "user", "content": question}, {"role": "assistant", "content": fields["output"]}]
-    return _raw_conversation(record, turns, "instruction", "input", "output", "history")
+    reasoning = _reasoning(record)
+    answer = {"role": "assistant", "content": fields["output"]} | reasoning
+    turns += [{"role": "user", "content": question}, answer]
+    return _raw_conversation(record, turns, "instruction", "input", "output", "history", *reasoning)
+
+
+def _reasoning(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the thought that stands beside a question and its answer, by its keys."""
+    return {key: record[key] for key in REASONING_KEYS if isinstance(record.get(key), str) and record[key].strip()}
 
 
 def _past_turns(record: dict[str, Any]) -> list[Any]:
-    """Return the turns before a question: pairs of question and answer under `history`."""
+    """Return the turns before a question: under `history`, pairs of question and answer, or messages."""
     history = record.get("history") or []
+    if isinstance(history, list) and history and all(isinstance(turn, dict) for turn in history):
+        return list(history)
     if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         raise ValueError("history is not a list of [question, answer] pairs - write it as one")
     texts = [text for pair in history for text in pair]
@@ -110,10 +119,12 @@ def _parse_pair(record: dict[str, Any]) -> RawConversation:
                 f"'{key}' beside {prompt} and {completion}: the order of the three is unknown - use messages"
             )
     turns = _past_turns(record)
+    reasoning = {} if isinstance(record[completion], list) else _reasoning(record)
     for key, role in ((prompt, "user"), (completion, "assistant")):
         value = record[key]
-        turns += value if isinstance(value, list) else [{"role": role, "content": text_field(record, key)}]
-    return _raw_conversation(record, turns, prompt, completion, "history")
+        others = reasoning if role == "assistant" else {}
+        turns += value if isinstance(value, list) else [{"role": role, "content": text_field(record, key)} | others]
+    return _raw_conversation(record, turns, prompt, completion, "history", *reasoning)
 
 
 def _parse_chatml(record: dict[str, Any]) -> RawConversation:
@@ -159,8 +170,10 @@ def _pop_prompt(record: dict[str, Any], key: str) -> str:
 
 
 def text_field(record: dict[str, Any], key: str) -> str:
-    """Return the text under a key, empty without one. Raises ValueError for another type."""
+    """Return the text under a key, or the number as text; empty without one. Raises ValueError for another type."""
     value = record.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{key} is {type(value).__name__}, not text - {FIX_HINT}")
     return value or ""

@@ -7,6 +7,7 @@ commands `validate` and `audit`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -20,18 +21,28 @@ METADATA = tuple(
     repository path score difficulty note notes comment""".split()
 )
 MEDIA = ("image", "images", "video", "videos", "audio", "audios")
-PAIRS = (
-    "chosen", "rejected", "chosen_response", "rejected_response", "chosen_messages", "rejected_messages", "response_j",
-    "response_k",
+_ANSWERS = "answer response output completion message messages text content conversation conversations".split()
+CHOSEN = (
+    "chosen", "response_j", "preferred_output", *(f"chosen_{name}" for name in _ANSWERS),
+    *(f"{name}_chosen" for name in _ANSWERS),
 )  # fmt: skip
-LABELS = ("label", "kto_tag", "desirable")
-SYSTEM_KEYS = ("system", "system_prompt")
+REJECTED = (
+    "rejected", "response_k", "non_preferred_output", *(f"rejected_{name}" for name in _ANSWERS),
+    *(f"{name}_rejected" for name in _ANSWERS),
+)  # fmt: skip
+PAIRS = (*CHOSEN, *REJECTED)
+LABELS = ("label", "kto_tag", "kto_label", "desirable", "is_desirable", "preferred", "is_preferred", "is_chosen")
+UNWANTED = ("false", "no", "undesirable", "unwanted", "rejected")  # as the text of a label
+MEDIA_FILES = re.compile(r"(?:image|img|video|audio)s?_(?:path|url|uri|file|byte|data|base64)s?")  # keys of media
+SYSTEM_KEYS = ("system", "system_prompt", "system_message", "system_instruction")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 WEIGHT_KEYS = (
-    "weight", "train", "training", "trainable", "train_on_turn", "learn", "supervised", "loss", "loss_weight",
-    "loss_mask", "mask", "masked",
+    "weight", "train", "training", "trainable", "is_trainable", "train_on", "train_on_turn", "should_train", "learn",
+    "supervised", "loss", "loss_weight", "loss_scale", "loss_mask", "calculate_loss", "compute_loss", "mask", "masked",
+    "is_masked", "no_loss", "ignore_loss", "do_not_train",
 )  # fmt: skip
-MASK_KEYS = ("mask", "masked", "metadata.masked")  # true: not to be learned
+MASK_KEYS = ("mask", "masked", "is_masked", "no_loss", "ignore_loss", "do_not_train")  # true: not to be learned
+DETAIL_KEYS = ("train_detail", "training_detail", "train_details")  # marks of parts of a text, as in axolotl
 
 ROW_KEYS: dict[str, Policy] = {
     **dict.fromkeys(METADATA, "metadata"),
@@ -46,7 +57,7 @@ MESSAGE_KEYS: dict[str, Policy] = {
     **dict.fromkeys(("role", "content", "tool_calls", "tool_call_id", "function_call", "name"), "honored"),
     **dict.fromkeys((*REASONING_KEYS, *WEIGHT_KEYS), "honored"),
     **dict.fromkeys(("id", "timestamp", "metadata", "refusal"), "metadata"),
-    **dict.fromkeys(MEDIA, "refused"),
+    **dict.fromkeys((*MEDIA, *DETAIL_KEYS), "refused"),
 }
 
 
@@ -59,18 +70,13 @@ def refuse_keys(record: dict[str, Any]) -> None:
             f"a preference pair ({', '.join(pairs)}): an adapter trains on one answer, and would learn the rejected "
             'one or none - remove the row, take the wanted answer with `columns`, or use form = "preference"'
         )
-    for key in LABELS:
-        if (
-            record.get(key) is False
-            or str(record.get(key)).lower() == "false"
-            or (key != "label" and record.get(key) == 0)
-        ):
-            raise ValueError(
-                f"{key} is false: the answer is one that is not wanted - remove the row, or use form = 'preference'"
-            )
+    refuse_label(record)
     for key in WEIGHT_KEYS:
-        if key not in MASK_KEYS and str(record.get(key)).lower() in ("0", "0.0", "false"):
-            raise ValueError(f"{key} of the row is {record[key]!r}: it is not to be learned - remove the row")
+        value = record.get(key)
+        if isinstance(value, list):
+            raise ValueError(f"{key} of the row is a list of marks - write them as `weight` 0 or 1 of each message")
+        if str(value).lower() in (("1", "1.0", "true") if key in MASK_KEYS else ("0", "0.0", "false")):
+            raise ValueError(f"{key} of the row is {value!r}: it is not to be learned - remove the row")
     refuse_media(record)
     messages = record.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -78,9 +84,23 @@ def refuse_keys(record: dict[str, Any]) -> None:
             refuse_media(message)
 
 
+def refuse_label(record: dict[str, Any]) -> None:
+    """Raise ValueError if a label of a row or of a message says that the answer is not wanted."""
+    for key in LABELS:
+        value = record.get(key)
+        if value is None or isinstance(value, list | dict):
+            continue
+        text = str(value).lower()
+        if text == "false" or (key != "label" and (text in UNWANTED or value == 0)):
+            raise ValueError(
+                f"{key} is {text}: the answer is one that is not wanted - remove the row, or use form = 'preference'"
+            )
+
+
 def refuse_media(record: dict[str, Any]) -> None:
     """Raise ValueError if a row or a message has images, videos or sound."""
-    if media := next((key for key in MEDIA if _has_value(record.get(key))), None):
+    names = (key for key in record if key in MEDIA or MEDIA_FILES.fullmatch(key))
+    if media := next((key for key in names if _has_value(record[key])), None):
         raise ValueError(f"it has {media}: bases here read text only - remove the row")
 
 
@@ -88,13 +108,17 @@ def _has_value(value: Any) -> bool:
     return value is not None and value not in ([], "", {})
 
 
+_RENAMED = (*REASONING_KEYS[1:], *WEIGHT_KEYS[1:], *DETAIL_KEYS, *LABELS)
+_IN_METADATA = frozenset(WEIGHT_KEYS) - {"loss"}  # a loss that was measured is no mark
+
+
 def is_plain_message(message: dict[str, Any]) -> bool:
     """Whether a message has no key whose value the reader stores under another key or refuses."""
     return not (
-        any(message.get(key) is not None for key in (*REASONING_KEYS[1:], *WEIGHT_KEYS[1:]))
+        any(message.get(key) is not None for key in _RENAMED)
         or (message.get("weight") is not None and message["weight"] not in (0, 1))
         or not isinstance(message.get("reasoning_content") or "", str)
-        or (isinstance(inner := message.get("metadata"), dict) and "masked" in inner)
+        or (isinstance(inner := message.get("metadata"), dict) and not _IN_METADATA.isdisjoint(inner))
     )
 
 
@@ -105,6 +129,9 @@ def with_canonical_keys(message: dict[str, Any]) -> dict[str, Any]:
     """
     if is_plain_message(message):
         return message
+    refuse_label(message)
+    if key := next((key for key in DETAIL_KEYS if message.get(key)), None):
+        raise ValueError(f"{key} marks parts of a text, and a message is learned or it is not - write weight 0 or 1")
     other_keys = {key: value for key, value in message.items() if key not in (*REASONING_KEYS, *WEIGHT_KEYS)}
     reasoning = [message[key] for key in REASONING_KEYS if _has_value(message.get(key))]
     if any(not isinstance(text, str) for text in reasoning):
@@ -124,10 +151,10 @@ def with_canonical_keys(message: dict[str, Any]) -> dict[str, Any]:
 def _weights(message: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield (key, 1 if the message is to be learned, else 0) for every mark of training."""
     marks = {key: message[key] for key in WEIGHT_KEYS if message.get(key) is not None}
-    if isinstance(inner := message.get("metadata"), dict) and inner.get("masked") is not None:
-        marks["metadata.masked"] = inner["masked"]
+    if isinstance(inner := message.get("metadata"), dict):
+        marks |= {f"metadata.{key}": inner[key] for key in _IN_METADATA & inner.keys() if inner[key] is not None}
     for key, value in marks.items():
-        is_mask = key in MASK_KEYS
+        is_mask = key.removeprefix("metadata.") in MASK_KEYS
         if value not in (0, 1) or (is_mask and not isinstance(value, bool)):
             kind = "true or false" if is_mask else "0 or 1, because a token is learned or it is not"
             raise ValueError(f"{key} is {value!r} - write {kind}")

@@ -26,9 +26,10 @@ from typing import Any
 
 from punie_build.data.dialects.canonical import is_canonical
 from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, detect_container
-from punie_build.data.dialects.dialogue import split_dialogue
+from punie_build.data.dialects.dialogue import split_dialogue, split_prompt, without_end_marks
 from punie_build.data.dialects.keys import refuse_keys
 from punie_build.data.dialects.shapes import to_known_shape
+from punie_build.data.dialects.turn import is_role
 from punie_build.data.dialects.writer import MessageWriter
 from punie_build.data.tool_call_markup.span import MARKUPS
 
@@ -68,6 +69,8 @@ def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any
     raw = CONTAINERS[container](record)
     if container == "text" and dialect == "auto":
         raw.turns = _turns_in_text(record, raw.turns)
+    if container == "prompt-completion" and dialect == "auto":
+        raw.turns = _turns_of_prompt(raw.turns)
     writer = MessageWriter(raw, frozenset(_MARKUPS_OF.get(dialect, MARKUPS)))
     messages = writer.write()
     tools = {"tools": list(writer.tools.values())} if writer.tools else {}
@@ -77,10 +80,22 @@ def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any
 
 def _turns_in_text(record: dict[str, Any], turns: list[Any]) -> list[Any]:
     """Return the turns of a record's text: `turns`, unless the text is a dialogue with labels."""
-    if isinstance(record.get("role"), str):
+    if any(isinstance(record.get(key), str) and is_role(record[key]) for key in ("role", "from", "speaker", "author")):
         raise ValueError(
             "a role beside text: one message, not a conversation - join the messages of each conversation in one row"
         )
     is_plain = len(turns) > 0 and turns[-1]["content"] == record["text"]
     dialogue = split_dialogue(record["text"]) if is_plain else None
     return turns if dialogue is None else [*turns[:-1], *dialogue]
+
+
+def _turns_of_prompt(turns: list[Any]) -> list[Any]:
+    """Return the turns of a prompt and its answer: `turns`, unless the prompt is a dialogue with labels."""
+    *before, prompt, answer = turns if len(turns) > 1 else [*turns, {}, {}]
+    if not all(isinstance(turn, dict) and isinstance(turn.get("content"), str) for turn in (prompt, answer)):
+        return turns
+    if (prompt.get("role"), answer.get("role")) != ("user", "assistant"):
+        return turns
+    if (dialogue := split_prompt(prompt["content"])) is None:
+        return turns
+    return [*before, *dialogue, {**answer, "content": without_end_marks(answer["content"])}]

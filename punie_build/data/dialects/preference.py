@@ -6,13 +6,11 @@ from typing import Any
 
 from punie_build.data.answer_pair import COUNT, prompt_problem
 from punie_build.data.dialects.dialogue import split_dialogue
-from punie_build.data.dialects.keys import LABELS
+from punie_build.data.dialects.keys import CHOSEN, LABELS, REJECTED
 from punie_build.data.dialects.normalize import to_canonical
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
-_CHOSEN = ("chosen", "chosen_response", "chosen_messages", "response_j")
-_REJECTED = ("rejected", "rejected_response", "rejected_messages", "response_k")
 _QUESTIONS = ("prompt", "question", "query", "instruction")
 
 
@@ -30,13 +28,13 @@ def preference_row(record: Record, dialect: str) -> Record:
             raise ValueError(f"neither messages under `rejected` nor a label that is true or false - {FIX_HINT}")
         return record
     label = next((key for key in LABELS if isinstance(record.get(key), bool)), None)
-    rejected = next((key for key in _REJECTED if record.get(key)), None)
+    rejected = next((key for key in REJECTED if record.get(key)), None)
     if rejected is None:
         if label is None:
             raise ValueError(f"no pair and no label, its keys are {', '.join(map(str, record)) or 'none'} - {FIX_HINT}")
         canonical = to_canonical({key: value for key, value in record.items() if key not in LABELS}, dialect)
         return canonical | {"label": record[label], "form": "preference"}
-    chosen = next((key for key in _CHOSEN if record.get(key)), None)
+    chosen = next((key for key in CHOSEN if record.get(key)), None)
     prompt, others = _prompt({key: value for key, value in record.items() if key not in (chosen, rejected)})
     if chosen is None:  # the conversation ends with the wanted answer
         if not prompt or (prompt[-1].get("role", prompt[-1].get("from"))) not in ("assistant", "gpt"):

@@ -6,10 +6,12 @@ To add a shape: a function from a record to the rewritten record, or None if the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from punie_build.data.dialects.bfcl import bfcl, bfcl_tool
 from punie_build.data.dialects.content_blocks import convert_blocks, gemini_contents, responses_items
+from punie_build.data.dialects.keys import SYSTEM_KEYS
 from punie_build.data.dialects.openhands import openhands
 from punie_build.data.dialects.python_calls import parse_calls
 from punie_build.data.dialects.trajectory import trajectory
@@ -18,9 +20,13 @@ from punie_build.data.tool_call_markup.span import FIX_HINT
 
 Record = dict[str, Any]
 _LIST_KEYS = ("messages", "conversation", "conversations")
+_OTHER_LIST_KEYS = ("turns", "dialog", "dialogue", "chat", "chat_history", "items")  # of messages with roles
 _QUESTIONS = ("instruction", "question", "problem", "prompt", "query")
 _ANSWERS = ("response", "solution", "answer", "completion", "canonical_solution", "output")
+_RARE_QUESTIONS = ("inputs", "input_text", "user", "human")  # where no other key is a question
+_RARE_ANSWERS = ("targets", "output_text", "assistant", "gpt", "bot")
 _INPUTS = ("context", "input")
+_NAMES = frozenset((*_LIST_KEYS, *_OTHER_LIST_KEYS, *_QUESTIONS, *_ANSWERS, *_INPUTS, *SYSTEM_KEYS, "text", "tools"))
 
 
 def as_record(value: Any) -> Any:
@@ -33,9 +39,10 @@ def as_record(value: Any) -> Any:
 
 def to_known_shape(record: Record) -> Record:
     """Return a record with the keys of a container: the same object if it has them already. Raises ValueError."""
-    record = _with_decoded_lists(record)
-    if "system_prompt" in record and "system" not in record and not isinstance(record.get("messages"), list):
-        record = {("system" if key == "system_prompt" else key): value for key, value in record.items()}
+    record = _with_lists(_with_known_names(record))
+    prompt = next((key for key in SYSTEM_KEYS[1:] if isinstance(record.get(key), str)), None)
+    if prompt and "system" not in record and not isinstance(record.get("messages"), list):
+        record = {("system" if key == prompt else key): value for key, value in record.items()}
     for shape in (_toolace, _exchanges, _blocks) if _has_messages(record) else _SHAPES:
         try:
             known = shape(record)
@@ -51,16 +58,49 @@ def to_known_shape(record: Record) -> Record:
     return record
 
 
-def _with_decoded_lists(record: Record) -> Record:
-    """Return a record whose messages, if they are JSON text, are decoded; the same object without such text."""
-    decoded = {}
+def _with_known_names(record: Record) -> Record:
+    """Return a record whose known keys have no capitals and blanks (`Question`); the same object if no key has."""
+    if not _NAMES.isdisjoint(record):
+        return record
+    names = {key: known for key in record if (known := key.strip().lower()) in _NAMES}
+    if len(set(names.values())) < len(names):
+        return record  # two spellings of one name
+    return {names.get(key, key): value for key, value in record.items()} if names else record
+
+
+def _with_lists(record: Record) -> Record:
+    """Return a record whose messages are a list of objects under a known key; the same object if they are already.
+
+    They may be JSON text, columns (`{"role": [...], "content": [...]}`), or stand under another key.
+    """
+    changed = {}
     for key in _LIST_KEYS:
-        if isinstance(text := record.get(key), str) and text.lstrip()[:1] == "[":
+        value = record.get(key)
+        if isinstance(value, str) and value.lstrip()[:1] == "[":
             try:
-                decoded[key] = parse_value(text)
+                changed[key] = parse_value(value)
             except ValueError as error:
                 raise ValueError(f"{key}: not JSON: {error} - write the list as JSON text") from None
-    return record | decoded if decoded else record
+        elif isinstance(value, dict) and (messages := _rows_of(value)):
+            changed[key] = messages
+    if changed or any(isinstance(record.get(key), list) for key in _LIST_KEYS):
+        return record | changed if changed else record
+    if other := next((key for key in _OTHER_LIST_KEYS if as_record(record.get(key)) is not record.get(key)), None):
+        return {"messages": record[other], **_others(record, other, "messages")}
+    return record
+
+
+def _rows_of(columns: Record) -> list[Record] | None:
+    """Return the objects whose keys have the values of equally long lists, as `datasets` stores a list of objects."""
+    lists = list(columns.values())
+    if not {"role", "from"} & columns.keys() or not all(isinstance(column, list) for column in lists):
+        return None
+    if len({len(column) for column in lists}) > 1:
+        raise ValueError("messages as columns of different lengths - write one object for each message")
+    return [
+        {key: value for key, value in zip(columns, row, strict=True) if value is not None}
+        for row in zip(*lists, strict=True)
+    ]
 
 
 def _has_messages(record: Record) -> bool:
@@ -125,6 +165,8 @@ def _batch(record: Record) -> Record | None:
 
 def _of_agent(record: Record) -> Record | None:
     """The messages of an agent under a key of its own, with blocks of any kind."""
+    if isinstance(record.get("history"), list) and any(pair <= record.keys() for pair in _KNOWN_PAIRS):
+        return None  # the turns before a question
     known = trajectory(record)
     return known and (_blocks(known) or known)
 
@@ -216,9 +258,18 @@ def _pair(record: Record) -> Record | None:
     """A question and its answer under other names: Dolly, GPTeacher, OpenOrca, KodCode, Magicoder, HumanEval."""
     if _has_messages(record) or {"instruction", "output"} <= record.keys() or "chat" in record:
         return None
-    questions = [key for key in _QUESTIONS if isinstance(record.get(key), str) and record[key].strip()]
-    answers = [key for key in _ANSWERS if isinstance(record.get(key), str)]
+    questions = _texts(record, _QUESTIONS) or _texts(record, _RARE_QUESTIONS)
+    questions = [key for key in questions if record[key].strip()]
+    answers = _texts(record, _ANSWERS) or _texts(record, _RARE_ANSWERS)
+    if not questions and answers == ["output"]:
+        questions = _texts(record, ("input",))
     if len(questions) != 1 or len(answers) != 1:
+        is_known = "text" in record or any(pair <= record.keys() for pair in _KNOWN_PAIRS)
+        if questions and len(answers) > 1 and not is_known:
+            raise ValueError(
+                f"{' and '.join(answers)} beside {questions[0]}: which of them to learn is unknown - name it: columns ="
+                f' {{ {questions[0]} = "user", {answers[0]} = "assistant" }}'
+            )
         return None
     question, answer = questions[0], answers[0]
     if question == "instruction":
@@ -231,14 +282,14 @@ def _pair(record: Record) -> Record | None:
             "output": record[answer],
         }
         return {**known, **_others(record, question, answer, *_INPUTS)}
-    if (question, answer) in (
-        ("prompt", "completion"),
-        ("prompt", "response"),
-        ("question", "answer"),
-        ("query", "response"),
-    ):
+    if {question, answer} in _KNOWN_PAIRS:
         return None
     return {"prompt": record[question], "completion": record[answer], **_others(record, question, answer)}
 
 
+def _texts(record: Record, keys: Sequence[str]) -> list[str]:
+    return [key for key in keys if isinstance(record.get(key), str)]
+
+
+_KNOWN_PAIRS = [{"prompt", "completion"}, {"prompt", "response"}, {"question", "answer"}, {"query", "response"}]
 _SHAPES = (_batch, openhands, _of_agent, gemini_contents, responses_items, _ultrachat, _xlam, bfcl, _pair)

@@ -27,6 +27,11 @@ _ROLES = {
 }
 
 
+def is_role(name: str) -> bool:
+    """Whether a dialect calls a role so."""
+    return name.lower() in _ROLES
+
+
 class Turn(Struct):
     """A message with its position for error messages. `role` is canonical, or `call` for ShareGPT's function_call."""
 

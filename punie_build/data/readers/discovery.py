@@ -58,9 +58,13 @@ class FolderListing(Struct, frozen=True):
 
     def _incomplete_notes(self) -> Iterator[str]:
         """Yield sentences on empty files, on sets without one of their shards, and on one name in two formats."""
-        empty = [path.name for _, path in self.files if path.exists() and not path.stat().st_size]
+        empty = [
+            path.name
+            for _, path in self.files
+            if path.exists() and not path.stat().st_size and not (path.parent / "stats.json").exists()  # not ours
+        ]
         if empty and len(empty) < len(self.files):
-            yield f"{join_first(empty, MAX_NAMED)}: no bytes - if that is no intention, copy or download again"
+            yield f"{join_first(empty, MAX_NAMED)}: no bytes - copy or download again, unless they shall be empty"
         shards: dict[tuple[Path, int], set[int]] = {}
         formats: dict[Path, list[str]] = {}
         for _, path in self.files:

@@ -45,3 +45,12 @@ def test_what_the_template_drops_is_a_note():
 
 def test_raw_text_is_trained_whole():
     assert shown({"role": "assistant", "content": "Rivers."}, form="text") == ["[[Rivers.]]"]
+
+
+def test_a_turn_of_weight_0_is_not_shown_as_trained():
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "WRONG", "weight": 0}]
+    text, note = shown(*turns, {"role": "user", "content": "again"}, {"role": "assistant", "content": "right"})
+    assert "[[right]]" in text
+    assert "[[WRONG" not in text
+    assert "WRONG<|im_end|>" in text
+    assert note == "note: 1 turn of weight 0, not trained"

@@ -29,7 +29,8 @@ NOT_LEARNED = [
     {"weight": 0}, {"weight": 0.0}, {"weight": False}, {"train": False}, {"training": 0}, {"trainable": False},
     {"loss": False}, {"loss": 0}, {"loss_weight": 0.0}, {"mask": True}, {"masked": True},
     {"train_on_turn": False}, {"loss_mask": 0}, {"learn": False}, {"supervised": False},
-    {"metadata": {"masked": True}},
+    {"metadata": {"masked": True}}, {"metadata": {"train": False}}, {"metadata": {"weight": 0}}, {"is_masked": True},
+    {"train_on": False}, {"calculate_loss": 0}, {"loss_scale": 0.0}, {"ignore_loss": True}, {"do_not_train": True},
     {"weight": 0, "loss": False},
 ]  # fmt: skip
 LEARNED = [{}, {"weight": 1}, {"train": True}, {"loss": True}, {"loss_weight": 1.0}, {"mask": False}, {"weight": None}]
@@ -62,7 +63,17 @@ REFUSED = [
     ({"messages": HI, "train": False}, "train of the row is False"),
     ({"prompt": "q", "completion": "a", "loss_weight": "0.0"}, "loss_weight of the row is '0.0'"),
     (answer(loss_mask=[0, 1]), "loss_mask is [0, 1] - write 0 or 1"),
+    ({"messages": HI, "mask": True}, "mask of the row is True: it is not to be learned"),
+    ({"messages": HI, "loss_mask": [0, 1]}, "loss_mask of the row is a list of marks"),
+    (answer(train_detail=[{"begin_offset": 0, "end_offset": 1, "train": False}]), "train_detail marks parts of a text"),
+    (answer(label=False), "message 2 (assistant): label is false"),
     ({"messages": HI, "kto_tag": False}, "kto_tag is false"),
+    ({"messages": HI, "is_preferred": False}, "is_preferred is false"),
+    ({"messages": HI, "desirable": "no"}, "desirable is no"),
+    ({"messages": HI, "rejected_message": HI[1]}, "a preference pair (rejected_message)"),
+    ({"messages": HI, "answer_rejected": "x"}, "a preference pair (answer_rejected)"),
+    ({"messages": HI, "image_path": "a.png"}, "it has image_path: bases here read text only"),
+    (answer(video_urls=["x"]), "it has video_urls"),
     ({"messages": HI, "rejected_response": "x"}, "a preference pair (rejected_response)"),
     ({"prompt": "q", "chosen": "a", "rejected": "b"}, "a preference pair (chosen, rejected)"),
     (
@@ -91,7 +102,7 @@ def test_values_without_a_meaning_are_not_refused(keys):
 
 
 def test_a_prompt_beside_the_messages_becomes_a_message():
-    for key in ("system", "system_prompt"):
+    for key in ("system", "system_prompt", "system_message", "system_instruction"):
         assert read({"messages": HI, key: "S"}) == {"messages": [system("S"), *HI]}
         assert read({"messages": [system("S"), *HI], key: "S"}) == {"messages": [system("S"), *HI]}
     assert read({"messages": HI, "system": [{"type": "text", "text": "S"}]}) == {"messages": [system("S"), *HI]}

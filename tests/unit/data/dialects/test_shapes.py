@@ -19,7 +19,7 @@ from punie_build.data.pipeline import build_dataset
 from punie_build.data.sources import Local
 from punie_build.data.spec import Dataset
 from punie_build.data.split import Split
-from tests.support.chat_rows import HI, answered, system, turns, user, with_calls
+from tests.support.chat_rows import HI, answered, assistant, system, turns, user, with_calls
 from tests.support.container_cases import CONTAINERS
 from tests.support.file_cases import OPENHANDS
 from tests.support.profiles import examples
@@ -45,7 +45,17 @@ def test_a_dialogue_in_one_text_is_read_as_turns(text, messages):
 REFUSED = [
     ({"text": "<s>[INST] a [/INST] b</s>"}, "of another chat template"),
     ({"text": "<|user|>\na<|assistant|>\nb"}, "of another chat template"),
+    ({"text": "[|Human|]a[|AI|]b"}, "of another chat template"),
+    ({"text": "<|prompter|>a<|endoftext|><|assistant|>b"}, "of another chat template"),
+    ({"text": "<user>a</user>\n<assistant>b</assistant>"}, "of another chat template"),
+    ({"prompt": "<s>[INST] a [/INST]", "completion": "b"}, "the prompt ends as another chat template"),
+    ({"prompt": "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n", "completion": "b"}, "the prompt ends as"),
+    ({"text": "### Instruction:\na"}, "begins with '### Instruction:' and has no answer"),
     ({"text": "a", "role": "prompter"}, "one message, not a conversation"),
+    ({"text": "a", "speaker": "user"}, "one message, not a conversation"),
+    ({"problem": "a", "solution": "b", "answer": "c"}, 'columns = { problem = "user", solution = "assistant" }'),
+    ({"messages": {"role": ["user"], "content": ["a", "b"]}}, "columns of different lengths"),
+    ({"prompt": "a", "response": ["b", "c"]}, "message 2: str, not an object"),
     ({"text": "Human: a\n\nAssistant: b\n\nAssistant: c"}, "two turns of the assistant in a row"),
     ({"question": [[user("a")]], "function": []}, "its answers are in another file"),
     ({"question": [[user("a")], [user("b")]], "ground_truth": [["f()"], []]}, "round 2 has no call"),
@@ -74,9 +84,52 @@ def test_a_record_that_cannot_be_read_says_why(record, reason):
     assert " - " in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["Prose.", "def f(): ...\n", "The user: a person.", "# Instructions\n\nDo it."])
+OTHER_TEXTS = [
+    "Prose.",
+    "def f(): ...\n",
+    "The user: a person.",
+    "# Instructions\n\nDo it.",
+    "On USER: and ASSISTANT: labels.",
+    "Usage\n\nQ: what\nA: that",
+    "System: the machine.",
+    "## Input\n1\n## Output\n2",
+]
+
+
+@pytest.mark.parametrize("text", OTHER_TEXTS)
 def test_other_text_is_no_dialogue(text):
     assert to_canonical({"text": text}) == {"messages": [{"role": "assistant", "content": text}]}
+
+
+SAME_AS_HI = [
+    {"Instruction": "Hi", "Response": "Hello."},
+    {" Question": "Hi", "ANSWER": "Hello."},
+    {"input": "Hi", "output": "Hello."},
+    {"inputs": "Hi", "targets": "Hello."},
+    {"human": "Hi", "gpt": "Hello."},
+    {"messages": {"role": ["user", "assistant"], "content": ["Hi", "Hello."]}},
+    {"conversations": {"from": ["human", "gpt"], "value": ["Hi", "Hello."]}},
+    {"turns": HI},
+    {"chat": HI},
+    {"prompt": "### Instruction:\nHi\n\n### Response:\n", "completion": "Hello."},
+    {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": " Hello."},
+    {"prompt": "USER: Hi ASSISTANT:", "completion": "Hello.</s>"},
+    {"history": HI[:0], "prompt": "Hi", "response": "Hello."},
+]
+
+
+@pytest.mark.parametrize("record", SAME_AS_HI, ids=str)
+def test_other_names_and_places_of_one_exchange_give_the_same_row(record):
+    assert to_canonical(record) == {"messages": HI}
+
+
+def test_what_stands_beside_a_question_is_part_of_the_conversation():
+    assert to_canonical({"question": 5, "answer": 0.5}) == {"messages": turns("5", "0.5")}
+    assert to_canonical({"history": HI, "prompt": "a", "response": "b"}) == {"messages": [*HI, *turns("a", "b")]}
+    thought = {"messages": [user("a"), assistant("b") | {"reasoning_content": "c"}]}
+    assert to_canonical({"question": "a", "answer": "b", "thinking": "c"}) == thought
+    assert to_canonical({"instruction": "a", "output": "b", "reasoning": "c"}) == thought
+    assert to_canonical({"instruction": "Hi", "response": "Hello.", "user": "ann"}) == {"messages": HI, "user": "ann"}
 
 
 def test_a_list_of_messages_is_a_conversation():
