@@ -150,11 +150,11 @@ SCORE = """
 import sys
 from pathlib import Path
 import msgspec
-from punie_build.evaluation.scores import evaluate
+from punie_build.evaluation.scores import write_scores
 from punie_build.evaluation.spec import Eval
 from punie_build.evaluation.suite import Suite
 suite, folder = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Suite), Path(sys.argv[2])
-print(len(evaluate(Eval(arm="nano", suite="s"), suite, folder, folder).cases))
+print(len(write_scores(Eval(arm="nano", suite="s"), suite, folder, folder).cases))
 """
 
 

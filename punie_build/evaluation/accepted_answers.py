@@ -14,16 +14,17 @@ import msgspec
 
 from punie_build.data.sources import ACCEPTED
 from punie_build.evaluation.checks.union import Answer, score_answer
+from punie_build.evaluation.scoring import Score
 from punie_build.evaluation.suite import Case, Suite
 
 
-def write(suite: Suite, answers: Mapping[str, Sequence[Answer]], out: Path) -> None:
+def write(suite: Suite, answers: Mapping[str, Sequence[Answer]], out: Path, score_of: Score = score_answer) -> None:
     """Write a row for each answer that passes: the case's messages and tools, then the model's answer."""
     rows = (
         _row(suite, case, answer)
         for case in suite.cases
         for answer in answers[case.id]
-        if not answer.error and score_answer(case.checks, answer).passed
+        if not answer.error and score_of(case.checks, answer).passed
     )
     (out / ACCEPTED).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
 

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from punie_build.evaluation import accepted_answers, answer_files
 from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.prompt_match import PromptMatch, match_prompts
-from punie_build.evaluation.scoring import CaseScore, score_suite
+from punie_build.evaluation.scoring import CaseScore, score_once, score_suite
 from punie_build.evaluation.spec import Eval
 from punie_build.evaluation.suite import Suite
 
@@ -67,18 +67,18 @@ def write_scores(
     `dataset` is the folder of the data that the model was trained on; its first rows are compared with the suite.
     `trained`: the arguments of the chat template in training.
     """
-    proof = answer_files.read_proof(answers)
+    proof, by_case, score_of = answer_files.read_proof(answers), answers_by_case(answers), score_once()
     scores = Scores(
         arm=spec.arm,
         suite=spec.suite,
-        cases=score_suite(suite, answers_by_case(answers)),
+        cases=score_suite(suite, by_case, score_of),
         canary=proof.canary,
         base_canary=proof.base_canary,
         parse_failures=proof.parse_failures,
         errors=proof.errors,
         prompt_match=_prompt_match(spec, suite, dataset / "train.jsonl", trained or {}) if dataset else None,
     )
-    accepted_answers.write(suite, answers_by_case(answers), out)
+    accepted_answers.write(suite, by_case, out, score_of)
     (out / "scores.json").write_bytes(msgspec.json.format(msgspec.json.encode(scores), indent=1) + b"\n")
     return scores
 

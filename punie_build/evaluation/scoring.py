@@ -14,7 +14,14 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from punie_build.evaluation import statistics
-from punie_build.evaluation.checks.union import UNSCORABLE, Answer, CheckResult, expects_no_call, score_answer
+from punie_build.evaluation.checks.union import (
+    UNSCORABLE,
+    Answer,
+    AnyCheck,
+    CheckResult,
+    expects_no_call,
+    score_answer,
+)
 from punie_build.evaluation.combined_suite import CombinedSuite, part_of
 from punie_build.evaluation.suite import Case, Suite, SuiteSplit
 
@@ -167,20 +174,39 @@ def _mean_pass_rate(cases: Sequence[CaseScore]) -> float:
     return pass_count(cases).rate
 
 
-def score_suite(suite: Suite, answers: Mapping[str, Answer | Iterable[Answer]]) -> tuple[CaseScore, ...]:
+Score = Callable[[tuple[AnyCheck, ...], Answer], CheckResult]
+
+
+def score_once(score_of: Score = score_answer) -> Score:
+    """Return `score_of` with a memory: an answer is scored once, whoever asks, as its checks may run code."""
+    results: dict[int, tuple[Answer, CheckResult]] = {}
+
+    def score(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
+        if id(answer) not in results:
+            results[id(answer)] = answer, score_of(checks, answer)
+        return results[id(answer)][1]
+
+    return score
+
+
+def score_suite(
+    suite: Suite, answers: Mapping[str, Answer | Iterable[Answer]], score_of: Score = score_answer
+) -> tuple[CaseScore, ...]:
     """Score the answers by case id: one answer, or one for each epoch. Raise KeyError for a case without answers."""
     scores = []
     for case in suite.cases:
         epochs = answers[case.id]
-        score = score_case(case, suite.split_of(case), [epochs] if isinstance(epochs, Answer) else list(epochs))
+        score = score_case(
+            case, suite.split_of(case), [epochs] if isinstance(epochs, Answer) else list(epochs), score_of
+        )
         weight = suite.share_weight(case)
         scores.append(score if weight == 1 else replace(score, share_weight=round(weight, 9)))
     return tuple(scores)
 
 
-def score_case(case: Case, split: SuiteSplit, answers: list[Answer]) -> CaseScore:
+def score_case(case: Case, split: SuiteSplit, answers: list[Answer], score_of: Score = score_answer) -> CaseScore:
     """Score the answers to a case."""
-    results = [score_answer(case.checks, answer) for answer in answers]
+    results = [score_of(case.checks, answer) for answer in answers]
     scored = [pair for pair in zip(answers, results, strict=True) if pair[1].failure not in UNSCORABLE]
     failed = [result for _, result in scored if not result.passed] or [
         result for result in results if not result.passed

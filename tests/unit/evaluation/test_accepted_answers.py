@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 from punie_build.data.example import ToolCall, parse
-from punie_build.evaluation import accepted_answers
-from punie_build.evaluation.checks.union import Answer
+from punie_build.evaluation import accepted_answers, scoring
+from punie_build.evaluation.checks.union import Answer, score_answer
 from punie_build.evaluation.suite import Suite
 from punie_build.schema.validation import mistakes
 
@@ -67,3 +67,18 @@ def test_a_last_turn_of_calls_has_no_results(tmp_path):
     [row] = rows(tmp_path, suite(), answer)
     assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
     assert row["messages"][-1]["tool_calls"][0]["function"] == {"name": "look", "arguments": "{}"}
+
+
+def test_each_answer_is_scored_once_for_scores_and_for_accepted_rows(tmp_path):
+    scored = []
+
+    def count(checks, answer):
+        scored.append(answer.epoch)
+        return score_answer(checks, answer)
+
+    answers = {"a": [Answer(case="a", raw="yes", content="yes"), Answer(case="a", raw="no", content="no", epoch=1)]}
+    once = scoring.score_once(count)
+    [result] = scoring.score_suite(suite(), answers, once)
+    accepted_answers.write(suite(), answers, tmp_path, once)
+    assert (result.passes, scored) == (1, [0, 1])
+    assert len((tmp_path / "accepted.jsonl").read_bytes().splitlines()) == 1
