@@ -100,3 +100,11 @@ def test_a_cache_key_depends_on_all_settings_and_on_the_epoch():
     keys = {request.cache_key(body, 0) for body in (MINIMAL, MINIMAL | {"max_tokens": 6}, MINIMAL | {"tools": [{}]})}
     assert len(keys | {request.cache_key(MINIMAL, 1)}) == 4
     assert request.cache_key(dict(reversed(MINIMAL.items())), 0) == request.cache_key(MINIMAL, 0)
+
+
+def test_one_request_at_a_time_is_generated_without_a_batch():
+    greedy = request.build([{"role": "user", "content": "x"}], max_tokens=4)
+    assert request.unbatched(greedy) == greedy | {"seed": 0}
+    sampled = request.build([{"role": "user", "content": "x"}], max_tokens=4, sampling=Sampling(temperature=1), seed=7)
+    assert request.unbatched(sampled) == sampled
+    assert "seed" not in greedy, "the cache names the request as it was built"
