@@ -41,6 +41,7 @@ MIN_PATIENCE = 0.5  # ... and the least for each request
 SLOWEST = 200_000  # bytes in a second: slower uploads count as silence
 MAX_RECORD = 64 << 20  # bytes; that of a target of 100,000 files has 15 MB
 SPARE_BYTES = 256 << 20  # of the disk, which a download leaves free
+MAX_CORRUPT = 8  # downloads of other bytes than their name says, until a store is given up
 T = TypeVar("T")
 
 
@@ -48,13 +49,15 @@ class RemoteStore:
     """A store at a URL, with names such as `blobs/ab/ab12...`. No method raises an error if the store fails.
 
     `unreachable`: no request is sent any more. `read_only`: no upload is sent any more. `corrupt`: names whose content
-    has another digest; they count as missing until they are uploaded again.
+    has another digest; they count as missing until they are uploaded again. `is_read`: not too many names are corrupt.
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self.url, self.options = url, options
         self.unreachable = False
         self.read_only = False
+        self.is_read = True
+        self.has_corrupt = False  # the user knows that there are corrupt names
         self.has_unsigned = False  # the user knows that a record is not signed
         self.waited = 0.0  # seconds for slow answers
         self.patience, self.max_record, self.spare_bytes = PATIENCE, MAX_RECORD, SPARE_BYTES
@@ -65,8 +68,10 @@ class RemoteStore:
 
     def has(self, name: str) -> bool:
         """Return whether a name is in the store and not known to be corrupt."""
-        return name not in self.corrupt and self._request(
-            lambda files: bool(files.exists(self._path(name))), default=False
+        return (
+            self.is_read
+            and name not in self.corrupt
+            and self._request(lambda files: bool(files.exists(self._path(name))), default=False)
         )
 
     def read(self, name: str) -> bytes | None:
@@ -74,16 +79,47 @@ class RemoteStore:
         failure."""
         import tempfile
 
+        if not self.is_read:
+            return None
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "record")
             self._download(name, target, Transfer(self.max_record), is_small=True)
             return target.read_bytes() if target.exists() else None
 
     def get(self, name: str, target: Path) -> bool:
-        """Download to a file. Return whether the file exists now."""
-        free = shutil.disk_usage(target.parent).free
-        self._download(name, target, Transfer(max(free - self.spare_bytes, 0)), is_small=False)
+        """Download to a file. Return whether the file exists now.
+
+        It may have as many bytes as the store says beforehand. If that does not say, the whole download must come
+        within the patience: then no other bound tells a file from a flood.
+        """
+        if not self.is_read:
+            return False
+        size = self._size(name)
+        limit = max(shutil.disk_usage(target.parent).free - self.spare_bytes, 0)
+        if size is not None and size > limit:  # no failure of the store
+            return False
+        self._download(name, target, Transfer(limit if size is None else size), is_small=size is None)
         return target.exists()
+
+    def reject(self, name: str) -> None:
+        """Count a name as missing, for its content had another digest. Say so once; after `MAX_CORRUPT` of them, read no
+        more: what is built is uploaded again."""
+        with self.guard:
+            is_first, is_last = not self.has_corrupt, len(self.corrupt) + 1 == MAX_CORRUPT
+            self.has_corrupt = True
+            self.corrupt.add(name)
+            self.is_read = self.is_read and not is_last
+        if is_first or is_last:
+            effect = "nothing is read from it any more" if is_last else "they count as missing"
+            self._say(f"the bytes of {name.rpartition('/')[2][:12]} are not those of its name - {effect}")
+
+    def _size(self, name: str) -> int | None:
+        """Return the size of a file in bytes, if the store knows it."""
+        size = self._request(lambda files: files.info(self._path(name)).get("size"), default=None)
+        return size if isinstance(size, int) and size >= 0 else None
+
+    def _say(self, text: str) -> None:
+        print(f"   shared store {_without_password(self.url)}: {text}", file=sys.stderr, flush=True)
 
     def _download(self, name: str, target: Path, transfer: Transfer, is_small: bool) -> None:
         progress = None if is_small else lambda: transfer.size_of(target)
@@ -154,12 +190,7 @@ class RemoteStore:
             self.read_only, self.unreachable = True, self.unreachable or not still_readable
         if not warned:
             effect = "reading from it only" if still_readable else "continuing without it"
-            print(
-                f"   shared store {_without_password(self.url)}: {_reason(error)} - {effect}; "
-                "`punie-build store push` uploads the rest later",
-                file=sys.stderr,
-                flush=True,
-            )
+            self._say(f"{_reason(error)} - {effect}; `punie-build store push` uploads the rest later")
 
     def _connect(self) -> Any:
         with self.guard:

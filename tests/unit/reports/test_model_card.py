@@ -185,7 +185,9 @@ def test_publish_needs_a_token_and_a_valid_repository_name(root):
         "provenance.json",
         "punie-build.lock.json",
     }
-    assert "conformance: the files hold what the recipe asks for" in punie_build(root, "verify", str(folder)).stdout
+    verified = punie_build(root, "verify", str(folder)).stdout.splitlines()
+    assert verified[1].endswith(", 2 files as they were built")
+    assert verified[2:] == ["WRONG: model.safetensors.index.json: No such file or directory"]  # the model is a fake
     assert "no Hugging Face token - set HF_TOKEN" in publish(
         root, "model:small", "--repo", "me/small", code=2, HF_TOKEN=""
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from punie_build.engine import build
-from punie_build.storage import store
+from punie_build.storage import remote, store
 from punie_build.storage.remote import RemoteStore
 from tests.support.checkouts import BUCKET, Step, build_chain, checkout, free_port, warnings
 from tests.support.hostile_store import hostile_store
@@ -187,3 +187,40 @@ def test_a_hostile_store_costs_a_build_at_most_fifteen_seconds(tmp_path, capsys,
         assert build_chain(checkout(tmp_path / "one", server.url)) == ["ran"] * 3
         assert time.monotonic() - started < 15
     assert len(warnings(capsys)) == 1
+
+
+def test_a_store_of_other_bytes_than_its_names_say_is_read_no_more_and_still_written(tmp_path, capsys):
+    store_ = RemoteStore(tmp_path.as_uri(), {})
+    for number in range(remote.MAX_CORRUPT):
+        assert store_.put(f"blobs/{number}", b"other bytes")
+        assert store_.has(f"blobs/{number}")
+        store_.reject(f"blobs/{number}")
+    assert store_.put("blobs/x", b"x")
+    assert not store_.has("blobs/x")
+    assert store_.read("blobs/x") is None
+    assert not store_.get("blobs/x", tmp_path / "y")
+    first, last = warnings(capsys)
+    assert first.endswith("the bytes of 0 are not those of its name - they count as missing")
+    assert last.endswith("the bytes of 7 are not those of its name - nothing is read from it any more")
+
+
+def test_a_file_that_is_larger_than_the_disk_is_not_fetched_and_no_failure(tmp_path, capsys):
+    store_ = RemoteStore(tmp_path.as_uri(), {})
+    assert store_.put("blobs/x", b"x" * 100)
+    store_.spare_bytes = shutil.disk_usage(tmp_path).free + (1 << 30)
+    assert not store_.get("blobs/x", tmp_path / "y")
+    store_.spare_bytes = 0
+    assert store_.get("blobs/x", tmp_path / "y")
+    assert not store_.unreachable
+    assert warnings(capsys) == []
+
+
+def test_a_flood_of_unknown_size_ends_when_the_patience_does(tmp_path, capsys):
+    with hostile_store("flood") as server:
+        store_ = impatient(server.url, tmp_path)
+        store_.spare_bytes, started = 0, time.monotonic()
+        assert not store_.get("blobs/x", tmp_path / "x")
+        assert time.monotonic() - started < 8
+    assert list(tmp_path.iterdir()) == []
+    [line] = warnings(capsys)
+    assert "TimeoutError no answer within" in line
