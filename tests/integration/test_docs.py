@@ -135,7 +135,7 @@ def test_the_readme_has_its_two_commands_on_the_first_screen():
 def test_links_between_documents_have_targets():
     for document in (
         *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "models").rglob("*.md"),
         *(ROOT / "benchmarks").glob("*.md"),
     ):
