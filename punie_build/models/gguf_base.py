@@ -6,7 +6,9 @@ refused by its name: an architecture, a tensor, a tokenizer, a scaling of rotary
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ from numpy.typing import NDArray
 from punie_build.errors import ModelError
 from punie_build.models import gguf_names, gguf_rope, gguf_tokenizer, tensor_file
 from punie_build.models.gguf_names import ARCHITECTURES, READABLE
-from punie_build.models.tensor_file import Tensor
+from punie_build.models.tensor_file import DeferredTensor, Tensor
 from punie_build.storage import atomic
 
+BLOCK = 2**18  # values that are expanded at a time
 DTYPES = {"F32": "F32", "F16": "F16"}  # of the matrices of a file -> of the base; BF16 for all others
 
 
@@ -45,7 +48,7 @@ def convert(path: Path, out: Path) -> None:
         gguf_tokenizer.write(metadata, staging)
     except ModelError as error:
         raise ModelError(f"{path.name}: {error}") from None
-    tensor_file.save(staging / "model.safetensors", tensors, {"format": "mlx"})
+    tensor_file.save_deferred(staging / "model.safetensors", tensors, {"format": "mlx"})
     (staging / "config.json").write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2))
     atomic.replace_folder(staging, out)
 
@@ -66,8 +69,8 @@ def _architecture(metadata: dict[str, Any]) -> str:
     return str(name)
 
 
-def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors under the names of mlx-lm."""
+def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, DeferredTensor]:
+    """Return the tensors under the names of mlx-lm. They are expanded while they are written, a block at a time."""
     from gguf.quants import dequantize
 
     arch = _architecture(metadata)
@@ -80,18 +83,27 @@ def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, Tensor]:
         raise ModelError(f"{len(unknown)} tensors have no place in {arch}, such as {unknown[0]} - use another file")
     matrices = {tensor.tensor_type.name for tensor in tensors if len(tensor.shape) > 1}
     dtype = DTYPES.get(next(iter(matrices)), "BF16") if len(matrices) == 1 else "BF16"
-    result = {}
+
+    def deferred(tensor: Any) -> DeferredTensor:
+        count = gguf_names.heads_of(architecture, tensor.name, heads, key_heads)
+        adds_one = architecture.norms_add_one and tensor.name.endswith("norm.weight")
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        rows = len(tensor.data) if count or len(shape) == 1 else max(1, BLOCK // math.prod(shape[1:]))
+
+        def blocks() -> Iterator[Tensor]:
+            for start in range(0, len(tensor.data), rows):
+                values = dequantize(tensor.data[start : start + rows], tensor.tensor_type).astype(np.float32)
+                values = gguf_names.separate(values, count) if count else values
+                yield tensor_file.of_floats(values - 1 if adds_one else values, dtype)
+
+        return DeferredTensor(dtype, shape, blocks)
+
     for tensor in tensors:
         try:
-            values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            dequantize(tensor.data[:1], tensor.tensor_type)
         except NotImplementedError:
             raise ModelError(f"{tensor.name} is {tensor.tensor_type.name}, which cannot be expanded") from None
-        if count := gguf_names.heads_of(architecture, tensor.name, heads, key_heads):
-            values = gguf_names.separate(values, count)
-        if architecture.norms_add_one and tensor.name.endswith("norm.weight"):
-            values = values - 1
-        result[str(names[tensor.name])] = tensor_file.of_floats(values, dtype)
-    return result
+    return {str(names[tensor.name]): deferred(tensor) for tensor in tensors}
 
 
 def _divisors(reader: Any) -> NDArray[np.float32] | None:
@@ -101,7 +113,7 @@ def _divisors(reader: Any) -> NDArray[np.float32] | None:
 
 
 def _config(
-    metadata: dict[str, Any], tensors: dict[str, Tensor], divisors: NDArray[np.float32] | None
+    metadata: dict[str, Any], tensors: dict[str, DeferredTensor], divisors: NDArray[np.float32] | None
 ) -> dict[str, Any]:
     """Return config.json. Raises ModelError for a missing value, and for rotary frequencies of an unknown scaling."""
     arch = _architecture(metadata)
@@ -127,7 +139,7 @@ def _config(
     config |= {
         "head_dim": own.get("attention.key_length", width),
         "rope_theta": float(own.get("rope.freq_base", 10000.0)),
-        "vocab_size": embedding.bits.shape[0],
+        "vocab_size": embedding.shape[0],
         "tie_word_embeddings": "lm_head.weight" not in tensors,
         "attention_bias": "model.layers.0.self_attn.q_proj.bias" in tensors,
         "mlp_bias": "model.layers.0.mlp.up_proj.bias" in tensors,

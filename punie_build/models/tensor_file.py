@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,17 +75,45 @@ def _tensor(data: NDArray[Any], start: int, header: TensorHeader) -> Tensor:
     return Tensor(header["dtype"], content.view(f"u{width}").reshape(header["shape"]))
 
 
+class DeferredTensor(Struct, frozen=True):
+    """A tensor that is computed while it is written, in `blocks` along its first axis."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    blocks: Callable[[], Iterable[Tensor]]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return math.prod(self.shape) * BYTES[self.dtype]
+
+
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file. Equal tensors give equal bytes, in whatever order they come."""
+    save_deferred(path, {name: _deferred(tensor) for name, tensor in tensors.items()}, metadata)
+
+
+def _deferred(tensor: Tensor) -> DeferredTensor:
+    return DeferredTensor(tensor.dtype, tensor.bits.shape, lambda: (tensor,))
+
+
+def save_deferred(path: Path, tensors: Mapping[str, DeferredTensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, of which one block of one tensor is in memory at a time.
+
+    Raises ValueError if the blocks of a tensor do not have the bytes of its shape.
+    """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
     for name, tensor in sorted(tensors.items()):
-        offsets = (offset, offset + tensor.bits.nbytes)
-        header[name] = TensorHeader(dtype=tensor.dtype, shape=list(tensor.bits.shape), data_offsets=offsets)
-        offset = offsets[1]
+        header[name] = TensorHeader(
+            dtype=tensor.dtype, shape=list(tensor.shape), data_offsets=(offset, offset + tensor.size)
+        )
+        offset += tensor.size
     text = msgspec.json.encode(header)
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for _, tensor in sorted(tensors.items()):
-            file.write(np.ascontiguousarray(tensor.bits).data)
+        for name, tensor in sorted(tensors.items()):
+            written = sum(file.write(np.ascontiguousarray(block.bits).data) for block in tensor.blocks())
+            if written != tensor.size:
+                raise ValueError(f"{name}: {written} bytes, and {tensor.size} by its shape")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ TEMPLATE = "{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}"
 
 def write_gguf(path: Path, model_type: str = "llama", kind: str = "F32", **changes: Any) -> dict[str, np.ndarray]:
     """Write a tiny base as GGUF, and return its weights under the names of mlx-lm. `changes` are metadata."""
-    config = write_base(path.parent / "source", model_type, tie_word_embeddings=True)
+    sizes = changes.pop("sizes", {})
+    config = write_base(path.parent / "source", model_type, tie_word_embeddings=True, **sizes)
     architecture = ARCHITECTURES[model_type]
     arch = architecture.name
     writer = gguf.GGUFWriter(str(path), changes.pop("arch", arch))
@@ -93,6 +95,19 @@ def test_each_type_of_tensor_is_expanded(tmp_path, kind, error):
     for name, value in weights.items():
         actual = np.array(converted[name].astype(mx.float32))
         assert np.abs(actual - value).max() <= error * np.abs(value).max() + 1e-6
+
+
+def test_a_large_file_is_converted_in_bounded_memory(tmp_path):
+    write_gguf(tmp_path / "a.gguf", "qwen3", "Q8_0", sizes={"intermediate_size": 8192})
+    tracemalloc.start()
+    try:
+        folder = Base(gguf="a.gguf").locate(tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = (folder / "model.safetensors").stat().st_size
+    assert size > 12 * 2**20
+    assert peak < size / 2
 
 
 def test_tokenizer_and_template_are_those_of_the_metadata(tmp_path):
