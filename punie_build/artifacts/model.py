@@ -65,6 +65,7 @@ MODEL = ArtifactKind(
     version=1,
     environment=mlx_environment,
     not_in_key=NOT_IN_KEY,
+    nameless=True,
     verify="punie_build.export.model_folder:model",
     preview="punie_build.preflight.preview:preview_model",
     page="punie_build.reports.pages.model:MODEL_PAGE",

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.engine import card_notes, gates, memory
+from punie_build.engine import card_notes, gates, memory, renamed
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -100,6 +100,10 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
             first = None if afresh or is_doubtful else store.restore(root, current.key, work.out, old)
             if first:
                 action, message = "restored", "restored from the store"
+            elif not (afresh or is_doubtful) and (equal := renamed.restore(root, task, current, work.out)):
+                action, (first, name) = "restored", equal
+                message = f"restored from the store, where it is {name}"
+                store.put(root, work.out, first)
             else:
                 action, (first, message) = "ran", _run(work, old, current, reasons)
             lock = memory.continued(task, first)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from punie_build.engine import renamed
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.runtime.console import format_count, format_seconds
 from punie_build.storage import digests, locks, paths, store
-from punie_build.storage.locks import Lock
+from punie_build.storage.locks import KeyInputs, Lock
 
 UNKNOWN = "not built yet"  # in place of a digest
 
@@ -92,7 +93,7 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Col
     current = states.expected(task, inputs | external, states.tools(task.kind, task.spec), lock)
     state = states.status(root, task, lock, current)
     is_spared = state == "removed" and task.target not in needed_removed
-    stored = lock if is_spared else _available(root, state, current.key, lock)
+    stored = lock if is_spared else _available(root, task, state, current, lock)
     future[task.target] = stored.outputs if stored and not unknown else None
     reasons = [*states.changes(task, lock, current)] if lock else []
     last_seconds = lock.seconds if lock else None
@@ -113,11 +114,13 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Col
     )
 
 
-def _available(root: Path, state: str, key: str, lock: Lock | None) -> Lock | None:
+def _available(root: Path, task: AnyTask, state: str, current: KeyInputs, lock: Lock | None) -> Lock | None:
     """Return the record of what is there without a run: the target itself, or what the store has."""
     if state == "current":
         return lock
-    return None if state == "forgotten" else store.find(root, key, lock)
+    if state == "forgotten":
+        return None
+    return store.find(root, current.key, lock) or renamed.find(root, task, current)
 
 
 def _input(root: Path, path: str, reads: tuple[str, ...], future: FutureFiles) -> str:
