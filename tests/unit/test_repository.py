@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import hatch_build
 from tests.support.text_files import problems
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +162,18 @@ def test_a_text_file_with_problems_is_reported(tmp_path):
     assert "not TOML" in text
 
 
+def test_the_metadata_of_the_package_are_complete_and_its_readme_has_full_urls():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = pyproject["project"]
+    assert {"authors", "keywords", "classifiers", "urls", "license", "requires-python", "description"} <= set(project)
+    assert {"Repository", "Documentation", "Changelog", "Issues"} <= set(project["urls"])
+    readme = hatch_build.with_urls((ROOT / "README.md").read_text(), project["urls"]["Repository"])
+    targets = re.findall(r"\]\(([^)]+)\)", readme)
+    assert len(targets) > 15
+    assert all(target.startswith("https://") for target in targets)
+    assert f"]({project['urls']['Repository']}/raw/main/docs/report.png)" in readme, "a picture, not its page"
+
+
 @pytest.mark.slow
 def test_the_wheel_says_that_it_is_typed_and_holds_no_tests(tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
@@ -171,4 +184,5 @@ def test_the_wheel_says_that_it_is_typed_and_holds_no_tests(tmp_path):
     assert "punie_build/py.typed" in names
     assert "punie_build/nano/model.safetensors" in names
     assert "punie_build/docs/recipes.md" in names
+    assert "punie_build/docs/how-to/own-data.md" in names
     assert not [name for name in names if name.startswith("tests/")]
