@@ -6,6 +6,7 @@ no problem; and its row in `CHECKS`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -41,6 +42,20 @@ class AuditedRow(Struct, frozen=True):
 
 def _text_markers(row: AuditedRow) -> str | None:
     return _around_marker(row.example.visible_texts(), StripMarkers().markers)
+
+
+CALL_MARKERS = re.compile(  # of calls of other models, which the reader leaves in a text
+    r"\[TOOL_CALLS\]|<\|python_tag\|>|</?function_calls?>|</?tool_calls?>|<\|tool_calls?_begin\|>|<\|action_start\|>"
+    r"|^Action Input:|<\uff5ctool|<\|channel\|>commentary",
+    re.MULTILINE,
+)
+
+
+def _other_call_markers(row: AuditedRow) -> str | None:
+    for text in row.example.texts("assistant"):
+        if match := CALL_MARKERS.search(text):
+            return _shorten(text[max(match.start() - MAX_SAMPLE // 2, 0) :])
+    return None
 
 
 def _removed_markers(row: AuditedRow) -> str | None:
@@ -95,6 +110,11 @@ CHECKS: tuple[tuple[str, Callable[[AuditedRow], str | None], str], ...] = (  # (
         "calls and results written as text",
         _calls_as_text,
         "a dataset converts them to structured calls; train on its target, not on this file",
+    ),
+    (
+        "markers of calls in an answer",
+        _other_call_markers,
+        "the model would learn a call of another model as words: write it under `tool_calls`",
     ),
     (
         "end-of-text markers in the text",

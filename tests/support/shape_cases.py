@@ -75,6 +75,29 @@ SHAPES: list[tuple[str, Record, Record]] = [
         {"role": "model", "parts": [{"text": "It is 1."}]}],
         "tools": [{"functionDeclarations": [{**FUNCTION, "parameters": {**SCHEMA, "type": "OBJECT"}}]}]},
      {"messages": [system("S"), *LOOK[:2], result('{"x": 1}'), LOOK[3]], "tools": [READ]}),
+    ("Gemini, with its answer beside", {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}], "candidates": [
+        {"content": {"role": "model", "parts": [{"text": "Hello."}]}}]}, {"messages": HI}),
+    ("a log of Gemini", {"request": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}, "response": {
+        "candidates": [{"content": {"parts": [{"text": "Hello."}]}}]}}, {"messages": HI}),
+    ("Bedrock", {"system": [{"text": "S"}], "messages": [
+        {"role": "user", "content": [{"text": "Look"}]},
+        {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "read", "input": {"path": "a"}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "x = 1"}]}}]},
+        {"role": "assistant", "content": [{"text": "It is 1."}]}], "toolConfig": {"tools": [{"toolSpec": {
+            "name": "read", "description": "read it.", "inputSchema": {"json": SCHEMA}}}]}},
+     {"messages": [system("S"), *with_id("t")], "tools": [READ]}),
+    ("a refusal", {"messages": [user("Hi"), {"role": "assistant", "content": [
+        {"type": "refusal", "refusal": "Hello."}]}]}, {"messages": HI}),
+    ("roles in capitals", {"messages": [{"role": "User", "content": "Hi"}, {"role": "AI", "content": "Hello."}]},
+     {"messages": HI}),
+    ("LangChain", {"messages": [{"type": "human", "content": "Hi"}, {"type": "ai", "content": "Hello."}]},
+     {"messages": HI}),
+    ("speakers", {"messages": [{"speaker": "user", "text": "Hi"}, {"speaker": "bot", "text": "Hello."}]},
+     {"messages": HI}),
+    ("custom calls", {"input": "Look", "output": [
+        {"type": "custom_tool_call", "call_id": "call_1", "name": "f", "input": "x"},
+        {"type": "custom_tool_call_output", "call_id": "call_1", "output": "y"}]},
+     {"messages": [user("Look"), assistant("", ("f", {"input": "x"})), result("y")]}),
     ("OpenAI Responses", {"instructions": "S", "input": [{"role": "user", "content": "Look"}], "output": [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "T"}]},
         {"type": "function_call", "call_id": "c", "name": "read", "arguments": '{"path": "a"}'},

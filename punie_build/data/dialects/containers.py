@@ -162,8 +162,9 @@ def _raw_conversation(record: dict[str, Any], turns: list[Any], *own_keys: str) 
 def _pop_prompt(record: dict[str, Any], key: str) -> str:
     """Remove a system prompt beside the messages from a record, and return it; empty if there is none."""
     value = record.get(key)
-    if isinstance(value, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in value):
-        value = record[key] = "".join(str(part.get("text") or "") for part in value)
+    parts: list[Any] = value if isinstance(value, list) else [None]
+    if all(isinstance(part, dict) and part.get("type", "text") == "text" for part in parts):
+        value = record[key] = "".join(str(part.get("text") or "") for part in parts)
     prompt = text_field(record, key)
     record.pop(key, None)
     return prompt if prompt.strip() else ""

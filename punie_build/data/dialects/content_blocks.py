@@ -14,7 +14,8 @@ _TEXT_TYPES = ("text", "input_text", "output_text")
 _CALL_TYPES = ("tool_use", "tool_call", "function_call", "toolCall")
 _RESULT_TYPES = ("tool_result", "tool_response", "function_call_output")
 _REASONING_TYPES = ("thinking", "reasoning")
-_OWN_TYPES = {*_TEXT_TYPES[1:], *_CALL_TYPES, *_RESULT_TYPES, *_REASONING_TYPES, "redacted_thinking"}
+_NATURAL_KEYS = ("toolUse", "toolResult", "reasoningContent")  # Bedrock's blocks: one key instead of a type
+_OWN_TYPES = {"refusal", *_TEXT_TYPES[1:], *_CALL_TYPES, *_RESULT_TYPES, *_REASONING_TYPES, "redacted_thinking"}
 
 
 def convert_blocks(messages: list[Any]) -> list[Any]:
@@ -27,7 +28,12 @@ def convert_blocks(messages: list[Any]) -> list[Any]:
 def _has_blocks(message: Any) -> bool:
     content = message.get("content") if isinstance(message, dict) else None
     return isinstance(content, list) and any(
-        isinstance(part, dict) and (part.get("type") in _OWN_TYPES or ("value" in part and "text" not in part))
+        isinstance(part, dict)
+        and (
+            part.get("type") in _OWN_TYPES
+            or ("value" in part and "text" not in part)
+            or any(key in part for key in _NATURAL_KEYS)
+        )
         for part in content
     )
 
@@ -35,7 +41,8 @@ def _has_blocks(message: Any) -> bool:
 def _split(message: Record) -> list[Record]:
     """Return a message's results, each as a message, then its text with reasoning and calls."""
     texts, reasoning, calls, results = list[str](), list[str](), list[Record](), list[Record]()
-    for part in message["content"]:
+    for block in message["content"]:
+        part = _typed(block)
         kind = part.get("type") if isinstance(part, dict) else None
         value = part.get("value") if isinstance(part, dict) else None
         if kind in _TEXT_TYPES:
@@ -61,6 +68,37 @@ def _split(message: Record) -> list[Record]:
     return [*results, spoken]
 
 
+def _typed(block: Any) -> Any:
+    """Return a block of Bedrock as one with a type, a refusal as text, and any other block unchanged."""
+    if not isinstance(block, dict) or "type" in block:
+        is_refusal = isinstance(block, dict) and block["type"] == "refusal"
+        return {"type": "text", "text": block.get("refusal")} if is_refusal else block
+    if isinstance(call := block.get("toolUse"), dict):
+        return {**call, "type": "tool_use", "id": call.get("toolUseId")}
+    if isinstance(result := block.get("toolResult"), dict):
+        parts = result.get("content")
+        texts = [to_text(part.get("text", part.get("json"))) for part in parts] if isinstance(parts, list) else parts
+        content = "".join(texts) if isinstance(texts, list) else texts
+        return {"type": "tool_result", "tool_use_id": result.get("toolUseId"), "content": content}
+    if isinstance(thought := block.get("reasoningContent"), dict):
+        return {"type": "thinking", "thinking": thought.get("reasoningText", thought).get("text", "")}
+    return {"type": "text", **block} if isinstance(block.get("text"), str) else block
+
+
+def bedrock(record: Record) -> Record:
+    """Return a record with the tools of Bedrock's `toolConfig` as tools; the same record without them."""
+    config = record.get("toolConfig")
+    if not isinstance(config, dict) or "tools" in record:
+        return record
+    specs = [tool["toolSpec"] for tool in config["tools"] if "toolSpec" in tool]
+    tools = [
+        {key: spec[key] for key in ("name", "description") if key in spec}
+        | {"parameters": spec.get("inputSchema", {}).get("json", {})}
+        for spec in specs
+    ]
+    return {**{key: value for key, value in record.items() if key != "toolConfig"}, "tools": tools}
+
+
 def _call(part: Record) -> Record:
     call_id = part.get("call_id") or part.get("id")
     key = next((key for key in ("arguments", "args") if key in part), "input")
@@ -71,9 +109,14 @@ def _call(part: Record) -> Record:
 def gemini_contents(record: Record) -> Record | None:
     """Return Gemini's `contents` as messages, or None for another record."""
     contents = record.get("contents")
+    if isinstance(contents, list) and isinstance(candidates := record.get("candidates"), list):
+        if len(candidates) != 1:
+            raise ValueError(f"{len(candidates)} candidates: which of them to learn is unknown - keep one")
+        contents = [*contents, {"role": "model", **candidates[0]["content"]}]
     if not isinstance(contents, list) or not all(isinstance(turn, dict) and "parts" in turn for turn in contents):
         return None
     system = record.get("systemInstruction", record.get("system_instruction"))
+    system = {"parts": [{"text": system}]} if isinstance(system, str) else system
     turns = ([{"role": "system", **system}] if isinstance(system, dict) else []) + contents
     messages = [message for turn in turns for message in _gemini_turn(turn)]
     declared = [
@@ -81,7 +124,7 @@ def gemini_contents(record: Record) -> Record | None:
         for tool in record.get("tools") or ()
         for function in tool.get("functionDeclarations", tool.get("function_declarations")) or ()
     ]
-    own = ("contents", "systemInstruction", "system_instruction", "tools")
+    own = ("contents", "candidates", "systemInstruction", "system_instruction", "tools")
     others = {key: value for key, value in record.items() if key not in own}
     tools = with_type_names(declared, str.lower)  # Gemini writes the names of types in capitals
     return {"messages": messages} | ({"tools": tools} if tools else {}) | others
@@ -115,7 +158,7 @@ def responses_items(record: Record) -> Record | None:
     items = [{"role": "user", "content": request}] if isinstance(request, str) else list(request or ())
     messages: list[Record] = []
     reasoning = ""
-    for item in [*items, *output]:
+    for item in map(_known_item, [*items, *output]):
         kind = item.get("type", "message")
         if kind == "reasoning":
             reasoning = to_text(item.get("summary") or item.get("content"))
@@ -130,7 +173,7 @@ def responses_items(record: Record) -> Record | None:
                 {"role": "tool", "tool_call_id": item.get("call_id"), "content": to_text(item.get("output"))}
             )
         elif kind == "message":
-            messages.append({"role": item.get("role"), "content": to_text(item.get("content"))})
+            messages.append({"role": item.get("role"), "content": _message_text(item.get("content"))})
         else:
             raise ValueError(f"an item of type {kind!r}: only messages, calls and results are read - {FIX_HINT}")
         if reasoning and messages and messages[-1]["role"] == "assistant":
@@ -138,3 +181,22 @@ def responses_items(record: Record) -> Record | None:
     own = ("input", "output", "instructions", "object", "status", "usage")
     prompt = {"system": record["instructions"]} if record.get("instructions") else {}
     return {"messages": messages, **prompt, **{key: value for key, value in record.items() if key not in own}}
+
+
+def _known_item(item: Record) -> Record:
+    """Return a custom call, which has one text as its input, and its result as items of functions."""
+    if item.get("type") == "custom_tool_call":
+        return {**item, "type": "function_call", "arguments": {"input": item.get("input")}}
+    return {**item, "type": "function_call_output"} if item.get("type") == "custom_tool_call_output" else item
+
+
+def _message_text(content: Any) -> str:
+    """Return the text of an item's content. Raises ValueError for images, files and sound."""
+    if not isinstance(content, list):
+        return to_text(content)
+    for part in content:
+        if isinstance(part, dict) and part.get("type", "text") not in (*_TEXT_TYPES, "refusal", "summary_text"):
+            raise ValueError(f"a content part of type {part['type']!r}: bases here read text only - {FIX_HINT}")
+    return "".join(
+        to_text(part.get("text", part.get("refusal")) if isinstance(part, dict) else part) for part in content
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from punie_build.data.dialects.bfcl import bfcl, bfcl_tool
-from punie_build.data.dialects.content_blocks import convert_blocks, gemini_contents, responses_items
+from punie_build.data.dialects.content_blocks import bedrock, convert_blocks, gemini_contents, responses_items
 from punie_build.data.dialects.keys import SYSTEM_KEYS
 from punie_build.data.dialects.openhands import openhands
 from punie_build.data.dialects.python_calls import parse_calls
@@ -112,15 +112,16 @@ def _others(record: Record, *own_keys: str) -> Record:
 
 
 def _blocks(record: Record) -> Record | None:
-    """Anthropic's content blocks, and parts of type reasoning and tool_call."""
+    """Anthropic's and Bedrock's content blocks, and parts of type reasoning and tool_call."""
+    known = bedrock(record)
     key = next((key for key in _LIST_KEYS if isinstance(record.get(key), list)), None)
     if key is None:
         return None
     messages = convert_blocks(record[key])
-    tools = [_anthropic_tool(tool) for tool in record["tools"]] if isinstance(record.get("tools"), list) else None
+    tools = [_anthropic_tool(tool) for tool in known["tools"]] if isinstance(known.get("tools"), list) else None
     if messages is record[key] and tools == record.get("tools"):
         return _logged(record)
-    return {**record, key: messages} | ({"tools": tools} if tools is not None else {})
+    return {**known, key: messages} | ({"tools": tools} if tools is not None else {})
 
 
 def _anthropic_tool(tool: Any) -> Any:
@@ -145,16 +146,23 @@ def _logged(record: Record) -> Record | None:
 def _batch(record: Record) -> Record | None:
     """A line of a batch or of a log: the request under `body` or `request`, the answer under `response`."""
     request = record.get("body", record.get("request"))
+    response = record.get("response")
+    if request is None and "custom_id" in record and isinstance(response, dict):
+        raise ValueError("a response without its request: its question is unknown - join the two files by custom_id")
     if not isinstance(request, dict) or _has_messages(record):
         return None
-    response = record.get("response")
     answer = response.get("body", response) if isinstance(response, dict) else None
     if not isinstance(answer, dict):
         raise ValueError("a request without its response: there is nothing to learn - join the two files by custom_id")
-    known = {key: request[key] for key in ("messages", "input", "instructions", "system", "tools") if key in request}
+    if any(isinstance(part, dict) and part.get("error") for part in (response, answer, record)):
+        raise ValueError("the response is an error: there is nothing to learn - remove the row")
+    keys = ("messages", "input", "instructions", "system", "tools", "contents", "systemInstruction")
+    known = {key: request[key] for key in keys if key in request}
     ids = {"id": record["custom_id"]} if "custom_id" in record else {}
     if "choices" in answer and "messages" in known:
         return _blocks(known | {"choices": answer["choices"]} | ids)
+    if "candidates" in answer and "contents" in known:
+        return gemini_contents(known | {"candidates": answer["candidates"]} | ids)
     if "output" in answer:
         return responses_items(known | {"output": answer["output"]} | ids)
     if isinstance(answer.get("content"), list) and "messages" in known:

@@ -16,6 +16,7 @@ from punie_build.data.dialects.glaive import (
     strip_end_marks,
 )
 from punie_build.data.dialects.keys import with_canonical_keys
+from punie_build.data.tool_call_markup.json_values import parse_value
 from punie_build.data.tool_call_markup.span import FIX_HINT
 
 _ROLES = {
@@ -30,6 +31,9 @@ _ROLES = {
 def is_role(name: str) -> bool:
     """Whether a dialect calls a role so."""
     return name.lower() in _ROLES
+
+
+_ROLE_KEYS = ("role", "from", "speaker", "author", "type")  # `type` as in LangChain, `from` as in ShareGPT
 
 
 class Turn(Struct):
@@ -66,22 +70,25 @@ def to_turn(raw: Any, number: int) -> Turn:
     """Identify role and content of a message. Raises ValueError for an unknown role and for missing content."""
     if not isinstance(raw, dict):
         raise ValueError(f"message {number}: {type(raw).__name__}, not an object - {FIX_HINT}")
-    raw_role = raw.get("role", raw.get("from"))
-    role = _ROLES.get(raw_role) if isinstance(raw_role, str) else None
+    role_key = next((key for key in _ROLE_KEYS if isinstance(raw.get(key), str)), "role")
+    raw_role = raw.get(role_key)
+    role = _ROLES.get(raw_role.strip().lower()) if isinstance(raw_role, str) else None
     if role is None:
         raise ValueError(f"message {number}: unknown role {raw_role!r} - use system, user, assistant or tool")
     where = f"message {number} ({raw_role})"
+    if isinstance(calls := raw.get("tool_calls"), str) and calls.lstrip()[:1] == "[":  # JSON text
+        raw = {**raw, "tool_calls": parse_value(calls)}
     if not isinstance(raw.get("tool_calls") or [], list):
         raise ValueError(f"{where}: tool_calls is {type(raw['tool_calls']).__name__}, not a list - {FIX_HINT}")
     key = next((key for key in ("content", "value", "text") if key in raw), "value")
     message = {"role": role, "content": _content_text(raw.get(key), role, where)}
     if message["content"] is None:
         if not raw.get("tool_calls") and not raw.get("function_call"):
-            other_keys = ", ".join(name for name in raw if name not in ("role", "from", key)) or "none"
+            other_keys = ", ".join(name for name in raw if name not in (role_key, key)) or "none"
             raise ValueError(f"{where}: no content, other keys: {other_keys} - add content or remove the row")
         if key not in raw:
             del message["content"]
-    message |= {name: raw[name] for name in raw if name not in ("role", "from", key)}
+    message |= {name: raw[name] for name in raw if name not in ("role", "from", role_key, key)}
     try:
         return Turn(where, role, with_canonical_keys(message))
     except ValueError as error:
@@ -92,7 +99,7 @@ def _content_text(content: Any, role: str, where: str) -> str | None:
     """Return content as text: text parts joined; an object in a tool's message as JSON."""
     if content is None or isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else [None]
+    parts = content if isinstance(content, list) else [content]
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text"]
     if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
         return "".join(str(text) for text in texts)

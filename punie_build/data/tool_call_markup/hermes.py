@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 
 from punie_build.data.example import ToolCall
@@ -23,6 +24,13 @@ def is_python(text: str) -> bool:
     return any(isinstance(node, ast.Call | ast.Assign | ast.AugAssign | ast.Import) for node in ast.walk(tree))
 
 
+def _code(text: str) -> str:
+    """Return a text without blanks at its end and without a fence around it."""
+    text = text.rstrip()
+    fenced = re.fullmatch(r"```(?:py\w*)?[ \t]*\n(.*?)\n?```", text, re.DOTALL | re.IGNORECASE)
+    return fenced[1] if fenced else text
+
+
 def parse_tool_call(text: str, start: int, context: ParseContext) -> Span:
     """Parse `<tool_call>...</tool_call>`, which holds JSON, or `<function=...>` as Qwen3-Coder writes it."""
     inside = skip_whitespace(text, start + len("<tool_call>"))
@@ -31,7 +39,7 @@ def parse_tool_call(text: str, start: int, context: ParseContext) -> Span:
     close = text.find("</tool_call>", inside)
     if text[inside : inside + 1] not in ("{", "["):
         is_alone = not text[start + len("<tool_call>") : inside + 1].strip(" \t").strip("\n")
-        if close >= 0 and "code-mode" in context.markups and is_python(code := text[inside:close].rstrip()):
+        if close >= 0 and "code-mode" in context.markups and is_python(code := _code(text[inside:close])):
             return Span(start, close + len("</tool_call>"), (ToolCall("execute_code", {"code": code}),), "code-mode")
         if starts_line(text, start) and (close >= 0 or is_alone) and "hermes" in context.markups:
             raise ValueError(f"<tool_call> holds neither JSON nor <function=...> - {FIX_HINT}")

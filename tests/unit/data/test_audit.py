@@ -37,6 +37,7 @@ EXAMPLES = {
     "calls and results written as text": (GOOD, "hermes"),
     "end-of-text markers that a dataset removes": (GOOD, "messages", "b<|endoftext|>"),
     "end-of-text markers in the text": (chat("a", "b<|endoftext|>"), "messages"),
+    "markers of calls in an answer": (chat("a", '[TOOL_CALLS][{"name": "f"}]'), "messages"),
     "several system messages": (chat("a", "b", "c", "d", roles="system system user assistant"), "messages"),
     "empty or placeholder tool results": (
         Example((Message("user", "q"), CALL, Message("tool", "...", None, "1"), Message("assistant", "done"))),
@@ -64,6 +65,16 @@ def test_every_check_finds_its_problem_and_accepts_good_rows():
     assert problems(GOOD) == {}
     for problem, (example, dialect, *removed) in EXAMPLES.items():
         assert problems(example, dialect=dialect, removed="".join(removed))[problem] == (1, ("train.jsonl:1",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<|python_tag|>{}", "<function_call>{}</function_call>", "<tool_calls>[]", "Action: f\nAction Input: {}",
+     "<tool_call>print(1)"],
+)  # fmt: skip
+def test_calls_of_other_models_in_an_answer_are_found(text):
+    assert "markers of calls in an answer" in problems(chat("a", text))
+    assert "markers of calls in an answer" not in problems(chat(text, "It is a call."))
 
 
 SAMPLES = {

@@ -68,6 +68,10 @@ REFUSED = [
     ({"messages": "[{"}, "messages: not JSON"),
     ({"question": "a", "response_j": "b", "response_k": "c"}, "a preference pair"),
     ({"custom_id": "1", "body": {"messages": HI}}, "a request without its response"),
+    ({"custom_id": "1", "response": {"body": {}}}, "a response without its request"),
+    ({"custom_id": "1", "body": {"messages": HI}, "response": {"body": {"error": "x"}}}, "the response is an error"),
+    ({"input": [{"role": "user", "content": [{"type": "input_image"}]}], "output": []}, "part of type 'input_image'"),
+    ({"contents": [{"parts": [{"text": "a"}]}], "candidates": [{}, {}]}, "2 candidates"),
     ({"messages": HI[:1], "choices": [{"message": HI[1]}] * 2}, "2 choices"),
     ({"instruction": "a", "context": "b", "input": "c", "response": "d"}, "their order is unknown"),
     (
@@ -140,6 +144,7 @@ def test_python_in_a_tool_call_is_a_call_of_execute_code():
     code = 'r = pytest_run("tests/")\nprint(r.passed)'
     expected = with_calls("", ("execute_code", {"code": code}))
     assert to_canonical(answered(f"<tool_call>\n{code}\n</tool_call>")) == expected
+    assert to_canonical(answered(f"<tool_call>\n```python\n{code}\n```\n</tool_call>")) == expected
 
 
 CALL_TEXTS = [
