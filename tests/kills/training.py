@@ -3,7 +3,8 @@
     python tests/kills/training.py --kills 100        exits with 1 if a byte differs or a process is left
 
 Real trainings of nano through doit, each killed with SIGKILL until it ends: with dropout, accumulation that does not
-divide the number of batches, a schedule, checkpoints every other batch, an early stop, two ranks.
+divide the number of batches, a schedule, checkpoints every other batch, an early stop, two ranks, shared prefixes, a
+training on the second rung of the memory ladder, and DPO.
 `tests/unit/training/test_checkpoints.py` states the same as laws, in one process.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -22,31 +24,47 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from punie_build.runtime import machine_memory
 from punie_build.storage import paths
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.kills.builds import build, orphans, project
 
-DATA = '[dataset.sample]\nsource = { type = "sample", max_examples = 60 }\n'
-COMMON = '\n[adapter.a]\nbase = "nano"\ndata = "sample"\nbatch_size = 2\nmax_seq_length = 256\nsave_every = 2\n'
+DATA = """
+[dataset.sample]
+source = { type = "sample", max_examples = 60 }
+
+[dataset.pairs]
+source = { type = "local", path = "raw/pairs.jsonl" }
+form = "preference"
+split = { valid = 0.25, test = 0.0, group_by = [] }
+"""
+PAIRS = "".join(
+    json.dumps({"prompt": f"What is {n} + {n}?", "chosen": f"It is {2 * n}, of course.", "rejected": f"{n}"}) + "\n"
+    for n in range(48)
+)
+COMMON = '\n[adapter.a]\nbase = "nano"\nsave_every = 2\nbatch_size = {rows}'
+SAMPLE = '\ndata = "sample"\nmax_seq_length = 256'
+LADDER = "a rung of the memory ladder"
+LIMIT = 0.19  # GiB, of this training: its rows fit two at a time
 ADAPTERS = {
-    "dropout, accumulation": """
+    "dropout, accumulation": f"""{SAMPLE}
 iters = 19
 grad_accumulation_steps = 2
-lora = { rank = 4, dropout = 0.1 }
+lora = {{ rank = 4, dropout = 0.1 }}
 steps_per_eval = 5
-lr_schedule = { type = "cosine-decay" }
+lr_schedule = {{ type = "cosine-decay" }}
 warmup = 2
 """,
-    "early stop": """
+    "early stop": f"""{SAMPLE}
 iters = 60
 learning_rate = 0.02
 steps_per_eval = 3
 early_stop = 2
-optimizer = { type = "adamw", weight_decay = 0.1 }
+optimizer = {{ type = "adamw", weight_decay = 0.1 }}
 """,
-    "packed, dora": """
+    "packed, dora": f"""{SAMPLE}
 iters = 8
 batching = "pack"
 batch_tokens = 512
@@ -55,11 +73,29 @@ num_layers = 2
 steps_per_eval = 4
 keep = "last"
 """,
-    "two ranks": """
+    "two ranks": f"""{SAMPLE}
 iters = 12
 ranks = 2
 num_layers = 1
 steps_per_eval = 4
+""",
+    "shared prefixes": f"""{SAMPLE}
+iters = 8
+batching = "prefix"
+steps_per_eval = 4
+val_batches = 2
+""",
+    LADDER: f"""{SAMPLE}
+iters = 6
+steps_per_eval = 3
+val_batches = 2
+""",
+    "dpo": """
+data = "pairs"
+loss = "dpo"
+iters = 14
+steps_per_eval = 5
+lora = { rank = 4 }
 """,
 }
 
@@ -119,18 +155,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", nargs="*", default=[*ADAPTERS], choices=[*ADAPTERS])
     options = parser.parse_args()
     violations = 0
-    for name, recipe in ADAPTERS.items():
+    for name in options.scenes:
+        recipe = ADAPTERS[name]
         with tempfile.TemporaryDirectory() as folder:
-            root = project(Path(folder, "p"), DATA + COMMON + recipe)
+            root = project(Path(folder, "p"), DATA + COMMON.format(rows=4 if name == LADDER else 2) + recipe)
+            (root / "raw").mkdir()
+            (root / "raw/pairs.jsonl").write_text(PAIRS)
+            if name == LADDER:
+                os.environ[machine_memory.VARIABLE] = str(LIMIT)
+            else:
+                os.environ.pop(machine_memory.VARIABLE, None)
             assert build(root).returncode == 0
             reset(root)
             started = time.monotonic()
             build_result = build(root)
             assert build_result.returncode == 0, build_result.stdout
             duration, expected = time.monotonic() - started, adapter(root)
-            count, rng = round(options.kills / len(ADAPTERS)), random.Random(options.seed)
+            count, rng = round(options.kills / len(options.scenes)), random.Random(options.seed)
             counts = kills(root, expected, duration, count, rng)
             violations += sum(counts[name] for name in ("other bytes", "incomplete", "failed", "orphans"))
             print(f"{name}: {dict(counts)}", flush=True)
