@@ -3,7 +3,9 @@
 The logits of a batch are its largest array where all tokens are trained, or the vocabulary is large: 2,048 positions
 and 150,000 words are 1.2 GB, five times over in a backward pass. Here a chunk's logits are computed by the model's own
 head, and their gradient at once, in the forward pass: the softmax minus the target, which the head maps back to hidden
-states. Only that gradient is held. The chunks wait for each other, so that mlx does not compute them side by side.
+states. Only that gradient is held. It is that of each token's own loss, so that losses of pairs, whose gradients depend
+on the sums over answers, are computed in chunks too. The chunks wait for each other, so that mlx does not compute them
+side by side.
 
 The head's own weights get no gradient, because no recipe trains them. `problem` tests a model against the plain loss.
 """
@@ -24,6 +26,7 @@ CHUNK = 2**24  # logits of a chunk, 64 MB: fewer positions would read the head's
 WHOLE = 2**26  # logits up to which a batch is computed at once, as it always was: 256 MB, 1.3 GB with its gradients
 NEVER = 2**62
 TRIAL_POSITIONS = 24
+VALUE_TOLERANCE = 1e-3  # nats of one token: products of other sizes are summed in another order
 
 
 class ChunkedLoss:
@@ -64,7 +67,7 @@ class ChunkedLoss:
             span = slice(start, start + size)
             [states] = mx.depends([hidden[:, span]], [last])
             if in_training:
-                part = _loss_with_gradient(model.head, states, targets[span], weights[span])
+                part = (_nats_with_gradient(model.head, states, targets[span]) * weights[span]).sum()
                 last = part
             else:
                 part, right = whole_loss(model.head(states), targets[span], weights[span])
@@ -72,6 +75,24 @@ class ChunkedLoss:
                 last = correct
             loss = loss + part
         return loss, correct
+
+    def nats(self, inputs: mx.array, positions: mx.array, targets: mx.array) -> mx.array:
+        """Return the loss (positions,) of each token in nats, in chunks where `applies` says so."""
+        model = self.sparse_model
+        if not self.applies(positions.size):
+            at_once: mx.array = nn.losses.cross_entropy(model(inputs, positions), targets)
+            return at_once
+        hidden, parts, last = model.hidden_states(inputs, positions), [], mx.array(0.0)
+        size = max(1, self.chunk // model.vocabulary)
+        for start in range(0, positions.size, size):
+            span = slice(start, start + size)
+            [states] = mx.depends([hidden[:, span]], [last])
+            if model.model.training:
+                last = _nats_with_gradient(model.head, states, targets[span])
+            else:
+                last = nn.losses.cross_entropy(model.head(states), targets[span])
+            parts.append(last)
+        return mx.concatenate(parts)
 
     def try_out(self, positions: int, ids: mx.array) -> str:
         """Test the model on token ids `ids` (length,) if a batch of so many positions would be chunked.
@@ -84,6 +105,20 @@ class ChunkedLoss:
             self.whole = NEVER
         return reason
 
+    def try_values(self, ids: mx.array) -> None:
+        """Compute the loss of token ids (length,) at once and in chunks, and never in chunks if their values differ."""
+        positions = mx.arange(min(TRIAL_POSITIONS, ids.size - 1))
+        inputs, targets = ids[None, :-1], ids[1:][positions]
+        in_chunks = ChunkedLoss(self.sparse_model, 0, self.sparse_model.vocabulary * 10)
+        at_once = ChunkedLoss(self.sparse_model, NEVER)
+        try:
+            expected, result = (loss.nats(inputs, positions, targets) for loss in (at_once, in_chunks))
+            differs = bool(mx.abs(expected - result).max() > VALUE_TOLERANCE)
+        except Exception:  # a head with its own idea of its inputs may fail in any way
+            differs = True
+        if differs:
+            self.whole = NEVER
+
     def applies(self, positions: int) -> bool:
         """Return whether the loss at so many positions is computed in chunks."""
         return positions * self.sparse_model.vocabulary > self.whole and self.sparse_model.sparse
@@ -95,24 +130,22 @@ def whole_loss(logits: mx.array, targets: mx.array, weights: mx.array) -> tuple[
     return (nats * weights).sum(), ((logits.argmax(-1) == targets) * weights).sum()
 
 
-def _loss_with_gradient(
-    head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array, weights: mx.array
-) -> mx.array:
-    """Return the summed loss of hidden states (1, positions, width), whose gradient is computed with it."""
+def _nats_with_gradient(head: Callable[[mx.array], mx.array], hidden: mx.array, targets: mx.array) -> mx.array:
+    """Return the loss (positions,) of hidden states (1, positions, width), whose gradient is computed with it."""
 
     def compute(hidden: mx.array) -> tuple[mx.array, mx.array]:
         logits = head(hidden)
         picked = mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
-        loss = ((mx.logsumexp(logits, axis=-1) - picked) * weights).sum()
-        difference = mx.softmax(logits, axis=-1) * weights[:, None]
-        difference = difference.at[mx.arange(targets.size), targets].add(-weights)
+        nats = mx.logsumexp(logits, axis=-1) - picked
+        difference = mx.softmax(logits, axis=-1)
+        difference = difference.at[mx.arange(targets.size), targets].add(-1)
         _, [gradient] = mx.vjp(head, [hidden], [difference])
-        return loss, gradient
+        return nats, gradient
 
     function: Any = mx.custom_function(compute)
-    function.vjp(lambda _, cotangents, outputs: (outputs[1] * cotangents[0],))
-    loss: mx.array = function(hidden)[0]
-    return loss
+    function.vjp(lambda _, cotangents, outputs: (outputs[1] * cotangents[0][None, :, None],))
+    nats: mx.array = function(hidden)[0]
+    return nats
 
 
 def problem(sparse_model: SparseLogits, ids: mx.array) -> str:

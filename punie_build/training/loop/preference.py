@@ -17,12 +17,11 @@ MOST = -1e-6  # nats per token: an answer of probability 1 has infinite odds
 TIE = 1e-5  # a margin below is rounding: before a training with DPO all are
 
 
-def answer_log_probabilities(batch: Batch, logits: mx.array) -> tuple[mx.array, mx.array]:
+def answer_log_probabilities(batch: Batch, nats: mx.array) -> tuple[mx.array, mx.array]:
     """Return the log-probabilities (pairs, 2) of both answers of each pair in nats, and their numbers of tokens.
 
-    `logits` (trained, vocabulary) are those of the trained tokens.
+    `nats` (trained,) are the losses of the trained tokens.
     """
-    nats = nn.losses.cross_entropy(logits, batch.targets)
     sequences, length = batch.inputs.shape
     of_sequence = (batch.positions // length)[None] == mx.arange(sequences)[:, None]
     # a rank without rows has weights of 0, and divides by no number of tokens
@@ -30,10 +29,10 @@ def answer_log_probabilities(batch: Batch, logits: mx.array) -> tuple[mx.array, 
     return -(present * nats[None]).sum(1).reshape(-1, 2), mx.maximum(present.sum(1), 1).reshape(-1, 2)
 
 
-def pair_losses(spec: Adapter, batch: Batch, logits: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+def pair_losses(spec: Adapter, batch: Batch, nats: mx.array) -> tuple[mx.array, mx.array, mx.array]:
     """Return sums over the pairs of a batch: of the losses, of the pairs whose wanted answer has the higher reward, and
-    of the differences of the rewards."""
-    sums, counts = answer_log_probabilities(batch, logits)
+    of the differences of the rewards. `nats` are as above."""
+    sums, counts = answer_log_probabilities(batch, nats)
     if spec.loss == "dpo":
         assert batch.reference is not None, "DPO is given the log-probabilities of its reference"
         losses, margins = dpo(sums, batch.reference, spec.beta)

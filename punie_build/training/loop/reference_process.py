@@ -16,6 +16,7 @@ from mlx_lm import load
 from punie_build.models.precision import set_compute_precision
 from punie_build.training import token_file
 from punie_build.training.batch_sampler import BatchSampler
+from punie_build.training.loop.chunked_loss import ChunkedLoss
 from punie_build.training.loop.collate import collate
 from punie_build.training.loop.preference import answer_log_probabilities
 from punie_build.training.loop.sparse_logits import SparseLogits
@@ -25,13 +26,13 @@ from punie_build.training.token_file import NumpyArray, TokenRows
 BATCH_TOKENS = 2048  # the smallest batch is one pair
 
 
-def log_probabilities(sparse_model: SparseLogits, rows: TokenRows) -> NumpyArray:
+def log_probabilities(loss: ChunkedLoss, rows: TokenRows) -> NumpyArray:
     """Return the log-probabilities (rows, 2) of both answers of each pair, in nats."""
     result = np.zeros((len(rows), 2), np.float32)
     sampler = BatchSampler(batching="tokens", batch_size=max(1, len(rows)), batch_tokens=BATCH_TOKENS)
     for pairs in sampler.epoch(rows.input_lengths, 0):
         batch = collate(rows, pairs)
-        sums, _ = answer_log_probabilities(batch, sparse_model(batch.inputs, batch.positions))
+        sums, _ = answer_log_probabilities(batch, loss.nats(batch.inputs, batch.positions, batch.targets))
         result[[row for [row] in pairs]] = np.array(sums)
     return result
 
@@ -41,9 +42,11 @@ def main(job: ReferenceJob) -> None:
     set_compute_precision(model)
     model.eval()
     splits = {split: token_file.load(Path(job.tokens, f"{split}.safetensors")) for split in SPLITS}
-    sparse_model = SparseLogits(model, mx.array(splits["train"].row(0)[0][:64].tolist()))
+    ids = mx.array(splits["train"].row(0)[0][:64].tolist())
+    loss = ChunkedLoss(SparseLogits(model, ids))
+    loss.try_values(ids)
     for split, rows in splits.items():
-        arrays = {NAME: mx.array(log_probabilities(sparse_model, rows))}
+        arrays = {NAME: mx.array(log_probabilities(loss, rows))}
         mx.save_safetensors(str(Path(job.out, f"{split}.safetensors")), arrays)
 
 

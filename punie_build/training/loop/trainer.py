@@ -99,7 +99,8 @@ class Trainer:
         """Return the summed loss of the trained tokens in nats, and the number of tokens predicted correctly; of pairs
         the sums of `pair_losses`."""
         if batch.pair_weights is not None:
-            return pair_losses(self.spec, batch, self.sparse_model(batch.inputs, batch.positions))
+            nats = self.chunked_loss.nats(batch.inputs, batch.positions, batch.targets)
+            return pair_losses(self.spec, batch, nats)
         cache: Any = sequence_packing.packing_caches(self.model, batch.segments) if packed else None
         if batch.prefix is not None:
             cache = self._prefix_caches(batch.prefix)

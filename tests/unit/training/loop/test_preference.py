@@ -12,13 +12,18 @@ import msgspec
 import numpy as np
 import pytest
 from mlx import nn
+from mlx.utils import tree_flatten
 from mlx_lm import load
 from mlx_lm.tuner.utils import load_adapters
 
 from punie_build.training import reference, token_file
 from punie_build.training.loop import process, reference_process
+from punie_build.training.loop.chunked_loss import NEVER, WHOLE, ChunkedLoss
 from punie_build.training.loop.collate import collate
+from punie_build.training.loop.gradient_trial import random_adapters
+from punie_build.training.loop.lora import load_trainable
 from punie_build.training.loop.preference import pair_losses
+from punie_build.training.loop.sparse_logits import SparseLogits
 from punie_build.training.reference import ReferenceJob
 from punie_build.training.spec import Lora
 from punie_build.training.tokenization import TokenizedRow
@@ -51,8 +56,8 @@ def test_losses_and_margins_are_those_of_trl(case):
     for sequence, values in enumerate(case["logits"]):
         number = 2 * (sequence % count) + sequence // count
         logits[number, : len(values)] = values
-    trained = mx.array(logits.reshape(-1, 11))[batch.positions]
-    loss, correct, margin = pair_losses(spec(loss=case["loss"], beta=case["beta"]), batch, trained)
+    nats = nn.losses.cross_entropy(mx.array(logits.reshape(-1, 11))[batch.positions], batch.targets)
+    loss, correct, margin = pair_losses(spec(loss=case["loss"], beta=case["beta"]), batch, nats)
     assert batch.units.item() == count
     assert loss.item() / count == pytest.approx(case["value"], abs=2e-5)
     assert correct.item() / count == pytest.approx(case["accuracy"], abs=1e-5)
@@ -98,6 +103,45 @@ def run(pairs: Path, folder: Path, *kills: int, init: Path | None = None, **chan
             process.run(job, kill_after(number))
     process.run(job, ignore)
     return {path.name: path.read_bytes() for path in Path(job.out).iterdir()}
+
+
+@pytest.mark.parametrize("loss", ["dpo", "orpo"])
+def test_losses_of_pairs_in_chunks_have_equal_gradients(pairs, loss):
+    rows = reference.rows_with_reference(pairs / "tokens", pairs / "reference", "train")
+    adapter = spec(loss=loss, lora=Lora(rank=4))
+    model, _ = load_trainable(adapter, str(pairs / "base"), len(rows))
+    model.train()
+    batch, sparse = collate(rows, [[0], [1], [2]]), SparseLogits(model, mx.array(rows.row(0)[0].tolist()))
+    results = []
+    for whole in (2**30, 0):
+        chunked = ChunkedLoss(sparse, whole, chunk=sparse.vocabulary * 7)
+
+        def compute(_model, chunked=chunked):
+            return pair_losses(adapter, batch, chunked.nats(batch.inputs, batch.positions, batch.targets))[0]
+
+        with random_adapters(model):
+            value, gradients = nn.value_and_grad(model, compute)(model)
+            results.append({"loss": value, **dict(tree_flatten(gradients))})
+            mx.eval(results[-1])
+    plain, in_chunks = results
+    for name, array in plain.items():
+        assert mx.abs(array - in_chunks[name]).max().item() <= 1e-5 * mx.abs(array).max().item(), name
+
+
+def test_a_reference_is_computed_at_once_where_chunks_give_other_values(pairs):
+    model, *_ = load(str(pairs / "base"))
+    ids = mx.array([3, 17, 5, 60, 2, 9, 9, 41, 33, 7, 12, 58, 4, 21, 30, 8])
+    loss = ChunkedLoss(SparseLogits(model, ids))
+    loss.try_values(ids)
+    assert loss.whole == WHOLE
+
+    class Centered(type(model)):
+        def __call__(self, inputs, cache=None):
+            return super().__call__(inputs, cache=cache) * (1.0 if inputs.shape[1] != 10 else 1.1)
+
+    model.__class__ = Centered
+    loss.try_values(ids)
+    assert loss.whole == NEVER
 
 
 @pytest.mark.parametrize("loss", ["dpo", "orpo"])
