@@ -116,7 +116,7 @@ def _adapter_mistakes(_root: Path, recipe: Recipe, entry: Entry[Adapter]) -> Ite
                 f'{where}.loss: "{spec.loss}" compares the answers of pairs, and {dataset.label} has one answer per '
                 'row - set form = "preference" there, or leave out the loss'
             )
-    if spec.batching not in ("bucket", "file") and _has_order(recipe, spec.data):
+    if spec.batching not in ("auto", "bucket", "file") and _has_order(recipe, spec.data):
         yield (
             f'{entry.where}.batching: "{spec.batching}" puts rows of similar length together, and the rows of '
             f'{spec.data} have an order - use "file"'

@@ -40,7 +40,7 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import KeyInputs
 from punie_build.sweeps.axes import merge
-from punie_build.training import adapter_config, history, launch, mlx_log, throughput
+from punie_build.training import adapter_config, history, launch, mlx_log, throughput, token_file
 from punie_build.training.launch import TrainingRun
 from punie_build.training.spec import Adapter, tokenized_for
 from punie_build.training.steps import token_counts
@@ -88,7 +88,8 @@ def benchmark(root: Path, options: Options) -> int:
         run = _training_run(root, model, tokens, throughput.benchmark_spec(spec, options.iters), out)
         run = msgspec.structs.replace(run, checkpoint_dir=Path(scratch, "checkpoints"))
         result = throughput.measure(run, lambda _: None)
-        print(f"{options.base} on {versions.device()}, batches of {spec.batch_size} ({spec.batching}): {result}")
+        batching = spec.for_rows(token_file.load(tokens / "train.safetensors")).batching
+        print(f"{options.base} on {versions.device()}, batches of {spec.batch_size} ({batching}): {result}")
         if task:
             print(f"{task.label}: {throughput.forecast(result, spec, tokens)}")
     return 0

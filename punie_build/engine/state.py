@@ -85,6 +85,8 @@ def expected(
 
     A lock that was written before a field of recipes existed does not have that field. With its default the field is no
     change, or every new field of punie-build would retrain every adapter: the key inputs are then those of the lock.
+    The same holds for a field whose default was another one (`FORMER_DEFAULTS` of a spec): a step builds what its key
+    inputs say.
     """
     code = fingerprint.code(task.kind, (task.spec, *task.uses.values()))
     current = KeyInputs(kind=task.kind.name, recipe=task.recipe, code=code, inputs=inputs, tools=dict(used_tools))
@@ -93,7 +95,8 @@ def expected(
 
 
 def without_new_defaults(task: AnyTask, lock: Lock | None, current: KeyInputs) -> KeyInputs:
-    """Return the key inputs without the fields that the lock does not have and that have their defaults."""
+    """Return the key inputs without the fields that the lock does not have and that have their defaults, and with the
+    former defaults that the lock has."""
     if lock is None or lock.key == current.key:
         return current
     return structs.replace(current, recipe=_fields_of_lock(task.spec, current.recipe, lock.key_inputs.recipe))
@@ -102,8 +105,15 @@ def without_new_defaults(task: AnyTask, lock: Lock | None, current: KeyInputs) -
 def _fields_of_lock(spec: Any, current: Any, recorded: Any) -> Any:
     if isinstance(spec, Struct) and isinstance(current, dict) and isinstance(recorded, dict):
         fields = {field.encode_name: field for field in structs.fields(spec)}
+        former = {
+            name: value
+            for name, value in getattr(type(spec), "FORMER_DEFAULTS", {}).items()
+            if recorded.get(name) == value and _is_default(fields[name], current.get(name))
+        }
         return {
-            name: _fields_of_lock(getattr(spec, fields[name].name), value, recorded.get(name))
+            name: former[name]
+            if name in former
+            else _fields_of_lock(getattr(spec, fields[name].name), value, recorded.get(name))
             if name in fields
             else value
             for name, value in current.items()

@@ -15,7 +15,7 @@ from punie_build.models.architecture import Architecture
 from punie_build.preflight import resources as estimate
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.resources import Resources, format_gib
-from punie_build.training.batch_sampler import Coverage
+from punie_build.training.batch_sampler import BY_ROWS, Coverage
 from punie_build.training.spec import ITERS, Adapter
 from punie_build.training.token_file import TokenStats
 
@@ -97,7 +97,7 @@ def rank(plan: TrainingPlan) -> Findings:
 def batch(plan: TrainingPlan) -> Findings:
     """Check that a batch has at most as many rows as the training split."""
     spec = plan.spec
-    if plan.rows is not None and spec.batching in ("bucket", "file") and spec.batch_size > plan.rows:
+    if plan.rows is not None and spec.batching in BY_ROWS and spec.batch_size > plan.rows:
         problem = f"{spec.batch_size}, and {spec.data} has {plan.rows} training rows"
         yield plan.finding("batch", "error", "batch_size", problem, f"at most {plan.rows}")
 
@@ -118,7 +118,7 @@ def delimiters(plan: TrainingPlan) -> Findings:
 def epochs(plan: TrainingPlan) -> Findings:
     """Check that the training sees every row."""
     spec, count = plan.spec, plan.coverage.epochs if plan.coverage else None
-    by_iters = spec.batching in ("bucket", "file") and spec.epochs is None and spec.tokens is None
+    by_iters = spec.batching in BY_ROWS and spec.epochs is None and spec.tokens is None
     if count is None and plan.rows and by_iters:
         count = (spec.iters or ITERS) * spec.batch_size / plan.rows
     if count is not None and round(count, 2) < 1:

@@ -5,6 +5,7 @@
     pack     rows concatenated to sequences of `batch_tokens`, each attending to itself only: almost no padding
     prefix   `batch_size` rows that begin alike, and are of similar length: their prefix is computed once
     file     `batch_size` rows in the order of the file
+    auto     prefix where that leaves clearly fewer tokens to compute (`prefix_index.py`), otherwise bucket
 
 A batch is a list of sequences, and a sequence is a list of row numbers; only `pack` puts several rows into one
 sequence. No row is dropped. The order depends on the seed and the epoch alone.
@@ -22,7 +23,8 @@ from msgspec import Struct
 if TYPE_CHECKING:  # needs numpy, which reading a recipe does not
     from punie_build.training.prefix_index import PrefixIndex
 
-Batching = Literal["bucket", "tokens", "pack", "prefix", "file"]
+Batching = Literal["auto", "bucket", "tokens", "pack", "prefix", "file"]
+BY_ROWS = ("auto", "bucket", "prefix", "file")  # batches of `batch_size` rows
 BatchRows = list[list[int]]
 PAD_TO = 32  # lengths are padded to multiples of this: few shapes, and matrix products of even sizes
 WINDOW = 64  # batches whose rows are sorted together: sorting all rows would make all epochs alike

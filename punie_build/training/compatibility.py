@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from punie_build.errors import did_you_mean
+from punie_build.training.batch_sampler import BY_ROWS
 from punie_build.training.spec import Adapter
 
 
@@ -36,7 +37,7 @@ def incompatibilities(spec: Adapter, facts: BaseFacts) -> list[str]:
             problems.append('fine_tune_type "full": the weights of a quantized base cannot be trained - use "lora"')
     elif facts.widths is not None:
         problems += _module_problems(spec, facts.widths, facts.others)
-    per_rows = spec.batching in ("bucket", "file")
+    per_rows = spec.batching in BY_ROWS
     if facts.rows is not None and per_rows and spec.batch_size > facts.rows:
         problems.append(f"batch_size {spec.batch_size}: there are {facts.rows} training rows - lower it, or add data")
     processes = max(spec.ranks, len(spec.hosts))

@@ -111,11 +111,12 @@ def train(run: TrainingRun, say: Callable[[str], object] = print) -> TrainerStat
 
     Returns the state of the interrupted or shorter training that it resumed; without one, an initial state.
     """
-    spec = run.spec
+    train_rows = token_file.load(run.tokens / "train.safetensors")
+    spec = run.spec.for_rows(train_rows)
     if missing := [name for name in spec.report_to if not find_spec(TRACKER_PACKAGES[name])]:
         packages = " ".join(TRACKER_PACKAGES[name] for name in missing)
         raise ModelError(f"report_to: {', '.join(missing)} not installed - pip install {packages}, or remove it")
-    coverage = spec.coverage(token_file.load(run.tokens / "train.safetensors"))
+    coverage = spec.coverage(train_rows)
     fits = checkpoints.resume_condition(run.checkpoint_dir, coverage.iters, spec.early_stop, spec.keep == "best")
     intact, damaged = checkpoints.intact_and_damaged(run.checkpoint_dir)  # the process compares no bytes again
     resumed = next((state for _, state in checkpoints.resumable(run.checkpoint_dir, fits, intact)), TrainerState())

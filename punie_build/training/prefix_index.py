@@ -11,10 +11,28 @@ from itertools import pairwise
 
 import numpy as np
 
+from punie_build.training.batch_sampler import BatchSampler
 from punie_build.training.token_file import NumpyArray, TokenRows
 
 MIN_SHARED = 64  # tokens: the second pass of a batch costs more than a shorter prefix saves (benchmarks/training.py)
+MOST_COMPUTED = 0.85  # of the tokens of "bucket": above, the second passes cost what they save (docs/log.md)
+SAMPLE = 2048  # rows
 STEP = 32  # tokens that a group must share in addition to become a group of its own
+
+
+def shares_enough(rows: TokenRows, size: int) -> bool:
+    """Return whether batches of `size` rows that begin alike leave few enough of their tokens to compute.
+
+    Judges by some of the rows, spread over the file, if there are many.
+    """
+    some = rows.sample(SAMPLE)
+    lengths = some.input_lengths
+    samplers = (
+        BatchSampler(batching="prefix", batch_size=size, prefixes=PrefixIndex(some, size)),
+        BatchSampler(batching="bucket", batch_size=size),
+    )
+    shared, plain = (sum(each.computed(batch, lengths) for batch in each.epoch(lengths, 0)) for each in samplers)
+    return shared <= MOST_COMPUTED * plain
 
 
 class PrefixIndex:

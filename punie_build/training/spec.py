@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field, structs
 from punie_build.engine.gates import Gate
 from punie_build.errors import did_you_mean
 from punie_build.schema.spec import Spec, arguments_name
-from punie_build.training.batch_sampler import Batching, BatchSampler, Coverage, coverage
+from punie_build.training.batch_sampler import BY_ROWS, Batching, BatchSampler, Coverage, coverage
 from punie_build.training.optimizer_spec import (
     Above0,
     Adam,
@@ -60,7 +60,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
     Duration: `iters` batches, or `epochs`, or `tokens`. The weights are updated every `grad_accumulation_steps`
     batches, with equal weight for all tokens of these batches. A gradient with a norm above `max_grad_norm` is scaled
     down to it. `neftune_noise_alpha`: noise on the embeddings while training (NEFTune). `batching` selects a batch
-    sampler (`batch_sampler.py`); `batch_tokens` bounds a batch of "tokens" and a sequence of "pack".
+    sampler (`batch_sampler.py`), "auto" by the rows; `batch_tokens` bounds a batch of "tokens" and a sequence of
+    "pack".
 
     `mask`: the loss mask, which sets the trained tokens: those of every assistant turn, of the last one, or all.
     `too_long`: whether rows longer than `max_seq_length` are truncated, dropped, or an error.
@@ -92,6 +93,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
         "wandb": 'write report_to = ["wandb"]',
         "trust_remote_code": "code of a model is never run - remove it",
     }
+    FORMER_DEFAULTS: ClassVar = {"batching": "bucket"}
 
     base: str
     data: str
@@ -103,7 +105,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
     epochs: Annotated[float, Meta(gt=0, le=10**5)] | None = None
     tokens: Annotated[int, Meta(ge=1, le=10**12)] | None = None
     batch_size: Positive = 4
-    batching: Batching = "bucket"
+    batching: Batching = "auto"
     batch_tokens: Annotated[int, Meta(ge=32)] = 2048
     grad_accumulation_steps: Positive = 1
     grad_checkpoint: bool = False
@@ -144,10 +146,9 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append("iters, epochs and tokens each set the duration - give one of them")
         if self.hosts and self.ranks > 1:
             problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
-        drawn = {"lora.dropout": self.lora.dropout, "neftune_noise_alpha": self.neftune_noise_alpha}
-        if self.batching == "prefix" and (names := [name for name, value in drawn.items() if value]):
+        if self.batching == "prefix" and self.drawn:
             problems.append(
-                f"{' and '.join(names)} would be drawn once for all rows of a batch - leave it out, or use batching "
+                f"{' and '.join(self.drawn)} would be drawn once for all rows of a batch - leave it out, or use batching "
                 '"bucket"'
             )
         if self.compares and self.batching in ("pack", "prefix"):
@@ -166,21 +167,37 @@ class Adapter(Spec, frozen=True, kw_only=True):
         if problems:
             raise ValueError("; ".join(problems))
 
+    def for_rows(self, rows: TokenRows) -> Adapter:
+        """Return the spec with the batching that "auto" selects for these training rows."""
+        if self.batching != "auto":
+            return self
+        from punie_build.training.prefix_index import shares_enough
+
+        can_share = self.batch_size > 1 and not self.compares and not self.drawn
+        chosen: Batching = "prefix" if can_share and shares_enough(rows, self.batch_size) else "bucket"
+        return structs.replace(self, batching=chosen)
+
     def batch_sampler(self, rows: TokenRows) -> BatchSampler:
         """Return the sampler of the batches of these training rows."""
-        prefixes = None
-        if self.batching == "prefix":
+        batching, prefixes = self.for_rows(rows).batching, None
+        if batching == "prefix":
             from punie_build.training.prefix_index import PrefixIndex
 
             prefixes = PrefixIndex(rows, self.batch_size)
         return BatchSampler(
-            batching=self.batching,
+            batching=batching,
             batch_size=self.batch_size,
             batch_tokens=self.batch_tokens,
             seed=self.seed,
             prefixes=prefixes,
             text_lengths=rows.text_lengths,
         )
+
+    @property
+    def drawn(self) -> list[str]:
+        """The fields that draw random numbers for each token: a prefix would have the same for all rows of a batch."""
+        drawn = {"lora.dropout": self.lora.dropout, "neftune_noise_alpha": self.neftune_noise_alpha}
+        return [name for name, value in drawn.items() if value]
 
     @property
     def compares(self) -> bool:
@@ -215,7 +232,7 @@ class Adapter(Spec, frozen=True, kw_only=True):
         """Yield the fields that have no effect with these values."""
         if self.fine_tune_type == "full":
             yield "lora"
-        if self.batching in ("bucket", "prefix", "file"):
+        if self.batching in BY_ROWS:
             yield "batch_tokens"
         if not self.warmup:
             yield "warmup_init"

@@ -12,6 +12,7 @@ from punie_build.models.rendered_row import NOTES
 from punie_build.runtime import blas
 from punie_build.runtime.console import message
 from punie_build.storage import paths
+from punie_build.storage.locks import KeyInputs
 from punie_build.training import adoption, checkpoints, history, launch, memory_ladder
 from punie_build.training.adopted import AdoptedAdapter
 from punie_build.training.spec import Adapter, Tokenized
@@ -50,10 +51,15 @@ def token_metrics(stats: TokenStats) -> dict[str, float]:
     return {name: float(value) for name, value in (counts | more).items()}
 
 
+def spec_of_key(spec: Adapter, key_inputs: KeyInputs) -> Adapter:
+    """Return the spec with the batching of its key: that of data with an order, or the default of an older lock."""
+    return msgspec.structs.replace(spec, batching=key_inputs.recipe.get("batching", spec.batching))
+
+
 def adapter(work: Work[Adapter]) -> StepResult:
     """Train an adapter in a process of its own."""
     assert work.key_inputs is not None
-    tokens, spec = work.inputs()[0], work.task.details.apply(work.spec) if work.task.details else work.spec
+    tokens, spec = work.inputs()[0], spec_of_key(work.spec, work.key_inputs)
     count = launch.count_train_rows(tokens)
     if count < launch.MIN_EXAMPLES:
         work.say(f"only {count} training examples - fewer than {launch.MIN_EXAMPLES} are mostly memorized")

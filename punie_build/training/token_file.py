@@ -67,6 +67,17 @@ class TokenRows(Struct, frozen=True):
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
         return self.ids[start:end], self.loss_mask[start:end]
 
+    def sample(self, count: int) -> TokenRows:
+        """Return `count` of the rows, spread over the file; all of them if there are fewer."""
+        if len(self) <= count:
+            return self
+        writer = TokenWriter()
+        for index in range(count):
+            row = index * len(self) // count
+            ids, mask = self.row(row)
+            writer.add(int(self.lines[row]), TokenizedRow(ids.tolist(), mask.tolist()))
+        return writer.rows()
+
     def wanted(self) -> TokenRows:
         """Return rows of the wanted answers alone; the same rows if they are no pairs."""
         if self.rejected is None:

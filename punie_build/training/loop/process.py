@@ -96,6 +96,7 @@ def run(job: TrainJob, callback: Callback) -> None:
     rows = {split: rows_with_reference(Path(job.tokens), reference, split) for split in ("train", "valid")}
     if spec.valid == "none":
         rows["valid"] = rows["train"]
+    spec = spec.for_rows(rows["train"])
     model, layers = load_trainable(spec, job.base, len(rows["train"]))
     if job.init:
         load_initial(model, spec, Path(job.init))

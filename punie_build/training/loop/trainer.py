@@ -67,7 +67,7 @@ class Trainer:
     def __init__(
         self, model: nn.Module, rows: dict[str, TokenRows], spec: Adapter, checkpoint_dir: Path, callback: Callback
     ) -> None:
-        self.model, self.rows, self.spec = model, rows, spec
+        self.model, self.rows, self.spec = model, rows, (spec := spec.for_rows(rows["train"]))
         self.checkpoint_dir, self.callback = checkpoint_dir, callback
         self.world = mx.distributed.init()
         self.is_main = self.world.rank() == 0

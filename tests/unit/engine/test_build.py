@@ -3,9 +3,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -308,6 +310,37 @@ def test_a_new_field_with_its_default_value_changes_no_key(root):
     assert build.build(root, with_step(nested(new=6), step)).reasons == ("recipe.knobs.new: (none) -> 6",)
     assert step.runs == 1
     assert build.build(root, with_step(nested(new=6), step)).action == "current"
+
+
+class Renewed(Spec, frozen=True, kw_only=True):
+    """A table whose default of `way` was "old"."""
+
+    FORMER_DEFAULTS: ClassVar = {"way": "old"}
+    way: str = "new"
+    size: int = 1
+
+
+def test_a_lock_with_a_former_default_is_current_and_built_again_the_same_way(root):
+    def renewed(step: Step, **values: object) -> Task:
+        spec = Renewed(**values)
+        return with_step(msgspec.structs.replace(task(**msgspec.to_builtins(spec)), spec=spec), step)
+
+    ways = []
+
+    class Recording(Step):
+        def __call__(self, work):
+            ways.append(work.key_inputs.recipe["way"])
+            return super().__call__(work)
+
+    step = Recording()
+    build.build(root, renewed(step, way="old"))
+    assert state.state(root, renewed(step)) == "current"
+    state.clean(root, renewed(step))
+    shutil.rmtree(root / paths.STATE / "store")
+    build.build(root, renewed(step))
+    assert state.state(root, renewed(step, way="other")) == "stale"
+    build.build(root, renewed(step, size=2))
+    assert ways == ["old", "old", "new"]
 
 
 def place(kind: str, path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import chain
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.training.batch_sampler import BatchSampler, coverage
-from punie_build.training.prefix_index import MIN_SHARED, PrefixIndex
+from punie_build.training.prefix_index import MIN_SHARED, PrefixIndex, shares_enough
+from punie_build.training.spec import Adapter, Lora
 from punie_build.training.token_file import TokenRows
 
 PREFIXES = [list(range(start, start + 200)) for start in (0, 1000, 2000)]
@@ -87,3 +89,27 @@ def test_coverage_counts_tokens_that_are_computed_with_another_row():
     assert (covered.tokens, covered.shared) == (8 * 203, 2 * 3 * 200)
     assert covered.computed == 2 * (200 + 4 * 32)
     assert "74% of them computed with another row" in str(covered)
+
+
+@pytest.mark.parametrize(
+    ("length", "fields", "chosen"),
+    [
+        (200, {}, "prefix"),
+        (40, {}, "bucket"),  # shares fewer tokens than a second pass costs
+        (200, {"batch_size": 1}, "bucket"),
+        (200, {"lora": Lora(dropout=0.1)}, "bucket"),
+        (200, {"neftune_noise_alpha": 5.0}, "bucket"),
+        (200, {"loss": "orpo"}, "bucket"),
+        (200, {"batching": "tokens"}, "tokens"),
+    ],
+)
+def test_auto_shares_prefixes_where_that_saves_enough(length, fields, chosen):
+    tokens = token_rows(same_system(9, PREFIXES[0], length), [length + 2] * 9)
+    assert Adapter(base="b", data="d", **fields).for_rows(tokens).batching == chosen
+
+
+def test_whether_rows_share_enough_is_judged_by_a_sample():
+    tokens = token_rows(same_system(9000, PREFIXES[0], 100), [102] * 9000)
+    assert shares_enough(tokens, 4)
+    assert len(tokens.sample(100)) == 100
+    assert tokens.sample(100).lines[-1] > 8900

@@ -162,7 +162,7 @@ def test_a_training_validates_and_recomputes_like_one_with_plain_batches(inputs,
     changes = {
         "prefix": {"batching": "prefix"},
         "recomputed": {"batching": "prefix", "grad_checkpoint": True},
-        "plain": {},
+        "plain": {"batching": "bucket"},
     }
     losses = {}
     try:
@@ -185,7 +185,7 @@ def test_a_killed_training_ends_with_the_bytes_of_one_that_was_never_killed(inpu
 def test_the_end_of_a_training_tells_the_shared_tokens(inputs, tmp_path):
     [end] = tiny_training.events(train(inputs, tmp_path, spec(batching="prefix", iters=6)), "end")
     assert end["shared"] > 0
-    [plain] = tiny_training.events(train(inputs, tmp_path / "plain", spec(iters=6)), "end")
+    [plain] = tiny_training.events(train(inputs, tmp_path / "plain", spec(batching="bucket", iters=6)), "end")
     assert "shared" not in plain
 
 
