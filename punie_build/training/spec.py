@@ -148,8 +148,8 @@ class Adapter(Spec, frozen=True, kw_only=True):
             problems.append("hosts starts one rank per host, ranks starts all on this machine - give one of them")
         if self.batching == "prefix" and self.drawn:
             problems.append(
-                f"{' and '.join(self.drawn)} would be drawn once for all rows of a batch - leave it out, or use batching "
-                '"bucket"'
+                f"{' and '.join(self.drawn)} would be drawn once for all rows of a batch - leave it out, or use "
+                'batching "bucket"'
             )
         if self.compares and self.batching in ("pack", "prefix"):
             problems.append(
