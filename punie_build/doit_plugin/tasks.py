@@ -133,7 +133,7 @@ class Run:
 
     def draw(self) -> Iterator[str]:
         """Draw the pages that are out of date; yield lines about them."""
-        if freshness.is_behind(self.root, (task.target for task in self.tasks)):
+        if freshness.is_behind(self.root, self.tasks):
             from punie_build.reports import draw
 
             yield from draw.refresh(Project(self.root, self.project.recipe, self.tasks))  # as the project is now

@@ -14,7 +14,8 @@ DENSE_HEIGHT = 160  # charts up to this height have fewer grid lines
 
 
 class Line(Struct, frozen=True):
-    """A named series of points (x, y); `role` is its CSS class: `train`, `valid` or `rate`."""
+    """A named series of points (x, y); `role` is its CSS class: `train`, `valid`, `rate`, or `l0` to
+    `l7` for one of several trainings."""
 
     name: str
     role: str
@@ -76,7 +77,7 @@ def line_chart(
     for line in series:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (frame.to_pixels(*point) for point in line.points))
         parts.append(f'<polyline class="{escape(line.role)}" points="{path}"/>')
-        if line.role == "valid":
+        if line.role not in ("train", "rate"):
             parts += [_dot(line, frame, point) for point in line.points]
     return "".join([*parts, *(_mark(frame, mark) for mark in marks), "</svg>"])
 

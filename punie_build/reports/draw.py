@@ -5,7 +5,10 @@ artifact, of something that this is built from, or of something that is built fr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from html import escape
+from pathlib import PurePosixPath
 
 from punie_build.artifacts.data import DATASET
 from punie_build.engine import card_notes
@@ -15,13 +18,14 @@ from punie_build.errors import PunieError
 from punie_build.models.origin import read_origin
 from punie_build.models.spec import Base
 from punie_build.project import Project
-from punie_build.reports import experiments, index, lineage, model_card
+from punie_build.reports import experiments, freshness, index, lineage, model_card
 from punie_build.reports.freshness import written_at
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
 from punie_build.storage import paths
 from punie_build.storage.atomic import replace_file
 
+MARK = '<p class="banner inconclusive" id="outdated">'
 PLAIN_PAGE = PageKind(  # for kinds without a page of their own
     load=standard_sections.load,
     sections=(standard_sections.metrics, standard_sections.gates, *standard_sections.CLOSING),
@@ -42,11 +46,30 @@ def refresh(project: Project, selected: Iterable[AnyTask] | None = None) -> Iter
             draw(project, task)
         except (PunieError, OSError, ValueError, KeyError) as error:  # a page is not worth a failed build
             yield f"{paths.page(task.kind.name, task.name)}: not drawn: {error or type(error).__name__}"
+    _mark_old(project)
     for path, render in ((paths.INDEX, _index), (paths.EXPERIMENTS, _experiments)):
         try:
             replace_file(project.root / path, render(project).encode())
         except OSError as error:
             yield f"{path}: not drawn: {error}"
+
+
+def _mark_old(project: Project) -> None:
+    """Mark the pages of artifacts that are not current, and of those that no recipe describes any more."""
+    tasks = {paths.page(task.kind.name, task.name): task for task in project.tasks}
+    folder = PurePosixPath(paths.INDEX).parent
+    for path in sorted((project.root / folder).glob("*-*.html")):
+        task, (kind, _, name) = tasks.get(f"{folder}/{path.name}"), path.stem.partition("-")
+        if kind not in project.recipe.kinds or (task and project.state(task) in ("current", "removed")):
+            continue
+        text = path.read_text(encoding="utf-8")
+        if MARK in text:
+            continue
+        remark = f"This page is of an earlier build: {kind}:{name} is not current."
+        if task is None:
+            remark = f"No recipe describes {kind}:{name} any more: punie-build prune removes this page."
+        replace_file(path, text.replace("<main>", f"<main>\n{MARK}{escape(remark)}</p>", 1).encode())
+        os.utime(path, ns=(freshness.MARKED, freshness.MARKED))
 
 
 def draw(project: Project, task: AnyTask) -> None:
@@ -94,7 +117,9 @@ def _experiments(project: Project) -> str:
     from punie_build.reports.html import Page, render
 
     tables = experiments.load(project)
-    return render(Page(title="Experiments", label=project.root.name, sections=experiments.sections(tables)))
+    chart = experiments.curves(project)
+    sections = (*([chart] if chart else []), *experiments.sections(tables))
+    return render(Page(title="Experiments", label=project.root.name, sections=sections))
 
 
 def _outdated(project: Project) -> list[AnyTask]:

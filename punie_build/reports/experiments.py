@@ -9,15 +9,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
+from punie_build.artifacts.training import ADAPTER
+from punie_build.engine.task import AnyTask
 from punie_build.project import Project
-from punie_build.reports import lineage
+from punie_build.reports import charts, lineage
+from punie_build.reports.pages import adapter
 from punie_build.reports.section import Section, recipe_fields
 from punie_build.storage import locks, paths
+from punie_build.training import history
+from punie_build.training.history import TrainingHistory
 
 PARTS = "category."  # metrics of parts of a suite come last
+MOST_CURVES = 8  # in one chart: more cannot be told apart
 HIDDEN_FROM = 12  # columns from this one on are hidden at first
 
 
@@ -82,6 +89,35 @@ def sections(tables: Sequence[ExperimentTable]) -> tuple[Section, ...]:
     return tuple(
         Section("experiments", table.title, {"table": table, "shown": HIDDEN_FROM}) for table in tables if table.rows
     )
+
+
+def curves(project: Project) -> Section | None:
+    """Return the validation losses of several adapters in one chart for each unit of their losses, lowest first."""
+    trainings: dict[str, list[tuple[AnyTask, TrainingHistory]]] = {}
+    for task in project.current_tasks(ADAPTER.name):
+        path = project.folder(task)
+        if (path / "metrics.jsonl").exists():
+            training = history.read(path)
+            if training.valid:
+                trainings.setdefault(adapter.units(training).loss, []).append((task, training))
+    drawn = [_chart(project, unit, group) for unit, group in trainings.items()]
+    return Section("learning_curves", "Learning curves", {"charts": drawn}) if drawn else None
+
+
+def _chart(project: Project, unit: str, group: list[tuple[AnyTask, TrainingHistory]]) -> dict[str, Any]:
+    ranked = sorted(group, key=lambda pair: pair[1].end.valid_loss)[:MOST_CURVES]
+    lines = []
+    for index, (task, training) in enumerate(ranked):
+        points = tuple((float(report.iteration), report.loss) for report in training.valid)
+        lines.append(charts.Line(task.name, f"l{index}", points))
+    facts = [
+        {"name": task.name, "role": line.role, "href": lineage.href(project, task), "loss": training.end.valid_loss}
+        for line, (task, training) in zip(lines, ranked, strict=True)
+    ]
+    picture = charts.line_chart(
+        lines, f"Validation losses of {len(lines)} adapters by batch", "batch", unit, height=300
+    )
+    return {"unit": unit, "picture": picture, "lines": facts, "others": len(group) - len(ranked)}
 
 
 def as_csv(tables: Sequence[ExperimentTable]) -> str:

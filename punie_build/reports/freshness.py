@@ -6,14 +6,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from punie_build.storage import paths
 
+if TYPE_CHECKING:
+    from punie_build.engine.task import AnyTask
 
-def is_behind(root: Path, targets: Iterable[str]) -> bool:
-    """Whether something was built since the index was drawn: a build that was killed draws no pages."""
+
+MARKED = 0  # the time of a page that is marked as one of an earlier build, in nanoseconds
+
+
+def is_behind(root: Path, tasks: Iterable[AnyTask]) -> bool:
+    """Whether something was built since the index was drawn: a build that was killed draws no pages. A marked page may
+    be one of a current artifact again."""
     drawn = written_at(root, paths.INDEX)
-    return any(written_at(root, paths.lock(target)) > drawn for target in targets)
+    return any(
+        written_at(root, paths.lock(task.target)) > drawn
+        or written_at(root, paths.page(task.kind.name, task.name)) == MARKED
+        for task in tasks
+    )
 
 
 def written_at(root: Path, path: str) -> int:

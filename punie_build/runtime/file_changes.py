@@ -76,9 +76,9 @@ def compared(root: Path, is_watched: Callable[[str], bool]) -> Iterator[list[str
     yield []
     while True:
         started = time.monotonic()
-        now = _stamps(root, is_watched)
-        changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
-        before = now
+        after = _stamps(root, is_watched)
+        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        before = after
         if changed:
             yield changed
         else:
@@ -89,8 +89,8 @@ def _stamps(root: Path, is_watched: Callable[[str], bool]) -> dict[str, tuple[in
     """Return the size and the time of change of every watched file."""
     stamps = {}
     for folder, folders, names in os.walk(root, followlinks=False):
-        place = os.path.relpath(folder, root)
-        inside = "" if place == "." else place + os.sep
+        relative = os.path.relpath(folder, root)
+        inside = "" if relative == "." else relative + os.sep
         folders[:] = [name for name in folders if is_written(root, inside + name)]
         for name in names:
             if is_watched(inside + name):

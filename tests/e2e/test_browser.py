@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,8 +107,12 @@ def visible(chromium: Browser, selector: str) -> int:
 def test_filters_show_only_the_selected_cases(root, chromium):
     chromium.width(1100)
     chromium.open(page_path(root, "comparison-tuned"))
+    of_result = visible(chromium, ".case")
+    states = chromium.run("return document.querySelector('.filters').innerText")
+    assert sum(map(int, re.findall(r"\((\d+)\)", states))) == of_result
+    chromium.run("document.getElementById('of-all').click()")
     before = visible(chromium, ".case")
-    assert before == len(Project.load(root).recipe.contents["suite:tool-calling"].cases)
+    assert of_result < before == len(Project.load(root).recipe.contents["suite:tool-calling"].cases)
     better = len(chromium.all(".state-better"))
     assert better > 20
     [box] = chromium.all("#show-better")
@@ -120,6 +125,47 @@ def test_filters_show_only_the_selected_cases(root, chromium):
     assert 0 < visible(chromium, ".case") == len(chromium.all(".c1")) < before
     chromium.all("#in-all")[0].click()
     assert visible(chromium, ".case") == before
+
+
+def test_cases_are_searched_limited_to_regressions_and_linked(root, chromium):
+    path = page_path(root, "comparison-tuned")
+    chromium.open(path)
+    [button] = chromium.all("button[data-only]")
+    button.click()
+    assert visible(chromium, ".case") == visible(chromium, ".state-worse") > 0
+    chromium.open(path)
+    [search] = chromium.all("#search")
+    search.send_keys("TMP/FLAG")
+    rows = [row for row in chromium.all(".case") if row.is_displayed()]
+    assert 0 < len(rows) < 20
+    assert all("tmp/flag" in row.get_attribute("textContent").lower() for row in rows)
+    [outside, *_] = [row.get_attribute("id") for row in chromium.all(".case.outside")]
+    chromium.driver.get("about:blank")
+    chromium.driver.get(f"{path.as_uri()}#{outside}")
+    [row] = chromium.all(f"[id='{outside}']")
+    assert row.get_attribute("open") is not None
+    assert row.is_displayed()
+
+
+def test_a_learning_curve_is_hidden_and_shown(root, chromium):
+    chromium.open(page_path(root, "experiments"))
+    before = visible(chromium, "svg .l1")
+    [box, *_] = chromium.all("input[data-curve='l1']")
+    box.click()
+    assert visible(chromium, "svg .l1") == 0 < before
+    box.click()
+    assert visible(chromium, "svg .l1") == before
+
+
+@pytest.mark.parametrize("name", ["index", "comparison-tuned"])
+def test_results_are_in_the_window_of_a_phone(root, chromium, name):
+    chromium.width(390)
+    chromium.open(page_path(root, name))
+    cells = {"index": ".s-artifacts td:nth-child(3)", "comparison-tuned": ".s-categories td:nth-child(6)"}[name]
+    ends = chromium.run(
+        "return Array.from(document.querySelectorAll(arguments[0]), cell => cell.getBoundingClientRect().right)", cells
+    )
+    assert 0 < max(ends) <= 390
 
 
 def test_a_case_opens_by_keyboard_and_shows_expected_and_actual_answer(root, chromium):
@@ -201,6 +247,7 @@ def test_a_comparison_of_200_cases_is_below_500_kb(root, chromium, tmp_path):
     assert path.stat().st_size < 500_000
     assert 'id="packed"' in path.read_text()
     chromium.open(path)
+    chromium.run("document.getElementById('of-all').click()")
     assert visible(chromium, ".case") == 200
     [summary, *_] = chromium.all(".case summary")
     summary.click()

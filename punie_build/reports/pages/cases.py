@@ -29,10 +29,14 @@ MAX_DIFF_WORDS = 400
 def cases(page: EvaluationPage) -> Section:
     """Show all cases: regressions first, then improvements, then cases that both arms fail."""
     rows = sorted((_case(page, index) for index in range(page.case_count)), key=lambda row: STATES[row["state"]][1])
-    states = [row["state"] for row in rows]
+    states = {row["state"]: (0, 0) for row in rows}
+    for row in rows:
+        of_result, others = states[row["state"]]
+        states[row["state"]] = (of_result, others + 1) if row["note"] else (of_result + 1, others)
     context = {
         "rows": rows,
-        "states": {state: states.count(state) for state in dict.fromkeys(states)},
+        "states": states,  # state -> (cases of the result, other cases)
+        "others": sum(others for _, others in states.values()),
         "labels": STATES,
         "categories": list(dict.fromkeys(case.category for case in page.suite.cases)),
         "alone": len(page.arms) == 1,

@@ -43,6 +43,40 @@
       });
     });
   });
+  var search = document.getElementById("search");
+  if (search) {
+    var cases = Array.from(document.querySelectorAll(".case"));
+    search.addEventListener("input", function () {
+      var text = search.value.toLowerCase();
+      cases.forEach(function (row) {
+        row.classList.toggle("unmatched", row.textContent.toLowerCase().indexOf(text) < 0);
+      });
+    });
+  }
+  document.querySelectorAll("button[data-only]").forEach(function (button) {
+    button.addEventListener("click", function () {
+      button.parentElement.querySelectorAll("input").forEach(function (box) {
+        box.checked = box.id === button.dataset.only;
+      });
+    });
+  });
+  document.querySelectorAll("input[data-curve]").forEach(function (box) {
+    box.addEventListener("change", function () {
+      box.closest("figure").querySelectorAll("svg ." + box.dataset.curve).forEach(function (node) {
+        node.style.display = box.checked ? "" : "none";
+      });
+    });
+  });
+  function openLinked() {
+    var row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!row || !row.matches("details.case")) { return; }
+    var all = document.getElementById("of-all");
+    if (all && row.matches(".outside")) { all.checked = true; }
+    row.open = true;
+    row.scrollIntoView();
+  }
+  addEventListener("hashchange", openLinked);
+  openLinked();
   var closed = [];
   addEventListener("beforeprint", function () {
     closed = Array.from(document.querySelectorAll("details:not([open])"));

@@ -48,3 +48,15 @@ def test_csv_and_json_have_every_experiment(root):
 def test_a_project_without_results_says_so(tmp_path, recipes):
     root = recipes('[dataset.rows]\nsource = { type = "sample", max_examples = 60 }\n')
     assert punie_build(root, "experiments").stdout == "no adapter or eval was built\n"
+
+
+def test_the_learning_curves_of_the_best_adapters_are_in_one_chart_for_each_unit(root):
+    project = Project.load(root)
+    tokens, pairs = experiments.curves(project).context["charts"]
+    assert [line["name"] for line in pairs["lines"]] == ["preferred"]
+    losses = {task.name: project.lock(task).metrics["valid_loss"] for task in project.current_tasks("adapter")}
+    del losses["preferred"]
+    best = sorted(losses, key=losses.get)[: experiments.MOST_CURVES]
+    assert [line["name"] for line in tokens["lines"]] == best
+    assert tokens["others"] == len(losses) - len(best) > 0
+    assert tokens["picture"].count("<polyline") == len(best)

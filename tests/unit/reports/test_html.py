@@ -60,4 +60,5 @@ def test_every_template_belongs_to_a_section():
     folder = Path(html.__file__).parent
     sources = "".join(path.read_text() for path in folder.rglob("*.py"))
     named = set(re.findall(r'Section\(\s*"([a-z_]+)"', sources))
-    assert {path.name.removesuffix(".html.j2") for path in folder.glob("templates/*.j2")} == named | {"page", "parts"}
+    others = {"page", "parts", "live"}
+    assert {path.name.removesuffix(".html.j2") for path in folder.glob("templates/*.j2")} == named | others

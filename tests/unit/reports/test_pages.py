@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from punie_build.artifacts.registry import KINDS
-from punie_build.engine import state
+from punie_build.engine import build, state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation.comparison import ComparisonResult, compare, verdict_sentence
@@ -27,6 +27,7 @@ from punie_build.runtime.console import format_points
 from punie_build.storage import locks, paths
 from tests.support import sample_project
 from tests.support.hostile_text import HOSTILE
+from tests.support.project import DATA_ONLY, create, edit
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,14 @@ class Outline(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
+        self.ids: list[str] = []
         self.handlers: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [str(value) for name, value in attrs if name in ("src", "href")]
+        self.ids += [str(value) for name, value in attrs if name == "id"]
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
@@ -89,7 +92,9 @@ def test_a_page_is_standalone_and_runs_no_foreign_code(root, name):
     assert not outline.handlers
     assert "img" not in outline.tags
     assert outline.tags.count("h1") == outline.tags.count("main") == 1
-    assert all((root / "reports" / unquote(link)).exists() for link in outline.links), "links lead to pages"
+    inside, outside = ([link for link in outline.links if link.startswith("#") is here] for here in (True, False))
+    assert {unquote(link[1:]) for link in inside} <= {*outline.ids}
+    assert all((root / "reports" / unquote(link)).exists() for link in outside), "links lead to pages"
     assert not re.search(r"[\x00-\x08\x1b\u202a-\u202e\ud800-\udfff]", page)
     assert "Content-Security-Policy" in page
     assert str(root) not in page
@@ -183,13 +188,13 @@ def times(root: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
-    targets = [task.target for task in Project.load(root).tasks]
-    assert not is_behind(root, targets)
+    tasks = Project.load(root).tasks
+    assert not is_behind(root, tasks)
     before = times(root)
     path = root / paths.lock("adapters/tuned")
     newest = max(before.values()) + 10**9
     os.utime(path, ns=(newest, newest))
-    assert is_behind(root, targets)
+    assert is_behind(root, tasks)
     [*draw.refresh(Project.load(root))]
     assert {name for name, time in times(root).items() if time != before[name]} == {
         "index.html", "experiments.html", "adapter-tuned.html", "mix-all.html", "stage-english.html",
@@ -197,6 +202,31 @@ def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
         "dataset-hand-authored.html", "tokens-all@nano-assistant-2048.html", "answers-tuned@tool-calling.html",
         "eval-tuned@tool-calling.html", "comparison-tuned.html", "preflight-all@nano.html", "model-small.html",
     }  # fmt: skip
+
+
+def test_pages_of_earlier_builds_are_marked_until_they_are_current_again(tmp_path):
+    root = create(tmp_path, DATA_ONLY)
+    project = Project.load(root)
+    for task in project.tasks:
+        build.build(root, task)
+    assert [*draw.refresh(Project.load(root))] == []
+    gone = root / paths.page("stage", "gone")
+    gone.write_text("<main>of old</main>")
+    (root / "reports/my-own.html").write_text("<main></main>")
+    edit(root, "messages = 2", "messages = 3")
+    [*draw.refresh(Project.load(root))]
+    assert "stage:clean is not current" in read(root, "stage-clean")
+    assert "punie-build prune" in gone.read_text()
+    assert draw.MARK not in read(root, "my-own") + read(root, "dataset-sample") + read(root, "index")
+    marked = read(root, "stage-clean")
+    [*draw.refresh(Project.load(root))]
+    assert read(root, "stage-clean") == marked, "a page is marked once"
+    edit(root, "messages = 3", "messages = 2")
+    project = Project.load(root)
+    assert is_behind(root, project.tasks)
+    [*draw.refresh(project)]
+    assert draw.MARK not in read(root, "stage-clean")
+    assert not is_behind(root, project.tasks)
 
 
 def test_pages_are_not_outputs_of_any_artifact(root):
