@@ -62,7 +62,7 @@ LIKELIHOOD = ArtifactKind(
     metrics=frozenset(("acc", "acc_error", "acc_norm", "acc_norm_error", "acc_bytes", "questions", "cut")),
     outputs={
         "likelihood.json": "punie_build.evaluation.likelihood:LikelihoodResult",
-        "samples.jsonl": "punie_build.evaluation.likelihood:Sample",
+        "samples.jsonl": "punie_build.evaluation.likelihood:ChoiceSample",
     },
     summary=(("acc", "{:.1%} right"), ("acc_norm", "{:.1%} by length")),
 )

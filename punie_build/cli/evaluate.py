@@ -241,6 +241,16 @@ def find_model(root: Path, name: str | None, adapter: str | None = None) -> Mode
     return _with_adapter(model, trained.name if trained else adapter, folder)
 
 
+def endpoint_of(root: Path, name: str) -> tuple[Endpoint, Variant | None] | None:
+    """Return the endpoint of a name in the recipes, and the variant that names it; None for other arms."""
+    recipe = Project.load(root).recipe if Project.has_recipes(root) else None
+    entry = _entry(recipe, "arm", name) if recipe else None
+    variant = entry.spec if entry and isinstance(entry.spec, Variant) else None
+    if recipe and variant:
+        entry = _entry(recipe, "arm", variant.arm)
+    return (entry.spec, variant) if entry and isinstance(entry.spec, Endpoint) else None
+
+
 def _base_without_recipe(root: Path, name: str) -> Entry[Any] | None:
     """Return the base of a folder, the embedded one, or one of the Hub, by its latest commit if none is named."""
     if (root / name / "config.json").exists():

@@ -21,13 +21,13 @@ from msgspec import UNSET, Struct, structs
 from punie_build.data.call_formats import FORMATS, CallReader
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import ServerError
-from punie_build.evaluation import answer_files, interview, settings
+from punie_build.evaluation import answer_files, interview, request, settings
 from punie_build.evaluation.answer_files import Proof
 from punie_build.evaluation.arm_spec import UNPROVEN, Endpoint
 from punie_build.evaluation.completion import Completion, RequestFailed, replace_surrogates
 from punie_build.evaluation.interview import Failures, Requests
 from punie_build.evaluation.response_cache import ResponseCache
-from punie_build.evaluation.spec import GenerationSpec
+from punie_build.evaluation.spec import GenerationSpec, Sampling
 from punie_build.models.thoughts import without_thoughts
 from punie_build.runtime.console import ProgressBar, message
 from punie_build.schema.spec import digest
@@ -111,7 +111,7 @@ class EndpointClient:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         async with httpx.AsyncClient(
             timeout=self.spec.timeout,
-            trust_env=not _is_local(self.endpoint.base_url),  # a proxy
+            trust_env=not is_local(self.endpoint.base_url),  # a proxy
             headers={**headers, "Accept-Encoding": "identity"},
             follow_redirects=False,
             limits=httpx.Limits(max_connections=self.spec.concurrency),
@@ -215,6 +215,12 @@ def endpoint_body(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     return {**kept, "model": model, "stream": False}
 
 
+def chat_body(model: str, max_tokens: int, sampling: Sampling, template: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the requests of a chat, without messages."""
+    body = request.build([], max_tokens=max_tokens, sampling=sampling.effective(), template=template)
+    return endpoint_body(body, model)
+
+
 def parse_reply(content: bytes) -> Completion:
     """Return the completion in a response. Raises ValueError, KeyError or TypeError if it is malformed."""
     reply = json.loads(content)  # msgspec rejects half a surrogate pair
@@ -253,7 +259,8 @@ def _explanation(content: bytes) -> str:
     return text
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Return whether a URL names this machine."""
     host = urlsplit(url).hostname or ""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback

@@ -42,7 +42,7 @@ class Likelihood(Spec, frozen=True, kw_only=True):
     description: str = ""
 
 
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QuestionRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A line of a file of questions. `answer`: the index of the right choice, or of several. `delimiter`: the text
     between the context and a choice."""
 
@@ -70,7 +70,7 @@ class Measured(Struct, frozen=True):
     cut: int = 0
 
 
-class Sample(Struct, frozen=True, kw_only=True):
+class ChoiceSample(Struct, frozen=True, kw_only=True):
     """A line of `samples.jsonl`, in the form of the samples of lm-eval, which `punie-build compare` reads."""
 
     doc_id: str
@@ -114,8 +114,8 @@ def read_questions(spec: Likelihood, root: Path, where: str) -> tuple[tuple[Choi
         return None, [f"{where}.file: {error}"]
     if not questions and not problems:
         problems = [f"{spec.file}: no questions - write a line for each"]
-    more = len(problems) - MAX_MISTAKES
-    problems = problems[:MAX_MISTAKES] + ([f"{spec.file}: {more} more mistakes"] if more > 0 else [])
+    n_unlisted = len(problems) - MAX_MISTAKES
+    problems = problems[:MAX_MISTAKES] + ([f"{spec.file}: {n_unlisted} more mistakes"] if n_unlisted > 0 else [])
     return (None, problems) if problems else (tuple(questions), [])
 
 
@@ -125,7 +125,7 @@ def _read_rows(data: bytes, name: str) -> tuple[list[ChoiceQuestion], list[str]]
         if not line.strip():
             continue
         try:
-            row = msgspec.json.decode(line, type=Row)
+            row = msgspec.json.decode(line, type=QuestionRow)
             answers = (row.answer,) if isinstance(row.answer, int) else row.answer
             question = ChoiceQuestion(
                 id=str(row.id) or f"line-{number}",
@@ -165,21 +165,23 @@ def measure(work: Work[Likelihood]) -> StepResult:
         if child.process.wait():
             raise ModelError(child.failure("computing the likelihoods"))
     measured = msgspec.json.decode(result.read_bytes(), type=tuple[Measured, ...])
-    found, samples = score(questions, measured)
+    accuracy, samples = score(questions, measured)
     (work.out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(sample) + b"\n" for sample in samples))
-    (work.out / "likelihood.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-    if found.cut:
-        work.say(f"{found.cut} questions are longer than the positions of the base: their beginning was cut")
-    return StepResult(_summary(found), {name: float(value) for name, value in msgspec.to_builtins(found).items()})
+    (work.out / "likelihood.json").write_bytes(msgspec.json.format(msgspec.json.encode(accuracy), indent=1) + b"\n")
+    if accuracy.cut:
+        work.say(f"{accuracy.cut} questions are longer than the positions of the base: their beginning was cut")
+    return StepResult(_summary(accuracy), {name: float(value) for name, value in msgspec.to_builtins(accuracy).items()})
 
 
-def score(questions: Sequence[ChoiceQuestion], measured: Sequence[Measured]) -> tuple[LikelihoodResult, list[Sample]]:
+def score(
+    questions: Sequence[ChoiceQuestion], measured: Sequence[Measured]
+) -> tuple[LikelihoodResult, list[ChoiceSample]]:
     """Return the accuracies, and a sample for each question."""
     samples = []
     for question, values in zip(questions, measured, strict=True):
         sizes = [len(choice.encode()) for choice in question.choices]
         samples.append(
-            Sample(
+            ChoiceSample(
                 doc_id=question.id,
                 doc={"context": question.context, "choices": question.choices},
                 target=question.answers,
@@ -190,7 +192,7 @@ def score(questions: Sequence[ChoiceQuestion], measured: Sequence[Measured]) -> 
             )
         )
     acc, acc_norm = [sample.acc for sample in samples], [sample.acc_norm for sample in samples]
-    found = LikelihoodResult(
+    accuracy = LikelihoodResult(
         acc=_mean(acc),
         acc_error=_error(acc),
         acc_norm=_mean(acc_norm),
@@ -199,7 +201,7 @@ def score(questions: Sequence[ChoiceQuestion], measured: Sequence[Measured]) -> 
         questions=len(samples),
         cut=sum(values.cut > 0 for values in measured),
     )
-    return found, samples
+    return accuracy, samples
 
 
 def _right(logprobs: Sequence[float], sizes: Sequence[int], answers: Sequence[int]) -> float:

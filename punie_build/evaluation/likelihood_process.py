@@ -50,18 +50,19 @@ def measure(model: Any, tokenizer: Any, question: ChoiceQuestion, chat: bool, po
     room = positions + 1 - max(len(continuation) for _, continuation in pairs)
     if room < 1:
         raise SystemExit(f"punie: question {question.id}: a choice has more than {positions} tokens - leave it out")
-    kept = before[-room:]
+    window = before[-room:]
     cache = make_prompt_cache(model)
-    for start in range(0, len(kept) - 1, STEP):
-        model(mx.array([kept[start : min(start + STEP, len(kept) - 1)]]), cache=cache)
+    for start in range(0, len(window) - 1, STEP):
+        model(mx.array([window[start : min(start + STEP, len(window) - 1)]]), cache=cache)
         mx.eval([layer.state for layer in cache])
-    logprobs = [_logprob(model, copy.deepcopy(cache), kept[-1], continuation) for _, continuation in pairs]
-    return Measured(tuple(round(value, 6) for value in logprobs), len(before) - len(kept))
+    logprobs = [_logprob(model, copy.deepcopy(cache), window[-1], continuation) for _, continuation in pairs]
+    return Measured(tuple(round(value, 6) for value in logprobs), len(before) - len(window))
 
 
 def encode_pair(encode: Encode, tokenizer: Any, context: str, continuation: str) -> tuple[list[int], list[int]]:
-    """Return the tokens of a context and of what follows, as lm-eval separates them: blanks at the end of the context
-    belong to what follows, and both are read as one text."""
+    """Return the tokens of a context and of its continuation, as lm-eval separates them.
+
+    Blanks at the end of the context belong to the continuation, and both are read as one text."""
     text = context.rstrip()
     if not text:
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

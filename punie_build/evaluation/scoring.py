@@ -178,7 +178,7 @@ Score = Callable[[tuple[AnyCheck, ...], Answer], CheckResult]
 
 
 def score_once(score_of: Score = score_answer) -> Score:
-    """Return `score_of` with a memory: an answer is scored once, whoever asks, as its checks may run code."""
+    """Return `score_of` with a memory: an answer is scored once, as its checks may run code."""
     results: dict[int, tuple[Answer, CheckResult]] = {}
 
     def score(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:

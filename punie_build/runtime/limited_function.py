@@ -178,8 +178,8 @@ class LimitedFunction:
         self._buffer, self._deaths, self._reason, self._lock = b"", 0, "", threading.Lock()
 
     def __call__(self, argument: bytes) -> Any:
-        """Return the result of the function for an argument in JSON. Raises FunctionError whatever the function does
-        instead of returning."""
+        """Return the result of the function for an argument in JSON. Raises FunctionError if the function does not
+        return."""
         with self._lock:
             if self._deaths >= MAX_DEATHS:
                 raise FunctionError(f"{self._reason} (it is not called again)")

@@ -67,8 +67,18 @@ class FakeOllama(LoopbackServer):
             send_json(handler, {"error": {"message": f'model "{model}" not found, try pulling it'}}, status=404)
         elif text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in FAULTS:
             FAULTS[text.split(maxsplit=1)[0]](self, handler, body)
+        elif body.get("stream"):
+            self.stream(handler, self.response(body))
         else:
             send_json(handler, self.response(body))
+
+    def stream(self, handler: BaseHTTPRequestHandler, response: dict[str, Any]) -> None:
+        """Send a response as events, half of its text at a time."""
+        message = response["choices"][0]["message"]
+        text = str(message.get("content") or "")
+        parts = [{"content": text[: len(text) // 2]}, {**message, "content": text[len(text) // 2 :]}]
+        events = [json.dumps({"choices": [{"index": 0, "delta": part}]}) for part in parts]
+        send_text(handler, 200, "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode())
 
     def response(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the response to a request: no log-probabilities and no token ids, but the number of tokens."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -160,3 +163,24 @@ def test_the_loss_of_a_base_is_an_artifact_with_gates(tmp_path):
     assert punie_build(project, "check", "--gate").returncode == 0
     assert "loss" in punie_build(project, "show", "perplexity:nano").stdout
     assert (project / paths.page("perplexity", "nano")).exists()
+
+
+def test_a_chat_with_an_endpoint_is_marked_and_shows_no_key(tmp_path, fake):
+    project = projects.create(tmp_path, RECIPE.replace("URL", fake.url), {"suites/sums.toml": SUITE})
+
+    def chat(arm: str, lines: str, key: str = KEY):
+        words = (sys.executable, "-m", "punie_build", "chat", arm, "--max-tokens", "9")
+        env = os.environ | {"PUNIE_TEST_KEY": key}
+        return subprocess.run(words, cwd=project, input=lines, env=env, capture_output=True, text=True, timeout=60)
+
+    done = chat("terse", "What is 4 + 1?\nWhat is 5 + 1?\n/new\nWhat is 6 + 1?\n")
+    assert (done.stdout.splitlines(), done.returncode) == (["<5>", "<6>", "<7>"], 0)
+    assert done.stderr == f"terse: identity not proven, answered by {fake.url}\n"
+    assert [len(body["messages"]) for body in fake.requests] == [2, 4, 2]
+    assert {body["max_tokens"] for body in fake.requests} == {9}
+    refused = chat("local", "What is 4 + 1?\n", key="sk-wrong-0000000000")
+    assert refused.returncode == 2
+    assert "answered 401" in refused.stderr
+    assert "sk-wrong" not in refused.stderr + refused.stdout
+    garbage = chat("local", "!garbage x\n")
+    assert (garbage.returncode, "Traceback" in garbage.stderr) == (0, False)

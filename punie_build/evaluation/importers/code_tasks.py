@@ -1,4 +1,4 @@
-"""Importer of programming tasks with tests: HumanEval (JSONL or its .gz) and MBPP (JSONL, or JSON of the sanitized one).
+"""Importer of programming tasks with tests: HumanEval and MBPP, as JSONL, its `.gz`, or JSON of sanitized MBPP.
 
 An answer passes if its code passes the tests of the task, as in their own evaluators. The wording of the question is
 that of a chat: HumanEval asks for the completed function, MBPP shows its tests.
@@ -60,10 +60,10 @@ def _mbpp(row: dict[str, Any]) -> Case:
     if not tests:
         raise ValueError("test_list is empty")
     setup = [*_lines(row, "test_imports"), *filter(None, [_text(row, "test_setup_code", "")])]
-    shown = "\n".join(tests)
+    test_lines = "\n".join(tests)
     return Case(
         id=f"mbpp-{row['task_id']}",
-        prompt=f"{PROGRAM}\n\n{question}\n\nIt should pass these tests:\n\n```python\n{shown}\n```",
+        prompt=f"{PROGRAM}\n\n{question}\n\nIt should pass these tests:\n\n```python\n{test_lines}\n```",
         checks=(Execute(tests="\n".join([*setup, *tests]) + "\n"),),
         oracle=ReferenceAnswer(content=f"```python\n{_text(row, 'code').strip()}\n```"),
     )

@@ -17,5 +17,10 @@ def test_the_parts_of_an_answer_are_read_from_a_stream():
     assert list(deltas(iter(lines))) == [{"content": "Hel"}, {"content": "lo", "reasoning": "hm"}]
 
 
+def test_the_message_of_a_server_that_does_not_stream_is_read():
+    reply = ['{"choices": [', '{"message": {"content": "Hello"}}]}']
+    assert list(deltas(iter(reply))) == [{"content": "Hello"}]
+
+
 def test_an_answer_cannot_control_the_terminal():
     assert visible("a\tb\n\x1b[2Jc\r\x07é\u202e") == "a\tb\n\ufffd[2Jc\ufffd\ufffdé\ufffd"

@@ -199,10 +199,10 @@ def test_foreign_shapes_are_sentences(tmp_path, form):
 
 HUMANEVAL = {
     "task_id": "HumanEval/900",
-    "prompt": 'from typing import List\n\n\ndef largest(xs: List[int]) -> int:\n    """ Return "the" largest.\n    """\n',
+    "prompt": 'from typing import List\n\n\ndef largest(xs: List[int]) -> int:\n    """ The "largest".\n    """\n',
     "entry_point": "largest",
     "canonical_solution": "    return max(xs)\n",
-    "test": "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate([1, 3]) == 3\n    assert candidate([-2]) == -2\n",
+    "test": "M = {}\n\n\ndef check(candidate):\n    assert candidate([1, 3]) == 3\n    assert candidate([-2]) == -2\n",
 }
 MBPP = {
     "task_id": 601,
