@@ -11,13 +11,14 @@ from punie_build import __version__
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli import import_config
 from punie_build.cli.options import Command, Options, print_next
+from punie_build.cli.schema import recipe_schema_text
 from punie_build.errors import UseError
 from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, paths
 
-SCHEMA = "https://raw.githubusercontent.com/punie/punie-build/main/docs/recipe.schema.json"
+SCHEMA = "recipe.schema.json"
 RECIPE = """\
-#:schema {schema}
+#:schema ../{schema}
 # Each table describes an artifact; `doit` builds those that are out of date.
 
 [dataset.mine]                  # rows as chat; the training, validation and test rows
@@ -88,7 +89,7 @@ jobs:
 
 
 def init(root: Path, options: Options) -> int:
-    """Write a first recipe, dodo.py, .gitignore and a workflow for CI. No file is overwritten."""
+    """Write a first recipe, its schema, dodo.py, .gitignore and a workflow for CI. No file is overwritten."""
     project = root / options.folder
     source = '{ type = "sample", max_examples = 200 }   # synthetic; your own: { type = "local", path = "FILE" }'
     if options.data:
@@ -98,6 +99,7 @@ def init(root: Path, options: Options) -> int:
         source = f'{{ type = "local", path = {json.dumps(data, ensure_ascii=False)} }}'
     files = {
         "recipes/project.toml": RECIPE.format(source=source, schema=SCHEMA),
+        SCHEMA: recipe_schema_text(),
         "dodo.py": DODO,
         ".gitignore": ignored_files(),
         ".github/workflows/artifacts.yml": WORKFLOW,

@@ -13,12 +13,17 @@ from punie_build.recipes.json_schema import recipe_schema
 
 def schema(_root: Path, options: Options) -> int:
     """Print the JSON Schema of recipe files, or write it to a file."""
-    text = json.dumps(recipe_schema(KINDS), indent=1, sort_keys=True)
+    text = recipe_schema_text()
     if options.into:
-        Path(options.into).write_text(text + "\n", encoding="utf-8")
+        Path(options.into).write_text(text, encoding="utf-8")
     else:
-        print(text)
+        print(text, end="")
     return 0
+
+
+def recipe_schema_text() -> str:
+    """Return the JSON Schema of recipe files of this version, with a newline at its end."""
+    return json.dumps(recipe_schema(KINDS), indent=1, sort_keys=True) + "\n"
 
 
 def _options(command: argparse.ArgumentParser) -> None:
