@@ -24,7 +24,8 @@ from benchmarks.oracle_packages import MARK, Oracle, Turn
 from benchmarks.template_oracles import CASES as BASIC
 from benchmarks.template_oracles import OPENED, RESULT, TOOLS, Tokenizer, answer, call, user
 from punie_build.models.encoded_text import encode
-from punie_build.models.rendered_row import ChatTemplate, RenderedText, RenderedTurn
+from punie_build.models.rendered_row import RenderedText, RenderedTurn
+from punie_build.models.served_template import ChatTemplate
 
 
 def called(*paths: str, content: str = "", thought: str = "") -> dict[str, Any]:
@@ -107,9 +108,9 @@ REASONS = (  # pattern of "oracle template [case] verdict", who is right, why
      "the prompt opens a thought, and the package puts the answer into it: the thought is never closed"),
     (r"^renderers .*\[thought.* differs$", "punie-build",
      "the prompt has closed the thought, so none is generated; the package trains a second one behind it"),
-    (r"^(renderers|TRL) [Qq]wen.* differs$", "open",
+    (r"^(renderers|TRL) [Qq]wen.* differs$", "both",
      ("both texts stand behind the served prompt: the oracle gives each turn an empty thought, the published template "
-     "the last turn only, and punie-build trains what the template writes")),
+     "the last turn only, and punie-build trains what the template writes (why.md)")),
     (r"^renderers moonshotai.*call.* differs$", "both", "ids of calls: this version of the template counts them"),
     (r"^openai-harmony .*parallel calls\] differs$", "openai-harmony",
      "the template writes the first call only; punie-build counts the second as dropped, an error of the preflight"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 
 TOOLS = [
     {

@@ -10,7 +10,8 @@ from pathlib import Path
 from punie_build.data.chat_template import template_arguments
 from punie_build.data.example import Example
 from punie_build.models.dropped_parts import DroppedParts
-from punie_build.models.rendered_row import NOTES, ChatTemplate, RenderedText
+from punie_build.models.rendered_row import NOTES, RenderedText
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 
 READ, TRAINED, END = "\x1b[2m", "\x1b[32m", "\x1b[7m"  # dim, green, reverse

@@ -15,7 +15,8 @@ import msgspec
 
 from punie_build.data.example import Example
 from punie_build.models.encoded_text import encode, inner_tokenizer
-from punie_build.models.rendered_row import REASONING_NAMES, ChatTemplate, RenderedRow
+from punie_build.models.rendered_row import REASONING_NAMES, RenderedRow
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 
 

@@ -27,7 +27,8 @@ from punie_build.data.example import SPLITS, Example, decode_example
 from punie_build.errors import ModelError
 from punie_build.models.dropped_parts import DroppedParts
 from punie_build.models.encoded_text import encode
-from punie_build.models.rendered_row import ChatTemplate, RenderedRow
+from punie_build.models.rendered_row import RenderedRow
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.thoughts import without_thoughts
 from punie_build.models.tokenizer import load_tokenizer
 

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from punie_build.models.rendered_row import REASONING_NAMES, ChatTemplate, Messages, RenderedRow
+from punie_build.models.rendered_row import REASONING_NAMES, Messages, RenderedRow
+from punie_build.models.served_template import ChatTemplate
 
 DROPPED = {  # part -> whether the row asks for another task without it
     "system prompt": True,

@@ -1,7 +1,7 @@
 """The rendering of a conversation for a base: what is trained, counted, checked and shown is this text.
 
-Pure: the tokenizer is passed in. For every assistant turn the template renders the prompt that a server would ask with,
-and the conversation up to the turn. A text is such a prompt and the turn behind it, up to the token that ends
+Pure: the chat template is passed in. For every assistant turn it renders the prompt that a server would ask with, and
+the conversation up to the turn. A text is such a prompt and the turn behind it, up to the token that ends
 generation. Most templates render all turns of a conversation so in one text. Others render earlier turns in another way
 once more turns follow (Qwen3.5 without their thoughts, gpt-oss with another end), or move the system prompt to the last
 question (Mistral): these turns get texts of their own.
@@ -9,9 +9,8 @@ question (Mistral): these turns get texts of their own.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -23,6 +22,7 @@ NOTES = {  # what a template leaves to us -> in words
     "endless_turns": "turns without an end: the base names no token that ends generation",
     "empty_thoughts": "turns without a thought, trained with an empty one: the base is asked for one",
     "unused_thoughts": "turns with a thought, trained without it: the base is not asked for one",
+    "bare_turns": "turns without the empty thought that the chat template writes into last turns only",
     "other_call_forms": "rows whose calls are in a form that mlx_lm.server does not give the chat template",
     "several_texts": "rows in several texts: the chat template renders earlier turns otherwise than it asks for them",
 }
@@ -70,140 +70,28 @@ class RenderedRow(Struct, frozen=True):
         return sorted(pairs, key=lambda pair: pair[1].message)
 
 
-class ChatTemplate:
-    """The chat template of a base with its arguments, as a server applies it."""
+class ServedTemplate(Protocol):
+    """The part of `served_template.ChatTemplate` that a rendering needs."""
 
-    def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
-        self.tokenizer, self.arguments = tokenizer, dict(arguments or {})
-        self.ends = end_marks(tokenizer)
-        self._follow_ups: dict[tuple[bool, bool], str] = {}
-        self._closings: dict[str, str] = {}
+    ends: tuple[str, ...]
 
     def apply(self, messages: Messages, tools: Any, prompt: bool) -> str:
-        """Return messages as text; `prompt`: with the start of the next assistant turn. Raises any error."""
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages), tools=tools or None, tokenize=False, add_generation_prompt=prompt, **self.arguments
-            )
-        )
-
-    def render(self, messages: Messages, tools: Any = None) -> RenderedRow:
-        """Return the texts of a conversation. Raises any error of the template.
-
-        Calls are offered as a server does, with arguments as objects. Where the template rejects or loses them so, they
-        are offered with arguments as text, or without a content beside them.
-        """
-        names = [call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()]
-        first: tuple[Messages, str] | None = None
-        error: Exception | None = None
-        for form in CALL_FORMS if names else CALL_FORMS[:1]:
-            offered = form(messages)
-            try:
-                whole = self.apply(offered, tools, False)
-            except Exception as reason:  # templates are code: they can raise any error
-                error = error or reason
-                continue
-            first = first or (offered, whole)
-            if all(name in whole for name in names) and not any(text in whole for text in _printed(offered)):
-                return _Rendering(self, offered, tools, whole).row(
-                    {} if form is CALL_FORMS[0] else {"other_call_forms": 1}
-                )
-        if first is None:
-            raise error or ValueError("no form of its calls can be rendered")
-        return _Rendering(self, first[0], tools, first[1]).row({})
+        """Return messages as text."""
 
     def closing(self, tail: ThoughtTail) -> str:
-        """Return the text between a thought and the answer in this template, else the usual one."""
-        if tail.text not in self._closings:
-            turn = {"role": "assistant", "content": "\ue001", **dict.fromkeys(REASONING_NAMES, PLACEHOLDER)}
-            try:
-                text = self.apply([{"role": "user", "content": "Question"}, turn], None, False)
-            except Exception:  # templates are code: they can raise any error
-                text = ""
-            between = text.rpartition(PLACEHOLDER)[2].partition("\ue001")[0]
-            self._closings[tail.text] = between if tail.end in between else tail.closing
-        return self._closings[tail.text]
+        """Return the text between a thought and the answer."""
 
     def end_of(self, text: str, start: int = 0) -> tuple[int, int] | None:
-        """Return where the first end mark after `start` begins and ends, None without one."""
-        found = [(index, index + len(mark)) for mark in self.ends if (index := text.find(mark, start)) >= 0]
-        return min(found, key=lambda span: (span[0], -span[1]), default=None)
+        """Return where the first end mark begins and ends."""
 
     def usual_end(self, message: Mapping[str, Any]) -> str:
-        """Return the end mark that a turn without one is given: what follows such a turn in this template, if that
-        ends generation, else the end mark of the tokenizer."""
-        key = bool(message.get("tool_calls")), bool(message.get("content"))
-        if key not in self._follow_ups:
-            self._follow_ups[key] = self._follow_up(message)
-        return self._follow_ups[key]
-
-    def _follow_up(self, message: Mapping[str, Any]) -> str:
-        turn = {**message, "content": PLACEHOLDER}
-        question: list[Mapping[str, Any]] = [{"role": "user", "content": "Question"}, turn]
-        calls = message.get("tool_calls") or ()
-        results = [
-            {"role": "tool", "name": call["function"]["name"], "tool_call_id": call.get("id", ""), "content": "Result"}
-            for call in calls
-        ]
-        following: list[Mapping[str, Any]] = list(results) or [{"role": "user", "content": "Question"}]
-        try:
-            alone = self.apply(question, None, False).rpartition(PLACEHOLDER)[2].rstrip()
-            text = self.apply([*question, *following], None, False).rpartition(PLACEHOLDER)[2]
-        except Exception:  # templates are code: they can raise any error
-            alone, text = "", "-"
-        rest = text[len(alone) :].lstrip() if text.startswith(alone) else ""
-        own = str(getattr(self.tokenizer, "eos_token", None) or "")
-        marks = [own, *self.ends] if own in self.ends else list(self.ends)
-        return next((mark for mark in self.ends if rest.startswith(mark)), next(iter(marks), ""))
+        """Return the end mark that a turn without one is given."""
 
 
-def end_marks(tokenizer: Any) -> tuple[str, ...]:
-    """Return the texts of the tokens that end generation, the longest first."""
-    inner = tokenizer if callable(tokenizer) else getattr(tokenizer, "_tokenizer", tokenizer)
-    ids = {tokenizer.eos_token_id} if callable(tokenizer) else tokenizer.eos_token_ids
-    marks = {str(inner.convert_ids_to_tokens(number)) for number in ids if number is not None} - {"None", ""}
-    return tuple(sorted(marks, key=lambda mark: (-len(mark), mark)))
-
-
-def text_arguments(messages: Messages) -> list[dict[str, Any]]:
-    """Return messages whose calls have their arguments as JSON text."""
-    copies = [dict(message) for message in messages]
-    for message in copies:
-        if calls := message.get("tool_calls"):
-            message["tool_calls"] = [
-                {**call, "function": {**call["function"], "arguments": _as_text(call["function"]["arguments"])}}
-                for call in calls
-            ]
-    return copies
-
-
-def without_content(messages: Messages) -> list[dict[str, Any]]:
-    """Return messages in which calls without words have the content null, which DeepSeek's templates test for."""
-    return [{**m, "content": None} if m.get("tool_calls") and not m.get("content") else dict(m) for m in messages]
-
-
-CALL_FORMS: tuple[Callable[[Messages], Messages], ...] = (
-    lambda messages: messages,
-    text_arguments,
-    without_content,
-    lambda messages: text_arguments(without_content(messages)),
-)
-
-
-def _as_text(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-
-
-def _printed(messages: Messages) -> list[str]:
-    """Return the arguments of calls as Python prints them, where that is not JSON."""
-    calls = [call["function"]["arguments"] for message in messages for call in message.get("tool_calls") or ()]
-    return [text for arguments in calls if isinstance(arguments, dict) and "'" in (text := repr(arguments))]
-
-
-class _Rendering:
+class Rendering:
     """The rendering of one conversation, whose text without a generation prompt is `whole`."""
 
-    def __init__(self, template: ChatTemplate, messages: Messages, tools: Any, whole: str) -> None:
+    def __init__(self, template: ServedTemplate, messages: Messages, tools: Any, whole: str) -> None:
         self.template, self.messages, self.tools, self.whole = template, messages, tools, whole
         self.texts: list[tuple[str, list[RenderedTurn]]] = []  # the last turn first
 
@@ -227,7 +115,8 @@ class _Rendering:
         mark_length = mark[1] - mark[0] if mark else 0
         variants = [turn]
         if not self.thought_of(index) and prompt_tail(prompt) is None:
-            variants.append(split_thought(turn)[2])  # Qwen3 writes an empty thought into the last turn only
+            bare = split_thought(turn)[2]  # Qwen3 writes an empty thought into the last turn only
+            variants += [bare] if bare != turn else []
         wholes: list[tuple[str, list[RenderedTurn]]] = [(self.whole, [])]
         for variant in variants:
             start, stop = len(prompt), len(prompt) + len(variant)
@@ -237,6 +126,8 @@ class _Rendering:
                     continue
                 if not mark:
                     self.count("open_turns")
+                if variant is not turn:
+                    self.count("bare_turns")
                 if not turns:
                     self.texts.append((text, turns))
                 turns.append(RenderedTurn(index, start, stop - mark_length, end))
@@ -316,10 +207,10 @@ class _Rendering:
         return _without_blanks(text[start:], prompt[len(stem) :])
 
     def appendix(self, index: int, text: str) -> int:
-        """Return where in the text of a turn begins what the template appends to every conversation, else its end.
+        """Return where in the text of a turn the part begins that the template appends to every conversation.
 
         Command R+ ends each text with an instruction of the system. Behind a call, which it leaves open, that is no
-        part of the turn. It is what follows the last message before the turn as well.
+        part of the turn. It also follows the last message before the turn. Without it, return the end of the text.
         """
         before = [*self.messages[: index - 1], {**self.messages[index - 1], "content": PLACEHOLDER}]
         alone = self.template.apply(before, self.tools, False).rpartition(PLACEHOLDER)[2]

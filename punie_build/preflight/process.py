@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from punie_build.errors import ModelError
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 from punie_build.preflight.rendered_rows import RenderedRows
 from punie_build.preflight.result import PreflightJob, PreflightResult, RowFacts

@@ -14,7 +14,7 @@ from punie_build.data import audit, jsonl, template_roundtrip
 from punie_build.data.audit_checks import AuditedRow
 from punie_build.data.dialects import normalize
 from punie_build.data.example import SPLITS, Example, decode_example
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.preflight.finding import Level, PreflightFinding
 from punie_build.preflight.result import SuitePrompts
 

@@ -102,6 +102,7 @@ def turns_as_served(rows: RenderedRows) -> Findings:
     suggestions: dict[str, tuple[str, Level, str]] = {
         "empty_thoughts": ("thoughts", "warning", switch),
         "unused_thoughts": ("thoughts", "warning", "remove the thoughts, or ask for them with chat_template_args"),
+        "bare_turns": ("thoughts", "warning", switch),
         "endless_turns": ("ends", "error", "the adapter would never stop: set eos_token_id in the base's config.json"),
         "other_call_forms": ("tools", "warning", "served, a conversation cannot go on after a call"),
     }

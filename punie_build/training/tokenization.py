@@ -16,7 +16,8 @@ from punie_build.data.chat_template import template_arguments, text_tokens
 from punie_build.data.example import decode_example
 from punie_build.models.dropped_parts import DroppedParts
 from punie_build.models.encoded_text import EncodedText, encode
-from punie_build.models.rendered_row import ChatTemplate, RenderedRow, RenderedText
+from punie_build.models.rendered_row import RenderedRow, RenderedText
+from punie_build.models.served_template import ChatTemplate
 
 CharRange = tuple[int, int]  # start and end, in characters
 

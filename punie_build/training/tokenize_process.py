@@ -18,7 +18,7 @@ import msgspec
 from punie_build.data.example import SPLITS
 from punie_build.data.unreadable import UnreadableRow, UnreadableRows
 from punie_build.errors import ModelError
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 from punie_build.training import token_file
 from punie_build.training.launch import TokenizeJob

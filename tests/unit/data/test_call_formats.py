@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from punie_build.data.call_formats import CallReader, ReadTurn, call_reader
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.thoughts import without_thoughts
 from tests.support.call_families import CALL_FAMILIES
 from tests.support.template_families import FamilyTokenizer

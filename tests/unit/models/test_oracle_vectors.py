@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import oracle_table
 from punie_build.models.dropped_parts import DroppedParts
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from tests.support.template_families import FAMILIES, FamilyTokenizer
 
 VECTORS = json.loads(Path(__file__).with_name("oracle_vectors.json").read_text())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from punie_build.models.dropped_parts import DROPPED, DroppedParts
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from tests.support.template_families import FAMILIES, FamilyTokenizer
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
@@ -129,6 +129,16 @@ def test_a_thought_is_closed_where_the_prompt_opens_it_and_left_out_where_it_clo
     row = without.render(CONVERSATIONS["thoughts"])
     assert [text.generated(turn) for text, turn in row.turns()] == ["First.", "Second."]
     assert row.notes["unused_thoughts"] == 2
+
+
+def test_an_empty_thought_of_the_last_turn_alone_is_counted_for_the_others():
+    thinking, without = templates("Qwen3")
+    row = thinking.render(CONVERSATIONS["two turns"])
+    assert [text.generated(turn) for text, turn in row.turns()] == ["First.", "<think>\n\n</think>\n\nSecond."]
+    assert row.notes == {"bare_turns": 1}
+    row = without.render(CONVERSATIONS["two turns"])
+    assert [text.generated(turn) for text, turn in row.turns()] == ["First.", "Second."]
+    assert "bare_turns" not in row.notes
 
 
 @pytest.mark.parametrize(("family", "answer_text"), [("Laguna", "\nFirst.\n"), ("Hunyuan 3", "First.")])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 from punie_build.preflight import row_checks
 from punie_build.preflight.finding import PreflightFinding, not_allowed

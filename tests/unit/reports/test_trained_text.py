@@ -7,7 +7,7 @@ import json
 import pytest
 
 from punie_build.models.encoded_text import encode
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.models.tokenizer import load_tokenizer
 from punie_build.reports import trained_text
 from punie_build.reports.html import TextBlocks

@@ -7,7 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from punie_build.data.synthetic.hand_authored import conversations
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.storage import paths
 from punie_build.training.tokenization import Tokenization, TokenizedRow
 

@@ -10,7 +10,7 @@ from punie_build.data.answer_pair import answer_pair
 from punie_build.data.dialects.columns import Layout
 from punie_build.data.example import decode_example
 from punie_build.data.ingest import to_chat_row
-from punie_build.models.rendered_row import ChatTemplate
+from punie_build.models.served_template import ChatTemplate
 from punie_build.storage import paths
 from punie_build.training.tokenization import Tokenization
 from tests.support.chat_rows import HI, assistant, system, user
