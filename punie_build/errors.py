@@ -14,6 +14,8 @@ To add an error, subclass the branch that a caller would catch; a new branch is 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Sequence
 
 
@@ -50,6 +52,38 @@ class UseError(PunieError):
 
 class IdentityError(PunieError):
     """A completion came from other weights than those that the report names."""
+
+
+ADVICE = {  # of the errors of the system: what to do about them
+    errno.EACCES: "give yourself access to it",
+    errno.EPERM: "give yourself access to it",
+    errno.EBUSY: "end the program that uses it",
+    errno.EEXIST: "move away what is in its place",
+    errno.EISDIR: "move away the folder that is in its place",
+    errno.ENOTDIR: "move away the file that is in the place of a folder",
+    errno.ENOTEMPTY: "move away what is in it",
+    errno.ELOOP: "correct the link",
+    errno.ENOENT: "it was removed meanwhile, or is a link to nowhere: put it back",
+    errno.ENAMETOOLONG: "choose a shorter name, or a folder with a shorter path",
+    errno.EMFILE: "allow more open files: `ulimit -n 4096`",
+    errno.ENFILE: "close other programs: the system has too many open files",
+    errno.ENOMEM: "close other programs: the memory is full",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room: your quota of the disk is used up",
+    errno.EFBIG: "make it smaller, or use another file system",
+    errno.EROFS: "mount the disk for writing, or move the project",
+    errno.EIO: "the disk fails: move the project to another one",
+    errno.ESTALE: "the network disk was mounted anew: enter the folder again",
+    errno.EXDEV: "move both to one disk",
+}
+
+
+def os_error(error: OSError, place: str) -> str:
+    """Return an error of the system as one sentence, with its path, or `place` where it has none, and what to do."""
+    path = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else None
+    where = os.fsdecode(path) if path else place
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{where}: {reason} - {ADVICE.get(error.errno or 0, 'see whether the disk and its rights are in order')}"
 
 
 def join_first(names: Sequence[str], most: int) -> str:

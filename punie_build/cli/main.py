@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from punie_build import __version__
 from punie_build.cli.registry import MODULES
-from punie_build.errors import PunieError, RecipeError
+from punie_build.errors import PunieError, RecipeError, os_error
 
 if TYPE_CHECKING:
     from punie_build.cli.options import Command
@@ -104,7 +104,7 @@ def failure(error: BaseException) -> tuple[int, str]:
             package = name.partition(".")[0]
             return 2, f"{package}: not installed - pip install '{distribution_with(package)}'"
         case OSError():
-            return 2, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return 2, os_error(error, "the system")
     return 4, f"{type(error).__name__}: {error}\nthis is a bug of punie-build - report it with the output of --debug"
 
 

@@ -20,7 +20,7 @@ from punie_build.engine import build, gates
 from punie_build.engine import state as states
 from punie_build.engine.plan import Planned, plan, unneeded
 from punie_build.engine.task import AnyTask
-from punie_build.errors import PunieError, RecipeError
+from punie_build.errors import PunieError, RecipeError, os_error
 from punie_build.project import Project
 from punie_build.recipes import python_recipes
 from punie_build.recipes.recipe_files import FOLDER as RECIPES
@@ -192,7 +192,7 @@ class Target:
         except PunieError as error:
             return TaskFailed(str(error))
         except OSError as error:  # a full disk, a folder without access: no target is half there
-            return TaskFailed(f"{error} - make room or give access, and build again")
+            return TaskFailed(f"{os_error(error, self.task.target)}, and build again")
         finally:
             self.seconds = time.monotonic() - started
         return None

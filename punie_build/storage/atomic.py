@@ -76,7 +76,8 @@ def make_folder(folder: Path) -> None:
 def new_files(*paths: Path) -> Iterator[list[Path]]:
     """Yield a temporary file beside each path, for the block to write. Then they are on disk, and have these names.
 
-    After an error no path has changed; a kill leaves hidden files.
+    After an error no path has changed; a kill leaves hidden files. An empty folder in the place of a file is removed.
+    Raises IsADirectoryError for any other.
     """
     suffix = f"{os.getpid()}.{threading.get_ident()}"
     temporaries = [path.with_name(f".{path.name}.{suffix}") for path in paths]
@@ -85,12 +86,24 @@ def new_files(*paths: Path) -> Iterator[list[Path]]:
     try:
         yield temporaries
         sync(*temporaries)
+        for path in paths:
+            if path.is_dir():
+                _clear(path)
         for temporary, path in zip(temporaries, paths, strict=True):
             temporary.replace(path)
         sync(*{path.parent for path in paths})
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove an empty folder that is in the place of a file. Raises IsADirectoryError for any other."""
+    if not folder.is_symlink():
+        try:
+            folder.rmdir()
+        except OSError:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder)) from None
 
 
 def publish_file(finished: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ from punie_build.cli import build as building
 from punie_build.cli import registry
 from punie_build.cli.main import EXIT_CODES, distribution_with, failure
 from punie_build.engine import build, state
-from punie_build.errors import RecipeError, UseError
+from punie_build.errors import RecipeError, UseError, os_error
 from punie_build.project import Project
 from tests.support.command import punie_build
 from tests.support.project import create, edit
@@ -151,7 +152,12 @@ def test_mistakes_in_recipes_exit_with_3_and_all_are_printed(project, arguments)
         ),
         (ModuleNotFoundError("", name="pyarrow"), 2, "pyarrow: not installed - pip install 'punie-build[tables]'"),
         (ImportError("cannot import", name="punie_build.cli.x"), 4, "ImportError: cannot import\nthis is a bug"),
-        (FileNotFoundError(2, "No such file or directory", "a.txt"), 2, "a.txt: No such file or directory"),
+        (FileNotFoundError(2, "No such file or directory", "a.txt"), 2, "a.txt: No such file or directory - it was"),
+        (OSError(28, "No space left on device"), 2, "the system: No space left on device - make room on the disk"),
+        (OSError(18, "Invalid cross-device link", "a", None, "b"), 2, "a: Invalid cross-device link - move both"),
+        (OSError(24, "Too many open files", "b"), 2, "b: Too many open files - allow more open files: `ulimit -n"),
+        (OSError(99, "odd", 26), 2, "the system: odd - see whether the disk"),
+        (OSError("odd"), 2, "the system: odd - see whether the disk"),
         (TypeError("list"), 4, "TypeError: list\nthis is a bug of punie-build - report it"),
         (KeyboardInterrupt(), 130, ""),
     ],
@@ -160,6 +166,13 @@ def test_every_error_has_an_exit_code_and_a_message(error, code, message):
     result = failure(error)
     assert result[0] == code
     assert result[1].startswith(message)
+
+
+def test_each_error_of_a_disk_has_its_own_advice():
+    codes = "EACCES EEXIST EISDIR ENOTDIR ENOENT ENAMETOOLONG EMFILE ENOSPC EROFS EIO EXDEV ELOOP EDQUOT".split()
+    advice = {os_error(OSError(getattr(errno, code), "reason"), "place") for code in codes}
+    assert len(advice) == len(codes)
+    assert all(line.startswith("place: reason - ") for line in advice)
 
 
 def test_a_missing_package_names_the_extra_that_brings_it():
@@ -195,7 +208,7 @@ def test_a_command_runs_in_the_folder_of_its_option(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for arguments in (("-C", str(project), "plan"), ("plan", "-C", str(project))):
         assert punie_build(elsewhere, *arguments).stdout == run(project, "plan")
-    assert punie_build(elsewhere, "-C", "nowhere", "plan").stderr == "nowhere: No such file or directory\n"
+    assert punie_build(elsewhere, "-C", "nowhere", "plan").stderr.startswith("nowhere: No such file or directory - ")
 
 
 @pytest.mark.parametrize("command", ["gc", "verify", "push"])

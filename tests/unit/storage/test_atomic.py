@@ -41,7 +41,7 @@ def test_a_file_is_replaced_by_a_rename_in_its_folder(tmp_path):
 
 
 def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "reports/index.html").mkdir(parents=True)
+    (tmp_path / "reports/index.html/mine").mkdir(parents=True)
     with pytest.raises(OSError, match=r"Is a directory|exist"):
         atomic.replace_file(tmp_path / "reports/index.html", b"text")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -116,3 +116,16 @@ def test_a_folder_of_another_disk_replaces_the_target_as_well(tmp_path, other_di
     assert ((target / "text").read_text(), (target / "deep/text").read_text()) == ("new", "deep")
     assert list(other_disk.iterdir()) == []
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_empty_folder_in_the_place_of_a_file_is_replaced_and_any_other_is_named(tmp_path):
+    path = tmp_path / "x.lock.json"
+    path.mkdir()
+    atomic.replace_file(path, b"lock")
+    assert path.read_bytes() == b"lock"
+    path.unlink()
+    (path / "mine").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught:
+        atomic.replace_file(path, b"lock")
+    assert caught.value.filename == str(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["x.lock.json"]

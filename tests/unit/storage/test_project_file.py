@@ -91,3 +91,9 @@ def test_tables_that_people_write_are_read(tmp_path):
         "a": {"b": {"c d": "x.y.z"}},
         "t": {"u": {"v": [[1, [2]], {"w": 1.5}]}},
     }
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_by_its_path(tmp_path):
+    with pytest.raises(IsADirectoryError) as caught:
+        project_file.read(tmp_path)
+    assert caught.value.filename == str(tmp_path)
