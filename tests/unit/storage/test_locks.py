@@ -41,7 +41,7 @@ def test_a_lock_is_replaced_and_read_back(tmp_path):
 
 
 def test_a_lock_that_cannot_be_written_leaves_no_temporary_file(tmp_path):
-    (tmp_path / "s.lock.json").mkdir()
+    (tmp_path / "s.lock.json/mine").mkdir(parents=True)
     with pytest.raises(OSError, match=r"Is a directory|exist"):
         locks.write(tmp_path / "s.lock.json", lock_of({}))
     assert [file.name for file in tmp_path.iterdir()] == ["s.lock.json"]
