@@ -98,6 +98,7 @@ def run(job: TrainJob, callback: Callback) -> None:
         rows["valid"] = rows["train"]
     spec = spec.for_rows(rows["train"])
     model, layers = load_trainable(spec, job.base, len(rows["train"]))
+    check_vocabulary(spec, model, rows)
     if job.init:
         load_initial(model, spec, Path(job.init))
     if problem := gated_delta.install(model):
@@ -123,6 +124,17 @@ def run(job: TrainJob, callback: Callback) -> None:
     weights, end, metrics = trainer.finish()
     if trainer.is_main:
         write_adapter(job, weights, metrics, adapter_config(spec, layers, end, base_signature(Path(job.base))))
+
+
+def check_vocabulary(spec: Adapter, model: nn.Module, rows: dict[str, TokenRows]) -> None:
+    """Exit if rows have tokens beyond the vocabulary of the model: mlx would read other memory, without an error."""
+    vocabulary = model(mx.zeros((1, 2), mx.int32)).shape[-1]  # known without computing
+    largest = max(int(split.ids.max()) for split in rows.values())
+    if largest >= vocabulary:
+        raise SystemExit(
+            f"punie: {spec.base}: its tokenizer gives token {largest}, and the last one of its weights is "
+            f"{vocabulary - 1} - copy the tokenizer of these weights, or weights that know the token"
+        )
 
 
 def with_exact_batching(spec: Adapter, model: nn.Module, rows: dict[str, TokenRows]) -> Adapter:

@@ -15,6 +15,7 @@ from punie_build.training.optimizer_spec import (
     Sgd,
 )
 from punie_build.training.spec import Lora
+from punie_build.training.tokenization import TokenizedRow
 from tests.support.tiny_training import (
     events,
     spec,
@@ -100,6 +101,16 @@ def test_a_base_without_a_finite_loss_is_refused_before_the_first_batch(inputs, 
     weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
     mx.save_safetensors(str(tmp_path / "inputs/base/model.safetensors"), weights, {"format": "mlx"})
     with pytest.raises(SystemExit, match=r"is nan - nothing is trained yet: b has no finite loss on valid.jsonl"):
+        train(tmp_path / "inputs", tmp_path, spec())
+
+
+def test_a_token_beyond_the_vocabulary_is_refused(inputs, tmp_path):
+    """mlx reads other memory for it, and trains on."""
+    shutil.copytree(inputs, tmp_path / "inputs")
+    writer = token_file.TokenWriter()
+    writer.add(1, TokenizedRow([1, 64, 2], [False, True, True]))
+    writer.save(tmp_path / "inputs/tokens/valid.safetensors")
+    with pytest.raises(SystemExit, match="b: its tokenizer gives token 64, and the last one of its weights is 63"):
         train(tmp_path / "inputs", tmp_path, spec())
 
 
