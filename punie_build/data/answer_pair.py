@@ -35,6 +35,8 @@ def answer_pair(example: Example) -> AnswerPair:
         raise ValueError("no rejected answer: a label is no pair - add `rejected`, or remove the row")
     prompt = len(example.messages) - (len(rejected) if count is None else count)
     answers = example.messages[max(prompt, 0) :], rejected
+    if prompt == 0 and "assistant" not in (answers[0][0].role, rejected[0].role):
+        raise ValueError(prompt_problem(answers[0][0].role, rejected[0].role))
     if prompt < 1 or not answers[0]:
         raise ValueError(f"no prompt before the answers - write in `{COUNT}` how many messages the wanted answer has")
     if problem := prompt_problem(answers[0][0].role, rejected[0].role):

@@ -1,4 +1,4 @@
-"""Checks of the learning rate of a training: its size, its warm-up, its schedule.
+"""Checks of the learning rate of a training: its size, its warm-up, its schedule, and of what else sets its updates.
 
 `PUBLISHED` has the rates that published sweeps and recipes found for Adam, by the kind of training. A LoRA is compared
 by `learning_rate` times `lora.scale`, because that product moves the weights: scales are 1 to 4 in publications, and 20
@@ -14,7 +14,16 @@ from math import ceil
 
 from punie_build.preflight.config_checks import Findings, TrainingPlan
 from punie_build.preflight.finding import Level
-from punie_build.training.optimizer_spec import Adafactor, Adam, Adamw, CosineDecay, ExponentialDecay, Linear, StepDecay
+from punie_build.training.optimizer_spec import (
+    Adafactor,
+    Adam,
+    Adamw,
+    CosineDecay,
+    ExponentialDecay,
+    Linear,
+    Sgd,
+    StepDecay,
+)
 from punie_build.training.spec import ITERS, Adapter
 
 PUBLISHED = {  # (are layers trained themselves, loss) -> the lowest and the highest product of rate and scale
@@ -26,6 +35,8 @@ PUBLISHED = {  # (are layers trained themselves, loss) -> the lowest and the hig
     (True, "orpo"): (1e-6, 5e-5),
 }
 FAR = 10  # times outside of what is published
+HIGHEST_RATE = 1.0  # of a recipe
+MOST_NOISE = 15.0  # the highest neftune_noise_alpha of Jain et al. 2023
 SMALL = 1e-3  # share of a rate below which an update is lost
 
 
@@ -54,7 +65,39 @@ def rate(plan: TrainingPlan) -> Findings:
     side = "above" if spec.learning_rate > high else "below"
     kind = f"{'full training' if is_full else f'a LoRA of scale {scale:g}'} with {spec.loss}"
     problem = f"{spec.learning_rate:g} is more than {FAR} times {side} the rates published for {kind}"
-    yield plan.finding("rate", "warning", "learning_rate", problem, f"try {low:.0e} to {high:.0e} first")
+    if low > HIGHEST_RATE:
+        advice = "raise lora.scale: 1 to 20 are usual"
+    else:
+        advice = f"try {low:.0e} to {min(high, HIGHEST_RATE):.0e} first"
+    yield plan.finding("rate", "warning", "learning_rate", problem, advice)
+
+
+def strength(plan: TrainingPlan) -> Findings:
+    """Check that noise and clipping leave something to learn, and that no parameter of the optimizer is ignored."""
+    spec = plan.spec
+    if spec.neftune_noise_alpha and spec.neftune_noise_alpha > FAR * MOST_NOISE:
+        problem = f"{spec.neftune_noise_alpha:g} is more than {FAR} times above the highest that was published"
+        yield plan.finding("rate", "warning", "neftune_noise_alpha", problem, "5 to 15 are usual")
+    eps = spec.optimizer.eps if isinstance(spec.optimizer, Adam | Adamw) else 0.0
+    if spec.max_grad_norm is not None and spec.max_grad_norm <= eps:
+        problem = f"{spec.max_grad_norm:g} is not above the optimizer's eps of {eps:g}: updates almost vanish"
+        yield plan.finding("rate", "warning", "max_grad_norm", problem, "1.0 is usual")
+    if isinstance(spec.optimizer, Sgd) and spec.optimizer.dampening and not spec.optimizer.momentum:
+        problem = f"dampening {spec.optimizer.dampening:g} has no effect without a momentum"
+        yield plan.finding("rate", "warning", "optimizer", problem, "set momentum = 0.9, or remove dampening")
+
+
+def early_stop(plan: TrainingPlan) -> Findings:
+    """Check that a training has enough validations to stop early."""
+    spec, iters = plan.spec, None
+    if spec.early_stop and plan.coverage:
+        iters = plan.coverage.iters
+    elif spec.early_stop and not (spec.epochs or spec.tokens):
+        iters = spec.iters or ITERS
+    if iters is not None and spec.early_stop and (validations := iters // spec.steps_per_eval) <= spec.early_stop:
+        problem = f"{spec.early_stop} validations without improvement, and the training has {validations}: it never stops early"
+        advice = f"steps_per_eval = {max(1, iters // (3 * spec.early_stop))}"
+        yield plan.finding("schedule", "warning", "early_stop", problem, advice)
 
 
 def one_update(plan: TrainingPlan) -> Findings:
@@ -130,4 +173,6 @@ def _factor_problem(factor: float, every: int, remaining: int) -> tuple[str, str
     return "", ""
 
 
-CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (rate, one_update, warmup, schedule)
+CHECKS: tuple[Callable[[TrainingPlan], Findings], ...] = (
+    rate, strength, one_update, warmup, schedule, early_stop,
+)  # fmt: skip

@@ -31,7 +31,7 @@ def preference_row(record: Record, dialect: str) -> Record:
     rejected = next((key for key in REJECTED if record.get(key)), None)
     if rejected is None:
         if label is None:
-            raise ValueError(f"no pair and no label, its keys are {', '.join(map(str, record)) or 'none'} - {FIX_HINT}")
+            raise ValueError(f"{_missing(record)} - {FIX_HINT}")
         canonical = to_canonical({key: value for key, value in record.items() if key not in LABELS}, dialect)
         return canonical | {"label": record[label], "form": "preference"}
     chosen = next((key for key in CHOSEN if record.get(key)), None)
@@ -50,12 +50,19 @@ def preference_row(record: Record, dialect: str) -> Record:
     if common is None:
         raise ValueError(f"the wanted and the rejected answer are the same, or one continues the other - {FIX_HINT}")
     answers = [canonical["messages"][common:] for canonical in (wanted, unwanted)]
-    if not common:
-        raise ValueError(f"no prompt before the answers - {FIX_HINT}")
     if problem := prompt_problem(*(turns[0]["role"] for turns in answers)):
         raise ValueError(problem)
+    if not common:
+        raise ValueError(f"no prompt before the answers - {FIX_HINT}")
     count = {} if len(answers[0]) == len(answers[1]) else {COUNT: len(answers[0])}
     return wanted | {"rejected": answers[1], **count, "form": "preference"}
+
+
+def _missing(record: Record) -> str:
+    """Return what a record without a rejected answer and a label lacks."""
+    if empty := next((key for key in REJECTED if key in record), None):
+        return f"{empty} is empty, so there is no rejected answer"
+    return f"no pair and no label, its keys are {', '.join(map(str, record)) or 'none'}"
 
 
 def _prompt(record: Record) -> tuple[list[Record], Record]:

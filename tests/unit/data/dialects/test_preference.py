@@ -64,6 +64,7 @@ def test_an_answer_with_a_label(label):
         ({"prompt": "Hi", "rejected": "Bad."}, "without a wanted answer"),
         ({"chosen": "Hello.", "rejected": "Bad."}, "no prompt before the answers"),
         ({"prompt": "Hi", "chosen": 1, "rejected": "Bad."}, "an answer is int"),
+        ({"prompt": "Hi", "chosen": "Hello.", "rejected": ""}, "rejected is empty, so there is no rejected answer"),
     ],
 )
 def test_other_data_is_refused(record, reason):
@@ -87,7 +88,7 @@ def test_an_answer_of_another_length_is_counted_and_kept():
         ({"form": "chat"}, "one answer and no rejected one"),
         ({"rejected": [], "label": False}, "no rejected answer: a label is no pair"),
         ({"rejected": [HI[1]]}, "the same"),
-        ({"rejected": [user("Other"), BAD]}, "no prompt before the answers"),
+        ({"rejected": [user("Other"), BAD]}, "the prompts differ: an answer begins with user"),
         (
             {"messages": [system("S"), *HI], "rejected": [user("Other"), BAD]},
             "the prompts differ: an answer begins with user",
@@ -102,7 +103,7 @@ def test_a_row_without_two_answers_to_one_prompt_is_refused(change, reason):
 
 
 def test_answers_to_other_prompts_are_refused_by_the_reader():
-    with pytest.raises(ValueError, match="no prompt before the answers"):
+    with pytest.raises(ValueError, match="the prompts differ: an answer begins with user"):
         read({"chosen": HI, "rejected": [user("Other"), BAD]})
     with pytest.raises(ValueError, match="the prompts differ: an answer begins with user"):
         read({"system": "S", "chosen": HI, "rejected": [user("Other"), BAD]})
