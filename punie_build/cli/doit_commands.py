@@ -81,7 +81,7 @@ def forget(root: Path, options: Options) -> int:
 
 def _selected(project: Project, options: Options) -> list[str]:
     if options.all == bool(options.targets):
-        raise UseError("name the artifacts, or use --all for all of them")
+        raise UseError("no artifact is named - name artifacts, or use --all for all of them")
     if options.all:
         return [task.label for task in project.tasks]
     return [project.task(name).label for name in options.targets]

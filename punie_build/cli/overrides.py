@@ -52,7 +52,7 @@ def _parse(setting: str) -> tuple[tuple[str, str, str], Any]:
     path, equals, text = setting.partition("=")
     match = re.fullmatch(r"(\w+)\.(\"[^\"]+\"|[\w-]+)\.([\w.-]+)", path.strip())
     if not equals or not match:
-        raise UseError(f"--set {setting}: not KIND.NAME.FIELD=VALUE, such as adapter.v1.iters=20")
+        raise UseError(f"--set {setting}: not KIND.NAME.FIELD=VALUE - write it as adapter.v1.iters=20")
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:

@@ -26,7 +26,9 @@ def pin(root: Path, options: Options) -> int:
     text, old = path.read_text(encoding="utf-8"), table.get("revision")
     new = pinned(text, options.name, commit)
     if tomllib.loads(new)["base"][options.name].get("revision") != commit:
-        raise UseError(f'{path.name}: base.{options.name}: write it by hand: revision = "{commit}"')
+        raise UseError(
+            f'{path.name}: base.{options.name}: it has no line of its own - write revision = "{commit}" there'
+        )
     atomic.replace_file(path, new.encode())
     was = "unchanged" if old == commit else f"was {old}" if old else "new"
     print(f'{path.relative_to(root).as_posix()}: base.{options.name}: revision = "{commit}" ({was})')

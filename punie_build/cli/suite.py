@@ -78,7 +78,7 @@ def import_(_root: Path, options: Options) -> int:
     )
     for path in (source.path, source.answers):
         if path and not path.is_file():
-            raise UseError(f"{path}: no such file")
+            raise UseError(f"{path}: no such file - correct the path")
     form = options.form or registry.detect_format(source)
     imported = registry.FORMATS[form](source)
     output = Path(options.output)

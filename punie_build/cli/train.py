@@ -75,7 +75,7 @@ def benchmark(root: Path, options: Options) -> int:
     model = base_folder(root, options.base, "BASE")
     task = Project.load(root).task(options.recipe) if options.recipe else None
     if task and task.kind is not ADAPTER:
-        raise UseError(f"--recipe {options.recipe}: not an adapter - such as adapter:v1")
+        raise UseError(f"--recipe {options.recipe}: not an adapter - name one, such as adapter:v1")
     spec = task.spec if task else _spec(options, options.base, options.data or "sample")
     with (
         _benchmark_data(root, options, task, spec.compares) as data,

@@ -77,7 +77,7 @@ def verify_identity(
     if distance(served, base, noise.certain) <= noise.tolerance:
         raise IdentityError(
             f"{name}: the base answered, not the adapter - "
-            "this version of mlx-lm does not serve adapters, install another version"
+            "this version of mlx-lm does not serve adapters: pip install 'mlx-lm>=0.32'"
         )
     differs = f"log-probabilities differ by {gap:.2g} nats" if gap < float("inf") else "they generate other tokens"
     raise IdentityError(

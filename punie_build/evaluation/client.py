@@ -114,7 +114,7 @@ async def _post(client: httpx.AsyncClient, server: Server, body: dict[str, Any])
         async for chunk in response.aiter_bytes():
             content += chunk
             if len(content) > MAX_RESPONSE_BYTES:
-                raise ServerError(f"the server sent more than {MAX_RESPONSE_BYTES >> 20} MB")
+                raise ServerError(f"the server sent more than {MAX_RESPONSE_BYTES >> 20} MB - lower max_tokens")
         if response.status_code != 200:
             text = content[:200].decode("utf-8", "replace")
             raise ServerError(f"the server answered {response.status_code}: {text}")

@@ -27,7 +27,9 @@ def write(adapter: LoraAdapter, path: Path) -> None:
     if adapter.is_dora:
         raise ModelError(f"{where}: llama.cpp has no DoRA - fuse it to a model, and export that, or train lora")
     if adapter.scale == 0:
-        raise ModelError(f"{where}: its scale is 0, which llama.cpp takes for 1 - it changes nothing, use the base")
+        raise ModelError(
+            f"{where}: its scale is 0, which llama.cpp takes for 1 - export the base, which computes the same"
+        )
     architecture = ARCHITECTURES[adapter.config["model_type"]]
     names = {module: gguf_names.gguf_name(architecture, f"{module}.weight") for module in adapter.modules}
     if unknown := [module for module, name in names.items() if name is None]:

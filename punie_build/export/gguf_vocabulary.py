@@ -86,7 +86,9 @@ def metadata(folder: Path, size: int) -> dict[str, Any]:
     elif model.get("byte_fallback"):
         result |= _sentence_piece(files.tokenizer, result["tokenizer.ggml.tokens"], merges)
     else:
-        raise ModelError("its tokenizer is BPE neither of bytes nor of SentencePiece, which llama.cpp has not")
+        raise ModelError(
+            "its tokenizer is BPE neither of bytes nor of SentencePiece, which llama.cpp has not - serve it with mlx-lm"
+        )
     return result | _roles(folder, files, {word: number for number, word in words.items()})
 
 

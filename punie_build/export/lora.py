@@ -59,7 +59,8 @@ def read_lora(where: str, folder: Path, base: Path) -> LoraAdapter:
     tensors = adoption.matrices(where, folder, fitted.adapter)
     if others := sorted({name.rpartition(".")[0] for name in tensors if split_layer(name) is None}):
         raise ModelError(
-            f"{where}: it adapts {', '.join(others)}, exported are modules in layers - train it without, or fuse it"
+            f"{where}: it adapts {', '.join(others)}, and only modules in layers can be exported - "
+            "train without these lora.keys, or fuse it to a model"
         )
     return LoraAdapter(
         where=where,

@@ -93,7 +93,7 @@ def check_disk_space(label: str, needed: int, free: int) -> None:
         raise ModelError(
             f"{label}: needs about {needed / 2**30:.1f} GiB of disk, with its copy in the store, "
             f"{free / 2**30:.1f} GiB are free - "
-            "free some (`punie-build store gc` removes what no lock names), or use fewer bits"
+            "make room (`punie-build store gc` removes entries that no lock names), or use fewer bits"
         )
 
 

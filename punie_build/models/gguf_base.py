@@ -102,7 +102,9 @@ def _tensors(reader: Any, metadata: dict[str, Any]) -> dict[str, DeferredTensor]
         try:
             dequantize(tensor.data[:1], tensor.tensor_type)
         except NotImplementedError:
-            raise ModelError(f"{tensor.name} is {tensor.tensor_type.name}, which cannot be expanded") from None
+            raise ModelError(
+                f"{tensor.name} is {tensor.tensor_type.name}, which cannot be expanded - use a file in Q8_0"
+            ) from None
     return {str(names[tensor.name]): deferred(tensor) for tensor in tensors}
 
 

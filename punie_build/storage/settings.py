@@ -94,7 +94,7 @@ def _read(root: Path, store: str | None) -> Settings:
         try:
             tool = project_file.read_toml(path).get("tool", {})
         except ValueError as error:
-            raise RecipeError([f"pyproject.toml: not TOML: {error}"]) from None
+            raise RecipeError([f"pyproject.toml: not TOML ({error}) - correct it"]) from None
         except OSError as error:
             raise RecipeError(
                 [f"pyproject.toml: cannot be read ({error.strerror}) - correct it, or remove it"]

@@ -34,7 +34,7 @@ def read_records(path: Path, form: str | None = None) -> NumberedRecords:
         yield from joined(FORMATS[form](path, read_chunks(path, form)))
     except PackedError as error:
         raise DataError(
-            f"{display_path(path)}: hardly data: {error} - if it is as it should be, unpack it yourself"
+            f"{display_path(path)}: {error}, as in a decompression bomb - unpack it yourself if you trust it"
         ) from None
     except DamagedError as error:
         raise DataError(f"{display_path(path)}: damaged or truncated ({error}) - copy or download it again") from None

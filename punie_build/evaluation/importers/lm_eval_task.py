@@ -114,7 +114,7 @@ def _metric(task: dict[str, Any], kind: str, notes: list[str], name: str) -> dic
     """Return the metric that is imported. Raise DataError if none is."""
     metrics = task.get("metric_list") or [{"metric": "acc" if kind == "multiple_choice" else EXACT}]
     if not isinstance(metrics, list) or not all(isinstance(metric, dict) for metric in metrics):
-        raise DataError(f"{name}: metric_list is not a list of tables")
+        raise DataError(f"{name}: metric_list is not a list of tables - write `- metric: exact_match` below it")
     known = CHOICES if kind == "multiple_choice" else {EXACT}
     notes += [
         f"the metric {metric.get('metric')} is not imported" for metric in metrics if metric.get("metric") not in known

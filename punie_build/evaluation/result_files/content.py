@@ -54,7 +54,7 @@ def lines(data: bytes, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             if len(line) > MAX_TREE_BYTES:
-                raise DataError(f"{where}:{number}: a line of more than {MAX_TREE_BYTES >> 20} MiB - it is not read")
+                raise DataError(f"{where}:{number}: a line of more than {MAX_TREE_BYTES >> 20} MiB - shorten its texts")
             yield f"{where}:{number}", decode(line, dict[str, Any], f"{where}:{number}")
 
 
@@ -75,7 +75,7 @@ class Archive:
         if member is None:
             raise DataError(f"{where}: not in the archive - name a log of Inspect")
         if member.file_size > MAX_FILE_BYTES:
-            raise DataError(f"{where}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB - it is not read")
+            raise DataError(f"{where}: unpacks to more than {MAX_FILE_BYTES >> 20} MiB - run fewer samples in one log")
         try:
             with self.path.open("rb") as file:
                 file.seek(member.header_offset)

@@ -186,7 +186,9 @@ def _replace_by_reductions(
     """Replace the values of epochs by those that the log reduced them to. Raise DataError if it has none."""
     reduction = next((r for r in log.reductions or [] if r.scorer == metric and r.reducer in (None, reducer)), None)
     if reduction is None:
-        raise DataError(f"{path}: epochs of {metric} are reduced by `{reducer}`, and the log does not have the values")
+        raise DataError(
+            f"{path}: epochs of {metric} are reduced by `{reducer}`, without their values in the log - score it again"
+        )
     reduced = {str(sample.sample_id): sample.value for sample in reduction.samples}
     for case, outcome in outcomes.items():
         value = LETTERS.get(reduced.get(case, "")) if isinstance(reduced.get(case), str) else number(reduced.get(case))

@@ -23,7 +23,7 @@ def read(path: Path, form: str | None = None) -> tuple[str, ForeignConfig]:
     try:
         text = project_file.read(path).decode("utf-8-sig")
     except FileNotFoundError:
-        raise UseError(f"{path}: no such file") from None
+        raise UseError(f"{path}: no such file - correct the path") from None
     except (OSError, ValueError) as error:
         raise UseError(f"{path}: {error}") from None
     if form == "unsloth" or (form is None and path.suffix == ".py"):
@@ -49,7 +49,7 @@ def _yaml(path: Path, text: str) -> Mapping[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UseError(f"{path}: not YAML - {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UseError(f"{path}: not a table of settings")
+        raise UseError(f"{path}: not a table of settings - name the file of one training")
     return values
 
 

@@ -66,7 +66,8 @@ def test_an_unknown_artifact_is_named_with_a_suggestion(project, command):
 @pytest.mark.parametrize("command", ["clean", "forget"])
 def test_all_artifacts_are_selected_only_on_request(project, command):
     process = punie_build(project, command)
-    assert (process.returncode, process.stderr) == (2, "name the artifacts, or use --all for all of them\n")
+    assert process.returncode == 2
+    assert process.stderr == ("no artifact is named - name artifacts, or use --all for all of them\n")
     assert program(project, command, "--all").returncode == 0
     assert "current" not in states(project).values()
 

@@ -230,7 +230,7 @@ def test_memory_is_constant_for_a_large_file_and_a_long_line(tmp_path):
 @pytest.mark.skipif(not HAS["zstandard"], reason="needs punie-build[tables]")
 def test_memory_is_bounded_for_a_zip_bomb(tmp_path):
     (tmp_path / "a.jsonl.zst").write_bytes(zstd(bytes(2**20 * 400)))
-    with pytest.raises(DataError, match=r"a\.jsonl\.zst: hardly data: \d+ bytes of it unpack to \d+ - if it is as"):
+    with pytest.raises(DataError, match=r"a\.jsonl\.zst: \d+ bytes of it unpack to \d+, as in a decompression bomb -"):
         list(read_records(tmp_path / "a.jsonl.zst"))
 
 
@@ -238,7 +238,7 @@ def test_memory_is_bounded_for_a_zip_bomb(tmp_path):
 def test_a_flood_of_blanks_is_refused_soon(tmp_path, form):
     path = tmp_path / f"a.{form}"
     path.write_bytes(gzip.compress(b"a,b" * (form == "csv.gz") + (b" " * 2**16 + b"\n") * 300))
-    with pytest.raises(DataError, match="hardly data: "):
+    with pytest.raises(DataError, match="as in a decompression bomb"):
         list(read_records(path))
 
 

@@ -70,7 +70,7 @@ def test_all_mistakes_of_the_settings_are_reported_at_once(tmp_path, text, lines
     with pytest.raises(RecipeError) as caught:
         settings.load(tmp_path)
     if lines is None:
-        assert str(caught.value).startswith("pyproject.toml: not TOML: ")
+        assert str(caught.value).startswith("pyproject.toml: not TOML (")
     else:
         assert sorted(caught.value.problems) == sorted(f"pyproject.toml: {line}" for line in lines)
 
