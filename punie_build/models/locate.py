@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +29,18 @@ POINTER = "a Git LFS pointer - run `git lfs pull`"
 
 class _Index(Struct):
     weight_map: dict[str, str] = {}
+
+
+class _Quantization(Struct):
+    bits: int | None = None
+    group_size: int | None = None
+    mode: str | None = None
+
+
+CONFIG_TYPES: dict[str, Any] = {  # keys of config.json that are read after minutes of training -> their type
+    "model_type": str | None,
+    "quantization": _Quantization | None,
+}
 
 
 def locate(root: Path, base: Base) -> Path:
@@ -95,10 +108,16 @@ def _damaged_texts(folder: Path) -> Iterator[str]:
 
 
 def _check_objects(name: str, content: dict[str, msgspec.Raw]) -> None:
-    """Raise ValueError if a quantization in config.json is no object."""
+    """Raise ValueError if a quantization in config.json is no object, or holds other types than numbers."""
     for key in ("quantization", "quantization_config") if name == "config.json" else ():
         if bytes(content.get(key, b"null"))[:1] not in (b"{", b"n"):
             raise ValueError(f"{name}: {key}: expected an object")
+    if name == "config.json":
+        for key, kind in CONFIG_TYPES.items():
+            try:
+                msgspec.json.decode(content.get(key, b"null"), type=kind)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"{name}: {key}: {error}") from None
 
 
 def _damage(path: Path, error: ValueError) -> str:

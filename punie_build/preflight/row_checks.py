@@ -88,7 +88,7 @@ def lost(rows: RenderedRows) -> Findings:
     for part, locations in rows.rendered.dropped_parts.items():
         level: Level = "error" if DROPPED[part] else "warning"
         advice = "the base never sees it, in training or served: remove it from the rows, or use another base"
-        problem = f"rows with a {part} that the base's chat template drops"
+        problem = f"rows with {'an' if part[0] in 'aeiou' else 'a'} {part} that the base's chat template drops"
         yield rows.finding("lost", level, problem, advice, len(locations), rows.rendered.rows, locations)
 
 

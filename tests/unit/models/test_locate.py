@@ -138,6 +138,12 @@ DAMAGE = {
     "config.json: quantization: expected an object": lambda folder: (folder / "config.json").write_text(
         '{"quantization": "4bit"}'
     ),
+    "config.json: quantization: Expected `int | null`, got `str` - at `$.bits`": lambda folder: (
+        folder / "config.json"
+    ).write_text('{"quantization": {"bits": "4", "group_size": null}}'),
+    "config.json: model_type: Expected `str | null`, got `int`": lambda folder: (folder / "config.json").write_text(
+        '{"model_type": 1}'
+    ),
     "tokenizer.json: Input data was truncated": lambda folder: (folder / "tokenizer.json").write_text("{"),
     "tokenizer_config.json: ": lambda folder: (folder / "tokenizer_config.json").write_text("null"),
     "chat_template.jinja: 'utf-8' codec": lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xe9"),
