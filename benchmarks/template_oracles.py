@@ -87,11 +87,10 @@ class Tokenizer:
         return render_jinja_template(
             conversations=[messages],
             tools=tools,
-            chat_template=self.chat_template,
             bos_token="<s>",  # noqa: S106
             eos_token=self.eos_token,
             pad_token="<pad>",  # noqa: S106
-            **arguments,
+            **{"chat_template": self.chat_template} | arguments,
         )
 
 

@@ -32,10 +32,9 @@ class FamilyTokenizer:
         texts, _ = render_jinja_template(
             conversations=[messages],
             tools=tools,
-            chat_template=self.chat_template,
             add_generation_prompt=add_generation_prompt,
             eos_token=self.eos_token,
-            **kw,
+            **{"chat_template": self.chat_template} | kw,
         )
         return texts[0]
 

@@ -194,3 +194,12 @@ def test_a_base_without_an_end_token_is_said():
     template = templates("formless")[0]
     template.ends = ()
     assert template.render(CONVERSATIONS["one turn"]).notes == {"endless_turns": 1}
+
+
+def test_the_date_of_a_template_is_the_same_on_any_day():
+    """Llama 3 and gpt-oss write the date into the system prompt, which would be another text tomorrow."""
+    family = FAMILIES["ChatML"]
+    dated = family._replace(template="{{ strftime_now('%d %b %Y %f') }}" + family.template)
+    row = ChatTemplate(FamilyTokenizer(dated)).render(CONVERSATIONS["two turns"])
+    assert row.notes == {}
+    assert row.texts[0].text.startswith("26 Jul 2024 000000<|im_start|>")
