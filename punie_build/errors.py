@@ -24,10 +24,10 @@ class PunieError(Exception):
 
 
 class RecipeError(PunieError):
-    """All mistakes of all recipe files, one per line."""
+    """All mistakes of all recipe files, one per line, whatever characters the files hold."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
         super().__init__(self.problems)  # pickle calls the class with these arguments
 
     def __str__(self) -> str:
@@ -84,6 +84,32 @@ def os_error(error: OSError, place: str) -> str:
     where = os.fsdecode(path) if path else place
     reason = error.strerror or str(error) or type(error).__name__
     return f"{where}: {reason} - {ADVICE.get(error.errno or 0, 'see whether the disk and its rights are in order')}"
+
+
+def printable(text: str) -> str:
+    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold
+    anything."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return lines that every terminal and log can show. A line that a CI service would take for a command, such as
+    `::error::`, has its first character as an escape."""
+    if text.isprintable() and not text.lstrip().startswith(COMMANDS):
+        return text
+    lines = ["\t".join(map(printable, line.split("\t"))) for line in text.split("\n")]
+    return "\n".join(
+        f"\\x{ord(each.lstrip()[0]):x}{each.lstrip()[1:]}" if _is_command(each) else each for each in lines
+    )
+
+
+COMMANDS = ("::", "##[", "##vso[", "##teamcity[")  # of GitHub, Azure and TeamCity
+
+
+def _is_command(line: str) -> bool:
+    return line.lstrip().startswith(COMMANDS)
 
 
 def join_first(names: Sequence[str], most: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from punie_build.engine.check import ArtifactCheck, worst
+from punie_build.errors import printable
 from punie_build.storage import paths
 
 SIGNS = {"current": "ok", "unseen": "--", "stale": "STALE", "broken": "BROKEN"}
@@ -97,7 +98,7 @@ def _names(dotted: str) -> list[str]:
 def _escaped(value: str, special: str = "") -> str:
     for character in f"%\r\n{special}":
         value = value.replace(character, f"%{ord(character):02X}")
-    return value
+    return printable(value)
 
 
 FORMATS: dict[str, Callable[[Path, Sequence[ArtifactCheck]], str]] = {

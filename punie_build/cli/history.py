@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from punie_build.cli.options import TARGET, Command, Options
 from punie_build.engine import explain, gates
-from punie_build.errors import UseError, join_first
+from punie_build.errors import UseError, join_first, printable
 from punie_build.project import Project
 from punie_build.storage import git_history, locks, paths
 from punie_build.storage.git_history import PastFacts, PastLock, Revision
@@ -65,7 +65,7 @@ def history(root: Path, options: Options) -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode({"target": target, "history": points}), indent=1).decode())
     else:
-        print("\n".join(map(explain.printable, _table(points, columns if options.metric else columns[:MAX_COLUMNS]))))
+        print("\n".join(map(printable, _table(points, columns if options.metric else columns[:MAX_COLUMNS]))))
         if omitted := names[MAX_COLUMNS:] if not options.metric else []:
             print(f"{len(omitted)} more metrics: {join_first(omitted, 6)} (--metric NAME, --json, --page FILE)")
     return 0
@@ -135,7 +135,7 @@ def diff(root: Path, options: Options) -> int:
     else:
         title = f"{_name(first)} to {name}: {len(changed)} of {len({*before, *after})} artifacts differ"
         lines = [title, *(line for entry in changed for line in _diff_lines(entry)), *worse]
-        print("\n".join(map(explain.printable, lines)))
+        print("\n".join(map(printable, lines)))
     return 1 if options.gate and worse else 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from punie_build import __version__
 from punie_build.cli.registry import MODULES
-from punie_build.errors import PunieError, RecipeError, os_error
+from punie_build.errors import PunieError, RecipeError, os_error, printable_lines
 
 if TYPE_CHECKING:
     from punie_build.cli.options import Command
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             traceback.print_exception(error)
         code, text = failure(error)
-        print(text, end="\n" if text else "", file=sys.stderr)
+        print(printable_lines(text), end="\n" if text else "", file=sys.stderr)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, no_options
-from punie_build.errors import UseError
+from punie_build.errors import UseError, printable
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
 from punie_build.storage import git_refs, locks, paths, remote, settings, signatures, store
@@ -62,9 +62,9 @@ def allow(root: Path, _options: Options) -> int:
     options = settings.load(root)
     if options.store is None:
         raise UseError(NO_STORE)
-    print(f"allowed in {settings.allow(options)}: {options.store}")
+    print(f"allowed in {settings.allow(options)}: {printable(str(options.store))}")
     for name, value in options.store_options.items():
-        print(f"    {name} = {value}")
+        print(printable(f"    {name} = {value}"))
     return 0
 
 

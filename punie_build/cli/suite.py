@@ -13,7 +13,7 @@ import msgspec
 
 from punie_build.artifacts.evaluation import SUITE
 from punie_build.cli.options import Command, Options, json_option, print_json
-from punie_build.errors import RecipeError, UseError, did_you_mean
+from punie_build.errors import RecipeError, UseError, did_you_mean, printable
 from punie_build.evaluation import suite as suites
 from punie_build.evaluation import suite_file, suite_validation
 from punie_build.evaluation.importers import registry
@@ -36,9 +36,9 @@ def check(root: Path, options: Options) -> int:
     for name, rate in result.baselines.items():
         print(f"a baseline that {BASELINES[name]} passes {rate:.1%}")
     for line in result.warnings:
-        print(f"warning: {line}")
+        print(printable(f"warning: {line}"))
     for line in result.problems:
-        print(f"problem: {line}")
+        print(printable(f"problem: {line}"))
     count = len(result.problems)
     verdict = f"{format_count(count, 'problem')}: the suite cannot be used for gates"
     print("the suite can be used for gates" if result.sound else verdict)
@@ -89,7 +89,7 @@ def import_(_root: Path, options: Options) -> int:
     output.write_text(registry.suite_to_toml(imported.suite, about), encoding="utf-8")
     print(f"{format_count(len(imported.suite.cases), 'case')} written to {output}")
     for note in [*imported.notes, *suites.problems(imported.suite)]:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     return 0
 
 

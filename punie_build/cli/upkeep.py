@@ -8,6 +8,7 @@ from pathlib import Path
 from punie_build.cli.options import Command, Options, target
 from punie_build.engine import acceptance
 from punie_build.engine import leftovers as leftover_files
+from punie_build.errors import printable
 from punie_build.project import Project
 from punie_build.storage.atomic import remove
 
@@ -30,12 +31,13 @@ def prune(root: Path, options: Options) -> int:
     project = Project.load(root)
     found = list(leftover_files.leftovers(project.root, project.tasks, project.recipe.kinds))
     for leftover in found:
+        name = printable(leftover.path)
         if leftover.retained:
-            print(f"{leftover.path}: stays, for {leftover.retained} - remove it by hand if you do not want it")
+            print(f"{name}: stays, for {leftover.retained} - remove it by hand if you do not want it")
             continue
         if not options.dry_run:
             remove(project.root / leftover.path)
-        print(f"{leftover.path}: {'would be removed' if options.dry_run else 'removed'}")
+        print(f"{name}: {'would be removed' if options.dry_run else 'removed'}")
     if not found:
         print("nothing to remove: every lock has its recipe")
     return 0

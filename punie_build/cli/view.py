@@ -11,8 +11,7 @@ from pathlib import Path
 
 from punie_build.artifacts.registry import KINDS
 from punie_build.cli.options import Command, Options, json_option, print_json, target_json, targets
-from punie_build.engine import explain
-from punie_build.errors import UseError
+from punie_build.errors import UseError, printable
 from punie_build.project import Project
 from punie_build.runtime.console import format_bytes
 from punie_build.runtime.program import build_command
@@ -92,9 +91,7 @@ def verify(root: Path, options: Options) -> int:
         )
     key, base = (Path(path) if path else None for path in (options.key, options.base))
     result = published_folder.verify(folder, KINDS, key, base)
-    print(
-        "\n".join(explain.printable(line) for line in (*result.facts, *(f"WRONG: {line}" for line in result.problems)))
-    )
+    print("\n".join(printable(line) for line in (*result.facts, *(f"WRONG: {line}" for line in result.problems))))
     return 2 if result.problems else 0
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.engine import explain, gates
+from punie_build.engine import gates
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
+from punie_build.errors import printable
 from punie_build.runtime.program import build_command
 from punie_build.storage import digests, locks, paths, project_file, store
 from punie_build.storage.locks import Lock
@@ -53,7 +54,7 @@ def check(root: Path, tasks: Sequence[AnyTask], levels: Sequence[str], folders: 
         for level in LEVELS:
             if level in levels:
                 state, lines = CHECKS[level](root, task, locks_by_target)
-                text = tuple(explain.printable(line) for line in lines)
+                text = tuple(printable(line) for line in lines)
                 results.append(
                     ArtifactCheck(
                         label=task.label,
@@ -183,7 +184,7 @@ def _orphans(root: Path, tasks: Sequence[AnyTask], folders: Iterable[str]) -> It
         path = file.relative_to(root).as_posix()
         if path not in known:
             line = "no recipe describes it any more - delete this lock, and the target if you do not want it"
-            yield ArtifactCheck(label=explain.printable(path), level="recipes", state="stale", lines=(line,))
+            yield ArtifactCheck(label=printable(path), level="recipes", state="stale", lines=(line,))
 
 
 def worst(results: Sequence[ArtifactCheck]) -> str:

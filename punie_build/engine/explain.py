@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from punie_build.errors import printable
 from punie_build.storage.locks import KeyInputs
 
 _MISSING = object()  # a key or an item that only one of the two has
@@ -19,12 +20,6 @@ def differences(old: KeyInputs, new: KeyInputs) -> Iterator[str]:
 def value_changes(old: Any, new: Any, path: str) -> Iterator[str]:
     """Yield lines on the differences of two values at a path."""
     yield from map(printable, _changes(old, new, path))
-
-
-def printable(text: str) -> str:
-    """Return one line that every terminal, log and file can show: other characters as escapes. A name on disk may hold
-    anything."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _changes(old: Any, new: Any, path: str) -> Iterator[str]:

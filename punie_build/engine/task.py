@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from punie_build.engine.kind import ArtifactKind, ExternalInput
 from punie_build.engine.recipe import Entry, Recipe
-from punie_build.errors import UseError, did_you_mean
+from punie_build.errors import UseError, did_you_mean, printable
 from punie_build.storage import paths
 
 SpecT = TypeVar("SpecT")
@@ -116,7 +116,7 @@ def task_of(entry: Entry[Any], inputs: TaskInputs, temporary: Collection[str] = 
         kind=entry.kind,
         name=entry.name,
         spec=entry.spec,
-        doc=getattr(entry.spec, "description", "") or inputs.doc,
+        doc=printable(getattr(entry.spec, "description", "") or inputs.doc),
         recipe=key_values(entry.kind, entry.spec, inputs.details),
         needs={need.label: need.target for need in inputs.needs},
         inputs=inputs.inputs,

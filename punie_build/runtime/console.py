@@ -15,6 +15,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
+from punie_build.errors import printable_lines
+
 QUIET_SECONDS = 15.0
 F = TypeVar("F")
 
@@ -36,7 +38,8 @@ class Console:
         self.listener: Callable[[str, int, int, str], None] | None = None  # called with title, done, total, facts
 
     def print_line(self, text: str) -> None:
-        """Print a line, above the bars."""
+        """Print a line, or several, above the bars: characters that control a terminal or CI as escapes."""
+        text = printable_lines(text)
         with self.lock:
             if self.muted:
                 return

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from punie_build.errors import printable
 from punie_build.schema.spec import canonical
 from punie_build.storage import settings
 from punie_build.storage.deadline import Transfer, limited
@@ -119,7 +120,7 @@ class RemoteStore:
         return size if isinstance(size, int) and size >= 0 else None
 
     def _say(self, text: str) -> None:
-        print(f"   shared store {_without_password(self.url)}: {text}", file=sys.stderr, flush=True)
+        print(printable(f"   shared store {_without_password(self.url)}: {text}"), file=sys.stderr, flush=True)
 
     def _download(self, name: str, target: Path, transfer: Transfer, is_small: bool) -> None:
         progress = None if is_small else lambda: transfer.size_of(target)

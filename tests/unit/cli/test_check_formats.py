@@ -240,7 +240,10 @@ def test_into_writes_the_format_to_a_file_and_prints_the_text(unbuilt):
     check(unbuilt, "--format", "json", "--into", "check.json")
     assert json.loads((unbuilt / "check.json").read_text())["state"] == "stale"
     refused = check(unbuilt, "--format", "json", "--into", "nowhere/check.json")
-    assert (refused.returncode, refused.stderr) == (2, "nowhere/check.json: No such file or directory\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "nowhere/check.json: No such file or directory - it was removed meanwhile, or is a link to nowhere: put it back\n",
+    )
 
 
 def test_a_character_that_the_terminal_cannot_encode_is_escaped(recipes):
