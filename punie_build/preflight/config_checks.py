@@ -183,11 +183,14 @@ def memory(plan: TrainingPlan) -> Findings:
         return
     longest = plan.tokens.train.longest if plan.tokens else plan.spec.max_seq_length
     weights = estimate.weight_bytes(plan.base, plan.resources.cpu)
-    need = weights + estimate.training_bytes(plan.spec, plan.base, longest)
+    step = estimate.training_bytes(plan.spec, plan.base, longest)
+    need = weights + step
     room = estimate.USABLE_MEMORY * plan.resources.memory
     if need > room:
         level: Level = "error" if weights > plan.resources.memory else "warning"
-        parts = f"{format_gib(weights)} for the weights of {plan.spec.base}"
+        tokens = plan.spec.largest_batch(longest)
+        parts = f"{format_gib(weights)} for the weights of {plan.spec.base}, "
+        parts += f"{step / tokens / 1024:,.0f} KiB for each of the {tokens:,} tokens of a batch"
         total = format_gib(plan.resources.memory)
         problem = f"needs roughly {format_gib(need)} of memory ({parts}), and {total} are there for it"
         rung = estimate.first_rung(plan.spec, plan.base, longest, room - weights)

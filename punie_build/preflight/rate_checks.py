@@ -95,7 +95,7 @@ def early_stop(plan: TrainingPlan) -> Findings:
     elif spec.early_stop and not (spec.epochs or spec.tokens):
         iters = spec.iters or ITERS
     if iters is not None and spec.early_stop and (validations := iters // spec.steps_per_eval) <= spec.early_stop:
-        problem = f"{spec.early_stop} validations without improvement, and the training has {validations}: it never stops early"
+        problem = f"{spec.early_stop} validations without a lower loss, of {validations}: it never stops early"
         advice = f"steps_per_eval = {max(1, iters // (3 * spec.early_stop))}"
         yield plan.finding("schedule", "warning", "early_stop", problem, advice)
 

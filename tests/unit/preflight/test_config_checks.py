@@ -84,7 +84,12 @@ CASES = {  # failure, with its number in docs/gates.md -> (values of the plan, c
     ),
     "21 not enough disk": ({"free": 10**6}, "disk", "error", "need about"),
     "23 not enough memory for the weights": ({"memory": 10**7}, "memory", "error", "needs roughly"),
-    "23 not enough memory for a batch": ({"memory": 10**9, "batch_size": 64}, "memory", "warning", "needs roughly"),
+    "23 not enough memory for a batch": (
+        {"memory": 10**9, "batch_size": 64},
+        "memory",
+        "warning",
+        "KiB for each of the",
+    ),
     "truncated rows": (
         {"tokens": {"train": {"rows": 90, "cut": 9, "longest": 3000}}},
         "too-long",

@@ -49,7 +49,7 @@ def findings(coverage: Coverage | None = None, **fields: object) -> list[tuple[s
         ({"neftune_noise_alpha": 500.0}, "rate", "warning", "500 is more than 10 times above the highest"),
         ({"max_grad_norm": 1e-9}, "rate", "warning", "1e-09 is not above the optimizer's eps of 1e-08"),
         ({"optimizer": {"type": "sgd", "dampening": 0.5}}, "rate", "warning", "has no effect without a momentum"),
-        ({"early_stop": 3}, "schedule", "warning", "the training has 3: it never stops early - steps_per_eval = 33"),
+        ({"early_stop": 3}, "schedule", "warning", "of 3: it never stops early - steps_per_eval = 33"),
         ({"warmup": 9, "warmup_init": 0.1}, "schedule", "warning", "0.1 is above the learning_rate 0.0001"),
         ({"warmup": 300}, "schedule", "error", "warmup: 300 updates, and the training has 300: the rate never reaches"),
         ({"warmup": 75, "grad_accumulation_steps": 4}, "schedule", "error", "75 updates, and the training has 75"),
