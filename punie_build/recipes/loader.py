@@ -240,8 +240,9 @@ class _Loader:
         """Report what a kind finds wrong with an entry beside the others."""
         for entry in recipe.entries.values():
             for gate in getattr(entry.spec, "gates", ()) if entry.kind.metrics else ():
-                if (name := gate.metric.rpartition(".")[2]) not in entry.kind.metrics:
-                    hint = did_you_mean(name, entry.kind.metrics)
+                arm, dot, name = gate.metric.rpartition(".")
+                if name not in entry.kind.metrics:
+                    hint = did_you_mean(gate.metric, [f"{arm}{dot}{known}" for known in entry.kind.metrics])
                     self.problems.append(
                         f"{entry.where}.gates: {entry.kind.name}s have no metric '{gate.metric}'{hint}"
                     )
