@@ -193,6 +193,6 @@ def _download(base: Base) -> Path:
             if os.environ.get("HF_HUB_OFFLINE")
             else 'check the name, the revision and the network, then build again: it resumes; or use base = "nano"'
         )
-        raise ModelError(
-            f"{base.hub}@{base.revision}: cannot be downloaded ({str(error).splitlines()[0]}) - {hint}"
-        ) from None
+        part = ", and only a part of it is in the cache" if folder.is_dir() else ""
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{base.hub}@{base.revision}: cannot be downloaded{part} ({reason}) - {hint}") from None

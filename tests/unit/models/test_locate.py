@@ -174,8 +174,11 @@ def test_each_file_of_a_base_that_cannot_be_read_is_named(tmp_path, start):
 def test_a_commit_that_does_not_exist_is_reported(repo, tmp_path):
     with FakeHub({"me/nano": repo}) as hub:
         output = locate(hub.url, tmp_path / "home", "f" * 40)
-    assert output.startswith("ModelError me/nano@ffff")
-    assert "check the name, the revision and the network" in output
+        assert output.startswith("ModelError me/nano@ffff")
+        assert "check the name, the revision and the network" in output
+        assert "part of it" not in output
+        (tmp_path / "home/hub/models--me--nano/snapshots" / ("f" * 40)).mkdir(parents=True)
+        assert "downloaded, and only a part of it is in the cache (" in locate(hub.url, tmp_path / "home", "f" * 40)
 
 
 def test_the_digest_of_a_base_is_its_commit_or_that_of_its_files(repo, tmp_path):
