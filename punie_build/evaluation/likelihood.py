@@ -110,7 +110,7 @@ def read_questions(spec: Likelihood, root: Path, where: str) -> tuple[tuple[Choi
             questions, problems = _read_rows(project_file.read(path), spec.file)
     except FileNotFoundError:
         return None, [f"{where}.file: no file '{spec.file}' - create it, or correct the path"]
-    except (DataError, OSError, ValueError) as error:
+    except (DataError, OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         return None, [f"{where}.file: {error}"]
     if not questions and not problems:
         problems = [f"{spec.file}: no questions - write a line for each"]

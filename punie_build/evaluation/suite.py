@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from punie_build.data.example import Message
 from punie_build.data.synthetic.editor_tools import TOOLS
-from punie_build.evaluation.checks.schemas import unfit, without_enums
+from punie_build.evaluation.checks.matchers import MISSING
+from punie_build.evaluation.checks.schemas import unfit
 from punie_build.evaluation.checks.union import (
     Answer,
     AnyCheck,
@@ -205,7 +206,11 @@ def problems(suite: Suite) -> list[str]:
 
 
 def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
-    tools = {tool.get("name"): tool for item in suite.tool_declarations(case) if (tool := item.get("function", item))}
+    declarations = suite.tool_declarations(case)
+    yield from (
+        f"has a tool that is no declaration: {problem}" for problem in filter(None, map(_misshapen, declarations))
+    )
+    tools = {_function(item)["name"]: _function(item) for item in declarations if not _misshapen(item)}
     if case.messages is not None and (not case.messages or case.messages[-1].role not in ("user", "tool")):
         yield "does not end with a message of the user or a tool - add one"
     elif not case.last_user_message.strip():
@@ -222,8 +227,26 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
     for call in [*expected, *(case.oracle.calls if case.oracle else ())]:
         if call.name in tools:
             yield from _call_problems(call, tools[call.name].get("parameters") or {}, loose)
-        else:
+        elif not any(map(_misshapen, declarations)):
             yield f"expects the tool '{call.name}', which the suite does not declare"
+
+
+def _function(declaration: dict[str, Any]) -> Any:
+    return declaration.get("function", declaration)
+
+
+def _misshapen(declaration: dict[str, Any]) -> str:
+    """Return the part of a declaration that has a type of its own; empty if all parts have those of a declaration."""
+    function = _function(declaration)
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return f"{str(declaration)[:60]} has no name"
+    parameters = function.get("parameters") or {}
+    if not isinstance(parameters, dict) or not isinstance(parameters.get("properties") or {}, dict):
+        return f"`parameters` of {function['name']} are no schema of an object"
+    required = parameters.get("required") or []
+    if not isinstance(required, list | tuple) or not all(isinstance(name, str) for name in required):
+        return f"`required` of {function['name']} is no list of names"
+    return ""
 
 
 def _state_problems(suite: Suite, case: Case) -> Iterator[str]:
@@ -242,9 +265,10 @@ def _state_problems(suite: Suite, case: Case) -> Iterator[str]:
 def _call_problems(call: ExpectedCall, parameters: dict[str, Any], loose: bool) -> Iterator[str]:
     properties = parameters.get("properties") or {}
     for name, matcher in call.arguments.items():
-        for problem in unfit(matcher, without_enums(properties.get(name)) if loose else properties.get(name), name):
+        for problem in () if loose else unfit(matcher, properties.get(name), name):  # a variable may have any type
             yield f"expects {call.name} with {problem}; such a call is wrong by the declaration of the tool"
-    unknown = [name for name in call.arguments if name not in properties]
+    undeclared = [name for name in call.arguments if name not in properties]
+    unknown = [name for name in undeclared if not (loose and call.arguments[name].matches(MISSING, loose))]
     if unknown and parameters.get("additionalProperties", False) is False:
         yield f"expects {call.name} with {', '.join(unknown)}, which the tool does not declare"
     missing = [name for name in parameters.get("required") or () if name not in call.arguments]

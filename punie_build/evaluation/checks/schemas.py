@@ -81,13 +81,6 @@ def _known(schema: Any) -> Any:
     return [_known(item) for item in schema] if isinstance(schema, list) else schema
 
 
-def without_enums(schema: Any) -> Any:
-    """Return a schema without enums, for answers that are compared loosely."""
-    if isinstance(schema, dict):
-        return {key: without_enums(item) for key, item in schema.items() if key != "enum" or not isinstance(item, list)}
-    return [without_enums(item) for item in schema] if isinstance(schema, list) else schema
-
-
 def _valid_keyword(key: str, item: Any) -> bool:
     if key == "enum":
         return isinstance(item, list)

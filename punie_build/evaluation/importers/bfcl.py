@@ -70,19 +70,23 @@ def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:
         return Calls(calls=calls, mode="any", allow=("*",))
     if not isinstance(truth, list) or not truth or not all(isinstance(call, dict) for call in truth):
         return None
-    schemas = {
-        function.get("name"): (function.get("parameters") or {}).get("properties") or {}
-        for function in row.get("function") or ()
-    }
+    declared = {function.get("name"): function.get("parameters") or {} for function in row.get("function") or ()}
     calls = tuple(
         ExpectedCall(
             name=function,
-            arguments={key: _matcher(values, schemas.get(function, {}).get(key)) for key, values in parameters.items()},
+            arguments={key: _argument(values, declared.get(function, {}), key) for key, values in parameters.items()},
         )
         for call in truth
         for function, parameters in call.items()
     )
     return Calls(calls=calls, mode="unordered", compare="loose")
+
+
+def _argument(values: Any, parameters: dict[str, Any], key: str) -> Matcher:
+    """Return the matcher of a parameter. A required one must be given, also where "" says that it may be omitted."""
+    matcher = _matcher(values, (parameters.get("properties") or {}).get(key))
+    is_required = key in (parameters.get("required") or ())
+    return matcher.value if is_required and isinstance(matcher, OptionalValue) else matcher
 
 
 def _matcher(values: Any, schema: Any) -> Matcher:

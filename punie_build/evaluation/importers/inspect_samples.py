@@ -50,7 +50,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
         name = str(row.get("id") or f"sample-{number}")
         try:
             cases.append(_case(name, row, scorer))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             notes.append(f"{name} is left out: {error}")
     if any(row.get("choices") for row in rows):
         notes.append(NOTE)

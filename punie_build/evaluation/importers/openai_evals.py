@@ -28,7 +28,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
     for number, row in enumerate(read_objects(source.path), 1):
         try:
             cases.append(_case(f"sample-{number}", row, source.strict))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             notes.append(f"sample {number} is left out: {error}")
     return build_suite(source.path, cases, notes)
 

@@ -61,7 +61,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
     for number, test in enumerate(tests, 1):
         try:
             cases += _cases(f"test-{number}", test, default, prompts, config, folder, notes)
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             notes.append(f"test {number} is left out: {error}")
     return build_suite(source.path, cases, notes, tools=tools)
 

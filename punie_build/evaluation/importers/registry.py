@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from punie_build.errors import DataError
 from punie_build.evaluation.importers import (
     bfcl,
     code_tasks,
@@ -31,15 +32,36 @@ from punie_build.evaluation.importers.toml_writer import suite_to_toml
 
 __all__ = ["FORMATS", "ImportSource", "ImportedSuite", "choice_questions", "detect_format", "suite_to_toml"]
 
-FORMATS: dict[str, Callable[[ImportSource], ImportedSuite]] = {
-    "older": eval_prompts.import_suite,
-    "bfcl": bfcl.import_suite,
-    "promptfoo": promptfoo.import_suite,
-    "inspect": inspect_samples.import_suite,
-    "openai": openai_evals.import_suite,
-    "lm-eval": lm_eval_task.import_suite,
-    "humaneval": code_tasks.import_suite,
-    "mbpp": code_tasks.import_suite,
+Importer = Callable[[ImportSource], ImportedSuite]
+
+
+def _guarded(form: str, importer: Importer) -> Importer:
+    """Return an importer that raises DataError for a file of another shape, in which any part may have any type."""
+
+    def import_suite(source: ImportSource) -> ImportedSuite:
+        try:
+            return importer(source)
+        except (TypeError, AttributeError, LookupError, ArithmeticError, ValueError, RecursionError) as error:
+            raise DataError(
+                f"{source.path.name}: not in the form of {form}: {type(error).__name__} {str(error)[:200]} - "
+                "correct it, or choose another --form"
+            ) from None
+
+    return import_suite
+
+
+FORMATS: dict[str, Importer] = {
+    form: _guarded(form, importer)
+    for form, importer in (
+        ("older", eval_prompts.import_suite),
+        ("bfcl", bfcl.import_suite),
+        ("promptfoo", promptfoo.import_suite),
+        ("inspect", inspect_samples.import_suite),
+        ("openai", openai_evals.import_suite),
+        ("lm-eval", lm_eval_task.import_suite),
+        ("humaneval", code_tasks.import_suite),
+        ("mbpp", code_tasks.import_suite),
+    )
 }
 
 

@@ -23,11 +23,13 @@ PROPERTIES = {
     "most": {"type": "integer", "default": None},
     "people": {"type": "array", "items": PEOPLE},
     "who": PEOPLE,
+    "need": {"type": "integer"},
 }
 
 
 def imported(tmp_path: Path, arguments: dict[str, Any], **properties: Any) -> ImportedSuite:
-    declared = {"type": "dict", "properties": PROPERTIES | properties}
+    required = [name for name in arguments if name == "need"]
+    declared = {"type": "dict", "properties": PROPERTIES | properties, "required": required}
     question = {
         "id": "simple_0",
         "question": [[{"role": "user", "content": "Go."}]],
@@ -51,6 +53,10 @@ def passes(suite: ImportedSuite, **arguments: Any) -> bool:
         ({"n": [5]}, [{"n": 5}], [{"n": 5.0}, {"n": "5"}, {}]),
         ({"x": [5]}, [{"x": 5}, {"x": 5.0}], [{"x": 5.5}]),
         ({"most": ["", None]}, [{}, {"most": None}], [{"most": 3}]),
+        ({"n": ["count", "len(x)"]}, [{"n": "count"}, {"n": "len(x)"}], [{"n": 1}, {}]),
+        ({"n": ["", 5]}, [{}, {"n": 5}], [{"n": 4}, {"n": ""}]),
+        ({"need": ["", 5]}, [{"need": 5}], [{}, {"need": ""}]),
+        ({"who": [{"nick": ["A"]}]}, [{"who": {"nick": "a"}}], [{"who": {}}]),
         ({"note": ["", "hi"]}, [{}, {"note": ""}, {"note": "Hi"}], [{"note": "x"}]),
         (
             {"people": [[{"name": ["Ann", "A."], "age": [30]}, {"name": ["Bob"], "age": ["", 40]}]]},
@@ -79,14 +85,14 @@ def test_nulls_of_declarations_and_answers_that_no_call_can_give_are_noted(tmp_p
                     "id": f"simple_{k}",
                     "question": question,
                     "function": [{"name": "f", "parameters": {"type": "dict", "properties": PROPERTIES}}],
-                    "ground_truth": [{"f": {"n": truth}}],
+                    "ground_truth": [{"f": truth}],
                 }
             )
             for k, (question, truth) in enumerate(
                 [
-                    ([[{"role": "user", "content": "a"}]], [1]),
-                    ([[{"role": "user", "content": "b"}]], ["one"]),
-                    ([[3]], [1]),
+                    ([[{"role": "user", "content": "a"}]], {"n": [1], "unknown": [""]}),
+                    ([[{"role": "user", "content": "b"}]], {"n": [1], "unknown": [2]}),
+                    ([[3]], {"n": [1]}),
                 ]
             )
         )
@@ -94,5 +100,5 @@ def test_nulls_of_declarations_and_answers_that_no_call_can_give_are_noted(tmp_p
     suite = FORMATS["bfcl"](ImportSource(path=tmp_path / "more.json"))
     assert [case.id for case in suite.suite.cases] == ["simple_0"]
     assert "simple_1 is left out" in suite.notes[0]
-    assert "is not of type integer" in suite.notes[0]
+    assert "with unknown, which the tool does not declare" in suite.notes[0]
     assert "simple_2, row 3: not in the form" in suite.notes[1]

@@ -261,3 +261,71 @@ def test_damaged_gzip_is_refused(tmp_path, start, end, problem):
     damaged.write_bytes(b"\x1f\x8b" + data[2 + start : end])
     with pytest.raises(DataError, match=problem):
         FORMATS["humaneval"](ImportSource(path=damaged))
+
+
+ODD = [None, True, -1, 1.5, "", [], {}, "x", [None], [[]], [{}], {"a": None}, "file://x", "{{x}}", "{% if %}", 10**400]
+SEEDS = {
+    "bfcl": {
+        "id": "simple_0",
+        "question": [[{"role": "user", "content": "hi"}]],
+        "function": [{"name": "f", "parameters": {"properties": {"a": {"type": "array"}}, "required": []}}],
+        "ground_truth": [{"f": {"a": [[1]]}}],
+    },
+    "inspect": {"id": "a", "input": [{"role": "user", "content": "x"}], "target": ["B"], "choices": ["a", "b"]},
+    "openai": {"input": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], "ideal": ["a"]},
+    "older": {"id": "a", "category": "c", "prompt_text": "p", "expected_tool_calls": ["f"]},
+    "humaneval": HUMANEVAL,
+    "mbpp": MBPP,
+    "promptfoo": {
+        "prompts": ["Say {{x}}"],
+        "providers": [{"config": {"tools": [{"function": {"name": "f", "parameters": {"properties": {}}}}]}}],
+        "defaultTest": {"vars": {"y": "1"}, "options": {"prefix": "p"}},
+        "tests": [
+            {
+                "vars": {"x": ["a", "b"]},
+                "assert": [
+                    {"type": "contains", "value": "a"},
+                    {"type": "latency", "threshold": 5},
+                    {"type": "assert-set", "assert": [{"type": "tool-call-f1", "value": ["f"]}]},
+                    {"type": "trajectory:tool-args-match", "value": {"name": "f", "args": {"a": [1]}}},
+                ],
+            }
+        ],
+    },
+    "lm-eval": {
+        "task": "t",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": "d.jsonl"}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{q}}",
+        "doc_to_choice": ["a", "b"],
+        "doc_to_target": "t",
+        "metric_list": [{"metric": "acc"}],
+    },
+}
+
+
+def misshapen(value: Any, random: Random) -> Any:
+    """Return a value in which parts are missing or of another type."""
+    if random.random() < 0.1:
+        return random.choice(ODD)
+    if isinstance(value, dict):
+        return {key: misshapen(item, random) for key, item in value.items() if random.random() > 0.04}
+    return [misshapen(item, random) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("form", SEEDS)
+def test_a_file_of_any_shape_is_imported_or_refused(tmp_path, form):
+    random, refused = Random(form), 0
+    (tmp_path / "d.jsonl").write_text('{"q": "a", "t": 0}\n{"q": null, "t": 9}\n')
+    path = tmp_path / "f.yaml"
+    for _ in range(120):
+        path.write_text(json.dumps(misshapen(SEEDS[form], random)))
+        try:
+            suite = FORMATS[form](ImportSource(path=path)).suite
+            suite_to_toml(suite, "")
+            problems(suite)
+        except DataError:
+            refused += 1
+    assert 0 < refused < 120
