@@ -2,7 +2,8 @@
 parameter.
 
 The value "" means that the parameter may be omitted. Texts are compared loosely, as the leaderboard does. Calls may
-have any order; they are paired by optimal assignment, where the leaderboard is greedy.
+have any order; they are paired by optimal assignment, where the leaderboard is greedy, and values inside tables have
+their types compared, which the leaderboard does not. `benchmarks/bfcl.py` runs both checkers: 99.9 % of probes agree.
 """
 
 from __future__ import annotations
