@@ -154,7 +154,8 @@ def _uses_removed_names(tree: ast.AST) -> bool:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             bound.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            methods.add(node.func.attr)
+            is_method = not node.args or node.func.attr == "has_key"  # six.iteritems(d) supports both versions
+            methods.update([node.func.attr] * is_method)
     return bool((used - bound) & REMOVED_NAMES or (methods - bound) & REMOVED_METHODS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ _PYTHON = frozenset(["python", "python2", "python3", "py", "py2", "py3", "pycon"
 _PYTHON |= frozenset(["python2.7", "sage", "gyp", "pyi", "ipython2", "ipython3", "python-console", "doctest"])
 _DIFF = frozenset(["diff", "patch", "udiff"])
 _TEXT = frozenset(["text", "txt", "plain", "plaintext", "console", "code", "output"])  # count only as REPL sessions
+_SHELL = frozenset(["bash", "sh", "shell", "zsh", "console", "terminal", "shell-session", ""])
+_HEREDOC = re.compile(  # of at most 20,000 characters, so that no text takes more than linear time
+    r"^(?=[^\n]{0,300}(?:\bpython|\.py\b))[^\n]{0,300}<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n(.{1,20000}?)^[ \t]*\2[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_COMMAND = re.compile(r"""\bpython[\d.]* (?:-\w )*-c[ \t]+(?:"((?:[^"\\]|\\.)*)"|'([^']*)')""")
+_HTML_END = re.compile(r"</(?:pre|code)>")
+_INDENTED = re.compile(
+    r"(?:^|\n)[^\s#][^\n]*:[^\n]{0,40}\n[ \t]*\n((?:(?: {2,}|\t)[^\n]*\n?|[ \t]*\n)+)"
+)  # after "Example:"
+_NUMBERED = re.compile(r"[ \t]*\d+(?:\t|[ ]*[|:][ ]?|[ ]{1,2})")  # as `cat -n` writes lines
 _CODE_LINE = re.compile(
     r"^\s*(?:def |class |import |from \w+ import|print\b|for .+:|while .+:|if .+:|raise |exec |\w+ = )", re.MULTILINE
 )
@@ -59,6 +71,9 @@ def code_in_text(text: str, about_python: bool) -> Iterator[str]:
         yield from code_in_block(block)
     if blocks:
         return
+    if about_python:
+        yield from code_in_html(text)
+        yield from (match[1] for match in _INDENTED.finditer(text))
     if about_python and not ("\n" in text and _is_python3(text)):
         yield from _SPAN.findall(text)
         yield from (match.group() for match in _INLINE_PRINT.finditer(text))
@@ -80,6 +95,8 @@ def _is_python3(text: str) -> bool:
 def code_in_block(block: FencedBlock) -> Iterator[str]:
     """Yield the parts of a block that are code on their own: statements of a session, hunks of a diff, or the body."""
     language, body = block
+    if language in _SHELL:
+        yield from code_in_shell(body)
     if language not in _PYTHON | _DIFF | _TEXT | {""}:
         return
     if language in _DIFF or _DIFF_LINES.search(body):
@@ -91,7 +108,30 @@ def code_in_block(block: FencedBlock) -> Iterator[str]:
         ):  # a file whose docstrings have sessions
             yield body
     elif language not in _TEXT:
-        yield body
+        yield without_line_numbers(body)
+
+
+def code_in_shell(text: str) -> Iterator[str]:
+    """Yield the Python of a shell script: here-documents for `python` or a file `.py`, and `python -c`."""
+    if "<<" in text:
+        yield from (match[3] for match in _HEREDOC.finditer(text))
+    yield from (match[1] or match[2] for match in _COMMAND.finditer(text) if match[1] or match[2])
+
+
+def code_in_html(text: str) -> Iterator[str]:
+    """Yield the texts of the elements `pre` and `code`."""
+    for part in _HTML_END.split(text)[:-1]:
+        if (start := max(part.rfind("<pre"), part.rfind("<code"))) >= 0:
+            yield html.unescape(part[start:].partition(">")[2])
+
+
+def without_line_numbers(text: str) -> str:
+    """Return a text without the number before each line, or the text unchanged if a line has none."""
+    lines = text.split("\n")
+    matches = [_NUMBERED.match(line) for line in lines if line.strip()]
+    if len(matches) < 2 or not all(matches):
+        return text
+    return "\n".join(line[match.end() :] if (match := _NUMBERED.match(line)) else line for line in lines)
 
 
 def code_in_call(call: Function) -> Iterator[str]:
@@ -126,6 +166,8 @@ def _argument_texts(value: Any, depth: int, key: str = "", is_python: bool = Tru
         for name, item in value.items():
             yield from _argument_texts(item, depth + 1, str(name), is_python and not foreign)
     elif isinstance(value, list) and depth < 50:
+        if "-c" in value[:-1] and "python" in str(value[0]):
+            yield "code", str(value[value.index("-c") + 1]), is_python
         for item in value:
             yield from _argument_texts(item, depth + 1, key, is_python)
 
@@ -137,13 +179,13 @@ def _path(value: Any) -> re.Match[str] | None:
 
 def fenced_blocks(text: str) -> Iterator[FencedBlock]:
     """Yield the fenced blocks of Markdown, also indented, quoted, of tildes, or not closed. Runs in linear time."""
-    mark, language, quoted, lines = "", "", False, list[str]()
+    mark, language, quoted, lines = "", "", 0, list[str]()
     if "```" not in text and "~~~" not in text:
         return
     for line in text.split("\n"):
         if not mark:
             if (fence := _opening(line)) is not None:
-                mark, quoted = fence["mark"], ">" in fence["prefix"]
+                mark, quoted = fence["mark"], fence["prefix"].count(">")
                 language, lines = _language(fence["info"]), []
             continue
         body = line.lstrip(" \t>") if quoted else line.lstrip()
@@ -154,7 +196,7 @@ def fenced_blocks(text: str) -> Iterator[FencedBlock]:
             yield FencedBlock(language, "\n".join([*lines, line[:end]]))
             mark = ""
         else:
-            lines.append(re.sub(r"^[ \t]*> ?", "", line) if quoted else line)
+            lines.append(re.sub(rf"^(?:[ \t]*> ?){{1,{quoted}}}", "", line) if quoted else line)
     if mark:
         yield FencedBlock(language, "\n".join(lines))
 

@@ -94,6 +94,7 @@ NOT_PYTHON2 = [
     "class A:\n    def iterkeys(self): ...\n    def f(self): self.iterkeys()",
     "async def f(): await g()",
     "s = '\\N{BULLET}'",
+    "import six\nfor k, v in six.iteritems(d): ...",
     "await",
     "async",
     "'\\u'",

@@ -36,7 +36,18 @@ def added(code: str) -> str:
     return "--- a/x.py\n+++ b/x.py\n@@ -0,0 +1,9 @@\n" + "".join(f"+{line}\n" for line in code.splitlines())
 
 
+def numbered(code: str) -> str:
+    return "".join(f"{number:6}\t{line}\n" for number, line in enumerate(code.splitlines(), 1))
+
+
 PLACES = {
+    "double quotation": lambda code: answer(textwrap.indent(f"```python\n{code}```\n", ">> ", lambda _: True)),
+    "HTML": lambda code: answer(f'<pre><code class="python">{code}</code></pre>'),
+    "indented after a colon": lambda code: answer(f"An example:\n\n{textwrap.indent(code, '    ')}\nThat is all."),
+    "here-document": lambda code: answer(f"```bash\npython - <<'EOF'\n{code}EOF\n```"),
+    "here-document to a file": lambda code: answer(f"```sh\ncat > x.py <<EOF\n{code}EOF\npython x.py\n```"),
+    "numbered lines": lambda code: answer(f"```\n{numbered(code)}```"),
+    "list with -c": lambda code: answer(command=["python", "-c", code.replace("import os\n", "")]),
     "fence": lambda code: answer(f"Here:\n```python\n{code}```\n"),
     "capital": lambda code: answer(f"```Python\n{code}```"),
     "version": lambda code: answer(f"```py2\n{code}```"),
@@ -110,6 +121,9 @@ def test_old_sides_and_other_languages_do_not_count(example: Example):
         "if x:\n" * 5000,
         "print `" * 50_000,
         "~~~\n" * 9,
+        "<pre>" * 50_000,
+        "python <<EOF\n" * 20_000,
+        "a:" * 50_000,
     ],
 )
 def test_no_text_raises_or_takes_long(text: str):
