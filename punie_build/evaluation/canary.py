@@ -32,7 +32,7 @@ class CanaryNoise(Struct, frozen=True, kw_only=True):
 
     @property
     def tolerance(self) -> float:
-        """The gap (nats) that is still noise: ten times what was measured, within limits."""
+        """The gap (nats) that is still noise: ten times the measured noise, within limits."""
         return min(TOLERANCE, max(LEAST_TOLERANCE, 10 * self.nats))
 
 

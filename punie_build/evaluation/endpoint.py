@@ -211,8 +211,8 @@ class _Problem(Struct, frozen=True):
 
 def endpoint_body(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return a request as endpoints take it: with the name of the model, and without settings of no effect."""
-    kept = {key: value for key, value in body.items() if key != "logprobs" and NO_EFFECT.get(key) != value}
-    return {**kept, "model": model, "stream": False}
+    fields = {key: value for key, value in body.items() if key != "logprobs" and NO_EFFECT.get(key) != value}
+    return {**fields, "model": model, "stream": False}
 
 
 def chat_body(model: str, max_tokens: int, sampling: Sampling, template: dict[str, Any]) -> dict[str, Any]:

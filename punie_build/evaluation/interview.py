@@ -1,4 +1,4 @@
-"""Interview: all conversations of a suite with one arm, turn by turn, whatever sends the requests."""
+"""Interview: all conversations of a suite with one arm, turn by turn, with any sender of requests."""
 
 from __future__ import annotations
 

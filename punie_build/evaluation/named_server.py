@@ -2,7 +2,7 @@
 
     python -m punie_build.evaluation.named_server NAME ORIGIN ... -- --model FOLDER --port N ...
 
-`mlx_lm.server` loads whatever model a request names, without the adapter, and answers any page of a browser. Here
+`mlx_lm.server` loads any model that a request names, without the adapter, and answers any page of a browser. Here
 `/v1/models` lists the arm, its name and `default_model` are answered by it, and other names, adapters, hosts and
 origins are refused with a sentence.
 """

@@ -71,9 +71,9 @@ def measure(work: Work[Perplexity]) -> StepResult:
     with Child(module, [str(path)], work.logs / "perplexity.log", blas.environment(work.root)) as child:
         if child.process.wait():
             raise ModelError(child.failure("computing the loss"))
-    found = read(result)
-    metrics = {"loss": found.loss, "loss_error": found.loss_error, "perplexity": found.perplexity}
-    return StepResult(_summary(found), metrics | {"rows": found.rows, "tokens": found.n_tokens})
+    loss = read(result)
+    metrics = {"loss": loss.loss, "loss_error": loss.loss_error, "perplexity": loss.perplexity}
+    return StepResult(_summary(loss), metrics | {"rows": loss.rows, "tokens": loss.n_tokens})
 
 
 def read(path: Path) -> LossResult:

@@ -10,7 +10,7 @@ The function returns a bool or a score in [0, 1], of which only 1 passes, or a t
 the file is part of the suite: if it changes, answers are scored again. The function runs when answers are scored, never
 when recipes are read, in a process with limits of time and memory (`runtime/limited_function.py`), one for all cases.
 It can import the standard library and installed packages, but no other file of the project, because the suite does not
-contain the text of that file. An answer for which it returns nothing, because it raises, exits or does not end, cannot
+contain the text of that file. An answer for which it returns no result, because it raises, exits or never ends, cannot
 be scored.
 """
 

@@ -36,8 +36,8 @@ def unfit(expected: Any, schema: Any, where: str) -> Iterator[str]:
         problems = [list(unfit(value, schema, where)) for value in expected.values]
         if all(problems):
             yield from problems[0]
-    elif (wanted := EXPECTS.get(type(expected))) and not _of_type(schema, wanted[0]):
-        yield f"{wanted[1]} for {where}, which is {_types(schema)}"
+    elif (needed := EXPECTS.get(type(expected))) and not _of_type(schema, needed[0]):
+        yield f"{needed[1]} for {where}, which is {_types(schema)}"
     elif isinstance(expected, TableValue):
         yield from _unfit_keys(expected, schema, where)
     elif isinstance(expected, ListValue):

@@ -112,7 +112,7 @@ def score_answer(checks: tuple[AnyCheck, ...], answer: Answer) -> CheckResult:
 
 
 def check_result(check: AnyCheck, answer: Answer) -> CheckResult:
-    """Score an answer by one check. An answer that the check fails to score, by whatever error, cannot be scored."""
+    """Score an answer by one check. An answer that the check fails to score, by any error, cannot be scored."""
     try:
         return check.score(answer)
     except Exception as error:

@@ -45,7 +45,7 @@ def import_suite(source: ImportSource) -> ImportedSuite:
 
 
 def _names(row: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    """Return a list of names: texts, or tables with a `name` and nothing else. Raise DataError for others."""
+    """Return a list of names: texts, or tables with a `name` and no other key. Raise DataError for others."""
     items = row.get(key) or ()
     if not isinstance(items, list | tuple):
         raise DataError(f"{where}: `{key}` is not a list - write a list of names")

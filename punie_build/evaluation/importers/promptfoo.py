@@ -116,11 +116,11 @@ def _cases(
     combined, cases = promptfoo_files.combinations(variables), list[Case]()
     for number, values in enumerate(combined, 1):
         where = name if len(combined) == 1 else f"{name}-{number}"
-        found = list[str]()
+        case_notes = list[str]()
         checks = [
-            check for item in assertions for check in _checks(item, name.replace("-", " "), values, config, found)
+            check for item in assertions for check in _checks(item, name.replace("-", " "), values, config, case_notes)
         ]
-        notes += [note for note in found if note not in notes]
+        notes += [note for note in case_notes if note not in notes]
         if not checks:
             raise ValueError("no assertion that can be imported")
         for index, prompt in enumerate(prompts, 1):
