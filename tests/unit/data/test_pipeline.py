@@ -11,7 +11,7 @@ from punie_build.data.filters.union import ExactDedup, Language, MinMessages, Py
 from punie_build.data.merge import build_mix
 from punie_build.data.mix import MixComponent
 from punie_build.data.pipeline import build_dataset, build_stage
-from punie_build.data.sources import HandAuthored, Local, Sample
+from punie_build.data.sources import Command, HandAuthored, Local, Sample
 from punie_build.data.spec import Dataset, Mix, Stage
 from punie_build.data.split import Split
 from punie_build.data.stats import read_stats
@@ -270,3 +270,16 @@ def test_a_flood_of_records_that_are_no_rows_is_given_up_with_a_sentence(tmp_pat
     spec = Dataset(source=Local(path="rows.jsonl"), unreadable="drop", split="none")
     stats = build_dataset("d", spec, tmp_path, tmp_path / "out", tmp_path / "lock")
     assert (stats.total.kept, stats.total.seen) == (1, 101 + ingest.MAX_UNREADABLE)
+
+
+@pytest.mark.parametrize("pattern", ["corpus/*.txt", "corpus/part/*.txt", "corpus/part/?.txt", "corpus/[ab].txt"])
+def test_a_pattern_in_reads_is_refused_with_what_to_name_also_behind_a_linked_folder(tmp_path, pattern):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.txt").write_text("one")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/part").symlink_to(tmp_path / "outside")
+    (tmp_path / "out").mkdir()
+    program = ("python", "-c", f"print({line('q', 'a')!r})")
+    with pytest.raises(DataError, match="`reads` takes files and folders, no patterns: name the folder"):
+        build_dataset("d", Dataset(source=Command(argv=program, reads=(pattern,))), tmp_path, tmp_path / "out")
+    build_dataset("d", Dataset(source=Command(argv=program, reads=("corpus",))), tmp_path, tmp_path / "out")

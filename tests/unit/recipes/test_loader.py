@@ -120,6 +120,29 @@ def test_what_is_not_toml_is_named(recipes):
     assert "recipes/test.toml: not TOML" in mistakes(recipes, "[dataset.a\n")[0]
 
 
+def test_hidden_files_and_copies_of_editors_are_no_recipes_and_no_locks(recipes):
+    root = recipes("[dataset.a]\nsource = { type = 'sample', max_examples = 3 }")
+    (root / "recipes/.#test.toml").symlink_to("user@host.1234")  # Emacs, while the file is edited
+    for name in ("._test.toml", ".test.toml.swp", ".hidden.toml", "test.toml~", "#test.toml#", "test.toml.bak"):
+        (root / "recipes" / name).write_bytes(b"\x00\x05\x16\x07 no TOML")
+    (root / "data").mkdir()
+    (root / "data/._a.lock.json").write_bytes(b"\x00\x05\x16\x07")
+    assert [name for _, name in Project.load(root).recipe.entries if name == "a"] == ["a"]
+    assert list(locks.present(root, {kind.folder for kind in KINDS.values()})) == []
+
+
+def test_a_link_to_nowhere_and_a_folder_are_named_as_recipes_that_cannot_be_read(recipes):
+    root = recipes("[dataset.a]\nsource = { type = 'sample', max_examples = 3 }")
+    (root / "recipes/b.toml").symlink_to("nowhere")
+    (root / "recipes/x.toml").mkdir()
+    with pytest.raises(RecipeError) as caught:
+        Project.load(root)
+    assert [problem.partition(" (")[0] for problem in caught.value.problems] == [
+        "recipes/b.toml: cannot be read",
+        "recipes/x.toml: cannot be read",
+    ]
+
+
 def test_a_hub_base_needs_a_commit(recipes):
     assert "needs `revision`" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'")[0].replace("'", "`")
     assert "revision" in mistakes(recipes, "[base.q]\nhub = 'mlx-community/q'\nrevision = 'main'")[0]
