@@ -6,6 +6,7 @@ They need no `dodo.py`, and accept short names. With a `dodo.py` its other tasks
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def build(root: Path, options: Options) -> int:
     """Build the artifacts that are out of date, as `doit` does."""
     from punie_build.doit_plugin.program import run_doit
 
+    if options.executor:
+        os.environ["PUNIE_BUILD_EXECUTOR"] = options.executor
     words = [
         flag for flag, is_given in (("--continue", options.go_on), ("--always-execute", options.always)) if is_given
     ]
@@ -115,6 +118,7 @@ def _build_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--always", action="store_true", help="build what is current too")
     command.add_argument("--gate", action="store_true", help="fail if an artifact fails one of its gates")
+    command.add_argument("--executor", metavar="URL", help="where steps run: local, or dask://HOST:PORT")
 
 
 def _forget_options(command: argparse.ArgumentParser) -> None:

@@ -45,6 +45,7 @@ MODULES = {  # first word of a command -> its module, and its help
     "benchmark": ("train", "measure how fast a base trains here, and in how much memory"),
     "metrics": ("train", "print a log of mlx-lm's trainer as events"),
     "search": ("train", "run trials of a search of the recipes"),
+    "worker": ("worker", "run the tasks of builds on this machine, for a Dask scheduler"),
     "pin": ("pin", "write the commit of a Hub base into its recipe"),
     "completion": ("completion", "print the completion script of a shell: bash, zsh or fish"),
     "schema": ("schema", "print the JSON Schema of recipe files"),

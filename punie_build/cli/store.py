@@ -65,6 +65,8 @@ def allow(root: Path, _options: Options) -> int:
     print(f"allowed in {settings.allow(options)}: {printable(str(options.store))}")
     for name, value in options.store_options.items():
         print(printable(f"    {name} = {value}"))
+    if options.executor != settings.LOCAL:
+        print(printable(f"    executor = {options.executor}"))
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.engine import card_notes, gates, memory, renamed
+from punie_build.engine import card_notes, executor, gates, memory, renamed
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -54,6 +54,10 @@ class EmptyTargetError(PunieError):
 
 class ExpectationError(PunieError):
     """The metrics of data differ from what its recipe expects."""
+
+
+class StoreLostError(PunieError):
+    """The shared store did not keep what a worker put into it."""
 
 
 class InputChangedError(PunieError):
@@ -105,7 +109,7 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
                 message = f"restored from the store, where it is {name}"
                 store.put(root, work.out, first)
             else:
-                action, (first, message) = "ran", _run(work, old, current, reasons)
+                action, (first, message) = "ran", _compute(work, old, current, reasons)
             lock = memory.continued(task, first)
             if action == "ran" and not task.temporary:
                 for each in (lock, first) if first.key != lock.key else (lock,):  # a checkout without memory finds it
@@ -211,6 +215,22 @@ def _reasons(task: AnyTask, state: str, old: Lock | None, current: KeyInputs) ->
     if state == "forgotten":
         return ("it was forgotten",)
     return states.changes(task, old, current) if old else (NOT_BUILT,)
+
+
+def _compute(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[str, ...]) -> tuple[Lock, str]:
+    """Run the step here or, where an executor is set, have it run there and restore its result. Return its lock and
+    message."""
+    remote = executor.of_task(work.root, work.task)
+    if remote is None:
+        return _run(work, old, current, reasons)
+    message = remote.compute(work, current, old)
+    _make_empty(work.out)
+    lock = store.restore(work.root, current.key, work.out)
+    if lock is None:
+        raise StoreLostError("a worker made it, but the shared store does not give it back - see its warning")
+    if states.key_inputs(work.root, work.task, old) != current:
+        raise InputChangedError("an input changed during this step - build again")
+    return lock, message
 
 
 def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[str, ...]) -> tuple[Lock, str]:

@@ -27,13 +27,23 @@ class WorkerError(PunieError):
     """A worker ended during its step, or its error could only be sent as text."""
 
 
+POLL_S = 0.25
+Monitor = Callable[[], bool]
+
+
 def run(step: Callable[[A], T], work: A) -> T:
     """Return the step's result: computed in this process by the main thread, in a worker by any other thread."""
     if threading.current_thread() is threading.main_thread():
         return step(work)
+    return run_in_worker(step, work)
+
+
+def run_in_worker(step: Callable[[A], T], work: A, monitor: Monitor | None = None) -> T:
+    """Return the step's result, computed in a worker. `monitor` is called every `POLL_S` seconds meanwhile; when it
+    returns False the worker is killed, with the processes that it started, and WorkerError is raised."""
     worker = _idle_worker()
     try:
-        return worker.compute(step, work)
+        return worker.compute(step, work, monitor)
     finally:
         if worker.process.is_alive():
             _idle.append(worker)
@@ -66,10 +76,14 @@ class Worker:
                     os.environ["PYTHONSAFEPATH"] = safe
         theirs.close()
 
-    def compute(self, step: Callable[[A], T], work: A) -> T:
+    def compute(self, step: Callable[[A], T], work: A, monitor: Monitor | None = None) -> T:
         """Return `step(work)`, or raise its error. Raise WorkerError if the process ends before."""
         try:
             self.connection.send((step, work))
+            while monitor and not self.connection.poll(POLL_S):
+                if not monitor():
+                    self.process.kill()
+                    monitor = None
             done, answer = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()

@@ -263,8 +263,14 @@ def of_project(root: Path) -> RemoteStore | None:
 
 
 def not_allowed(root: Path) -> str | None:
-    """Return a sentence about the store that the repository names and the user has not allowed, if there is one."""
+    """Return a sentence about the store or the executor that the repository names and the user has not allowed, if
+    there is one."""
     options = settings.load(root)
+    if options.executor != settings.LOCAL and not settings.is_executor_allowed(options):
+        return (
+            f"executor {options.executor}: not used, for this project names it and you have not allowed it"
+            " - `punie-build store allow` allows it on this machine"
+        )
     if options.store is None or settings.is_allowed(options):
         return None
     return (

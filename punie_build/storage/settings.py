@@ -4,11 +4,14 @@
     store = "s3://bucket/punie"
     store_options = { endpoint_url = "..." }     # passed to fsspec as they are
     store_verify = ["ed25519:..."]               # who must have signed its records (`signatures`)
+    executor = "dask://10.0.0.5:8786"            # where steps run; "local" is this machine
 
-The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store.
+The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store. Likewise
+`PUNIE_BUILD_EXECUTOR`, or the option `--executor`, overrides `executor`.
 
-A repository may name any host, and a request to it is signed with the credentials of the user. So a store is used only
-if the user has allowed it, with these options: by the variable, or in `~/.config/punie-build/stores.toml`:
+A repository may name any host, and a request to it is signed with the credentials of the user. So a store or an
+executor is used only if the user has allowed it, with these options: by the variable, or in
+`~/.config/punie-build/stores.toml`:
 
     allowed = ["s3://bucket/punie", "s3://other {\"endpoint_url\":\"https://s3.example.org\"}"]
 """
@@ -30,32 +33,68 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import atomic, paths, project_file
 
 URL = re.compile(r"[a-z0-9+.-]+://.+")
+LOCAL = "local"
+EXECUTOR = r"\A(local|dask(\+tls)?://[^/\s]+:[0-9]+)\Z"
 
 
 class Settings(Spec, frozen=True, kw_only=True):
     """The settings. `store`: the URL of the shared store. `store_options`: options of its fsspec file system.
-    `store_verify`: public keys, one of which must have signed a record of it."""
+    `store_verify`: public keys, one of which must have signed a record of it. `executor`: where steps run."""
 
     store: str | None = None
     store_options: dict[str, Any] = field(default_factory=dict)
     store_verify: tuple[Annotated[str, Meta(pattern=r"\Aed25519:[0-9a-f]{64}\Z")], ...] = ()
+    executor: Annotated[str, Meta(pattern=EXECUTOR)] = LOCAL
 
 
 def load(root: Path) -> Settings:
     """Return the settings of a project. Raise RecipeError if `[tool.punie-build]` has mistakes."""
-    return _read(root, os.environ.get("PUNIE_BUILD_STORE"))
+    return _given.get(root) or _read(root, os.environ.get("PUNIE_BUILD_STORE"))
+
+
+_given: dict[Path, Settings] = {}
+
+
+def give(root: Path, settings: Settings | None) -> None:
+    """Have a folder use settings that came with the task that it is for; with None, no longer. This process allows
+    them: who sends tasks to a worker runs code there."""
+    if settings is None:
+        _given.pop(root, None)
+    else:
+        _given[root] = settings
+
+
+def executor(root: Path) -> str:
+    """Return where the steps of a project run: the URL of an executor that the user allows, or `local`. Raises
+    RecipeError."""
+    named = os.environ.get("PUNIE_BUILD_EXECUTOR")
+    if named is None or root in _given:  # a worker sends no task on
+        options = load(root)
+        return options.executor if root not in _given and is_executor_allowed(options) else LOCAL
+    if not re.fullmatch(EXECUTOR, named or LOCAL):
+        raise RecipeError([f"PUNIE_BUILD_EXECUTOR: '{named}' is no executor - write it as dask://HOST:PORT, or local"])
+    return named or LOCAL
 
 
 def is_allowed(settings: Settings) -> bool:
     """Return whether the user allows the store of a project, with its options. Raises RecipeError for mistakes in the
     user's file."""
+    if any(settings is each for each in _given.values()):
+        return True
     is_from_user = settings.store == os.environ.get("PUNIE_BUILD_STORE") and not settings.store_options
     return is_from_user or _name(settings) in _allowed()
 
 
+def is_executor_allowed(settings: Settings) -> bool:
+    """Return whether the user allows the executor of a project, or sets another by the variable."""
+    return settings.executor == LOCAL or "PUNIE_BUILD_EXECUTOR" in os.environ or settings.executor in _allowed()
+
+
 def allow(settings: Settings) -> Path:
-    """Write the store of a project, with its options, to the user's file of allowed stores. Return the file."""
-    names = dict.fromkeys([*_allowed(), _name(settings)])
+    """Write the store of a project, with its options, and its executor to the user's file of allowed ones. Return
+    the file."""
+    executors = [settings.executor] if settings.executor != LOCAL else []
+    names = dict.fromkeys([*_allowed(), *([_name(settings)] if settings.store else []), *executors])
     lines = [f"    {msgspec.json.encode(name).decode()},\n" for name in names]  # a string of JSON is one of TOML
     atomic.replace_file(_allowed_file(), f"allowed = [\n{''.join(lines)}]\n".encode())
     return _allowed_file()

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,6 +55,26 @@ def push(root: Path, lock: Lock) -> int:
         if key := os.environ.get(signatures.VARIABLE):
             shared.put(_object("signed", lock.key), signatures.sign(locks.encode(lock), Path(key)))
     return n_sent
+
+
+def is_shared(root: Path, lock: Lock) -> bool:
+    """Return whether the shared store has the record of a key and all of its blobs."""
+    shared = remote.of_project(root)
+    names = [_object("actions", lock.key), *(_object("blobs", digest) for digest in set(lock.outputs.values()))]
+    return shared is not None and all(shared.has(name) for name in names)
+
+
+def push_files(root: Path, files: Mapping[Path, str]) -> None:
+    """Upload files, by digest, that the shared store lacks: those that people wrote, and no task made."""
+    if shared := remote.of_project(root):
+        for path, digest in files.items():
+            if not shared.has(_object("blobs", digest)):
+                shared.put(_object("blobs", digest), path)
+
+
+def restore_file(root: Path, digest: str, path: Path) -> bool:
+    """Write the file of a digest from the local or the shared store. Return whether one of them has it intact."""
+    return _copy_blob(root, digest, path)
 
 
 def find(root: Path, key: str, committed: Lock | None = None) -> Lock | None:

@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-
 POLL_S = 0.02  # how soon `shutdown` is noticed, in seconds
 
 

@@ -1,0 +1,130 @@
+"""Dask executor: sends the steps of a build to the workers of a Dask cluster, and waits for their results."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import pickle
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+from punie_build.cluster.request import ClusterError, Reply, request_of
+from punie_build.engine.work import Work
+from punie_build.errors import PunieError
+from punie_build.runtime.console import console
+from punie_build.storage import remote
+from punie_build.storage.locks import KeyInputs, Lock
+
+CONNECT_S = 15
+WORKERS_S = 30  # how long a build waits for a worker
+RETRIES = 2  # after the loss of a worker
+DEVICES = ("METAL", "CUDA")  # resources of workers with a device that one task at a time may use
+
+
+def connect(root: Path, url: str) -> DaskExecutor:
+    """Connect to the scheduler at a URL such as `dask://10.0.0.5:8786`. Raises ClusterError."""
+    return DaskExecutor(root, url)
+
+
+class DaskExecutor:
+    """The connection of a build to a scheduler. Several threads may use it."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        if remote.of_project(root) is None:
+            raise ClusterError(f"{url}: needs a shared store that the workers use too - set `store`, and allow it")
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ClusterError(f"{url}: Dask is not installed - pip install 'punie-build[cluster]'") from None
+        self.url = url
+        self.project = hashlib.sha256(f"{socket.gethostname()}:{root}".encode()).hexdigest()[:16]
+        try:
+            self.client: Any = Client(address(url), timeout=CONNECT_S, set_as_default=False)
+            self.client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError:
+            raise ClusterError(f"{url}: has no worker - start one with `punie-build worker {url}`") from None
+        except (OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ClusterError(f"{url}: no scheduler answers ({reason}) - start it, or build locally") from None
+        atexit.register(self.client.close, timeout=2)
+
+    def compute(self, work: Work[Any], current: KeyInputs, old: Lock | None) -> str:
+        """Have a worker make a target into the shared store, and return the message of its step. Raises PunieError."""
+        from punie_build.cluster.dask_worker import build_request
+
+        request = request_of(work, current, old, self.project)
+        name = f"{work.task.label}-{secrets.token_hex(8)}"
+        self.client.subscribe_topic(name, lambda event: _show(work, event))
+        try:
+            future = self.client.submit(
+                build_request,
+                pickle.dumps(request),
+                name,
+                key=name,
+                retries=RETRIES,
+                resources=self._resources(work),
+            )
+            reply = self._result(future, work.task.label)
+        finally:
+            self.client.unsubscribe_topic(name)
+        for log, text in reply.logs.items():
+            work.logs.mkdir(parents=True, exist_ok=True)
+            (work.logs / log).write_text(text, encoding="utf-8")
+        if reply.error:
+            raise ClusterError(reply.error)
+        return reply.message
+
+    def _resources(self, work: Work[Any]) -> dict[str, int]:
+        """Return the resource that a task needs: the device, if it needs one for itself and workers offer devices."""
+        if not work.task.kind.exclusive:
+            return {}
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        offered = {name for worker in workers for name in worker["resources"]}
+        return next(({device: 1} for device in DEVICES if device in offered), {})
+
+    def _result(self, future: Any, label: str) -> Reply:
+        """Return the reply when it is there; raise ClusterError if none will come. An interrupt cancels the task."""
+        alone = 0.0
+        try:
+            while not future.done():
+                try:
+                    reply: Reply = future.result(timeout=5)
+                    return reply
+                except TimeoutError:
+                    alone = 0.0 if self.client.scheduler_info(n_workers=-1)["workers"] else alone + 5
+                if alone >= WORKERS_S:
+                    raise ClusterError(f"{self.url}: its last worker is gone - start another, and build again")
+            reply = future.result(timeout=5)
+        except PunieError:
+            future.cancel()
+            raise
+        except Exception as error:
+            raise ClusterError(self._reason(error, label)) from None
+        except BaseException:
+            future.cancel()
+            raise
+        return reply
+
+    def _reason(self, error: Exception, label: str) -> str:
+        kind = type(error).__name__
+        if kind == "KilledWorker":
+            return f"{RETRIES + 1} workers ended while they made it, most likely for lack of memory - read their logs"
+        if kind in ("FutureCancelledError", "CancelledError", "CommClosedError", "TimeoutError") or isinstance(
+            error, OSError
+        ):
+            return f"{self.url}: the scheduler is gone - start it, and build again"
+        return f"{label}: a worker failed: {kind}: {(str(error).splitlines() or [''])[0]}"
+
+
+def address(url: str) -> str:
+    """Return the address of a scheduler as Dask writes it: `tcp://` or `tls://`."""
+    scheme, _, rest = url.partition("://")
+    return f"{'tls' if scheme.endswith('+tls') else 'tcp'}://{rest}"
+
+
+def _show(work: Work[Any], event: tuple[float, Any]) -> None:
+    """Print a line of a worker."""
+    text = str(event[1])
+    console.print_line(f"   {work.task.label}: {text.strip()}")

@@ -1,0 +1,131 @@
+"""Builds on a real Dask cluster of processes on loopback, with a folder as the shared store."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from punie_build.storage import locks, paths
+from tests.support import project as projects
+
+pytest.importorskip("distributed", reason="needs the extra cluster")
+pytestmark = pytest.mark.slow
+
+RECIPE = f"""{projects.DATA_ONLY}
+[adapter.tiny]
+base = "nano"
+data = "clean"
+iters = 2
+batch_size = 2
+max_seq_length = 256
+"""
+TARGETS = ("data/sample", "data/clean", "adapters/tiny")
+
+
+class Cluster(Struct):
+    """A scheduler and its workers, as processes. `url` is the executor."""
+
+    url: str
+    folder: Path
+    processes: list[subprocess.Popen[bytes]]
+
+    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a worker, whose cache is its own."""
+        number = len(self.processes)
+        environment = os.environ | {"XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
+        command = [sys.executable, "-P", "-m", "punie_build", "worker", self.url, *options]
+        with (self.folder / f"worker{number}.log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    log = folder / "scheduler.log"
+    command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler"]
+    with log.open("wb") as output:
+        scheduler = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], cwd=folder, stdout=output, stderr=output
+        )
+    for _ in range(600):
+        if match := re.search(r"tcp://127.0.0.1:\d+", log.read_text("utf-8")):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail(log.read_text("utf-8"))
+    cluster = Cluster(match[0].replace("tcp", "dask"), folder, [scheduler])
+    cluster.start_worker()
+    cluster.start_worker("--resource", "CUDA=1")
+    yield cluster
+    for process in reversed(cluster.processes):
+        process.send_signal(signal.SIGINT)
+    for process in cluster.processes:
+        process.wait(60)
+
+
+def build(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `punie-build build WORD ...` in a process."""
+    command = [sys.executable, "-P", "-m", "punie_build", "build", *words]
+    return subprocess.run(command, cwd=project, env=os.environ | variables, capture_output=True, text=True)
+
+
+def test_a_build_on_workers_has_the_files_of_a_local_one(tmp_path, cluster):
+    remote, local = (projects.create(tmp_path / name, RECIPE) for name in ("remote", "local"))
+    done = build(remote, "-n", "2", "--executor", cluster.url, PUNIE_BUILD_STORE=(tmp_path / "store").as_uri())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert build(local, PUNIE_BUILD_STORE="").returncode == 0
+    for target in TARGETS:
+        records = [locks.read(root / paths.lock(target)) for root in (remote, local)]
+        assert records[0].key == records[1].key
+        assert records[0].outputs == records[1].outputs
+    assert not (remote / ".punie" / "training").exists()  # it was trained elsewhere
+    assert (remote / ".punie/logs/adapters/tiny/training.log").exists()
+
+
+def test_an_executor_without_a_store_or_a_scheduler_is_a_sentence(tmp_path, cluster):
+    project = projects.create(tmp_path, projects.SAMPLE)
+    done = build(project, "--executor", cluster.url, PUNIE_BUILD_STORE="")
+    assert "needs a shared store that the workers use too - set `store`" in done.stdout
+    done = build(project, "--executor", "dask://127.0.0.1:9", PUNIE_BUILD_STORE=(tmp_path / "store").as_uri())
+    assert "dask://127.0.0.1:9: no scheduler answers" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_an_interrupt_ends_the_training_on_the_worker(tmp_path, cluster):
+    project = projects.create(tmp_path, RECIPE.replace("iters = 2", "iters = 5000"))
+    store = {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
+    command = [sys.executable, "-P", "-m", "punie_build", "build", "--executor", cluster.url]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=project, env=os.environ | store, **pipes) as process:
+        try:
+            wait_until(lambda: trainings(cluster))
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    assert "Traceback" not in output
+    wait_until(lambda: not trainings(cluster))
+    assert not (project / "adapters" / "tiny").exists()
+
+
+def trainings(cluster: Cluster) -> list[Path]:
+    """Return the folders of the jobs that run on the workers and train."""
+    return list(cluster.folder.glob("cache*/punie-build/cluster/*/job-*/project/data/*@preflight"))
+
+
+def wait_until(condition) -> None:
+    """Wait some minutes for a condition: a busy machine is slow."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not happen within five minutes")
