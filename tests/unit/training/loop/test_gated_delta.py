@@ -1,15 +1,24 @@
 """The gated delta rule in chunks has the outputs, states and gradients of mlx-lm's loop."""
 
+from collections.abc import Iterator
+
 import mlx.core as mx
 import pytest
 from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.models import kimi_linear, qwen3_5, qwen3_next
 from mlx_lm.models import llama as llama_module
+from mlx_lm.tuner.utils import load_adapters
+from mlx_lm.utils import load_model
 
+from punie_build.export.process import export
+from punie_build.export.spec import Model
+from punie_build.training import token_file
 from punie_build.training.loop import gated_delta
 from punie_build.training.loop.gated_delta import ORIGINAL, gated_delta_update, trial_inputs
-from tests.support.tiny_training import LLAMA
+from punie_build.training.tokenization import TokenizedRow
+from tests.support import tiny_bases
+from tests.support.tiny_training import LLAMA, events, spec, train
 
 TEXT = {
     "model_type": "qwen3_5_text",
@@ -126,3 +135,43 @@ def test_a_hybrid_model_has_the_same_loss_and_gradients_after_installation():
 
 def test_a_model_without_the_rule_is_left_alone():
     assert gated_delta.install(llama_module.Model(llama_module.ModelArgs.from_dict(LLAMA))) == ""
+
+
+@pytest.fixture
+def loops_afterwards() -> Iterator[None]:
+    """Put the loops of mlx-lm back in place, which a training of a hybrid replaces in this process."""
+    yield
+    for module in (kimi_linear, qwen3_5, qwen3_next):
+        module.gated_delta_update = ORIGINAL
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.rope_scaling. is deprecated")  # by the configuration that mlx-lm reads
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_next", "kimi_linear"])
+def test_a_hybrid_is_trained_resumed_and_fused(tmp_path, capsys, name, loops_afterwards):
+    tiny_bases.write_base(tmp_path / "base", name)
+    (tmp_path / "tokens").mkdir()
+    system = [(7 * index) % 60 for index in range(70)]
+    for split, count in (("train", 9), ("valid", 3)):
+        writer = token_file.TokenWriter()
+        for line in range(1, count + 1):
+            writer.add(line, TokenizedRow([*system, line, 3, 5, line], [False] * 71 + [True] * 3))
+        writer.save(tmp_path / f"tokens/{split}.safetensors")
+    adapter = spec(batch_size=3, iters=4, steps_per_eval=2, save_every=2, keep="last")
+    assert adapter.for_rows(token_file.load(tmp_path / "tokens/train.safetensors")).batching == "prefix"
+    whole = train(tmp_path, tmp_path / "whole", adapter)
+    assert train(tmp_path, tmp_path / "killed", adapter, 5) == whole
+    [start], validations = events(whole, "start"), events(whole, "valid")
+    assert start["batching"] == "bucket"
+    assert "cannot share prefixes: its layers keep a state" in capsys.readouterr().out
+    assert validations[-1]["loss"] < validations[0]["loss"]
+    out, fused_folder = tmp_path / "whole/out", tmp_path / "fused"
+    fused_folder.mkdir()
+    export(Model(adapter="a"), tmp_path / "base", out, fused_folder)
+    ids = mx.array([system[:20]])
+    (adapted, _), (fused, _) = load_model(tmp_path / "base"), load_model(fused_folder)
+    plain = load_model(tmp_path / "base")[0](ids)
+    load_adapters(adapted, str(out))
+    adapted.eval()
+    assert close(adapted(ids), fused(ids), 1e-3)
+    assert not close(plain, fused(ids), 1e-3)
