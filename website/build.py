@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 from punie_build.cli import reference
@@ -32,8 +33,8 @@ def write_source(folder: Path) -> None:
     """Write the source of the site: configuration, index, documents, and the references that the code makes."""
     shutil.copytree(HERE / "theme", folder / "theme")
     shutil.copyfile(HERE / "conf.py", folder / "conf.py")
-    shutil.copyfile(HERE / "index.md", folder / "index.md")
     names = documents()
+    (folder / "index.md").write_text(index(names), encoding="utf-8")
     for name in names:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,15 @@ def write_source(folder: Path) -> None:
             shutil.copyfile(ROOT / name, target)
     (folder / "docs" / "commands.md").write_text(reference.commands(), encoding="utf-8")
     (folder / "docs" / "fields.md").write_text(reference.fields(links=True), encoding="utf-8")
+
+
+def index(names: list[str]) -> str:
+    """Return the index with the documents that it does not name, under a heading of their own."""
+    text = (HERE / "index.md").read_text(encoding="utf-8")
+    patterns = re.findall(r"^([\w*/.-]+)$", text, re.MULTILINE)
+    pages = [name.removesuffix(".md") for name in names if name.endswith(".md")]
+    rest = [page for page in pages if not any(fnmatch(page, pattern) for pattern in patterns)]
+    return text + "\n".join(["\n```{toctree}", ":caption: More", "", *rest, "```", ""]) if rest else text
 
 
 def with_links(text: str, name: str, names: list[str]) -> str:
