@@ -93,7 +93,7 @@ def refuse_label(record: dict[str, Any]) -> None:
         text = str(value).lower()
         if text == "false" or (key != "label" and (text in UNWANTED or value == 0)):
             raise ValueError(
-                f"{key} is {text}: the answer is one that is not wanted - remove the row, or use form = 'preference'"
+                f"{key} is {'false' if value == 0 else text}: the answer is one that is not wanted - remove the row, or use form = 'preference'"
             )
 
 
