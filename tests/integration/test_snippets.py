@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import yaml
 from doit.doit_cmd import DoitMain
@@ -95,9 +96,13 @@ def check_console(text: str) -> list[str]:
 def check_toml(text: str) -> list[str]:
     """Return mistakes in the tables of a recipe; files of other kinds are suites and settings."""
     tables: dict[str, Any] = tomllib.loads(text)
-    if "case" in tables or "tools" in tables or "state" in tables or text.startswith("# pyproject.toml"):
+    if "case" in tables or "tools" in tables or "state" in tables or "tool" in tables:
         return []
-    if set(tables) <= {"store", "store_verify", "store_options"}:
+    settings = {"store", "store_verify", "store_options"}
+    parts = [{field.encode_name for field in msgspec.structs.fields(kind.spec)} for kind in KINDS.values() if kind.spec]
+    if not set(tables) & set(KINDS) and any(
+        set(tables) <= names for names in (settings, *parts)
+    ):  # lines of a table whose head is not shown
         return []
     found = []
     for kind, entries in tables.items():
@@ -177,6 +182,7 @@ def test_a_block_is_checked_by_its_language(block):
 
 def test_a_mistake_in_a_block_is_found():
     assert check_toml("[adapter.a]\nbase = 'nano'\ndata = 'x'\nitres = 3")
+    assert check_toml("learning_rat = 3")
     assert check_python("from punie_build.conversations import nothing_of_this_name")
     assert check_console("$ punie-build plna")
     assert check_console("$ punie-build check --gat --nothing")
