@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -110,8 +111,10 @@ def page(rows: list[dict[str, Any]], left_out: dict[str, str]) -> str:
 def sweep(name: str, scratch: Path) -> dict[str, Any]:
     """Measure an architecture in a process of its own, and print its row."""
     command = [sys.executable, __file__, name, "--one", str(scratch)]
+    (scratch / "hf_olmo.py").touch()  # mlx-lm only looks whether this package of OLMo is installed
+    env = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(scratch)))}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60 * MINUTES)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60 * MINUTES, env=env)
         lines = done.stdout.splitlines()
         row = json.loads(lines[-1]) if done.returncode == 0 else {"remark": f"crash: {done.stderr.splitlines()[-1]}"}
     except subprocess.TimeoutExpired:
@@ -213,10 +216,11 @@ def exported(base: Path, folder: Path, tokens: Path, row: dict[str, Any]) -> dic
     """Fuse and quantize, measure, and compare sizes with the files."""
     from punie_build.export import fidelity, model_folder
     from punie_build.export.spec import Model
+    from punie_build.training import token_loss
 
     adapter, remarks = folder / "never/out", [row["remark"]] if row["remark"] else []
     result: dict[str, Any] = {}
-    rows = fidelity.batches(fidelity.held_out_rows(tokens), Model(adapter="a").fidelity_rows)
+    rows = token_loss.batches(fidelity.held_out_rows(tokens), Model(adapter="a").fidelity_rows)
     for column, fields in (("fused", {}), ("4 bits", {"bits": 4, "group_size": 32})):
         out, model = folder / column, Model(adapter="a", **fields)
         export(model, base, adapter, out)
