@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 ITERS, RESUMED_ITERS, RANK = 3, 5, 4
-MINUTES = 10  # for one architecture
+MINUTES = 25  # for one architecture
 MODELS = ({"bits": 3}, {"bits": 4}, {"bits": 5}, {"bits": 6}, {"bits": 8}, {"bits": 16}, {"mode": "mxfp4"})
 COLUMNS = ("architecture", "layers", "LoRA", "sizes, worst", "loss", "resumed", "fused", "4 bits", "remark")
 TEXT = """\

@@ -26,7 +26,6 @@ NO_MODELS = (
     "switch_layers", "__init__",
 )  # fmt: skip
 LEFT_OUT = {
-    "phi3small": "needs a vocabulary of 100,352, with which the sweep takes too long",
     "muse_spark": "computes with kernels of Metal only",
     "prism_hadamard_qwen35": "needs the list of modules of one published model",
 }
