@@ -92,8 +92,9 @@ def refuse_label(record: dict[str, Any]) -> None:
             continue
         text = str(value).lower()
         if text == "false" or (key != "label" and (text in UNWANTED or value == 0)):
+            mark = "false" if value == 0 else text
             raise ValueError(
-                f"{key} is {'false' if value == 0 else text}: the answer is one that is not wanted - remove the row, or use form = 'preference'"
+                f"{key} is {mark}: the answer is one that is not wanted - remove the row, or use form = 'preference'"
             )
 
 
