@@ -50,7 +50,7 @@ class RemoteStore:
     """A store at a URL, with names such as `blobs/ab/ab12...`. No method raises an error if the store fails.
 
     `unreachable`: no request is sent any more. `read_only`: no upload is sent any more. `corrupt`: names whose content
-    has another digest; they count as missing until they are uploaded again. `is_read`: not too many names are corrupt.
+    has another digest; they count as missing until they are uploaded again. `is_read`: few names are corrupt.
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The fault table: the 639 faults that were tried on the engine, as classes with the tests and scripts that try them.
 
-    python tests/kills/faults.py                 runs all tests, prints a row for each class; exits with 1 after a failure
-    python tests/kills/faults.py --list          prints the classes, their counts and tests
+    python tests/kills/faults.py           runs all tests, prints a row for each class; exits with 1 after a failure
+    python tests/kills/faults.py --list    prints the classes, their counts and tests
 
 The classes and counts are those of the first trial. Tests of a class use smaller projects than that trial, and more
 kinds of each fault. Long forms are the other scripts of this folder; a row names its script.
@@ -47,7 +47,9 @@ FAULTS = (
         f"{STORAGE}/test_remote.py::test_an_upload_to_a_full_disk_leaves_no_file_behind",
     )),
     Fault("power cuts", 14, 14, ("tests/integration/test_power_cuts.py",), "power.py"),
-    Fault("clocks, stamps and edits in place", 69, 0, (f"{STORAGE}/test_digests.py", f"{STORAGE}/test_digest_cache.py")),
+    Fault("clocks, stamps and edits in place", 69, 0, (
+        f"{STORAGE}/test_digests.py", f"{STORAGE}/test_digest_cache.py",
+    )),
     Fault("targets replaced or decorated", 14, 6, (
         f"{ENGINE}/test_build.py::test_whatever_is_in_the_way_is_replaced_again_and_again",
         f"{ENGINE}/test_build.py::test_what_people_put_into_a_target_is_kept_aside_and_named",
