@@ -103,8 +103,8 @@ class RemoteStore:
         return target.exists()
 
     def reject(self, name: str) -> None:
-        """Count a name as missing, for its content had another digest. Say so once; after `MAX_CORRUPT` of them, read no
-        more: what is built is uploaded again."""
+        """Count a name as missing, for its content had another digest. Say so once; after `MAX_CORRUPT` of them, read
+        no more: new results are uploaded again."""
         with self.guard:
             is_first, is_last = not self.has_corrupt, len(self.corrupt) + 1 == MAX_CORRUPT
             self.has_corrupt = True
