@@ -73,14 +73,17 @@ def _mark_old(project: Project) -> None:
 
 
 def draw(project: Project, task: AnyTask) -> None:
-    """Draw the page of a current artifact, with its Markdown form or the card in its folder, if its kind has one."""
+    """Draw the page of a current artifact, after its Markdown form or the card in its folder, if its kind has one.
+
+    The time of the page says that all are drawn: a build that is killed before it draws them again.
+    """
     kind, name = page_kind(task), task.kind.name
-    replace_file(project.root / paths.page(name, task.name), page(project, task).encode())
     if kind.markdown:
         values = kind.load(project, task, lock=project.lock(task))
         replace_file(project.root / paths.markdown_page(name, task.name), resolve(kind.markdown)(values).encode())
     if kind.card:
         replace_file(project.root / task.target / paths.CARD, card(project, task).encode())
+    replace_file(project.root / paths.page(name, task.name), page(project, task).encode())
 
 
 def card(project: Project, task: AnyTask) -> str:

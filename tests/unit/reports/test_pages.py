@@ -277,3 +277,12 @@ def test_recipe_fields_are_listed_with_values_and_defaults(root):
     assert (fields["lora.rank"].value, fields["lora.rank"].is_default) == ("16", False)
     assert (fields["lora.scale"].value, fields["lora.scale"].is_default) == ("20", True)
     assert "gates" not in fields
+
+
+def test_the_page_is_drawn_after_the_card_so_that_its_time_speaks_for_both(root):
+    """A build that is killed between them would leave the adapter without its card."""
+    project = Project.load(root)
+    task = project.planned["adapter:tuned"].task
+    draw.draw(project, task)
+    card, page = root / task.target / paths.CARD, root / paths.page("adapter", "tuned")
+    assert card.stat().st_mtime_ns <= page.stat().st_mtime_ns
