@@ -105,6 +105,15 @@ def adapter(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "adapters/a").glob("*")}
 
 
+def differs(root: Path, expected: dict[str, bytes]) -> bool:
+    """Return whether published files are not those of an uninterrupted run, and print their names."""
+    found = adapter(root)
+    names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    if names:
+        print(f"other bytes: {', '.join(names)}", flush=True)
+    return bool(names)
+
+
 def reset(root: Path) -> None:
     """Remove the adapter, checkpoints and the store; data and tokens stay."""
     for folder in ("adapters", f"{paths.STATE}/store", f"{paths.STATE}/training", f"{paths.STATE}/staging"):
@@ -143,11 +152,11 @@ def kills(root: Path, expected: dict[str, bytes], duration: float, count: int, r
             print((root / "build.log").read_text(), flush=True)
             counts["failed"] += 1
         counts["complete"] += 1
-        counts["other bytes"] += adapter(root) != expected
+        counts["other bytes"] += differs(root, expected)
         reset(root)
     last = build(root)
     counts["complete"] += 1
-    counts["other bytes"] += last.returncode != 0 or adapter(root) != expected
+    counts["other bytes"] += last.returncode != 0 or differs(root, expected)
     return counts
 
 
