@@ -17,7 +17,7 @@ def rows_of_columns(text: bytes) -> Iterator[bytes] | None:
     """
     try:
         table = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     columns = list(table.values())
     if columns and all(isinstance(column, dict) for column in columns):

@@ -51,7 +51,7 @@ def _is_json(line: bytes) -> bool:
         return False
     try:
         items = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return not line.endswith(b"]") and len(line) > 1 and line[1:].lstrip()[:1] in (b"{", b"[", b"")
     # a list of messages is one row; a list of rows is the whole file
     return bool(items) and all(isinstance(item, dict) and not {"role", "from"} & item.keys() for item in items)

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from punie_build.data.ingest import ingest
 from punie_build.data.jsonl import MAX_LINE_BYTES
 from punie_build.data.readers.compression import read_chunks
 from punie_build.data.readers.discovery import data_files, list_folder, split_of, stem
@@ -25,7 +26,8 @@ from punie_build.data.readers.formats import FORMATS
 from punie_build.data.readers.lines import split_lines
 from punie_build.data.readers.record import TOO_LONG, Record, import_optional
 from punie_build.data.readers.records import read_records
-from punie_build.data.sources import Format
+from punie_build.data.sources import Format, Local
+from punie_build.data.unreadable import UnreadableRow
 from punie_build.errors import DataError
 from tests.support.profiles import examples
 
@@ -628,3 +630,14 @@ def test_rows_within_an_object_are_read_one_by_one(tmp_path, content, rows):
         for _, record in read_records(tmp_path / "a.json")
     ]
     assert records == (rows or [content])
+
+
+@pytest.mark.parametrize("content", [b'["\xff"]', b'[{"\xff": 1}]', b'{"a": ["\xff"]}', b'{"a\xff": [1], "b": [2]}'])
+def test_bytes_that_are_not_utf8_are_an_error_with_a_reason(tmp_path, content):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    [(_, row)] = ingest(tmp_path, Local(path="a.jsonl"), "auto", tmp_path)
+    assert isinstance(row, UnreadableRow)
+    assert "not UTF-8" in row.reason
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError, match="not UTF-8"):
+        list(ingest(tmp_path, Local(path="a.json"), "auto", tmp_path))
