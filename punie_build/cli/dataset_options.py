@@ -36,7 +36,11 @@ def source(options: Options) -> AnySource:
         options.columns = options.columns or ["content=assistant"]
         options.template = options.template or "Write Python code to solve a programming task:"
         name, files, limit = STACK, files or STACK_FILES, limit or 1000
-    if not Path(name).exists() and (match := REPOSITORY.fullmatch(with_commit(Path(), name, "dataset"))) and match[2]:
+    if (
+        not Path(name).exists()
+        and (match := REPOSITORY.fullmatch(with_commit(Path(), name, holds_data=True)))
+        and match[2]
+    ):
         repo, _, commit = match[0].partition("@")
         return Hub(repo=repo, revision=commit, files=files, limit=limit)
     if not Path(name).exists():

@@ -101,8 +101,8 @@ def output_option(command: argparse.ArgumentParser) -> None:
 
 
 def base_folder(root: Path, name: str, flag: str = "--base") -> Path:
-    """Return the folder of a base: a folder with a model, `nano`, a base of the recipes, or `org/name@commit` (without a
-    commit, the latest one).
+    """Return the folder of a base: a folder with a model, `nano`, a base of the recipes, or `org/name@commit` (without
+    a commit, the latest one).
 
     Raises UseError if there is no such base. `flag` is the option or argument that messages name.
     """

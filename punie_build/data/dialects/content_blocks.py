@@ -112,7 +112,7 @@ def gemini_contents(record: Record) -> Record | None:
     if isinstance(contents, list) and isinstance(candidates := record.get("candidates"), list):
         if len(candidates) != 1:
             raise ValueError(f"{len(candidates)} candidates: which of them to learn is unknown - keep one")
-        contents = [*contents, {"role": "model", **candidates[0]["content"]}]
+        contents = [*contents, {"role": "assistant", **candidates[0]["content"]}]
     if not isinstance(contents, list) or not all(isinstance(turn, dict) and "parts" in turn for turn in contents):
         return None
     system = record.get("systemInstruction", record.get("system_instruction"))

@@ -242,7 +242,10 @@ def test_into_writes_the_format_to_a_file_and_prints_the_text(unbuilt):
     refused = check(unbuilt, "--format", "json", "--into", "nowhere/check.json")
     assert (refused.returncode, refused.stderr) == (
         2,
-        "nowhere/check.json: No such file or directory - it was removed meanwhile, or is a link to nowhere: put it back\n",
+        (
+            "nowhere/check.json: No such file or directory"
+            " - it was removed meanwhile, or is a link to nowhere: put it back\n"
+        ),
     )
 
 

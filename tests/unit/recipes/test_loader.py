@@ -508,8 +508,10 @@ def test_a_gate_with_a_misspelt_metric_is_a_mistake_of_the_recipe(tmp_path):
         Project.load(tmp_path)
     assert str(error.value).splitlines() == [
         "recipes/m.toml: adapter.a.gates: adapters have no metric 'valid_los' - did you mean 'valid_loss'?",
-        "recipes/m.toml: eval.e.gates: evals have no metric 'category.words.shrae' - "
-        "did you mean 'category.words.share'?",
+        (
+            "recipes/m.toml: eval.e.gates: evals have no metric 'category.words.shrae' - "
+            "did you mean 'category.words.share'?"
+        ),
         "recipes/m.toml: comparison.c.gates: comparisons have no metric 'a.lo' - did you mean 'a.low'?",
     ]
     file.write_text(

@@ -21,7 +21,10 @@ def test_the_table_has_all_faults_of_the_first_trial():
 
 
 def test_results_of_pytest_are_counted_by_file_and_test():
-    text = "PASSED tests/a/test_b.py::test_c[x]\nSKIPPED [1] tests/a/test_b.py:3: why\nFAILED tests/a/test_b.py::test_d - E"
+    text = (
+        "PASSED tests/a/test_b.py::test_c[x]\nSKIPPED [1] tests/a/test_b.py:3: why\n"
+        "FAILED tests/a/test_b.py::test_d - E"
+    )
     assert RESULT.findall(text) == [
         ("PASSED", "tests/a/test_b.py", "test_c"),
         ("SKIPPED", "tests/a/test_b.py", ""),
