@@ -27,13 +27,14 @@ def run(order: tuple[Request, Path]) -> Reply:
     """Build the target of a request into the shared store, in an empty folder. Returns errors of users as text."""
     request, folder = order
     with (folder / SCREEN).open("a", encoding="utf-8", buffering=1) as stream:
+        before = console.muted, console.stream
         console.muted, console.stream = False, stream
         try:
             return _build(request, folder / "project")
         except (PunieError, OSError) as error:
             return Reply(error=str(error), logs=_logs(request))
         finally:
-            console.muted, console.stream = True, None
+            console.muted, console.stream = before
 
 
 def folder_of(project: str) -> Path:

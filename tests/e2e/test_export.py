@@ -377,7 +377,7 @@ def test_an_impossible_model_is_an_error_before_any_build(recipes, table, proble
 
 def test_too_little_disk_space_is_an_error():
     check_disk_space("model:m", 10, 10)
-    with pytest.raises(ModelError, match=r"model:m: needs about 3.0 GiB of disk, .* 1.0 GiB are free - free some"):
+    with pytest.raises(ModelError, match=r"model:m: needs about 3.0 GiB of disk, .* 1.0 GiB are free - make room"):
         check_disk_space("model:m", 3 * 2**30, 2**30)
 
 

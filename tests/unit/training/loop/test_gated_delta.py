@@ -147,7 +147,9 @@ def loops_afterwards() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.rope_scaling. is deprecated")  # by the configuration that mlx-lm reads
-@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_next", "kimi_linear"])
+@pytest.mark.parametrize(
+    "name", ["qwen3_5", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("qwen3_next", "kimi_linear"))]
+)
 def test_a_hybrid_is_trained_resumed_and_fused(tmp_path, capsys, name, loops_afterwards):
     tiny_bases.write_base(tmp_path / "base", name)
     (tmp_path / "tokens").mkdir()
