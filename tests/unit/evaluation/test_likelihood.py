@@ -12,7 +12,7 @@ from punie_build.evaluation.continuations import ChoiceQuestion
 from punie_build.evaluation.importers import lm_eval_task
 from punie_build.evaluation.likelihood import Likelihood, LikelihoodJob, Measured, read_questions
 from punie_build.storage import paths
-from tests.support.command import punie_build
+from tests.support.command import program, punie_build
 
 TASK = """
 task: words
@@ -128,7 +128,7 @@ def test_likelihoods_are_an_artifact_that_follows_the_text_of_its_questions(reci
     root = recipes('[likelihood.q]\narm = "nano"\nfile = "q.jsonl"\ngates = [{ metric = "acc", min = 0.0 }]\n')
     line = {"context": "The sky is", "choices": ["blue", "a"], "answer": 0}
     (root / "q.jsonl").write_text(json.dumps(line) + "\n")
-    assert "1 ran" in punie_build(root, "build").stdout
+    assert "1 ran" in program(root, "build").stdout
     assert (root / "reports/q@likelihood/samples.jsonl").exists()
     assert (root / paths.page("likelihood", "q")).exists()
     (root / "q.jsonl").write_text("\n" + json.dumps({"id": "line-1", **line}) + "\n")
