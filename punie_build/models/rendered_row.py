@@ -210,10 +210,12 @@ class Rendering:
         """Return where in the text of a turn the part begins that the template appends to every conversation.
 
         Command R+ ends each text with an instruction of the system. Behind a call, which it leaves open, that is no
-        part of the turn. It also follows the last message before the turn. Without it, return the end of the text.
+        part of the turn. It also follows a first question, where no other words of the conversation can follow: what
+        ends in the same letters as an earlier turn is no such part. Without it, return the end of the text.
         """
-        before = [*self.messages[: index - 1], {**self.messages[index - 1], "content": PLACEHOLDER}]
-        alone = self.template.apply(before, self.tools, False).rpartition(PLACEHOLDER)[2]
+        system = [message for message in self.messages[:index] if message.get("role") == "system"]
+        question: Mapping[str, Any] = {"role": "user", "content": PLACEHOLDER}
+        alone = self.template.apply([*system, question], self.tools, False).rpartition(PLACEHOLDER)[2]
         start = len(text) - _common_prefix(text[::-1], alone[::-1])
         mark = self.template.end_of(text, start)
         return start if mark and text[start : mark[0]].strip() else len(text)

@@ -103,6 +103,9 @@ GEMMA4 = (
     "{% if ns.type == 'call' %}<|tool_response>{% elif ns.type != 'result' or m.content %}<turn|>" + NL + "{% endif %}"
     "{% endif %}{% endfor %}{% if add_generation_prompt and ns.type != 'result' %}<|turn>model" + NL + "{% endif %}"
 )
+GEMMA4_HEADED = GEMMA4.replace(  # the prompt behind a result has a header, which no text has there
+    "{% if add_generation_prompt and ns.type != 'result' %}", "{% if add_generation_prompt %}"
+)
 PHI = turns("<|{{ m.role }}|>" + NL + "{{ m.content }}<|end|>" + NL, "<|assistant|>" + NL)
 PHI35 = (
     "{% for m in messages %}{% if m.role in ('system', 'user', 'assistant') %}<|{{ m.role }}|>" + NL + "{{ m.content }}"
@@ -255,6 +258,7 @@ FAMILIES: dict[str, Family] = {
     "Ministral": Family(MINISTRAL, ("</s>",)),
     "Gemma 3": Family(GEMMA3, ("<end_of_turn>",)),
     "Gemma 4": Family(GEMMA4, ("<turn|>", "<|tool_response>")),
+    "Gemma 4 with headers": Family(GEMMA4_HEADED, ("<turn|>", "<|tool_response>")),
     "Phi 3.5": Family(PHI35, ("<|end|>", "<|endoftext|>")),
     "Phi 4": Family(PHI, ("<|end|>",)),
     "Qwen3": Family(QWEN3, IM_END),
