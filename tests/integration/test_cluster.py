@@ -129,3 +129,31 @@ def wait_until(condition) -> None:
             return
         time.sleep(0.1)
     pytest.fail("it did not happen within five minutes")
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_training_whose_worker_is_killed_ends_on_another_with_equal_bytes(tmp_path, cluster):
+    recipe = RECIPE.replace("iters = 2", "iters = 40")
+    remote, local = (projects.create(tmp_path / name, recipe) for name in ("remote", "local"))
+    cluster.start_worker("--resource", "CUDA=1")  # a second one that may train
+    command = [sys.executable, "-P", "-m", "punie_build", "build", "--executor", cluster.url]
+    environment = os.environ | {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
+    with subprocess.Popen(command, cwd=remote, env=environment, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: trainings(cluster))
+        cache = trainings(cluster)[0].relative_to(cluster.folder).parts[0]
+        nanny = cluster.processes[int(cache.removeprefix("cache"))].pid
+        killed = [child for child in children(nanny) if b"spawn_main" in Path("/proc", child, "cmdline").read_bytes()]
+        assert killed
+        for child in killed:
+            os.kill(int(child), signal.SIGKILL)
+        assert process.wait(600) == 0
+    assert build(local, PUNIE_BUILD_STORE="").returncode == 0
+    outputs = [locks.read(root / paths.lock("adapters/tiny")).outputs for root in (remote, local)]
+    assert outputs[0] == outputs[1]
+
+
+def children(process: int) -> list[str]:
+    """Return the numbers of the processes that a process started, by any of its threads."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
