@@ -36,6 +36,13 @@ def weights_of(recipe: Recipe, arm: str) -> tuple[tuple[Entry[Any], ...], str, A
     return adapter, name, *start(recipe, name)
 
 
+def unloadable_arm(_root: Path, recipe: Recipe, entry: Entry[Any]) -> Iterator[str]:
+    """Yield the mistake of an entry whose arm has no weights that a process here could load."""
+    arm = recipe.resolve("arm", entry.spec.arm)
+    if not {"any-base", "trained"}.intersection(arm.kind.roles):
+        yield f"{entry.where}.arm: {arm.label} has no weights that are loaded here - name a base, adapter or model"
+
+
 def variant_of(recipe: Recipe, arm: str) -> Variant | None:
     """Return the settings of an arm that is a variant."""
     spec = recipe.resolve("arm", arm).spec

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from msgspec import Struct
 
 from punie_build.artifacts.answers import ADAPTER_FILES
-from punie_build.artifacts.arms import weights_of
+from punie_build.artifacts.arms import unloadable_arm, weights_of
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
@@ -21,12 +18,6 @@ class LikelihoodDetails(Struct, frozen=True):
     """The digest of the questions."""
 
     questions: str
-
-
-def _mistakes(_root: Path, recipe: Recipe, entry: Entry[Likelihood]) -> Iterator[str]:
-    arm = recipe.resolve("arm", entry.spec.arm)
-    if not {"any-base", "trained"}.intersection(arm.kind.roles):
-        yield f"{entry.where}.arm: {arm.label} has no weights that are loaded here - name a base, adapter or model"
 
 
 def _inputs(recipe: Recipe, entry: Entry[Likelihood]) -> TaskInputs:
@@ -52,7 +43,7 @@ LIKELIHOOD = ArtifactKind(
     content="punie_build.evaluation.likelihood:read_questions",
     folder="reports",
     suffix="@likelihood",
-    cross_check=_mistakes,
+    cross_check=unloadable_arm,
     inputs=_inputs,
     step="punie_build.evaluation.likelihood:measure",
     exclusive="training",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from punie_build.artifacts.answers import ADAPTER_FILES
-from punie_build.artifacts.arms import trained_arguments, weights_of
+from punie_build.artifacts.arms import trained_arguments, unloadable_arm, weights_of
 from punie_build.artifacts.tokens import TOKENS
 from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
@@ -14,12 +11,6 @@ from punie_build.engine.task import TaskInputs
 from punie_build.evaluation.perplexity import Perplexity
 from punie_build.models.environment import mlx_environment
 from punie_build.training.spec import Tokenized
-
-
-def _mistakes(_root: Path, recipe: Recipe, entry: Entry[Perplexity]) -> Iterator[str]:
-    arm = recipe.resolve("arm", entry.spec.arm)
-    if not {"any-base", "trained"}.intersection(arm.kind.roles):
-        yield f"{entry.where}.arm: {arm.label} has no weights that are loaded here - name a base, adapter or model"
 
 
 def _inputs(recipe: Recipe, entry: Entry[Perplexity]) -> TaskInputs:
@@ -50,7 +41,7 @@ PERPLEXITY = ArtifactKind(
     namespace="perplexity",
     folder="reports",
     suffix="@perplexity",
-    cross_check=_mistakes,
+    cross_check=unloadable_arm,
     inputs=_inputs,
     step="punie_build.evaluation.perplexity:measure",
     exclusive="training",

@@ -12,24 +12,22 @@ from typing import Any
 
 from punie_build.cluster.request import ClusterError, Reply, request_of
 from punie_build.engine.work import Work
-from punie_build.errors import PunieError
 from punie_build.runtime.console import console
 from punie_build.storage import remote
 from punie_build.storage.locks import KeyInputs, Lock
 
 CONNECT_S = 15
 WORKERS_S = 30  # how long a build waits for a worker
+LOOK_S = 5  # how often a build that waits looks for workers
 RETRIES = 2  # after the loss of a worker
 DEVICES = ("METAL", "CUDA")  # resources of workers with a device that one task at a time may use
 
 
-def connect(root: Path, url: str) -> DaskExecutor:
-    """Connect to the scheduler at a URL such as `dask://10.0.0.5:8786`. Raises ClusterError."""
-    return DaskExecutor(root, url)
-
-
 class DaskExecutor:
-    """The connection of a build to a scheduler. Several threads may use it."""
+    """The connection of a build to the scheduler at a URL such as `dask://10.0.0.5:8786`. Several threads may use it.
+
+    Raises ClusterError if there is no scheduler, or no worker.
+    """
 
     def __init__(self, root: Path, url: str) -> None:
         if remote.of_project(root) is None:
@@ -76,36 +74,37 @@ class DaskExecutor:
             raise ClusterError(reply.error)
         return reply.message
 
+    def _workers(self) -> dict[str, Any]:
+        """Return what the scheduler knows of its workers, by address."""
+        workers: dict[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return workers
+
     def _resources(self, work: Work[Any]) -> dict[str, int]:
         """Return the resource that a task needs: the device, if it needs one for itself and workers offer devices."""
         if not work.task.kind.exclusive:
             return {}
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        offered = {name for worker in workers for name in worker["resources"]}
+        offered = {name for worker in self._workers().values() for name in worker["resources"]}
         return next(({device: 1} for device in DEVICES if device in offered), {})
 
     def _result(self, future: Any, label: str) -> Reply:
         """Return the reply when it is there; raise ClusterError if none will come. An interrupt cancels the task."""
-        alone = 0.0
+        alone = 0  # seconds without a worker
         try:
-            while not future.done():
+            while alone < WORKERS_S:
                 try:
-                    reply: Reply = future.result(timeout=5)
+                    reply: Reply = future.result(timeout=LOOK_S)
                     return reply
                 except TimeoutError:
-                    alone = 0.0 if self.client.scheduler_info(n_workers=-1)["workers"] else alone + 5
-                if alone >= WORKERS_S:
-                    raise ClusterError(f"{self.url}: its last worker is gone - start another, and build again")
-            reply = future.result(timeout=5)
-        except PunieError:
-            future.cancel()
-            raise
+                    if future.status == "error":  # it is that of the task
+                        raise
+                    alone = 0 if self._workers() else alone + LOOK_S
         except Exception as error:
             raise ClusterError(self._reason(error, label)) from None
         except BaseException:
             future.cancel()
             raise
-        return reply
+        future.cancel()
+        raise ClusterError(f"{self.url}: its last worker is gone - start another, and build again")
 
     def _reason(self, error: Exception, label: str) -> str:
         kind = type(error).__name__

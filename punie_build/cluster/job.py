@@ -18,8 +18,6 @@ from punie_build.runtime.console import console
 from punie_build.storage import digests, locks, paths, settings, store
 
 MAX_LOG = 1 << 20  # characters of each log that go back
-
-
 SCREEN = "screen"  # the file of a job that lines for people are written to
 
 

@@ -12,11 +12,7 @@ from punie_build.engine.work import Work
 from punie_build.storage import settings
 from punie_build.storage.locks import KeyInputs, Lock
 
-LOCAL = "local"
-EXECUTORS = {  # scheme of the setting -> what connects to it
-    "dask": "punie_build.cluster.dask_executor:connect",
-    "dask+tls": "punie_build.cluster.dask_executor:connect",
-}
+DASK = "punie_build.cluster.dask_executor:DaskExecutor"
 
 
 class Executor(Protocol):
@@ -30,12 +26,12 @@ def of_task(root: Path, task: AnyTask) -> Executor | None:
     """Return what runs the step of a task, or None for this process. Temporary targets are never in a store, so what
     makes and what reads them runs here."""
     url = settings.executor(root)
-    if url == LOCAL or task.temporary or task.temporary_inputs:
+    if url == settings.LOCAL or task.temporary or task.temporary_inputs:
         return None
     return _connected(root, url)
 
 
 @cache
 def _connected(root: Path, url: str) -> Executor:
-    executor: Executor = resolve(EXECUTORS[url.partition("://")[0]])(root, url)
+    executor: Executor = resolve(DASK)(root, url)
     return executor

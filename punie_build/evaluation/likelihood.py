@@ -15,10 +15,9 @@ from msgspec import Meta, Struct
 
 from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
-from punie_build.errors import DataError, ModelError
+from punie_build.errors import DataError
 from punie_build.evaluation.continuations import ChoiceQuestion
-from punie_build.runtime import blas
-from punie_build.runtime.child import Child
+from punie_build.runtime import blas, child
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.storage import project_file
@@ -160,10 +159,8 @@ def measure(work: Work[Likelihood]) -> StepResult:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))
-    module = "punie_build.evaluation.likelihood_process"
-    with Child(module, [str(path)], work.logs / "likelihood.log", blas.environment(work.root)) as child:
-        if child.process.wait():
-            raise ModelError(child.failure("computing the likelihoods"))
+    module, log = "punie_build.evaluation.likelihood_process", work.logs / "likelihood.log"
+    child.run(module, [str(path)], log, blas.environment(work.root), "computing the likelihoods")
     measured = msgspec.json.decode(result.read_bytes(), type=tuple[Measured, ...])
     accuracy, samples = score(questions, measured)
     (work.out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(sample) + b"\n" for sample in samples))

@@ -10,9 +10,8 @@ from msgspec import Meta, Struct
 
 from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
-from punie_build.errors import DataError, ModelError
-from punie_build.runtime import blas
-from punie_build.runtime.child import Child
+from punie_build.errors import DataError
+from punie_build.runtime import blas, child
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.training.spec import Mask
@@ -67,10 +66,8 @@ def measure(work: Work[Perplexity]) -> StepResult:
     job = LossJob(model=str(work.external("base")), adapter=adapter, rows=str(rows), result=str(result))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))
-    module = "punie_build.evaluation.perplexity_process"
-    with Child(module, [str(path)], work.logs / "perplexity.log", blas.environment(work.root)) as child:
-        if child.process.wait():
-            raise ModelError(child.failure("computing the loss"))
+    module, log = "punie_build.evaluation.perplexity_process", work.logs / "perplexity.log"
+    child.run(module, [str(path)], log, blas.environment(work.root), "computing the loss")
     loss = read(result)
     metrics = {"loss": loss.loss, "loss_error": loss.loss_error, "perplexity": loss.perplexity}
     return StepResult(_summary(loss), metrics | {"rows": loss.rows, "tokens": loss.n_tokens})

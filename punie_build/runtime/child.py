@@ -146,9 +146,12 @@ class Child:
         return f"{subject} ended with exit code {code} - from its log, {self.log.name}:\n{self.tail()}"
 
 
-def run(module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a module of this package to its end. Raise ModelError with the reason if it fails."""
+def run(
+    module: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None, subject: str | None = None
+) -> None:
+    """Run a module of this package to its end. Raise ModelError with the reason if it fails. `subject`: the work of the
+    module, in words; default: the name of the module."""
     with Child(module, arguments, log, env) as child:
         child.process.wait()
         if child.process.returncode != 0:
-            raise ModelError(child.failure(module.rpartition(".")[2]))
+            raise ModelError(child.failure(subject or module.rpartition(".")[2]))
