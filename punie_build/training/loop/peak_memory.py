@@ -71,9 +71,9 @@ def settle(trainer: Trainer, first: int, write: Callable[[MemoryReport], object]
             return
     if predicted > limit.bytes:
         raise SystemExit(
-            f"punie: memory: the weights of {trainer.spec.base} and one layer of a row of {batch.length} tokens need "
-            f"{predicted / 2**30:.2f} GiB, and {limit.source} is {limit.bytes / 2**30:.2f} GiB - "
-            "lower max_seq_length, or use a smaller or quantized base"
+            f"punie: memory: this process with the weights of {trainer.spec.base} and one layer of a row of "
+            f"{batch.length} tokens needs {predicted / 2**30:.2f} GiB, and {limit.source} is "
+            f"{limit.bytes / 2**30:.2f} GiB - lower max_seq_length, or use a smaller or quantized base"
         )
 
 

@@ -53,9 +53,7 @@ def test_a_large_memory_leaves_the_training_as_it_is(inputs, tmp_path):
 
 def test_a_limit_below_the_weights_and_a_layer_is_refused_with_the_number(inputs, tmp_path, monkeypatch):
     monkeypatch.setenv(machine_memory.VARIABLE, "0.01")
-    with pytest.raises(
-        SystemExit, match=r"one layer of a row of 64 tokens need 0\.\d+ GiB, and PUNIE_BUILD_MEMORY is 0"
-    ):
+    with pytest.raises(SystemExit, match=r"one layer of a row of 64 tokens needs \d+\.\d+ GiB, and PUNIE_BUILD_MEMORY"):
         peak_memory.settle(trainer(inputs, tmp_path), 0, ignore)
 
 
