@@ -72,15 +72,21 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         process.wait(60)
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a shared store: the data of one test is there for the next."""
+    return tmp_path_factory.mktemp("store").as_uri()
+
+
 def build(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `punie-build build WORD ...` in a process."""
     command = [sys.executable, "-P", "-m", "punie_build", "build", *words]
     return subprocess.run(command, cwd=project, env=os.environ | variables, capture_output=True, text=True)
 
 
-def test_a_build_on_workers_has_the_files_of_a_local_one(tmp_path, cluster):
+def test_a_build_on_workers_has_the_files_of_a_local_one(tmp_path, cluster, store):
     remote, local = (projects.create(tmp_path / name, RECIPE) for name in ("remote", "local"))
-    done = build(remote, "-n", "2", "--executor", cluster.url, PUNIE_BUILD_STORE=(tmp_path / "store").as_uri())
+    done = build(remote, "-n", "2", "--executor", cluster.url, PUNIE_BUILD_STORE=store)
     assert done.returncode == 0, done.stdout + done.stderr
     assert build(local, PUNIE_BUILD_STORE="").returncode == 0
     for target in TARGETS:
@@ -100,12 +106,11 @@ def test_an_executor_without_a_store_or_a_scheduler_is_a_sentence(tmp_path, clus
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_an_interrupt_ends_the_training_on_the_worker(tmp_path, cluster):
+def test_an_interrupt_ends_the_training_on_the_worker(tmp_path, cluster, store):
     project = projects.create(tmp_path, RECIPE.replace("iters = 2", "iters = 5000"))
-    store = {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
     command = [sys.executable, "-P", "-m", "punie_build", "build", "--executor", cluster.url]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=project, env=os.environ | store, **pipes) as process:
+    with subprocess.Popen(command, cwd=project, env=os.environ | {"PUNIE_BUILD_STORE": store}, **pipes) as process:
         try:
             wait_until(lambda: trainings(cluster))
             process.send_signal(signal.SIGINT)
