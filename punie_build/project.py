@@ -15,12 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from punie_build.artifacts.registry import KINDS
-from punie_build.engine import build, fingerprint, gates
-from punie_build.engine import check as checking
+from punie_build.engine import fingerprint, gates
 from punie_build.engine import plan as planning
-from punie_build.engine.check import ArtifactCheck
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.plan import Planned
 from punie_build.engine.recipe import Recipe
@@ -28,9 +27,11 @@ from punie_build.engine.task import AnyTask, closure, graph, select, with_needs
 from punie_build.errors import UseError
 from punie_build.recipes import loader, recipe_files
 from punie_build.runtime.console import console, format_seconds
-from punie_build.runtime.program import build_command
-from punie_build.storage import digests, locks, paths, remote, settings
+from punie_build.storage import digests, locks, paths, settings
 from punie_build.storage.locks import Lock
+
+if TYPE_CHECKING:
+    from punie_build.engine.check import ArtifactCheck
 
 
 class Project:
@@ -119,12 +120,14 @@ class Project:
         PunieError."""
         from multiprocessing import current_process
 
+        from punie_build.engine import build
+
         if getattr(current_process(), "_inheriting", False):  # else the two wait for each other's locks
             raise UseError(
                 f"{label}: a process that builds imports this program again, which would build again"
                 ' - put the build under `if __name__ == "__main__":`'
             )
-        if remark := remote.not_allowed(self.root):
+        if remark := settings.not_allowed(self.root):
             console.print_line(remark)
         for planned in self.plan([label]):
             if planned.action != "current":
@@ -134,9 +137,12 @@ class Project:
                 console.print_line(f"   {outcome.message or outcome.action}  ({duration})")
         return self.lock(self.task(label))
 
-    def check(self, levels: Sequence[str] = checking.LEVELS) -> list[ArtifactCheck]:
-        """Compare recipes, locks and files, artifact by artifact, on these levels. Optional artifacts that have no lock
-        are left out."""
+    def check(self, levels: Sequence[str] | None = None) -> list[ArtifactCheck]:
+        """Compare recipes, locks and files, artifact by artifact, on these or all levels. Optional artifacts that have
+        no lock are left out."""
+        from punie_build.engine import check as checking
+
+        levels = checking.LEVELS if levels is None else levels
         return checking.check(self.root, self.tasks_in_use(), levels, self.folders)
 
     def lock(self, task: AnyTask | str) -> Lock:
@@ -144,6 +150,8 @@ class Project:
         task = self.task(task) if isinstance(task, str) else task
         lock = locks.read(self.root / paths.lock(task.target))
         if lock is None:
+            from punie_build.runtime.program import build_command
+
             raise UseError(f"{task.label}: not built - `{build_command()} {task.label}`")
         return lock
 

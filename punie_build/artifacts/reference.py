@@ -10,8 +10,8 @@ from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.models.environment import mlx_environment
-from punie_build.training.adapter_config import NAME as CONFIG
-from punie_build.training.adapter_formats import WEIGHTS
+from punie_build.training.adapter_files import NAME as CONFIG
+from punie_build.training.adapter_files import WEIGHTS
 from punie_build.training.reference import SPLITS, PairReference
 from punie_build.training.spec import tokenized_for
 

@@ -21,8 +21,8 @@ from punie_build.evaluation.spec import Eval
 from punie_build.models.environment import mlx_environment
 from punie_build.preflight.spec import Preflight
 from punie_build.schema.spec import digest
-from punie_build.training.adapter_config import NAME as CONFIG
-from punie_build.training.adapter_formats import FILES, WEIGHTS
+from punie_build.training.adapter_files import FILES, WEIGHTS
+from punie_build.training.adapter_files import NAME as CONFIG
 from punie_build.training.adopted import RECORD, AdoptedAdapter
 from punie_build.training.spec import ITERS, Adapter, AdapterDetails, Lora
 

@@ -13,7 +13,8 @@ from punie_build.models.verify import base_signature
 from punie_build.runtime.program import build_command
 from punie_build.storage import atomic, digests, paths
 from punie_build.training import adapter_config, adapter_formats, adoption
-from punie_build.training.adapter_formats import FILES, is_adapter
+from punie_build.training.adapter_files import FILES, NAME
+from punie_build.training.adapter_formats import is_adapter
 
 STATE = f"{paths.STATE}/adopted"
 
@@ -55,10 +56,7 @@ def loadable(root: Path, name: str, base: Path) -> Path:
     """
     folder = root / name
     if not is_adapter(folder):
-        raise UseError(
-            f"{name}: no adapter in this folder, {adapter_config.NAME} missing "
-            f"- `{build_command()} adapter:{folder.name}`"
-        )
+        raise UseError(f"{name}: no adapter in this folder, {NAME} missing - `{build_command()} adapter:{folder.name}`")
     if adoption.check(name, folder, base).adapter.format == "mlx-lm":
         return folder
     out = root / STATE / digests.of_tree(folder, FILES)[:32]

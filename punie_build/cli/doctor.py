@@ -18,7 +18,7 @@ from punie_build.errors import PunieError, RecipeError
 from punie_build.project import Project
 from punie_build.runtime import blas, versions
 from punie_build.runtime.console import format_bytes, format_count
-from punie_build.storage import remote
+from punie_build.storage import settings
 
 SIGNS = {"ok": "ok", "remark": "--", "problem": "!!"}
 EXTRAS = {  # package -> (extra that installs it, purpose)
@@ -104,7 +104,7 @@ def _project(root: Path) -> Iterator[Fact]:
     failed = project.failed_gates()
     if failed:
         yield Fact("problem", "gates", f"{format_count(len(failed), 'artifact')} fail a gate", "punie-build list")
-    if remark := remote.not_allowed(root):
+    if remark := settings.not_allowed(root):
         yield Fact("remark", "store", remark)
 
 

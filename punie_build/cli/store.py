@@ -45,7 +45,7 @@ def push(root: Path, _options: Options) -> int:
     _require_project(root)
     shared = remote.of_project(root)
     if shared is None:
-        raise UseError(remote.not_allowed(root) or NO_STORE)
+        raise UseError(settings.not_allowed(root) or NO_STORE)
     stored = [lock for lock in _all_locks(root) if store.find(root, lock.key, lock)]
     n_sent = sum(store.push(root, lock) for lock in stored)
     print(f"{n_sent} files sent, for {len(stored)} artifacts")

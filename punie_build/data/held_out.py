@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from punie_build.data import jsonl
 from punie_build.data.example import SPLITS, decode_example
 
 FILE = "held-out.txt"
@@ -27,6 +26,8 @@ def read(folder: Path) -> dict[str, str]:
 
 def from_rows(folder: Path) -> dict[str, str]:
     """Return content hash -> split of the validation and test rows of a folder."""
+    from punie_build.data import jsonl
+
     rows = (
         (decode_example(line).conversation_hash(), split)
         for split in SPLITS[1:]

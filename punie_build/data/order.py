@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from punie_build.data.example import SPLITS
-from punie_build.data.row_files import RowFiles, RowLocation
 from punie_build.schema.spec import Spec
+
+if TYPE_CHECKING:
+    from punie_build.data.row_files import RowFiles, RowLocation
 
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 SortKey = tuple[int, float, str]  # numbers, then texts, then rows without a value

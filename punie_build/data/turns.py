@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.chat_template import token_counter
 from punie_build.data.example import decode_example
 from punie_build.data.filters.union import FilterContext
 from punie_build.data.transform import RowRewriter, Transform
@@ -49,6 +48,8 @@ class BoundCut:
     """A `cut-turns` of one pass, which counts the turns that it cuts."""
 
     def __init__(self, spec: CutTurns, context: FilterContext) -> None:
+        from punie_build.data.chat_template import token_counter
+
         self.spec, self.counts = spec, Counter[str]()
         self.count_tokens = token_counter(context.bases[spec.base]) if spec.base else None
 

@@ -11,14 +11,16 @@ The process has limits: see `runtime/limited_function.py`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from punie_build.data.example import decode_example
 from punie_build.data.filters.secret import replace_secrets
 from punie_build.errors import DataError
-from punie_build.runtime.limited_function import FunctionError, LimitedFunction
+
+if TYPE_CHECKING:
+    from punie_build.runtime.limited_function import LimitedFunction
 
 
 class UserFunction:
@@ -31,6 +33,8 @@ class UserFunction:
 
     def __call__(self, row: Any) -> Any:
         """Return the result of the function for a row. Raises DataError with its error and the row's question."""
+        from punie_build.runtime.limited_function import FunctionError, LimitedFunction
+
         line = msgspec.json.encode(row)
         if self.limited is None:
             self.limited = LimitedFunction(

@@ -24,7 +24,7 @@ from punie_build.engine import events
 from punie_build.engine.task import closure
 from punie_build.errors import join_first
 from punie_build.runtime.console import ProgressBar, console, format_count, format_seconds
-from punie_build.storage import remote
+from punie_build.storage import settings
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MAX_NAMED = 8  # artifacts that were not tried, in one line
@@ -61,7 +61,7 @@ class Reporter:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, _interrupted)
-        if self.root and (remark := remote.not_allowed(self.root)):
+        if self.root and (remark := settings.not_allowed(self.root)):
             console.print_line(remark)
         console.listener = self._progress
         self._record("start", tasks=len(self.pending))

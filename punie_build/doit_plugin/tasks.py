@@ -10,23 +10,25 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import InvalidDodoFile, TaskFailed
 
 from punie_build.doit_plugin import backend, command_line
 from punie_build.doit_plugin.reporter import Reporter
-from punie_build.engine import build, gates
+from punie_build.engine import gates
 from punie_build.engine import state as states
 from punie_build.engine.plan import Planned, plan, unneeded
 from punie_build.engine.task import AnyTask
 from punie_build.errors import PunieError, RecipeError, os_error
 from punie_build.project import Project
-from punie_build.recipes import python_recipes
 from punie_build.recipes.recipe_files import FOLDER as RECIPES
 from punie_build.reports import freshness
 from punie_build.runtime.worker_pool import search_project_last
 from punie_build.storage import locks, paths
+
+if TYPE_CHECKING:
+    from punie_build.engine import build
 
 DOIT_CONFIG = {
     "backend": "punie",  # the locks know what is built; a database of doit would only go stale
@@ -45,6 +47,8 @@ def artifacts(root: Path = Path(), recipes: Mapping[str, Mapping[str, Any]] | No
     search_project_last()
     try:
         if recipes is not None:
+            from punie_build.recipes import python_recipes
+
             python_recipes.write(root / python_recipes.FILE, recipes)
         project = Project.load(root)
     except RecipeError as error:
@@ -185,6 +189,8 @@ class Target:
 
     def build(self) -> Any:
         """Build the target, as the action of its doit task."""
+        from punie_build.engine import build
+
         started = time.monotonic()
         try:
             # doit runs what is current only if it was told to: `doit -a`

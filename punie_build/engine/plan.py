@@ -13,12 +13,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from punie_build.engine import renamed
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
 from punie_build.runtime.console import format_count, format_seconds
-from punie_build.storage import digests, locks, paths, store
+from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import KeyInputs, Lock
 
 UNKNOWN = "not built yet"  # in place of a digest
@@ -120,6 +119,9 @@ def _available(root: Path, task: AnyTask, state: str, current: KeyInputs, lock: 
         return lock
     if state == "forgotten":
         return None
+    from punie_build.engine import renamed
+    from punie_build.storage import store
+
     return store.find(root, current.key, lock) or renamed.find(root, task, current)
 
 

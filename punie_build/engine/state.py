@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, structs
 
-from punie_build.engine import card_notes, explain, fingerprint
+from punie_build.engine import card_notes, fingerprint
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.task import AnyTask
 from punie_build.runtime import versions
@@ -134,6 +134,8 @@ def changes(task: AnyTask, lock: Lock, current: KeyInputs) -> tuple[str, ...]:
     """Return the changes since the lock, value by value."""
     if lock.key == current.key:
         return ()
+    from punie_build.engine import explain
+
     return tuple(explain.differences(lock.key_inputs, without_new_defaults(task, lock, current)))
 
 

@@ -17,7 +17,6 @@ from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import DataError
 from punie_build.evaluation.continuations import ChoiceQuestion
-from punie_build.runtime import blas, child
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.storage import project_file
@@ -145,6 +144,8 @@ def _read_rows(data: bytes, name: str) -> tuple[list[ChoiceQuestion], list[str]]
 
 def measure(work: Work[Likelihood]) -> StepResult:
     """Compute the log-probabilities in a process that loads the weights, and the accuracies."""
+    from punie_build.runtime import blas, child
+
     task, spec = work.task, work.spec
     questions: tuple[ChoiceQuestion, ...] = task.uses["questions"]
     base_path = task.external["base"].path

@@ -11,7 +11,6 @@ from msgspec import Meta, Struct
 from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import DataError
-from punie_build.runtime import blas, child
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.training.spec import Mask
@@ -55,6 +54,8 @@ class LossResult(Struct, frozen=True, kw_only=True):
 
 def measure(work: Work[Perplexity]) -> StepResult:
     """Compute the loss in a process that loads the weights."""
+    from punie_build.runtime import blas, child
+
     task, spec = work.task, work.spec
     base_path = task.external["base"].path
     tokens, *others = [path for path in task.inputs if path != base_path]

@@ -10,8 +10,9 @@ from punie_build.errors import ModelError
 from punie_build.export import lora
 from punie_build.export.lora import LoraAdapter
 from punie_build.models import tensor_file
-from punie_build.training import adapter_config, adoption
-from punie_build.training.adapter_formats import SUFFIXES, WEIGHTS
+from punie_build.training import adoption
+from punie_build.training.adapter_files import NAME, WEIGHTS
+from punie_build.training.adapter_formats import SUFFIXES
 
 LEAVES = {own: theirs for theirs, own in SUFFIXES.items()}
 
@@ -40,7 +41,7 @@ def write(adapter: LoraAdapter, base: Path, base_name: str, out: Path) -> None:
         "use_dora": adapter.is_dora,
         "use_rslora": False,
     }
-    (out / adapter_config.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+    (out / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
     fitted = adoption.check(f"{adapter.where}, read back", out, base)
     parameters = fitted.adapter.config.lora_parameters
     if parameters is None or parameters.rank != adapter.rank:

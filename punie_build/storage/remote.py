@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import sys
 import threading
@@ -120,7 +119,7 @@ class RemoteStore:
         return size if isinstance(size, int) and size >= 0 else None
 
     def _say(self, text: str) -> None:
-        print(printable(f"   shared store {_without_password(self.url)}: {text}"), file=sys.stderr, flush=True)
+        print(printable(f"   shared store {settings.without_password(self.url)}: {text}"), file=sys.stderr, flush=True)
 
     def _download(self, name: str, target: Path, transfer: Transfer, is_small: bool) -> None:
         progress = None if is_small else lambda: transfer.size_of(target)
@@ -242,10 +241,6 @@ def _upload_and_rename(files: Any, path: str, content: Path | bytes) -> None:
         raise
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
 def _reason(error: Exception) -> str:
     message = (str(error).splitlines() or [""])[0][:200]
     if isinstance(error, ImportError):
@@ -260,23 +255,6 @@ def of_project(root: Path) -> RemoteStore | None:
     """
     options = settings.load(root)
     return _connection(options) if options.store and settings.is_allowed(options) else None
-
-
-def not_allowed(root: Path) -> str | None:
-    """Return a sentence about the store or the executor that the repository names and the user has not allowed, if
-    there is one."""
-    options = settings.load(root)
-    if options.executor != settings.LOCAL and not settings.is_executor_allowed(options):
-        return (
-            f"executor {options.executor}: not used, for this project names it and you have not allowed it"
-            " - `punie-build store allow` allows it on this machine"
-        )
-    if options.store is None or settings.is_allowed(options):
-        return None
-    return (
-        f"shared store {_without_password(options.store)}: not used, for this project names it and you have not allowed"
-        " it - `punie-build store allow` allows it on this machine"
-    )
 
 
 _connections: dict[bytes, RemoteStore] = {}

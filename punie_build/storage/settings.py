@@ -90,6 +90,28 @@ def is_executor_allowed(settings: Settings) -> bool:
     return settings.executor == LOCAL or "PUNIE_BUILD_EXECUTOR" in os.environ or settings.executor in _allowed()
 
 
+def not_allowed(root: Path) -> str | None:
+    """Return a sentence about the store or the executor that the repository names and the user has not allowed, if
+    there is one."""
+    options = load(root)
+    if options.executor != LOCAL and not is_executor_allowed(options):
+        return (
+            f"executor {options.executor}: not used, for this project names it and you have not allowed it"
+            " - `punie-build store allow` allows it on this machine"
+        )
+    if options.store is None or is_allowed(options):
+        return None
+    return (
+        f"shared store {without_password(options.store)}: not used, for this project names it and you have not allowed"
+        " it - `punie-build store allow` allows it on this machine"
+    )
+
+
+def without_password(url: str) -> str:
+    """Return a URL without the user and the password in it."""
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
 def allow(settings: Settings) -> Path:
     """Write the store of a project, with its options, and its executor to the user's file of allowed ones. Return
     the file."""

@@ -2,12 +2,13 @@
 
 Specs: `spec` (`Adapter`, `Lora`, `Tokenized`), `optimizer_spec`. Runs: `steps`, `launch`, `checkpoints`,
 `batch_sampler`, `throughput`, `reference`, `mlx_lm_defaults`, `memory_ladder`. Files: `history` (metrics.jsonl),
-`adapter_config`, `token_file`, `mlx_log`, `verify`.
+`adapter_files`, `adapter_config`, `token_file`, `mlx_log`, `verify`.
 No module here imports a heavy library at its top; the package `loop`, `token_loss` and the processes import mlx.
 """
 
 __all__ = (
     "adapter_config",
+    "adapter_files",
     "adapter_formats",
     "adopted",
     "adoption",

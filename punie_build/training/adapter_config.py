@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from punie_build.models.safetensors import json_as, read
 from punie_build.models.verify import BaseSignature
-
-NAME = "adapter_config.json"
+from punie_build.training.adapter_files import NAME
 
 
 class LoraParameters(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,11 +20,9 @@ from msgspec import Struct
 
 from punie_build.models.safetensors import TensorHeader, json_as, read, read_header
 from punie_build.models.weights import MAIN_LISTS, split_layer
-from punie_build.training import adapter_config
 from punie_build.training.adapter_config import AdapterConfig, LoraParameters
+from punie_build.training.adapter_files import NAME, WEIGHTS
 
-WEIGHTS = {"mlx-lm": "adapters.safetensors", "PEFT": "adapter_model.safetensors"}
-FILES = (adapter_config.NAME, *WEIGHTS.values())  # those that decide an adapter
 SUFFIXES = {"lora_A": "lora_a", "lora_B": "lora_b", "lora_magnitude_vector": "m"}  # PEFT's -> mlx-lm's
 PEFT_NAME = re.compile(r"base_model\.model\.(.+)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
 HARMLESS = (
@@ -83,12 +81,12 @@ class AdapterFormatError(ValueError):
 
 def is_adapter(folder: Path) -> bool:
     """Return whether a folder has the configuration of an adapter."""
-    return (folder / adapter_config.NAME).is_file()
+    return (folder / NAME).is_file()
 
 
 def original_config(folder: Path) -> dict[str, Any]:
     """Return adapter_config.json as it is. Raises ValueError."""
-    return read(folder / adapter_config.NAME, json_as(dict[str, Any]))
+    return read(folder / NAME, json_as(dict[str, Any]))
 
 
 def named_base(original: dict[str, Any]) -> str:
@@ -124,7 +122,7 @@ def _mlx_config(original: dict[str, Any]) -> AdapterConfig:
     try:
         config = msgspec.convert(renamed, AdapterConfig)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{adapter_config.NAME}: {error}") from None
+        raise ValueError(f"{NAME}: {error}") from None
     problems = []
     if config.fine_tune_type not in ("lora", "dora", "full"):
         problems.append(f"fine_tune_type {config.fine_tune_type}: not one of mlx-lm - it has lora, dora and full")
@@ -134,12 +132,12 @@ def _mlx_config(original: dict[str, Any]) -> AdapterConfig:
         missing += ["num_layers"] if config.num_layers is None else []
         problems += [f"{name}: missing, and mlx-lm cannot load the adapter without it - add it" for name in missing]
     if problems:
-        raise AdapterFormatError([f"{adapter_config.NAME}: {problem}" for problem in problems])
+        raise AdapterFormatError([f"{NAME}: {problem}" for problem in problems])
     return config
 
 
 def _of_peft(folder: Path, original: dict[str, Any], lists: Collection[str]) -> AdapterFolder:
-    problems = [f"{adapter_config.NAME}: {problem}" for problem in _peft_problems(original)]
+    problems = [f"{NAME}: {problem}" for problem in _peft_problems(original)]
     path = folder / WEIGHTS["PEFT"]
     if not path.exists() and path.with_suffix(".bin").exists():
         problems.append("adapter_model.bin: a pickle, which may run code - save it again with safe_serialization=True")

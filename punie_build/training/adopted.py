@@ -8,7 +8,6 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from punie_build.engine.gates import Gate
-from punie_build.models.safetensors import json_as, read
 from punie_build.schema.spec import Spec
 
 RECORD = "adoption.json"
@@ -38,4 +37,6 @@ class AdoptionRecord(Struct, frozen=True, kw_only=True):
 
 def read_record(folder: Path) -> AdoptionRecord:
     """Read the record of an adopted adapter's folder. Raises ValueError that names the file."""
+    from punie_build.models.safetensors import json_as, read
+
     return read(folder / RECORD, json_as(AdoptionRecord))

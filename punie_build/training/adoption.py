@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from punie_build.errors import ModelError
-from punie_build.training import adapter_config, adapter_fit
+from punie_build.training import adapter_fit
+from punie_build.training.adapter_files import NAME, WEIGHTS
 from punie_build.training.adapter_fit import FittedAdapter
-from punie_build.training.adapter_formats import WEIGHTS, AdapterFolder, is_adapter
+from punie_build.training.adapter_formats import AdapterFolder, is_adapter
 from punie_build.training.adopted import RECORD, AdoptedAdapter, AdoptionRecord
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def check(where: str, folder: Path, base: Path) -> FittedAdapter:
     """Return the adapter of a folder as its base loads it. Raises ModelError with a line for each mismatch."""
     if not is_adapter(folder):
         names = " or ".join(WEIGHTS.values())
-        raise ModelError(f"{where}: no adapter there - a folder has {adapter_config.NAME} and {names}")
+        raise ModelError(f"{where}: no adapter there - a folder has {NAME} and {names}")
     try:
         fitted = adapter_fit.fit(folder, base)
     except ValueError as error:

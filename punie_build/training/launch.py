@@ -19,7 +19,7 @@ from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.locks import KeyInputs, Lock
-from punie_build.training import adapter_config, checkpoints, distributed, token_file, verify
+from punie_build.training import adapter_files, checkpoints, distributed, token_file, verify
 from punie_build.training.checkpoints import TrainerState
 from punie_build.training.memory_ladder import lacked_memory, read_report, rungs
 from punie_build.training.reference import compute as compute_reference
@@ -164,7 +164,7 @@ def _climb(run: TrainingRun, first: TrainJob, iters: int, initial: int, say: Cal
         before = machine_memory.kills()
         process = _run_process(run, job, iters, initial)
         report, code = read_report(memory), process.process.returncode
-        if code == 0 and (run.out / adapter_config.NAME).exists():
+        if code == 0 and (run.out / adapter_files.NAME).exists():
             if report.rung:
                 say(f"memory: {ladder[report.rung]}, {report}")
             return

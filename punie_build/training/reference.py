@@ -8,16 +8,17 @@ DPO compares with them. All adapters with the same pairs and the same start shar
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, structs
 
 from punie_build.engine.work import StepResult, Work
-from punie_build.runtime import blas, child
 from punie_build.schema.spec import Spec
-from punie_build.training import token_file
 from punie_build.training.spec import Tokenized
-from punie_build.training.token_file import NumpyArray, TokenRows
+
+if TYPE_CHECKING:
+    from punie_build.training.token_file import NumpyArray, TokenRows
 
 SPLITS = ("train", "valid")
 NAME = "log_probabilities"  # of the array in a file
@@ -61,6 +62,8 @@ def reference(work: Work[PairReference]) -> StepResult:
 
 def compute(root: Path, base: Path, tokens: Path, out: Path, logs: Path, init: Path | None = None) -> None:
     """Write the log-probabilities of the pairs in a folder of tokens into `out`. Raises ModelError."""
+    from punie_build.runtime import blas, child
+
     job = logs / "reference.json"
     job.parent.mkdir(parents=True, exist_ok=True)
     content = ReferenceJob(base=str(base), tokens=str(tokens), out=str(out), init=str(init) if init else None)
@@ -77,5 +80,7 @@ def read(folder: Path, split: str) -> NumpyArray:
 
 def rows_with_reference(tokens: Path, folder: Path | None, split: str) -> TokenRows:
     """Return the rows of a split, with the log-probabilities in a folder if there is one."""
+    from punie_build.training import token_file
+
     rows = token_file.load(tokens / f"{split}.safetensors")
     return rows if folder is None else structs.replace(rows, reference=read(folder, split))

@@ -72,8 +72,13 @@ def test_a_build_with_nothing_to_do_imports_nothing_heavy():
 from pathlib import Path
 from punie_build.doit_plugin import tasks
 assert list(tasks.artifacts(Path(sys.argv[1])))
+print(*(name for name in sys.modules if name.startswith("punie_build.")))
 """
-    assert not modules_after(code, str(ROOT)) & {*HEAVY, "asyncio", "ctypes", "secrets"} - {"doit"}
+    loaded = modules_after(code, str(ROOT))
+    assert not loaded & {*HEAVY, "asyncio", "ctypes", "secrets"} - {"doit"}
+    of_steps = {"engine.build", "engine.check", "runtime.child", "storage.store", "data.jsonl", "data.chat_template"}
+    of_steps |= {"training.token_file", "training.adapter_formats", "engine.renamed", "engine.explain"}
+    assert not loaded & {f"punie_build.{name}" for name in of_steps}
 
 
 def test_only_the_doit_plugin_imports_doit():

@@ -8,10 +8,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from punie_build.data.chat_template import token_counter, tokenizer_digest
 from punie_build.data.example import Example, Function
 from punie_build.data.filters.filter import Filter, FilterContext, ScoredFilter
-from punie_build.data.filters.tool_schemas import argument_validator
 
 
 class MinMessages(Filter, frozen=True, kw_only=True, tag="min-messages"):
@@ -43,9 +41,13 @@ class TokenCountFilter(ScoredFilter, frozen=True, kw_only=True):
     base: str
 
     def input_digest(self, context: FilterContext) -> str:
+        from punie_build.data.chat_template import tokenizer_digest
+
         return tokenizer_digest(context.bases[self.base])
 
     def scorer(self, context: FilterContext) -> Callable[[Example], int | None]:
+        from punie_build.data.chat_template import token_counter
+
         count = token_counter(context.bases[self.base])
 
         def score(example: Example) -> int | None:
@@ -125,6 +127,8 @@ def _function_name(function: Any) -> str | None:
 
 def _matches(call: Function, declared: dict[str | None, dict[str, Any]], unknown: bool) -> bool:
     """Return whether a call matches the declaration of its tool."""
+    from punie_build.data.filters.tool_schemas import argument_validator
+
     try:
         arguments = msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
         if not isinstance(arguments, dict) or (declared and call.name not in declared):

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from punie_build.models.precision import load_computed
 from punie_build.training import adapter_config
-from punie_build.training.adapter_formats import WEIGHTS
+from punie_build.training.adapter_files import WEIGHTS
 from punie_build.training.compatibility import BaseFacts, incompatibilities
 from punie_build.training.loop.shared_prefix import checkpoint_layers
 from punie_build.training.spec import Adapter

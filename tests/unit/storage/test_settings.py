@@ -123,11 +123,11 @@ def test_a_store_that_only_the_repository_names_is_never_contacted(tmp_path, own
     assert build_chain(root) == ["ran"] * 3
     assert remote.of_project(root) is None
     assert listener.connections == 0
-    assert "punie-build store allow" in remote.not_allowed(root)
+    assert "punie-build store allow" in settings.not_allowed(root)
     with pytest.raises(UseError, match="you have not allowed it - `punie-build store allow`"):
         push(root, None)
     assert allow(root, None) == 0
-    assert remote.not_allowed(root) is None
+    assert settings.not_allowed(root) is None
     plan.plan(root, [with_step(chain()[0], Step(), version=2)])
     assert listener.connections > 0
 

@@ -22,7 +22,8 @@ from punie_build.project import Project
 from punie_build.reports import hub_upload
 from punie_build.storage import paths
 from punie_build.training import adapter_fit, adoption
-from punie_build.training.adapter_formats import FILES, AdapterFormatError, read_adapter
+from punie_build.training.adapter_files import FILES
+from punie_build.training.adapter_formats import AdapterFormatError, read_adapter
 from tests.support.project import create, edit
 
 NANO = paths.nano()
