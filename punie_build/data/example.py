@@ -22,6 +22,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 SPLITS = ("train", "valid", "test")
 NULL = msgspec.Raw(b"null")
 _find_call = re.compile(rb"\s*\[\s*\{").match
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 NEAR_BYTES = 20  # of a line that a message quotes
 
 
@@ -268,8 +269,10 @@ def json_strings(value: Any) -> Iterator[str]:
 
 def parse(line: bytes) -> Row:
     """Parse one line of JSONL. Raises ValueError with the reason and a fix."""
-    if not line.strip():
-        raise ValueError("empty line - delete it")
+    if not line.strip(b" \t\r\n\0"):
+        raise ValueError(
+            "zero bytes: the file is damaged - copy it again" if b"\0" in line else "empty line - delete it"
+        )
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -306,6 +309,9 @@ def _near(line: bytes, problem: str) -> str:
         text = f"-{text}"
     if name := next((name for name in ("NaN", "-Infinity", "Infinity") if text.startswith(name)), ""):
         return f"{name} is no number of JSON - write null"
+    is_surrogate = "surrogate" in problem or "hex escape" in problem
+    if is_surrogate and (escape := _SURROGATE.search(line, max(start - 12, 0))):
+        return f"{escape[0].decode()} is half of a character - remove it"
     if b"\r" in line.strip():
         return "its records end with carriage returns - save the file with line feeds"
     return f"{problem} at byte {start}{f', near {text}' if text else ''} - write one JSON object per line"

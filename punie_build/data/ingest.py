@@ -124,8 +124,13 @@ def _source_files(root: Path, source: Any, scratch: Path) -> tuple[SourceFiles, 
 
 
 def _printable(reason: str) -> str:
-    """Return the reason on one line, with surrogates escaped: a reason may quote characters that cannot be encoded."""
-    return " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
+    """Return the reason on one line; surrogates and control characters that it quotes are escaped."""
+    line = " ".join(reason.split())
+    return (
+        line
+        if line.isprintable()
+        else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    )
 
 
 def to_chat_row(record: bytes | dict[str, Any], dialect: str, layout: Layout = CHAT) -> Row:

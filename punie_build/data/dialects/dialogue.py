@@ -28,26 +28,47 @@ _END_MARKS = re.compile(
 class LabelStyle(Struct, frozen=True):
     """A way to write labels: the pattern of a label, whose group is its name.
 
-    `only_first`: such labels are also common in other texts, which do not begin with one.
+    `only_first`: such labels are also common in other texts, which do not begin with one. After a title, only questions
+    that are answered in turn count.
     """
 
     label: re.Pattern[str]
     only_first: bool = False
 
 
+_QUESTIONS = (
+    "question", "q", "问题", "问", "質問", "질문", "pregunta", "frage", "вопрос", "domanda", "pergunta", "vraag",
+    "pytanie", "soru", "سؤال", "प्रश्न"
+)  # fmt: skip
+_ANSWERS = (
+    "answer", "a", "回答", "答案", "答", "답변", "답", "respuesta", "antwort", "ответ", "risposta", "resposta",
+    "réponse", "antwoord", "odpowiedź", "cevap", "جواب", "उत्तर"
+)  # fmt: skip
+_PEOPLE = (
+    "human", "user", "用户", "ユーザー", "사용자", "benutzer", "nutzer", "utilisateur", "usuario", "usuário", "utente",
+    "пользователь"
+)  # fmt: skip
+_ASSISTANTS = (
+    "assistant", "ai", "bot", "chatbot", "gpt", "chatgpt", "助手", "アシスタント", "어시스턴트", "assistent",
+    "assistente", "asistente", "ассистент", "бот"
+)  # fmt: skip
+
+
 _ROLES = {
-    **dict.fromkeys(
-        ("instruction", "input", "human", "user", "question", "prompt", "query", "problem", "q",
-         "用户", "问题", "问", "指令", "输入"), "user"
-    ),
-    **dict.fromkeys(
-        ("response", "assistant", "ai", "bot", "chatbot", "gpt", "chatgpt", "answer", "completion", "output",
-         "solution", "a", "助手", "回答", "答案", "答", "输出"), "assistant"
-    ),
+    **dict.fromkeys((*_QUESTIONS, *_PEOPLE, "instruction", "input", "prompt", "query", "problem", "指令", "输入"), "user"),
+    **dict.fromkeys((*_ANSWERS, *_ASSISTANTS, "response", "completion", "output", "solution", "输出"), "assistant"),
     "system": "system",
     "系统": "system",
 }  # fmt: skip
-_SPEAKERS = "Human|User|Assistant|AI|Bot|Chatbot|GPT|ChatGPT|System|human|user|assistant|bot|system|用户|助手|系统"
+_SPEAKERS = "|".join(
+    ("AI", "GPT", "ChatGPT", "System", "system", "系统", *_PEOPLE, *map(str.capitalize, (*_PEOPLE, *_ASSISTANTS)),
+     "assistant", "bot", "assistent", "assistente", "asistente", "ассистент")
+)  # fmt: skip
+_PAIR_NAMES = "|".join(
+    sorted({*map(str.capitalize, (*_QUESTIONS, *_ANSWERS)), "QUESTION", "ANSWER"}, key=len, reverse=True)
+)
+_LINE = r"^[ \t]*(?:#{1,6} |[-*] |\d{1,3}[.)] )?"  # a line, perhaps of a heading or a list
+MAX_TITLE = 200  # letters before the first question of a list of questions and answers
 _STYLES = (
     LabelStyle(
         re.compile(
@@ -65,8 +86,8 @@ _STYLES = (
     ),
     LabelStyle(
         re.compile(
-            r"^[ \t]*(?:\*\*)?(Question|Q|Instruction|Input|Prompt|Query|Problem|问题|问|指令|输入"
-            r"|Answer|A|Response|Output|Completion|Solution|回答|答案|答|输出)(?:\*\*)?[:\uff1a](?:\*\*)?[ \t]*",
+            rf"{_LINE}(?:\*\*)?({_PAIR_NAMES}|Instruction|Input|Prompt|Query|Problem|指令|输入"
+            r"|Response|Output|Completion|Solution|输出)(?: ?\d{1,3})?(?:\*\*)?[ \u00a0]?[:\uff1a](?:\*\*)?[ \t]*",
             re.MULTILINE),
         only_first=True,
     ),
@@ -86,6 +107,12 @@ def split_dialogue(text: str) -> list[dict[str, Any]] | None:
     for style in _STYLES:
         labels, roles = _labels(style, text)
         if "user" in roles and "assistant" in roles:
+            title = text[: labels[0].start()].strip() if style.only_first else ""
+            if len(title) > MAX_TITLE:
+                raise ValueError(
+                    f"text holds questions and answers after {len(title)} other characters - "
+                    f"{FIX_HINT}, or use dialect 'text' to keep it as text"
+                )
             return _turns(text, labels, roles)
         first = labels[0][0].strip() if labels and not text[: labels[0].start()].strip() else ""
         if roles[:1] == ["user"] and not style.only_first and first.rstrip("*").endswith((":", "\uff1a")):
@@ -103,6 +130,8 @@ def split_prompt(text: str) -> list[dict[str, Any]] | None:
         raise ValueError(f"the prompt ends as another chat template renders it, {text.strip()[-20:]!r} - use messages")
     for style in _STYLES:
         labels, roles = _labels(style, text)
+        if style.only_first and labels and text[: labels[0].start()].strip():
+            return None
         if "user" in roles and roles[-1] == "assistant" and not text[labels[-1].end() :].strip():
             return _turns(text, labels, roles)
     return None
@@ -111,9 +140,11 @@ def split_prompt(text: str) -> list[dict[str, Any]] | None:
 def _labels(style: LabelStyle, text: str) -> tuple[list[re.Match[str]], list[str]]:
     """Return the labels of a style in a text, and their roles."""
     labels = list(style.label.finditer(text))
-    if style.only_first and labels and text[: labels[0].start()].strip():
-        return [], []
-    return labels, [_ROLES[str(label[label.lastindex or 1]).lower()] for label in labels]
+    if not style.only_first or not labels or not text[: labels[0].start()].strip():
+        return labels, [_ROLES[str(label[label.lastindex or 1]).lower()] for label in labels]
+    labels = [label for label in labels if label[1].lower() in (*_QUESTIONS, *_ANSWERS)]
+    roles = [_ROLES[label[1].lower()] for label in labels]
+    return (labels, roles) if roles == ["user", "assistant"] * (len(roles) // 2) else ([], [])
 
 
 def _turns(text: str, labels: list[re.Match[str]], roles: list[str]) -> list[dict[str, Any]]:
@@ -122,6 +153,8 @@ def _turns(text: str, labels: list[re.Match[str]], roles: list[str]) -> list[dic
     ends = [*(label.start() for label in labels), len(text)][1:]
     for label, end, role in zip(labels, ends, roles, strict=True):
         content = without_end_marks(text[label.end() : end])
+        if label[0].count("**") == 1:  # `**Q: How?**`
+            content = content.replace("**", "", 1)
         if turns and turns[-1]["role"] == role == "user":
             turns[-1]["content"] = "\n".join(part for part in (turns[-1]["content"], content) if part)
         elif turns and turns[-1]["role"] == role:

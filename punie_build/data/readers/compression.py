@@ -24,6 +24,8 @@ MAGIC = {  # first bytes of files that are no text -> (what they are, what to do
     b"\xfd7zXZ": ("xz", "unpack it"),
     b"ARROW1": ("Arrow", "write it as Parquet"),
     b"SQLite format": ("a database", "write its rows as JSONL"),
+    b"\xff\xfe\0\0": ("UTF-32", "save it as UTF-8"),
+    b"\0\0\xfe\xff": ("UTF-32", "save it as UTF-8"),
     b"\xff\xfe": ("UTF-16", "save it as UTF-8"),
     b"\xfe\xff": ("UTF-16", "save it as UTF-8"),
     b"<!doctype": ("a web page", "download the file itself"),
@@ -56,10 +58,18 @@ def read_chunks(path: Path, form: str) -> Iterator[bytes]:
         chunks = decompress(chain([first], iter(partial(file.read, CHUNK_BYTES), b"")), form)
         head = next(chunks, b"")
         start = head[:16].lstrip().lower() if head[:1] in b" \r\n\t<" else head[:16]
-        kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic) and form != "parquet"), None)
-        if kind:
+        kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None) or _wide_text(head)
+        if kind and form != "parquet":
             raise DataError(f"{display_path(path)}: its content is {kind[0]}, which its name does not say - {kind[1]}")
         yield from chain([head], chunks)
+
+
+def _wide_text(head: bytes) -> tuple[str, str] | None:
+    """Return the kind of a text without a byte order mark that has zeros beside its first two characters."""
+    zeros = tuple(byte == 0 for byte in head[:4])
+    utf16 = zeros in ((False, True, False, True), (True, False, True, False))
+    utf32 = zeros in ((False, True, True, True), (True, True, True, False))
+    return ("UTF-16" if utf16 else "UTF-32", "save it as UTF-8") if utf16 or utf32 else None
 
 
 def decompress(chunks: Iterable[bytes], form: str) -> Iterator[bytes]:

@@ -34,6 +34,8 @@ MAX_DICTIONARY_BYTES = 32 * 2**20  # the same, unpacked
 MAX_COLUMNS = 10_000  # the decoder keeps some kilobytes for each
 SUSPICIOUS_RATIO = 100  # of unpacked to packed bytes; text has 3 to 10
 OTHER_DELIMITERS = (";", "\t", "|")  # spreadsheets of many countries write `;` into .csv
+SEPARATOR = re.compile(r'sep=(.)|"sep=(.)"', re.IGNORECASE)  # the first line that Excel reads and does not show
+QUOTED = re.compile(r'"[^"]*"')
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")  # names of the row numbers that pandas writes
 LIST_COLUMNS = ("messages", "tools")  # some tables hold these lists as JSON text
 
@@ -42,23 +44,28 @@ def read_table(path: Path, content: Iterator[bytes], delimiter: str) -> Numbered
     """Yield the rows of a CSV or TSV file with a header, each with the number of the line it begins on."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))  # 128 KiB is too little for a conversation
     lines = _text_lines(path, content)
-    header = next(lines, "")
-    reader = csv.reader(chain([header], lines), delimiter=_delimiter(header, delimiter), strict=True)
+    header, mark, skipped = _header(lines, delimiter)
+    has_blanks = 0 < header.count(mark) == header.count(f"{mark} ")  # after each delimiter: `prompt, completion`
+    reader = csv.reader(chain([header], lines), delimiter=mark, skipinitialspace=has_blanks, strict=True)
+    where = f"{display_path(path)}:{skipped + 1}"
     try:
         columns = next(reader, [])
         index = 1 if columns[1:] and columns[0] in INDEX_COLUMNS else 0  # that pandas writes before the others
         if not _is_utf8(columns):
-            raise DataError(f"{display_path(path)}:1: not UTF-8 - save the file as UTF-8")
+            raise DataError(f"{where}: not UTF-8 - save the file as UTF-8")
         if bad := _bad_columns(columns[index:]):
-            raise DataError(f"{display_path(path)}:1: {bad} - give each column of the header its own name")
-        line = reader.line_num + 1
+            raise DataError(f"{where}: {bad} - give each column of the header its own name")
+        line = skipped + reader.line_num + 1
         for cells in reader:
             if cells:  # csv gives an empty line as no cells
                 yield line, _record(columns, cells, index)
-            line = reader.line_num + 1
+            line = skipped + reader.line_num + 1
     except csv.Error as error:
+        where = f"{display_path(path)}:{skipped + reader.line_num}"
+        if "new-line character" in str(error):
+            raise DataError(f"{where}: its lines end with carriage returns - save the file with line feeds") from None
         raise DataError(
-            f"{display_path(path)}:{reader.line_num}: not {'TSV' if delimiter != ',' else 'CSV'}: {error}"
+            f"{where}: not {'TSV' if delimiter != ',' else 'CSV'}: {error}"
             " - quote the cells, and double the quotes in them"
         ) from None
 
@@ -71,9 +78,23 @@ def _text_lines(path: Path, content: Iterator[bytes]) -> Iterator[str]:
         yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8", "surrogateescape") + "\n"
 
 
-def _delimiter(header: str, delimiter: str) -> str:
-    """Return the delimiter of a table: the usual one, or else another that its header has."""
-    return next((mark for mark in (delimiter, *OTHER_DELIMITERS) if mark in header), delimiter)
+def _header(lines: Iterator[str], delimiter: str) -> tuple[str, str, int]:
+    """Return the header, the delimiter, and the number of lines before the header: blank ones, and Excel's `sep=;`.
+
+    The delimiter is the one that `sep=` names, or the usual one, or else another that the header has.
+    """
+    named = ""
+    for number, line in enumerate(lines):
+        if match := SEPARATOR.fullmatch(line.rstrip("\r\n")):
+            named = match[1] or match[2]
+        elif line.strip():
+            names = QUOTED.sub("", line)
+            return (
+                line,
+                named or next((mark for mark in (delimiter, *OTHER_DELIMITERS) if mark in names), delimiter),
+                number,
+            )
+    return "", delimiter, 0
 
 
 def _bad_columns(columns: list[str]) -> str:
@@ -174,7 +195,7 @@ def _dictionary_bytes(path: Path, offset: int) -> int:
     with path.open("rb") as file:
         file.seek(offset)
         numbers = re.match(rb"\x15[\x80-\xff]*[\x00-\x7f]\x15([\x80-\xff]*[\x00-\x7f])", file.read(16))
-    zigzag = sum((byte & 127) << 7 * place for place, byte in enumerate(numbers[1])) if numbers else 0
+    zigzag = sum((byte & 127) << 7 * index for index, byte in enumerate(numbers[1])) if numbers else 0
     return zigzag >> 1
 
 

@@ -154,6 +154,12 @@ def read(root: Path, dialect: str = "auto") -> list[bytes]:
         (GOOD[:-1] + b', "score": NaN}', "not JSON: NaN is no number of JSON - write null"),
         (GOOD[:-1] + b', "score": -Infinity}', "not JSON: -Infinity is no number of JSON - write null"),
         (GOOD + b"\r" + GOOD, "its records end with carriage returns - save the file with line feeds"),
+        (bytes(4000), "zero bytes: the file is damaged - copy it again"),
+        (GOOD.replace(b"hi", rb"hi\ud800"), r"not JSON: \ud800 is half of a character - remove it"),
+        (GOOD.replace(b"hi", rb"hi\uDFFF\n"), r"not JSON: \uDFFF is half of a character - remove it"),
+        (GOOD.replace(b"hi", rb"hi\ud800\n"), r"not JSON: \ud800 is half of a character - remove it"),
+        (GOOD.replace(b"hi", rb"hi\ud800\u0041"), r"not JSON: \ud800 is half of a character - remove it"),
+        (GOOD.replace(b"hi", b"hi\0\x1b[2J"), r"near \x00\x1b[2J"),
         (GOOD + b",", "at byte 113, near , - write one JSON object per line"),
         (
             b'{"conversations": [{"from": "human", "value": "a"}], "n": ' + b"9" * 5000 + b"}",

@@ -321,6 +321,9 @@ def test_csv_reports_a_bad_row_by_its_first_line_and_continues(tmp_path):
         (b'a\n"x"y\n', "a.csv:2: not CSV"),
         (b'a\n"x\n\n', "a.csv:3: not CSV: unexpected end of data"),
         (b"a\n" + b"x" * (MAX_LINE_BYTES + 1), "a.csv:2: longer than 16 MiB"),
+        (b"sep=;\na;a\n", "a.csv:2: empty or duplicate column names: 'a'"),
+        (b'sep=;\na\n"x"y\n', "a.csv:3: not CSV"),
+        (b"a,b\rc,d\r", "a.csv:1: its lines end with carriage returns - save the file with line feeds"),
     ],
 )
 def test_csv_that_cannot_be_parsed_is_an_error(tmp_path, content, reason):
@@ -485,6 +488,10 @@ def test_names_that_are_no_files_are_told(tmp_path):
         (b"PK\x03\x04xx", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"),
         ("{}".encode("utf-16"), "UTF-16", "save it as UTF-8"),
         (codecs.BOM_UTF16_BE + b"\0{", "UTF-16", "save it as UTF-8"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16", "save it as UTF-8"),
+        ("prompt".encode("utf-16-be"), "UTF-16", "save it as UTF-8"),
+        ("{}".encode("utf-32"), "UTF-32", "save it as UTF-8"),
+        ("{}".encode("utf-32-be"), "UTF-32", "save it as UTF-8"),
         (b"\n <!DOCTYPE html><html>", "a web page", "download the file itself"),
         (b"SQLite format 3\0", "a database", "write its rows as JSONL"),
     ],
@@ -518,6 +525,9 @@ def test_a_folder_without_data_and_a_missing_folder_are_errors(tmp_path):
 BOM = b"\xef\xbb\xbf"
 
 
+SPLIT_TABLE = [(1, b'{"q":"a","n":1}'), (2, b'{"q":"b","n":2}')]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "records"),
     [
@@ -538,9 +548,30 @@ BOM = b"\xef\xbb\xbf"
         ("a.csv", b"prompt;completion\na,b;c\n", [(2, {"prompt": "a,b", "completion": "c"})]),
         ("a.csv", b"prompt\tcompletion\na\tc\n", [(2, {"prompt": "a", "completion": "c"})]),
         ("a.csv", b",prompt,completion\n0,a,c\n", [(2, {"prompt": "a", "completion": "c"})]),
+        ("a.csv", b"sep=;\nprompt;completion\na;c\n", [(3, {"prompt": "a", "completion": "c"})]),
+        ("a.csv", BOM + b"SEP=|\r\nprompt|a;b\r\na|c\r\n", [(3, {"prompt": "a", "a;b": "c"})]),
+        ("a.csv", b'"sep=,"\nprompt,a;b\na,c\n', [(3, {"prompt": "a", "a;b": "c"})]),
+        ("a.csv", b"sep=\t\n\nprompt\tx\na\tc\n", [(4, {"prompt": "a", "x": "c"})]),
+        ("a.csv", b"\n \nprompt,x\na,c\n", [(4, {"prompt": "a", "x": "c"})]),
+        ("a.csv", b'"a,b";x\na;c\n', [(2, {"a,b": "a", "x": "c"})]),
+        ("a.csv", b'prompt, x\n"a, b", c\n', [(2, {"prompt": "a, b", "x": "c"})]),
         ("a.csv", b"Unnamed: 0,prompt\n0,a\n", [(2, {"prompt": "a"})]),
         ("a.json", b'{"q": ["a", "b"], "n": [1, null]}', [(1, b'{"q":"a","n":1}'), (2, b'{"q":"b","n":null}')]),
         ("a.json", b'{"q": {"0": "a", "1": "b"}}', [(1, b'{"q":"a"}'), (2, b'{"q":"b"}')]),
+        (
+            "a.json",
+            b'{"q": {"x": "a", "y": "b"}, "text": {"x": "c", "y": "d"}}',
+            [(1, b'{"q":"a","text":"c"}'), (2, b'{"q":"b","text":"d"}')],
+        ),
+        ("a.json", b'{"columns": ["q", "n"], "data": [["a", 1], ["b", 2]]}', SPLIT_TABLE),
+        ("a.json", b'{"columns": ["q", "n"], "index": [5, 6], "data": [["a", 1], ["b", 2]]}', SPLIT_TABLE),
+        ("a.json", b'{"ok": true, "columns": ["q", "n"], "rows": [["a", 1], ["b", 2]]}', SPLIT_TABLE),
+        ("a.json", b'{"fields": ["q", "n"], "values": [["a", 1], ["b", 2]]}', SPLIT_TABLE),
+        (
+            "a.json",
+            b'{"columns": ["q", "n"], "data": [["a", 1], ["b"]]}',
+            [SPLIT_TABLE[0], (2, "1 cells in 2 columns - write one cell for each column")],
+        ),
         ("a.json", b'{"messages": [{"role": "user"}], "tools": [{"type": "function"}]}', None),
         ("a.json", b'{"messages": [[{"role": "user"}]]}', [(1, b'{"messages":[{"role":"user"}]}')]),
         ("a.json", b'{"a": [], "b": []}', None),
@@ -615,6 +646,8 @@ NESTED = {
     "a record of texts": ({"id": "0", "data": ["a", "b"]}, [{"id": "0", "data": ["a", "b"]}]),
     "a pair": ({"chosen": {"role": "a", "content": "b"}, "rejected": {"role": "a", "content": "c"}}, None),
     "two splits": ({"train": [ROW], "test": [ROW, ROW]}, ["rows under several keys, train, test"]),
+    "two splits of one length": ({"train": [ROW], "test": [ROW]}, ["rows under several keys, train, test"]),
+    "features of as many": ({"features": [{"name": "messages"}], "rows": [{"row_idx": 0, "row": ROW}]}, [ROW]),
     "two lists": ({"val": [ROW], "data": [ROW], "x": 1}, ["rows under several keys, data, val"]),
     "an empty split": ({"train": [ROW, ROW], "validation": []}, [ROW, ROW]),
     "parts with other keys": ({"x": ROW, "y": {"a": 1}}, None),
