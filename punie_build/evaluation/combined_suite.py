@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import field, structs
+from msgspec import UNSET, field, structs
 
 from punie_build.data.example import Message
-from punie_build.evaluation.suite import Case, Suite
+from punie_build.evaluation.suite import Case, Suite, UserTurn
 from punie_build.evaluation.tool_state import StateClass
 
 
@@ -60,9 +60,19 @@ def _renamed(part: str, suite: Suite, case: Case) -> Case:
         category=part if case.category == "all" else f"{part}.{case.category}",
         group=f"{part}/{case.group}" if case.group else None,
         split=suite.split_of(case),
-        tools=suite.tools if case.tools is None else case.tools,
+        tools=suite.tools if case.tools is None else _declared(suite, case),
+        user_turns=tuple(_turn(text, tools) for text, tools in suite.later_turns(case)) or UNSET,
         **_with_examples(suite, case),
     )
+
+
+def _declared(suite: Suite, case: Case) -> Any:
+    """Return the tools of a case with the declarations of those that it names."""
+    return "editor" if case.tools == "editor" else tuple(suite.tool_declarations(case))
+
+
+def _turn(text: str, tools: tuple[dict[str, Any], ...]) -> str | UserTurn:
+    return UserTurn(content=text, tools=tools) if tools else text
 
 
 def _with_examples(suite: Suite, case: Case) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from punie_build.data.call_formats import CallReader
+from punie_build.data.example import ToolCall
 from punie_build.evaluation import request
 from punie_build.evaluation.base_calls import with_calls
 from punie_build.evaluation.checks.union import Answer
@@ -51,7 +52,8 @@ class Conversation:
         self.turns: list[Answer] = []
         self.seconds: list[float] = []
         self.n_tokens: list[int | None] = []
-        self.user_turns, self.first_turn = list(case.user_turns or ()), 0
+        self.user_turns, self.first_turn = suite.later_turns(case), 0
+        self.state_calls: list[list[ToolCall]] = [[]]  # of stateful tools, after each message of the user
         self.state: Any = UNSET
         self.answer: Answer | None = None
         self.ends_in_thought = False
@@ -92,12 +94,17 @@ class Conversation:
             self.answer = Answer(case=self.case.id, epoch=self.epoch, error=f"the class of the tools {error}")
             return
         tool_results = None if turn.malformed else results
-        if tool_results and len(self.turns) - self.first_turn < MAX_TURNS:
+        state_class = self.suite.state_of(self.case)
+        max_turns = (state_class.max_turns if state_class else None) or MAX_TURNS
+        if tool_results and len(self.turns) - self.first_turn < max_turns:
             self.append_turn(result, tool_results)
         elif self.user_turns and not (tool_results or turn.calls or turn.malformed) and turn.finish != "length":
             self.append_turn(result, [])
-            self.messages.append({"role": "user", "content": self.user_turns.pop(0)})
+            content, tools = self.user_turns.pop(0)
+            self.messages.append({"role": "user", "content": content})
+            self.tools = [*self.tools, *tools]
             self.first_turn = len(self.turns)
+            self.state_calls.append([])
         else:
             self.answer = self.combine("turns" if tool_results else turn.finish)
 
@@ -123,10 +130,10 @@ class Conversation:
     def tool_results(self, turn: Answer) -> list[str] | None:
         """Return the canned results of the called tools, or None if a tool has none: then the conversation ends."""
         if tools := self.suite.state_of(self.case):
-            calls = [call for past in self.turns for call in past.calls]
-            outcome = replay(tools, self.case.initial or {}, calls)
+            self.state_calls[-1] += turn.calls
+            outcome = replay(tools, self.case.initial or {}, self.state_calls)
             self.state = outcome.state
-            return list(outcome.results[len(calls) - len(turn.calls) :]) or None
+            return list(outcome.results[len(outcome.results) - len(turn.calls) :]) or None
         earlier = [call.name for past in self.turns[:-1] for call in past.calls]
         names = [call.name for call in turn.calls]
         results = [

@@ -35,11 +35,33 @@ CONFIRM_FRACTION = 0.6  # of groups that a hash assigns to confirm: a reported r
 MAX_TURNS = 6  # turns of the model in one conversation
 
 
+Tools = tuple[dict[str, Any] | str, ...]  # declarations, or names of tools that the suite declares
+
+
 class ReferenceAnswer(Spec, frozen=True, kw_only=True):
-    """A correct answer to a case whose checks do not define one. The validation of the suite uses it."""
+    """A correct answer to a case whose checks do not define one. The validation of the suite uses it.
+
+    `turns` instead of `calls`: the calls after each message of the user.
+    """
 
     content: str = ""
     calls: tuple[ExpectedCall, ...] = ()
+    turns: tuple[tuple[ExpectedCall, ...], ...] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.calls and self.turns:
+            raise ValueError("an oracle has either `calls` or `turns` - write one of them")
+
+    def call_turns(self) -> tuple[tuple[ExpectedCall, ...], ...]:
+        """Return the calls after each message of the user."""
+        return self.turns or (self.calls,)
+
+
+class UserTurn(Spec, frozen=True, kw_only=True):
+    """A further message of the user, with tools that the model has from then on."""
+
+    content: str
+    tools: Tools = ()
 
 
 class Case(Spec, frozen=True, kw_only=True):
@@ -53,8 +75,8 @@ class Case(Spec, frozen=True, kw_only=True):
     split.
     `split`: the split of the case; the default is a hash of the group or the id. `system` and `tools` override those of
     the suite.
-    `user_turns`: further messages of the user, each sent after an answer to the one before. `initial`: the arguments of
-    the class of stateful tools.
+    `user_turns`: further messages of the user, each sent after an answer to the one before, and tools that come with
+    them. `initial`: the arguments of the class of stateful tools.
     `weight`: the weight in the graded score. `oracle`: a correct answer, if the checks do not define one.
     """
 
@@ -64,7 +86,7 @@ class Case(Spec, frozen=True, kw_only=True):
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
     system: str | None = None
-    tools: Literal["editor"] | tuple[dict[str, Any], ...] | None = None
+    tools: Literal["editor"] | Tools | None = None
     results: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     group: str | None = None
     split: SuiteSplit | None = None
@@ -72,7 +94,7 @@ class Case(Spec, frozen=True, kw_only=True):
     weight: Annotated[float, Meta(gt=0)] = 1.0
     tags: tuple[str, ...] = ()
     oracle: ReferenceAnswer | None = None
-    user_turns: tuple[str, ...] | UnsetType = UNSET
+    user_turns: tuple[str | UserTurn, ...] | UnsetType = UNSET
     initial: dict[str, Any] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -92,7 +114,7 @@ class Case(Spec, frozen=True, kw_only=True):
 
     def user_messages(self) -> tuple[str, ...]:
         """Return the texts of all user messages, in order."""
-        later = self.user_turns or ()
+        later = [turn if isinstance(turn, str) else turn.content for turn in self.user_turns or ()]
         if self.prompt is not None:
             return (self.prompt, *later)
         return (*(m.content for m in self.messages or () if m.role == "user" and m.content), *later)
@@ -127,8 +149,22 @@ class Suite(Spec, frozen=True, kw_only=True):
 
     def tool_declarations(self, case: Case | None = None) -> list[dict[str, Any]]:
         """Return the tools of a case; the tools of the suite, if the case has none of its own."""
-        tools = self.tools if case is None or case.tools is None else case.tools
-        return list(TOOLS.values()) if tools == "editor" else list(tools)
+        own = list(TOOLS.values()) if self.tools == "editor" else list(self.tools)
+        if case is None or case.tools is None:
+            return own
+        return list(TOOLS.values()) if case.tools == "editor" else list(self.declared(case.tools))
+
+    def declared(self, tools: Tools) -> tuple[dict[str, Any], ...]:
+        """Return the declarations of tools, some of which are named only; without names that the suite does not
+        declare."""
+        known = {name: tool for tool in self.tool_declarations() if (name := tool_name(tool))}
+        tables = [known.get(tool) if isinstance(tool, str) else tool for tool in tools]
+        return tuple(table for table in tables if table is not None)
+
+    def later_turns(self, case: Case) -> list[tuple[str, tuple[dict[str, Any], ...]]]:
+        """Return the further messages of the user, each with the declarations of the tools that come with it."""
+        turns = [UserTurn(content=turn) if isinstance(turn, str) else turn for turn in case.user_turns or ()]
+        return [(turn.content, self.declared(turn.tools)) for turn in turns]
 
     def system_of(self, case: Case) -> str:
         """Return the system prompt of a case: that of the suite, unless it has its own."""
@@ -161,12 +197,13 @@ class Suite(Spec, frozen=True, kw_only=True):
         Other parts, such as checks and weights, change no answer.
         """
         state = self.state_of(case)
+        turns = [{"content": text, "tools": tools} if tools else text for text, tools in self.later_turns(case)]
         return {
             "messages": self.messages(case),
             "tools": self.tool_declarations(case),
             "results": case.results,
             "max_tokens": case.max_tokens,
-            **({"user_turns": case.user_turns} if case.user_turns else {}),
+            **({"user_turns": turns} if turns else {}),
             **({"state": state, "initial": case.initial or {}} if state else {}),
         }
 
@@ -206,7 +243,14 @@ def problems(suite: Suite) -> list[str]:
 
 
 def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
-    declarations = suite.tool_declarations(case)
+    declarations = [*suite.tool_declarations(case), *(tool for _, more in suite.later_turns(case) for tool in more)]
+    named = [
+        *(case.tools or ()),
+        *(tool for turn in case.user_turns or () if not isinstance(turn, str) for tool in turn.tools),
+    ]
+    known = {tool_name(tool) for tool in suite.tool_declarations()}
+    for name in [tool for tool in named if isinstance(tool, str) and case.tools != "editor" and tool not in known]:
+        yield f"names the tool '{name}', which the suite does not declare"
     yield from (
         f"has a tool that is no declaration: {problem}" for problem in filter(None, map(_misshapen, declarations))
     )
@@ -224,11 +268,19 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
     loose = any(check.compare == "loose" for check in checks)
     if expected and expects_no_call(case.checks):
         yield "expects calls and no call - remove one of these checks"
-    for call in [*expected, *(case.oracle.calls if case.oracle else ())]:
+    oracle = [call for turn in case.oracle.call_turns() for call in turn] if case.oracle else []
+    for call in [*expected, *oracle]:
         if call.name in tools:
             yield from _call_problems(call, tools[call.name].get("parameters") or {}, loose)
         elif not any(map(_misshapen, declarations)):
             yield f"expects the tool '{call.name}', which the suite does not declare"
+
+
+def tool_name(declaration: dict[str, Any]) -> str | None:
+    """Return the name of a declared tool; None if it has none."""
+    function = _function(declaration)
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _function(declaration: dict[str, Any]) -> Any:
@@ -258,7 +310,7 @@ def _state_problems(suite: Suite, case: Case) -> Iterator[str]:
             yield "has `initial`, and the suite has no `state` - remove one of them"
         if any(isinstance(check, EndState) for check in positive_checks(case.checks)):
             yield "checks the state of tools, and the suite has no `state` - write state = { class = ... }"
-    if any(not text.strip() for text in case.user_turns or ()):
+    if any(not text.strip() for text, _ in suite.later_turns(case)):
         yield "has an empty text in `user_turns` - write it"
 
 
@@ -285,7 +337,7 @@ def reference_answer(case: Case) -> Answer | None:
     """Return a correct answer: the `oracle` of the case, or one built from its checks. None if neither defines one."""
     references = [check.reference() for check in case.checks]
     if case.oracle is not None:
-        calls = tuple(call.reference() for call in case.oracle.calls)
+        calls = tuple(call.reference() for turn in case.oracle.call_turns() for call in turn)
         content = case.oracle.content or ("" if calls else "Fine.")
     elif None in references:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import codecs
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from punie_build.schema.validation import mistakes
 from punie_build.storage import project_file
 
 BUILTIN_FOLDER = Path(__file__).parent / "suites_builtin"
+PACKAGE = __name__.partition(".")[0]  # has classes of its own, such as bfcl_world
+PACKAGE_ROOT = Path(__file__).parents[2]
+INSTALL = {"bfcl-eval": "--no-deps bfcl-eval mpmath==1.3.0"}  # of all that it requires, its tools use only mpmath
 
 
 def builtin_path(name: str) -> Path:
@@ -122,7 +126,7 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
 
     if suite.state:
         try:
-            source = _source(suite.state.name, suite.state.source, root, "class")
+            source = _source(suite.state.name, suite.state.source, root, "class") + _version(suite.state.package or "")
             suite = structs.replace(suite, state=structs.replace(suite.state, source=source))
         except ValueError as error:
             problems.append(f"state: {error}")
@@ -141,6 +145,7 @@ def _source(place: str, source: str, root: Path, noun: str) -> str:
     if source:
         raise ValueError("`source` is read from the file - remove it")
     module, _, name = place.partition(":")
+    root = PACKAGE_ROOT if module.startswith(f"{PACKAGE}.") else root
     file = module.replace(".", "/") + ".py"
     path = (root / file).resolve()
     if not path.is_relative_to(root.resolve()):
@@ -156,3 +161,13 @@ def _source(place: str, source: str, root: Path, noun: str) -> str:
     if name not in names:
         raise ValueError(f"{file} has no {noun} '{name}'{did_you_mean(name, names)}")
     return text
+
+
+def _version(package: str) -> str:
+    """Return a comment with the version of a package that a class imports. Raise ValueError if it is not installed."""
+    if not package:
+        return ""
+    try:
+        return f"\n# {package} {metadata.version(package)}\n"
+    except metadata.PackageNotFoundError:
+        raise ValueError(f"{package} is not installed - pip install {INSTALL.get(package, package)}") from None

@@ -11,7 +11,8 @@ A suite that fails the validation cannot be used for gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, pairwise
 
 from msgspec import Struct, structs
 
@@ -55,13 +56,16 @@ class SuiteValidation(Struct, frozen=True, kw_only=True):
         return not self.problems
 
 
-def with_state(answer: Answer, case: Case, suite: Suite) -> Answer:
-    """Return an answer with the state of the tools after its calls, if the tools of the case have one."""
+def with_state(answer: Answer, case: Case, suite: Suite, turns: Sequence[int] = ()) -> Answer:
+    """Return an answer with the state of the tools after its calls, if the tools of the case have one. `turns`: how
+    many of the calls follow each message of the user."""
     tools = suite.state_of(case)
     if tools is None:
         return answer
     try:
-        return structs.replace(answer, state=replay(tools, case.initial or {}, answer.calls).state)
+        ends = list(accumulate(turns)) or [len(answer.calls)]
+        calls = [answer.calls[start:end] for start, end in pairwise([0, *ends])]
+        return structs.replace(answer, state=replay(tools, case.initial or {}, calls).state)
     except FunctionError:  # its checks cannot be judged then
         return answer
 
@@ -104,14 +108,20 @@ def validate_suite(suite: Suite) -> SuiteValidation:
     )
 
 
-def _passes(suite: Suite, case: Case, answer: Answer) -> bool:
-    return score_answer(case.checks, with_state(answer, case, suite)).passed
+def _passes(suite: Suite, case: Case, answer: Answer, turns: Sequence[int] = ()) -> bool:
+    return score_answer(case.checks, with_state(answer, case, suite, turns)).passed
+
+
+def _reference_turns(case: Case) -> list[int]:
+    """Return how many calls of the reference answer follow each message of the user; empty if it does not say so."""
+    return [len(turn) for turn in case.oracle.turns or ()] if case.oracle else []
 
 
 def _reference_problems(suite: Suite) -> Iterator[str]:
     for case in suite.cases:
         reference = reference_answer(case)
-        result = score_answer(case.checks, with_state(reference, case, suite)) if reference else None
+        turns = _reference_turns(case)
+        result = score_answer(case.checks, with_state(reference, case, suite, turns)) if reference else None
         if result and not (result.passed and result.score == 1.0):
             yield f"case '{case.id}': its own reference answer fails: {result.failure}, {result.reason}"
 
@@ -143,7 +153,11 @@ def _swap_problems(suite: Suite) -> Iterator[str]:
     for index, case in enumerate(suite.cases):
         others = [(index + step) % n for step in steps if step < n]
         others = [other for other in others if _differ(case, answers[index], suite.cases[other], answers[other])]
-        passing = [suite.cases[other].id for other in others if _passes(suite, case, answers[other] or Answer(case=""))]
+        passing = [
+            suite.cases[other].id
+            for other in others
+            if _passes(suite, case, answers[other] or Answer(case=""), _reference_turns(suite.cases[other]))
+        ]
         if len(passing) > len(others) / 4:
             yield f"case '{case.id}' passes with the reference answers of other cases: {', '.join(passing[:3])}"
 

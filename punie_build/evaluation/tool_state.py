@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from punie_build.data.example import ToolCall
 from punie_build.runtime.limited_function import LimitedFunction
@@ -35,27 +35,37 @@ def _replay_of_a_conversation(request):
             return value
         return re.sub(r" at 0x[0-9a-f]+", "", str(value))  # an address differs in each process
 
-    random.seed(0)
-    world = {name}(**request["initial"])
-    results = []
-    for tool, arguments in request["calls"]:
-        method = None if tool.startswith("_") else getattr(world, tool, None)
+    def call(tool, arguments):
+        method = None if tool.startswith("_") or tool == "next_turn" else getattr(world, tool, None)
         try:
             value = method(**arguments) if callable(method) else f"Error: there is no tool {{tool}}"
         except BaseException as error:
             value = f"Error: {{type(error).__name__}}: {{error}}"
-        results.append(value if isinstance(value, str) else json.dumps(plain(value)))
+        return value if isinstance(value, str) else json.dumps(plain(value))
+
+    random.seed(0)
+    world = {name}(**request["initial"])
+    results = []
+    for index, turn in enumerate(request["turns"]):
+        if index and callable(getattr(world, "next_turn", None)):
+            world.next_turn()
+        results += [call(tool, arguments) for tool, arguments in turn]
     state = world.state() if callable(getattr(world, "state", None)) else getattr(world, "__dict__", {{}})
     return {{"results": results, "state": plain(state)}}
 """
 
 
 class StateClass(Spec, frozen=True, kw_only=True):
-    """The class of stateful tools: `class = "suites.world:World"` in the project. `source` is the text of its file, set
-    when the suite is read."""
+    """The class of stateful tools: `class = "suites.world:World"` in the project.
+
+    `package`: an installed package that the class imports; its version is part of the suite. `max_turns`: the turns of
+    the model after each message of the user. `source` is the text of the file, set when the suite is read.
+    """
 
     name: str = msgspec.field(name="class")
     source: str = ""
+    package: str | UnsetType = UNSET
+    max_turns: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         module, _, name = self.name.partition(":")
@@ -70,10 +80,11 @@ class Replay(Struct, frozen=True):
     state: Any
 
 
-def replay(tools: StateClass, initial: dict[str, Any], calls: Sequence[ToolCall]) -> Replay:
-    """Return the results of calls in a new world with these `initial` arguments. Raises FunctionError if the class
-    itself fails."""
-    request = {"initial": initial, "calls": [(call.name, call.arguments) for call in calls]}
+def replay(tools: StateClass, initial: dict[str, Any], turns: Sequence[Sequence[ToolCall]]) -> Replay:
+    """Return the results of the calls after each message of the user, in a new world with these `initial` arguments.
+    Between two messages the method `next_turn` of the class is called, if it has one. Raises FunctionError if the
+    class itself fails."""
+    request = {"initial": initial, "turns": [[(call.name, call.arguments) for call in turn] for turn in turns]}
     return msgspec.convert(_function(tools)(json.dumps(request).encode()), Replay)
 
 

@@ -16,18 +16,21 @@ from punie_build.data.example import Message
 from punie_build.evaluation import suite as suites
 from punie_build.evaluation.checks.matchers import AbsentValue, Matcher, OneOf, OptionalValue, TableValue
 from punie_build.evaluation.checks.union import AnyCheck, Calls, ExpectedCall, NoCall
+from punie_build.evaluation.importers.bfcl_conversations import import_conversations
+from punie_build.evaluation.importers.bfcl_schema import declaration
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case, Suite
-
-TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 
 def import_suite(source: ImportSource) -> ImportedSuite:
     """Import questions and possible answers. Raise DataError for files that are not JSONL."""
-    rows = read_objects(source.answers) if source.answers else []
-    truths = {str(row.get("id")): row.get("ground_truth") for row in rows}
+    answers = read_objects(source.answers) if source.answers else []
+    truths = {str(row.get("id")): row.get("ground_truth") for row in answers}
+    rows = read_objects(source.path)
+    if any("involved_classes" in row for row in rows):
+        return import_conversations(source.path, rows, truths)
     cases, notes = list[Case](), list[str]()
-    for number, row in enumerate(read_objects(source.path), 1):
+    for number, row in enumerate(rows, 1):
         name, turns = str(row.get("id")), row.get("question") or []
         try:
             turns = turns if turns and isinstance(turns[0], list) else [turns]
@@ -56,7 +59,7 @@ def _case(name: str, row: dict[str, Any], turn: list[Any], check: AnyCheck) -> C
         category=name.rstrip("0123456789-").rstrip("_") or "all",
         prompt=messages[0].content if is_prompt else None,
         messages=None if is_prompt else messages,
-        tools=tuple(_declaration(function) for function in row.get("function") or ()),
+        tools=tuple(declaration(function) for function in row.get("function") or ()),
         checks=(check,),
     )
 
@@ -114,18 +117,3 @@ def _option(value: Any, schema: dict[str, Any]) -> Any:
         return [_option(item, items if isinstance(items, dict) else {}) for item in value]
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if is_number and schema.get("type") in ("float", "number") else value
-
-
-def _declaration(function: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "function", "function": {**function, "parameters": _schema(function.get("parameters") or {})}}
-
-
-def _schema(value: Any) -> Any:
-    """Replace Python names of types by those of JSON Schema."""
-    if isinstance(value, dict):
-        items = {key: item for key, item in value.items() if not (key == "type" and item == "any")}
-        return {
-            key: TYPES.get(item, item) if key == "type" and isinstance(item, str) else _schema(item)
-            for key, item in items.items()
-        }
-    return [_schema(item) for item in value] if isinstance(value, list) else value

@@ -1,7 +1,8 @@
 """The formats of suites that can be imported. Parts that a suite cannot express are reported in notes.
 
     older        EvalPrompt: id, category, prompt_text, expected_tool_calls, expected_keywords; JSON, JSONL, or Python
-    bfcl         the JSONL of the Berkeley leaderboard: questions, functions, and a second file of possible answers
+    bfcl         the JSONL of the Berkeley leaderboard: questions, functions, and a second file of possible answers;
+                 multi-turn questions need the package bfcl-eval
     promptfoo    YAML with prompts, tests and assertions
     inspect      samples of a dataset, or of a log
     openai       JSONL with `input` and `ideal`
@@ -77,4 +78,5 @@ def detect_format(source: ImportSource) -> str:
         return "openai"
     if b'"entry_point"' in head or b'"test_list"' in head:
         return "humaneval" if b'"entry_point"' in head else "mbpp"
-    return "bfcl" if b'"question"' in head and b'"function"' in head else "older"
+    is_bfcl = b'"question"' in head and (b'"function"' in head or b'"involved_classes"' in head)
+    return "bfcl" if is_bfcl else "older"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,13 @@ def test_an_answer_without_calls_has_the_initial_state(tmp_path):
 def test_a_conversation_is_replayed_to_the_same_results(tmp_path):
     tools = StateClass(name="world:Account", source=WORLD)
     calls = [ToolCall("pay", {"amount": 1})] * 2
-    assert replay(tools, {"balance": 5}, calls) == replay(tools, {"balance": 5}, calls)
-    assert replay(tools, {"balance": 5}, calls[:1]).results == replay(tools, {"balance": 5}, calls).results[:1]
-    odd = [ToolCall("_steal", {}), ToolCall("none", {}), ToolCall("pay", {"sum": 1})]
-    results = replay(tools, {"balance": 5}, odd).results
-    assert [line.partition(":")[0] for line in results] == ["Error"] * 3
-    assert replay(tools, {"balance": 5}, odd).state == {"balance": 5}
+    assert replay(tools, {"balance": 5}, [calls]) == replay(tools, {"balance": 5}, [calls])
+    assert replay(tools, {"balance": 5}, [calls]) == replay(tools, {"balance": 5}, [calls[:1], [], calls[1:]])
+    assert replay(tools, {"balance": 5}, [calls[:1]]).results == replay(tools, {"balance": 5}, [calls]).results[:1]
+    odd = [ToolCall("_steal", {}), ToolCall("none", {}), ToolCall("pay", {"sum": 1}), ToolCall("next_turn", {})]
+    results = replay(tools, {"balance": 5}, [odd]).results
+    assert [line.partition(":")[0] for line in results] == ["Error"] * 4
+    assert replay(tools, {"balance": 5}, [odd]).state == {"balance": 5}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_conversation_is_replayed_to_the_same_results(tmp_path):
 )
 def test_any_state_is_plain_and_the_same_in_each_process(body, state):
     source = f"class A:\n    def __init__(self):\n        {body}\n    def leave(self): raise SystemExit(3)\n"
-    outcome = replay(StateClass(name="w:A", source=source), {}, [ToolCall("leave", {})])
+    outcome = replay(StateClass(name="w:A", source=source), {}, [[ToolCall("leave", {})]])
     assert (outcome.results, outcome.state) == (("Error: SystemExit: 3",), state)
 
 
@@ -143,10 +145,91 @@ def test_the_suite_is_validated_with_the_state_of_its_reference_answers(tmp_path
         ('state = { class = "world:Account" }', "", "checks the state of tools, and the suite has no `state`"),
         ("initial = {", 'results = { pay = "x" }\ninitial = {', "has `results`, and its tools have a state"),
         ('"And 20 more."', '" "', "has an empty text in `user_turns`"),
+        ('"And 20 more."', '{ content = " " }', "has an empty text in `user_turns`"),
+        ('"And 20 more."', '{ content = "x", tools = ["get"] }', "names the tool 'get', which the suite does not"),
+        ('prompt = "Pay 30."', 'prompt = "Pay."\ntools = ["get", "pay"]', "names the tool 'get', which the suite does"),
+        (
+            '"world:Account"',
+            '"world:Account", package = "no-such-thing"',
+            "no-such-thing is not installed - pip install",
+        ),
+        ("oracle = { calls", "oracle = { turns = [[{ name = 'pay' }]], calls", "either 'calls' or 'turns'"),
+        ("world:Account", "punie_build.evaluation.suite:World", "suite.py has no class 'World'"),
     ],
 )
 def test_mistakes_of_stateful_suites_are_named(tmp_path, old, new, problem):
     assert problem in "\n".join(read(tmp_path, SUITE.replace(old, new))[1])
+
+
+TURNS = """
+class World:
+    def __init__(self):
+        self.turns = [[]]
+
+    def next_turn(self):
+        self.turns.append([])
+
+    def note(self, text):
+        self.turns[-1].append(text)
+
+    def erase(self):
+        self.turns[-1].clear()
+"""
+NOTES = """
+state = { class = "world:World", max_turns = 2, package = "msgspec" }
+
+[[tools]]
+function = { name = "note", parameters = { properties = { text = {} } } }
+
+[[tools]]
+function = { name = "erase", parameters = { properties = {} } }
+
+[[case]]
+id = "a"
+prompt = "Note a."
+tools = ["note"]
+user_turns = ["Thanks.", { content = "Now you can erase. Note b.", tools = ["erase"] }]
+checks = [{ type = "state", value = { turns = [["a"], [], ["b"]] } }]
+oracle = { turns = [[{ name = "note", arguments = { text = "a" } }], [], [{ name = "note", arguments = { text = "b" } }]] }
+"""
+
+
+def note(content: str) -> Completion:
+    calls = [("note", f'{{"text": "{content}"}}')]
+    return Completion(token_ids=[], logprobs=[], calls=calls, finish="tool_calls")
+
+
+def test_tools_come_with_a_message_and_the_class_learns_of_each_message(tmp_path):
+    suite, problems = read(tmp_path, NOTES, TURNS)
+    assert not problems
+    assert f"# msgspec {metadata.version('msgspec')}" in suite.state.source
+    conversation = Conversation(GenerationSpec(arm="a", suite="s"), suite, suite.cases[0], 0, lambda _: "raw")
+    n_tools = []
+    for completion in (note("a"), text("Done."), text("Welcome."), note("b"), text("Done.")):
+        n_tools.append(len(conversation.next_request()["tools"]))
+        conversation.add(completion)
+    assert n_tools == [1, 1, 1, 2, 2]
+    assert conversation.answer.state == {"turns": [["a"], [], ["b"]]}
+    assert score_answer(suite.cases[0].checks, conversation.answer).passed
+    assert suite_validation.validate_suite(suite).sound
+    late, _ = read(tmp_path, NOTES.replace('[["a"], [], ["b"]]', '[["a"], ["b"], []]'), TURNS)
+    assert "its own reference answer fails: wrong state" in suite_validation.validate_suite(late).problems[0]
+
+
+def test_a_conversation_ends_after_the_turns_of_the_class(tmp_path):
+    suite, _ = read(tmp_path, NOTES, TURNS)
+    conversation = Conversation(GenerationSpec(arm="a", suite="s"), suite, suite.cases[0], 0, lambda _: "raw")
+    for content in ("a", "b"):
+        assert conversation.answer is None
+        conversation.add(note(content))
+    assert (conversation.answer.finish, conversation.answer.state) == ("turns", {"turns": [["a", "b"]]})
+
+
+def test_parts_declare_the_tools_that_their_cases_name(tmp_path):
+    alone, _ = read(tmp_path, NOTES, TURNS)
+    suite, problems = suite_file.read_suite(convert({"parts": [{"file": "s.toml"}]}, SuiteFile), tmp_path, "suite.b")
+    assert not problems
+    assert suite.model_input(suite.cases[0]) == alone.model_input(alone.cases[0])
 
 
 def test_parts_keep_their_state_and_examples(tmp_path):
