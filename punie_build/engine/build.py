@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.engine import card_notes, executor, gates, memory, renamed
+from punie_build.engine import build_record, card_notes, executor, gates, memory, renamed
 from punie_build.engine import state as states
 from punie_build.engine.kind import resolve
 from punie_build.engine.task import AnyTask
@@ -98,6 +98,7 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
             _check_expectations(task, old)
             return Outcome(action="current", key=current.key)
         reasons = _reasons(task, state, old, current)
+        build_record.commit_of(root)  # as it is before this build writes anything
         try:
             _make_empty(work.out)
             is_doubtful = _is_doubtful(work, old, current.key)
@@ -125,6 +126,9 @@ def build(root: Path, task: AnyTask, *, afresh: bool = False) -> Outcome:
             locks.write(root / paths.lock(task.target), lock)
         else:
             os.utime(root / paths.lock(task.target))  # pages and cards older than it are drawn again
+        is_remote = action == "ran" and executor.of_task(root, task) is not None
+        worker = "a worker of the cluster" if is_remote else ""
+        build_record.write(root, task.target, lock.key, restored=action == "restored", worker=worker)
         (root / paths.forgotten(task.target)).unlink(missing_ok=True)
     return Outcome(
         action=action,

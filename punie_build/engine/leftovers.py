@@ -48,5 +48,6 @@ def _of_target(root: Path, target: str, kinds: Mapping[str, ArtifactKind]) -> It
     kind = kinds.get(lock.key_inputs.kind)
     name = target.rpartition("/")[2].removesuffix(kind.suffix if kind else "")
     pages = (page(lock.key_inputs.kind, name) for page in (paths.page, paths.markdown_page))
-    others = (*pages, paths.logs(target), paths.forgotten(target), paths.lock(target))  # the lock names the others
+    state = (paths.logs(target), paths.forgotten(target), paths.build_records(target))
+    others = (*pages, *state, paths.lock(target))  # the lock names the others
     yield from (Leftover(path) for path in others if os.path.lexists(root / path))

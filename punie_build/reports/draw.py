@@ -18,7 +18,7 @@ from punie_build.errors import PunieError
 from punie_build.models.origin import read_origin
 from punie_build.models.spec import Base
 from punie_build.project import Project
-from punie_build.reports import experiments, freshness, index, lineage, model_card
+from punie_build.reports import build_history, experiments, freshness, index, lineage, model_card
 from punie_build.reports.freshness import written_at
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
@@ -79,7 +79,7 @@ def draw(project: Project, task: AnyTask) -> None:
     """
     kind, name = page_kind(task), task.kind.name
     if kind.markdown:
-        values = kind.load(project, task, lock=project.lock(task))
+        values = kind.load(project, task, lock=project.lock(task), builds=(build_history.build(project, task),))
         replace_file(project.root / paths.markdown_page(name, task.name), resolve(kind.markdown)(values).encode())
     if kind.card:
         replace_file(project.root / task.target / paths.CARD, card(project, task).encode())
@@ -102,10 +102,12 @@ def page(project: Project, task: AnyTask) -> str:
 
     kind = page_kind(task)
     neighbors = tuple(lineage.of_project(project).neighborhood(task.label))
-    values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors)
+    builds = build_history.builds(project, task)
+    values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors, builds=builds)
     data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
     sections = tuple(section for make in kind.sections if (section := make(values)))
-    return render(Page(title=task.name, label=task.kind.name, doc=task.doc, sections=sections, facts=data))
+    built = builds[-1].text
+    return render(Page(title=task.name, label=task.kind.name, doc=task.doc, built=built, sections=sections, facts=data))
 
 
 def _index(project: Project) -> str:

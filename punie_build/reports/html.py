@@ -26,11 +26,13 @@ Part = tuple[str, str]  # (tag: "", "ins", "del" or "mark"; text)
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """A page before rendering: its heading, the label above it, its sections, and JSON for programs (`facts`)."""
+    """A page before rendering: heading, label above it, when its artifact was `built`, sections, and JSON for
+    programs (`facts`)."""
 
     title: str
     label: str
     doc: str = ""
+    built: str = ""
     sections: tuple[Section, ...]
     facts: bytes = b""
     up: bool = True  # whether the page links to the index

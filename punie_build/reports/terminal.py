@@ -14,6 +14,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.evaluation import comparison
 from punie_build.evaluation.arm_spec import UNPROVEN
 from punie_build.project import Project
+from punie_build.reports import build_history
 from punie_build.reports.decision import decide
 from punie_build.reports.draw import page_kind
 from punie_build.reports.pages import adapter, data, grid
@@ -44,6 +45,7 @@ def facts(project: Project, task: AnyTask) -> Iterator[Fact]:
         yield from resolve(page_kind(task).terminal or summary_lines)(project, task)
         yield "gates", ", ".join(gate_result(gate, lock.metrics) for gate in getattr(task.spec, "gates", ()))
         yield "build time", format_seconds(lock.seconds)
+        yield "built", build_history.build(project, task).text
         yield "files", f"{task.target}/: {shorten([*lock.outputs])}"
     if (project.root / paths.page(task.kind.name, task.name)).exists():
         yield "page", paths.page(task.kind.name, task.name)

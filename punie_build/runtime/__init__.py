@@ -3,10 +3,9 @@
 `child` starts a process that ends with its parent (`parent_watch` is its entry point), `worker_pool` runs steps in
 processes of their own, `limited_function` calls a function of the user, `parallel` maps over CPU cores, `idle` keeps
 processes for more work, `device_lock` allows one training per device, `console` prints lines and progress bars,
-`file_changes` reports the files that people edit,
-`blas` gives Linux fast matrix products, `import_index` shortens the start of processes that load a tokenizer,
-`versions` has the versions of packages for keys, `machine_memory` the limits of memory, `program` the commands that
-messages name.
+`file_changes` reports the files that people edit, `blas` gives Linux fast matrix products, `import_index` shortens
+the start of processes that load a tokenizer, `versions` has the versions of packages for keys, `machine` describes
+this one for people, `machine_memory` has the limits of memory, `program` the commands that messages name.
 """
 
 __all__ = (
@@ -17,6 +16,7 @@ __all__ = (
     "file_changes",
     "idle",
     "limited_function",
+    "machine",
     "machine_memory",
     "parallel",
     "program",

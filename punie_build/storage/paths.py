@@ -101,6 +101,11 @@ def upload_folder(target: str) -> str:
     return f"{STATE}/publish/{target}"
 
 
+def build_records(target: str) -> str:
+    """Return the file that says when and where the last results of a target were made."""
+    return f"{STATE}/builds/{target}.json"
+
+
 def logs(target: str) -> str:
     """Return the folder of the logs of a build, one for each program."""
     return f"{STATE}/logs/{target}"

@@ -157,6 +157,20 @@ def _p_value(best: Sequence[float], other: Sequence[float], noise: float, freedo
     return statistics.student_t_p(gap / (noise * sqrt(1 / len(best) + 1 / len(other))), freedom) if noise else 0.0
 
 
+def noise_limit(ranking: AdapterRanking) -> float | None:
+    """Return the difference of a setting's mean loss from the best one below which it is noise at the level `ALPHA`,
+    corrected as the p values are; None with one seed per setting."""
+    others = len(ranking.settings) - 1
+    if ranking.noise is None or not others:
+        return None
+    losses = [[run.valid_loss for run in entry.runs] for entry in ranking.settings]
+    seeds = {tuple(run.seed for run in entry.runs) for entry in ranking.settings}
+    noise, freedom = _noise(losses, same_seeds=len(seeds) == 1)
+    pairs = others * (others + 1) / 2
+    fewest = min(map(len, losses))
+    return statistics.t_quantile(freedom, ALPHA / pairs) * noise * sqrt(2 / fewest)
+
+
 def distinct_values(axis: str, settings: Iterable[Table]) -> tuple[Any, ...]:
     """Return the distinct values that settings have on an axis, in their order."""
     return tuple({canonical(setting[axis]): setting[axis] for setting in settings if axis in setting}.values())

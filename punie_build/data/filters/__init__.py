@@ -6,6 +6,7 @@ balance); `python2` detects Python 2 code. `score_cache` keeps expensive scores 
 """
 
 __all__ = (
+    "content",
     "score_cache",
     "secret",
     "union",

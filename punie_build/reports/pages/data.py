@@ -21,7 +21,7 @@ from punie_build.project import Project
 from punie_build.reports import charts, lineage, samples
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import preflight, standard_sections
-from punie_build.reports.samples import RowLengths, RowSample
+from punie_build.reports.samples import RowLanguages, RowLengths, RowSample
 from punie_build.reports.section import ArtifactPage, Section
 
 CHECKED = {  # drop reason -> what the filter checks rows for
@@ -50,8 +50,8 @@ class UpstreamData(Struct, frozen=True):
 class DataPage(ArtifactPage, frozen=True, kw_only=True):
     """The page of a dataset, stage or mix.
 
-    It holds statistics of the artifact and of its upstream data, samples of rows and of dropped rows, row lengths, and
-    the issues that preflights report about its rows.
+    It holds statistics of the artifact and of its upstream data, samples of rows and of dropped rows, row lengths,
+    languages, and the issues that preflights report about its rows.
     """
 
     stats: Stats
@@ -59,6 +59,7 @@ class DataPage(ArtifactPage, frozen=True, kw_only=True):
     samples: tuple[RowSample, ...]
     dropped: dict[str, tuple[RowSample, ...]]
     lengths: RowLengths
+    languages: RowLanguages | None = None
     issues: tuple[PreflightFinding, ...] = ()
 
 
@@ -76,6 +77,7 @@ def load(project: Project, task: AnyTask, **common: Any) -> DataPage:
         lengths=samples.token_lengths(project.folder(tokenized))
         if tokenized
         else samples.character_lengths(folder, stats.splits["train"].rows),
+        languages=samples.languages(folder, stats.splits["train"].rows),
         issues=tuple(
             issue
             for other in project.current_tasks(PREFLIGHT.name)
@@ -183,13 +185,29 @@ def categories(page: DataPage) -> Section | None:
     """Show the number of rows of every category, and of every source of a mix."""
     tables = [("category", page.stats.categories), ("source", page.stats.sources)]
     bars = [{"name": name, "rows": _bars(counts)} for name, counts in tables if counts]
-    return Section("counts", "Composition", {"tables": bars}) if bars else None
+    return Section("counts", "Composition", {"tables": bars, "caption": ""}) if bars else None
 
 
 def _bars(counts: dict[str, int]) -> list[dict[str, Any]]:
     total, largest = sum(counts.values()), max(counts.values())
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [{"name": n, "count": c, "share": c / total, "width": c / largest, "total": total} for n, c in ordered]
+
+
+def language_shares(page: DataPage) -> Section | None:
+    """Show the share of each language that was found in the training rows."""
+    languages = page.languages
+    if not languages or not languages.rows:
+        return None
+    undecided = {"short, mixed or code": languages.undecided} if languages.undecided else {}
+    count, total = languages.rows, languages.total
+    rows = f"all {total:,}" if count == total else f"{count:,} of {total:,}"
+    caption = (
+        f"Of {rows} training rows: what users and assistants write, without code, paths and numbers. Identified by"
+        " fastText; the filter `language` drops rows of other languages."
+    )
+    tables = [{"name": "language", "rows": _bars(languages.counts | undecided)}]
+    return Section("counts", "Languages", {"tables": tables, "caption": caption})
 
 
 def lengths(page: Any) -> Section | None:
@@ -217,6 +235,7 @@ SECTIONS = (
     drop_reasons,
     filters,
     categories,
+    language_shares,
     lengths,
     sample_rows,
     *standard_sections.CLOSING,

@@ -57,11 +57,15 @@ def setting_name(setting: dict[str, Any]) -> str:
 def winner(page: AdapterGridPage) -> Section:
     """Show the best setting, and whether others are significantly worse."""
     undecided = sum(not entry.worse for entry in page.ranking.settings)
+    limit = adapter_ranking.noise_limit(page.ranking)
     context = {
         "best": setting_name(page.ranking.settings[0].setting),
         "summary": adapter_ranking.summary(page.ranking),
         "significant": page.ranking.noise is not None and undecided == 1,
         "noise": page.ranking.noise,
+        "limit": limit,
+        "within": undecided - 1,
+        "others": len(page.ranking.settings) - 1,
         "seeds": page.ranking.seeds,
     }
     return Section("winner", "", context)
@@ -79,6 +83,7 @@ def adapter_settings(page: AdapterGridPage) -> Section:
             "low": (entry.low - low) / width,
             "high": (entry.high - low) / width,
             "mean": (entry.mean - low) / width,
+            "difference": entry.mean - page.ranking.settings[0].mean,
         }
         for entry in page.ranking.settings
     ]
@@ -128,7 +133,7 @@ def _cell(entry: RankedSetting | None, low: float, width: float) -> dict[str, An
         "mean": entry.mean,
         "half_range": (entry.high - entry.low) / 2,
         "heat": 1 - (entry.mean - low) / width,
-        "undecided": not entry.worse,
+        "undecided": entry.p is not None and not entry.worse,
     }
 
 

@@ -9,6 +9,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports import lineage
 from punie_build.reports.section import ArtifactPage, Section, recipe_fields
+from punie_build.runtime.console import format_seconds
 
 MAX_METRICS = 8
 
@@ -57,7 +58,8 @@ def lineage_graph(page: ArtifactPage) -> Section | None:
 
 
 def provenance(page: ArtifactPage) -> Section:
-    """Show every digest that the key consists of, and the command that rebuilds the artifact."""
+    """Show when and where the artifact and its sources were built, every digest that the key consists of, and the
+    command that rebuilds the artifact."""
     lock = page.lock
     context = {
         "label": page.task.label,
@@ -67,6 +69,7 @@ def provenance(page: ArtifactPage) -> Section:
         "inputs": lock.key_inputs.inputs,
         "tools": lock.key_inputs.tools,
         "outputs": lock.outputs,
+        "builds": [(build, format_seconds(build.seconds)) for build in page.builds if build.key],
     }
     return Section("provenance", "Provenance", context)
 

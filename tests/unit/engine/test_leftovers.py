@@ -36,6 +36,7 @@ def test_what_no_recipe_names_is_left_over_but_not_what_people_made(tmp_path: Pa
         Leftover("data/edited", "its files are not those that were built"),
         Leftover("data/old"),
         Leftover("reports/stage-old.html"),
+        Leftover(".punie/builds/data/old.json"),
         Leftover("data/old.lock.json"),
         Leftover("data/lone.splits.lock"),
         Leftover("data/old.splits.lock"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,14 +14,14 @@ import msgspec
 import pytest
 
 from punie_build.artifacts.registry import KINDS
-from punie_build.engine import build, state
+from punie_build.engine import build, build_record, state
 from punie_build.errors import IdentityError
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation.comparison import ComparisonResult, compare, verdict_sentence
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
-from punie_build.reports import draw, lineage, markdown
+from punie_build.reports import build_history, draw, lineage, markdown
 from punie_build.reports.freshness import is_behind
 from punie_build.reports.section import recipe_fields
 from punie_build.runtime.console import format_points
@@ -142,6 +143,40 @@ def test_a_data_page_shows_every_drop_reason_with_samples(root):
     mixed = read(root, "mix-all")
     assert mixed.index("dataset:sample") < mixed.index("stage:english") < mixed.index("mix:all")
     assert "hand-authored</th>" in mixed
+
+
+def test_a_data_page_shows_the_languages_of_its_rows(root):
+    [section] = re.findall(r"<h2>Languages</h2>(.*?)</section>", read(root, "dataset-sample"), re.DOTALL)
+    assert re.search(r'<th scope="row">en</th>\s*<td class="number">\d+</td>', section)
+    assert "training rows: what users and assistants write" in section
+
+
+def test_pages_say_when_and_where_an_artifact_and_its_sources_were_built(root):
+    page, project = read(root, "comparison-tuned"), Project.load(root)
+    task = project.task("comparison:tuned")
+    record = build_record.read(root, task.target, project.lock(task).key)
+    assert f'<p class="soft small">Built {record.time[:10]}' in page
+    assert record.machine in page
+    [table] = re.findall(r'aria-label="Builds">(.*?)</table>', page, re.DOTALL)
+    labels = re.findall(r'<th scope="row">\s*(?:<a [^>]*>)?([^<\s]+)', table)
+    assert labels == [each.label for each in project.upstream(task.label, *project.recipe.kinds)]
+    assert f"Built {record.time[:10]}" in (root / "reports/comparison-tuned.md").read_text()
+    assert record.time[:16].replace("T", " ") in read(root, "index")
+
+
+def test_a_page_without_a_record_says_since_when_git_has_the_lock(tmp_path):
+    create(tmp_path, DATA_ONLY)
+    project = Project.load(tmp_path)
+    [task] = [task for task in project.tasks if task.label == "dataset:sample"]
+    build.build(tmp_path, task)
+    (tmp_path / paths.build_records(task.target)).unlink()
+    assert build_history.build(project, task).text == ""
+    for command in (["init", "-q"], ["add", "data/sample.lock.json"], ["commit", "-qm", "lock"]):
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *command]
+        subprocess.run(git, cwd=tmp_path, check=True, capture_output=True)
+    build_record.commit_of.cache_clear()
+    commit = build_record.commit_of(project.root).name
+    assert f"its lock is of commit {commit[:10]}, 20" in build_history.build(project, task).text
 
 
 def test_an_adapter_page_marks_the_published_checkpoint(root):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.evaluation.statistics import student_t_p
-from punie_build.sweeps.adapter_ranking import CellResult, metrics, rank_adapters, summary
+from punie_build.sweeps.adapter_ranking import CellResult, metrics, noise_limit, rank_adapters, summary
 
 
 def runs(*losses: tuple[float, ...]) -> list[tuple[dict, CellResult]]:
@@ -40,6 +40,17 @@ def test_settings_are_worse_only_if_significant_and_never_with_one_seed():
     alone = rank_adapters("v", ["rank"], runs((0.5,), (0.9,)))
     assert (alone.noise, [entry.p for entry in alone.settings]) == (None, [None, None])
     assert "one seed per setting gives no estimate of chance" in summary(alone)
+
+
+@pytest.mark.parametrize("factor", [0.98, 1.02])
+def test_a_setting_is_worse_from_the_limit_of_noise_on(factor):
+    near, far = (0.50, 0.52, 0.51), (0.9, 0.93, 0.91)
+    limit = noise_limit(rank_adapters("v", ["rank"], runs(near, near, far)))
+    shifted = tuple(loss + factor * limit for loss in near)  # the residuals, and so the noise, stay what they are
+    ranking = rank_adapters("v", ["rank"], runs(near, shifted, far))
+    assert noise_limit(ranking) == pytest.approx(limit)
+    assert ranking.settings[1].worse is (factor > 1)
+    assert noise_limit(rank_adapters("v", ["rank"], runs((0.5,), (0.9,)))) is None
 
 
 def test_the_effect_of_a_seed_on_all_settings_is_no_noise():
