@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from punie_build import __version__
 from punie_build.cli.registry import MODULES
 from punie_build.errors import PunieError, RecipeError, os_error, printable_lines
+from punie_build.recipes.recipe_files import has_recipes
+from punie_build.runtime import garbage
 
 if TYPE_CHECKING:
     from punie_build.cli.options import Command
-from punie_build.recipes.recipe_files import has_recipes
 
 EXIT_CODES = (
     "Exit codes: 0 fine, 1 something is stale, 2 wrong use or something broken, 3 mistakes in the recipes, "
@@ -68,6 +69,8 @@ def parser_of(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    if arguments is None:
+        garbage.collect_rarely()
     early = _shared_options(argparse.ArgumentParser("punie-build", add_help=False, allow_abbrev=False))
     shared, words = early.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
