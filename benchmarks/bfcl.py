@@ -4,7 +4,9 @@ systematic changes of them.
     pip install --no-deps bfcl-eval                       # into any environment: its package needs none of its needs
     ./run python benchmarks/bfcl.py SITE-PACKAGES         # the folder that has `bfcl_eval`; --changes 20; --category c
 
-The official function `ast_checker` runs as it is; only its table of models is replaced, which needs all providers.
+The official function `ast_checker` runs as it is; only its table of models is replaced, which needs all providers. It
+takes values of Java and JavaScript as source text, ours as JSON: each probe is written as the source text that the
+official converter reads as that value, and probes that no source text can say are left out.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from punie_build.evaluation.importers.registry import FORMATS, ImportSource
 
 CATEGORIES = (
     "simple_python", "multiple", "parallel", "parallel_multiple", "live_simple", "live_multiple", "live_parallel",
-    "live_parallel_multiple",
+    "live_parallel_multiple", "simple_java", "simple_javascript",
 )  # fmt: skip
 Call = tuple[str, dict[str, Any]]
 
@@ -98,6 +100,61 @@ def changed(value: Any, random: Random) -> Any:
     return value
 
 
+def source_text(value: Any, schema: dict[str, Any], convert: Any) -> str | None:
+    """Return the text of Java or JavaScript that the official converter reads as a value; None if there is none."""
+    kind, items = schema["type"], (schema.get("items") or {}).get("type")
+    for text in source_texts(value):
+        try:
+            read = convert(text, kind, items) if items else convert(text, kind)
+        except (ValueError, TypeError, NotImplementedError):
+            continue
+        if json.dumps(read, sort_keys=True) == json.dumps(value, sort_keys=True):
+            return text
+    return None
+
+
+def source_texts(value: Any) -> list[str]:
+    """Return the texts that may be a value in Java or JavaScript."""
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, int | float):
+        return [f"{value}{suffix}" for suffix in ("", "L", "f", "n")]
+    if isinstance(value, str):
+        return [value, f'"{value}"']
+    if isinstance(value, list):
+        texts = []
+        for index in range(4):
+            parts = [source_texts(item) for item in value]
+            inner = ", ".join(options[min(index, len(options) - 1)] for options in parts)
+            texts += [f"new ArrayList<>(Arrays.asList({inner}))", f"new Object[]{{{inner}}}", f"[{inner}]"]
+        return [*texts, "new ArrayList<>()"]
+    if isinstance(value, dict):
+        texts = []
+        for index in (1, 0):
+            parts = {key: source_texts(item) for key, item in value.items()}
+            pairs = {key: options[min(index, len(options) - 1)] for key, options in parts.items()}
+            puts = " ".join(f'put("{key}", {text});' for key, text in pairs.items())
+            inner = ", ".join(f"{key}: {text}" for key, text in pairs.items())
+            texts += [f"new HashMap<>() {{{{ {puts} }}}}", f"{{{inner}}}"]
+        return [*texts, "new HashMap<>()"]
+    return []
+
+
+def in_language(calls: list[Call], functions: list[dict[str, Any]], convert: Any) -> list[Call] | None:
+    """Return calls with source text as arguments; None if a value has none."""
+    declared = {function["name"]: function["parameters"]["properties"] for function in functions}
+    translated = []
+    for name, arguments in calls:
+        schemas = declared.get(name, {})
+        texts = {
+            key: source_text(value, schemas.get(key, {"type": "any"}), convert) for key, value in arguments.items()
+        }
+        if None in texts.values():
+            return None
+        translated.append((name, texts))
+    return translated
+
+
 def variants(truth: list[dict[str, Any]], count: int, random: Random) -> Iterator[tuple[str, list[Call]]]:
     """Yield (kind, calls): references first, then changes of one call."""
     for _ in range(3):
@@ -131,10 +188,16 @@ def main() -> None:
     options = parser.parse_args()
     checker = official_checker(options.site)
     from bfcl_eval.constants.enums import Language
+    from bfcl_eval.eval_checker.ast_eval.type_convertor.java_type_converter import java_type_converter
+    from bfcl_eval.eval_checker.ast_eval.type_convertor.js_type_converter import js_type_converter
 
+    languages = {
+        "simple_java": (Language.JAVA, java_type_converter),
+        "simple_javascript": (Language.JAVASCRIPT, js_type_converter),
+    }
     data = options.site / "bfcl_eval" / "data"
-    total, disagreements = collections.Counter[str](), collections.Counter[tuple[str, ...]]()
-    examples: dict[tuple[str, ...], str] = {}
+    total, disagreements = collections.Counter[str](), collections.Counter[tuple[str, str]]()
+    examples: dict[tuple[str, str], str] = {}
     print(f"{'category':<26}{'cases':>7}{'probes':>9}{'agree':>9}   references that BFCL takes / ours takes")
     for category in options.category or CATEGORIES:
         path, answers = (folder / f"BFCL_v4_{category}.json" for folder in (data, data / "possible_answer"))
@@ -144,10 +207,15 @@ def main() -> None:
         count = collections.Counter[str]()
         for name, question in questions.items():
             for kind, calls in variants(truths[name]["ground_truth"], options.changes, random):
-                output = [{function: arguments} for function, arguments in calls]
+                language, convert = languages.get(category, (Language.PYTHON, None))
+                said = in_language(calls, question["function"], convert) if convert else calls
+                if said is None:
+                    count["unsaid"] += 1
+                    continue
+                output = [{function: arguments} for function, arguments in said]
                 result = checker(
                     copy.deepcopy(question["function"]), copy.deepcopy(output), truths[name]["ground_truth"],
-                    Language.PYTHON, category, "model",
+                    language, category, "model",
                 )  # fmt: skip
                 answer = Answer(case=name, raw="x", calls=tuple(ToolCall(*call) for call in calls), finish="tool_calls")
                 ours = name in cases and score_answer(cases[name].checks, answer).passed
@@ -163,7 +231,8 @@ def main() -> None:
         total += count
         print(
             f"{category:<26}{len(questions):>7}{count['probes']:>9,}{count['agree'] / count['probes']:>9.2%}   "
-            f"{count['theirs']:,} / {count['ours']:,} of {count['references']:,}",
+            f"{count['theirs']:,} / {count['ours']:,} of {count['references']:,}"
+            + (f"; {count['unsaid']} values without source text" if count["unsaid"] else ""),
             flush=True,
         )
     print(f"{'all':<33}{total['probes']:>9,}{total['agree'] / total['probes']:>9.3%}")

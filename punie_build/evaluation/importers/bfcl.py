@@ -8,16 +8,17 @@ their types compared, which the leaderboard does not. `benchmarks/bfcl.py` runs 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 from punie_build.data.example import Message
 from punie_build.evaluation import suite as suites
-from punie_build.evaluation.checks.matchers import AbsentValue, Matcher, OneOf, OptionalValue, TableValue
+from punie_build.evaluation.checks.matchers import AbsentValue, Matcher, OneOf, OptionalValue, RegexValue, TableValue
 from punie_build.evaluation.checks.union import AnyCheck, Calls, ExpectedCall, NoCall
 from punie_build.evaluation.importers.bfcl_conversations import import_conversations
-from punie_build.evaluation.importers.bfcl_schema import declaration
+from punie_build.evaluation.importers.bfcl_schema import ANY, HINT, declaration, json_type
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite, read_objects
 from punie_build.evaluation.suite import Case, Suite
 
@@ -48,7 +49,17 @@ def import_suite(source: ImportSource) -> ImportedSuite:
             notes.append(f"{name} is left out, no answer can pass it: {'; '.join(problems)}")
         else:
             cases.append(case)
+    if foreign := sum(_foreign(case.id) for case in cases):
+        notes.append(
+            f"{foreign} cases of Java or JavaScript expect values of JSON, where the leaderboard expects source text, such "
+            "as 10L: their pass rates are not comparable with its own"
+        )
     return build_suite(source.path, cases, notes, system="")
+
+
+def _foreign(name: str) -> bool:
+    """Return whether the functions of a question are of another language than Python."""
+    return "java" in name
 
 
 def _case(name: str, row: dict[str, Any], turn: list[Any], check: AnyCheck) -> Case:
@@ -59,7 +70,7 @@ def _case(name: str, row: dict[str, Any], turn: list[Any], check: AnyCheck) -> C
         category=name.rstrip("0123456789-").rstrip("_") or "all",
         prompt=messages[0].content if is_prompt else None,
         messages=None if is_prompt else messages,
-        tools=tuple(declaration(function) for function in row.get("function") or ()),
+        tools=tuple(declaration(function, "" if _foreign(name) else HINT) for function in row.get("function") or ()),
         checks=(check,),
     )
 
@@ -87,10 +98,20 @@ def _check(name: str, row: dict[str, Any], truth: Any) -> AnyCheck | None:
 
 
 def _argument(values: Any, parameters: dict[str, Any], key: str) -> Matcher:
-    """Return the matcher of a parameter. A required one must be given, also where "" says that it may be omitted."""
-    matcher = _matcher(values, (parameters.get("properties") or {}).get(key))
+    """Return the matcher of a parameter. A required one must be given, also where "" says that it may be omitted.
+
+    A text where the declaration has another type is the name of a variable, which is compared exactly.
+    """
+    schema = (parameters.get("properties") or {}).get(key)
+    if isinstance(values, list) and json_type(schema) not in ("string", ""):
+        values = [_variable(value) if isinstance(value, str) and value else value for value in values]
+    matcher = _matcher(values, schema)
     is_required = key in (parameters.get("required") or ())
     return matcher.value if is_required and isinstance(matcher, OptionalValue) else matcher
+
+
+def _variable(name: str) -> RegexValue:
+    return RegexValue(pattern=re.escape(name), like=name)
 
 
 def _matcher(values: Any, schema: Any) -> Matcher:
@@ -100,7 +121,7 @@ def _matcher(values: Any, schema: Any) -> Matcher:
     options = [_option(value, schema) for value in allowed if value != ""]
     if "" not in [value for value in allowed if isinstance(value, str)]:
         return OneOf(values=tuple(options)) if options else AbsentValue()
-    if not options or schema.get("type") == "string":
+    if not options or json_type(schema) == "string" or schema.get("type") in ANY:
         options.append("")
     return OptionalValue(value=OneOf(values=tuple(options)))
 
@@ -116,4 +137,4 @@ def _option(value: Any, schema: dict[str, Any]) -> Any:
         items = schema.get("items")
         return [_option(item, items if isinstance(items, dict) else {}) for item in value]
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if is_number and schema.get("type") in ("float", "number") else value
+    return float(value) if is_number and json_type(schema) == "number" else value

@@ -24,6 +24,10 @@ PROPERTIES = {
     "people": {"type": "array", "items": PEOPLE},
     "who": PEOPLE,
     "need": {"type": "integer"},
+    "any": {"type": "any"},
+    "long": {"type": "long"},
+    "double": {"type": "double"},
+    "map": {"type": "HashMap"},
 }
 
 
@@ -53,7 +57,11 @@ def passes(suite: ImportedSuite, **arguments: Any) -> bool:
         ({"n": [5]}, [{"n": 5}], [{"n": 5.0}, {"n": "5"}, {}]),
         ({"x": [5]}, [{"x": 5}, {"x": 5.0}], [{"x": 5.5}]),
         ({"most": ["", None]}, [{}, {"most": None}], [{"most": 3}]),
-        ({"n": ["count", "len(x)"]}, [{"n": "count"}, {"n": "len(x)"}], [{"n": 1}, {}]),
+        ({"n": ["count", "len(x)"]}, [{"n": "count"}, {"n": "len(x)"}], [{"n": 1}, {"n": "Count"}, {"n": "lenx"}, {}]),
+        ({"any": ["", "a B"]}, [{}, {"any": ""}, {"any": "ab"}], [{"any": 1}]),
+        ({"long": [5]}, [{"long": 5}], [{"long": 5.0}, {"long": "5L"}]),
+        ({"double": [5]}, [{"double": 5.0}, {"double": 5}], [{"double": "5"}]),
+        ({"map": [{"k": ["v", "w"]}]}, [{"map": {"k": "W"}}], [{"map": {}}]),
         ({"n": ["", 5]}, [{}, {"n": 5}], [{"n": 4}, {"n": ""}]),
         ({"need": ["", 5]}, [{"need": 5}], [{}, {"need": ""}]),
         ({"who": [{"nick": ["A"]}]}, [{"who": {"nick": "a"}}], [{"who": {}}]),
@@ -74,6 +82,19 @@ def test_allowed_values_are_those_of_the_leaderboard(tmp_path, allowed, right, w
     suite = imported(tmp_path, allowed)
     assert all(passes(suite, **arguments) for arguments in right)
     assert not any(passes(suite, **arguments) for arguments in wrong)
+
+
+def test_declarations_are_json_schema_with_the_hint_of_the_leaderboard(tmp_path):
+    [tool] = imported(tmp_path, {"n": [5]}).suite.cases[0].tools
+    types = {name: schema.get("type") for name, schema in tool["function"]["parameters"]["properties"].items()}
+    assert types | {"long": "integer", "double": "number", "map": "object", "any": None} == types
+    assert tool["function"]["description"] == " Note that the provided function is in Python 3 syntax."
+    questions = tmp_path / "q.json"
+    questions.write_text(questions.read_text().replace("simple_0", "simple_java_0"))
+    (tmp_path / "a.json").write_text('{"id": "simple_java_0", "ground_truth": [{"f": {"n": [5]}}]}')
+    java = FORMATS["bfcl"](ImportSource(path=questions, answers=tmp_path / "a.json"))
+    assert java.suite.cases[0].tools[0]["function"]["description"] == ""
+    assert "1 cases of Java or JavaScript expect values of JSON" in "".join(java.notes)
 
 
 def test_nulls_of_declarations_and_answers_that_no_call_can_give_are_noted(tmp_path):
