@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from punie_build.cli import reference
@@ -23,12 +24,21 @@ def topics() -> dict[str, Path | None]:
 
 
 def text_of(topic: str) -> str:
-    """Return the Markdown of a topic. Raises UseError if there is none of this name."""
+    """Return the Markdown of a topic, or the list of the topics in a folder of this name. Raises UseError if there is
+    neither."""
     known = topics()
+    if topic not in known and (inside := [each for each in known if each.startswith(f"{topic}/")]):
+        return listing(inside)
     if topic not in known:
         raise UseError(f"docs {topic}: no such topic{did_you_mean(topic, known)} - `punie-build docs` lists them")
     path = known[topic]
     return GENERATED[topic]() if path is None else path.read_text(encoding="utf-8")
+
+
+def listing(names: Collection[str]) -> str:
+    """Return the names of topics with their titles, a line each."""
+    width = max(map(len, names))
+    return "\n".join(f"{name:<{width}}  {sections(text_of(name))[0][1]}" for name in names)
 
 
 def sections(text: str) -> list[tuple[int, str, list[str]]]:
@@ -63,9 +73,7 @@ def section_of(topic: str, word: str) -> str:
 def docs(_root: Path, options: Options) -> int:
     """Print a page of the documentation of this version, or one section of it; without a topic, list the topics."""
     if options.topic is None:
-        width = max(map(len, topics()))
-        for topic in topics():
-            print(f"{topic:<{width}}  {sections(text_of(topic))[0][1]}")
+        print(listing(topics()))
     else:
         print(section_of(options.topic, options.section) if options.section else text_of(options.topic).rstrip())
     return 0

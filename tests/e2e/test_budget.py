@@ -1,6 +1,6 @@
 """What each command reads, writes and holds in memory with a large base: a sparse stand-in of 200 MB, or of 2 GB.
 
-`pytest -m nightly -s tests/e2e/test_budget.py` prints the table of docs/how-to.md.
+`pytest -m nightly -s tests/e2e/test_budget.py` prints the table of docs/how-to/large-base.md.
 """
 
 from __future__ import annotations

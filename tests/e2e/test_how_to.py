@@ -1,4 +1,4 @@
-"""The recipes of docs/how-to.md, with nano: raw text, and each night the rounds of right answers and a curriculum."""
+"""The recipes of docs/how-to/, with nano: raw text, and each night the rounds of right answers and a curriculum."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from punie_build.training.batch_sampler import BatchSampler
 from tests.support.doit_runner import doit, ran
 from tests.support.project import ROOT, create
 
+DOCUMENTS = ("rejection-sampling", "curriculum", "preference", "raw-text", "one-category")
 PROSE = [
     f"The {name} grows where the {place} is {kind}. It is seldom seen before the snow melts, and never for long."
     for name in ("fern", "moss", "heath", "sedge")
@@ -36,14 +37,15 @@ MANNERS = [  # nano would rather say that it has not read the file
 
 
 def how_to() -> dict[str, str]:
-    """Return file -> text of every recipe, suite and program of the document."""
-    blocks = re.findall(r"```(?:toml|python)\n(.*?)```", (ROOT / "docs/how-to.md").read_text(), re.DOTALL)
+    """Return file -> text of every recipe, suite and program of the documents."""
+    text = "".join((ROOT / f"docs/how-to/{name}.md").read_text() for name in DOCUMENTS)
+    blocks = re.findall(r"```(?:toml|python)\n(.*?)```", text, re.DOTALL)
     return {block.split("\n")[0].removeprefix("# "): block for block in blocks}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """The project of the whole document, of which one command builds the raw text and the rows of one category."""
+    """The project of all documents, of which one command builds the raw text and the rows of one category."""
     texts = {"raw/prose.jsonl": [{"text": text} for text in PROSE], "raw/manners.jsonl": MANNERS}
     files = how_to() | {name: "".join(json.dumps(each) + "\n" for each in lines) for name, lines in texts.items()}
     root = create(tmp_path_factory.mktemp("how-to"), "", files)

@@ -132,6 +132,12 @@ def test_the_readme_has_its_two_commands_on_the_first_screen():
     assert "./run pytest" in first
 
 
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a Markdown text, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
 def test_links_between_documents_have_targets():
     for document in (
         *ROOT.glob("*.md"),
@@ -139,8 +145,11 @@ def test_links_between_documents_have_targets():
         *(ROOT / "models").rglob("*.md"),
         *(ROOT / "benchmarks").glob("*.md"),
     ):
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / link).exists(), f"{document.name}: {link}"
+        for link, anchor in re.findall(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)", document.read_text()):
+            path = document.parent / link if link else document
+            assert path.exists(), f"{document.name}: {link}"
+            if anchor and path.suffix == ".md":
+                assert anchor in anchors(path.read_text()), f"{document.name}: {link}{anchor}"
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])

@@ -33,6 +33,11 @@ def test_a_topic_prints_its_page_and_a_section_of_it(tmp_path):
     assert "\n## adapter" not in section
 
 
+def test_a_folder_of_topics_prints_those_in_it(tmp_path):
+    lines = punie_build(tmp_path, "docs", "how-to").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [topic for topic in docs.topics() if topic.startswith("how-to/")]
+
+
 def test_a_heading_in_a_code_block_is_no_section():
     text = "# A\n\n## B\n```toml\n# suites/mine.toml\n## C\n```\n### D\nx\n## E\n"
     assert [title for _, title, _ in docs.sections(text)] == ["A", "B", "D", "E"]
