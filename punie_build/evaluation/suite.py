@@ -25,6 +25,7 @@ from punie_build.evaluation.checks.union import (
     Finish,
     Latency,
     Not,
+    Weighted,
     expects_no_call,
 )
 from punie_build.evaluation.tool_state import StateClass
@@ -329,8 +330,12 @@ def _call_problems(call: ExpectedCall, parameters: dict[str, Any], loose: bool) 
 
 
 def positive_checks(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
-    """Yield the checks that are not negated."""
-    return (check for check in checks if not isinstance(check, Not))
+    """Yield the checks that are not negated, also those that others weigh."""
+    for check in checks:
+        if isinstance(check, Weighted):
+            yield from positive_checks(each.check for each in check.checks)
+        elif not isinstance(check, Not):
+            yield check
 
 
 def reference_answer(case: Case) -> Answer | None:

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from punie_build.errors import did_you_mean
 from punie_build.evaluation import suite as suites
-from punie_build.evaluation.checks.union import AnyCheck, Execute, Not, PythonHook
+from punie_build.evaluation.checks.union import AnyCheck, Execute, Not, PythonHook, Weighted
 from punie_build.evaluation.combined_suite import combine
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
@@ -116,6 +116,9 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
     def with_source(check: AnyCheck, case: str) -> AnyCheck:
         if isinstance(check, Not):
             return structs.replace(check, check=with_source(check.check, case))
+        if isinstance(check, Weighted):
+            members = [structs.replace(each, check=with_source(each.check, case)) for each in check.checks]
+            return structs.replace(check, checks=tuple(members))
         if not isinstance(check, PythonHook):
             return check
         try:
@@ -130,7 +133,7 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
             suite = structs.replace(suite, state=structs.replace(suite.state, source=source))
         except ValueError as error:
             problems.append(f"state: {error}")
-    if not any(isinstance(check, PythonHook | Not) for case in suite.cases for check in case.checks):
+    if not any(isinstance(check, PythonHook | Not | Weighted) for case in suite.cases for check in case.checks):
         return suite, problems
     cases = [
         structs.replace(case, checks=tuple(with_source(check, case.id) for check in case.checks))

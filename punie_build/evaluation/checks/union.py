@@ -6,6 +6,10 @@ To add a check, write a class with `score` and `reference` in the module of its 
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from punie_build.evaluation.checks.check import Check, Reference
 from punie_build.evaluation.checks.execution import EndState, Execute
 from punie_build.evaluation.checks.python_code import PythonCode
@@ -23,6 +27,7 @@ from punie_build.evaluation.checks.text import (
     NotContains,
 )
 from punie_build.evaluation.checks.tool_calls import Calls, ExpectedCall, NoCall, Recall
+from punie_build.schema.spec import Spec
 
 __all__ = [
     "FAILURES",
@@ -49,6 +54,8 @@ __all__ = [
     "PythonHook",
     "Recall",
     "Reference",
+    "Weighted",
+    "WeightedCheck",
     "check_result",
     "expects_no_call",
     "score_answer",
@@ -80,9 +87,52 @@ class Not(Check, frozen=True, kw_only=True, tag="not"):
         return None if isinstance(self.check, Not) else Reference()
 
 
+class WeightedCheck(Spec, frozen=True, kw_only=True):
+    """A check among others, and how much it counts."""
+
+    check: AnyCheck
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class Weighted(Check, frozen=True, kw_only=True, tag="weighted"):
+    """Pass answers for which the share of `checks` that pass, by weight, is at least `threshold`.
+
+    The score is that share. Another `weighted` check among them counts with its own share. If a check cannot score the
+    answer, the answer cannot be scored.
+    """
+
+    checks: Annotated[tuple[WeightedCheck, ...], Meta(min_length=1)]
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+    def score(self, answer: Answer) -> CheckResult:
+        results = [each.check.score(answer) for each in self.checks]
+        if unscorable := next((result for result in results if result.failure in UNSCORABLE), None):
+            return unscorable
+        pairs = list(zip(self.checks, results, strict=True))
+        shares = [result.score if isinstance(each.check, Weighted) else result.passed for each, result in pairs]
+        total = sum(each.weight for each in self.checks)
+        score = sum(each.weight * share for each, share in zip(self.checks, shares, strict=True)) / total
+        failed = [result for result in results if not result.passed]
+        if score >= self.threshold - 1e-9 or not failed:
+            return CheckResult(score)
+        reasons = "; ".join(result.reason for result in failed)
+        return CheckResult(score, failed[0].failure, f"{score:.2f} of {self.threshold:g}: {reasons}")
+
+    def reference(self) -> Reference | None:
+        parts = [each.check.reference() for each in self.checks]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        return Reference(
+            calls=tuple(call for part in known for call in part.calls),
+            words=tuple(word for part in known for word in part.words),
+            text=next((part.text for part in known if part.text is not None), None),
+        )
+
+
 AnyCheck = (
     Calls | NoCall | Keywords | Contains | NotContains | MatchesRegex | Equals | Json | PythonCode | Finish | Latency
-    | Recall | PythonHook | Execute | EndState | Not
+    | Recall | PythonHook | Execute | EndState | Not | Weighted
 )  # fmt: skip
 
 

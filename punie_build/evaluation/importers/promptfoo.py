@@ -25,12 +25,15 @@ from punie_build.evaluation.checks.union import (
     MatchesRegex,
     Not,
     Recall,
+    Weighted,
+    WeightedCheck,
 )
 from punie_build.evaluation.importers import promptfoo_files
 from punie_build.evaluation.importers.imported import ImportedSuite, ImportSource, build_suite
 from punie_build.evaluation.suite import Case
 
 PLAIN_KEYS = {"type", "value", "metric", "threshold", "weight", "provider", "rubricPrompt", "config"}
+PARTIAL = ("tool-call-f1",)  # assertions whose score is no 0 or 1
 FILE = "file://"
 
 
@@ -105,7 +108,6 @@ def _cases(
     if used := sorted(options.keys() & {"transform", "transformVars", "postprocess"}):
         raise ValueError(f"options.{used[0]} runs code, which is not imported")
     ignored = sorted(options.keys() - {"prefix", "suffix"})
-    ignored += [key for key in ("threshold",) if key in test or key in default]
     notes += [f"{name}: {key} is ignored, every check must pass" for key in ignored]
     variables = promptfoo_files.variables(default.get("vars"), folder) | promptfoo_files.variables(
         test.get("vars"), folder
@@ -113,13 +115,16 @@ def _cases(
     metadata = test.get("metadata")
     category = metadata.get("category") if isinstance(metadata, dict) else None
     assertions = [*_list(default, "assert"), *_list(test, "assert")]
+    threshold = test.get("threshold", default.get("threshold"))
     combined, cases = promptfoo_files.combinations(variables), list[Case]()
     for number, values in enumerate(combined, 1):
         where = name if len(combined) == 1 else f"{name}-{number}"
         case_notes = list[str]()
-        checks = [
-            check for item in assertions for check in _checks(item, name.replace("-", " "), values, config, case_notes)
-        ]
+        spoken = name.replace("-", " ")
+        if threshold is None:
+            checks = [check for item in assertions for check in _checks(item, spoken, values, config, case_notes)]
+        else:
+            checks = [_weighted({"assert": assertions}, threshold, spoken, values, config, case_notes)]
         notes += [note for note in case_notes if note not in notes]
         if not checks:
             raise ValueError("no assertion that can be imported")
@@ -154,13 +159,7 @@ def _checks(
     assertion: Any, where: str, values: dict[str, Any], config: dict[str, Any], notes: list[str]
 ) -> list[AnyCheck]:
     """Return the checks of an assertion; none, and a note, if it cannot be imported."""
-    if isinstance(assertion, dict) and "$ref" in assertion:
-        templates = config.get("assertionTemplates")
-        name = str(assertion["$ref"]).removeprefix("#/assertionTemplates/")
-        assertion = templates.get(name) if isinstance(templates, dict) else None
-        if not isinstance(assertion, dict):
-            notes.append(f"{where}: $ref {name} is not imported: no such assertion template")
-            return []
+    assertion = _referred(assertion, config)
     kind = str(assertion.get("type")) if isinstance(assertion, dict) else str(assertion)[:60]
     if not isinstance(assertion, dict):
         notes.append(f"{where}: {kind} is not imported")
@@ -170,6 +169,8 @@ def _checks(
         notes.append(f"{where}: {kind} {refused} is not imported")
         return []
     if kind == "assert-set":
+        if assertion.get("threshold") is not None:
+            return [_weighted(assertion, assertion["threshold"], where, values, config, notes)]
         nested = assertion.get("assert") or ()
         return [check for item in nested for check in _checks(item, where, values, config, notes)]
     make = CHECKS.get(positive)
@@ -182,15 +183,53 @@ def _checks(
         notes.append(f"{where}: {kind} is not imported")
         return []
     if assertion.get("weight", 1) != 1:
-        notes.append(f"{where}: weight {assertion['weight']} of {kind} is ignored, every check must pass")
+        notes.append(f"{where}: weight {assertion['weight']} of {kind} is ignored: every check must pass")
     return [Not(check=check)] if kind != positive else [check]
+
+
+def _referred(assertion: Any, config: dict[str, Any]) -> Any:
+    """Return the assertion that a `$ref` names; a sentence if there is none. Other assertions are returned as such."""
+    if not isinstance(assertion, dict) or "$ref" not in assertion:
+        return assertion
+    templates = config.get("assertionTemplates")
+    name = str(assertion["$ref"]).removeprefix("#/assertionTemplates/")
+    found = templates.get(name) if isinstance(templates, dict) else None
+    return found if isinstance(found, dict) else f"$ref {name}: no such assertion template"
+
+
+def _weighted(
+    group: dict[str, Any], threshold: Any, where: str, values: dict[str, Any], config: dict[str, Any], notes: list[str]
+) -> Weighted:
+    """Return the check of a test or a set with a threshold. Raise ValueError if an assertion that counts cannot be
+    imported: the score would be another."""
+    members = list[WeightedCheck]()
+    for assertion in group.get("assert") or ():
+        referred = _referred(assertion, config)
+        item = {"type": str(referred)[:60]} if not isinstance(referred, dict) else dict(referred)
+        weight, kind, unread = item.pop("weight", 1), str(item.get("type")), list[str]()
+        if weight == 0:
+            notes.append(f"{where}: {kind} with weight 0, which only informs, is not imported")
+            continue
+        if not isinstance(weight, int | float) or weight < 0:
+            raise ValueError(f"weight {str(weight)[:40]} of {kind} is no positive number")
+        if kind == "assert-set":
+            check: AnyCheck = _weighted(item, item.get("threshold", 1), where, values, config, unread)
+        else:
+            found = [] if kind.removeprefix("not-") in PARTIAL else _checks(item, where, values, config, unread)
+            if len(found) != 1:
+                raise ValueError(f"{kind} counts for a threshold and cannot be imported")
+            check = found[0]
+        members.append(WeightedCheck(check=check, weight=float(weight)))
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1 or not members:
+        raise ValueError(f"threshold {str(threshold)[:40]} of {len(members)} assertions - use one above 0, up to 1")
+    return Weighted(checks=tuple(members), threshold=float(threshold))
 
 
 def _refusal(kind: str, assertion: dict[str, Any]) -> str:
     """Return the part of an assertion that would change its meaning; empty if there is none."""
     if assertion.get("weight") == 0:
         return "with weight 0, which only informs,"
-    if "threshold" in assertion and kind != "latency":
+    if "threshold" in assertion and kind not in ("latency", "assert-set"):
         return "with a threshold"
     if other := sorted(map(str, assertion.keys() - PLAIN_KEYS - ({"assert"} if kind == "assert-set" else set()))):
         return f"with {other[0]}"

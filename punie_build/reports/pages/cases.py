@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from punie_build.evaluation.checks.union import Answer, Calls, Not, PythonHook, check_result
+from punie_build.evaluation.checks.union import Answer, Calls, PythonHook, check_result
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.evaluation.suite import Case
 from punie_build.reports.html import Part
 from punie_build.reports.pages.arms import EvaluationPage
 from punie_build.reports.section import Section, format_value
+from punie_build.schema.spec import structs
 
 STATES = {  # state -> (label, order on the page)
     "worse": ("▼ worse", 0),
@@ -142,7 +143,7 @@ def expected_calls(check: Calls) -> tuple[Any, ...]:
 
 def _scorable(check: Any) -> bool:
     """Return whether a page may score a check: rendering must not run the project's own Python hooks."""
-    return not isinstance(check, PythonHook) and not (isinstance(check, Not) and not _scorable(check.check))
+    return not any(isinstance(value, PythonHook) for value in structs(check))
 
 
 def word_diff(before: str, after: str) -> tuple[Part, ...]:

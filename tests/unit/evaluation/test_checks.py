@@ -33,6 +33,8 @@ from punie_build.evaluation.checks.union import (
     PythonCode,
     PythonHook,
     Recall,
+    Weighted,
+    WeightedCheck,
     score_answer,
 )
 from punie_build.evaluation.completion import parse_choice, to_answer
@@ -81,6 +83,16 @@ def call_of(name: str) -> ToolCall:
 
 
 ADDS = Execute(tests="assert add(2, 3) == 5", seconds=2)
+
+
+def weighted(threshold: float, *members: tuple[str | Check, float]) -> Weighted:
+    checks = [Contains(words=(each,)) if isinstance(each, str) else each for each, _ in members]
+    pairs = zip(checks, members, strict=True)
+    return Weighted(
+        checks=tuple(WeightedCheck(check=check, weight=weight) for check, (_, weight) in pairs), threshold=threshold
+    )
+
+
 TABLE = [
     (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "a.py"})), 1.0, ""),
     (Calls(calls=(READ,)), reply(ToolCall("read", {"path": "b.py"})), 0.5, "wrong arguments"),
@@ -177,6 +189,11 @@ TABLE = [
     (PythonHook(function="j:prints", source=HOOK), reply(content="now"), 0.0, "wrong words"),
     (PythonHook(function="j:nests", source=HOOK), reply(content="now"), 0.0, "cannot judge"),
     (Not(check=Contains(words=("x",))), reply(content="y"), 1.0, ""),
+    (weighted(0.6, ("x", 2), ("y", 1)), reply(content="x"), 2 / 3, ""),
+    (weighted(0.7, ("x", 2), ("y", 1)), reply(content="x"), 2 / 3, "keyword missing"),
+    (weighted(0.7, ("x", 2), ("y", 1)), reply(content="xy"), 1.0, ""),
+    (weighted(0.5, (weighted(1.0, ("x", 1), ("z", 1)), 1)), reply(content="x"), 0.5, ""),
+    (weighted(0.1, ("x", 1), (PythonHook(function="j:odd", source=HOOK), 1)), reply(content="x"), 0.0, "cannot judge"),
     (Not(check=Contains(words=("x",))), reply(content="x"), 0.0, "wrong words"),
     (Not(check=Contains(words=("x",))), reply(), 0.0, "empty"),
     (Not(check=PythonHook(function="j:odd", source=HOOK)), reply(content="y"), 0.0, "cannot judge"),

@@ -76,7 +76,14 @@ def test_chat_prompts_and_matrices_become_cases(tmp_path):
         ({"assert": [{"type": "contains", "value": {"a": 1}}]}, "is not a text"),
         ({"assert": [{"type": "contains", "value": "a", "transform": "x"}]}, "contains with transform"),
         ({"assert": [{"type": "contains", "value": "a", "weight": 0}]}, "with weight 0"),
-        ({"assert": [{"type": "assert-set", "threshold": 0.5, "assert": CONTAINS}]}, "assert-set with a threshold"),
+        ({"assert": [{"type": "contains", "value": "a", "threshold": 0.5}]}, "contains with a threshold"),
+        ({"threshold": 0}, "threshold 0 of 1 assertions"),
+        ({"threshold": "high"}, "threshold high of 1"),
+        ({"threshold": 0.5, "assert": [*CONTAINS, {"type": "llm-rubric", "value": "x"}]}, "llm-rubric counts for a"),
+        ({"threshold": 0.5, "assert": [{"$ref": "#/assertionTemplates/no"}]}, "$ref no: no such assertion template"),
+        ({"threshold": 0.5, "assert": [{"type": "tool-call-f1", "value": "f"}]}, "tool-call-f1 counts for a threshold"),
+        ({"threshold": 0.5, "assert": [*CONTAINS, {**CONTAINS[0], "weight": -1}]}, "weight -1 of contains"),
+        ({"assert": [{"type": "assert-set", "threshold": 0.5, "assert": ["x"]}]}, "x counts for a threshold"),
         ({"assert": [{"type": "is-json", "value": {"type": "object"}}]}, "is-json with a schema"),
         ({"assert": [{"$ref": "#/assertionTemplates/no"}]}, "no such assertion template"),
         ({"assert": ["x"]}, "x is not imported"),
@@ -111,12 +118,40 @@ def test_other_shapes_of_a_configuration_are_refused_in_a_sentence(tmp_path, con
 def test_blocks_in_prompts_are_refused_and_ignored_features_are_noted(tmp_path):
     with pytest.raises(DataError, match="not understood"):
         imported(tmp_path, one(), ("Say {{x}}{% if y %} please{% endif %}",))
-    suite = imported(tmp_path, one(threshold=0.5, metadata="m", options={"provider": "p"}))
+    suite = imported(tmp_path, one(checks=[{**CONTAINS[0], "weight": 2}], metadata="m", options={"provider": "p"}))
     assert suite.suite.cases[0].category == "all"
     assert [line for line in suite.notes if "is ignored" in line] == [
         "test-1: provider is ignored, every check must pass",
-        "test-1: threshold is ignored, every check must pass",
+        "test 1: weight 2 of contains is ignored: every check must pass",
     ]
+
+
+WEIGHED = [
+    {"type": "contains", "value": "a", "weight": 3},
+    {"type": "contains", "value": "b"},
+    {"type": "contains", "value": "z", "weight": 0},
+    {"type": "assert-set", "weight": 2, "assert": [{"type": "contains", "value": letter} for letter in "cd"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "passing", "failing"),
+    [(0.5, ["a", "ab", "bcd", "acd"], ["", "b", "cd", "bc"]), (1, ["abcd"], ["abc"]), (0.6, ["ab", "ac"], ["a"])],
+)
+def test_thresholds_and_weights_are_those_of_promptfoo(tmp_path, threshold, passing, failing):
+    def passes(checks: Any, content: str) -> bool:
+        return score_answer(checks, Answer(case="c", raw="x", content=content)).passed
+
+    suite = imported(tmp_path, one(checks=WEIGHED, threshold=threshold))
+    assert any("contains with weight 0, which only informs" in note for note in suite.notes)
+    by_default = imported(tmp_path, one(checks=WEIGHED), defaultTest={"threshold": threshold})
+    inner = {"type": "assert-set", "threshold": threshold, "assert": WEIGHED}
+    for checks in (suite.suite.cases[0].checks, by_default.suite.cases[0].checks):
+        assert [text for text in passing if not passes(checks, text)] == []
+        assert [text for text in failing if passes(checks, text)] == []
+    alone = imported(tmp_path, one(checks=[inner, {"type": "contains", "value": "!"}])).suite.cases[0].checks
+    assert [text for text in passing if not passes(alone, f"{text}!")] == []
+    assert [text for text in [*passing, *failing] if passes(alone, text)] == []
 
 
 def test_objects_and_lists_of_values_keep_their_meaning(tmp_path):
