@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from punie_build.engine.kind import ArtifactKind, resolve, symbol
-from punie_build.schema.spec import structs
+from punie_build.schema.spec import classes
 from punie_build.storage import paths, sealed_file
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def code(kind: ArtifactKind, values: Any) -> str:
     """Return a short text that changes when the step of a kind does something else for these values of a recipe."""
     if kind.version is not None:
         return f"version {kind.version}"
-    classes = frozenset(_classes(values))
+    symbols = _symbols(classes(values))
     step = symbol(kind.step)
     if not step[0].startswith(PREFIX):
-        return _foreign_code(kind, classes)
-    name = f"{step} {sorted(classes)}"
+        return _foreign_code(kind, symbols)
+    name = f"{step} {symbols}"
     if name not in _codes:
-        _codes[name] = of_symbols([(step[0].removeprefix(PREFIX), step[1]), *classes])
+        _codes[name] = of_symbols([(step[0].removeprefix(PREFIX), step[1]), *symbols])
         if _cache_file:
             _write_cache(_cache_file)
     return _codes[name]
@@ -85,21 +85,18 @@ def reachable(roots: Iterable[Symbol]) -> dict[Symbol, str]:
     return meanings
 
 
-@cache
 def class_symbol(cls: type) -> Symbol:
     """Return where a class of the package is defined."""
     return cls.__module__.removeprefix(PREFIX), cls.__name__
 
 
-def _classes(values: Any) -> Iterator[Symbol]:
-    """Yield the classes of all values in a recipe: its filters, its source."""
-    for value in structs(values):
-        name = class_symbol(type(value))
-        if not _is_outside(name):
-            yield name
+@cache
+def _symbols(of: frozenset[type]) -> list[Symbol]:
+    """Return where the classes of the values in a recipe are defined, such as its filters and its source, in order."""
+    return sorted(name for name in map(class_symbol, of) if not _is_outside(name))
 
 
-def _foreign_code(kind: ArtifactKind, classes: frozenset[Symbol]) -> str:
+def _foreign_code(kind: ArtifactKind, symbols: list[Symbol]) -> str:
     """Return the code of a step of a project: it is identified by the whole file that it is in.
 
     It is not written to the cache, whose stamp does not cover that file.
@@ -107,7 +104,7 @@ def _foreign_code(kind: ArtifactKind, classes: frozenset[Symbol]) -> str:
     import inspect  # 10 ms that steps of this package need not pay
 
     file = inspect.getsourcefile(resolve(kind.step))
-    return _short_hash(of_symbols(classes) + _file_meaning(str(file)))
+    return _short_hash(of_symbols(symbols) + _file_meaning(str(file)))
 
 
 @cache

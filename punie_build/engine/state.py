@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from punie_build.engine import card_notes, fingerprint
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.task import AnyTask
 from punie_build.runtime import versions
-from punie_build.schema.spec import structs as all_structs
+from punie_build.schema.spec import classes
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.atomic import remove
 from punie_build.storage.locks import KeyInputs, Lock
@@ -73,9 +74,13 @@ def external_inputs(root: Path, task: AnyTask, pointers: bool = False) -> dict[s
 def tools(kind: ArtifactKind, spec: Any) -> dict[str, str]:
     """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in
     `PACKAGES`."""
-    packages = {name for value in all_structs(spec) for name in getattr(type(value), "PACKAGES", ())}
-    result = {name: versions.version(name) for name in sorted({*packages, *kind.packages})}
-    return result | (kind.environment() if kind.environment else {})
+    return _versions(classes(spec), kind.packages) | (kind.environment() if kind.environment else {})
+
+
+@cache
+def _versions(of: frozenset[type], packages: tuple[str, ...]) -> dict[str, str]:
+    names = {name for each in of for name in getattr(each, "PACKAGES", ())}
+    return {name: versions.version(name) for name in sorted({*names, *packages})}
 
 
 def expected(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
@@ -66,16 +66,18 @@ def toml_key(key: str) -> str:
 
 
 def structs(value: Any) -> Iterator[Struct]:
-    """Yield a value of a recipe and every Struct inside it, outer before inner: the filters of a stage, the source of a
-    dataset."""
-    pending = [value]
+    """Yield a value of a recipe and every Struct inside it: the filters of a stage, the source of a dataset."""
+    pending = [value] if isinstance(value, INNER) else []
     while pending:
         value = pending.pop()
         if isinstance(value, Struct):
             yield value
-            inner = [getattr(value, field) for field in value.__struct_fields__]
-        elif isinstance(value, tuple | dict):
-            inner = [*(value.values() if isinstance(value, dict) else value)]
+            inner: Iterable[Any] = [getattr(value, field) for field in value.__struct_fields__]
         else:
-            continue
-        pending += [item for item in reversed(inner) if isinstance(item, INNER)]
+            inner = value.values() if isinstance(value, dict) else value
+        pending += [item for item in inner if isinstance(item, INNER)]
+
+
+def classes(value: Any) -> frozenset[type[Struct]]:
+    """Return the classes of a value of a recipe and of every Struct inside it."""
+    return frozenset(map(type, structs(value)))

@@ -24,6 +24,7 @@ from punie_build.engine.gates import Gate
 from punie_build.engine.kind import symbol
 from punie_build.evaluation.checks.matchers import AnyMatcher
 from punie_build.evaluation.checks.union import AnyCheck
+from punie_build.schema.spec import classes
 from punie_build.storage import sealed_file
 from punie_build.training.optimizer_spec import AnyOptimizer, AnySchedule
 
@@ -212,18 +213,17 @@ def test_fingerprints_are_cached_while_the_package_does_not_change(tmp_path):
 
 def test_values_of_the_engine_are_no_code_of_a_step():
     gate = Gate(metric="rows", min=1)
-    assert list(fingerprint._classes((gate, MinMessages()))) == [("data.filters.structure", "MinMessages")]
+    assert fingerprint._symbols(classes((gate, MinMessages()))) == [("data.filters.structure", "MinMessages")]
 
 
 def test_the_code_of_an_eval_depends_on_the_checks_of_its_suite_only():
-    from punie_build.engine.fingerprint import _classes
     from punie_build.evaluation.checks.union import Calls, ExpectedCall, NoCall
     from punie_build.evaluation.spec import Eval
     from punie_build.evaluation.suite import Case, Suite
 
     call = Calls(calls=(ExpectedCall(name="read_file", arguments={"path": ["a", "b"]}),))
     suite = Suite(tools="editor", cases=(Case(id="a", category="c", prompt="p", checks=(call,)),))
-    named = set(_classes((Eval(arm="a", suite="s"), suite)))
+    named = set(fingerprint._symbols(classes((Eval(arm="a", suite="s"), suite))))
     assert {
         ("evaluation.checks.tool_calls", "Calls"),
         ("evaluation.checks.tool_calls", "ExpectedCall"),

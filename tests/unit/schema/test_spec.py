@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie_build.schema.spec import Spec, TaggedSpec, arguments_name, canonical, digest, structs, toml
+from punie_build.schema.spec import Spec, TaggedSpec, arguments_name, canonical, classes, digest, structs, toml
 
 
 class Small(TaggedSpec, frozen=True, kw_only=True, tag="small"):
@@ -63,12 +63,13 @@ def test_keys_of_a_toml_table_are_quoted_where_needed():
     assert toml(("a", 2.5)) == '["a", 2.5]'
 
 
-def test_structs_of_a_value_come_outer_first():
+def test_structs_and_classes_of_a_value_are_those_inside_it():
     first, second = Small(size=1), Small(size=2)
     box = Box(name="a", items=(first,), by_name={"x": second})
-    assert list(structs(box)) == [box, first, second]
-    assert list(structs({"a": (box, 3)})) == [box, first, second]
-    assert list(structs("text")) == []
+    assert list(structs(box)) == [box, second, first]
+    assert list(structs({"a": (box, 3)})) == [box, second, first]
+    assert list(structs("text")) == list(structs(None)) == []
+    assert classes((box, 3)) == {Box, Small}
 
 
 def test_numbers_that_json_does_not_have_are_written_as_toml():
