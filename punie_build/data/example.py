@@ -300,7 +300,7 @@ def parse(line: bytes) -> Row:
 
 
 def _near(line: bytes, problem: str) -> str:
-    """Return a problem that msgspec finds at a byte, with the text that is there, and what to do."""
+    """Return a problem that msgspec finds at a byte, with the text there and advice."""
     problem, _, number = problem.removeprefix("JSON is malformed: ").partition(" (byte ")
     start = int(digits) if (digits := number.rstrip(")")).isdecimal() else len(line)
     start -= problem.startswith("trailing")  # msgspec names the byte after

@@ -89,7 +89,7 @@ class FilterChain:
             finish()
 
     def take_counts(self) -> dict[str, int]:
-        """Return what the transforms counted since the last call."""
+        """Return the counts of the transforms since the last call."""
         counts: Counter[str] = Counter()
         for transform in self.transforms:
             counts += transform.counts

@@ -59,7 +59,7 @@ def preference_row(record: Record, dialect: str) -> Record:
 
 
 def _missing(record: Record) -> str:
-    """Return what a record without a rejected answer and a label lacks."""
+    """Return the missing part of a record without a rejected answer and a label."""
     if empty := next((key for key in REJECTED if key in record), None):
         return f"{empty} is empty, so there is no rejected answer"
     return f"no pair and no label, its keys are {', '.join(map(str, record)) or 'none'}"

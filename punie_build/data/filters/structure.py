@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from punie_build.data.double_keys import double_key
 from punie_build.data.example import Example, Function
 from punie_build.data.filters.filter import Filter, FilterContext, ScoredFilter
 
@@ -119,6 +120,9 @@ class ValidTools(Filter, frozen=True, kw_only=True, tag="valid-tools"):
         return result_ids <= call_ids and all(_matches(call, declared, self.unknown) for call in example.calls())
 
 
+_PARAMETER_KEYS = ("parameters", "input_schema", "inputSchema")  # of OpenAI, Anthropic and MCP
+
+
 def _function_name(function: Any) -> str | None:
     """Return the name in a declaration, None if the value is not a declaration."""
     name = function.get("name") if isinstance(function, dict) else None
@@ -133,8 +137,10 @@ def _matches(call: Function, declared: dict[str | None, dict[str, Any]], unknown
         arguments = msgspec.json.decode(call.arguments) if isinstance(call.arguments, str) else call.arguments
         if not isinstance(arguments, dict) or (declared and call.name not in declared):
             return False
+        if isinstance(call.arguments, str) and double_key(call.arguments.encode()):
+            return False
         function = declared.get(call.name) or {}
-        parameters = function.get("parameters", function.get("input_schema"))
-        return not isinstance(parameters, dict) or argument_validator(parameters, unknown)(arguments)
+        parameters = next((function[key] for key in _PARAMETER_KEYS if key in function), None)
+        return argument_validator(parameters, unknown)(arguments)
     except (msgspec.DecodeError, RecursionError):
         return False

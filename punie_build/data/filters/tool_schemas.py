@@ -8,34 +8,22 @@ from typing import Any
 
 import msgspec
 
-TYPE_NAMES = {  # other names of types: Python's, those of Gemini (in capitals) and of the Berkeley leaderboard
-    "str": "string",
-    "int": "integer",
-    "long": "integer",
-    "float": "number",
-    "double": "number",
-    "bool": "boolean",
-    "dict": "object",
-    "hashmap": "object",
-    "list": "array",
-    "tuple": "array",
-    "arraylist": "array",
-    "nonetype": "null",
-    "none": "null",
-}
-TYPES = frozenset(["string", "integer", "number", "boolean", "object", "array", "null"])
+from punie_build.data.filters.declared_parameters import is_nullable, json_types, parameter_schema, required_names
+
 _SCHEMAS = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _TABLES = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_PLAIN = ("type", "properties", "required", "enum", "items", "nullable")
+_PLAIN = ("type", "properties", "required", "enum", "items", "nullable", "x-nullable")
 _OPEN = {"additionalProperties", "unevaluatedProperties"}  # say whether others are accepted
+_REWRITTEN = ("nullable", "x-nullable", "required", "type")
 MAX_DEPTH = 100
+MAX_BRANCHES = 8  # references and branches that are followed to find properties
 
 Validate = Callable[[Any], bool]
 
 
-def argument_validator(parameters: dict[str, Any], unknown: bool) -> Validate:
-    """Return the test of arguments by the schema. With `unknown = false` undeclared arguments are not accepted.
+def argument_validator(parameters: Any, unknown: bool) -> Validate:
+    """Return the test of arguments by a declaration. With `unknown = false` undeclared arguments are not accepted.
 
     A keyword that no draft of JSON Schema accepts, such as an unknown type or a reference to another file, constrains
     nothing. No file is read and no address is requested.
@@ -47,8 +35,11 @@ def argument_validator(parameters: dict[str, Any], unknown: bool) -> Validate:
 def _validator(schema_json: bytes, unknown: bool) -> Validate:
     import jsonschema_rs as schemas
 
+    parameters = parameter_schema(msgspec.json.decode(schema_json))
+    if not isinstance(parameters, dict):
+        return lambda arguments: True
     drafts = (schemas.Draft202012Validator, schemas.Draft7Validator, schemas.Draft4Validator)
-    for schema in _candidates(msgspec.json.decode(schema_json), unknown):
+    for schema in _candidates(parameters, unknown):
         for draft in drafts:
             try:
                 return _test(draft(schema, retriever=_refuse))
@@ -59,9 +50,9 @@ def _validator(schema_json: bytes, unknown: bool) -> Validate:
 
 def _candidates(parameters: dict[str, Any], unknown: bool) -> Iterator[dict[str, Any]]:
     """Yield the schema in standard form, and two forms with fewer keywords for schemas that are not valid."""
-    yield _standard(parameters, unknown=unknown)
-    yield _standard(_without(parameters, ("$ref", "$schema", "$id", "pattern", "patternProperties")), unknown=unknown)
-    yield _standard(_only_plain(parameters), unknown=unknown)
+    without = _without(parameters, ("$ref", "$schema", "$id", "pattern", "patternProperties"))
+    for schema in (parameters, without, _only_plain(parameters)):
+        yield _standard(schema, unknown, schema)
 
 
 def _test(validator: Any) -> Validate:
@@ -78,49 +69,74 @@ def _refuse(address: str) -> Any:
     raise ValueError(f"{address}: not in the schema")
 
 
-def _standard(schema: Any, unknown: bool, depth: int = 0, branch: bool = False) -> Any:
+def _standard(schema: Any, unknown: bool, root: Any, depth: int = 0, branch: bool = False) -> Any:
     """Return the schema with the types, the `nullable` and the `required` of JSON Schema.
 
     With `unknown = false`, objects with declared properties accept no others, unless the schema says so. `branch`
-    is true inside `allOf` and its like, where the properties of the other branches are not known.
+    is true inside `allOf` and its like, where the properties of the other branches are not known: the schema around
+    them accepts no others. References are to parts of `root`.
     """
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return schema if isinstance(schema, bool) else {}
-    standard = {key: value for key, value in schema.items() if key not in ("nullable", "required", "type")}
-    standard |= {key: _standard(value, unknown, depth + 1) for key, value in standard.items() if key in _SCHEMAS}
+    standard = {key: value for key, value in schema.items() if key not in _REWRITTEN}
+    standard |= {key: _standard(value, unknown, root, depth + 1) for key, value in standard.items() if key in _SCHEMAS}
     for key in _LISTS:
         if isinstance(schema.get(key), list):
             inner = key not in ("prefixItems", "items")
-            standard[key] = [_standard(item, unknown, depth + 1, branch=inner) for item in schema[key]]
+            standard[key] = [_standard(item, unknown, root, depth + 1, branch=inner) for item in schema[key]]
     for key in _TABLES:
         if isinstance(schema.get(key), dict):
             inner = key in ("$defs", "definitions", "dependentSchemas")
-            standard[key] = {name: _standard(item, unknown, depth + 1, inner) for name, item in schema[key].items()}
-    if isinstance(schema.get("required"), list):
-        standard["required"] = sorted({name for name in schema["required"] if isinstance(name, str)})
-    if types := _types(schema.get("type")):
+            standard[key] = {
+                name: _standard(item, unknown, root, depth + 1, inner) for name, item in schema[key].items()
+            }
+    if required := required_names(schema):
+        standard["required"] = required
+    if types := json_types(schema.get("type")):
         standard["type"] = types
-    if not (unknown or branch) and isinstance(schema.get("properties"), dict) and not _OPEN & schema.keys():
+    if not (unknown or branch or _OPEN & schema.keys()) and _declares_all(schema, root):
         standard["unevaluatedProperties"] = False
-    return _nullable(standard) if schema.get("nullable") is True else standard
+    return _nullable(standard) if is_nullable(schema) else standard
+
+
+def _declares_all(schema: Any, root: Any, depth: int = 0) -> bool:
+    """Whether a schema declares the properties of all objects that it accepts, itself or by its branches."""
+    if not isinstance(schema, dict) or depth > MAX_BRANCHES:
+        return False
+    if isinstance(schema.get("properties"), dict):
+        return True
+    if isinstance(schema.get("$ref"), str) and _declares_all(_referred(root, schema["$ref"]), root, depth + 1):
+        return True
+    if any(_declares_all(item, root, depth + 1) for item in _branches(schema, "allOf")):
+        return True
+    objects = [item for key in ("anyOf", "oneOf") for item in _branches(schema, key) if _may_be_object(item)]
+    return bool(objects) and all(_declares_all(item, root, depth + 1) for item in objects)
+
+
+def _branches(schema: dict[str, Any], key: str) -> list[Any]:
+    value = schema.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _may_be_object(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return True
+    types = json_types(schema.get("type"))
+    return not {"enum", "const"} & schema.keys() and (not types or "object" in types)
+
+
+def _referred(root: Any, reference: str) -> Any:
+    """Return the part of the schema that a reference such as `#/$defs/node` names; None without one."""
+    part = root
+    for key in reference.removeprefix("#").split("/")[1:] if reference.startswith("#") else ("",):
+        part = part.get(key) if isinstance(part, dict) else None
+    return part
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema that accepts null too. Its definitions stay at the root, where references find them."""
     definitions: dict[str, Any] = {key: schema.pop(key) for key in ("$defs", "definitions") if key in schema}
     return {"anyOf": [{"type": "null"}, schema], **definitions}
-
-
-def _types(declared: Any) -> list[str]:
-    """Return the types of JSON Schema for a declared type; an empty list if any type is allowed or one is unknown."""
-    names = declared if isinstance(declared, list) else [declared]
-    types = [_type(name) for name in names]
-    return sorted(set(types)) if all(name in TYPES for name in types) else []
-
-
-def _type(name: Any) -> str:
-    lower = name.lower() if isinstance(name, str) else ""
-    return TYPE_NAMES.get(lower, lower)
 
 
 def _without(schema: Any, keywords: tuple[str, ...], depth: int = 0) -> Any:

@@ -134,6 +134,7 @@ FILTERS = [
     (ValidTools(), call({"n": 1}), True),
     (ValidTools(), call({"n": 1, "s": None}), True),
     (ValidTools(), call({"n": "1"}), False),
+    (ValidTools(), call('{"n": "1", "n": 1}'), False),
     (ValidTools(), call({"n": True}), False),
     (ValidTools(), call({}), False),
     (ValidTools(), call({"n": 1, "x": 2}), False),

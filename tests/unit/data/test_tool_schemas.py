@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from punie_build.data.filters.tool_schemas import argument_validator
 
 NODE = {"type": "object", "properties": {"value": {"type": "integer"}, "next": {"$ref": "#/$defs/node"}}}
+ONE = {"properties": {"b": {}}}
+CIRCLE = {"$ref": "#/$defs/circle"}
 CASES = [  # (schema of the argument x, right values, wrong values)
     ({"type": "string", "enum": ["c", "f"]}, ["c"], ["k", 1]),
     ({"enum": [1, None, "a"]}, [1, None], [2]),
@@ -46,11 +48,25 @@ OTHER_FORMS = [  # what is not JSON Schema, but is written
     ({"$ref": "#/components/schemas/X"}, [1, "a"], []),
     ({"type": "string", "enum": "a"}, ["a", "b"], [1]),
     ({"type": 7, "properties": 3, "items": 4}, [1], []),
+    ({"type": "string", "x-nullable": True}, [None, "a"], [1]),
+    ({"type": "string", "nullable": "true"}, [None, "a"], [1]),
+    ({"type": "str, optional"}, ["a"], [1, None]),
+    ({"type": "List[str]"}, [["a"]], ["a"]),
+    ({"type": "string[]"}, [["a"]], ["a"]),
+    ({"type": "Dict[str, int]"}, [{"a": 1}], [[1]]),
+    ({"type": "Optional[int]"}, [1, None], ["a"]),
+    ({"type": "Union[str, List[int]]"}, ["a", [1]], [1]),
+    ({"type": "int | None"}, [1, None], ["a"]),
+    ({"type": "string or number"}, ["a", 1], [[]]),
+    ({"type": "Weekday"}, ["a", 1], []),
+    ({"properties": {"a": {"required": True}, "b": {"required": False}}}, [{"a": 1}], [{"b": 1}, {}]),
+    ({"properties": {"a": {}}, "required": "a"}, [{"a": 1}], [{}]),
+    ({"$ref": "#/$defs/circle"}, [1, {"a": 1}], []),
 ]
 
 
 def parameters(schema: object) -> dict[str, object]:
-    return {"type": "object", "properties": {"x": schema}, "$defs": {"node": NODE}}
+    return {"type": "object", "properties": {"x": schema}, "$defs": {"node": NODE, "circle": CIRCLE}}
 
 
 @pytest.mark.parametrize(("schema", "right", "wrong"), CASES + OTHER_FORMS)
@@ -88,11 +104,39 @@ def test_verdicts_equal_those_of_jsonschema(schema, value):
         ({"properties": {"a": {}}, "allOf": [{"properties": {"b": {}}}]}, {"a": 1, "b": 2}, True),
         ({"properties": {"a": {}}, "anyOf": [{"properties": {"b": {}}}]}, {"a": 1, "c": 2}, False),
         ({"properties": {"a": {}}, "patternProperties": {"^x-": {}}}, {"x-a": 1}, True),
+        ({"properties": {"a": {"anyOf": [ONE, {"type": "null"}]}}}, {"a": {"c": 1}}, False),
+        ({"properties": {"a": {"anyOf": [ONE, {"type": "null"}]}}}, {"a": {"b": 1}}, True),
+        ({"properties": {"a": {"anyOf": [ONE, {"type": "object"}]}}}, {"a": {"c": 1}}, True),
+        ({"properties": {"a": {"$ref": "#/$defs/one"}}, "$defs": {"one": ONE}}, {"a": {"c": 1}}, False),
+        ({"properties": {"a": {"$ref": "#/$defs/one"}}, "$defs": {"one": ONE}}, {"a": {"b": 1}}, True),
+        ({"properties": {"a": {"$ref": "#/$defs/any"}}, "$defs": {"any": {"type": "object"}}}, {"a": {"c": 1}}, True),
+        ({"allOf": [ONE, {"properties": {"d": {}}}]}, {"b": 1, "d": 2}, True),
+        ({"allOf": [ONE, {"properties": {"d": {}}}]}, {"b": 1, "c": 2}, False),
+        ({"a": {"type": "integer"}, "n": {}}, {"c": 1}, False),
     ],
 )
 def test_unknown_arguments_are_wrong_if_the_filter_says_so(schema, arguments, valid):
     assert argument_validator(schema, unknown=False)(arguments) is valid
     assert argument_validator(schema, unknown=True)(arguments)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"type": "object", "properties": {"n": {"type": "integer", "required": True}}},
+        '{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}',
+        {"n": {"description": "d", "type": "int", "required": True}},
+        [{"name": "n", "type": "integer", "required": True}],
+    ],
+)
+def test_parameters_may_be_text_a_list_or_bare_properties(declared):
+    validate = argument_validator(declared, unknown=False)
+    assert [validate(arguments) for arguments in ({"n": 1}, {"n": "x"}, {}, {"n": 1, "z": 2})] == [True] + [False] * 3
+
+
+@pytest.mark.parametrize("declared", [None, {}, "none", 7, [], ["n"], [{"type": "integer"}]])
+def test_other_declarations_constrain_nothing(declared):
+    assert argument_validator(declared, unknown=True)({"n": 1})
 
 
 def test_deep_schemas_and_deep_arguments_do_not_raise():
