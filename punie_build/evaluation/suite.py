@@ -6,6 +6,7 @@ Suite(cases=(Case(id="sum-1", category="sums", prompt="What is 2 + 3?", checks=(
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from punie_build.data.example import Message
 from punie_build.data.synthetic.editor_tools import TOOLS
+from punie_build.evaluation.checks.json_text import schema_validator
 from punie_build.evaluation.checks.matchers import MISSING
 from punie_build.evaluation.checks.schemas import unfit
 from punie_build.evaluation.checks.union import (
@@ -23,6 +25,7 @@ from punie_build.evaluation.checks.union import (
     EndState,
     ExpectedCall,
     Finish,
+    Json,
     Latency,
     Not,
     Weighted,
@@ -245,13 +248,7 @@ def problems(suite: Suite) -> list[str]:
 
 def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
     declarations = [*suite.tool_declarations(case), *(tool for _, more in suite.later_turns(case) for tool in more)]
-    named = [
-        *(case.tools or ()),
-        *(tool for turn in case.user_turns or () if not isinstance(turn, str) for tool in turn.tools),
-    ]
-    known = {tool_name(tool) for tool in suite.tool_declarations()}
-    for name in [tool for tool in named if isinstance(tool, str) and case.tools != "editor" and tool not in known]:
-        yield f"names the tool '{name}', which the suite does not declare"
+    yield from _name_problems(suite, case)
     yield from (
         f"has a tool that is no declaration: {problem}" for problem in filter(None, map(_misshapen, declarations))
     )
@@ -267,6 +264,7 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
     checks = [check for check in positive_checks(case.checks) if isinstance(check, Calls)]
     expected = [call for check in checks for call in check.calls]
     loose = any(check.compare == "loose" for check in checks)
+    yield from _schema_problems(case)
     if expected and expects_no_call(case.checks):
         yield "expects calls and no call - remove one of these checks"
     oracle = [call for turn in case.oracle.call_turns() for call in turn] if case.oracle else []
@@ -275,6 +273,23 @@ def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
             yield from _call_problems(call, tools[call.name].get("parameters") or {}, loose)
         elif not any(map(_misshapen, declarations)):
             yield f"expects the tool '{call.name}', which the suite does not declare"
+
+
+def _name_problems(suite: Suite, case: Case) -> Iterator[str]:
+    known = {tool_name(tool) for tool in suite.tool_declarations()}
+    own = () if case.tools in (None, "editor") else case.tools or ()
+    later = [tool for turn in case.user_turns or () if not isinstance(turn, str) for tool in turn.tools]
+    for name in [tool for tool in (*own, *later) if isinstance(tool, str) and tool not in known]:
+        yield f"names the tool '{name}', which the suite does not declare"
+
+
+def _schema_problems(case: Case) -> Iterator[str]:
+    for value in structs(case.checks):
+        if isinstance(value, Json) and value.schema is not UNSET:
+            try:
+                schema_validator(json.dumps(value.schema, sort_keys=True))
+            except ValueError as error:
+                yield f"has a `schema` that is {error} - correct it"
 
 
 def tool_name(declaration: dict[str, Any]) -> str | None:

@@ -6,15 +6,16 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from punie_build.evaluation.checks.check import Check, Reference
+from punie_build.evaluation.checks.json_text import Place, json_values, schema_mistake
 from punie_build.evaluation.checks.matchers import MISSING, compile_pattern, loose_form, occurs, to_matcher
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
 Words = Annotated[tuple[str, ...], Meta(min_length=1)]
 EMPTY = CheckResult(0.0, "empty", "the answer is empty")
-_FENCE = re.compile(r"```(?:json)?[^\S\n]*\n(.*?)```", re.DOTALL)
+NOT_JSON = CheckResult(0.0, "wrong words", "not JSON")
 
 
 class Keywords(Check, frozen=True, kw_only=True, tag="keywords"):
@@ -118,26 +119,36 @@ class Equals(Check, frozen=True, kw_only=True, tag="equals"):
 
 
 class Json(Check, frozen=True, kw_only=True, tag="json"):
-    """Pass answers that are JSON, bare or in a code fence, and contain all of `value`. Objects may have further keys.
+    """Pass answers that are JSON, contain all of `value`, and fit `schema`. Objects may have further keys.
 
-    Values are matched like the arguments of calls. The score is the fraction of leaves that match.
+    Values are matched like the arguments of calls. The score is the fraction of leaves that match. `find`: the JSON is
+    the `whole` text; or is `fenced`, in a code fence of the text; or `anywhere`, also inside a sentence: one of several
+    must pass.
     """
 
-    value: Any
+    value: Any = UNSET
+    schema: dict[str, Any] | UnsetType = UNSET
+    find: Place = "fenced"
 
     def __post_init__(self) -> None:
-        require_matchers(self.value)
+        if self.value is not UNSET:
+            require_matchers(self.value)
 
     def score(self, answer: Answer) -> CheckResult:
-        fence = _FENCE.search(answer.content)
-        try:
-            actual = json.loads(fence[1] if fence else answer.content)
-        except (ValueError, RecursionError):
-            return CheckResult(0.0, "wrong words", "not JSON")
-        return compare_json(self.value, actual, "wrong words")
+        results = [self._score(value) for value in json_values(answer.content, self.find)]
+        return max(results, key=lambda result: (result.passed, result.score), default=NOT_JSON)
 
-    def reference(self) -> Reference:
-        return Reference(text=json.dumps(_example(self.value)))
+    def _score(self, actual: Any) -> CheckResult:
+        mistake = "" if self.schema is UNSET else schema_mistake(self.schema, actual)
+        if mistake:
+            return CheckResult(0.0, "wrong words", mistake)
+        return PASS if self.value is UNSET else compare_json(self.value, actual, "wrong words")
+
+    def reference(self) -> Reference | None:
+        if self.value is UNSET:
+            return Reference(text="{}") if self.schema is UNSET else None
+        example = _example(self.value)
+        return Reference(text=json.dumps(example)) if self._score(example).passed else None
 
 
 def require_matchers(expected: Any) -> None:

@@ -6,12 +6,16 @@ its meaning is left out, by its name.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from punie_build.errors import DataError
+from punie_build.evaluation.checks.json_text import schema_validator
 from punie_build.evaluation.checks.matchers import ListValue, TableValue
 from punie_build.evaluation.checks.union import (
     AnyCheck,
@@ -33,6 +37,7 @@ from punie_build.evaluation.importers.imported import ImportedSuite, ImportSourc
 from punie_build.evaluation.suite import Case
 
 PLAIN_KEYS = {"type", "value", "metric", "threshold", "weight", "provider", "rubricPrompt", "config"}
+SCHEMAS = ("is-json", "contains-json")
 PARTIAL = ("tool-call-f1",)  # assertions whose score is no 0 or 1
 FILE = "file://"
 
@@ -114,7 +119,7 @@ def _cases(
     )
     metadata = test.get("metadata")
     category = metadata.get("category") if isinstance(metadata, dict) else None
-    assertions = [*_list(default, "assert"), *_list(test, "assert")]
+    assertions = [_with_schema(item, folder) for item in (*_list(default, "assert"), *_list(test, "assert"))]
     threshold = test.get("threshold", default.get("threshold"))
     combined, cases = promptfoo_files.combinations(variables), list[Case]()
     for number, values in enumerate(combined, 1):
@@ -187,6 +192,22 @@ def _checks(
     return [Not(check=check)] if kind != positive else [check]
 
 
+def _with_schema(assertion: Any, folder: Path) -> Any:
+    """Return an assertion with the JSON Schema of the file that it names. Raise ValueError for a file of another
+    form."""
+    if not isinstance(assertion, dict):
+        return assertion
+    if isinstance(nested := assertion.get("assert"), list):
+        return {**assertion, "assert": [_with_schema(item, folder) for item in nested]}
+    kind, value = str(assertion.get("type")).removeprefix("not-"), assertion.get("value")
+    if kind not in SCHEMAS or not isinstance(value, str) or not value.startswith(FILE):
+        return assertion
+    try:
+        return {**assertion, "value": promptfoo_files.read_value(folder, value, kind)}
+    except DataError as error:
+        raise ValueError(str(error)) from None
+
+
 def _referred(assertion: Any, config: dict[str, Any]) -> Any:
     """Return the assertion that a `$ref` names; a sentence if there is none. Other assertions are returned as such."""
     if not isinstance(assertion, dict) or "$ref" not in assertion:
@@ -233,8 +254,6 @@ def _refusal(kind: str, assertion: dict[str, Any]) -> str:
         return "with a threshold"
     if other := sorted(map(str, assertion.keys() - PLAIN_KEYS - ({"assert"} if kind == "assert-set" else set()))):
         return f"with {other[0]}"
-    if kind in ("is-json", "contains-json") and assertion.get("value") is not None:
-        return "with a schema"
     if FILE in str(assertion.get("value")):
         return "with a value in another file"
     return ""
@@ -251,6 +270,22 @@ def _equals(value: Any, _: Any) -> AnyCheck:
     return (
         Json(value={"match": "value", "value": value}) if isinstance(value, dict | list) else Equals(text=_text(value))
     )
+
+
+def _schema(value: Any) -> dict[str, Any] | UnsetType:
+    """Return the JSON Schema of an assertion, which may be YAML in a text; UNSET without one. Raise ValueError."""
+    import yaml
+
+    try:
+        schema = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise ValueError(f"its schema is not YAML: {' '.join(str(error).split())}") from None
+    if schema is None:
+        return UNSET
+    if not isinstance(schema, dict):
+        raise ValueError("its schema is not a table")
+    schema_validator(json.dumps(schema, sort_keys=True))
+    return schema
 
 
 def _literal(value: Any) -> Any:
@@ -298,8 +333,8 @@ CHECKS: dict[str, Callable[[Any, Any], AnyCheck]] = {  # type of assertion -> fu
     "icontains-any": lambda value, _: Contains(words=_words(value), mode="any"),
     "starts-with": lambda value, _: MatchesRegex(pattern=rf"\A{re.escape(_text(value))}"),
     "regex": lambda value, _: MatchesRegex(pattern=_text(value)),
-    "is-json": lambda _, __: Json(value={"match": "ignore"}),
-    "contains-json": lambda _, __: Json(value={"match": "ignore"}),
+    "is-json": lambda value, _: Json(schema=_schema(value), find="whole"),
+    "contains-json": lambda value, _: Json(schema=_schema(value), find="anywhere"),
     "latency": lambda _, assertion: Latency(max=float(assertion["threshold"]) / 1000),
     "finish-reason": lambda value, _: Finish(reason=value),
     "tool-call-f1": _f1,

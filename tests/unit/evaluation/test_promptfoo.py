@@ -84,7 +84,11 @@ def test_chat_prompts_and_matrices_become_cases(tmp_path):
         ({"threshold": 0.5, "assert": [{"type": "tool-call-f1", "value": "f"}]}, "tool-call-f1 counts for a threshold"),
         ({"threshold": 0.5, "assert": [*CONTAINS, {**CONTAINS[0], "weight": -1}]}, "weight -1 of contains"),
         ({"assert": [{"type": "assert-set", "threshold": 0.5, "assert": ["x"]}]}, "x counts for a threshold"),
-        ({"assert": [{"type": "is-json", "value": {"type": "object"}}]}, "is-json with a schema"),
+        ({"assert": [{"type": "is-json", "value": {"type": "thing"}}]}, "no valid JSON Schema"),
+        ({"assert": [{"type": "is-json", "value": {"$ref": "https://x.org/y"}}]}, "no valid JSON Schema"),
+        ({"assert": [{"type": "is-json", "value": 3}]}, "its schema is not a table"),
+        ({"assert": [{"type": "is-json", "value": "a: ["}]}, "its schema is not YAML"),
+        ({"assert": [{"type": "is-json", "value": "file://s.py"}]}, "no file file://s.py"),
         ({"assert": [{"$ref": "#/assertionTemplates/no"}]}, "no such assertion template"),
         ({"assert": ["x"]}, "x is not imported"),
     ],
@@ -166,5 +170,29 @@ def test_objects_and_lists_of_values_keep_their_meaning(tmp_path):
     checks = imported(tmp_path, one(checks=[{"type": "equals", "value": {"a": 1}}])).suite.cases[0].checks
     assert score_answer(checks, Answer(case="c", raw="x", content='{"a": 1}')).passed
     assert not score_answer(checks, Answer(case="c", raw="x", content='{"a": 1, "b": 2}')).passed
-    checks = imported(tmp_path, one(checks=[{"type": "is-json"}])).suite.cases[0].checks
-    assert score_answer(checks, Answer(case="c", raw="x", content="[1]")).passed
+
+
+SCHEMA = {"type": "object", "required": ["who"], "properties": {"who": {"type": "string"}}}
+GOOD, BAD = '{"who": "Ann"}', '{"who": 1}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "passing", "failing"),
+    [
+        ("is-json", None, ["[1]", "3", GOOD], ["", "So: {}", '{"a": NaN}', f"```json\n{GOOD}\n```"]),
+        ("is-json", SCHEMA, [GOOD, f" {GOOD}\n"], [BAD, "{}", "x", f"It is {GOOD}"]),
+        ("contains-json", None, [GOOD, f"It is {BAD}.", "[1]", f"```\n{GOOD}\n```"], ["x", "{a: 1}", "{ ["]),
+        ("contains-json", SCHEMA, [f"{BAD} or {GOOD}", f"It is {GOOD}."], [BAD, f"It is {BAD}", "{}"]),
+        ("contains-json", json.dumps(SCHEMA), [GOOD], [BAD]),
+        ("contains-json", "file://s.yaml", [GOOD], [BAD]),
+        ("not-is-json", SCHEMA, [BAD, "x"], [GOOD]),
+    ],
+)
+def test_json_is_found_and_held_against_a_schema_as_promptfoo_does(tmp_path, kind, schema, passing, failing):
+    (tmp_path / "s.yaml").write_text(json.dumps(SCHEMA))
+    assertion = {"type": kind} if schema is None else {"type": kind, "value": schema}
+    [case] = imported(tmp_path, one(checks=[assertion])).suite.cases
+    verdicts = {
+        text: score_answer(case.checks, Answer(case="c", raw="x", content=text)).passed for text in passing + failing
+    }
+    assert verdicts == dict.fromkeys(passing, True) | dict.fromkeys(failing, False)

@@ -150,12 +150,20 @@ def test_the_source_of_a_hook_is_read_from_the_project(tmp_path):
     assert isinstance(inner, Not)
     assert isinstance(inner.check, PythonHook)
     assert "never while reading" in inner.check.source
+    hook = '{ check = { type = "python", function = "judges:polite" } }'
+    suite, wrong = read_with(f'{{ type = "weighted", checks = [{hook}] }}')
+    assert not wrong
+    assert suite.cases[0].checks[0].checks[0].check == inner.check
     for check, message in [
         ('{ type = "python", function = "judges:rude" }', "no function 'rude'"),
         ('{ type = "python", function = "none:polite" }', "no readable file none.py"),
         ('{ type = "python", function = "link:polite" }', "leads out of the project"),
         ('{ type = "python", function = "judges:polite", source = "x" }', "remove it"),
         ('{ type = "python", function = "../outside:polite" }', "module:function"),
+        ('{ type = "json", schema = { type = "thing" } }', "has a `schema` that is no valid JSON Schema"),
+        ('{ type = "not", check = { type = "json", schema = { "$ref" = "x" } } }', "has a `schema` that is no valid"),
+        ('{ type = "weighted", checks = [{ check = { type = "calls", calls = [{ name = "f" }] } }] }', "the tool 'f'"),
+        ('{ type = "weighted", checks = [] }', "case[a].checks[0].checks"),
     ]:
         assert message in "\n".join(read_with(check)[1])
 
