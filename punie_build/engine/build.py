@@ -228,13 +228,18 @@ def _compute(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tup
     if remote is None:
         return _run(work, old, current, reasons)
     message = remote.compute(work, current, old)
+    return restore_result(work, old, current), message
+
+
+def restore_result(work: Work[Any], old: Lock | None, current: KeyInputs) -> Lock:
+    """Copy what a worker made from the shared store into the staging folder, and return its lock."""
     _make_empty(work.out)
     lock = store.restore(work.root, current.key, work.out)
     if lock is None:
         raise StoreLostError("a worker made it, but the shared store does not give it back - see its warning")
     if states.key_inputs(work.root, work.task, old) != current:
         raise InputChangedError("an input changed during this step - build again")
-    return lock, message
+    return lock
 
 
 def _run(work: Work[Any], old: Lock | None, current: KeyInputs, reasons: tuple[str, ...]) -> tuple[Lock, str]:

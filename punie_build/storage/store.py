@@ -216,7 +216,7 @@ def _renew(path: Path) -> bool:
         os.utime(path)
     except FileNotFoundError:
         return False
-    except PermissionError:  # of another user: it can be read, and that is all
+    except PermissionError:  # pragma: no cover - of another user: it can be read, and that is all
         return True
     return True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from punie_build.engine import build
+from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.reports import charts
 from punie_build.storage import git_history, locks, paths
@@ -155,3 +156,15 @@ def test_a_chart_of_negative_values_has_its_zero_inside():
     heights = [float(part.split('"')[0]) for part in chart.split('cy="')[1:]]
     assert 26 < heights[1] < heights[0] <= 216
     assert ">-0.2<" in chart
+
+
+def test_what_git_cannot_answer_is_a_sentence(repository, tmp_path, monkeypatch):
+    with pytest.raises(UseError, match=r"^git log: .* - run this in a repository of git with commits$"):
+        git_history.revisions(tmp_path, "data/clean", 1)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+    with pytest.raises(UseError, match=r"^no tag before this commit - name a revision, or tag one"):
+        git_history.last_tag(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UseError, match=r"^git: No such file or directory - install git$"):
+        git_history.last_tag(tmp_path)

@@ -70,3 +70,12 @@ def test_what_has_no_files_or_not_those_of_its_recipe_is_not_accepted(root):
     with pytest.raises(UseError, match=r"^stage:t: data/t has no files that could be accepted - build it"):
         accept(root, structs.replace(task(), name="t"))
     assert (root / paths.lock("data/s")).read_bytes() == before
+
+
+def test_a_temporary_target_that_was_accepted_is_in_no_store(root):
+    temporary = structs.replace(task(2), temporary=True)
+    (root / "data/s/rows").write_text("61")
+    accept(root, temporary)
+    lock = locks.read(root / paths.lock("data/s"))
+    assert lock.accepted
+    assert store.find(root, lock.key) is None

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from punie_build.engine import build, state
-from punie_build.engine.build import InputChangedError
+from punie_build.engine.build import InputChangedError, StoreLostError
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
 from punie_build.schema.spec import Spec
-from punie_build.storage import locks, paths
+from punie_build.storage import locks, paths, store
 from punie_build.storage.atomic import remove
 from tests.support.text_tasks import text_task, with_step
 
@@ -409,3 +409,15 @@ def test_a_record_that_cannot_be_restored_counts_as_none(root):
         (root / paths.lock("data/s")).unlink()
         remove(root / "data/s")
         assert build.build(root, with_step(task(), Step())).action == "ran"
+
+
+def test_a_result_of_a_worker_is_what_the_store_gives_for_the_key_of_now(root):
+    build.build(root, with_step(task(), Step()))
+    work, lock = build.work_of(root, task()), locks.read(root / paths.lock("data/s"))
+    assert build.restore_result(work, lock, lock.key_inputs) == lock
+    (root / "data/in/train.jsonl").write_text("two\n")
+    with pytest.raises(InputChangedError, match="an input changed during this step"):
+        build.restore_result(work, lock, lock.key_inputs)
+    shutil.rmtree(store.blob(root, "0" * 64).parents[2])
+    with pytest.raises(StoreLostError, match="the shared store does not give it back"):
+        build.restore_result(work, lock, lock.key_inputs)

@@ -58,3 +58,15 @@ def test_a_follower_waits_for_the_end_of_a_line(tmp_path):
         assert next(lines) is None
         file.write('"end"}\n')
     assert next(lines) == '{"event": "end"}'
+
+
+def test_a_follower_of_a_project_without_builds_waits_for_the_first_one(tmp_path):
+    lines = events.follow(tmp_path)
+    assert [next(lines), next(lines)] == [None, None]
+    events.record(tmp_path, "start")
+    assert json.loads(next(lines))["event"] == "start"
+
+
+def test_a_follower_passes_over_events_without_a_build(tmp_path):
+    events.record(tmp_path, "ran", task="stage:a")
+    assert next(events.follow(tmp_path)) is None

@@ -10,6 +10,7 @@ from punie_build.engine.gates import (
     expectation_mistakes,
     expectations,
     required,
+    summary,
     unmet_expectations,
 )
 from punie_build.schema.spec import Spec
@@ -96,3 +97,15 @@ def test_mistakes_of_expectations_are_unknown_metrics_and_reversed_ranges():
         "expect.rows: from 2 to 1 lets nothing pass - exchange them",
         "expect.categories: data has no such metric - did you mean 'categories'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("failed", "lines"),
+    [
+        ({}, []),
+        ({"eval:a": ["x"]}, ["1 gate fails", "    eval:a: x"]),
+        ({"eval:a": ["x"], "eval:b": ["y", "z"]}, ["3 gates fail", "    eval:a: x", "    eval:b: y", "    eval:b: z"]),
+    ],
+)
+def test_the_summary_counts_the_failed_gates_and_lists_them(failed, lines):
+    assert summary(failed) == lines

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from msgspec import structs
@@ -19,7 +20,7 @@ def step(work: Work) -> StepResult:
 
 def test_what_no_recipe_names_is_left_over_but_not_what_people_made(tmp_path: Path):
     (tmp_path / "raw.txt").write_text("raw")
-    names = ("kept", "old", "edited", "damaged")
+    names = ("kept", "old", "edited", "damaged", "gone")
     tasks = [with_step(text_task(name, inputs=("raw.txt", f"data/{name}.splits.lock")), step) for name in names]
     tasks = [structs.replace(task, remembers=f"{task.target}.splits.lock") for task in tasks]
     for task in tasks:
@@ -29,11 +30,14 @@ def test_what_no_recipe_names_is_left_over_but_not_what_people_made(tmp_path: Pa
         (tmp_path / path).write_text("text")
     (tmp_path / "data/edited/text").write_text("by hand")
     (tmp_path / "data/damaged.lock.json").write_text("<<<<<<< ")
+    shutil.rmtree(tmp_path / "data/gone")
+    (tmp_path / "data/gone.splits.lock").unlink()
     (tmp_path / "data/edited.splits.lock").unlink()
     (tmp_path / "data/damaged.splits.lock").unlink()
     assert list(leftovers(tmp_path, tasks[:1], {"stage": TEXT})) == [
         Leftover("data/damaged.lock.json", "it cannot be read, so what it names is unknown"),
         Leftover("data/edited", "its files are not those that were built"),
+        Leftover("data/gone.lock.json"),
         Leftover("data/old"),
         Leftover("reports/stage-old.html"),
         Leftover(".punie/builds/data/old.json"),

@@ -92,6 +92,8 @@ def test_a_lost_store_or_a_forgotten_target_is_built(root):
     shutil.rmtree(root / "models/new")
     (root / paths.lock("models/new")).unlink()
     shutil.rmtree(store.blob(root, "0" * 64).parents[2])
+    [planned] = plan(root, [model("new", "v2", bits=4)])
+    assert planned.action == "run"
     assert build.build(root, model("new", "v2", bits=4)).action == "ran"
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from punie_build.engine.gates import Gate, required
 from punie_build.evaluation.checks.union import Answer, Contains, Latency, NoCall
+from punie_build.evaluation.combined_suite import combine
 from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.scoring import (
     AnswerRates,
@@ -14,7 +15,9 @@ from punie_build.evaluation.scoring import (
     answer_rates,
     eval_metrics,
     pass_count,
+    score_answer,
     score_case,
+    score_once,
     score_suite,
 )
 from punie_build.evaluation.spec import Eval
@@ -143,3 +146,25 @@ def test_every_rate_is_between_zero_and_one(cases):
     count = pass_count(cases)
     assert 0 <= count.rate <= 1
     assert 0 <= count.interval[0] <= count.interval[1] <= 1
+
+
+def test_the_pass_rate_of_a_combined_suite_is_the_weighted_mean_of_its_parts():
+    parts = [("one", 3.0, Suite(cases=(case("a"), case("b")))), ("two", 1.0, Suite(cases=(case("a"),)))]
+    suite = combine(parts)
+    answers = {"one/a": answer("yes"), "one/b": answer("yes"), "two/a": answer("no")}
+    metrics = eval_metrics(suite, score_suite(suite, answers), sound=True)
+    assert (metrics["suite.one.share"], metrics["suite.two.share"]) == (1.0, 0.0)
+    assert metrics["share"] == pytest.approx(0.75)
+
+
+def test_an_answer_is_scored_once():
+    scored = []
+
+    def score_of(checks, given):
+        scored.append(given.epoch)
+        return score_answer(checks, given)
+
+    once, given = score_once(score_of), answer("yes")
+    assert once((YES,), given) is once((YES,), given)
+    once((YES,), answer("no", 1))
+    assert scored == [0, 1]

@@ -129,3 +129,22 @@ def test_an_empty_folder_in_the_place_of_a_file_is_replaced_and_any_other_is_nam
         atomic.replace_file(path, b"lock")
     assert caught.value.filename == str(path)
     assert [each.name for each in tmp_path.iterdir()] == ["x.lock.json"]
+
+
+def test_a_file_that_cannot_be_synced_is_no_error(monkeypatch):
+    monkeypatch.delenv("PUNIE_BUILD_SYNC")
+    atomic.sync(os.devnull)
+
+
+def test_a_link_to_a_folder_in_the_place_of_a_file_is_replaced_and_the_folder_stays(tmp_path):
+    (tmp_path / "link").symlink_to(folder(tmp_path / "folder", "mine"))
+    atomic.replace_file(tmp_path / "link", b"text")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").read_bytes() == b"text"
+    assert (tmp_path / "folder/text").read_text() == "mine"
+
+
+def test_a_finished_file_gets_its_name(tmp_path):
+    (tmp_path / "new").write_text("text")
+    atomic.publish_file(tmp_path / "new", tmp_path / "name")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"name": "text"}

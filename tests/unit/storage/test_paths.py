@@ -26,14 +26,17 @@ def test_everything_that_may_be_deleted_is_below_the_state_folder():
         paths.upload_folder("adapters/v1"),
         paths.checkpoints("key"),
         paths.responses("key"),
+        paths.measurement("key"),
+        paths.converted("key", "1"),
         paths.tracker_run("v1"),
     ]
     assert all(folder.startswith(".punie/") for folder in folders)
     assert len(set(folders)) == len(folders)
 
 
-def test_the_embedded_base_is_a_model_folder():
+def test_the_embedded_base_is_a_model_folder_and_the_documents_are_there():
     assert (paths.nano() / "config.json").exists()
+    assert (paths.documents() / "recipes.md").exists()
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,23 @@ def test_a_mistake_in_the_users_file_is_reported(tmp_path, own_config, text):
     own_config.write_text(text)
     with pytest.raises(RecipeError, match=r"stores\.toml: "):
         settings.is_allowed(settings.Settings(store="s3://punie"))
+
+
+def test_an_executor_of_the_environment_needs_no_permission_but_the_right_form(tmp_path, own_config, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[tool.punie-build]\nexecutor = "dask://10.0.0.5:8786"\n')
+    assert settings.executor(tmp_path) == "local"
+    assert "executor dask://10.0.0.5:8786: not used" in remote.not_allowed(tmp_path)
+    settings.allow(settings.load(tmp_path))
+    assert settings.executor(tmp_path) == "dask://10.0.0.5:8786"
+    assert remote.not_allowed(tmp_path) is None
+    monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", "dask://127.0.0.1:1")
+    assert settings.executor(tmp_path) == "dask://127.0.0.1:1"
+    settings.give(tmp_path, settings.Settings(executor="dask://10.0.0.5:8786"))
+    assert settings.executor(tmp_path) == "local", "a worker sends no task on"
+    settings.give(tmp_path, None)
+    for text, expected in (("", "local"), ("local", "local")):
+        monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", text)
+        assert settings.executor(tmp_path) == expected
+    monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", "ssh:/x")
+    with pytest.raises(RecipeError, match="PUNIE_BUILD_EXECUTOR: 'ssh:/x' is no executor - write it as dask://"):
+        settings.executor(tmp_path)

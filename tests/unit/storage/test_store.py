@@ -282,3 +282,47 @@ def used_bytes(folder: Path) -> int:
     """Return the used bytes of a file system, after all writes are flushed."""
     subprocess.run(["sync", "-f", folder], check=True)
     return shutil.disk_usage(folder).used
+
+
+# --- a shared store beside it
+
+
+def test_files_are_sent_once_and_only_to_a_shared_store(root, monkeypatch):
+    (root / "rows").write_text("rows")
+    files = {root / "rows": digests.of_file(root / "rows")}
+    lock = put(root, {"a": "1"})
+    store.push_files(root, files)
+    assert not store.is_shared(root, lock)
+    monkeypatch.setenv("PUNIE_BUILD_STORE", (root / "shared").as_uri())
+    for _ in range(2):
+        store.push_files(root, files)
+    [sent] = [path for path in (root / "shared").rglob("*") if path.is_file()]
+    assert sent.name == files[root / "rows"]
+    assert store.push(root, lock) == 1
+    assert store.is_shared(root, lock)
+
+
+def test_a_corrupt_file_of_the_store_is_not_read(root):
+    lock = put(root, {"a": "1"})
+    [digest] = lock.outputs.values()
+    assert store.read(root, digest) == b"1"
+    corrupt(store.blob(root, digest))
+    assert store.read(root, digest) is None
+    assert not store.blob(root, digest).exists()
+
+
+def test_a_restore_to_a_full_disk_is_an_error_of_the_disk(root, monkeypatch):
+    full = root / "full"
+    full.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], capture_output=True).returncode:
+        pytest.skip("needs permission to mount a small file system")
+    try:
+        lock = put(root, {"a": "1" * 200_000})
+        (full / "out").mkdir()
+        with pytest.raises(OSError, match="No space left on device"):
+            store.restore(root, lock.key, full / "out")
+        monkeypatch.setenv("PUNIE_BUILD_STORE", (root / "shared").as_uri())
+        store.push(root, lock)
+        assert store.restore(full, lock.key, empty_folder(root)) is None, "its own store is full"
+    finally:
+        subprocess.run(["umount", "-l", full], check=True)
