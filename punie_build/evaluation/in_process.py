@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from punie_build.evaluation import tool_parser
+from punie_build.evaluation import loaded_files, tool_parser
 from punie_build.evaluation.canary import CANARY_PROMPTS, CANARY_TOKENS, Canary, CanaryNoise
 from punie_build.evaluation.completion import Completion, parse_choice
 from punie_build.evaluation.response_cache import ResponseCache
@@ -25,7 +25,10 @@ Requests = Mapping[str, Mapping[str, Any]]  # cache key -> body
 
 
 class InferenceJob(Struct, frozen=True, kw_only=True):
-    """The job file: the weights, the cache file to write, whether it lacks canaries, and the requests by cache key."""
+    """The job file: the weights, the cache file to write, whether it lacks canaries, and the requests by cache key.
+
+    `stamps`: those of the files of the weights, by folder.
+    """
 
     model: str
     adapter: str | None
@@ -34,6 +37,7 @@ class InferenceJob(Struct, frozen=True, kw_only=True):
     requests: dict[str, dict[str, Any]] = field(name="asked", default_factory=dict)
     concurrency: int = 8
     max_kv_size: int | None = None
+    stamps: dict[str, str] = field(default_factory=dict)
 
 
 def canary_completions(model: Any, tokenizer: Any) -> Canary:
@@ -196,9 +200,10 @@ def render_prompt(tokenizer: Any, request: Mapping[str, Any]) -> list[int]:
 
 
 def load_verified(
-    folder: str, adapter: str | None, cache: ResponseCache | None, **options: Any
+    folder: str, adapter: str | None, cache: ResponseCache | None, stamps: Mapping[str, str], **options: Any
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Return a model with its adapter, its tokenizer and its config. Exits if it cannot be loaded.
+    """Return a model with its adapter, its tokenizer and its config. Exits if it cannot be loaded, or if the files of
+    its folders do not have these `stamps` then.
 
     Canaries of these weights, before and after the adapter, are written to `cache`, if there is one.
     """
@@ -213,6 +218,7 @@ def load_verified(
             model_canary = canary_completions(model, tokenizer) if cache else []
     except Exception as error:
         raise SystemExit(f"punie: {folder}: mlx-lm cannot load this model: {error}") from error
+    loaded_files.require_unchanged(stamps, (folder, adapter))
     if cache:
         cache.add_canaries(model_canary, base_canary, canary_noise(model, tokenizer, model_canary))
     return model, tokenizer, config
@@ -221,7 +227,7 @@ def load_verified(
 def main(job: InferenceJob) -> None:
     """Load the weights and run the job."""
     cache = ResponseCache(Path(job.cache_file), skip_existing=True)
-    model, tokenizer, _ = load_verified(job.model, job.adapter, cache if job.needs_canaries else None)
+    model, tokenizer, _ = load_verified(job.model, job.adapter, cache if job.needs_canaries else None, job.stamps)
     generate_all(model, tokenizer, job, cache)
 
 

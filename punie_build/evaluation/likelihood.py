@@ -17,6 +17,7 @@ from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import DataError
 from punie_build.evaluation.continuations import ChoiceQuestion
+from punie_build.evaluation.loaded_files import stamps_by_folder
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.storage import project_file
@@ -52,13 +53,15 @@ class QuestionRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class LikelihoodJob(Struct, frozen=True, kw_only=True):
-    """The file that starts the process: weights, questions, and where to write the log-probabilities."""
+    """The file that starts the process: weights and the stamps of their files, questions, and where to write the
+    log-probabilities."""
 
     model: str
     adapter: str | None
     questions: tuple[ChoiceQuestion, ...]
     chat: bool
     result: str
+    stamps: dict[str, str] = {}
 
 
 class Measured(Struct, frozen=True):
@@ -157,6 +160,7 @@ def measure(work: Work[Likelihood]) -> StepResult:
         questions=questions,
         chat=spec.chat,
         result=str(result),
+        stamps=stamps_by_folder((work.external("base"), adapter)),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))

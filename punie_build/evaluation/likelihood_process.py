@@ -13,6 +13,7 @@ import mlx.core as mx
 import msgspec
 from mlx_lm.models.cache import make_prompt_cache
 
+from punie_build.evaluation import loaded_files
 from punie_build.evaluation.continuations import ChoiceQuestion
 from punie_build.evaluation.likelihood import LikelihoodJob, Measured
 from punie_build.models.precision import add_adapter, load_computed
@@ -26,6 +27,7 @@ def main(job: LikelihoodJob) -> None:
     model, tokenizer, config = load_computed(job.model)
     if job.adapter:
         model = add_adapter(model, job.adapter)
+    loaded_files.require_unchanged(job.stamps, (job.model, job.adapter))
     positions = config.get("max_position_embeddings") or (config.get("text_config") or {}).get(
         "max_position_embeddings"
     )

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from punie_build.engine.gates import Gate
 from punie_build.engine.work import StepResult, Work
 from punie_build.errors import DataError
+from punie_build.evaluation.loaded_files import stamps_by_folder
 from punie_build.runtime.console import message
 from punie_build.schema.spec import Spec
 from punie_build.training.spec import Mask
@@ -34,12 +35,13 @@ class Perplexity(Spec, frozen=True, kw_only=True):
 
 
 class LossJob(Struct, frozen=True, kw_only=True):
-    """The file that starts the process: weights, rows, and where to write the result."""
+    """The file that starts the process: weights and the stamps of their files, rows, and where to write the result."""
 
     model: str
     adapter: str | None
     rows: str
     result: str
+    stamps: dict[str, str] = {}
 
 
 class LossResult(Struct, frozen=True, kw_only=True):
@@ -64,7 +66,9 @@ def measure(work: Work[Perplexity]) -> StepResult:
     if not rows.exists():
         raise DataError(f"{task.label}: {spec.data} has no {spec.split} rows - name another `split`")
     adapter = str(work.root / others[0]) if others else None
-    job = LossJob(model=str(work.external("base")), adapter=adapter, rows=str(rows), result=str(result))
+    base = str(work.external("base"))
+    stamps = stamps_by_folder((base, adapter))
+    job = LossJob(model=base, adapter=adapter, rows=str(rows), result=str(result), stamps=stamps)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(job))
     module, log = "punie_build.evaluation.perplexity_process", work.logs / "perplexity.log"

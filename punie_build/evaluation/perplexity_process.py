@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from punie_build.evaluation import loaded_files
 from punie_build.evaluation.perplexity import LossJob, LossResult
 from punie_build.models.precision import add_adapter, load_weights
 from punie_build.training import token_file, token_loss
@@ -22,6 +23,7 @@ def main(job: LossJob) -> None:
     if job.adapter:
         model = add_adapter(model, Path(job.adapter))
     losses, _ = token_loss.evaluate(model, token_loss.batches(rows, len(rows)), lambda: None)
+    loaded_files.require_unchanged(job.stamps, (job.model, job.adapter))  # weights are read when they are first used
     loss = token_loss.mean(losses)
     error = float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else 0.0
     result = LossResult(

@@ -24,6 +24,7 @@ from punie_build.evaluation.checks.union import Answer
 from punie_build.evaluation.completion import Completion, RequestFailed
 from punie_build.evaluation.in_process import InferenceJob
 from punie_build.evaluation.interview import Failures, Requests
+from punie_build.evaluation.loaded_files import stamps_by_folder
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.server import ServedModel, Server, WarmServer
 from punie_build.evaluation.spec import GenerationSpec
@@ -33,7 +34,7 @@ from punie_build.runtime import blas
 from punie_build.runtime.child import Child
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
-from punie_build.storage import digests, paths
+from punie_build.storage import paths
 
 QUANTIZED_LATER = 512  # tokens: a cache that is quantized after so many leaves the canary as it is
 MAX_SERVER_STARTS = 4  # of a server that dies again and again
@@ -79,16 +80,16 @@ def collect_answers(run: EvalRun, warm: WarmServer, out: Path) -> tuple[Proof, i
         run.notify(
             f"{cache.changed_lines} cached answers were changed by hand or by an older version: they are asked again"
         )
-    with unchanged_weights(run, cache, warm):
-        return _collect(run, cache, warm, out)
+    with unchanged_weights(run, cache, warm) as stamps:
+        served = structs.replace(run.served, stamps=stamps)
+        return _collect(structs.replace(run, served=served), cache, warm, out)
 
 
 @contextmanager
-def unchanged_weights(run: EvalRun, cache: ResponseCache, warm: WarmServer) -> Iterator[None]:
-    """Raise IdentityError, and keep no completion, if a file of the model changes before the block ends, however it
-    ends."""
-    folders = [folder for folder in (run.served.model, run.served.adapter, run.served.draft) if folder]
-    before = [digests.stamps(folder) for folder in folders]
+def unchanged_weights(run: EvalRun, cache: ResponseCache, warm: WarmServer) -> Iterator[dict[str, str]]:
+    """Yield the stamps of the files of the model, by folder: a process that loads them verifies that it has these.
+    Raise IdentityError, and keep no completion, if they have other bytes when the block ends, however it ends."""
+    stamps = stamps_by_folder((run.served.model, run.served.adapter, run.served.draft))
     problem = (
         f"{run.spec.arm}: files of its folder changed while it was asked, so it is not known which weights answered - "
         "no answer is kept; wait until the program that writes there has ended, and build again"
@@ -96,9 +97,9 @@ def unchanged_weights(run: EvalRun, cache: ResponseCache, warm: WarmServer) -> I
     if not run.is_current():
         raise IdentityError(problem)
     try:
-        yield
+        yield stamps
     finally:
-        if before != [digests.stamps(folder) for folder in folders] or not run.is_current():
+        if not run.is_current():
             warm.release()
             cache.discard_new()
             raise IdentityError(problem)
@@ -253,6 +254,7 @@ def run_in_process(run: EvalRun, cache: ResponseCache, requests: Requests) -> st
         requests=dict(requests),
         concurrency=run.spec.concurrency,
         max_kv_size=run.spec.serving.max_kv_size,
+        stamps=run.served.stamps,
     )
     path = run.logs / "requests.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,8 @@ class ServedModel(Struct, frozen=True, kw_only=True):
 
     `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used
     or the start fails; None chooses a free one. `canary_file`: the cache of completions that the server writes the
-    canaries of its weights to. `program` is the module that serves, and its arguments.
+    canaries of its weights to. `stamps`: those of the files to load, by folder. `program` is the module that serves, and
+    its arguments.
     """
 
     model: Path
@@ -50,6 +51,7 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     max_tokens: int = 512
     port: int | None = None
     canary_file: Path | None = None
+    stamps: dict[str, str] = {}
     program: tuple[str, ...] = ("punie_build.evaluation.server_process",)
 
     def arguments(self, port: int) -> list[str]:
@@ -67,6 +69,7 @@ class ServedModel(Struct, frozen=True, kw_only=True):
             if (value := getattr(self.sampling, name)) != getattr(Sampling(), name):
                 arguments += [f"--{option}", value]
         arguments += ["--canaries", self.canary_file] if self.canary_file else []
+        arguments += ["--stamps", json.dumps(self.stamps)] if self.stamps else []
         return [*self.program[1:], *map(str, arguments)]
 
 

@@ -1,14 +1,15 @@
 """The process that serves a model: `mlx_lm.server`, with weights in the compute precision of this device.
 
-    python -m punie_build.evaluation.server_process [--canaries FILE] ARGUMENT OF mlx_lm.server ...
+    python -m punie_build.evaluation.server_process [--canaries FILE] [--stamps JSON] ARGUMENT OF mlx_lm.server ...
 
 `FILE` is a cache of completions. The process writes the canaries of the weights that it has loaded to it, so that no
-second process loads them to prove which model answers.
+second process loads them to prove which model answers. `JSON` has the stamps of the files of each folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ from punie_build.evaluation.response_cache import ResponseCache
 class ModelLoader:
     """The `load` of mlx-lm for its server. The first model that it loads is the one to serve, the second a draft."""
 
-    def __init__(self, canary_file: str | None) -> None:
+    def __init__(self, canary_file: str | None, stamps: dict[str, str]) -> None:
+        self.stamps = stamps
         self.cache = ResponseCache(Path(canary_file), skip_existing=True) if canary_file else None
 
     def __call__(
@@ -32,7 +34,7 @@ class ModelLoader:
         """Return the result of mlx-lm's `load`. Ends the process if the model cannot be loaded."""
         cache, self.cache = self.cache, None
         try:
-            loaded = load_verified(folder, adapter_path, cache, **options)
+            loaded = load_verified(folder, adapter_path, cache, self.stamps, **options)
         except SystemExit as error:  # this is a thread, and the server would run on without a model
             print(error, file=sys.stderr, flush=True)
             os._exit(1)
@@ -43,8 +45,9 @@ def main() -> None:
     """Serve until the process is ended."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--canaries")
+    parser.add_argument("--stamps", type=json.loads, default={})
     options, sys.argv[1:] = parser.parse_known_args()
-    server.load = ModelLoader(options.canaries)
+    server.load = ModelLoader(options.canaries, options.stamps)
     server.main()
 
 

@@ -26,6 +26,7 @@ from punie_build.evaluation.server import (
     WarmServer,
     check_version,
     serve,
+    start,
 )
 from punie_build.evaluation.spec import GenerationSpec, Sampling, Serving, SuiteFile
 from punie_build.evaluation.suite import Suite
@@ -114,6 +115,19 @@ def collect(run: EvalRun, warm: WarmServer, out: Path) -> list[Answer]:
     out.mkdir()
     runner.collect_answers(run, warm, out)
     return answer_files.read_answers(out)
+
+
+def test_a_server_that_loaded_other_files_than_those_of_the_digest_refuses(adapted, env, root):
+    other = msgspec.structs.replace(adapted, stamps={str(adapted.adapter): "of other files"})
+    with pytest.raises(ServerError, match="other: its files are not those whose digest was taken"):
+        asyncio.run(start(other, root / "refusing.log", env))
+
+
+@pytest.mark.nightly
+def test_the_batch_engine_refuses_other_files_too(adapted, root, suite, tmp_path):
+    run = eval_run(root, msgspec.structs.replace(adapted, stamps={str(adapted.adapter): "x"}), suite, engine="batch")
+    error = runner.run_in_process(run, ResponseCache(tmp_path / "cache.jsonl"), {})
+    assert "other: its files are not those whose digest was taken" in error
 
 
 def test_trap_the_server_uses_the_adapter_for_one_model_name_only(server, adapted, root, suite):

@@ -15,6 +15,7 @@ from punie_build.evaluation.checks.union import Answer, Latency, NoCall
 from punie_build.evaluation.client import MAX_RESPONSE_BYTES
 from punie_build.evaluation.completion import Completion
 from punie_build.evaluation.in_process import InferenceJob
+from punie_build.evaluation.loaded_files import require_unchanged
 from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.evaluation.runner import EvalRun
 from punie_build.evaluation.server import ServedModel, WarmServer
@@ -118,7 +119,7 @@ def test_names_and_files_keep_their_bytes(tmp_path):
     )
     job = InferenceJob(model="m", adapter=None, cache_file="b", requests={"k": {"a": 1}})
     assert msgspec.json.encode(job) == (
-        b'{"model":"m","adapter":null,"book":"b","prove":true,"asked":{"k":{"a":1}},"concurrency":8,"max_kv_size":null}'
+        b'{"model":"m","adapter":null,"book":"b","prove":true,"asked":{"k":{"a":1}},"concurrency":8,"max_kv_size":null,"stamps":{}}'
     )
 
 
@@ -254,7 +255,7 @@ def test_answers_without_calls_fail_cases_that_expect_calls(tmp_path, mode):
 
 @pytest.mark.parametrize("restored", [False, True])
 def test_nothing_is_kept_of_a_folder_that_changes_while_it_is_asked(tmp_path, restored):
-    """Restored: the old files are back before the end, but other files may have been loaded."""
+    """Restored: the old files are back before the end. A process that had loaded others would have refused."""
     weights = tmp_path / "arm" / "adapters.safetensors"
     weights.parent.mkdir()
     weights.write_text("one")
@@ -267,11 +268,17 @@ def test_nothing_is_kept_of_a_folder_that_changes_while_it_is_asked(tmp_path, re
     cache = ResponseCache(tmp_path / "x.jsonl")
 
     def ask() -> None:
-        with runner.unchanged_weights(run, cache, WarmServer()):
+        with runner.unchanged_weights(run, cache, WarmServer()) as stamps:
             cache.add("new", Completion(token_ids=[2], logprobs=[-0.5], content="2"))
             weights.write_text("two")
+            with pytest.raises(SystemExit, match="its files are not those whose digest was taken"):
+                require_unchanged(stamps, (weights.parent, None))
             weights.write_text("one" if restored else "two")
 
+    if restored:
+        ask()
+        assert ResponseCache(cache.path).completions.keys() == {"old", "new"}
+        return
     with pytest.raises(IdentityError, match="changed while it was asked"):
         ask()
     assert ResponseCache(cache.path).completions.keys() == {"old"}
