@@ -7,11 +7,12 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from punie_build.data.filters import personal_data
+from punie_build.data.filters import assigned_secrets, personal_data
 from punie_build.data.filters.secret_shapes import ASSIGNED, PRIVATE_KEY, SHAPES
 
 Secret = Literal["private-key", "token", "password", "email", "ip", "phone", "card", "iban", "ssn"]
@@ -43,7 +44,7 @@ _LIBRARY = (  # detector of detect-secrets, words without which it finds nothing
     ("stripe", "StripeDetector", ("k_live_",)),
 )
 _JWT = r"(?<![\w-])eyJ[\w-]{10,}={0,2}\.[\w-]{10,}={0,2}(?:\.[\w=-]*)*"
-_PASSWORD_HINTS = ("key", "pass", "token", "pwd", "secret", "contrase", "recaptcha", "://")
+_PASSWORD_HINTS = ("key", "pass", "token", "pwd", "secret", "contrase", "recaptcha")
 
 
 MAX_PASSES = 4  # over a text with secrets; two are enough for most
@@ -120,6 +121,10 @@ def _tokens(text: str, lower: str) -> Spans:
         yield from _library_tokens(text, lower, *window)
     if windows and "azure" in lower and "==" in text:
         yield from _values(text, _azure_keys(text))
+    named = (span for window in windows for span in assigned_secrets.named_tokens(text, lower, *window))
+    for first, last in chain(named, assigned_secrets.address_tokens(text)):
+        if not is_placeholder(text[first:last]):
+            yield first, last
 
 
 def _shaped_tokens(text: str, start: int, end: int) -> Spans:
@@ -216,7 +221,7 @@ def _azure_keys(text: str) -> Iterator[str]:
 
 def _is_random(token: str) -> bool:
     """Return whether a token with the common prefix `sk-` is random text, and not a slug or the name of a class."""
-    if not token.startswith("sk-"):
+    if not token.startswith("sk-") or token.startswith("sk-lf-"):
         return True
     parts = re.split(r"[-_]", token[3:])
     digits, capitals = (sum(map(test, token)) for test in (str.isdigit, str.isupper))
@@ -231,8 +236,11 @@ def _values(text: str, values: Iterable[str]) -> Spans:
 
 
 def _passwords(text: str, lower: str) -> Spans:
+    for first, last in assigned_secrets.written_passwords(text, lower):
+        if "example." not in text[first : last + 40].partition("\n")[0]:
+            yield first, last
     if any(hint in lower for hint in _PASSWORD_HINTS):
-        detectors = [_detector("keyword", "KeywordDetector"), _detector("basic_auth", "BasicAuthDetector")]
+        detectors = [_detector("keyword", "KeywordDetector")]
         for start, end in _line_slices(text):
             part = text[start:end]
             if any(hint in lower[start:end] for hint in _PASSWORD_HINTS):

@@ -50,6 +50,16 @@ _SHAPES = (
     r"cmVmd[A-Za-z0-9]{59}|AKC[a-zA-Z0-9]{10,200}(?![\w.-])|[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk|AKID[A-Za-z0-9]{32,}",
     rf"(?:api|sdk|mob)-{UUID}|(?:live|test)_(?:pub_)?[a-f0-9]{{31,35}}(?!\w)|AQVN[\w-]{{35,38}}|ddp_[A-Za-z0-9]{{36}}",
 )
+_OTHER_SHAPES = (
+    r"vc[acipkr]_[A-Za-z0-9]{24,}|vercel_blob_rw_[A-Za-z0-9]{16}_[A-Za-z0-9]{20,}",  # Vercel
+    r"AAAA[\w-]{7}:APA91b[\w-]{100,}",  # Firebase
+    r"bk[a-z]{2}_[A-Za-z0-9]{36,}|CCI(?:PAT|PRJ)_[A-Za-z0-9]{20,}_[a-f0-9]{40}",  # Buildkite, CircleCI
+    r"sl\.(?:u\.)?[\w-]{100,}|[A-Za-z0-9]{11}A{10}[\w-]{43}(?![\w-])",  # Dropbox
+    r"rnd_[A-Za-z0-9]{26,}|mdb_sa_sk_[\w-]{36,}|[12]/\d{15,16}(?:/\d{15,16})?:[a-f0-9]{32}",  # Render, MongoDB, Asana
+    r"fw_[A-Za-z0-9]{22,}|tvly-(?:dev-|prod-)?[A-Za-z0-9]{32}|jina_\w{60}|sk_[a-f0-9]{48}|pa-[\w-]{43}(?![\w-])",
+    rf"[sp]k-lf-{UUID}|access_token\$production\$[a-z0-9]{{16}}\$[a-f0-9]{{32}}|dG9rO[A-Za-z0-9+/]{{50,}}=*",
+    r"A{20,22}[\w%]{60,}|[a-f0-9]{36}NRAL|django-insecure-[^\s\"']{40,}",  # Twitter, New Relic
+)
 _ASSIGNED = (  # without a mark of their own: the words before them tell
     (
         r"aws.{0,20}?(?:key|pwd|pw|password|pass|token).{0,20}?"
@@ -65,7 +75,7 @@ _ASSIGNED = (  # without a mark of their own: the words before them tell
         r"(?P<assigned>(?=[A-Za-z]*\d)[A-Za-z0-9_+/-]{32,}={0,2})(?![\w+/=.(-])"
     ),
 )
-SHAPES = rf"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))(?:{'|'.join(_SHAPES)})"
+SHAPES = rf"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))(?:{'|'.join(_SHAPES + _OTHER_SHAPES)})"
 ASSIGNED = "|".join(_ASSIGNED)
 _BREAK = r"\s|\\[nrt]"  # also as an escape in JSON
 PRIVATE_KEY = (

@@ -32,6 +32,13 @@ pplx-{a48} nvapi-{a64} csk-{h48} pcsk_{a60} lsv2_pt_{h32}_{h10} tgp_v1_{a43} xke
 pscale_tkn_{a43} sbp_{h40} figd_{a43} fo1_{a43} EAA{a60} shpss_{h32} sq0atp-{a22} HRKU-{a36} nfp_{a36} sgp_{h40}
 sha256~{a43} rdme_{h70} ops_eyJ{a80} LTAI{a20} CFPAT-{a43} EZAK{a54} shippo_live_{h40} duffel_live_{a43}
 api_org_{a34} ATCTT3{a180} ATBB{a32} AKC{a60} dckr_oat_{a32} 1//0{a50} GR1348941{a20}""".split()
+TOKENS += """VERCEL_TOKEN={a24} vcp_{a56} vercel_blob_rw_{a16}_{a30} AAAA{a7}:APA91b{a134} FIREBASE_TOKEN={a46}
+bkua_{h40} bkct_{a40} BUILDKITE_AGENT_TOKEN={a50} sl.{a135} sl.u.{a300} DROPBOX_ACCESS_TOKEN={a11}AAAAAAAAAA{a43}
+CCIPAT_{a22}_{h40} CIRCLE_TOKEN={h40} rnd_{a28} mdb_sa_sk_{a40} 1/1{d15}:{h32} fw_{a24} tvly-{a32} jina_{a60} sk_{h48}
+sk-lf-{h8}-{h4}-{h4}-{h4}-{h12} AAAAAAAAAAAAAAAAAAAAA{a80} {h36}NRAL JWT_SECRET={a32} ALGOLIA_ADMIN_KEY={h32}
+SNYK_TOKEN={h8}-{h4}-{h4}-{h4}-{h12} "vercelToken":"{a24}" secret_key_base:{h128} --token={a24}
+https://api.corp.net/v1?access_token={a28} https://x.blob.core.net/c?sv=2020&sig={a43}%3D""".split()
+TOKENS += ["vercel deploy --token {a24}", "vercel.token = '{a24}'", "define('AUTH_KEY', '{a64}');"]
 OTHERS = {
     "private-key": [
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE{a40}\n-----END RSA PRIVATE KEY-----",
@@ -40,7 +47,24 @@ OTHERS = {
         "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none",
         "AGE-SECRET-KEY-1{u58}",
     ],
-    "password": ['password = "{a12}!"', "https://ann:{a12}@db.company.org/x"],
+    "token": [
+        "https://{a40}@git.company.org/x.git",
+        "postgres://admin:{a16}7b@db.prod.internal:5432/app",
+        "redis://:{a20}7b@cache.internal:6379/0",
+    ],
+    "password": [
+        'password = "{a12}!"',
+        "https://ann:{a12}@db.company.org/x",
+        "mongodb+srv://ann:{a16}@cluster0.abcde.mongodb.net/x",
+        "postgres://ann:S3cr%2Ft!$x*9@db.company.org/x",
+        "jdbc:postgresql://db.company.org/x?user=ann&password={a16}7b",
+        "PGPASSWORD={a16} psql",
+        "sshpass -p '{a16}' ssh x",
+        "curl -s -u ann:{a16} https://company.org",
+        "mysql -u root -p{a16}7b",
+        "machine company.org login ann password {a16}",
+        "password: {a16}7b",
+    ],
     "email": ["ann@company.org", "jörg@müller.de", "ann@test.company.org"],
     "ip": ["8.8.8.8", "2a00:1450:4001:81b::200e", "at 8.8.4.4.", "http://93.184.216.34/x"],
     "phone": [
@@ -73,6 +97,13 @@ HARMLESS = [
     "Authorization: Bearer YOUR_ACCESS_TOKEN_HERE_1",
     "api_key = os.environ['API_KEY_FOR_MY_SERVICE_2']",
     "219-09-9999, ZZ89 3704 0044 0532 0130 00, ann@example.co.uk, ann@sub.test",
+    "postgres://user:password@localhost/db amqp://guest:guest@localhost:5672/ mysql://{user}:{password}@{host}/db",
+    "postgres://$USER:$PASS@host/db https://me:XXXX@host/x https://<token>@github.com/x redis://localhost:6379",
+    "https://unpkg.com/react@18.2.0/umd/react.js ssh://git@github.com:22/x.git http://localhost:80/@a/b:1@c",
+    "VERCEL_TOKEN=${{ secrets.VERCEL_TOKEN }} FIREBASE_TOKEN=$(firebase login:ci) TOKEN=your_token_goes_here_2",
+    "nextPageToken: CAUQAA1b2C3d4E5f6G7h8, csrf_token=a8B7c6D5e4F3g2H1i0J9, public_key = a8B7c6D5e4F3g2H1i0J9",
+    "tokenizer.pad_token = tokenizer.eos_token, max_tokens=4096, key = lambda x: x.value_of_something_2",
+    "curl -u $USER:$PASS https://company.org, mysql -u root -p, password: str = Field(...), PGPASSWORD=$PW psql",
     "call 555-0100, pkg@1.2.3, 192.168.0.1, 2001:db8::1, ann@example.org",
 ]
 ALL = ("private-key", "token", "password", "email", "ip", "phone", "card", "iban", "ssn")
