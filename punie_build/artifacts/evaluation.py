@@ -90,7 +90,7 @@ def _comparison_inputs(recipe: Recipe, entry: Entry[Comparison]) -> TaskInputs:
     data = [item for arm in spec.arms for item in training_data(recipe, arm)]
     suite = suite_of(recipe, spec.suite)
     return TaskInputs(
-        doc=f"{' against '.join(reversed(spec.arms))} on {spec.suite}",
+        doc=f"{' and '.join(spec.arms[1:])} against {spec.arms[0]} on {spec.suite}",
         needs=(*evals, *data),
         inputs=tuple(dict.fromkeys(need.target for need in (*evals, *data))),
         reads=("scores.json", *TRAINED_FILES),

@@ -48,7 +48,7 @@ def _inputs(recipe: Recipe, entry: Entry[StoppedComparison]) -> TaskInputs:
     own = [path for task in tasks for path in task.inputs]
     reads = dict.fromkeys(file for task in tasks for file in task.reads)
     return TaskInputs(
-        doc=f"{' against '.join(reversed(spec.arms))} on {spec.suite}, until it is decided",
+        doc=f"{' and '.join(spec.arms[1:])} against {spec.arms[0]} on {spec.suite}, until it is decided",
         needs=tuple({need.label: need for need in (*needs, *data)}.values()),
         inputs=tuple(dict.fromkeys((*own, *(item.target for item in data)))),
         reads=(*reads, "train.jsonl", "valid.jsonl") if reads else (),

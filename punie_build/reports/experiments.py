@@ -24,6 +24,7 @@ from punie_build.training import history
 from punie_build.training.history import TrainingHistory
 
 PARTS = "category."  # metrics of parts of a suite come last
+LEADING = ("valid_loss", "valid_accuracy", "confirm.share", "share", "score", "cases")  # the first metrics of a page
 MOST_CURVES = 8  # in one chart: more cannot be told apart
 HIDDEN_FROM = 12  # columns from this one on are hidden at first
 
@@ -87,8 +88,21 @@ def _table(kind: str, title: str, explicit: Sequence[str] | dict[str, None], row
 def sections(tables: Sequence[ExperimentTable]) -> tuple[Section, ...]:
     """Return a section for each kind."""
     return tuple(
-        Section("experiments", table.title, {"table": table, "shown": HIDDEN_FROM}) for table in tables if table.rows
+        Section("experiments", table.title, {"table": table, "names": columns(table), "shown": HIDDEN_FROM})
+        for table in tables
+        if table.rows
     )
+
+
+def columns(table: ExperimentTable) -> list[str]:
+    """Return the columns of the page: parameters that differ, metrics by weight, and last the parameters that all rows
+    share and the metrics of parts of a suite."""
+    varied = [name for name in table.params if len({row.params.get(name) for row in table.rows}) > 1]
+    shared = [name for name in table.params if name not in varied]
+    leading = [name for name in LEADING if name in table.metrics]
+    metrics = [name for name in table.metrics if name not in (*leading, *table.params)]
+    parts = [name for name in metrics if PARTS in name]
+    return [*varied, *leading, *(name for name in metrics if name not in parts), *shared, *parts]
 
 
 def curves(project: Project) -> Section | None:

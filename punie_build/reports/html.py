@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from msgspec import Struct
 
 from punie_build.reports.section import Section
-from punie_build.runtime.console import format_points
+from punie_build.runtime.console import format_count, format_points
 
 PACK_BYTES = 300_000  # pages up to this size are not packed
 MAX_CHARACTERS = 12_000  # of one text block
@@ -128,8 +129,29 @@ def _environment() -> Any:
     environment.filters["points"] = lambda *differences: format_points(*differences).replace("-", "−")
     environment.filters["visible"] = visible
     environment.filters["line"] = lambda text: visible(" ".join(text[:400].split()))
+    environment.filters["of"] = format_count
+    environment.filters["prose"] = prose
+    environment.filters["breakable"] = breakable
     environment.filters["slug"] = lambda text: text.replace(" ", "-")
     return environment
+
+
+def prose(text: str) -> Any:
+    """Return markup for a sentence in one line, with its parts in backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = escape(visible(" ".join(text.split()))).split("`")
+    if len(parts) % 2 == 0:  # an odd backtick is none of ours
+        return Markup("`").join(parts)
+    marked = [Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)]
+    return Markup("").join(marked)
+
+
+def breakable(name: str) -> Any:
+    """Return markup for a name that may be broken behind its separators first."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[_@,:/])(?=\w)", visible(name)))
 
 
 def visible(text: str) -> str:

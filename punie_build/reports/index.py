@@ -27,7 +27,7 @@ class IndexRow(Struct, frozen=True, kw_only=True):
     forecast: str
     summary: str
     duration: str
-    built: str = ""  # when, in UTC
+    built: str = ""  # the day, in UTC
     file: str
     failed_gates: int = 0
 
@@ -76,7 +76,7 @@ def load(project: Project) -> IndexPage:
 
 def _built(project: Project, target: str, key: str) -> str:
     record = build_record.read(project.root, target, key)
-    return record.time[:16].replace("T", " ") if record else ""
+    return record.time[:10] if record else ""
 
 
 def states(page: IndexPage) -> Section:

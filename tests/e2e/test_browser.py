@@ -26,7 +26,7 @@ NAMES = (
     "index", "experiments", "dataset-sample", "stage-english", "mix-all", "tokens-all@nano-assistant-2048",
     "adapter-tuned",
     "grid-sweep", "choice-sweep@1", "model-small", "answers-tuned@tool-calling", "eval-tuned@tool-calling",
-    "comparison-tuned",
+    "comparison-tuned", "preflight-all@nano", "adapter-preferred", "reference-pairs@nano-assistant-2048-pairs",
 )  # fmt: skip
 
 
@@ -78,10 +78,7 @@ AXE = importlib.util.find_spec("axe_playwright_python")
     "name",
     [
         "comparison-tuned",
-        *(
-            pytest.param(name, marks=pytest.mark.nightly)
-            for name in ("index", "experiments", "stage-english", "adapter-tuned", "grid-sweep", "model-small")
-        ),
+        *(pytest.param(name, marks=pytest.mark.nightly) for name in NAMES if name != "comparison-tuned"),
     ],
 )
 def test_axe_finds_no_accessibility_violations(root, chromium, name):

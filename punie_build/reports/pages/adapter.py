@@ -5,11 +5,14 @@ To add a section: write a function and a template, and insert the function into 
 
 from __future__ import annotations
 
+from math import exp
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
-from punie_build.artifacts.evaluation import EVAL
+from punie_build.artifacts.evaluation import COMPARISON, EVAL
+from punie_build.artifacts.training import ADAPTER
 from punie_build.engine.task import AnyTask
 from punie_build.evaluation import scores as evaluating
 from punie_build.evaluation import statistics
@@ -20,8 +23,12 @@ from punie_build.reports.pages import data, standard_sections
 from punie_build.reports.pages.data import UpstreamData
 from punie_build.reports.section import ArtifactPage, Section
 from punie_build.runtime.console import format_seconds
+from punie_build.sweeps.adapter_ranking import SelectionRecord
 from punie_build.training import history
 from punie_build.training.history import TrainingEnd, TrainingHistory
+
+MAX_LOSS = 50.0  # whose perplexity is a number that people read
+GAP = 2.0  # a validation loss so many times the training loss is worth a remark
 
 
 class Units(Struct, frozen=True):
@@ -60,12 +67,24 @@ class EvalResult(Struct, frozen=True, kw_only=True):
         return statistics.wilson_interval(self.passed, self.cases)
 
 
+class ComparisonLink(Struct, frozen=True):
+    """A comparison with an arm: its name, the link to its page, its result in short, and how many gates it fails."""
+
+    name: str
+    href: str
+    summary: str
+    failed_gates: int
+
+
 class AdapterPage(ArtifactPage, frozen=True, kw_only=True):
-    """The page of an adapter: the history of its training, its upstream data, and the results of its evals."""
+    """The page of an adapter: the history of its training and its seconds, its upstream data, the results of its evals,
+    and the comparisons that it is an arm of."""
 
     history: TrainingHistory
+    seconds: float
     upstream: tuple[UpstreamData, ...]
     results: tuple[EvalResult, ...]
+    comparisons: tuple[ComparisonLink, ...] = ()
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> AdapterPage:
@@ -73,9 +92,33 @@ def load(project: Project, task: AnyTask, **common: Any) -> AdapterPage:
     return AdapterPage(
         task=task,
         history=history.read(project.folder(task)),
+        seconds=project.lock(task).seconds,
         upstream=data.upstream_data(project, task.label),
         results=eval_results(project, task.name),
+        comparisons=comparisons(project, task.name),
         **common,
+    )
+
+
+def load_selection(project: Project, task: AnyTask, **common: Any) -> AdapterPage:
+    """Load the page of an adapter that was selected from a grid: its training is that of the cell."""
+    record = msgspec.json.decode((project.folder(task) / "choice.json").read_bytes(), type=SelectionRecord)
+    cells = [label for label in project.upstream(task.label, ADAPTER.name) if label.name == record.cell]
+    return structs.replace(load(project, task, **common), seconds=project.lock(cells[0] if cells else task).seconds)
+
+
+def comparisons(project: Project, arm: str) -> tuple[ComparisonLink, ...]:
+    """Return the current comparisons with an arm."""
+    failed = project.failed_gates()
+    return tuple(
+        ComparisonLink(
+            task.name,
+            lineage.href(project, task),
+            task.kind.describe(project.lock(task).metrics),
+            len(failed.get(task.label, ())),
+        )
+        for task in project.current_tasks(COMPARISON.name)
+        if arm in task.spec.arms
     )
 
 
@@ -107,11 +150,12 @@ def metrics(page: AdapterPage) -> Section:
     if end.published != "last":
         published += f", the best checkpoint (last: {end.valid_loss_last:.3f})"
     rows = words.of_rows.format(start.rows["valid"])
+    perplexity = f" (perplexity {exp(min(end.valid_loss, MAX_LOSS)):.3g})" if words is TOKENS else ""
     cards = [
         {
             "name": "validation loss",
             "value": f"{end.valid_loss:.3f}",
-            "note": f"{words.loss}; {initial.loss:.3f} before training; {published}",
+            "note": f"{words.loss}{perplexity}; {initial.loss:.3f} before training; {published}",
         },
         {
             "name": words.accuracy,
@@ -127,7 +171,7 @@ def metrics(page: AdapterPage) -> Section:
             "value": f"{end.epochs:.1f}",
             "note": f"{start.rows['train']:,} rows, {end.updates:,} optimizer steps",
         },
-        {"name": "training time", "value": format_seconds(page.lock.seconds), "note": _speed(page, end)},
+        {"name": "training time", "value": format_seconds(page.seconds), "note": _speed(page, end)},
     ]
     return Section("cards", "", {"cards": cards})
 
@@ -140,12 +184,13 @@ def units(training: TrainingHistory) -> Units:
 def _speed(page: AdapterPage, end: TrainingEnd) -> str:
     if page.lock.metrics.get("went_on_after"):
         return f"resumed after batch {page.lock.metrics['went_on_after']:,.0f}"
-    return f"{end.tokens / max(page.lock.seconds, 0.1):,.0f} tokens/s including loading and validation"
+    return f"{end.tokens / max(page.seconds, 0.1):,.0f} tokens/s including loading and validation"
 
 
 def evals(page: Any) -> Section:
-    """Show the pass rate of every eval with its interval."""
-    return Section("eval_results", "Eval results", {"rows": page.results, "name": page.task.name})
+    """Show the pass rate of every eval with its interval, the comparisons, and the commands to try the model."""
+    context = {"rows": page.results, "name": page.task.name, "comparisons": page.comparisons}
+    return Section("eval_results", "Eval results", context)
 
 
 def curves(page: AdapterPage) -> Section:
@@ -173,8 +218,22 @@ def curves(page: AdapterPage) -> Section:
         "loss": f"loss, {words.loss}",
         "accuracy": words.accuracy,
         "pairs": words is PAIRS,
+        "remark": _gap(page.history) if words is TOKENS else "",
     }
     return Section("curves", "Training", context)
+
+
+def _gap(training: TrainingHistory) -> str:
+    """Return a remark on a training loss far below the validation loss at the end; "" if it is not."""
+    if not training.train or not training.valid:
+        return ""
+    train, valid = training.train[-1].loss, training.valid[-1].loss
+    if valid < GAP * train:
+        return ""
+    return (
+        f"At the end the training loss is {train:.3f}, the validation loss {valid:.3f}: it learned its rows better than"
+        " what they have in common. More rows, fewer epochs or a lower rank narrow the gap."
+    )
 
 
 def loss_lines(training: TrainingHistory) -> tuple[charts.Line, charts.Line]:
@@ -187,4 +246,4 @@ def loss_lines(training: TrainingHistory) -> tuple[charts.Line, charts.Line]:
 SECTIONS = (metrics, standard_sections.gates, evals, curves, data.funnel, *standard_sections.CLOSING)
 
 ADAPTER_PAGE = PageKind(load=load, sections=SECTIONS, card=True, terminal="punie_build.reports.terminal:adapter_lines")
-SELECTION_PAGE = structs.replace(ADAPTER_PAGE, data_file="choice.json")
+SELECTION_PAGE = structs.replace(ADAPTER_PAGE, load=load_selection, data_file="choice.json")

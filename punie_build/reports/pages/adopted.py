@@ -11,7 +11,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import adapter, standard_sections
-from punie_build.reports.pages.adapter import EvalResult
+from punie_build.reports.pages.adapter import ComparisonLink, EvalResult
 from punie_build.reports.pages.data import UpstreamData
 from punie_build.reports.section import ArtifactPage, Section
 from punie_build.training import adopted
@@ -27,12 +27,19 @@ class AdoptedPage(ArtifactPage, frozen=True, kw_only=True):
     record: AdoptionRecord
     upstream: tuple[UpstreamData, ...] = ()
     results: tuple[EvalResult, ...]
+    comparisons: tuple[ComparisonLink, ...] = ()
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> AdoptedPage:
     """Load the page of an adopted adapter."""
     record = adopted.read_record(project.folder(task))
-    return AdoptedPage(task=task, record=record, results=adapter.eval_results(project, task.name), **common)
+    return AdoptedPage(
+        task=task,
+        record=record,
+        results=adapter.eval_results(project, task.name),
+        comparisons=adapter.comparisons(project, task.name),
+        **common,
+    )
 
 
 def origin(page: AdoptedPage) -> Section:

@@ -20,6 +20,13 @@ from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
 from punie_build.reports.section import ArtifactPage, Section
 
+FINISHED = {  # finish reason -> words
+    "stop": "complete",
+    "tool_calls": "ended with tool calls",
+    "length": "truncated at `max_tokens`",
+    "turns": "ended at the limit of turns",
+}
+
 
 class AnswersPage(ArtifactPage, frozen=True, kw_only=True):
     """The page of answers: the answers in the order of the suite, and the record of the weights that gave them."""
@@ -45,7 +52,10 @@ def metrics(page: AnswersPage) -> Section:
         {
             "name": "answers",
             "value": total,
-            "note": ", ".join(f"{count} {reason}" for reason, count in finish_reasons.most_common()),
+            "note": "; ".join(
+                f"{count:,} {FINISHED.get(str(reason), f'ended by {reason}')}"
+                for reason, count in finish_reasons.most_common()
+            ),
         },
         {"name": "no answer", "value": f"{page.proof.errors:,}", "note": f"of {total}; errors are not scored"},
         {"name": "unparsable", "value": f"{page.proof.parse_failures:,}", "note": f"tool calls in {total} answers"},

@@ -123,7 +123,7 @@ def verdict(page: ComparisonPage) -> Section:
 
 
 def _notes(result: ComparisonResult) -> list[str]:
-    split = " of the held-out split (`confirm`)" if result.split == "confirm" else ""
+    split = " of the held-out split `confirm`" if result.split == "confirm" else ""
     notes = [f"Scored on {result.n} cases{split}; "]
     if result.contaminated:
         notes[0] += f"{len(result.contaminated)} more occur in training data of an arm and are excluded."

@@ -11,7 +11,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.project import Project
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import adapter, data, standard_sections
-from punie_build.reports.pages.adapter import EvalResult
+from punie_build.reports.pages.adapter import ComparisonLink, EvalResult
 from punie_build.reports.pages.data import UpstreamData
 from punie_build.reports.section import ArtifactPage, Section
 
@@ -21,12 +21,19 @@ class ModelPage(ArtifactPage, frozen=True, kw_only=True):
 
     upstream: tuple[UpstreamData, ...]
     results: tuple[EvalResult, ...]
+    comparisons: tuple[ComparisonLink, ...] = ()
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> ModelPage:
     """Load the page of a model."""
     upstream = data.upstream_data(project, task.label)
-    return ModelPage(task=task, upstream=upstream, results=adapter.eval_results(project, task.name), **common)
+    return ModelPage(
+        task=task,
+        upstream=upstream,
+        results=adapter.eval_results(project, task.name),
+        comparisons=adapter.comparisons(project, task.name),
+        **common,
+    )
 
 
 def held_out_tokens(metrics: dict[str, float]) -> str:

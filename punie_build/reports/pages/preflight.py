@@ -6,22 +6,32 @@ from typing import Any
 
 from punie_build.engine.task import AnyTask
 from punie_build.preflight import result
-from punie_build.preflight.finding import PreflightFinding
+from punie_build.preflight.finding import PreflightFinding, is_allowed
 from punie_build.project import Project
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
 from punie_build.reports.section import ArtifactPage, Section
+from punie_build.runtime.console import format_count
 
 
 class PreflightPage(ArtifactPage, frozen=True, kw_only=True):
-    """The page of a preflight: the issues that its checks found."""
+    """The page of a preflight: the issues that its checks found, and the names of the adapters whose recipes allow
+    each, by the name of its check."""
 
     issues: tuple[PreflightFinding, ...]
+    allowed: dict[str, list[str]]
 
 
 def load(project: Project, task: AnyTask, **common: Any) -> PreflightPage:
     """Load the page of a preflight."""
-    return PreflightPage(task=task, issues=tuple(load_issues(project, task)), **common)
+    issues = tuple(load_issues(project, task))
+    users = [each for each in project.tasks if task.label in each.needs and hasattr(each.spec, "allow")]
+    allowed = {
+        issue.check: names
+        for issue in issues
+        if (names := [each.name for each in users if is_allowed(issue, each.spec.allow)])
+    }
+    return PreflightPage(task=task, issues=issues, allowed=allowed, **common)
 
 
 def load_issues(project: Project, task: AnyTask) -> list[PreflightFinding]:
@@ -29,11 +39,33 @@ def load_issues(project: Project, task: AnyTask) -> list[PreflightFinding]:
     return result.read(project.folder(task) / "findings.json").findings
 
 
+def metrics(page: PreflightPage) -> Section:
+    """Show the numbers of rows, of issues, and of tool calls that the parser of the server reads back."""
+    values = page.lock.metrics
+    calls, read = (f"{values.get(name, 0):,.0f}" for name in ("calls", "read"))
+    levels = [issue.level for issue in page.issues]
+    cards = [
+        {"name": "rows checked", "value": f"{values.get('rows', 0):,.0f}", "note": "as the chat template renders them"},
+        {
+            "name": "issues",
+            "value": f"{len(levels):,}",
+            "note": f"{format_count(levels.count('error'), 'error')}, {format_count(levels.count('warning'), 'warning')}",
+        },
+        {
+            "name": "tool calls read back",
+            "value": read,
+            "note": f"of {calls} turns with calls, unchanged by the server",
+        },
+    ]
+    return Section("cards", "", {"cards": cards})
+
+
 def issues(page: PreflightPage) -> Section:
     """Show the issues, errors first."""
-    return Section("issues", "Issues", {"rows": sorted(page.issues, key=lambda issue: issue.level != "error")})
+    rows = sorted(page.issues, key=lambda issue: issue.level != "error")
+    return Section("issues", "Issues", {"rows": rows, "allowed": page.allowed})
 
 
-SECTIONS = (standard_sections.metrics, issues, *standard_sections.CLOSING)
+SECTIONS = (metrics, issues, *standard_sections.CLOSING)
 
 PREFLIGHT_PAGE = PageKind(load=load, sections=SECTIONS, data_file="findings.json")

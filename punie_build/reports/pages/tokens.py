@@ -57,7 +57,11 @@ def metrics(page: TokensPage) -> Section:
             "note": f"{train.trained_tokens / max(train.tokens, 1):.0%} of {train.tokens:,}, the others are masked",
         },
         {"name": "longest row", "value": f"{train.longest:,}", "note": "tokens, before truncation"},
-        *({"name": "rows", "value": f"{count:,}", "note": note} for note, count in affected.items() if count),
+        *(
+            {"name": name, "value": f"{count:,}", "note": "row" if count == 1 else "rows"}
+            for name, count in affected.items()
+            if count
+        ),
     ]
     return Section("cards", "", {"cards": cards})
 

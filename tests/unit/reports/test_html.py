@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from punie_build.reports import html
-from punie_build.reports.html import Page, TextBlocks, render, truncate, visible
+from punie_build.reports.html import Page, TextBlocks, breakable, prose, render, truncate, visible
 from punie_build.reports.pages.cases import word_diff
 from punie_build.reports.section import Section, format_value
 from punie_build.runtime.console import format_points
@@ -62,3 +62,10 @@ def test_every_template_belongs_to_a_section():
     named = set(re.findall(r'Section\(\s*"([a-z_]+)"', sources))
     others = {"page", "parts", "live"}
     assert {path.name.removesuffix(".html.j2") for path in folder.glob("templates/*.j2")} == named | others
+
+
+def test_prose_has_code_and_names_break_behind_separators_and_both_escape():
+    assert str(prose("use `a<b>` or\n`c`")) == "use <code>a&lt;b&gt;</code> or <code>c</code>"
+    assert str(prose("one ` alone <i>")) == "one ` alone &lt;i&gt;"
+    assert str(breakable("a_b@<c>")) == "a_<wbr>b@&lt;c&gt;"
+    assert "\u202e" not in str(prose("\u202e")) + str(breakable("\u202e"))

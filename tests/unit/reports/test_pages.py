@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from punie_build.artifacts.registry import KINDS
 from punie_build.engine import build, build_record, state
@@ -23,9 +25,12 @@ from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
 from punie_build.reports import build_history, draw, lineage, markdown
 from punie_build.reports.freshness import is_behind
+from punie_build.reports.html import Page, render
+from punie_build.reports.pages import adapter, preflight
 from punie_build.reports.section import recipe_fields
-from punie_build.runtime.console import format_points
+from punie_build.runtime.console import format_points, format_seconds
 from punie_build.storage import locks, paths
+from punie_build.training import history
 from tests.support import sample_project
 from tests.support.hostile_text import HOSTILE
 from tests.support.project import DATA_ONLY, create, edit
@@ -161,7 +166,7 @@ def test_pages_say_when_and_where_an_artifact_and_its_sources_were_built(root):
     labels = re.findall(r'<th scope="row">\s*(?:<a [^>]*>)?([^<\s]+)', table)
     assert labels == [each.label for each in project.upstream(task.label, *project.recipe.kinds)]
     assert f"Built {record.time[:10]}" in (root / "reports/comparison-tuned.md").read_text()
-    assert record.time[:16].replace("T", " ") in read(root, "index")
+    assert record.time[:10] in read(root, "index")
 
 
 def test_a_page_without_a_record_says_since_when_git_has_the_lock(tmp_path):
@@ -187,6 +192,41 @@ def test_an_adapter_page_marks_the_published_checkpoint(root):
     scores = evaluating.read_scores(root / "reports/tuned@tool-calling")
     assert f'{scores.passed}</td>\n<td class="number">{len(scores.cases)}</td>' in page
     assert page.index("lora.rank") < page.index("fields with default values") < page.index("grad_checkpoint")
+
+
+def test_an_adapter_page_links_its_comparisons_and_says_how_to_try_it(root):
+    page = read(root, "adapter-tuned")
+    [line] = re.findall(r'Comparison <a href="comparison-tuned.html">tuned</a>: (.*?)</p>', page, re.DOTALL)
+    assert "pp" in line
+    assert "1 gate failed" in line
+    assert "<code>punie-build chat tuned</code>" in page
+    assert f"perplexity {math.exp(0.610909):.3g}" in page
+
+
+def test_a_selected_adapter_has_the_training_time_of_its_cell(root):
+    project = Project.load(root)
+    record = json.loads((project.folder("choice:sweep@1") / "choice.json").read_bytes())
+    seconds = project.lock(f"adapter:{record['cell']}").seconds
+    assert f">{format_seconds(seconds)}</p>" in read(root, "choice-sweep@1")
+    assert seconds > project.lock("choice:sweep@1").seconds + 60
+
+
+def test_a_preflight_page_says_which_recipes_allow_an_issue(root):
+    assert "allowed by" not in read(root, "preflight-all@nano")
+    project = Project.load(root)
+    task = project.task("preflight:all@nano")
+    page = preflight.load(project, task, lock=project.lock(task))
+    [check] = {issue.check for issue in page.issues}
+    section = preflight.issues(structs.replace(page, allowed={check: ["gentle", "tuned"]}))
+    assert "allowed by gentle, tuned" in render(Page(title="p", label="preflight", sections=(section,)))
+
+
+@pytest.mark.parametrize(("train", "remark"), [(0.4, False), (0.2, True)])
+def test_a_training_loss_far_below_the_validation_loss_is_remarked(root, train, remark):
+    training = history.read(Project.load(root).folder("adapter:tuned"))
+    last = structs.replace(training.train[-1], loss=train)
+    changed = structs.replace(training, train=(*training.train[:-1], last))
+    assert ("learned its rows better" in adapter._gap(changed)) is remark
 
 
 def test_the_index_links_every_artifact_and_shows_its_state(root):
