@@ -1,8 +1,9 @@
 """The connection to doit: tasks, output and memory of a build.
 
 `tasks` is what a `dodo.py` imports (`artifacts`, `DOIT_CONFIG`); `backend` is the database that doit asks for, read
-from the locks, and the entry point `doit.BACKEND`; `reporter` prints what a build does; `program`
-runs doit in this process; `dumpdb` is a command of doit. Only these two and `tasks` import doit.
+from the locks, and the entry point `doit.BACKEND`; `reporter` prints what a build does; `startup`
+prepares the process; `program` runs doit in this one; `dumpdb` is a command of doit. Only these two and `tasks` import
+doit.
 """
 
 __all__ = ("backend", "program", "tasks")

@@ -7,18 +7,15 @@ another build."""
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from punie_build.doit_plugin import command_line
+from punie_build.doit_plugin import startup
 from punie_build.doit_plugin.reporter import Reporter
-from punie_build.runtime import garbage
 from punie_build.storage import atomic, paths, project_file
 
 IGNORE = "ignore:"
-if command_line.is_doit(sys.argv):  # here is where doit first imports something of ours
-    garbage.collect_rarely()
+startup.begin()
 
 
 class LockBackend:

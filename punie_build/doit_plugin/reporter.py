@@ -11,22 +11,17 @@ take."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 import time
 from collections import Counter
-from types import FrameType
 from typing import Any, TextIO
 
+from punie_build.doit_plugin import startup
 from punie_build.engine import events
 from punie_build.engine.task import closure
 from punie_build.errors import join_first
 from punie_build.runtime.console import ProgressBar, console, format_count, format_seconds
 from punie_build.storage import settings
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MAX_NAMED = 8  # artifacts that were not tried, in one line
 PROGRESS_SECONDS = 1.0  # between two events of progress
 RESULTS = ("ran", "restored", "cut-off", "current", "failed", "skipped", "ignored")  # in the order of the summary
@@ -58,9 +53,7 @@ class Reporter:
         self.targets = {target.task.label: target for target in targets}
         if self.run:
             self.run.selected = set(self.pending)
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                signal.signal(number, _interrupted)
+        startup.end_on_signals()
         if self.root and (remark := settings.not_allowed(self.root)):
             console.print_line(remark)
         console.listener = self._progress
@@ -202,10 +195,3 @@ class Reporter:
 
 def _target(task: Any) -> Any:
     return (task.meta or {}).get("target")
-
-
-def _interrupted(number: int, _frame: FrameType | None) -> None:
-    """End at once: child processes end with this one, and every target is whole at any time."""
-    console.hide_bars()
-    print("\ninterrupted: finished artifacts are kept - build again to go on", file=sys.stderr, flush=True)
-    os._exit(128 + number)

@@ -151,7 +151,7 @@ def _allowed() -> list[str]:
 def _read(root: Path, store: str | None) -> Settings:
     path = root / "pyproject.toml"
     table: dict[str, Any] = {}
-    if path.exists():
+    if os.path.lexists(path):
         try:
             tool = project_file.read_toml(path).get("tool", {})
         except ValueError as error:
