@@ -73,7 +73,7 @@ def write(root: Path, target: str, key: str, *, restored: bool, worker: str = ""
         machine=worker or machine.describe(),
         restored=restored,
     )
-    recent = [each for each in records if each.key != key][1 - MAX_KEPT :]
+    recent = [other for other in records if other.key != key][1 - MAX_KEPT :]
     with suppress(OSError):
         sealed_file.write(root / paths.build_records(target), msgspec.json.encode([*recent, record]))
 

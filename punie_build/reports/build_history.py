@@ -20,8 +20,8 @@ from punie_build.storage import git_history, locks, paths
 
 def builds(project: Project, task: AnyTask) -> tuple[ArtifactBuild, ...]:
     """Return the builds of the artifacts that one is built from, in the order of the graph, and its own as the last."""
-    sources = [each for each in project.upstream(task.label, *project.recipe.kinds) if each.label != task.label]
-    return (*(_build(project, each) for each in sources), build(project, task))
+    sources = [source for source in project.upstream(task.label, *project.recipe.kinds) if source is not task]
+    return (*(_build(project, source) for source in sources), build(project, task))
 
 
 def build(project: Project, task: AnyTask) -> ArtifactBuild:

@@ -25,11 +25,11 @@ class PreflightPage(ArtifactPage, frozen=True, kw_only=True):
 def load(project: Project, task: AnyTask, **common: Any) -> PreflightPage:
     """Load the page of a preflight."""
     issues = tuple(load_issues(project, task))
-    users = [each for each in project.tasks if task.label in each.needs and hasattr(each.spec, "allow")]
+    users = [user for user in project.tasks if task.label in user.needs and hasattr(user.spec, "allow")]
     allowed = {
         issue.check: names
         for issue in issues
-        if (names := [each.name for each in users if is_allowed(issue, each.spec.allow)])
+        if (names := [user.name for user in users if is_allowed(issue, user.spec.allow)])
     }
     return PreflightPage(task=task, issues=issues, allowed=allowed, **common)
 
@@ -49,7 +49,7 @@ def metrics(page: PreflightPage) -> Section:
         {
             "name": "issues",
             "value": f"{len(levels):,}",
-            "note": f"{format_count(levels.count('error'), 'error')}, {format_count(levels.count('warning'), 'warning')}",
+            "note": ", ".join(format_count(levels.count(level), level) for level in ("error", "warning")),
         },
         {
             "name": "tool calls read back",
