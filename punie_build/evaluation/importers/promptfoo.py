@@ -37,7 +37,7 @@ from punie_build.evaluation.importers.imported import ImportedSuite, ImportSourc
 from punie_build.evaluation.suite import Case
 
 PLAIN_KEYS = {"type", "value", "metric", "threshold", "weight", "provider", "rubricPrompt", "config"}
-SCHEMAS = ("is-json", "contains-json")
+VALUE_FILES = (".txt", ".json", ".yaml", ".yml")
 PARTIAL = ("tool-call-f1",)  # assertions whose score is no 0 or 1
 FILE = "file://"
 
@@ -119,7 +119,7 @@ def _cases(
     )
     metadata = test.get("metadata")
     category = metadata.get("category") if isinstance(metadata, dict) else None
-    assertions = [_with_schema(item, folder) for item in (*_list(default, "assert"), *_list(test, "assert"))]
+    assertions = [_with_file(item, folder) for item in (*_list(default, "assert"), *_list(test, "assert"))]
     threshold = test.get("threshold", default.get("threshold"))
     combined, cases = promptfoo_files.combinations(variables), list[Case]()
     for number, values in enumerate(combined, 1):
@@ -192,18 +192,18 @@ def _checks(
     return [Not(check=check)] if kind != positive else [check]
 
 
-def _with_schema(assertion: Any, folder: Path) -> Any:
-    """Return an assertion with the JSON Schema of the file that it names. Raise ValueError for a file of another
-    form."""
+def _with_file(assertion: Any, folder: Path) -> Any:
+    """Return an assertion with the text, or the JSON or YAML, of the file that its value names. Others, such as
+    programs, are refused later."""
     if not isinstance(assertion, dict):
         return assertion
     if isinstance(nested := assertion.get("assert"), list):
-        return {**assertion, "assert": [_with_schema(item, folder) for item in nested]}
-    kind, value = str(assertion.get("type")).removeprefix("not-"), assertion.get("value")
-    if kind not in SCHEMAS or not isinstance(value, str) or not value.startswith(FILE):
+        return {**assertion, "assert": [_with_file(item, folder) for item in nested]}
+    value = assertion.get("value")
+    if not isinstance(value, str) or not value.startswith(FILE) or not value.endswith(VALUE_FILES):
         return assertion
     try:
-        return {**assertion, "value": promptfoo_files.read_value(folder, value, kind)}
+        return {**assertion, "value": promptfoo_files.read_value(folder, value, str(assertion.get("type")))}
     except DataError as error:
         raise ValueError(str(error)) from None
 
@@ -268,7 +268,9 @@ def _text(value: Any) -> str:
 
 def _equals(value: Any, _: Any) -> AnyCheck:
     return (
-        Json(value={"match": "value", "value": value}) if isinstance(value, dict | list) else Equals(text=_text(value))
+        Json(value={"match": "value", "value": value}, find="whole")
+        if isinstance(value, dict | list)
+        else Equals(text=_text(value))
     )
 
 

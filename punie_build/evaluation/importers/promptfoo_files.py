@@ -79,10 +79,15 @@ def _prompt(text: str, name: str) -> Prompt:
 
 
 def read_value(folder: Path, text: str, name: str) -> Any:
-    """Return the content of a YAML or JSON file that a configuration names. Raise DataError for other files."""
+    """Return the content of a YAML, JSON or text file that a configuration names. Raise DataError for other files."""
     import yaml
 
     path = _path(folder, text, name)
+    if path.suffix == ".txt":
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name}: not UTF-8: {error} - convert it") from None
     if path.suffix not in (".yaml", ".yml", ".json"):
         raise DataError(f"{name}: {text} is not read - convert it to YAML or JSON")
     try:

@@ -72,7 +72,8 @@ def test_chat_prompts_and_matrices_become_cases(tmp_path):
         ({"options": {"transform": "output.trim()"}}, "options.transform"),
         ({"options": "x"}, "options x is not a table"),
         ({"assert": "x"}, "assert x is not a list"),
-        ({"assert": [{"type": "contains", "value": "file://x.txt"}]}, "value in another file"),
+        ({"assert": [{"type": "contains", "value": "file://x.js"}]}, "value in another file"),
+        ({"assert": [{"type": "contains", "value": "file://no.txt"}]}, "no file file://no.txt"),
         ({"assert": [{"type": "contains", "value": {"a": 1}}]}, "is not a text"),
         ({"assert": [{"type": "contains", "value": "a", "transform": "x"}]}, "contains with transform"),
         ({"assert": [{"type": "contains", "value": "a", "weight": 0}]}, "with weight 0"),
@@ -88,7 +89,7 @@ def test_chat_prompts_and_matrices_become_cases(tmp_path):
         ({"assert": [{"type": "is-json", "value": {"$ref": "https://x.org/y"}}]}, "no valid JSON Schema"),
         ({"assert": [{"type": "is-json", "value": 3}]}, "its schema is not a table"),
         ({"assert": [{"type": "is-json", "value": "a: ["}]}, "its schema is not YAML"),
-        ({"assert": [{"type": "is-json", "value": "file://s.py"}]}, "no file file://s.py"),
+        ({"assert": [{"type": "is-json", "value": "file://s.py"}]}, "value in another file"),
         ({"assert": [{"$ref": "#/assertionTemplates/no"}]}, "no such assertion template"),
         ({"assert": ["x"]}, "x is not imported"),
     ],
@@ -167,6 +168,9 @@ def test_objects_and_lists_of_values_keep_their_meaning(tmp_path):
     checks = suite.suite.cases[0].checks
     assert score_answer(checks, Answer(case="c", raw="x", calls=(ToolCall("f", {"tags": ["a", "b"]}),))).passed
     assert not score_answer(checks, Answer(case="c", raw="x", calls=(ToolCall("f", {"tags": "a"}),))).passed
+    (tmp_path / "v.txt").write_text(" so it is\n")
+    checks = imported(tmp_path, one(checks=[{"type": "equals", "value": "file://v.txt"}])).suite.cases[0].checks
+    assert score_answer(checks, Answer(case="c", raw="x", content="so it is")).passed
     checks = imported(tmp_path, one(checks=[{"type": "equals", "value": {"a": 1}}])).suite.cases[0].checks
     assert score_answer(checks, Answer(case="c", raw="x", content='{"a": 1}')).passed
     assert not score_answer(checks, Answer(case="c", raw="x", content='{"a": 1, "b": 2}')).passed
