@@ -48,7 +48,7 @@ from punie_build.project import Project
 from punie_build.runtime import blas
 from punie_build.runtime.console import format_count
 from punie_build.runtime.program import build_command
-from punie_build.schema.spec import digest
+from punie_build.schema.spec import classes, digest
 from punie_build.storage import digests
 from punie_build.storage.locks import KeyInputs, Lock
 from punie_build.training.adapter_formats import is_adapter
@@ -143,7 +143,9 @@ def eval_(root: Path, options: Options) -> int:
         served=ServedModel(model=model.model, adapter=model.adapter, port=options.port),
         spec=generation,
         suite=suite,
-        weights=digest([fingerprint.code(ANSWERS, generation), sorted(model.identity), tools(ANSWERS, generation)]),
+        weights=digest(
+            [fingerprint.code(ANSWERS, frozenset()), sorted(model.identity), tools(ANSWERS, classes(generation))]
+        ),
         logs=root / LOGS / EVAL.name,
         notify=partial(print, file=sys.stderr) if options.json else print,
         is_current=lambda: find_model(root, requested, options.adapter).identity == model.identity,

@@ -35,7 +35,7 @@ from punie_build.engine.task import AnyTask
 from punie_build.errors import UseError
 from punie_build.project import Project
 from punie_build.runtime import blas, device_lock, versions
-from punie_build.schema.spec import toml
+from punie_build.schema.spec import classes, toml
 from punie_build.schema.validation import mistakes
 from punie_build.storage import digests, paths
 from punie_build.storage.locks import KeyInputs
@@ -150,8 +150,9 @@ def _training_run(root: Path, model: Path, tokens: Path, spec: Adapter, out: Pat
     """Return a training whose folder of checkpoints is the same when the same command runs again."""
     inputs = {TOKENS.name: digests.of_tree(tokens), "base": digests.of_tree(model)}
     recipe = msgspec.to_builtins(spec) | {"base": "", "data": ""}
-    code = fingerprint.code(ADAPTER, spec)
-    key_inputs = KeyInputs(kind=ADAPTER.name, recipe=recipe, code=code, inputs=inputs, tools=tools(ADAPTER, spec))
+    of = classes(spec)
+    code, used_tools = fingerprint.code(ADAPTER, of), tools(ADAPTER, of)
+    key_inputs = KeyInputs(kind=ADAPTER.name, recipe=recipe, code=code, inputs=inputs, tools=used_tools)
     checkpoint_dir = root / paths.checkpoints(launch.checkpoint_key(key_inputs, spec))
     log = root / LOGS / "training.log"
     return TrainingRun(root=root, base=model, tokens=tokens, spec=spec, out=out, checkpoint_dir=checkpoint_dir, log=log)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from inspect import Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ def doit_tasks(project: Project, tasks: Sequence[AnyTask] | None = None) -> Iter
             "actions": [target.build],
             "task_dep": list(task.needs),
             "targets": [] if task.temporary else [task.target],  # doit itself runs a task whose target is missing
-            "uptodate": [target.current],
+            "uptodate": [target],
             "clean": [(states.clean, [project.root, task])],
             "io": {"capture": False},
             "meta": {"recipe": task.recipe, "target": target},
@@ -147,6 +148,8 @@ class Run:
 class Target:
     """One artifact in one doit process: what doit asks of it, and the outcome of its build."""
 
+    __signature__ = Signature()  # doit asks for that of each, and it takes longer to find out than all else it does
+
     def __init__(self, run: Run, task: AnyTask) -> None:
         self.run, self.task = run, task
         self.outcome: build.Outcome | None = None
@@ -168,6 +171,8 @@ class Target:
         )
         self.was_current = is_current and not self.has_unmet_expectations()
         return self.was_current
+
+    __call__ = current
 
     def has_unmet_expectations(self) -> bool:
         """Whether its metrics differ from what its recipe expects by now: then it is built, to report that."""

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from punie_build.engine.kind import ArtifactKind, resolve, symbol
-from punie_build.schema.spec import classes
 from punie_build.storage import paths, sealed_file
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ _codes: dict[str, str] = {}
 _cache_file: Path | None = None
 
 
-def code(kind: ArtifactKind, values: Any) -> str:
-    """Return a short text that changes when the step of a kind does something else for these values of a recipe."""
+def code(kind: ArtifactKind, of: frozenset[type[Struct]]) -> str:
+    """Return a short text that changes when the step of a kind does something else for a recipe with values of these
+    classes."""
     if kind.version is not None:
         return f"version {kind.version}"
-    symbols = _symbols(classes(values))
+    symbols = _symbols(of)
     step = symbol(kind.step)
     if not step[0].startswith(PREFIX):
         return _foreign_code(kind, symbols)
@@ -91,7 +93,7 @@ def class_symbol(cls: type) -> Symbol:
 
 
 @cache
-def _symbols(of: frozenset[type]) -> list[Symbol]:
+def _symbols(of: frozenset[type[Struct]]) -> list[Symbol]:
     """Return where the classes of the values in a recipe are defined, such as its filters and its source, in order."""
     return sorted(name for name in map(class_symbol, of) if not _is_outside(name))
 

@@ -89,7 +89,7 @@ def _planned(root: Path, task: AnyTask, future: FutureFiles, needed_removed: Col
     # assume that inputs which are not built yet will be unchanged
     inputs |= {path: lock.key_inputs.inputs[path] for path in unknown if lock and path in lock.key_inputs.inputs}
     external = states.external_inputs(root, task)
-    current = states.expected(task, inputs | external, states.tools(task.kind, task.spec), lock)
+    current = states.expected(task, inputs | external, states.tools(task.kind, task.classes), lock)
     state = states.status(root, task, lock, current)
     is_spared = state == "removed" and task.target not in needed_removed
     stored = lock if is_spared else _available(root, task, state, current, lock)

@@ -34,7 +34,7 @@ from punie_build.storage.locks import KeyInputs, Lock
 def key_inputs(root: Path, task: AnyTask, lock: Lock | None = None) -> KeyInputs:
     """Return everything that decides the target as it is now."""
     inputs = {path: input_digest(root, task, path) for path in task.inputs}
-    return expected(task, inputs | external_inputs(root, task), tools(task.kind, task.spec), lock)
+    return expected(task, inputs | external_inputs(root, task), tools(task.kind, task.classes), lock)
 
 
 def input_digest(root: Path, task: AnyTask, path: str) -> str:
@@ -71,14 +71,14 @@ def external_inputs(root: Path, task: AnyTask, pointers: bool = False) -> dict[s
     }
 
 
-def tools(kind: ArtifactKind, spec: Any) -> dict[str, str]:
+def tools(kind: ArtifactKind, of: frozenset[type[Struct]]) -> dict[str, str]:
     """Return name -> version of the tools that decide the bytes, without importing them. A filter names its packages in
     `PACKAGES`."""
-    return _versions(classes(spec), kind.packages) | (kind.environment() if kind.environment else {})
+    return _versions(of, kind.packages) | (kind.environment() if kind.environment else {})
 
 
 @cache
-def _versions(of: frozenset[type], packages: tuple[str, ...]) -> dict[str, str]:
+def _versions(of: frozenset[type[Struct]], packages: tuple[str, ...]) -> dict[str, str]:
     names = {name for each in of for name in getattr(each, "PACKAGES", ())}
     return {name: versions.version(name) for name in sorted({*names, *packages})}
 
@@ -93,7 +93,8 @@ def expected(
     The same holds for a field whose default was another one (`FORMER_DEFAULTS` of a spec): a step builds what its key
     inputs say.
     """
-    code = fingerprint.code(task.kind, (task.spec, *task.uses.values()))
+    of = task.classes | classes((*task.uses.values(),)) if task.kind.version is None else task.classes
+    code = fingerprint.code(task.kind, of)
     current = KeyInputs(kind=task.kind.name, recipe=task.recipe, code=code, inputs=inputs, tools=dict(used_tools))
     before = without_new_defaults(task, lock, current)
     return before if lock and before.key == lock.key else current

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import Struct
 from punie_build.engine.kind import ArtifactKind, ExternalInput
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.errors import UseError, did_you_mean, printable
+from punie_build.schema.spec import classes
 from punie_build.storage import paths
 
 SpecT = TypeVar("SpecT")
@@ -35,7 +37,7 @@ class TaskInputs(Struct, frozen=True, kw_only=True):
     uses: dict[str, Any] = {}
 
 
-class Task(Struct, Generic[SpecT], frozen=True, kw_only=True):
+class Task(Struct, Generic[SpecT], frozen=True, kw_only=True, dict=True):
     """An entry of a recipe with its `TaskInputs`, as the engine builds it.
 
     `recipe` holds the values that enter the key; `needs` maps the labels of other tasks to their targets. The files of
@@ -60,13 +62,18 @@ class Task(Struct, Generic[SpecT], frozen=True, kw_only=True):
     file: str = ""
     table: tuple[str, str] = ("", "")
 
-    @property
+    @cached_property
     def label(self) -> str:
         return f"{self.kind.name}:{self.name}"
 
-    @property
+    @cached_property
     def target(self) -> str:
         return self.kind.target(self.name)
+
+    @cached_property
+    def classes(self) -> frozenset[type[Struct]]:
+        """The classes of the values in the spec: they decide tools and code."""
+        return classes(self.spec)
 
     def needed(self, kind: str) -> str:
         """Return the target of the first task of a kind that this one needs."""

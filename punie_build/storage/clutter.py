@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 NAMES = frozenset(("Thumbs.db", "desktop.ini", "__MACOSX", "__pycache__"))
 SUFFIXES = ("~", ".swp", ".swo", ".swx")  # copies that editors make
@@ -28,21 +28,19 @@ def walk(folder: os.PathLike[str] | str, others: list[str] | None = None) -> Ite
             for entry in entries:
                 if is_clutter(entry.name):
                     continue
-                if _is(entry.is_dir):
+                try:
+                    is_folder = entry.is_dir()
+                    is_file = not is_folder and entry.is_file()
+                except OSError:  # a link to itself
+                    is_folder = is_file = False
+                if is_folder:
                     chain = chain or above | {_identity(path)}
                     if _identity(entry.path) not in chain:  # else a link to a folder that it is in
                         pending.append((entry.path, f"{prefix}{entry.name}/", chain))
-                elif _is(entry.is_file):
+                elif is_file:
                     yield prefix + entry.name, entry.path
                 elif others is not None:
                     others.append(prefix + entry.name)
-
-
-def _is(test: Callable[[], bool]) -> bool:
-    try:
-        return test()
-    except OSError:  # a link to itself
-        return False
 
 
 def _identity(folder: str) -> tuple[int, int]:

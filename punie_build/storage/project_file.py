@@ -16,23 +16,23 @@ from typing import Any
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64  # tables and arrays inside each other; a recipe needs six
 _PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
-_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}")  # tomllib takes quadratic time for it
+_LONG_KEY = rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}"  # tomllib takes quadratic time for it
 
 
 def read(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
     """Return the bytes of a regular file. Raises OSError for any other kind of file, and above `max_bytes`."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))  # a pipe blocks
     try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
-    except OSError:
+        content = os.read(handle, min(status.st_size, max_bytes) + 1)
+        while len(content) <= max_bytes and (rest := os.read(handle, min(1 << 16, max_bytes + 1 - len(content)))):
+            content += rest
+    finally:
         os.close(handle)
-        raise
-    with os.fdopen(handle, "rb") as file:
-        content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes >> 20} MiB", str(path))
     return content
@@ -48,7 +48,7 @@ def parse_toml(content: bytes) -> dict[str, Any]:
     import tomllib
 
     text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    if _LONG_KEY.search(text):
+    if re.search(_LONG_KEY, text):
         raise ValueError(f"a key of more than {MAX_DEPTH} parts")
     try:
         tables = tomllib.loads(text)

@@ -100,9 +100,10 @@ from punie_build.engine import fingerprint
 from punie_build.data.filters.union import Decontaminate, MinMessages
 from punie_build.data.spec import Stage
 from punie_build.evaluation.suite import Case, Suite
+from punie_build.schema.spec import classes
 suite = Suite(tools="editor", cases=(Case(id="a", category="c", prompt="p", checks=()),))
 for filter_, uses in ((Decontaminate(suites=("s",)), (suite,)), (MinMessages(), ())):
-    print(fingerprint.code(STAGE, (Stage(from_="a", filters=(filter_,)), *uses)))
+    print(fingerprint.code(STAGE, classes((Stage(from_="a", filters=(filter_,)), *uses))))
 """
 
 
@@ -164,12 +165,13 @@ def test_the_code_of_a_stage_depends_on_its_own_filters_only():
     assert not {module for module, _ in reached} & {"engine.gates", "data.filters.score_cache", "engine.fingerprint"}
     assert not {"Language", "MaxTokens", "AnyFilter", "mix", "Suite"} & {name for _, name in reached}
     one, two = (Stage(from_="a", filters=(f,)) for f in (MinMessages(messages=2), Language(languages=("en",))))
-    assert fingerprint.code(STAGE, one) != fingerprint.code(STAGE, two)
-    assert fingerprint.code(STAGE, one) == fingerprint.code(STAGE, Stage(from_="b", filters=(MinMessages(messages=9),)))
+    assert fingerprint.code(STAGE, classes(one)) != fingerprint.code(STAGE, classes(two))
+    other = Stage(from_="b", filters=(MinMessages(messages=9),))
+    assert fingerprint.code(STAGE, classes(one)) == fingerprint.code(STAGE, classes(other))
 
 
 def test_every_kind_has_a_fingerprint():
-    assert all(fingerprint.code(kind, None) for kind in KINDS.values() if kind.is_built)
+    assert all(fingerprint.code(kind, frozenset()) for kind in KINDS.values() if kind.is_built)
 
 
 def test_every_step_of_the_package_is_reachable():
@@ -187,7 +189,8 @@ def test_fingerprints_are_cached_while_the_package_does_not_change(tmp_path):
         "import sys; from pathlib import Path; from punie_build.engine import fingerprint; "
         "from punie_build.artifacts.data import STAGE; fingerprint.use_cache(Path(sys.argv[1]));"
         "from punie_build.data.spec import Stage; from punie_build.data.filters.union import MinMessages;"
-        "print(fingerprint.code(STAGE, Stage(from_='a', filters=(MinMessages(),))))"
+        "from punie_build.schema.spec import classes;"
+        "print(fingerprint.code(STAGE, classes(Stage(from_='a', filters=(MinMessages(),)))))"
     )
 
     def computed() -> str:
@@ -247,9 +250,10 @@ from punie_build.data.filters.union import MinMessages
 from punie_build.data.spec import Stage
 from punie_build.engine import fingerprint
 from punie_build.engine.kind import ArtifactKind
+from punie_build.schema.spec import classes
 fingerprint.use_cache(Path(sys.argv[1]))
-print(fingerprint.code(ArtifactKind(name="note", folder="notes", step="notes:build"), None))
-print(fingerprint.code(STAGE, Stage(from_="a", filters=(MinMessages(),))))
+print(fingerprint.code(ArtifactKind(name="note", folder="notes", step="notes:build"), frozenset()))
+print(fingerprint.code(STAGE, classes(Stage(from_="a", filters=(MinMessages(),)))))
 """
 
 

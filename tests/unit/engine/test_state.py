@@ -13,7 +13,7 @@ from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.task import Task
 from punie_build.engine.work import StepResult, Work
 from punie_build.runtime import versions
-from punie_build.schema.spec import Spec
+from punie_build.schema.spec import Spec, classes
 from punie_build.storage import digests, locks, paths
 from punie_build.storage.locks import KeyInputs, Lock
 from tests.support.text_tasks import text_task, with_step
@@ -118,12 +118,12 @@ class Filters(Spec, frozen=True, kw_only=True):
 
 def test_tools_are_the_packages_of_the_kind_and_of_the_values_and_its_environment():
     kind = ArtifactKind(name="note", packages=("doit",), environment=lambda: {"device": "cpu"})
-    assert state.tools(kind, Filters(filters=(Filter(),))) == {
+    assert state.tools(kind, classes(Filters(filters=(Filter(),)))) == {
         "doit": versions.version("doit"),
         "msgspec": versions.version("msgspec"),
         "device": "cpu",
     }
-    assert state.tools(ArtifactKind(name="note"), Filters()) == {}
+    assert state.tools(ArtifactKind(name="note"), classes(Filters())) == {}
 
 
 class Inner(Spec, frozen=True, kw_only=True):
