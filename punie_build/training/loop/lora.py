@@ -19,6 +19,7 @@ from punie_build.models.precision import load_computed
 from punie_build.training import adapter_config
 from punie_build.training.adapter_files import WEIGHTS
 from punie_build.training.compatibility import BaseFacts, incompatibilities
+from punie_build.training.loop import blocked_attention
 from punie_build.training.loop.shared_prefix import checkpoint_layers
 from punie_build.training.spec import Adapter
 
@@ -36,6 +37,7 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
         if problems := incompatibilities(spec, base_facts(model, rows)):
             raise SystemExit("\n".join(f"punie: {problem}" for problem in problems))
         layers = apply_adapter(model, spec)
+        blocked_attention.install(model)
         if spec.grad_checkpoint:
             (checkpoint_layers if spec.batching == "prefix" else grad_checkpoint)(model.layers[0])
         trace_gradient(model)

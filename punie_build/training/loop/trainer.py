@@ -218,8 +218,9 @@ class Trainer:
 
     def check_first_update(self, rows: BatchRows, sums: mx.array, gradients: Any) -> None:
         """Exit if the loss of the first batch or a gradient is not finite. No learning rate is the cause of that."""
-        numbers: Any = all_sum(sums).tolist()
-        arrays = tree_flatten(gradients)
+        total, arrays = all_sum(sums), tree_flatten(gradients)
+        mx.eval(total, gradients)  # at once: one by one, each would hold the activations of those after it
+        numbers: Any = total.tolist()
         endless = [name for name, array in arrays if not mx.isfinite(array).all().item()]
         if math.isfinite(numbers[0]) and not endless:
             return

@@ -15,14 +15,6 @@ from punie_build.training.memory_ladder import MemoryReport
 from tests.support.tiny_training import LLAMA, events, ignore, spec, train
 
 
-@pytest.fixture(autouse=True)
-def _layers_as_they_are():
-    """Gradient checkpointing changes the class of a layer."""
-    compute = llama.TransformerBlock.__call__
-    yield
-    llama.TransformerBlock.__call__ = compute
-
-
 def trainer(inputs, folder, **changes) -> Trainer:
     adapter = spec(**changes)
     model = llama.Model(llama.ModelArgs.from_dict(LLAMA))
