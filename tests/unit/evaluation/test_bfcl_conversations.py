@@ -100,11 +100,12 @@ def test_rows_that_are_not_understood_are_named(tmp_path, data):
 @pytest.mark.nightly
 def test_nano_is_asked_a_question_of_several_turns(tmp_path, data):
     source = written(tmp_path, data, "base", [100])
-    options = ["--answers", str(source.answers), "--output", str(tmp_path / "s.toml")]
-    assert punie_build(tmp_path, "suite", "import", str(source.path), *options).returncode == 0
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "a.toml").write_text('[suite.s]\nfile = "s.toml"\n')
-    asked = punie_build(tmp_path, "eval", "--model", str(paths.nano()), "--suite", "s", "--output", "out")
+    options = ["--answers", str(source.answers), "--output", "s.toml"]
+    imported = punie_build(tmp_path, "suite", "import", str(source.path), *options)
+    assert imported.returncode == 0, imported.stderr
+    settings = ["--no-server", "--max-tokens", "48", "--output", "out"]
+    asked = punie_build(tmp_path, "eval", "--model", str(paths.nano()), "--suite", "s.toml", *settings)
     assert asked.returncode == 0, asked.stderr
-    answer = json.loads((tmp_path / "out" / "answers.jsonl").read_text().splitlines()[-1])
-    assert answer["state"]["turns"][0] in ("right", "no call") or "wrong" in answer["state"]["turns"][0]
+    [answer] = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
+    [first, *_] = answer["state"]["turns"]
+    assert first == "right" or first.startswith(("no call", "wrong state")) or first.endswith("missing")
