@@ -124,6 +124,8 @@ ANSWERS = ArtifactKind(
     version=1,
     environment=mlx_environment,
     not_in_key=(*NOT_IN_KEY, *RUN_FIELDS),
+    nameless=True,
+    rename="punie_build.evaluation.answer_files:rename",
     outputs={
         "answers.jsonl": "punie_build.evaluation.checks.response:Answer",
         "proof.json": "punie_build.evaluation.answer_files:Proof",

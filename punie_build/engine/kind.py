@@ -81,8 +81,8 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
 
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
-    `not_in_key` are fields of the spec that decide none. The files of a `nameless` kind hold no name of an entry: what
-    was built under other names is restored.
+    `not_in_key` are fields of the spec that decide none. The files of a `nameless` kind hold no name of an entry, or
+    `rename` rewrites it in a folder, for a spec: what was built under other names is restored.
 
     Afterwards: `metrics` are the names in a lock that gates may name; `measured` reads them again from the files of a
     target; `outputs` maps each file to the Struct that
@@ -114,6 +114,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     environment: Callable[[], dict[str, str]] | None = None
     not_in_key: tuple[str, ...] = NOT_IN_KEY
     nameless: bool = False
+    rename: Callable[[Path, Any], None] | Lazy = ""
 
     history: frozenset[str] = frozenset()  # metrics that tell how a run went: an equal result may have others
     measured: Callable[[Path], Mapping[str, float]] | Lazy = ""

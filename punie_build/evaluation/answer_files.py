@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from punie_build.evaluation.checks.union import Answer
+from punie_build.evaluation.spec import GenerationSpec
 
 _decode_lines = msgspec.json.Decoder(Answer).decode_lines
 
@@ -30,6 +31,12 @@ def write(folder: Path, answers: Sequence[Answer], proof: Proof) -> None:
     """Write both files."""
     (folder / "answers.jsonl").write_bytes(b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
     (folder / "proof.json").write_bytes(msgspec.json.format(msgspec.json.encode(proof), indent=1) + b"\n")
+
+
+def rename(folder: Path, spec: GenerationSpec) -> None:
+    """Give answers that were asked under another name the arm of a spec, whose weights gave them."""
+    proof = structs.replace(read_proof(folder), arm=spec.arm)
+    write(folder, read_answers(folder), proof)
 
 
 def read_answers(folder: Path) -> list[Answer]:

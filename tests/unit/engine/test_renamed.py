@@ -63,6 +63,23 @@ def test_a_result_of_renamed_entries_is_restored_with_the_key_of_today(root, nam
     assert build.build(root, task).message == "restored from the store"
 
 
+def rename(folder, spec):
+    (folder / "weights").write_text(f"weights of {spec}")
+
+
+def test_a_name_in_the_files_is_rewritten_and_what_the_store_has_is_not(root):
+    task = structs.replace(model("new", "v2", bits=4, kind=structs.replace(KIND, rename=rename)), spec="v2")
+    assert build.build(root, task).message == "restored from the store, where it is models/old"
+    assert (root / "models/new/weights").read_text() == "weights of v2"
+    assert states.state(root, task) == "current"
+    shutil.rmtree(root / "models/new")
+    assert build.build(root, task).message == "restored from the store"
+    assert (root / "models/new/weights").read_text() == "weights of v2"
+    shutil.rmtree(root / "models/old")
+    assert build.build(root, model("old", "v1", bits=4)).action == "restored"
+    assert (root / "models/old/weights").read_text() == "weights"
+
+
 @pytest.mark.parametrize(
     "task",
     [

@@ -293,3 +293,11 @@ def test_a_note_beside_the_weights_is_no_change(tmp_path):
     with runner.unchanged_weights(run, ResponseCache(tmp_path / "cache" / "x"), WarmServer()):
         (tmp_path / "README.md").write_text("note")
         assert run.is_current()
+
+
+def test_renamed_answers_are_those_of_the_new_name(tmp_path):
+    answers, proof = [Answer(case="c"), Answer(case="d", content="x")], Proof(arm="a", canary="x", base_canary="y")
+    answer_files.write(tmp_path, answers, proof)
+    answer_files.rename(tmp_path, GenerationSpec(arm="b", suite="s"))
+    assert answer_files.read_answers(tmp_path) == answers
+    assert answer_files.read_proof(tmp_path) == structs.replace(proof, arm="b")
