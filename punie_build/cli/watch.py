@@ -28,6 +28,8 @@ def watch(root: Path, options: Options) -> int:
     """
     from punie_build.reports import live
 
+    if not Project.has_recipes(root):
+        Project.load(root)  # which says so, and ends the command: there is nothing to wait for
     if not file_changes.has_notifications():
         print("watchfiles is not installed, so all files are compared - pip install 'punie-build[watch]'")
     with live.LiveServer(root, options.port) as server:

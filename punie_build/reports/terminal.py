@@ -45,7 +45,7 @@ def facts(project: Project, task: AnyTask) -> Iterator[Fact]:
         yield from resolve(page_kind(task).terminal or summary_lines)(project, task)
         yield "gates", ", ".join(gate_result(gate, lock.metrics) for gate in getattr(task.spec, "gates", ()))
         yield "build time", format_seconds(lock.seconds)
-        yield "built", build_history.build(project, task).text
+        yield "built", build_history.build(project, task).text.removeprefix("Built ")
         yield "files", f"{task.target}/: {shorten([*lock.outputs])}"
     if (project.root / paths.page(task.kind.name, task.name)).exists():
         yield "page", paths.page(task.kind.name, task.name)
@@ -101,7 +101,7 @@ def comparison_lines(project: Project, task: AnyTask) -> Iterator[Fact]:
     decided = decide(page)
     yield "decision", f"{decided.answer}: {'; '.join(decided.reasons)}"
     for delta in page.result.differences:
-        yield delta.arm, comparison.verdict_sentence(delta, page.case_count, page.result.arms[0])
+        yield delta.arm, comparison.verdict_sentence(delta, page.result.n, page.result.arms[0])
     yield UNPROVEN, ", ".join(arm.scores.arm for arm in page.arms if not arm.scores.canary)
 
 

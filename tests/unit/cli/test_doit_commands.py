@@ -55,6 +55,28 @@ def test_a_dodo_file_gives_its_own_tasks_to_build(project):
     assert (project / "hello.txt").read_text() == "hello"
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import json\nfrom punie_build.no_such_module import x\n", "dodo.py:2: ModuleNotFoundError: No module named"),
+        ("def task_x(:\n", "dodo.py:1: SyntaxError: "),
+        ("x = 1\ny = x / 0\n", "dodo.py:2: ZeroDivisionError: division by zero - repair it, or remove it"),
+    ],
+)
+def test_a_dodo_file_that_cannot_be_imported_is_one_sentence(project, text, message):
+    (project / "dodo.py").write_text(text)
+    process = program(project, "build")
+    assert process.returncode == 3
+    assert process.stderr.startswith(message)
+    assert "Traceback" not in process.stdout + process.stderr
+
+
+def test_a_watch_outside_a_project_ends(tmp_path):
+    process = punie_build(tmp_path, "watch")
+    assert (process.returncode, process.stdout) == (3, "")
+    assert process.stderr.startswith("recipes/: no recipes")
+
+
 @pytest.mark.parametrize("command", ["build", "list", "clean", "forget"])
 def test_an_unknown_artifact_is_named_with_a_suggestion(project, command):
     process = program(project, command, "cleam") if command == "build" else punie_build(project, command, "cleam")

@@ -23,7 +23,7 @@ from punie_build.evaluation.comparison import ComparisonResult, compare, verdict
 from punie_build.evaluation.scores import Scores
 from punie_build.evaluation.scoring import CaseScore
 from punie_build.project import Project
-from punie_build.reports import build_history, draw, lineage, markdown
+from punie_build.reports import build_history, draw, lineage, markdown, terminal
 from punie_build.reports.freshness import is_behind
 from punie_build.reports.html import Page, render
 from punie_build.reports.pages import adapter, preflight
@@ -167,6 +167,16 @@ def test_pages_say_when_and_where_an_artifact_and_its_sources_were_built(root):
     assert labels == [each.label for each in project.upstream(task.label, *project.recipe.kinds)]
     assert f"Built {record.time[:10]}" in (root / "reports/comparison-tuned.md").read_text()
     assert record.time[:10] in read(root, "index")
+
+
+def test_the_terminal_has_the_cases_of_the_result_and_the_build(root):
+    project = Project.load(root)
+    task = project.task("comparison:tuned")
+    result = msgspec.json.decode((project.folder(task) / "comparison.json").read_bytes(), type=ComparisonResult)
+    facts = dict(terminal.facts(project, task))
+    assert f"on {result.n} cases" in facts["tuned"]
+    assert result.n < len(project.recipe.contents["suite:tool-calling"].cases)
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", facts["built"])
 
 
 def test_a_page_without_a_record_says_since_when_git_has_the_lock(tmp_path):
