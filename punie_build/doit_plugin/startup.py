@@ -1,4 +1,4 @@
-"""The start of a `doit` process, as soon as doit imports a module of ours: interruptions, and garbage collection."""
+"""The start of a `doit` process, as soon as doit imports a module of ours: interruptions, garbage collection, options."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def begin() -> None:
     if is_doit(sys.argv):
         garbage.collect_rarely()
         end_on_signals()
+        if any(word.startswith("-") for word in sys.argv[1:]):
+            from punie_build.doit_plugin import option_check
+
+            option_check.check(sys.argv[1:])
 
 
 def end_on_signals() -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import project
 
 SCRIPT = """
 import os, signal, sys
@@ -26,6 +31,30 @@ def ended(program: str) -> tuple[int, str, str]:
 def test_doit_ends_in_one_sentence_on_ctrl_c_and_ignores_what_its_caller_ignores():
     sentence = "interrupted: finished artifacts are kept - build again to go on"
     assert ended("/usr/bin/doit") == (130, "went on\n", sentence)
+
+
+def doit(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "doit", *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-x"], "doit run: option -x not recognized - `doit help run` lists the options"),
+        (["list", "--al", "-y"], "doit list: option -y not recognized - `doit help list` lists the options"),
+        (["-n"], "doit run: option -n requires argument - `doit help run` lists the options"),
+    ],
+)
+def test_an_unknown_option_is_one_sentence(tmp_path, words, sentence):
+    project.create(tmp_path, project.SAMPLE)
+    done = doit(tmp_path, *words)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", sentence)
+
+
+def test_the_help_of_doit_has_the_usual_options_too(tmp_path):
+    project.create(tmp_path, project.SAMPLE)
+    assert doit(tmp_path, "-h").stdout.startswith("doit -- automation tool")
+    assert doit(tmp_path, "list", "--help").stdout.startswith("PURPOSE\n    list tasks")
 
 
 def test_a_program_that_imports_the_tasks_keeps_its_signals():
