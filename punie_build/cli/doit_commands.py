@@ -118,7 +118,9 @@ def _build_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--always", action="store_true", help="build what is current too")
     command.add_argument("--gate", action="store_true", help="fail if an artifact fails one of its gates")
-    command.add_argument("--executor", metavar="URL", help="where steps run: local, or dask://HOST:PORT")
+    command.add_argument(
+        "--executor", metavar="URL", help="where steps run: local, dask://HOST:PORT or ssh://HOST,HOST"
+    )
 
 
 def _forget_options(command: argparse.ArgumentParser) -> None:

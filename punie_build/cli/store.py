@@ -67,6 +67,8 @@ def allow(root: Path, _options: Options) -> int:
         print(printable(f"    {name} = {value}"))
     if options.executor != settings.LOCAL:
         print(printable(f"    executor = {options.executor}"))
+        if options.executor_options != settings.ExecutorOptions():
+            print(printable(f"    executor_options = {options.executor_options}"))
     return 0
 
 

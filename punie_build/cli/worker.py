@@ -17,7 +17,7 @@ RESOURCE = re.compile(r"([A-Za-z_]\w*)=([0-9]+(?:\.[0-9]+)?)")
 
 def worker(_root: Path, options: Options) -> int:
     """Run tasks that builds send to the scheduler at a URL, until it closes or Ctrl-C. It runs the code they send."""
-    if not re.fullmatch(EXECUTOR, options.url) or options.url == "local":
+    if not re.fullmatch(EXECUTOR, options.url) or not options.url.startswith("dask"):
         raise UseError(f"{options.url}: is no scheduler - write it as dask://HOST:PORT")
     try:
         from punie_build.cluster.dask_worker import serve

@@ -13,9 +13,10 @@ from typing import Any
 from punie_build.cluster.request import ClusterError, Reply, request_of
 from punie_build.engine.work import Work
 from punie_build.runtime.console import console
-from punie_build.storage import remote
+from punie_build.storage import remote, settings
 from punie_build.storage.locks import KeyInputs, Lock
 
+SSH = "ssh://"
 CONNECT_S = 15
 WORKERS_S = 30  # how long a build waits for a worker
 LOOK_S = 5  # how often a build that waits looks for workers
@@ -24,7 +25,8 @@ DEVICES = ("METAL", "CUDA")  # resources of workers with a device that one task 
 
 
 class DaskExecutor:
-    """The connection of a build to the scheduler at a URL such as `dask://10.0.0.5:8786`. Several threads may use it.
+    """The connection of a build to the scheduler at a URL such as `dask://10.0.0.5:8786`, or to a cluster that it starts
+    on hosts, `ssh://mac1,mac2`, and that ends with this process. Several threads may use it.
 
     Raises ClusterError if there is no scheduler, or no worker.
     """
@@ -38,8 +40,14 @@ class DaskExecutor:
             raise ClusterError(f"{url}: Dask is not installed - pip install 'punie-build[cluster]'") from None
         self.url = url
         self.project = hashlib.sha256(f"{socket.gethostname()}:{root}".encode()).hexdigest()[:16]
+        cluster = None
+        if url.startswith(SSH):
+            from punie_build.cluster import ssh_cluster
+
+            cluster = ssh_cluster.start(url, settings.executor_options(root))
+            atexit.register(cluster.close, timeout=CONNECT_S)
         try:
-            self.client: Any = Client(address(url), timeout=CONNECT_S, set_as_default=False)
+            self.client: Any = Client(cluster or address(url), timeout=CONNECT_S, set_as_default=False)
             self.client.wait_for_workers(1, timeout=WORKERS_S)
         except TimeoutError:
             raise ClusterError(f"{url}: has no worker - start one with `punie-build worker {url}`") from None

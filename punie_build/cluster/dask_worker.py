@@ -64,23 +64,10 @@ def serve(address: str, slots: int, resources: dict[str, float], name: str | Non
     """Work for a scheduler until it closes or this process is stopped. A process that dies is started again."""
     import asyncio
 
-    import dask
-    from distributed import Nanny
-    from distributed.comm import get_address_host
-    from distributed.utils import get_ip
+    from punie_build.cluster.dask_nanny import BuildNanny
 
     async def work() -> None:
-        async with Nanny(
-            address,
-            nthreads=slots,
-            resources=resources,
-            name=name,
-            host=get_ip(get_address_host(address)),
-            memory_limit=0,
-            dashboard=False,
-            local_directory=tempfile.mkdtemp(prefix="punie-worker-"),
-        ) as nanny:
+        async with BuildNanny(address, nthreads=slots, resources=resources, name=name) as nanny:
             await nanny.finished()
 
-    with dask.config.set({"distributed.worker.daemon": False}):  # its processes start others
-        asyncio.run(work())
+    asyncio.run(work())

@@ -5,6 +5,7 @@
     store_options = { endpoint_url = "..." }     # passed to fsspec as they are
     store_verify = ["ed25519:..."]               # who must have signed its records (`signatures`)
     executor = "dask://10.0.0.5:8786"            # where steps run; "local" is this machine
+    executor_options = { python = "..." }        # of an executor ssh://HOST,HOST
 
 The environment variable `PUNIE_BUILD_STORE` overrides `store`; if it is empty, there is no shared store. Likewise
 `PUNIE_BUILD_EXECUTOR`, or the option `--executor`, overrides `executor`.
@@ -34,17 +35,33 @@ from punie_build.storage import atomic, paths, project_file
 
 URL = re.compile(r"[a-z0-9+.-]+://.+")
 LOCAL = "local"
-EXECUTOR = r"\A(local|dask(\+tls)?://[^/\s]+:[0-9]+)\Z"
+EXECUTOR = r"\A(local|dask(\+tls)?://[^/\s]+:[0-9]+|ssh://[^/\s,-][^/\s,]*(,[^/\s,-][^/\s,]*)*)\Z"
+EXECUTOR_FORMS = "dask://HOST:PORT, ssh://HOST,HOST or local"
+
+
+class ExecutorOptions(Spec, frozen=True, kw_only=True):
+    """The options of an executor `ssh://HOST,HOST`.
+
+    `python`: the path of Python on the hosts, with punie-build; by default that of this process. `slots`: tasks at a
+    time for each host. `resources`: what each host offers, such as `{ METAL = 1 }`. `connect`: options of asyncssh.
+    """
+
+    python: Annotated[str, Meta(pattern=r"\A([^\s-].*)?\Z")] = ""
+    slots: Annotated[int, Meta(ge=1)] = 1
+    resources: dict[str, Annotated[float, Meta(gt=0)]] = field(default_factory=dict)
+    connect: dict[str, Any] = field(default_factory=dict)
 
 
 class Settings(Spec, frozen=True, kw_only=True):
     """The settings. `store`: the URL of the shared store. `store_options`: options of its fsspec file system.
-    `store_verify`: public keys, one of which must have signed a record of it. `executor`: where steps run."""
+    `store_verify`: public keys, one of which must have signed a record of it. `executor`: where steps run;
+    `executor_options`: its options."""
 
     store: str | None = None
     store_options: dict[str, Any] = field(default_factory=dict)
     store_verify: tuple[Annotated[str, Meta(pattern=r"\Aed25519:[0-9a-f]{64}\Z")], ...] = ()
     executor: Annotated[str, Meta(pattern=EXECUTOR)] = LOCAL
+    executor_options: ExecutorOptions = ExecutorOptions()
 
 
 def load(root: Path) -> Settings:
@@ -72,8 +89,16 @@ def executor(root: Path) -> str:
         options = load(root)
         return options.executor if root not in _given and is_executor_allowed(options) else LOCAL
     if not re.fullmatch(EXECUTOR, named or LOCAL):
-        raise RecipeError([f"PUNIE_BUILD_EXECUTOR: '{named}' is no executor - write it as dask://HOST:PORT, or local"])
+        raise RecipeError([f"PUNIE_BUILD_EXECUTOR: '{named}' is no executor - write it as {EXECUTOR_FORMS}"])
     return named or LOCAL
+
+
+def executor_options(root: Path) -> ExecutorOptions:
+    """Return the options of the executor of a project: those of its settings if the executor is theirs and the user
+    allows it with them, else the defaults."""
+    options = load(root)
+    is_theirs = executor(root) == options.executor and _executor_name(options) in _allowed()
+    return options.executor_options if is_theirs else ExecutorOptions()
 
 
 def is_allowed(settings: Settings) -> bool:
@@ -87,7 +112,8 @@ def is_allowed(settings: Settings) -> bool:
 
 def is_executor_allowed(settings: Settings) -> bool:
     """Return whether the user allows the executor of a project, or sets another by the variable."""
-    return settings.executor == LOCAL or "PUNIE_BUILD_EXECUTOR" in os.environ or settings.executor in _allowed()
+    is_from_user = "PUNIE_BUILD_EXECUTOR" in os.environ
+    return settings.executor == LOCAL or is_from_user or _executor_name(settings) in _allowed()
 
 
 def not_allowed(root: Path) -> str | None:
@@ -115,7 +141,7 @@ def without_password(url: str) -> str:
 def allow(settings: Settings) -> Path:
     """Write the store of a project, with its options, and its executor to the user's file of allowed ones. Return
     the file."""
-    executors = [settings.executor] if settings.executor != LOCAL else []
+    executors = [_executor_name(settings)] if settings.executor != LOCAL else []
     names = dict.fromkeys([*_allowed(), *([_name(settings)] if settings.store else []), *executors])
     lines = [f"    {msgspec.json.encode(name).decode()},\n" for name in names]  # a string of JSON is one of TOML
     atomic.replace_file(_allowed_file(), f"allowed = [\n{''.join(lines)}]\n".encode())
@@ -128,6 +154,13 @@ def _name(settings: Settings) -> str:
     return (
         f"{settings.store} {msgspec.json.encode(options, order='sorted').decode()}" if options else f"{settings.store}"
     )
+
+
+def _executor_name(settings: Settings) -> str:
+    """Return the URL of an executor, and its options as JSON if it has any."""
+    options = settings.executor_options
+    text = msgspec.json.encode(options, order="sorted").decode()
+    return f"{settings.executor} {text}" if options != ExecutorOptions() else settings.executor
 
 
 def _allowed_file() -> Path:

@@ -78,10 +78,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tmp_path_factory.mktemp("store").as_uri()
 
 
+def run(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `punie-build WORD ...` in a process."""
+    command = [sys.executable, "-P", "-m", "punie_build", *words]
+    return subprocess.run(command, cwd=project, env=os.environ | variables, capture_output=True, text=True)
+
+
 def build(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run `punie-build build WORD ...` in a process."""
-    command = [sys.executable, "-P", "-m", "punie_build", "build", *words]
-    return subprocess.run(command, cwd=project, env=os.environ | variables, capture_output=True, text=True)
+    return run(project, "build", *words, **variables)
 
 
 def test_a_build_on_workers_has_the_files_of_a_local_one(tmp_path, cluster, store):
@@ -162,3 +167,41 @@ def children(process: int) -> list[str]:
     """Return the numbers of the processes that a process started, by any of its threads."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     return [child for task in tasks for child in task.read_text().split()]
+
+
+@pytest.mark.nightly
+def test_a_cluster_on_hosts_by_ssh_lives_as_long_as_its_build(tmp_path):
+    pytest.importorskip("asyncssh", reason="needs the extra cluster")
+    keys, home = tmp_path / "keys", tmp_path / "home"
+    keys.mkdir()
+    (home / "punie-build").mkdir(parents=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.ssh_server", keys],
+        cwd=projects.ROOT,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},  # of its workers
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        port = int(server.stdout.readline())
+        connect = f'known_hosts = "{keys}/known_hosts", client_keys = ["{keys}/client"]'
+        url = f"ssh://127.0.0.1:{port},127.0.0.1:{port}"
+        project = projects.create(tmp_path / "project", RECIPE)
+        (project / "pyproject.toml").write_text(
+            f'[tool.punie-build]\nstore = "{(tmp_path / "store").as_uri()}"\nexecutor = "{url}"\n'
+            f'executor_options = {{ python = "{sys.executable}", connect = {{ {connect} }} }}\n'
+        )
+        variables = {"XDG_CONFIG_HOME": str(home)}
+        refused = run(project, "doctor", **variables)
+        assert "you have not allowed it - `punie-build store allow`" in refused.stdout + refused.stderr
+        assert run(project, "store", "allow", **variables).returncode == 0
+        done = build(project, "-n", "2", **variables)
+        nowhere = build(project, "--executor", "ssh://127.0.0.1:9", "--always", "dataset:sample", **variables)
+    finally:
+        server.kill()
+        server.communicate()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not (project / ".punie" / "training").exists()
+    assert [path for path in TARGETS if not (project / path).exists()] == []
+    assert "ssh://127.0.0.1:9: no cluster starts there (" in nowhere.stdout
+    assert "Traceback" not in nowhere.stdout + nowhere.stderr

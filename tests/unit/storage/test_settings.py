@@ -160,10 +160,10 @@ def test_a_mistake_in_the_users_file_is_reported(tmp_path, own_config, text):
 def test_an_executor_of_the_environment_needs_no_permission_but_the_right_form(tmp_path, own_config, monkeypatch):
     (tmp_path / "pyproject.toml").write_text('[tool.punie-build]\nexecutor = "dask://10.0.0.5:8786"\n')
     assert settings.executor(tmp_path) == "local"
-    assert "executor dask://10.0.0.5:8786: not used" in remote.not_allowed(tmp_path)
+    assert "executor dask://10.0.0.5:8786: not used" in settings.not_allowed(tmp_path)
     settings.allow(settings.load(tmp_path))
     assert settings.executor(tmp_path) == "dask://10.0.0.5:8786"
-    assert remote.not_allowed(tmp_path) is None
+    assert settings.not_allowed(tmp_path) is None
     monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", "dask://127.0.0.1:1")
     assert settings.executor(tmp_path) == "dask://127.0.0.1:1"
     settings.give(tmp_path, settings.Settings(executor="dask://10.0.0.5:8786"))
@@ -173,5 +173,37 @@ def test_an_executor_of_the_environment_needs_no_permission_but_the_right_form(t
         monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", text)
         assert settings.executor(tmp_path) == expected
     monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", "ssh:/x")
-    with pytest.raises(RecipeError, match="PUNIE_BUILD_EXECUTOR: 'ssh:/x' is no executor - write it as dask://"):
+    with pytest.raises(
+        RecipeError,
+        match="PUNIE_BUILD_EXECUTOR: 'ssh:/x' is no executor - write it as dask://HOST:PORT, ssh://HOST,HOST or local",
+    ):
         settings.executor(tmp_path)
+
+
+SSH = """
+[tool.punie-build]
+executor = "ssh://mac1,me@mac2:2222"
+executor_options = { python = "/opt/venv/bin/python", resources = { METAL = 1 } }
+"""
+
+
+def test_an_executor_is_allowed_with_its_options_and_no_others(tmp_path, own_config, monkeypatch):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for root, text in ((ours, SSH), (theirs, SSH.replace("/opt/venv", "/tmp/evil"))):
+        root.mkdir()
+        (root / "pyproject.toml").write_text(text)
+        assert settings.executor(root) == "local"
+    settings.allow(settings.load(ours))
+    assert settings.executor(ours) == "ssh://mac1,me@mac2:2222"
+    assert settings.executor_options(ours).python == "/opt/venv/bin/python"
+    assert settings.executor(theirs) == "local"
+    monkeypatch.setenv("PUNIE_BUILD_EXECUTOR", "ssh://mac1,me@mac2:2222")
+    assert settings.executor(theirs) == "ssh://mac1,me@mac2:2222"
+    assert settings.executor_options(theirs) == settings.ExecutorOptions(), "not those of the repository"
+
+
+@pytest.mark.parametrize("url", ["ssh://", "ssh://a,", "ssh://-oProxyCommand=x", "ssh://a/b", "ssh://a, b", "ssh:a"])
+def test_an_executor_of_another_form_is_a_mistake(tmp_path, url):
+    (tmp_path / "pyproject.toml").write_text(f'[tool.punie-build]\nexecutor = "{url}"\n')
+    with pytest.raises(RecipeError, match=r"tool\.punie-build\.executor"):
+        settings.load(tmp_path)
