@@ -59,6 +59,8 @@ def passes(suite: ImportedSuite, **arguments: Any) -> bool:
         ({"most": ["", None]}, [{}, {"most": None}], [{"most": 3}]),
         ({"n": ["count", "len(x)"]}, [{"n": "count"}, {"n": "len(x)"}], [{"n": 1}, {"n": "Count"}, {"n": "lenx"}, {}]),
         ({"any": ["", "a B"]}, [{}, {"any": ""}, {"any": "ab"}], [{"any": 1}]),
+        ({"any": [20.5, "20.5"]}, [{"any": "20.5"}, {"any": 20.5}], [{"any": "20.5."}]),
+        ({"n": [5], "unknown": ["", 2]}, [{"n": 5}], [{"n": 5, "unknown": 2}]),
         ({"long": [5]}, [{"long": 5}], [{"long": 5.0}, {"long": "5L"}]),
         ({"double": [5]}, [{"double": 5.0}, {"double": 5}], [{"double": "5"}]),
         ({"map": [{"k": ["v", "w"]}]}, [{"map": {"k": "W"}}], [{"map": {}}]),
