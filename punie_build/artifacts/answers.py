@@ -120,6 +120,7 @@ ANSWERS = ArtifactKind(
     suffix="@answers",
     inputs=_answers_inputs,
     step="punie_build.evaluation.steps:answers",
+    shards="punie_build.evaluation.answer_shards:SHARDS",
     preview="punie_build.preflight.preview:preview_answers",
     version=1,
     environment=mlx_environment,
@@ -135,12 +136,13 @@ ANSWERS = ArtifactKind(
     summary=((RECORDED.name, "{:.0f} answers"),),
 )
 ENDPOINT_ANSWERS = structs.replace(
-    ANSWERS, inputs=_endpoint_inputs, step="punie_build.evaluation.endpoint:answers", environment=None
+    ANSWERS, inputs=_endpoint_inputs, step="punie_build.evaluation.endpoint:answers", shards="", environment=None
 )
 RECORDED_ANSWERS = structs.replace(
     ANSWERS,
     inputs=_recorded_inputs,
     step="punie_build.evaluation.recorded_answers:answers",
+    shards="",
     version=None,
     environment=None,
     in_worker=True,

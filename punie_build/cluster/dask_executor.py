@@ -10,7 +10,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from punie_build.cluster.request import ClusterError, Reply, request_of
+from msgspec import structs
+
+from punie_build.cluster.request import ClusterError, Reply, Request, request_of
+from punie_build.engine.kind import Shards, resolve
 from punie_build.engine.work import Work
 from punie_build.runtime.console import console
 from punie_build.storage import remote, settings
@@ -58,29 +61,51 @@ class DaskExecutor:
 
     def compute(self, work: Work[Any], current: KeyInputs, old: Lock | None) -> str:
         """Have a worker make a target into the shared store, and return the message of its step. Raises PunieError."""
+        request = request_of(work, current, old, self.project)
+        lines = self._in_parts(work, request)
+        [reply] = self._replies(work, [structs.replace(request, lines=lines)])
+        return reply.message
+
+    def _in_parts(self, work: Work[Any], request: Request) -> dict[str, bytes]:
+        """Have several workers compute parts of a target, if its kind has parts, and return the lines of all."""
+        if not work.task.kind.shards or work.afresh:
+            return {}
+        shards: Shards = resolve(work.task.kind.shards)
+        tasks = shards.split(work.task, self._count(self._resources(work)))
+        parts = [structs.replace(request, task=task, part=number) for number, task in enumerate(tasks, 1)]
+        if not parts:
+            return {}
+        work.say(f"in {len(parts)} parts, each by a worker")
+        return shards.join([reply.lines for reply in self._replies(work, parts)])
+
+    def _replies(self, work: Work[Any], requests: list[Request]) -> list[Reply]:
+        """Return the replies to requests, which workers compute at the same time. Raises ClusterError."""
         from punie_build.cluster.dask_worker import build_request
 
-        request = request_of(work, current, old, self.project)
-        name = f"{work.task.label}-{secrets.token_hex(8)}"
-        self.client.subscribe_topic(name, lambda event: _show(work, event))
+        names = [f"{work.task.label}-{secrets.token_hex(8)}" for _ in requests]
+        futures = list[Any]()
         try:
-            future = self.client.submit(
-                build_request,
-                pickle.dumps(request),
-                name,
-                key=name,
-                retries=RETRIES,
-                resources=self._resources(work),
-            )
-            reply = self._result(future, work.task.label)
+            for name, request in zip(names, requests, strict=True):
+                self.client.subscribe_topic(name, lambda event: _show(work, event))
+                resources = self._resources(work)
+                content = pickle.dumps(request)
+                futures.append(
+                    self.client.submit(build_request, content, name, key=name, retries=RETRIES, resources=resources)
+                )
+            replies = []
+            for future in futures:
+                replies.append(self._result(future, work.task.label))
+                _keep_logs(work, replies[-1])
+                if replies[-1].error:
+                    raise ClusterError(replies[-1].error)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
         finally:
-            self.client.unsubscribe_topic(name)
-        for log, text in reply.logs.items():
-            work.logs.mkdir(parents=True, exist_ok=True)
-            (work.logs / log).write_text(text, encoding="utf-8")
-        if reply.error:
-            raise ClusterError(reply.error)
-        return reply.message
+            for name in names[: len(futures)]:
+                self.client.unsubscribe_topic(name)
+        return replies
 
     def _workers(self) -> dict[str, Any]:
         """Return what the scheduler knows of its workers, by address."""
@@ -88,11 +113,16 @@ class DaskExecutor:
         return workers
 
     def _resources(self, work: Work[Any]) -> dict[str, int]:
-        """Return the resource that a task needs: the device, if it needs one for itself and workers offer devices."""
-        if not work.task.kind.exclusive:
+        """Return the resource that a task needs: the device, if it computes on one and workers offer devices."""
+        if not (work.task.kind.exclusive or work.task.kind.environment):
             return {}
         offered = {name for worker in self._workers().values() for name in worker["resources"]}
         return next(({device: 1} for device in DEVICES if device in offered), {})
+
+    def _count(self, resources: dict[str, int]) -> int:
+        """Return how many workers offer these resources."""
+        offers = [worker["resources"] for worker in self._workers().values()]
+        return sum(all(offer.get(name, 0) >= count for name, count in resources.items()) for offer in offers)
 
     def _result(self, future: Any, label: str) -> Reply:
         """Return the reply when it is there; raise ClusterError if none will come. An interrupt cancels the task."""
@@ -123,6 +153,12 @@ class DaskExecutor:
         ):
             return f"{self.url}: the scheduler is gone - start it, and build again"
         return f"{label}: a worker failed: {kind}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _keep_logs(work: Work[Any], reply: Reply) -> None:
+    for log, text in reply.logs.items():
+        work.logs.mkdir(parents=True, exist_ok=True)
+        (work.logs / log).write_text(text, encoding="utf-8")
 
 
 def address(url: str) -> str:

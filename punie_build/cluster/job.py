@@ -10,9 +10,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from msgspec import structs
+
 from punie_build.cluster.request import ClusterError, Reply, Request
 from punie_build.engine import build, explain
 from punie_build.engine import state as states
+from punie_build.engine.kind import Shards, resolve
 from punie_build.errors import PunieError
 from punie_build.runtime.console import console
 from punie_build.storage import digests, locks, paths, settings, store
@@ -56,6 +59,10 @@ def _build(request: Request, root: Path) -> Reply:
         digests.use_cache(root)
         place_inputs(root, request)
         _check_key(root, request)
+        if request.part:
+            return Reply(lines=_part(root, request), logs=_logs(request))
+        for path, lines in request.lines.items():
+            append_lines(root / path, lines)
         outcome = build.build(root, request.task, afresh=request.afresh)
         lock = locks.read(root / paths.lock(request.task.target))
         if lock is None or not (store.is_shared(root, lock) or store.push(root, lock)):
@@ -63,6 +70,28 @@ def _build(request: Request, root: Path) -> Reply:
         return Reply(message=outcome.message, logs=_logs(request))
     finally:
         settings.give(root, None)
+
+
+def _part(root: Path, request: Request) -> dict[str, bytes]:
+    """Compute a part of a target, in a folder for logs of its own: another may be computed here at the same time."""
+    shards: Shards = resolve(request.task.kind.shards)
+    work = build.work_of(root, request.task)
+    logs = root / _logs_of(request)
+    return shards.collect(structs.replace(work, logs=logs, key_inputs=request.current))
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Add those lines to a file that it lacks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = {*path.read_bytes().splitlines()} if path.exists() else set()
+    new = [line + b"\n" for line in lines.splitlines() if line not in known]
+    with path.open("ab") as file:
+        file.write(b"".join(new))
+
+
+def _logs_of(request: Request) -> str:
+    logs = paths.logs(request.task.target)
+    return f"{logs}/part-{request.part}" if request.part else logs
 
 
 def place_inputs(root: Path, request: Request) -> None:
@@ -92,6 +121,7 @@ def _check_key(root: Path, request: Request) -> None:
 
 
 def _logs(request: Request) -> dict[str, str]:
-    logs = _state(request) / Path(paths.logs(request.task.target)).relative_to(paths.STATE)
+    logs = _state(request) / Path(_logs_of(request)).relative_to(paths.STATE)
     files = sorted(logs.iterdir()) if logs.is_dir() else []
-    return {file.name: file.read_text("utf-8", "replace")[-MAX_LOG:] for file in files if file.is_file()}
+    prefix = f"part-{request.part}-" if request.part else ""
+    return {prefix + file.name: file.read_text("utf-8", "replace")[-MAX_LOG:] for file in files if file.is_file()}

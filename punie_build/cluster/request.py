@@ -22,7 +22,10 @@ class ClusterError(PunieError):
 
 class Request(Struct, frozen=True, kw_only=True):
     """One task. `locks` are those of the targets that it reads, by target, and `files` the digests of the other files
-    that it reads, by path: the store has all of them. `old` is the lock of the target before this build."""
+    that it reads, by path: the store has all of them. `old` is the lock of the target before this build.
+
+    `part`: compute the part of this number, from 1, and not the target. `lines`: the lines of all parts, by the file in
+    the project that gets them."""
 
     task: AnyTask
     current: KeyInputs
@@ -32,14 +35,17 @@ class Request(Struct, frozen=True, kw_only=True):
     locks: dict[str, Lock] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     old: Lock | None = None
+    part: int = 0
+    lines: dict[str, bytes] = field(default_factory=dict)
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """The result of a request: the message of the step, or an error, and the logs by name."""
+    """The result of a request: the message of the step, or an error, the logs by name, and the lines of a part."""
 
     message: str = ""
     error: str = ""
     logs: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, bytes] = field(default_factory=dict)
 
 
 def request_of(work: Work[Any], current: KeyInputs, old: Lock | None, project: str) -> Request:

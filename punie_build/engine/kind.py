@@ -64,6 +64,18 @@ class GridRules(Struct, frozen=True, kw_only=True):
     replicate: str = ""
 
 
+class Shards(Struct, frozen=True):
+    """How a step is computed in parts on several workers, before one of them makes the target.
+
+    `split` returns tasks like the one given, at most as many as it is told, or none if parts are not worth it. `collect`
+    computes one part, and returns files by their paths in the project; `join` makes one set of files of all parts. The
+    lines of these files are put in place for the step, which then has nothing left to compute."""
+
+    split: Callable[[Any, int], list[Any]]
+    collect: Callable[[Work[Any]], dict[str, bytes]]
+    join: Callable[[list[dict[str, bytes]]], dict[str, bytes]]
+
+
 class ArtifactKind(Struct, frozen=True, kw_only=True):
     """The declaration of one kind.
 
@@ -76,7 +88,8 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
     opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
-    device. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate, and
+    device. `shards` are how workers of a cluster
+    share a step. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate, and
     `done_share` which share of it an interrupted or shorter run has done. A kind without a `folder` is not built.
 
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
@@ -105,6 +118,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     inputs: Callable[[Recipe, Entry[Any]], TaskInputs] | None = None
     step: Callable[[Work[Any]], StepResult] | Lazy = ""
     check_first: Callable[[Work[Any]], None] | Lazy = ""
+    shards: Shards | Lazy = ""
     work_ratio: Callable[[Any, Lock], float] | None = None
     done_share: Callable[[Path, Any, KeyInputs, Lock], float] | Lazy = ""
     in_worker: bool = False  # computes in Python: several at a time need processes

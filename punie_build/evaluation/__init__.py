@@ -2,12 +2,13 @@
 
 Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`,
 `named_server`, `endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
-(comparison.json), `statistics`, `junit`. `steps` and `verify` are those of the kinds. The packages `checks`,
+(comparison.json), `statistics`, `junit`. `steps`, `verify` and `answer_shards` are those of the kinds. The packages `checks`,
 `importers` and `result_files` name their own modules; the other modules ask a model.
 """
 
 __all__ = (
     "answer_files",
+    "answer_shards",
     "arm_spec",
     "canary",
     "checks",

@@ -129,6 +129,27 @@ def _collect(run: EvalRun, cache: ResponseCache, warm: WarmServer, out: Path) ->
     return proof, sent
 
 
+def copy_completions(run: EvalRun, path: Path) -> bytes:
+    """Write the canaries, and the completions that the cases of a run need, to a new cache at `path`. Return its
+    lines. The run has collected its answers."""
+    from punie_build.evaluation import client
+
+    cache, copy = ResponseCache(run.root / paths.responses(run.cache_name)), ResponseCache(path)
+    copy.add_canaries(*_canaries(cache), cache.noise)
+    decode, reader = client.decoder(run.served.model), base_calls.reader_of(run.served.model)
+
+    def send(missing: Requests) -> Failures:
+        found = {key: cache.completions[key] for key in missing if key in cache.completions}
+        for key, completion in found.items():
+            copy.add(key, completion)
+        return {key: RequestFailed("not answered") for key in missing if key not in found}
+
+    interview.ask(
+        run.spec, run.suite, copy, send, lambda completion: decode(completion.token_ids), reader, lambda _: None
+    )
+    return path.read_bytes()
+
+
 def _check_requests(run: EvalRun, requests: Requests) -> None:
     """Raise ServerError if one of these requests would end the server."""
     from punie_build.evaluation import client

@@ -24,12 +24,24 @@ from punie_build.schema.spec import digest
 
 if TYPE_CHECKING:
     from punie_build.evaluation.answer_files import Proof
+    from punie_build.evaluation.runner import EvalRun
 
 idle.on_release(model_server.release)
 
 
 def answers(work: Work[GenerationSpec]) -> StepResult:
     """Ask a suite, or take its answers from the cache."""
+    from punie_build.evaluation import runner
+
+    run = eval_run(work)
+    proof, sent = runner.collect_answers(run, model_server.WARM, work.out)
+    count = len(run.suite.cases) * run.spec.epochs
+    metrics = {"answers": count, "errors": proof.errors, "parse_failures": proof.parse_failures}
+    return StepResult(_answer_counts(count, sent, proof), metrics)
+
+
+def eval_run(work: Work[GenerationSpec]) -> EvalRun:
+    """Return the run of the suite of a step."""
     from punie_build.evaluation import runner
 
     task, suite = work.task, work.task.uses[work.spec.suite]
@@ -44,7 +56,7 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
         serving=spec.serving,
     )
     key = work.key_inputs
-    run = runner.EvalRun(
+    return runner.EvalRun(
         root=work.root,
         served=served,
         spec=spec,
@@ -55,10 +67,6 @@ def answers(work: Work[GenerationSpec]) -> StepResult:
         notify=work.say,
         is_current=lambda: state.key_inputs(work.root, task).inputs == key.inputs,
     )
-    proof, sent = runner.collect_answers(run, model_server.WARM, work.out)
-    count = len(suite.cases) * spec.epochs
-    metrics = {"answers": count, "errors": proof.errors, "parse_failures": proof.parse_failures}
-    return StepResult(_answer_counts(count, sent, proof), metrics)
 
 
 @message

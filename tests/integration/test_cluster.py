@@ -141,6 +141,38 @@ def wait_until(condition) -> None:
     pytest.fail("it did not happen within five minutes")
 
 
+SUITE = "".join(f'[[case]]\nid = "c{n}"\nprompt = "Say {n}."\nchecks = [{{ type = "no-call" }}]\n' for n in range(40))
+EVAL = """
+[suite.s]
+file = "s.toml"
+
+[eval.short]
+arm = "nano"
+suite = "s"
+max_tokens = 2
+engine = "batch"
+"""
+
+
+@pytest.mark.nightly
+def test_two_workers_that_ask_one_suite_have_the_answers_of_one(tmp_path, cluster):
+    cluster.start_worker("--resource", "CUDA=1")  # a second one with a device
+    log = cluster.folder / f"worker{len(cluster.processes) - 1}.log"
+    wait_until(lambda: "Registered to" in log.read_text("utf-8", "replace"))
+    remote, local = (projects.create(tmp_path / name, EVAL, {"s.toml": SUITE}) for name in ("remote", "local"))
+    done = build(remote, "--executor", cluster.url, PUNIE_BUILD_STORE=(tmp_path / "store").as_uri())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "in 2 parts, each by a worker" in done.stdout
+    assert "40 answers, 0 requests sent" in done.stdout
+    [logs] = (remote / ".punie/logs/reports").glob("*@answers")
+    assert {file.name.partition("-requests")[0] for file in logs.glob("*requests.log")} == {"part-1", "part-2"}
+    assert build(local, PUNIE_BUILD_STORE="").returncode == 0
+    target = f"reports/{logs.name}"
+    records = [locks.read(root / paths.lock(target)) for root in (remote, local)]
+    assert records[0].key == records[1].key
+    assert records[0].outputs == records[1].outputs
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
 def test_a_training_whose_worker_is_killed_ends_on_another_with_equal_bytes(tmp_path, cluster):
