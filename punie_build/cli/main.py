@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from punie_build import __version__
 from punie_build.cli.registry import MODULES
-from punie_build.errors import PunieError, RecipeError, os_error, printable_lines
+from punie_build.errors import PunieError, RecipeError, UseError, did_you_mean, os_error, printable_lines
 from punie_build.recipes.recipe_files import has_recipes
 from punie_build.runtime import garbage
 
@@ -30,6 +30,18 @@ ANYWHERE = frozenset(["dataset", "metrics", "schema", "init", "compare", "docs",
 OUTPUTS = ("output", "into")  # options that are a path, even if no file has this name
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that answers an unknown command with a similar one, not with the list of all."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong with the command line, and exit with 2."""
+        if match := re.fullmatch(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL):
+            similar = did_you_mean(match[1], (word.strip("'") for word in match[2].split(", ")))
+            advice = similar if "did you mean" in similar else f" - `{self.prog} --help` lists them"
+            self.exit(2, f"{printable_lines(f'{match[1]}: no such command{advice}')}\n")
+        super().error(message)
+
+
 def _shared_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the options that may stand anywhere in a command line."""
     parser.add_argument("-C", dest="directory", metavar="DIR", help="run in this folder; default: the current one")
@@ -42,7 +54,7 @@ def parser_of(arguments: Sequence[str]) -> argparse.ArgumentParser:
     word = next((argument for argument in arguments if not argument.startswith("-")), "")
     requested, _ = MODULES.get(word, ("", ""))
     commands: dict[str, Command] = import_module(f"punie_build.cli.{requested}").COMMANDS if requested else {}
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="punie-build",
         description="Commands beside doit. `doit` builds, `doit list` shows all artifacts.",
         epilog=EXIT_CODES,
@@ -77,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a character shows its number
     try:
         if shared.directory:
+            if not os.path.isdir(shared.directory):
+                raise UseError(f"-C {shared.directory}: no such folder - name one that exists")
             os.chdir(shared.directory)
         options = parser_of(words).parse_args(words)
         if options.command not in ANYWHERE:

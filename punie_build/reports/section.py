@@ -61,22 +61,25 @@ class RecipeField(Struct, frozen=True):
     is_default: bool
 
 
-def recipe_fields(spec: Any, prefix: str = "") -> Iterator[RecipeField]:
-    """Yield every field of a spec; fields of nested specs are named `outer.inner`."""
+def recipe_fields(spec: Any, prefix: str = "", defaults: Any = None) -> Iterator[RecipeField]:
+    """Yield every field of a spec; fields of nested specs are named `outer.inner`.
+
+    The default of a nested field is that of the outer field, in `defaults`, which may differ from that of its class."""
     for field in structs.fields(spec):
         value = getattr(spec, field.name)
+        default = field.default if field.default is not NODEFAULT else None
+        if field.default_factory is not NODEFAULT:
+            default = field.default_factory()
+        default = getattr(defaults, field.name, default)
         name = prefix + field.encode_name
         if field.name in ("description", "gates"):
             continue
         if isinstance(value, Struct) and not value.__struct_config__.tag:
-            yield from recipe_fields(value, f"{name}.")
+            yield from recipe_fields(value, f"{name}.", default if type(default) is type(value) else None)
         elif isinstance(value, tuple) and any(isinstance(item, Struct) for item in value):
             yield from (RecipeField(f"{name}[{index}]", format_value(item), False) for index, item in enumerate(value))
         else:
-            default = field.default if field.default is not NODEFAULT else None
-            if field.default_factory is not NODEFAULT:
-                default = field.default_factory()
-            yield RecipeField(name, format_value(value), not field.required and value == default)
+            yield RecipeField(name, format_value(value), value == default and not (field.required and defaults is None))
 
 
 def format_value(value: Any) -> str:
@@ -84,7 +87,8 @@ def format_value(value: Any) -> str:
     value = msgspec.to_builtins(value)
     if isinstance(value, dict):
         kind = value.get("type")
-        options = ", ".join(f"{key} = {format_value(item)}" for key, item in value.items() if key != "type")
+        pairs = [(key, item) for key, item in value.items() if key != "type" and item is not None]
+        options = ", ".join(f"{key} = {format_value(item)}" for key, item in pairs)
         return f"{kind}: {options}" if kind and options else str(kind or options)
     if isinstance(value, list | tuple):
         return ", ".join(map(format_value, value)) or "none"

@@ -208,7 +208,7 @@ def test_a_command_runs_in_the_folder_of_its_option(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for arguments in (("-C", str(project), "plan"), ("plan", "-C", str(project))):
         assert punie_build(elsewhere, *arguments).stdout == run(project, "plan")
-    assert punie_build(elsewhere, "-C", "nowhere", "plan").stderr.startswith("nowhere: No such file or directory - ")
+    assert punie_build(elsewhere, "-C", "nowhere", "plan").stderr.startswith("-C nowhere: no such folder - ")
 
 
 @pytest.mark.parametrize("command", ["gc", "verify", "push"])
@@ -295,3 +295,17 @@ def test_a_closed_pipe_is_no_error(project):
     process = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
     assert process.stdout == "{\n"
     assert not process.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plna"], "plna: no such command - did you mean 'plan'?\n"),
+        (["dataset", "stat"], "stat: no such command - did you mean 'stats'?\n"),
+        (["xyzzy"], "xyzzy: no such command - `punie-build --help` lists them\n"),
+        (["-C", "nowhere", "plan"], "-C nowhere: no such folder - name one that exists\n"),
+    ],
+)
+def test_a_word_that_is_no_command_or_folder_is_one_sentence(tmp_path, words, message):
+    process = punie_build(tmp_path, *words)
+    assert (process.returncode, process.stderr) == (2, message)

@@ -364,6 +364,18 @@ def test_recipe_fields_are_listed_with_values_and_defaults(root):
     assert "gates" not in fields
 
 
+def test_a_default_that_a_kind_has_for_a_nested_field_is_a_default(recipes):
+    recipe = '[dataset.a]\nsource = { type = "local", path = "a" }\n[mix.b]\nfrom = ["a"]\nsplit = { test = 0.2 }\n'
+    project = Project.load(recipes(recipe))
+    shown = {
+        label: [field.name for field in recipe_fields(project.task(label).spec) if not field.is_default]
+        for label in ("dataset:a", "mix:b")
+    }
+    assert shown == {"dataset:a": ["source"], "mix:b": ["from", "split.test"]}
+    [source] = [field.value for field in recipe_fields(project.task("dataset:a").spec) if field.name == "source"]
+    assert source == "local: path = a"
+
+
 def test_the_page_is_drawn_after_the_card_so_that_its_time_speaks_for_both(root):
     """A build that is killed between them would leave the adapter without its card."""
     project = Project.load(root)
