@@ -93,7 +93,7 @@ def main() -> None:
             train(folder, "refused", 0)
             raise SystemExit("a limit below the weights was not refused")
         except ModelError as error:
-            lowest = float(re.findall(r"need ([\d.]+) GiB", str(error))[0]) * 2**30
+            lowest = float(re.findall(r"needs ([\d.]+) GiB", str(error))[0]) * 2**30
         print(f"without a limit {top / 2**20:.0f} MiB; the last rung is predicted to need {lowest / 2**20:.0f} MiB")
         chance, ended, kills, by_rung, unequal = random.Random(1), 0, 0, Counter[int](), 0
         for number in range(options.trainings):

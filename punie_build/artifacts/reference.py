@@ -48,7 +48,7 @@ REFERENCE = ArtifactKind(
     inputs=_reference_inputs,
     step="punie_build.training.reference:reference",
     exclusive="training",
-    version=1,
+    version=2,  # a prompt is computed once: rounded otherwise
     environment=mlx_environment,
     summary=(("pairs", "{:,.0f} pairs"),),
 )

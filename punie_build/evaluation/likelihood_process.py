@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import msgspec
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 
 from punie_build.evaluation import loaded_files
 from punie_build.evaluation.continuations import ChoiceQuestion
@@ -31,11 +31,40 @@ def main(job: LikelihoodJob) -> None:
     positions = config.get("max_position_embeddings") or (config.get("text_config") or {}).get(
         "max_position_embeddings"
     )
-    measured = [measure(model, tokenizer, question, job.chat, positions or 2**31) for question in job.questions]
+    contexts = Contexts(model)
+    measured = [measure(contexts, tokenizer, question, job.chat, positions or 2**31) for question in job.questions]
     Path(job.result).write_bytes(msgspec.json.encode(measured))
 
 
-def measure(model: Any, tokenizer: Any, question: ChoiceQuestion, chat: bool, positions: int) -> Measured:
+class Contexts:
+    """The contexts of questions, computed one after the other. Tokens at the start of a context that the one before it
+    had too, such as examples, are not computed again."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.tokens: list[int] = []
+        self.cache: list[Any] = make_prompt_cache(model)
+        self.computed = 0  # tokens of all contexts
+
+    def after(self, tokens: list[int]) -> list[Any]:
+        """Return the cache after these tokens. It is valid until the next call, and must be copied to be extended."""
+        pairs = zip(self.tokens, tokens, strict=False)
+        shared = next(
+            (index for index, (old, new) in enumerate(pairs) if old != new), min(len(self.tokens), len(tokens))
+        )
+        extra = len(self.tokens) - shared
+        if extra and can_trim_prompt_cache(self.cache):
+            trim_prompt_cache(self.cache, extra)
+        elif extra:
+            self.cache, shared = make_prompt_cache(self.model), 0
+        for start in range(shared, len(tokens), STEP):
+            self.model(mx.array([tokens[start : start + STEP]]), cache=self.cache)
+            mx.eval([layer.state for layer in self.cache])
+        self.tokens, self.computed = tokens, self.computed + len(tokens) - shared
+        return self.cache
+
+
+def measure(contexts: Contexts, tokenizer: Any, question: ChoiceQuestion, chat: bool, positions: int) -> Measured:
     """Return the log-probability of each choice after the context, in nats."""
     context, delimiter = question.context, question.delimiter
     if chat:
@@ -53,10 +82,7 @@ def measure(model: Any, tokenizer: Any, question: ChoiceQuestion, chat: bool, po
     if room < 1:
         raise SystemExit(f"punie: question {question.id}: a choice has more than {positions} tokens - leave it out")
     window = before[-room:]
-    cache = make_prompt_cache(model)
-    for start in range(0, len(window) - 1, STEP):
-        model(mx.array([window[start : min(start + STEP, len(window) - 1)]]), cache=cache)
-        mx.eval([layer.state for layer in cache])
+    model, cache = contexts.model, contexts.after(window[:-1])
     logprobs = [_logprob(model, copy.deepcopy(cache), window[-1], continuation) for _, continuation in pairs]
     return Measured(tuple(round(value, 6) for value in logprobs), len(before) - len(window))
 

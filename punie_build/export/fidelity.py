@@ -22,7 +22,7 @@ from punie_build.export.job import Fidelity
 from punie_build.models.precision import add_adapter, load_weights
 from punie_build.training import token_file
 from punie_build.training.token_file import TokenRows
-from punie_build.training.token_loss import Batch, evaluate, mean
+from punie_build.training.token_loss import LossBatch, evaluate, mean
 
 Report = Callable[[int, int], object]  # (batches that are done, all batches)
 
@@ -60,7 +60,7 @@ def held_out_rows(tokens: Path) -> TokenRows:
 
 
 def measure(
-    base: Path, adapter: Path, model: Path, rows: list[Batch], known: Path, report: Report = lambda *_: None
+    base: Path, adapter: Path, model: Path, rows: list[LossBatch], known: Path, report: Report = lambda *_: None
 ) -> Fidelity:
     """Return the fidelity of a model to the adapter on its base.
 

@@ -62,7 +62,7 @@ def _adapter_key(work: Work[Model]) -> str:
     """Return a digest of all that decides how an adapter and its base are measured."""
     assert work.key_inputs is not None, "the engine gives a step what decides its result"
     key = work.key_inputs
-    return digest([sorted(key.inputs.items()), key.tools, work.spec.fidelity_rows])
+    return digest([sorted(key.inputs.items()), key.tools, work.spec.fidelity_rows, "row by row"])
 
 
 def _run(work: Work[Model], job: Path) -> None:

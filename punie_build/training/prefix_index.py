@@ -47,10 +47,8 @@ class PrefixIndex:
         order = sorted(range(len(ids)), key=lambda index: ids[index].astype(">u4").tobytes())
         self.order: NumpyArray = np.array(order, np.int64)
         self.rank: NumpyArray = np.argsort(self.order)
-        self.limits: NumpyArray = np.array(
-            [_longest_prefix(rows.row(index)[1]) for index in range(len(rows))], np.int64
-        )
-        self.next: NumpyArray = np.array([_common(ids[a], ids[b]) for a, b in pairwise(order)], int)
+        self.limits: NumpyArray = np.array([longest_prefix(rows.row(index)[1]) for index in range(len(rows))], np.int64)
+        self.next: NumpyArray = np.array([common(ids[a], ids[b]) for a, b in pairwise(order)], int)
         self.groups = self._groups(size)
         self.group_of: dict[int, int] = {row: number for number, group in enumerate(self.groups) for row in group}
 
@@ -82,13 +80,13 @@ class PrefixIndex:
         return [*sorted(groups), sorted(others)]
 
 
-def _longest_prefix(loss_mask: NumpyArray) -> int:
+def longest_prefix(loss_mask: NumpyArray) -> int:
     """Return the number of tokens before the input of the first trained target; at least one input remains."""
     trained = np.flatnonzero(loss_mask[1:])
     return int(trained[0]) if len(trained) else max(0, len(loss_mask) - 2)
 
 
-def _common(first: NumpyArray, second: NumpyArray) -> int:
+def common(first: NumpyArray, second: NumpyArray) -> int:
     """Return the length of the common prefix of two rows in tokens."""
     length = min(len(first), len(second))
     differences = np.flatnonzero(first[:length] != second[:length])

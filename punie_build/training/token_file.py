@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,12 @@ class TokenRows(Struct, frozen=True):
         """Return `count` of the rows, spread over the file; all of them if there are fewer."""
         if len(self) <= count:
             return self
+        return self.chosen([index * len(self) // count for index in range(count)])
+
+    def chosen(self, rows: Sequence[int]) -> TokenRows:
+        """Return some of the rows, in this order; of pairs without their second texts' places."""
         writer = TokenWriter()
-        for index in range(count):
-            row = index * len(self) // count
+        for row in rows:
             ids, mask = self.row(row)
             writer.add(int(self.lines[row]), TokenizedRow(ids.tolist(), mask.tolist()))
         return writer.rows()

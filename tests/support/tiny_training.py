@@ -26,6 +26,36 @@ from punie_build.training.tokenization import TokenizedRow
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "num_attention_heads": 2, "vocab_size": 64}
 LLAMA = SIZES | {"model_type": "llama", "rms_norm_eps": 1e-6, "num_key_value_heads": 2, "tie_word_embeddings": True}
+GEMMA = {
+    "model_type": "gemma3_text",
+    "hidden_size": 32,
+    "num_hidden_layers": 6,
+    "intermediate_size": 64,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "vocab_size": 64,
+    "sliding_window": 24,
+    "sliding_window_pattern": 3,
+}
+MAMBA = {
+    "model_type": "mamba2",
+    "num_heads": 4,
+    "head_dim": 16,
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "state_size": 8,
+    "num_hidden_layers": 2,
+    "layer_norm_epsilon": 1e-5,
+    "conv_kernel": 4,
+    "n_groups": 1,
+    "use_bias": False,
+    "use_conv_bias": True,
+    "tie_word_embeddings": True,
+    "time_step_limit": [0.0, 100.0],
+    "time_step_rank": 4,
+}
 
 
 def write_inputs(folder: Path) -> None:

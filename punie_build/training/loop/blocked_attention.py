@@ -58,14 +58,14 @@ class BlockedAttention:
     def forward(self, queries: mx.array, keys: mx.array, values: mx.array) -> list[mx.array]:
         """Return the output, and the probabilities of all blocks of all parts."""
         outputs: list[mx.array] = []
-        kept: list[mx.array] = []
+        blocks_of_parts: list[mx.array] = []
         for rows, heads in product(self.rows, self.key_heads):
             [part] = _after([queries[rows, self._of(heads)]], outputs[-1:])
             q, k, v = self._grouped(self.scale * part), keys[rows, heads][:, :, None], values[rows, heads][:, :, None]
             blocks = [self._probabilities(q, k, rows, number) for number in range(len(self.ends))]
             outputs.append(mx.flatten(self._whole(blocks) @ v, 1, 2))
-            kept += blocks
-        return [self._joined(outputs), *kept]
+            blocks_of_parts += blocks
+        return [self._joined(outputs), *blocks_of_parts]
 
     def backward(
         self, arrays: Sequence[mx.array], cotangents: Sequence[mx.array], outputs: Sequence[mx.array]
@@ -73,14 +73,14 @@ class BlockedAttention:
         """Return the gradients of queries, keys and values."""
         queries, keys, values = arrays
         gradients: list[list[mx.array]] = []
-        kept = iter(outputs[1:])
+        blocks_of_parts = iter(outputs[1:])
         for rows, heads in product(self.rows, self.key_heads):
-            arrays_of_part = [cotangents[0][rows, self._of(heads)], *(next(kept) for _ in self.ends)]
+            arrays_of_part = [cotangents[0][rows, self._of(heads)], *(next(blocks_of_parts) for _ in self.ends)]
             cotangent, *blocks = _after(arrays_of_part, gradients[-1] if gradients else [])
             q = self._grouped(self.scale * queries[rows, self._of(heads)])
             k, v = keys[rows, heads][:, :, None], values[rows, heads][:, :, None]
             gradients.append(self._of_part(q, k, v, self._grouped(cotangent), blocks))
-        of_queries, of_keys, of_values = (self._joined(some) for some in zip(*gradients, strict=True))
+        of_queries, of_keys, of_values = (self._joined(parts) for parts in zip(*gradients, strict=True))
         return of_queries, of_keys, of_values
 
     def _of_part(
@@ -91,10 +91,10 @@ class BlockedAttention:
         for span, end, block in zip(self.queries, self.ends, probabilities, strict=True):
             product_ = block * (cotangent[..., span, :] @ mx.swapaxes(v[..., :end, :], -1, -2))
             of_scores.append(product_ - block * product_.sum(-1, keepdims=True))
-        whole = self._whole(of_scores)
-        of_keys = mx.swapaxes(mx.swapaxes(q, -1, -2) @ whole, -1, -2).sum(2)
+        matrix = self._whole(of_scores)
+        of_keys = mx.swapaxes(mx.swapaxes(q, -1, -2) @ matrix, -1, -2).sum(2)
         of_values = (mx.swapaxes(self._whole(probabilities), -1, -2) @ cotangent).sum(2)
-        return [mx.flatten(self.scale * (whole @ k), 1, 2), of_keys, of_values]
+        return [mx.flatten(self.scale * (matrix @ k), 1, 2), of_keys, of_values]
 
     def _probabilities(self, q: mx.array, k: mx.array, rows: slice, number: int) -> mx.array:
         """Return the probabilities (rows, key heads, repeats, queries, keys) of a block."""

@@ -76,13 +76,13 @@ class ChunkedLoss:
             loss = loss + part
         return loss, correct
 
-    def nats(self, inputs: mx.array, positions: mx.array, targets: mx.array) -> mx.array:
+    def nats(self, inputs: mx.array, positions: mx.array, targets: mx.array, cache: object = None) -> mx.array:
         """Return the loss (positions,) of each token in nats, in chunks where `applies` says so."""
         model = self.sparse_model
         if not self.applies(positions.size):
-            at_once: mx.array = nn.losses.cross_entropy(model(inputs, positions), targets)
+            at_once: mx.array = nn.losses.cross_entropy(model(inputs, positions, cache), targets)
             return at_once
-        hidden, parts, last = model.hidden_states(inputs, positions), [], mx.array(0.0)
+        hidden, parts, last = model.hidden_states(inputs, positions, cache), [], mx.array(0.0)
         size = max(1, self.chunk // model.vocabulary)
         for start in range(0, positions.size, size):
             span = slice(start, start + size)

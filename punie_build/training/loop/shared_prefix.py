@@ -126,12 +126,16 @@ def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
     of the model, in tokens.
     """
     try:
-        kinds = {type(cache) for cache in make_prompt_cache(model)}
-        if others := sorted(kind.__name__ for kind in kinds if kind not in (KVCache, RotatingKVCache)):
-            return f"its layers keep a state ({', '.join(others)}), not only keys and values"
-        return _trial(model, rows, window)
+        return state_problem(model) or _trial(model, rows, window)
     except Exception as error:  # a model with its own idea of caches may fail in any way
         return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
+
+
+def state_problem(model: nn.Module) -> str:
+    """Return which state layers of a model carry from token to token, or an empty string."""
+    kinds = {type(cache) for cache in make_prompt_cache(model)}
+    others = sorted(kind.__name__ for kind in kinds if kind not in (KVCache, RotatingKVCache))
+    return f"its layers keep a state ({', '.join(others)}), not only keys and values" if others else ""
 
 
 def _trial(model: nn.Module, rows: TokenRows, window: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_log_probability_is_that_of_a_pass_over_the_whole_text():
 
     model, tokenizer, *_ = load(str(paths.nano()))
     for each in (question(), question(context="One two  "), question(delimiter="", context="a\n")):
-        measured = likelihood_process.measure(model, tokenizer, each, False, 10**6)
+        measured = likelihood_process.measure(likelihood_process.Contexts(model), tokenizer, each, False, 10**6)
         for choice, logprob in zip(each.choices, measured.logprobs, strict=True):
             before = tokenizer.encode(each.context.rstrip())
             tokens = tokenizer.encode(each.context + each.delimiter + choice)
@@ -59,6 +60,28 @@ def test_a_log_probability_is_that_of_a_pass_over_the_whole_text():
             logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
             expected = sum(float(logprobs[k - 1, tokens[k]]) for k in range(len(before), len(tokens)))
             assert logprob == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mamba2"])
+def test_examples_before_all_questions_are_computed_once(architecture):
+    """A state that goes from token to token cannot be shortened, and each context is computed."""
+    import mlx.core as mx
+    from mlx_lm.models import llama, mamba2
+
+    from tests.support.tiny_training import LLAMA, MAMBA
+
+    module, config = {"llama": (llama, LLAMA), "mamba2": (mamba2, MAMBA)}[architecture]
+    mx.random.seed(1)
+    model = module.Model(module.ModelArgs.from_dict(config))
+    examples = [index % 61 for index in range(50)]
+    windows = [[*examples, 3, 4, 5], [*examples, 3, 9], [*examples, 3, 9, 9, 9], [*examples, 3, 9], [1, 2]]
+    contexts = likelihood_process.Contexts(model)
+    for window in windows:
+        shared = likelihood_process._logprob(model, copy.deepcopy(contexts.after(window[:-1])), window[-1], [7, 8])
+        alone = likelihood_process.Contexts(model).after(window[:-1])
+        assert shared == pytest.approx(likelihood_process._logprob(model, alone, window[-1], [7, 8]), abs=1e-5)
+    tokens = sum(len(window) - 1 for window in windows)
+    assert (contexts.computed < tokens / 3) == (architecture == "llama")
 
 
 def test_a_context_beyond_the_positions_loses_its_beginning_and_is_counted(tmp_path):
@@ -73,10 +96,10 @@ def test_a_context_beyond_the_positions_loses_its_beginning_and_is_counted(tmp_p
 
     model, tokenizer, *_ = load(str(paths.nano()))
     long = question(context="word " * 50)
-    short = likelihood_process.measure(model, tokenizer, long, False, 20)
+    short = likelihood_process.measure(likelihood_process.Contexts(model), tokenizer, long, False, 20)
     assert 0 < short.cut < len(tokenizer.encode(long.context))
     with pytest.raises(SystemExit, match="more than 2 tokens"):
-        likelihood_process.measure(model, tokenizer, long, False, 2)
+        likelihood_process.measure(likelihood_process.Contexts(model), tokenizer, long, False, 2)
 
 
 @pytest.mark.parametrize(

@@ -42,5 +42,5 @@ def test_base_and_adapter_are_measured_once_for_all_models(tmp_path):
 def test_at_most_so_many_rows_are_measured(tmp_path):
     tiny_training.write_inputs(tmp_path)
     rows = token_file.load(tmp_path / "tokens" / "valid.safetensors")
-    assert sum(len(inputs) for inputs, _, _ in token_loss.batches(rows, 3)) == 3
-    assert sum(len(inputs) for inputs, _, _ in token_loss.batches(rows, 512)) == len(rows)
+    assert sum(len(batch.numbers) for batch in token_loss.batches(rows, 3)) == 3
+    assert sum(len(batch.numbers) for batch in token_loss.batches(rows, 512)) == len(rows)

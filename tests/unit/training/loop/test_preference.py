@@ -172,6 +172,32 @@ def test_log_probabilities_of_a_reference_are_those_of_single_texts(pairs):
             assert computed[index, column] == pytest.approx(-float((nats * mx.array(mask[1:])).sum()), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("system", "question", "shared"),
+    [(90, 3, [(6, 90)]), (0, 100, [(1, 99)] * 6), (0, 20, [])],
+    ids=["one system prompt", "long prompts", "short prompts"],
+)
+def test_a_prompt_of_several_answers_is_computed_once(inputs, system, question, shared, capsys):
+    """A system prompt once for all pairs, a long prompt once for its two answers."""
+    chance, writer = random.Random(5), token_file.TokenWriter()
+    first = [chance.randrange(64) for _ in range(system)]
+    for line in range(6):
+        prompt = first + [(line * 7 + index) % 64 for index in range(question)]
+        ends = [[chance.randrange(64) for _ in range(chance.randint(3, 20))] for _ in range(2)]
+        texts = [TokenizedRow(prompt + end, [False] * len(prompt) + [True] * len(end)) for end in ends]
+        writer.add(line + 1, pair(*texts))
+    rows = writer.rows()
+    batches = reference_process.shared_batches(rows)
+    assert [(len(some), tokens) for some, tokens in batches if tokens] == shared
+    assert sorted(row for some, _ in batches for row in some) == list(range(6))
+    model, *_ = load(str(inputs / "base"))
+    loss = ChunkedLoss(SparseLogits(model, mx.arange(9)))
+    found = reference_process.log_probabilities(loss, rows)
+    plain = reference_process._of_pairs(loss, rows, list(range(6)), 0)
+    assert np.allclose(found, plain, rtol=1e-5, atol=1e-5)
+    assert not capsys.readouterr().out
+
+
 def test_a_training_that_starts_from_an_adapter_has_that_adapter_as_its_reference(pairs, tmp_path):
     run(pairs, tmp_path / "first", loss="orpo", learning_rate=3e-2)
     first = tmp_path / "first/out"

@@ -13,44 +13,15 @@ from mlx_lm.models import gemma3_text, llama, mamba2
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
-from punie_build.training import token_file
+from punie_build.training import launch, token_file
 from punie_build.training.loop import shared_prefix
+from punie_build.training.loop.collate import collate
 from punie_build.training.loop.shared_prefix import checkpoint_layers, prefix_caches
+from punie_build.training.loop.trainer import Trainer
 from punie_build.training.spec import Lora
 from punie_build.training.tokenization import TokenizedRow
 from tests.support import tiny_training
-from tests.support.tiny_training import LLAMA, spec, train
-
-GEMMA = {
-    "model_type": "gemma3_text",
-    "hidden_size": 32,
-    "num_hidden_layers": 6,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-    "vocab_size": 64,
-    "sliding_window": 24,
-    "sliding_window_pattern": 3,
-}
-MAMBA = {
-    "model_type": "mamba2",
-    "num_heads": 4,
-    "head_dim": 16,
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "state_size": 8,
-    "num_hidden_layers": 2,
-    "layer_norm_epsilon": 1e-5,
-    "conv_kernel": 4,
-    "n_groups": 1,
-    "use_bias": False,
-    "use_conv_bias": True,
-    "tie_word_embeddings": True,
-    "time_step_limit": [0.0, 100.0],
-    "time_step_rank": 4,
-}
+from tests.support.tiny_training import GEMMA, LLAMA, MAMBA, spec, train
 
 
 def adapted(module, config) -> nn.Module:
@@ -187,6 +158,43 @@ def test_the_end_of_a_training_tells_the_shared_tokens(inputs, tmp_path):
     assert end["shared"] > 0
     [plain] = tiny_training.events(train(inputs, tmp_path / "plain", spec(batching="bucket", iters=6)), "end")
     assert "shared" not in plain
+
+
+def test_the_ranks_of_a_batch_compute_its_prefix_each_with_the_gradients_of_all_rows(inputs, tmp_path):
+    """Three rows on two ranks, and on four, of which the last has none."""
+    adapter = spec(batching="prefix", batch_size=3)
+    rows = {split: token_file.load(inputs / f"tokens/{split}.safetensors") for split in ("train", "valid")}
+    trainer = Trainer(adapted(llama, LLAMA), rows, adapter, tmp_path, tiny_training.ignore)
+    sampler = trainer.samplers["train"]
+    batches = sampler.epoch(rows["train"].input_lengths, 0)
+    batch = next(batch for batch in batches if len(batch) == 3 and sampler.shared(batch) > 64)
+
+    def results(ranks: int) -> dict[str, mx.array]:
+        shares = [collate(rows["train"], batch, rank, ranks, sampler.shared(batch)) for rank in range(ranks)]
+        assert all(share.prefix is not None for share in shares)
+        found = [trainer.loss_and_gradients(trainer.model, share, False) for share in shares]
+        sums = [dict(tree_flatten(gradients)) | {"loss": loss} for (loss, *_), gradients in found]
+        return {name: sum(each[name] for each in sums) for name in sums[0]}
+
+    whole = results(1)
+    for ranks in (2, 4):
+        shared = results(ranks)
+        assert shared["loss"].item() == pytest.approx(whole["loss"].item(), rel=1e-5)
+        assert distance(whole, shared) < 1e-5
+
+
+@pytest.mark.nightly
+def test_two_ranks_share_prefixes_with_the_losses_of_one(inputs, tmp_path):
+    """With mlx's own launcher on loopback."""
+    adapter = spec(batching="prefix", iters=6)
+    launch.train(tiny_training.training_run(inputs, tmp_path, spec(batching="prefix", iters=6, ranks=2)))
+    both = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    losses = [
+        [event["loss"] for event in tiny_training.events(files, "valid")]
+        for files in (both, train(inputs, tmp_path / "single", adapter))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert tiny_training.events(both, "end")[0]["shared"] > 0
 
 
 def test_dropout_is_a_mistake_of_the_recipe():
