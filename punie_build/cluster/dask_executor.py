@@ -28,8 +28,8 @@ DEVICES = ("METAL", "CUDA")  # resources of workers with a device that one task 
 
 
 class DaskExecutor:
-    """The connection of a build to the scheduler at a URL such as `dask://10.0.0.5:8786`, or to a cluster that it starts
-    on hosts, `ssh://mac1,mac2`, and that ends with this process. Several threads may use it.
+    """The connection of a build to the scheduler at a URL such as `dask://10.0.0.5:8786`, or to a cluster that it
+    starts on hosts, `ssh://mac1,mac2`, and that ends with this process. Several threads may use it.
 
     Raises ClusterError if there is no scheduler, or no worker.
     """

@@ -1,6 +1,6 @@
 """SSH cluster: a scheduler and workers on the machines of a team, for the time of one build, started by Dask.
 
-The URL is `ssh://HOST,HOST`; the scheduler runs on the first host. Each host is named as for `ssh`: `[USER@]HOST[:PORT]`.
+The URL is `ssh://HOST,HOST`; the scheduler runs on the first host. A host is `[USER@]HOST[:PORT]`.
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
 from punie_build.storage import locks, paths
+from tests.support import certificates
 from tests.support import project as projects
 
 pytest.importorskip("distributed", reason="needs the extra cluster")
@@ -35,11 +37,12 @@ class Cluster(Struct):
     url: str
     folder: Path
     processes: list[subprocess.Popen[bytes]]
+    variables: dict[str, str] = {}
 
     def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
         """Start a worker, whose cache is its own."""
         number = len(self.processes)
-        environment = os.environ | {"XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
+        environment = os.environ | self.variables | {"XDG_CACHE_HOME": str(self.folder / f"cache{number}")}
         command = [sys.executable, "-P", "-m", "punie_build", "worker", self.url, *options]
         with (self.folder / f"worker{number}.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
@@ -47,29 +50,37 @@ class Cluster(Struct):
         return process
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def running_cluster(folder: Path, variables: dict[str, str]) -> Iterator[Cluster]:
+    """Start a scheduler, with variables of Dask for all its processes, and end it with its workers."""
     log = folder / "scheduler.log"
     command = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler"]
+    command += ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     with log.open("wb") as output:
-        scheduler = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"], cwd=folder, stdout=output, stderr=output
-        )
-    for _ in range(600):
-        if match := re.search(r"tcp://127.0.0.1:\d+", log.read_text("utf-8")):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail(log.read_text("utf-8"))
-    cluster = Cluster(match[0].replace("tcp", "dask"), folder, [scheduler])
-    cluster.start_worker()
-    cluster.start_worker("--resource", "CUDA=1")
-    yield cluster
-    for process in reversed(cluster.processes):
-        process.send_signal(signal.SIGINT)
-    for process in cluster.processes:
-        process.wait(60)
+        scheduler = subprocess.Popen(command, cwd=folder, env=os.environ | variables, stdout=output, stderr=output)
+    cluster = Cluster("", folder, [scheduler], variables)
+    try:
+        for _ in range(600):
+            if match := re.search(r"(tcp|tls)://(127.0.0.1:\d+)", log.read_text("utf-8")):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(log.read_text("utf-8"))
+        cluster.url = f"{'dask' if match[1] == 'tcp' else 'dask+tls'}://{match[2]}"
+        yield cluster
+    finally:
+        for process in reversed(cluster.processes):
+            process.send_signal(signal.SIGINT)
+        for process in cluster.processes:
+            process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster"), {}) as cluster:
+        cluster.start_worker()
+        cluster.start_worker("--resource", "CUDA=1")
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +248,22 @@ def test_a_cluster_on_hosts_by_ssh_lives_as_long_as_its_build(tmp_path):
     assert [path for path in TARGETS if not (project / path).exists()] == []
     assert "ssh://127.0.0.1:9: no cluster starts there (" in nowhere.stdout
     assert "Traceback" not in nowhere.stdout + nowhere.stderr
+
+
+@pytest.mark.nightly
+def test_all_connections_of_a_cluster_may_be_encrypted(tmp_path):
+    certificate = certificates.write(tmp_path)
+    names = ("CA_FILE", *(f"{role}__{part}" for role in ("SCHEDULER", "WORKER", "CLIENT") for part in ("CERT", "KEY")))
+    variables = {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(certificate) for name in names}
+    variables |= {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true", "DASK_DISTRIBUTED__COMM__DEFAULT_SCHEME": "tls"}
+    project = projects.create(tmp_path / "project", RECIPE)
+    store = {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
+    with running_cluster(tmp_path, variables) as cluster:
+        cluster.start_worker()
+        assert cluster.url.startswith("dask+tls://")
+        plain = build(project, "--executor", cluster.url.replace("+tls", ""), "dataset:sample", **store)
+        assert "no scheduler answers" in plain.stdout
+        assert not (project / "data/sample").exists()
+        done = build(project, "--executor", cluster.url, "dataset:sample", **store, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "data/sample/train.jsonl").exists()

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from moto.server import ThreadedMotoServer
 
+from punie_build.cli import main
 from tests.support.project import ROOT, create
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -73,6 +75,40 @@ def test_the_dockerfile_copies_what_the_wheel_needs_and_runs_as_a_user():
     assert re.search(r"^USER builder$", final, re.MULTILINE)
     assert final.index("USER builder") < final.index("ENTRYPOINT")
     assert 'ENTRYPOINT ["punie-build"]' in final
+
+
+def test_the_services_of_the_compose_file_listen_on_loopback_and_have_commands_that_exist():
+    text = (ROOT / "compose.yaml").read_text()
+    services = yaml.safe_load(text)["services"]
+    assert set(re.findall(r"\d+\.\d+\.\d+\.\d+", text)) == {"127.0.0.1"}
+    assert all(service["network_mode"] == "host" and "ports" not in service for service in services.values())
+    for name in ("worker", "build"):
+        command = services[name]["command"]
+        options = main.parser_of(command).parse_args(command)
+        assert "dask://127.0.0.1:8786" in vars(options).values()
+    scheduler = [sys.executable, "-P", "-m", "distributed.cli.dask_scheduler", "--help"]
+    options = subprocess.run(scheduler, capture_output=True, text=True, check=True).stdout
+    assert {word for word in services["scheduler"]["command"] if word.startswith("--")} <= set(
+        re.findall(r"--[\w-]+", options)
+    )
+    assert {name for service in services.values() for name in service.get("depends_on", ())} <= set(services)
+
+
+@pytest.mark.slow
+def test_the_bucket_of_the_compose_file_is_created_once_and_stays():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["bucket"]
+    environment = service["environment"] | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    listing = [sys.executable, "-c", "import s3fs; print(s3fs.S3FileSystem().ls('/'))"]
+    try:
+        for _ in range(2):
+            subprocess.run([sys.executable, *service["entrypoint"][1:]], env=environment, check=True)
+        listed = subprocess.run(listing, env=environment, check=True, capture_output=True, text=True)
+    finally:
+        server.stop()
+    assert listed.stdout == "['punie']\n"
 
 
 @pytest.mark.real
