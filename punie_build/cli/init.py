@@ -97,6 +97,13 @@ def init(root: Path, options: Options) -> int:
         if not (project / data).exists() or data.startswith(".."):
             raise UseError(f"--data {options.data}: no file or folder in {options.folder} - copy or link it into it")
         source = f'{{ type = "local", path = {json.dumps(data, ensure_ascii=False)} }}'
+    steps: list[str] = []
+    if options.config:  # before a file is written: it may be no configuration
+        name = import_config.recipe_name(root / options.config)
+        target = project / "recipes" / f"{name}.toml"
+        if target.exists():
+            raise UseError(f"recipes/{target.name}: exists - remove it first")
+        steps = import_config.write(root / options.config, None, name, target, options.config)
     files = {
         "recipes/project.toml": RECIPE.format(source=source, schema=SCHEMA),
         SCHEMA: recipe_schema_text(),
@@ -114,13 +121,8 @@ def init(root: Path, options: Options) -> int:
             continue
         atomic.replace_file(path, text.encode())
         print(f"{name}: written")
-    if options.config:
-        name = import_config.recipe_name(root / options.config)
-        target = project / "recipes" / f"{name}.toml"
-        if target.exists():
-            raise UseError(f"recipes/{target.name}: exists - remove it first")
-        import_config.write(root / options.config, None, name, target, options.config)
-    return print_next(f"cd {options.folder}" if options.folder != "." else "punie-build plan", build_command())
+    first = [f"cd {options.folder}"] if options.folder != "." else []
+    return print_next(*first, *steps, *(["punie-build plan"] if steps or not first else []), build_command())
 
 
 def ignored_files() -> str:

@@ -137,5 +137,7 @@ def show(project: Project, task: AnyTask) -> None:
         if text:
             table.add_row(Text(visible(name)), Text(visible(text)))
     console = Console(highlight=False)
-    console.print(Text(task.label, style="bold"))
-    console.print(table)
+    with console.capture() as capture:  # rich would exit with 1 where `| head` closes the pipe
+        console.print(Text(task.label, style="bold"))
+        console.print(table)
+    print(capture.get(), end="")

@@ -31,7 +31,7 @@ OTHERS = {
     **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config"), "left out: `ranks` and `hosts` share a batch over processes"),
     "chat_template": "left out: the template of the base is used",
     "special_tokens": "left out: those of the base's tokenizer are used",
-    "rl": "left out: preference data are a form of their own",
+    "rl": "left out: the losses of preferences are dpo and orpo",
     "trust_remote_code": "code of a model is never run",
     "evals_per_epoch": "left out: set steps_per_eval, in batches",
     "saves_per_epoch": "left out: save_every has no effect on the result",
@@ -56,6 +56,11 @@ def read(values: Mapping[str, Any]) -> ForeignConfig:
     _length(config, values, accumulated)
     _lora(config, values)
     _data(config, values)
+    if values.get("rl") in ("dpo", "orpo"):
+        config.form = "preference"
+        config.adapter["loss"] = values["rl"]
+        if beta := values.get("rl_beta", values.get("dpo_beta")):
+            config.adapter["beta"] = float(beta)
     take_common(config, values, accumulated)
     if values.get("gradient_checkpointing"):
         config.adapter["grad_checkpoint"] = True
@@ -63,7 +68,8 @@ def read(values: Mapping[str, Any]) -> ForeignConfig:
         config.adapter |= {"batching": "pack", "batch_tokens": config.adapter["max_seq_length"]}
     if values.get("wandb_project"):
         config.adapter |= {"report_to": ["wandb"], "project_name": values["wandb_project"]}
-    config.note_others((key for key in values if key not in READ), OTHERS)
+    taken = READ.union(["rl", "rl_beta", "dpo_beta"] if config.form else [])
+    config.note_others((key for key in values if key not in taken), OTHERS)
     return config
 
 

@@ -35,13 +35,15 @@ class RecipeTables(Struct):
 class ForeignConfig(Struct, kw_only=True):
     """The parts of a recipe that a configuration gives.
 
-    `model` and `data` are names of the Hub or paths; `split` is the split of the recipe's dataset; `adapter` has fields
-    of the table; `notes` has the settings that are left out, or have another meaning here.
+    `model` and `data` are names of the Hub or paths; `split`, `form` and `columns` are those of the recipe's dataset;
+    `adapter` has fields of the table; `notes` has the settings that are left out, or have another meaning here.
     """
 
     model: str = ""
     data: str = ""
     split: dict[str, float] = {}
+    form: str = ""
+    columns: dict[str, str] = {}
     adapter: dict[str, Any] = {}
     notes: list[str] = []
 
@@ -65,7 +67,8 @@ class ForeignConfig(Struct, kw_only=True):
             tables.base[base] = {"hub" if is_hub_name(self.model) else "path": self.model}
         if self.data:
             source = {"type": "hub", "repo": self.data} if is_hub_name(self.data) else _local(self.data)
-            tables.dataset[name] = {"source": source} | ({"split": self.split} if self.split else {})
+            fields = {"form": self.form, "columns": self.columns, "split": self.split}
+            tables.dataset[name] = {"source": source} | {key: value for key, value in fields.items() if value}
         tables.adapter[name] = {"base": base, "data": name, **self.adapter}
         return tables
 

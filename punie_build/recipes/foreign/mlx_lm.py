@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from punie_build.recipes.foreign.config import ForeignConfig
+from punie_build.recipes.foreign.config import ForeignConfig, is_hub_name
 
 # as of mlx-lm 0.32: CONFIG_DEFAULTS of mlx_lm/lora.py
 DEFAULTS: dict[str, Any] = {
@@ -35,7 +35,7 @@ OTHERS = {
     "config": "",
     "adapter_path": "the adapter is built in adapters/NAME",
     "test": "a test split is scored by an eval",
-    "test_batches": "a test split is scored by an eval",
+    "test_batches": "",
     "clear_cache_threshold": "no such setting here: memory is returned by itself",
     "trust_remote_code": "code of a model is never run",
     "resume_adapter_file": 'left out: adopt it by [adapter.NAME] path = "FOLDER", and train on with init = "NAME"',
@@ -62,6 +62,7 @@ def read(values: Mapping[str, Any]) -> ForeignConfig:
         config.note("lora_parameters.alpha", "left out: mlx-lm reads `scale`, which multiplies the update directly")
     _optimizer(config, settings)
     _schedule(config, settings.get("lr_schedule"))
+    _hub_data(config, settings.get("hf_dataset"))
     if report := settings.get("report_to"):
         config.adapter["report_to"] = report if isinstance(report, list) else [*map(str.strip, str(report).split(","))]
     if settings.get("project_name"):
@@ -76,9 +77,33 @@ def read(values: Mapping[str, Any]) -> ForeignConfig:
         "lr_schedule",
         "report_to",
         "project_name",
+        "hf_dataset",
     }
-    config.note_others((key for key in values if key not in known), OTHERS)
+    config.note_others((key for key, value in values.items() if key not in known and value), OTHERS)
     return config
+
+
+def _hub_data(config: ForeignConfig, datasets: Any) -> None:
+    """Take the first of the datasets of the Hub that `hf_dataset` names, with the names of its columns."""
+    tables = [table for table in (datasets if isinstance(datasets, list) else [datasets]) if isinstance(table, Mapping)]
+    for table in tables[1:]:
+        config.note(
+            "hf_dataset", f"{table.get('path')}: left out: give it a [dataset.NAME], and join all by a [mix.NAME]"
+        )
+    for table in tables[:1]:
+        config.data = str(table.get("path", ""))
+        if not is_hub_name(config.data):
+            config.note("hf_dataset", f"{config.data}: left out: name it with its organization, as OWNER/NAME")
+            config.data = ""
+        names = {"prompt_feature": "user", "completion_feature": "assistant"}
+        config.columns = {str(table[key]): role for key, role in names.items() if key in table}
+        if "text_feature" in table:
+            config.form = "text"
+        rest = set(table) - {"path", "text_feature", *names}
+        if rest:
+            config.note(
+                "hf_dataset", f"{', '.join(sorted(rest))} left out: the dataset and the adapter have fields for them"
+            )
 
 
 def _optimizer(config: ForeignConfig, settings: Mapping[str, Any]) -> None:

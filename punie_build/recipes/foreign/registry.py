@@ -13,6 +13,7 @@ from punie_build.storage import project_file
 
 FORMATS = ("mlx-lm", "axolotl", "unsloth")
 MARKS = {  # a configuration of YAML has one of these keys
+    "unsloth": ("per_device_train_batch_size", "model_name_or_path", "dataset_name", "num_train_epochs"),
     "axolotl": ("base_model", "micro_batch_size", "datasets", "lora_r", "sequence_len"),
     "mlx-lm": ("mask_prompt", "lora_parameters", "num_layers", "iters", "fine_tune_type", "data"),
 }
@@ -24,9 +25,12 @@ def read(path: Path, form: str | None = None) -> tuple[str, ForeignConfig]:
         text = project_file.read(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise UseError(f"{path}: no such file - correct the path") from None
+    except UnicodeDecodeError:
+        raise UseError(f"{path}: not UTF-8 - save the file as UTF-8") from None
     except (OSError, ValueError) as error:
         raise UseError(f"{path}: {error}") from None
-    if form == "unsloth" or (form is None and path.suffix == ".py"):
+    is_script = path.suffix == ".py" if form is None else form == "unsloth" and path.suffix not in (".yaml", ".yml")
+    if is_script:
         try:
             return "unsloth", unsloth.read(text)
         except (SyntaxError, ValueError, RecursionError) as error:
@@ -34,9 +38,11 @@ def read(path: Path, form: str | None = None) -> tuple[str, ForeignConfig]:
     values = _yaml(path, text)
     form = form or next((name for name, keys in MARKS.items() if any(key in values for key in keys)), None)
     if form is None:
-        raise UseError(f"{path}: no settings of mlx-lm or axolotl - name the format by --from")
+        advice = "`punie-build import FILE --from FORMAT` names the format"
+        raise UseError(f"{path}: no settings of mlx-lm, axolotl or TRL - {advice}")
+    readers = {"axolotl": axolotl.read, "mlx-lm": mlx_lm.read, "unsloth": unsloth.read_settings}
     try:
-        return form, (axolotl if form == "axolotl" else mlx_lm).read(values)
+        return form, readers[form](values)
     except (ValueError, TypeError, AttributeError) as error:
         raise UseError(f"{path}: a setting has an unexpected value - {error}") from None
 

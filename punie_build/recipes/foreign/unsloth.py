@@ -1,4 +1,5 @@
 """A Python script with unsloth or TRL: `FastLanguageModel`, `SFTConfig` or `TrainingArguments`. It is parsed, not run.
+A YAML file of TRL (`trl sft --config`) has the same settings.
 
 Arguments that are no literals, and no names of literals, are left out and noted.
 """
@@ -26,6 +27,13 @@ READ = frozenset(
     " max_grad_norm neftune_noise_alpha logging_steps eval_steps save_steps load_in_4bit load_in_8bit packing"
     " report_to warmup_ratio assistant_only_loss completion_only_loss".split()
 )
+NAMES = {  # of the command line of TRL -> of its classes
+    "model_name_or_path": "model_name",
+    "dataset_name": "path",
+    "lora_r": "r",
+    "lora_target_modules": "target_modules",
+    "gradient_checkpointing": "use_gradient_checkpointing",
+}
 OTHERS = {
     **dict.fromkeys(
         ("output_dir", "bf16", "fp16", "dtype", "bias", "token", "dataset_text_field", "dataset_num_proc"), ""
@@ -42,6 +50,17 @@ def read(script: str) -> ForeignConfig:
     tree = ast.parse(script)
     config = ForeignConfig(adapter={}, notes=[])
     values, calls = _arguments(tree, config)
+    return _recipe(config, values, calls)
+
+
+def read_settings(settings: Mapping[str, Any]) -> ForeignConfig:
+    """Return the recipe of the settings of TRL in YAML."""
+    values = {NAMES.get(key, key): value for key, value in settings.items() if value is not None}
+    has_lora = values.pop("use_peft", "r" in values)
+    return _recipe(ForeignConfig(adapter={}, notes=[]), values, {"SFTConfig"} | ({"LoraConfig"} if has_lora else set()))
+
+
+def _recipe(config: ForeignConfig, values: Mapping[str, Any], calls: set[str]) -> ForeignConfig:
     if not calls & {"get_peft_model", "LoraConfig", "SFTConfig", "TrainingArguments"}:
         config.note("script", "no call of get_peft_model, LoraConfig, SFTConfig or TrainingArguments was found")
     accumulated = int(values.get("gradient_accumulation_steps", 1))
@@ -65,7 +84,7 @@ def read(script: str) -> ForeignConfig:
         config.adapter["epochs"] = float(values.get("num_train_epochs", 3))
     _lora(config, values, calls)
     _optional(config, values, accumulated)
-    config.note_others((key for key in values if key not in READ), OTHERS)
+    config.note_others((key for key, value in values.items() if key not in READ and value), OTHERS)
     return config
 
 

@@ -290,11 +290,11 @@ def test_an_artifact_that_was_never_built_has_no_provenance(project):
     assert output == "stage:clean: not built - `doit stage:clean`\n"
 
 
-def test_a_closed_pipe_is_no_error(project):
-    command = f'"{sys.executable}" -m punie_build provenance stage:clean | head -n 1'
+@pytest.mark.parametrize(("command", "line"), [("provenance", "{\n"), ("show", "stage:clean\n")])
+def test_a_closed_pipe_is_no_error(project, command, line):
+    command = f'set -o pipefail; "{sys.executable}" -m punie_build {command} stage:clean | head -n 1'
     process = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True)
-    assert process.stdout == "{\n"
-    assert not process.stderr
+    assert (process.returncode, process.stdout, process.stderr) == (0, line, "")
 
 
 @pytest.mark.parametrize(

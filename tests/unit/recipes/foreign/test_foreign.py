@@ -158,3 +158,50 @@ def test_the_command_writes_a_recipe_once_and_init_starts_from_one(tmp_path):
     assert punie_build(tmp_path, "init", "new", "--from", "Lora 1.yaml").returncode == 0
     assert sorted(path.name for path in (tmp_path / "new" / "recipes").iterdir()) == ["lora-1.toml"]
     assert (tmp_path / "new" / "AGENTS.md").exists()
+
+
+def test_init_writes_nothing_where_the_file_is_no_configuration(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe")
+    process = punie_build(tmp_path, "init", "new", "--from", "a.yaml")
+    assert (process.returncode, process.stderr.rpartition(": ")[2]) == (2, "not UTF-8 - save the file as UTF-8\n")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(("loss", "is_read"), [("dpo", True), ("orpo", True), ("kto", False)])
+def test_a_preference_training_of_axolotl_keeps_its_loss(tmp_path, loss, is_read):
+    (tmp_path / "a.yaml").write_text(f"base_model: nano\nadapter: lora\nrl: {loss}\ndatasets: [{{path: rows.jsonl}}]\n")
+    _, config = registry.read(tmp_path / "a.yaml")
+    tables = config.tables("x")
+    assert (tables.adapter["x"].get("loss"), tables.dataset["x"].get("form")) == (
+        (loss, "preference") if is_read else (None, None)
+    )
+    assert any(note.startswith("rl: left out") for note in config.notes) is not is_read
+
+
+def test_data_of_the_hub_that_mlx_lm_names_are_a_source_with_columns(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "model: nano\niters: 3\nresume_adapter_file: null\ntest: false\n"
+        "hf_dataset: {path: org/rows, prompt_feature: text, completion_feature: summary, train_split: 'train[:9]'}\n"
+    )
+    _, config = registry.read(tmp_path / "a.yaml")
+    assert config.tables("x").dataset["x"] == {
+        "source": {"type": "hub", "repo": "org/rows"},
+        "columns": {"text": "user", "summary": "assistant"},
+    }
+    assert [note.partition(":")[0] for note in config.notes] == ["optimizer", "hf_dataset", "keep"]
+    (tmp_path / "a.yaml").write_text("model: nano\niters: 3\nhf_dataset: [{path: billsum}, {path: org/more}]\n")
+    _, config = registry.read(tmp_path / "a.yaml")
+    assert "hf_dataset: billsum: left out: name it with its organization, as OWNER/NAME" in config.notes
+    assert any("org/more: left out" in note for note in config.notes)
+
+
+def test_the_yaml_of_trl_is_read_as_a_script_is(tmp_path):
+    (tmp_path / "sft.yaml").write_text(
+        "model_name_or_path: org/model\ndataset_name: org/rows\nuse_peft: true\nlora_r: 4\nlora_alpha: 8\n"
+        "per_device_train_batch_size: 2\ngradient_accumulation_steps: 3\nmax_steps: 5\nlearning_rate: 2e-4\n"
+    )
+    form, config = registry.read(tmp_path / "sft.yaml")
+    adapter = config.tables("x").adapter["x"]
+    assert (form, config.model, config.data) == ("unsloth", "org/model", "org/rows")
+    assert (adapter["batch_size"], adapter["iters"], adapter["lora"]) == (2, 15, {"rank": 4, "scale": 2.0})
+    assert list(mistakes(adapter, Adapter, "adapter.x")) == []
