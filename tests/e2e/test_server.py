@@ -34,6 +34,7 @@ from punie_build.models.locate import locate
 from punie_build.models.spec import Base
 from punie_build.runtime import blas
 from punie_build.storage import paths
+from tests.support import tiny_bases
 
 NANO = ServedModel(model=paths.nano())
 SPEC = GenerationSpec(arm="other", suite="s", max_tokens=40)
@@ -128,6 +129,20 @@ def test_the_batch_engine_refuses_other_files_too(adapted, root, suite, tmp_path
     run = eval_run(root, msgspec.structs.replace(adapted, stamps={str(adapted.adapter): "x"}), suite, engine="batch")
     error = runner.run_in_process(run, ResponseCache(tmp_path / "cache.jsonl"), {})
     assert "other: its files are not those whose digest was taken" in error
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_next", "kimi_linear"])
+def test_a_hybrid_is_served_with_the_weights_that_were_loaded(name, root, suite, tmp_path):
+    """Its caches hold a state beside keys and values; `collect` compares canaries of the server."""
+    tiny_bases.write_base(tmp_path / "base", name)
+    warm = WarmServer()
+    try:
+        run = eval_run(tmp_path, ServedModel(model=tmp_path / "base"), suite, max_tokens=6)
+        answers = collect(run, warm, tmp_path / "out")
+    finally:
+        warm.release()
+    assert {answer.case for answer in answers} == {case.id for case in suite.cases}
 
 
 def test_trap_the_server_uses_the_adapter_for_one_model_name_only(server, adapted, root, suite):

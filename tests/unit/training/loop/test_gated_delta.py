@@ -1,6 +1,7 @@
 """The gated delta rule in chunks has the outputs, states and gradients of mlx-lm's loop."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import mlx.core as mx
 import pytest
@@ -11,6 +12,9 @@ from mlx_lm.models import llama as llama_module
 from mlx_lm.tuner.utils import load_adapters
 from mlx_lm.utils import load_model
 
+from punie_build.evaluation import canary, in_process, request
+from punie_build.evaluation.in_process import InferenceJob
+from punie_build.evaluation.response_cache import ResponseCache
 from punie_build.export.process import export
 from punie_build.export.spec import Model
 from punie_build.training import token_file
@@ -150,7 +154,7 @@ def loops_afterwards() -> Iterator[None]:
 @pytest.mark.parametrize(
     "name", ["qwen3_5", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("qwen3_next", "kimi_linear"))]
 )
-def test_a_hybrid_is_trained_resumed_and_fused(tmp_path, capsys, name, loops_afterwards):
+def test_a_hybrid_is_trained_resumed_fused_and_asked(tmp_path, capsys, name, loops_afterwards):
     tiny_bases.write_base(tmp_path / "base", name)
     (tmp_path / "tokens").mkdir()
     system = [(7 * index) % 60 for index in range(70)]
@@ -177,3 +181,19 @@ def test_a_hybrid_is_trained_resumed_and_fused(tmp_path, capsys, name, loops_aft
     adapted.eval()
     assert close(adapted(ids), fused(ids), 1e-3)
     assert not close(plain, fused(ids), 1e-3)
+    by_adapter, by_fused = answers(tmp_path / "base", out), answers(fused_folder, None)
+    assert by_adapter.completions == by_fused.completions
+    assert canary.distance(by_adapter.canaries[0], by_fused.canaries[0]) < 0.01
+
+
+def answers(model: Path, adapter: Path | None) -> ResponseCache:
+    """Return what the batch engine of an eval answers to two prompts of different lengths, and its canaries."""
+    cache = model.parent / f"answers-{model.name}.jsonl"
+    texts = ("word", "a longer prompt of several words")
+    requests = {text: request.build([{"role": "user", "content": text}], max_tokens=5) for text in texts}
+    in_process.main(
+        InferenceJob(model=str(model), adapter=adapter and str(adapter), cache_file=str(cache), requests=requests)
+    )
+    found = ResponseCache(cache)
+    assert set(found.completions) == set(texts)
+    return found

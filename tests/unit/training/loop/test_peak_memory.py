@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from mlx_lm.models import llama
 
 from punie_build.runtime import machine_memory
 from punie_build.training import token_file
-from punie_build.training.loop import peak_memory
-from punie_build.training.loop.lora import apply_adapter
+from punie_build.training.loop import gated_delta, peak_memory
+from punie_build.training.loop.lora import apply_adapter, load_trainable
 from punie_build.training.loop.peak_memory import LargestBatch
 from punie_build.training.loop.trainer import Trainer
 from punie_build.training.memory_ladder import MemoryReport
+from tests.support import tiny_bases
 from tests.support.tiny_training import LLAMA, events, ignore, spec, train
 
 
@@ -28,6 +31,29 @@ def test_the_peak_of_a_batch_is_predicted_from_one_row(inputs, tmp_path, sequenc
     tried = trainer(inputs, tmp_path)
     predicted = peak_memory.predict(tried, LargestBatch(sequences=sequences, length=length, trained=0.34))
     assert predicted == pytest.approx(peak_memory.measure(tried, length, 0.34, sequences), rel=0.15)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.rope_scaling. is deprecated")  # by the configuration that mlx-lm reads
+@pytest.mark.parametrize(
+    "name", ["kimi_linear", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("qwen3_5", "qwen3_next"))]
+)
+def test_the_peak_of_a_hybrid_is_predicted_with_its_recurrent_state(inputs, tmp_path, name):
+    """The rule in chunks holds the states between segments of 128 positions, and recomputes the rest."""
+    tiny_bases.write_base(tmp_path / "base", name)
+    rows = {split: token_file.load(inputs / f"tokens/{split}.safetensors") for split in ("train", "valid")}
+    model, _ = load_trainable(spec(), str(tmp_path / "base"), len(rows["train"]))
+    modules = {sys.modules[type(layer).__module__] for _, layer in model.named_modules()}
+    users = [module for module in modules if hasattr(module, "gated_delta_update")]
+    assert users
+    try:
+        assert gated_delta.install(model) == ""
+        tried = Trainer(model, rows, spec(), tmp_path, ignore)
+        predicted = peak_memory.predict(tried, LargestBatch(sequences=3, length=256, trained=0.34))
+        assert predicted == pytest.approx(peak_memory.measure(tried, 256, 0.34, 3), rel=0.15)
+    finally:
+        for module in users:
+            module.gated_delta_update = gated_delta.ORIGINAL
 
 
 def test_the_largest_batch_counts_padding_and_a_prefix_once(inputs, tmp_path):
