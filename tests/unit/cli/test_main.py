@@ -102,9 +102,7 @@ def test_every_command_is_found_by_its_first_word():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "arguments", [(), ("chek",), ("why",), ("store",), ("check", "--format", "xml"), ("check", "--gat")]
-)
+@pytest.mark.parametrize("arguments", [(), ("why",), ("store",), ("check", "--format", "xml"), ("check", "--gat")])
 def test_wrong_use_exits_with_2_and_prints_the_usage(project, arguments):
     code = 0 if arguments == ("check", "--gat") else 2  # an option may be cut short
     output = run(project, *arguments, code=code)
