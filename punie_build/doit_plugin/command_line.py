@@ -55,11 +55,17 @@ def problem(words: Sequence[str], known: Collection[str], targets: Collection[st
     names = [*_names(words[is_command:], command in NAMING)]
     unknown = [name for name in names if name not in known and name.rstrip("/") not in targets]
     if unknown:
-        return "\n".join(f"{name}: no such artifact{did_you_mean(name, known)}" for name in unknown)
+        return "\n".join(f"{name}: no such artifact{_hint(name, known)}" for name in unknown)
     if command in NAMING and not names and not {SHORT_FOR_ALL, NAMING[command]} & {*words} and "*" not in str(words):
         every = f", or {NAMING[command]} for all" if NAMING[command] else ""
         return f"doit {command}: no artifact is named - name those that `doit list --all` shows{every}"
     return None
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """Return the artifacts of this name, of whatever kind, or what is near to it."""
+    same = sorted(label for label in known if label.partition(":")[2] == name)
+    return f" - name it with its kind: {' or '.join(same)}" if same else did_you_mean(name, known)
 
 
 def _value_problem(words: Sequence[str]) -> str | None:

@@ -41,7 +41,8 @@ MIN_PATIENCE = 0.5  # ... and the least for each request
 SLOWEST = 200_000  # bytes in a second: slower uploads count as silence
 MAX_RECORD = 64 << 20  # bytes; that of a target of 100,000 files has 15 MB
 SPARE_BYTES = 256 << 20  # of the disk, which a download leaves free
-MAX_CORRUPT = 8  # downloads of other bytes than their name says, until a store is given up
+MAX_CORRUPT, MAX_CORRUPT_BYTES = 8, 1 << 30  # downloads of other bytes than their name says, until none is read
+ANNOUNCED_BYTES = 1 << 30  # of a download that is announced with its size, which a store may invent
 T = TypeVar("T")
 
 
@@ -62,6 +63,7 @@ class RemoteStore:
         self.waited = 0.0  # seconds for slow answers
         self.patience, self.max_record, self.spare_bytes = PATIENCE, MAX_RECORD, SPARE_BYTES
         self.corrupt: set[str] = set()
+        self.corrupt_bytes, self.announced_bytes = 0, ANNOUNCED_BYTES
         self.guard = threading.Lock()
         self.files: Any = None
         self.base = ""
@@ -98,14 +100,18 @@ class RemoteStore:
         limit = max(shutil.disk_usage(target.parent).free - self.spare_bytes, 0)
         if size is not None and size > limit:  # no failure of the store
             return False
+        if size is not None and size >= self.announced_bytes:
+            self._say(f"downloading {size / 1e9:.3g} GB, as it says")
         self._download(name, target, Transfer(limit if size is None else size), is_small=size is None)
         return target.exists()
 
-    def reject(self, name: str) -> None:
-        """Count a name as missing, for its content had another digest. Say so once; after `MAX_CORRUPT` of them, read
-        no more: new results are uploaded again."""
+    def reject(self, name: str, size: int = 0) -> None:
+        """Count a name as missing, for its content of `size` bytes had another digest. Say so once; after `MAX_CORRUPT`
+        of them, or `MAX_CORRUPT_BYTES`, read no more: new results are uploaded again."""
         with self.guard:
-            is_first, is_last = not self.has_corrupt, len(self.corrupt) + 1 == MAX_CORRUPT
+            self.corrupt_bytes += size
+            is_last = self.is_read and (len(self.corrupt) + 1 >= MAX_CORRUPT or self.corrupt_bytes >= MAX_CORRUPT_BYTES)
+            is_first = not self.has_corrupt
             self.has_corrupt = True
             self.corrupt.add(name)
             self.is_read = self.is_read and not is_last

@@ -200,7 +200,7 @@ def _download(root: Path, digest: str) -> bool:
         if not shared.get(_object("blobs", digest), temporary):
             raise _DamagedError
         if digests.of_file(temporary) != digest:
-            shared.reject(_object("blobs", digest))
+            shared.reject(_object("blobs", digest), temporary.stat().st_size)
             raise _DamagedError
         return True
     return False

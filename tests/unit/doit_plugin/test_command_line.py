@@ -17,18 +17,19 @@ from punie_build.doit_plugin.dumpdb import DumpDB
 from tests.support.doit_runner import doit
 from tests.support.project import SAMPLE, create
 
-KNOWN = {"adapter", "adapter:v1", "stage:clean"}
+KNOWN = {"adapter", "adapter:v1", "stage:clean", "mix:all", "eval:all"}
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("adapter:v2", "adapter:v2: no such artifact - did you mean 'adapter:v1'?"),
-        ("v1", "v1: no such artifact - did you mean 'adapter:v1'?"),
+        ("v1", "v1: no such artifact - name it with its kind: adapter:v1"),
+        ("all", "all: no such artifact - name it with its kind: eval:all or mix:all"),
         ("-n 4", None),
         ("-n 4 adapter:v1 stage:clan", "stage:clan: no such artifact - did you mean 'stage:clean'?"),
-        ("info nope", "nope: no such artifact - known: adapter, adapter:v1, stage:clean"),
-        ("clean -n nope", "nope: no such artifact - known: adapter, adapter:v1, stage:clean"),
+        ("info nope", "nope: no such artifact - known: adapter, adapter:v1, eval:all, mix:all, stage:clean"),
+        ("clean -n nope", "nope: no such artifact - known: adapter, adapter:v1, eval:all, mix:all, stage:clean"),
         ("clean", "doit clean: no artifact is named - name those that `doit list --all` shows, or --clean-all for all"),
         ("forget -s", "doit forget: no artifact is named - name those that `doit list --all` shows, or --all for all"),
         ("info", "doit info: no artifact is named - name those that `doit list --all` shows"),

@@ -204,6 +204,24 @@ def test_a_store_of_other_bytes_than_its_names_say_is_read_no_more_and_still_wri
     assert last.endswith("the bytes of 7 are not those of its name - nothing is read from it any more")
 
 
+def test_a_store_that_sends_much_of_other_bytes_is_read_no_more(tmp_path, capsys):
+    store_ = RemoteStore(tmp_path.as_uri(), {})
+    store_.reject("blobs/0", remote.MAX_CORRUPT_BYTES - 1)
+    assert store_.is_read
+    store_.reject("blobs/1", 1)
+    assert not store_.is_read
+    assert warnings(capsys)[-1].endswith("nothing is read from it any more")
+
+
+def test_a_large_download_is_announced_with_the_size_that_the_store_says(tmp_path, capsys):
+    store_ = RemoteStore(tmp_path.as_uri(), {})
+    store_.spare_bytes, store_.announced_bytes = 0, 10_000_000
+    assert store_.put("blobs/x", bytes(20_000_000))
+    assert store_.get("blobs/x", tmp_path / "y")
+    [line] = warnings(capsys)
+    assert line.endswith("downloading 0.02 GB, as it says")
+
+
 def test_a_file_that_is_larger_than_the_disk_is_not_fetched_and_no_failure(tmp_path, capsys):
     store_ = RemoteStore(tmp_path.as_uri(), {})
     assert store_.put("blobs/x", b"x" * 100)
