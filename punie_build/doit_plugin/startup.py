@@ -1,4 +1,5 @@
-"""The start of a `doit` process, as soon as doit imports a module of ours: interruptions, garbage collection, options."""
+"""The start of a `doit` process, as soon as doit imports a module of ours: interruptions, garbage collection,
+options."""
 
 from __future__ import annotations
 

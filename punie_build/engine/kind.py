@@ -67,9 +67,9 @@ class GridRules(Struct, frozen=True, kw_only=True):
 class Shards(Struct, frozen=True):
     """How a step is computed in parts on several workers, before one of them makes the target.
 
-    `split` returns tasks like the one given, at most as many as it is told, or none if parts are not worth it. `collect`
-    computes one part, and returns files by their paths in the project; `join` makes one set of files of all parts. The
-    lines of these files are put in place for the step, which then has nothing left to compute."""
+    `split` returns tasks like the one given, at most as many as it is told, or none if parts are not worth it.
+    `collect` computes one part, and returns files by their paths in the project; `join` makes one set of files of all
+    parts. The lines of these files are put in place for the step, which then has nothing left to compute."""
 
     split: Callable[[Any, int], list[Any]]
     collect: Callable[[Work[Any]], dict[str, bytes]]

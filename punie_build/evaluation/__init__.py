@@ -2,8 +2,8 @@
 
 Specs: `spec`, `arm_spec`, `requirements`, `suite`, `suite_file`, `suite_validation`. Answers: `runner`, `server`,
 `named_server`, `endpoint`, `recorded_answers`, `answer_files`. Scores: `scoring`, `scores` (scores.json), `comparison`
-(comparison.json), `statistics`, `junit`. `steps`, `verify` and `answer_shards` are those of the kinds. The packages `checks`,
-`importers` and `result_files` name their own modules; the other modules ask a model.
+(comparison.json), `statistics`, `junit`. `steps`, `verify` and `answer_shards` are those of the kinds. The packages
+`checks`, `importers` and `result_files` name their own modules; the other modules ask a model.
 """
 
 __all__ = (

@@ -50,7 +50,7 @@ def join(parts: list[dict[str, bytes]]) -> dict[str, bytes]:
             joined = ResponseCache(Path(folder, "joined.jsonl"))
             model, base = caches[0].canaries or ([], [])
             joined.add_canaries(model, base, caches[0].noise)
-            for key, completion in {key: each for cache in caches for key, each in cache.completions.items()}.items():
+            for key, completion in {key: value for cache in caches for key, value in cache.completions.items()}.items():
                 joined.add(key, completion)
             files[name] = joined.path.read_bytes()
     return files
@@ -66,8 +66,8 @@ def _require_equal_weights(caches: list[ResponseCache]) -> None:
     for cache in caches:
         if first is None or cache.canaries is None:
             raise ServerError("a worker returned no canary of its weights - build again")
-        for expected, found in zip(first, cache.canaries, strict=True):
-            if canary.distance(found, expected, noise.certain) > noise.tolerance:
+        for expected, other in zip(first, cache.canaries, strict=True):
+            if canary.distance(other, expected, noise.certain) > noise.tolerance:
                 raise IdentityError("two workers have answered with other weights - give both the same files")
 
 

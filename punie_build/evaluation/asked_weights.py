@@ -28,8 +28,8 @@ def read(root: Path, target: str) -> AskedWeights:
     """Return the weights that gave the answers of an eval, and how they were asked, from the locks."""
     lock = locks.read(root / paths.lock(target))
     answers = next((path for path in lock.key_inputs.inputs if path.endswith("@answers")), "") if lock else ""
-    asked = locks.read(root / paths.lock(answers)) if answers else None
-    return of_inputs(asked.key_inputs if asked else None)
+    answers_lock = locks.read(root / paths.lock(answers)) if answers else None
+    return of_inputs(answers_lock.key_inputs if answers_lock else None)
 
 
 def of_inputs(key_inputs: KeyInputs | None) -> AskedWeights:
@@ -58,7 +58,7 @@ def require_distinct(name: str, arms: Sequence[Scores], weights: Sequence[AskedW
 def similar_weights(arms: Sequence[Scores], parity: bool, weights: Sequence[AskedWeights] = ()) -> list[str]:
     """Return a line for each arm whose weights have the canary of an earlier arm, unless they are meant to be equal:
     by `parity`, or because only their settings differ."""
-    known = [each.weights for each in weights] or [""] * len(arms)
+    known = [arm.weights for arm in weights] or [""] * len(arms)
     pairs = [
         (arms[other].arm, arm.arm)
         for index, arm in enumerate(arms)

@@ -76,7 +76,7 @@ def canary_noise(model: Any, tokenizer: Any, canary: Canary) -> CanaryNoise:
         ordered = mx.sort(logprobs, axis=-1)
         margins.append([float(ordered[k, -1]) - float(ordered[k, -2]) for k in range(len(tokens))])
     tolerance = CanaryNoise(nats=max(gaps)).tolerance
-    certain = [next((k for k, margin in enumerate(each) if margin < tolerance), len(each)) for each in margins]
+    certain = [next((k for k, margin in enumerate(row) if margin < tolerance), len(row)) for row in margins]
     return CanaryNoise(nats=max(gaps), certain=tuple(certain))
 
 

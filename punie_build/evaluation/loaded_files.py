@@ -18,8 +18,8 @@ def stamps_by_folder(folders: Iterable[Path | str | None]) -> dict[str, str]:
 def require_unchanged(stamps: Mapping[str, str], folders: Iterable[Path | str | None]) -> None:
     """End the process if the files of a folder have other stamps than `stamps` says. Folders without any are not
     compared."""
-    for folder, found in stamps_by_folder(folders).items():
-        if stamps.get(folder, found) != found:
+    for folder, stamp in stamps_by_folder(folders).items():
+        if stamps.get(folder, stamp) != stamp:
             raise SystemExit(
                 f"punie: {folder}: its files are not those whose digest was taken - wait until the program that "
                 "writes there has ended, and build again"

@@ -95,16 +95,16 @@ def read(path: Path, spec: RecordedAnswers) -> dict[str, list[Row]]:
         raise DataError(f"{spec.path}: cannot be read: {error.strerror or error}") from None
     by_case: dict[str, list[Row]] = {}
     problems: dict[str, list[str]] = {}
-    for place, row in _rows(text):
+    for where, row in _rows(text):
         if not isinstance(row, dict):
-            problems.setdefault("not a JSON object", []).append(place)
+            problems.setdefault("not a JSON object", []).append(where)
             continue
         key = next((key for key in ((spec.id,) if spec.id else IDS) if _is_id(row.get(key))), None)
         output = _output(row, spec.text)
         if key is None:
-            problems.setdefault("no id of a case - name its key in `id`", []).append(place)
+            problems.setdefault("no id of a case - name its key in `id`", []).append(where)
         elif output is None and not row.get("error"):
-            problems.setdefault("no text of an answer - name its key in `text`", []).append(place)
+            problems.setdefault("no text of an answer - name its key in `text`", []).append(where)
         else:
             by_case.setdefault(str(row[key]), []).append({"output": output, "error": row.get("error")})
     if problems:
@@ -195,8 +195,8 @@ def _parts(output: str | Row | list[Any]) -> tuple[str, list[tuple[str, str]]]:
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     listed = [call.get("function", call) if isinstance(call, dict) else call for call in output.get("tool_calls") or ()]
     calls = [
-        (str(each.get("name")), _json(each.get("arguments") or {})) if isinstance(each, dict) else ("", "no call")
-        for each in listed
+        (str(call.get("name")), _json(call.get("arguments") or {})) if isinstance(call, dict) else ("", "no call")
+        for call in listed
     ]
     return replace_surrogates(str(content)), calls
 

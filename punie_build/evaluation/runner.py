@@ -139,10 +139,10 @@ def copy_completions(run: EvalRun, path: Path) -> bytes:
     decode, reader = client.decoder(run.served.model), base_calls.reader_of(run.served.model)
 
     def send(missing: Requests) -> Failures:
-        found = {key: cache.completions[key] for key in missing if key in cache.completions}
-        for key, completion in found.items():
+        cached = {key: cache.completions[key] for key in missing if key in cache.completions}
+        for key, completion in cached.items():
             copy.add(key, completion)
-        return {key: RequestFailed("not answered") for key in missing if key not in found}
+        return {key: RequestFailed("not answered") for key in missing if key not in cached}
 
     interview.ask(
         run.spec, run.suite, copy, send, lambda completion: decode(completion.token_ids), reader, lambda _: None

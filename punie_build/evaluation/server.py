@@ -39,8 +39,8 @@ class ServedModel(Struct, frozen=True, kw_only=True):
 
     `sampling` is the default for clients that state no setting; requests of an eval state all of them. `port` is used
     or the start fails; None chooses a free one. `canary_file`: the cache of completions that the server writes the
-    canaries of its weights to. `stamps`: those of the files to load, by folder. `program` is the module that serves, and
-    its arguments.
+    canaries of its weights to. `stamps`: those of the files to load, by folder. `program` is the module that serves,
+    and its arguments.
     """
 
     model: Path

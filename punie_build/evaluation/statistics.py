@@ -159,9 +159,9 @@ def _random_sign_flip_p(steps: Sequence[float], observed: float) -> float:
     generator, n_bytes = np.random.default_rng(0), (N_RANDOM_SIGNS + 7) // 8
     sums = np.zeros(8 * n_bytes, np.float32)
     for start in range(0, len(steps), 64):
-        some = np.array(steps[start : start + 64], np.float32)
-        random_bytes = np.frombuffer(generator.bytes(len(some) * n_bytes), np.uint8).reshape(len(some), n_bytes)
-        sums += (2 * some) @ np.unpackbits(random_bytes, axis=1).astype(np.float32)
+        block = np.array(steps[start : start + 64], np.float32)
+        random_bytes = np.frombuffer(generator.bytes(len(block) * n_bytes), np.uint8).reshape(len(block), n_bytes)
+        sums += (2 * block) @ np.unpackbits(random_bytes, axis=1).astype(np.float32)
     extreme = int((abs(sums[:N_RANDOM_SIGNS] - sum(steps)) >= observed - 1e-6).sum())
     return (extreme + 1) / (N_RANDOM_SIGNS + 1)
 

@@ -247,7 +247,7 @@ def problems(suite: Suite) -> list[str]:
 
 
 def _case_problems(suite: Suite, case: Case) -> Iterator[str]:
-    declarations = [*suite.tool_declarations(case), *(tool for _, more in suite.later_turns(case) for tool in more)]
+    declarations = [*suite.tool_declarations(case), *(tool for _, added in suite.later_turns(case) for tool in added)]
     yield from _name_problems(suite, case)
     yield from (
         f"has a tool that is no declaration: {problem}" for problem in filter(None, map(_misshapen, declarations))
@@ -348,7 +348,7 @@ def positive_checks(checks: Iterable[AnyCheck]) -> Iterator[AnyCheck]:
     """Yield the checks that are not negated, also those that others weigh."""
     for check in checks:
         if isinstance(check, Weighted):
-            yield from positive_checks(each.check for each in check.checks)
+            yield from positive_checks(member.check for member in check.checks)
         elif not isinstance(check, Not):
             yield check
 

@@ -117,7 +117,7 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
         if isinstance(check, Not):
             return structs.replace(check, check=with_source(check.check, case))
         if isinstance(check, Weighted):
-            members = [structs.replace(each, check=with_source(each.check, case)) for each in check.checks]
+            members = [structs.replace(item, check=with_source(item.check, case)) for item in check.checks]
             return structs.replace(check, checks=tuple(members))
         if not isinstance(check, PythonHook):
             return check
@@ -142,12 +142,12 @@ def _with_hooks(suite: Suite, root: Path) -> tuple[Suite, list[str]]:
     return structs.replace(suite, cases=tuple(cases)), problems
 
 
-def _source(place: str, source: str, root: Path, noun: str) -> str:
+def _source(reference: str, source: str, root: Path, noun: str) -> str:
     """Return the text of the file of `module:name`. Raise ValueError if it is not a file of the project with this
     function or class."""
     if source:
         raise ValueError("`source` is read from the file - remove it")
-    module, _, name = place.partition(":")
+    module, _, name = reference.partition(":")
     root = PACKAGE_ROOT if module.startswith(f"{PACKAGE}.") else root
     file = module.replace(".", "/") + ".py"
     path = (root / file).resolve()

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
-Place = Literal["whole", "fenced", "anywhere"]
+Scope = Literal["whole", "fenced", "anywhere"]
 _FENCE = re.compile(r"```(?P<language>\w*)[^\S\n]*\n(?P<code>.*?)```", re.DOTALL)
 MAX_STARTS = 1000  # brackets of a text at which JSON is looked for
 
 
-def json_values(text: str, place: Place) -> Iterator[Any]:
+def json_values(text: str, scope: Scope) -> Iterator[Any]:
     """Yield the JSON values of a text: of all of it, or else of its fences (those marked as JSON first), or else each
     object and list inside it. NaN and Infinity are no JSON."""
     values = list(_read([text]))
-    if not values and place != "whole":
+    if not values and scope != "whole":
         fences = [(match["language"].lower() == "json", match["code"]) for match in _FENCE.finditer(text)]
         marked = [code for is_json, code in fences if is_json]
         values = list(_read(marked or [code for _, code in fences]))
-    if not values and place == "anywhere":
+    if not values and scope == "anywhere":
         values = list(_inside(text))
     yield from values
 

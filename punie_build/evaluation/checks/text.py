@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from punie_build.evaluation.checks.check import Check, Reference
-from punie_build.evaluation.checks.json_text import Place, json_values, schema_mistake
+from punie_build.evaluation.checks.json_text import Scope, json_values, schema_mistake
 from punie_build.evaluation.checks.matchers import MISSING, compile_pattern, loose_form, occurs, to_matcher
 from punie_build.evaluation.checks.response import PASS, Answer, CheckResult
 
@@ -128,7 +128,7 @@ class Json(Check, frozen=True, kw_only=True, tag="json"):
 
     value: Any = UNSET
     schema: dict[str, Any] | UnsetType = UNSET
-    find: Place = "fenced"
+    find: Scope = "fenced"
 
     def __post_init__(self) -> None:
         if self.value is not UNSET:

@@ -105,13 +105,13 @@ class Weighted(Check, frozen=True, kw_only=True, tag="weighted"):
     threshold: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     def score(self, answer: Answer) -> CheckResult:
-        results = [each.check.score(answer) for each in self.checks]
+        results = [member.check.score(answer) for member in self.checks]
         if unscorable := next((result for result in results if result.failure in UNSCORABLE), None):
             return unscorable
         pairs = list(zip(self.checks, results, strict=True))
-        shares = [result.score if isinstance(each.check, Weighted) else result.passed for each, result in pairs]
-        total = sum(each.weight for each in self.checks)
-        score = sum(each.weight * share for each, share in zip(self.checks, shares, strict=True)) / total
+        shares = [result.score if isinstance(member.check, Weighted) else result.passed for member, result in pairs]
+        total = sum(member.weight for member in self.checks)
+        score = sum(member.weight * share for member, share in zip(self.checks, shares, strict=True)) / total
         failed = [result for result in results if not result.passed]
         if score >= self.threshold - 1e-9 or not failed:
             return CheckResult(score)
@@ -119,7 +119,7 @@ class Weighted(Check, frozen=True, kw_only=True, tag="weighted"):
         return CheckResult(score, failed[0].failure, f"{score:.2f} of {self.threshold:g}: {reasons}")
 
     def reference(self) -> Reference | None:
-        parts = [each.check.reference() for each in self.checks]
+        parts = [member.check.reference() for member in self.checks]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts):
             return None

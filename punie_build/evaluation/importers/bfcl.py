@@ -51,8 +51,8 @@ def import_suite(source: ImportSource) -> ImportedSuite:
             cases.append(case)
     if foreign := sum(_foreign(case.id) for case in cases):
         notes.append(
-            f"{foreign} cases of Java or JavaScript expect values of JSON, where the leaderboard expects source text, such "
-            "as 10L: their pass rates are not comparable with its own"
+            f"{foreign} cases of Java or JavaScript expect values of JSON, where the leaderboard expects source text, "
+            "such as 10L: their pass rates are not comparable with its own"
         )
     return build_suite(source.path, cases, notes, system="")
 

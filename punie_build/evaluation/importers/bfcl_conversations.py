@@ -80,11 +80,11 @@ def _declarations() -> dict[str, dict[str, dict[str, Any]]]:
 def _case(name: str, row: dict[str, Any], truth: Any, declarations: dict[str, Any], prompts: Any) -> Case:
     """Return the case of a row. Raise an error of the shape of the row that says what is wrong."""
     classes = row["involved_classes"]
-    if unknown := [each for each in classes if each not in declarations]:
+    if unknown := [group for group in classes if group not in declarations]:
         raise ValueError(f"tools of {', '.join(unknown)} need the network or files")
     if not isinstance(truth, list) or len(truth) != len(row["question"]):
         raise ValueError("no expected calls for each turn - set --answers to the file of answers")
-    tools = {tool: table for each in classes for tool, table in declarations[each].items()}
+    tools = {tool: table for group in classes for tool, table in declarations[group].items()}
     expected = [[_call(text, tools) for text in turn] for turn in truth]
     missing = {int(turn): names for turn, names in (row.get("missed_function") or {}).items()}
     first, *later = row["question"]
@@ -119,11 +119,14 @@ def _turn(messages: list[dict[str, Any]], tools: tuple[str, ...], added: str) ->
 
 def _call(text: str, tools: dict[str, dict[str, Any]]) -> Call:
     """Return the name and the arguments of an expected call, which is Python. Raise ValueError."""
-    node = ast.parse(text, mode="eval").body
+    [statement] = ast.parse(text).body
+    node = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in tools:
         raise ValueError(f"{text[:80]} is no call of a tool")
     names = list(tools[node.func.id]["function"]["parameters"].get("properties", {}))
-    arguments = dict(zip(names, node.args, strict=False)) | {each.arg or "**": each.value for each in node.keywords}
+    arguments = dict(zip(names, node.args, strict=False)) | {
+        keyword.arg or "**": keyword.value for keyword in node.keywords
+    }
     if len(node.args) > len(names):
         raise ValueError(f"{text[:80]} has more arguments than the tool")
     return node.func.id, {name: ast.literal_eval(value) for name, value in arguments.items()}

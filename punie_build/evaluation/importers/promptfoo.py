@@ -214,8 +214,8 @@ def _referred(assertion: Any, config: dict[str, Any]) -> Any:
         return assertion
     templates = config.get("assertionTemplates")
     name = str(assertion["$ref"]).removeprefix("#/assertionTemplates/")
-    found = templates.get(name) if isinstance(templates, dict) else None
-    return found if isinstance(found, dict) else f"$ref {name}: no such assertion template"
+    template = templates.get(name) if isinstance(templates, dict) else None
+    return template if isinstance(template, dict) else f"$ref {name}: no such assertion template"
 
 
 def _weighted(
@@ -236,10 +236,10 @@ def _weighted(
         if kind == "assert-set":
             check: AnyCheck = _weighted(item, item.get("threshold", 1), where, values, config, unread)
         else:
-            found = [] if kind.removeprefix("not-") in PARTIAL else _checks(item, where, values, config, unread)
-            if len(found) != 1:
+            checks = [] if kind.removeprefix("not-") in PARTIAL else _checks(item, where, values, config, unread)
+            if len(checks) != 1:
                 raise ValueError(f"{kind} counts for a threshold and cannot be imported")
-            check = found[0]
+            check = checks[0]
         members.append(WeightedCheck(check=check, weight=float(weight)))
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1 or not members:
         raise ValueError(f"threshold {str(threshold)[:40]} of {len(members)} assertions - use one above 0, up to 1")

@@ -119,7 +119,8 @@ def test_names_and_files_keep_their_bytes(tmp_path):
     )
     job = InferenceJob(model="m", adapter=None, cache_file="b", requests={"k": {"a": 1}})
     assert msgspec.json.encode(job) == (
-        b'{"model":"m","adapter":null,"book":"b","prove":true,"asked":{"k":{"a":1}},"concurrency":8,"max_kv_size":null,"stamps":{}}'
+        b'{"model":"m","adapter":null,"book":"b","prove":true,"asked":{"k":{"a":1}},"concurrency":8,"max_kv_size":null,'
+        b'"stamps":{}}'
     )
 
 

@@ -190,7 +190,8 @@ prompt = "Note a."
 tools = ["note"]
 user_turns = ["Thanks.", { content = "Now you can erase. Note b.", tools = ["erase"] }]
 checks = [{ type = "state", value = { turns = [["a"], [], ["b"]] } }]
-oracle = { turns = [[{ name = "note", arguments = { text = "a" } }], [], [{ name = "note", arguments = { text = "b" } }]] }
+[case.oracle]
+turns = [[{ name = "note", arguments = { text = "a" } }], [], [{ name = "note", arguments = { text = "b" } }]]
 """
 
 
