@@ -36,7 +36,7 @@ def _replay_of_a_conversation(request):
         return re.sub(r" at 0x[0-9a-f]+", "", str(value))  # an address differs in each process
 
     def call(tool, arguments):
-        method = None if tool.startswith("_") or tool == "next_turn" else getattr(world, tool, None)
+        method = None if tool.startswith("_") or tool in hooks else getattr(world, tool, None)
         try:
             value = method(**arguments) if callable(method) else f"Error: there is no tool {{tool}}"
         except BaseException as error:
@@ -45,9 +45,10 @@ def _replay_of_a_conversation(request):
 
     random.seed(0)
     world = {name}(**request["initial"])
+    hooks = ("next_turn", "state") if hasattr({name}, "next_turn") else ()  # no tools
     results = []
     for index, turn in enumerate(request["turns"]):
-        if index and callable(getattr(world, "next_turn", None)):
+        if index and hooks:
             world.next_turn()
         results += [call(tool, arguments) for tool, arguments in turn]
     state = world.state() if callable(getattr(world, "state", None)) else getattr(world, "__dict__", {{}})

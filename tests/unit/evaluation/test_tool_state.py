@@ -217,6 +217,16 @@ def test_tools_come_with_a_message_and_the_class_learns_of_each_message(tmp_path
     assert "its own reference answer fails: wrong state" in suite_validation.validate_suite(late).problems[0]
 
 
+def test_what_the_class_learns_of_messages_by_is_no_tool():
+    tools = StateClass(name="world:World", source=TURNS)
+    calls = [ToolCall("note", {"text": "a"}), ToolCall("next_turn", {}), ToolCall("state", {})]
+    outcome = replay(tools, {}, [calls, []])
+    assert outcome.state == {"turns": [["a"], []]}
+    assert outcome.results[1:] == ("Error: there is no tool next_turn", "Error: there is no tool state")
+    free = StateClass(name="w:A", source="class A:\n    def __getattr__(self, name):\n        return lambda: name\n")
+    assert replay(free, {}, [[ToolCall("any", {})], [ToolCall("next_turn", {})]]).results == ("any", "next_turn")
+
+
 def test_a_conversation_ends_after_the_turns_of_the_class(tmp_path):
     suite, _ = read(tmp_path, NOTES, TURNS)
     conversation = Conversation(GenerationSpec(arm="a", suite="s"), suite, suite.cases[0], 0, lambda _: "raw")
