@@ -31,8 +31,8 @@ def split(task: Task[GenerationSpec], count: int) -> list[Any]:
 
 
 def collect(work: Work[GenerationSpec]) -> dict[str, bytes]:
-    """Ask the cases of a part, and return the lines of the cache that they need."""
-    run = steps.eval_run(work)
+    """Ask the cases of a part, and return the lines of the cache that they need: the step asks again what failed."""
+    run = structs.replace(steps.eval_run(work), is_part=True)
     work.out.mkdir(parents=True, exist_ok=True)
     runner.collect_answers(run, WARM, work.out)
     with tempfile.TemporaryDirectory() as folder:

@@ -192,6 +192,14 @@ def test_an_unusual_completion_keeps_its_content(project):
     assert flaky.content == "at last"
 
 
+def test_a_part_of_a_suite_returns_what_was_answered_and_leaves_errors_to_the_whole(project, tmp_path):
+    project.cache.add_canaries(HELLO, HELLO)
+    part = structs.replace(project.eval_run(suite_of("one", "!500", "two")), is_part=True)
+    assert runner.collect_answers(part, project.warm, project.out)[0].errors == 1
+    lines = runner.copy_completions(part, tmp_path / "lines.jsonl")
+    assert lines.count(b"\n") == 3  # the canary and two completions
+
+
 @pytest.mark.slow
 def test_too_many_errors_make_a_run_invalid_and_keep_the_cache(project):
     with pytest.raises(
