@@ -153,7 +153,7 @@ def measure(work: Work[Likelihood]) -> StepResult:
     questions: tuple[ChoiceQuestion, ...] = task.uses["questions"]
     base_path = task.external["base"].path
     adapter = next((work.root / path for path in task.inputs if path != base_path), None)
-    result, path = work.logs / "logprobs.json", work.logs / "job.json"
+    result = work.logs / "logprobs.json"
     job = LikelihoodJob(
         model=str(work.external("base")),
         adapter=str(adapter) if adapter else None,
@@ -162,10 +162,14 @@ def measure(work: Work[Likelihood]) -> StepResult:
         result=str(result),
         stamps=stamps_by_folder((work.external("base"), adapter)),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(job))
     module, log = "punie_build.evaluation.likelihood_process", work.logs / "likelihood.log"
-    child.run(module, [str(path)], log, blas.environment(work.root), "computing the likelihoods")
+    child.run(
+        module,
+        [child.job_file(work.logs / "job.json", job)],
+        log,
+        blas.environment(work.root),
+        "computing the likelihoods",
+    )
     measured = msgspec.json.decode(result.read_bytes(), type=tuple[Measured, ...])
     accuracy, samples = score(questions, measured)
     (work.out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(sample) + b"\n" for sample in samples))

@@ -61,7 +61,7 @@ def measure(work: Work[Perplexity]) -> StepResult:
     task, spec = work.task, work.spec
     base_path = task.external["base"].path
     tokens, *others = [path for path in task.inputs if path != base_path]
-    result, path = work.out / "perplexity.json", work.logs / "job.json"
+    result = work.out / "perplexity.json"
     rows = work.root / tokens / f"{spec.split}.safetensors"
     if not rows.exists():
         raise DataError(f"{task.label}: {spec.data} has no {spec.split} rows - name another `split`")
@@ -69,10 +69,10 @@ def measure(work: Work[Perplexity]) -> StepResult:
     base = str(work.external("base"))
     stamps = stamps_by_folder((base, adapter))
     job = LossJob(model=base, adapter=adapter, rows=str(rows), result=str(result), stamps=stamps)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(job))
     module, log = "punie_build.evaluation.perplexity_process", work.logs / "perplexity.log"
-    child.run(module, [str(path)], log, blas.environment(work.root), "computing the loss")
+    child.run(
+        module, [child.job_file(work.logs / "job.json", job)], log, blas.environment(work.root), "computing the loss"
+    )
     loss = read(result)
     metrics = {"loss": loss.loss, "loss_error": loss.loss_error, "perplexity": loss.perplexity}
     return StepResult(_summary(loss), metrics | {"rows": loss.rows, "tokens": loss.n_tokens})

@@ -31,7 +31,7 @@ from punie_build.evaluation.spec import GenerationSpec
 from punie_build.evaluation.suite import Suite
 from punie_build.models.environment import compute_precision
 from punie_build.runtime import blas
-from punie_build.runtime.child import Child
+from punie_build.runtime.child import Child, job_file
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
@@ -280,13 +280,11 @@ def run_in_process(run: EvalRun, cache: ResponseCache, requests: Requests) -> st
         max_kv_size=run.spec.serving.max_kv_size,
         stamps=run.served.stamps,
     )
-    path = run.logs / "requests.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(job))
+    arguments = [job_file(run.logs / "requests.json", job)]
     log, env = run.logs / "requests.log", blas.environment(run.root)
     cached = len(cache.completions)
     with (
-        Child("punie_build.evaluation.in_process", [str(path)], log, env) as child,
+        Child("punie_build.evaluation.in_process", arguments, log, env) as child,
         ProgressBar(f"requests to {run.spec.arm}", max(len(requests), 1)) as bar,
     ):
         while child.running:

@@ -14,7 +14,7 @@ from punie_build.export import model_folder
 from punie_build.export.job import ExportJob, ExportProgress, ExportResult
 from punie_build.export.spec import Model, gguf_problem
 from punie_build.runtime import blas
-from punie_build.runtime.child import Child
+from punie_build.runtime.child import Child, job_file
 from punie_build.runtime.console import ProgressBar
 from punie_build.schema.spec import digest
 from punie_build.storage import paths
@@ -44,10 +44,7 @@ def model(work: Work[Model]) -> StepResult:
         tokens=tokens,
         spec=spec,
     )
-    path = work.logs / "job.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(job))
-    _run(work, path)
+    _run(work, job_file(work.logs / "job.json", job))
     if problems := list(model_folder.model(work.out, spec, base)):
         raise ModelError("\n".join(f"the model differs from its recipe: {problem}" for problem in problems))
     result = msgspec.json.decode((work.logs / "result.json").read_bytes(), type=ExportResult)
@@ -65,11 +62,11 @@ def _adapter_key(work: Work[Model]) -> str:
     return digest([sorted(key.inputs.items()), key.tools, work.spec.fidelity_rows, "row by row"])
 
 
-def _run(work: Work[Model], job: Path) -> None:
+def _run(work: Work[Model], job: str) -> None:
     """Run the export process, and show how many batches it has measured. Raise ModelError if it fails."""
     log, title = work.logs / "fusing.log", f"measuring {work.task.name} (batches)"
     with (
-        Child("punie_build.export.process", [str(job)], log, blas.environment(work.root)) as process,
+        Child("punie_build.export.process", [job], log, blas.environment(work.root)) as process,
         ProgressBar(title, 0) as bar,
     ):
         while process.running:

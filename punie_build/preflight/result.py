@@ -64,8 +64,5 @@ def read(path: Path) -> PreflightResult:
 
 def run(job: PreflightJob, logs: Path) -> PreflightResult:
     """Run the process, with its job file and its log in the folder `logs`, and return its result."""
-    path = logs / "job.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(job))
-    child.run("punie_build.preflight.process", [str(path)], logs / "looking.log")
+    child.run("punie_build.preflight.process", [child.job_file(logs / "job.json", job)], logs / "looking.log")
     return read(Path(job.out) / "findings.json")

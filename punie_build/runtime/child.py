@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import msgspec
+from msgspec import Struct
+
 from punie_build.errors import ModelError
 
 KILL_SECONDS = 5.0
@@ -144,6 +147,13 @@ class Child:
                 "close other programs, or lower batch_size or max_seq_length"
             )
         return f"{subject} ended with exit code {code} - from its log, {self.log.name}:\n{self.tail()}"
+
+
+def job_file(path: Path, job: Struct) -> str:
+    """Write the parameters of a process to a JSON file, and return its path as the argument of the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(job))
+    return str(path)
 
 
 def run(

@@ -99,10 +99,9 @@ class TrainProgress(Struct, frozen=True, kw_only=True):
 
 def tokenize(base: Path, data: Path, spec: Tokenized, out: Path, logs: Path) -> TokenStats:
     """Tokenize a data folder for a base into `out`, and return its counts. Raises ModelError."""
-    job = logs / "job.json"
-    job.parent.mkdir(parents=True, exist_ok=True)
-    job.write_bytes(msgspec.json.encode(TokenizeJob(base=str(base), data=str(data), out=str(out), spec=spec)))
-    child.run("punie_build.training.tokenize_process", [str(job)], logs / "tokenizing.log")
+    job = TokenizeJob(base=str(base), data=str(data), out=str(out), spec=spec)
+    file = child.job_file(logs / "job.json", job)
+    child.run("punie_build.training.tokenize_process", [file], logs / "tokenizing.log")
     return token_file.read_stats(out)
 
 
@@ -186,7 +185,7 @@ def _climb(run: TrainingRun, first: TrainJob, iters: int, initial: int, say: Cal
 def _run_process(run: TrainingRun, job: TrainJob, iters: int, initial: int) -> Child:
     """Run the training process of a job to its end, with a progress bar, and return it."""
     progress, file = Path(job.progress), run.log.parent / "job.json"
-    file.write_bytes(msgspec.json.encode(job))
+    child.job_file(file, job)
     variables = blas.environment(run.root)
     with (
         Child(*distributed.command(run.spec, file, variables), run.log, variables) as process,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct, structs
 
 from punie_build.engine.work import StepResult, Work
@@ -64,11 +63,9 @@ def compute(root: Path, base: Path, tokens: Path, out: Path, logs: Path, init: P
     """Write the log-probabilities of the pairs in a folder of tokens into `out`. Raises ModelError."""
     from punie_build.runtime import blas, child
 
-    job = logs / "reference.json"
-    job.parent.mkdir(parents=True, exist_ok=True)
     content = ReferenceJob(base=str(base), tokens=str(tokens), out=str(out), init=str(init) if init else None)
-    job.write_bytes(msgspec.json.encode(content))
-    child.run("punie_build.training.loop.reference_process", [str(job)], logs / "reference.log", blas.environment(root))
+    job = child.job_file(logs / "reference.json", content)
+    child.run("punie_build.training.loop.reference_process", [job], logs / "reference.log", blas.environment(root))
 
 
 def read(folder: Path, split: str) -> NumpyArray:

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
+from punie_build.runtime import child
 from punie_build.runtime.child import Child
 from tests.support.processes import alive, until
 
@@ -90,3 +92,12 @@ def test_a_file_of_the_project_is_no_module_of_the_library(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with Child("json.tool", ["--help"], tmp_path / "child.log") as child:
         assert child.process.wait() == 0, child.text()
+
+
+def test_the_parameters_of_a_process_are_in_a_file_whose_path_is_its_argument(tmp_path):
+    class Job(msgspec.Struct):
+        model: str
+
+    argument = child.job_file(tmp_path / "logs/job.json", Job(model="m"))
+    assert argument == str(tmp_path / "logs/job.json")
+    assert msgspec.json.decode((tmp_path / "logs/job.json").read_bytes(), type=Job) == Job(model="m")
