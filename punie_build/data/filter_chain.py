@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError
 
 from punie_build.data import jsonl
-from punie_build.data.example import SPLITS, Example, decode_example
+from punie_build.data.example import SPLITS, Example, decode_example, decode_plain_example
 from punie_build.data.filters import score_cache
 from punie_build.data.filters.union import (
     AnyFilter,
@@ -37,6 +37,7 @@ PASSED = (
     255  # a row's outcome is one byte: the index of the filter that rejects it, or this; `Stage` allows 200 filters
 )
 
+MAX_RARE = 8  # rows of a block with rare keys, after which all are decoded with them
 IndexedPredicates = list[tuple[int, Callable[..., bool], bool]]  # (index of the filter, its predicate, takes lines)
 
 
@@ -180,20 +181,29 @@ def _filter_lines(lines: list[bytes], predicates: IndexedPredicates) -> Filtered
     """Test each line with the predicates. This is the inner loop of every stage."""
     kept: list[bytes] = []
     dropped: list[tuple[int, bytes]] = []
-    categories: dict[str, int] = {}
+    categories: list[str] = []
     messages = 0
+    keep, categorize = kept.append, categories.append
+    decode: Callable[[bytes], Example] = decode_plain_example
+    rare = 0
+    tests = [(index, passes) for index, passes, _ in predicates]
+    takes_line = {index for index, _, by_line in predicates if by_line} or None
     for line in lines:
-        example = decode_example(line)
-        for index, passes, by_line in predicates:
-            if not (passes(line, example) if by_line else passes(example)):
+        try:
+            example = decode(line)
+        except ValidationError:
+            example, rare = decode_example(line), rare + 1
+            decode = decode if rare < MAX_RARE else decode_example
+        for index, passes in tests:
+            if not (passes(line, example) if takes_line is not None and index in takes_line else passes(example)):
                 dropped.append((index, line))
                 break
         else:
-            kept.append(line)
+            keep(line)
             messages += len(example.messages)
             if category := example.category:
-                categories[category] = categories.get(category, 0) + 1
-    return FilteredBlock(kept, messages, categories, dropped)
+                categorize(category)
+    return FilteredBlock(kept, messages, Counter(categories), dropped)
 
 
 def _select_lines(lines: list[bytes], outcomes: bytearray) -> FilteredBlock:

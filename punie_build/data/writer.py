@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import msgspec
 from msgspec import Raw, Struct
@@ -35,7 +38,20 @@ class DroppedRow(Struct, frozen=True, omit_defaults=True):
 
 
 decode_dropped = msgspec.json.Decoder(DroppedRow).decode
+_encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
+_GAP = Raw(b'"\x00"')  # no text in JSON has this byte
+
+
+def _append(source: IO[bytes], target: IO[bytes]) -> None:
+    """Append a file to another one, in the kernel if the system can, which copies no bytes on some file systems."""
+    target.flush()
+    remaining = os.fstat(source.fileno()).st_size
+    with suppress(AttributeError, OSError):  # not on this system, or not between these files
+        while remaining and (count := os.copy_file_range(source.fileno(), target.fileno(), remaining)):
+            remaining -= count
+    if remaining:
+        shutil.copyfileobj(source, target, jsonl.BLOCK_BYTES)
 
 
 class DataWriter:
@@ -97,13 +113,13 @@ class DataWriter:
         if self.expects_untrained and not self.has_untrained and untrained.WEIGHT.search(content):
             self.has_untrained = untrained.has_untrained(block.kept)
         self.files[split].write(content)
-        self._drop([DroppedRow(reasons[index], split, Raw(line.rstrip())) for index, line in block.dropped])
+        self._drop_lines(split, block.dropped, reasons)
 
     def append(self, folder: Path) -> None:
         """Add the rows and counts of another writer's folder, then delete the folder."""
         for name, file in self.files.items():
             with (folder / f"{name}.jsonl").open("rb") as other:
-                shutil.copyfileobj(other, file, jsonl.BLOCK_BYTES)
+                _append(other, file)
         self.stats.add(read_stats(folder))
         self.has_untrained = self.has_untrained or (folder / untrained.FILE).exists()
         shutil.rmtree(folder)
@@ -142,6 +158,19 @@ class DataWriter:
             if category := row.example.category:
                 self.stats.categories[category] -= 1
             self._drop([DroppedRow("held-out", "train", Raw(row.line))])
+
+    def _drop_lines(self, split: str, lines: Sequence[tuple[int, bytes]], reasons: tuple[str, ...]) -> None:
+        """Write lines with the index of their filter, as `_drop` does; there are many in a block."""
+        dropped = self.stats.splits[split].dropped
+        for index, count in Counter(index for index, _ in lines).items():
+            dropped[reasons[index]] = dropped.get(reasons[index], 0) + count
+        rows = (_encode(DroppedRow(reason, split, _GAP)).partition(bytes(_GAP)) for reason in reasons)
+        around = [(before, after + b"\n") for before, _, after in rows]
+        parts: list[bytes] = []
+        for index, line in lines:
+            before, after = around[index]
+            parts += (before, line.rstrip(), after)
+        self.files["dropped"].write(b"".join(parts))
 
     def _drop(self, rows: Sequence[DroppedRow]) -> None:
         for row in rows:

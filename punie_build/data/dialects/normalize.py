@@ -27,7 +27,7 @@ from typing import Any
 from punie_build.data.dialects.canonical import is_canonical
 from punie_build.data.dialects.containers import CONTAINER_DIALECTS, CONTAINERS, detect_container
 from punie_build.data.dialects.dialogue import split_dialogue, split_prompt, without_end_marks
-from punie_build.data.dialects.keys import refuse_keys
+from punie_build.data.dialects.keys import SYSTEM_KEYS, refuse_keys
 from punie_build.data.dialects.shapes import to_known_shape
 from punie_build.data.dialects.turn import is_role
 from punie_build.data.dialects.writer import MessageWriter
@@ -74,7 +74,8 @@ def to_canonical(record: dict[str, Any], dialect: str = "auto") -> dict[str, Any
     writer = MessageWriter(raw, frozenset(_MARKUPS_OF.get(dialect, MARKUPS)))
     messages = writer.write()
     tools = {"tools": list(writer.tools.values())} if writer.tools else {}
-    canonical = {"messages": messages} | tools | raw.other_keys
+    other_keys = {key: value for key, value in raw.other_keys.items() if value is not None or key not in SYSTEM_KEYS}
+    canonical = {"messages": messages} | tools | other_keys
     return original if canonical == original else canonical
 
 

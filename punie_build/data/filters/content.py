@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from punie_build.data.example import NULL, Example, Role, is_ascii
+from punie_build.data.example import NULL, Example, PlainExample, Role, is_ascii
 from punie_build.data.filters.filter import (
     EMPTY_CONTEXT,
     Filter,
@@ -134,19 +134,19 @@ class NoScript(Filter, frozen=True, kw_only=True, tag="no-script"):
         search = re.compile(f"[{''.join(_SCRIPTS[script] for script in self.scripts)}]").search
 
         def keep(example: Example) -> bool:
-            tools, rejected = example.tools_json, example.rejected_json
-            decoded = (tools is not NULL and not is_ascii(tools)) or (rejected is not NULL and not is_ascii(rejected))
+            json = example.rejected_json
+            decoded = json is not NULL and not is_ascii(json)
+            if (json := example.tools_json) is not NULL and not is_ascii(json):
+                decoded = True
             for message in example.messages:
                 text = message.content
-                if text and not text.isascii() and search(text):  # `isascii` is much cheaper than `search`
+                if text is not None and not text.isascii() and search(text):  # `isascii` is cheaper than `search`
                     return False
-                if message.tool_calls_json is not NULL and not is_ascii(message.tool_calls_json):
+                if (json := message.tool_calls_json) is not NULL and not is_ascii(json):
                     decoded = True
-                if message.reasoning_content and search(message.reasoning_content):
-                    return False
-            if not decoded:  # calls and tools in ASCII need not be decoded
-                return True
-            return not any(map(search, example.structured_texts("system", "assistant")))
+            if decoded or type(example) is not PlainExample:  # calls and tools in ASCII need not be decoded
+                return not any(map(search, example.structured_texts("system", "assistant")))
+            return True
 
         return keep
 

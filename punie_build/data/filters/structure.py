@@ -89,7 +89,7 @@ class ContentQuality(Filter, frozen=True, kw_only=True, tag="content-quality"):
         min_chars = self.min_chars
         for message in example.messages:
             text = message.content
-            if (not text or len(text.strip()) < min_chars) and not message.has_calls and message.role != "tool":
+            if (text is None or len(text.strip()) < min_chars) and not message.has_calls and message.role != "tool":
                 return False
         return True
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie_build.data import filter_chain
-from punie_build.data.example import SPLITS
+from punie_build.data.example import SPLITS, decode_example
 from punie_build.data.filter_chain import FilterChain
 from punie_build.data.filters.union import (
     ContentQuality,
@@ -20,10 +20,13 @@ from punie_build.data.filters.union import (
     Filter,
     FilterContext,
     Language,
+    LineFilter,
     MaxMessages,
     MinMessages,
+    NoScript,
     Regex,
     SampleRows,
+    Where,
 )
 from punie_build.data.transforms import Redact, StripMarkers, SystemPrompt
 from punie_build.errors import DataError
@@ -170,3 +173,32 @@ def test_a_row_that_cannot_be_rewritten_is_an_error(tmp_path):
     long = line("q", "a").replace(b'"role": "user"', b'"role": "user", "n": ' + b"9" * 5000)
     with pytest.raises(DataError, match=r"in/train\.jsonl:1: cannot be rewritten: .* - correct the row"):
         run(folder(tmp_path / "in", [long]), (), (SystemPrompt(prompt="P"),))
+
+
+RARE = st.sampled_from(({}, {"reasoning_content": "думать"}, {"name": "ann"}, {"weight": 0}, {"other": 1}))
+TURN = st.builds(
+    lambda text, rare: {"role": "assistant", "content": text, **rare}, st.sampled_from(("yes", "да", "")), RARE
+)
+
+
+@examples(40)
+@given(st.lists(st.lists(TURN, min_size=1, max_size=3), max_size=30))
+def test_rare_keys_change_how_rows_are_decoded_and_no_outcome(tmp_path_factory, rows):
+    lines = [json.dumps({"messages": turns}).encode() + b"\n" for turns in rows]
+    filters = (
+        NoScript(scripts=("cyrillic",)),
+        ContentQuality(),
+        Where(key="messages.0.other", values=(2,), missing="keep"),
+    )
+    kept, dropped, _ = run(folder(tmp_path_factory.mktemp("rows"), lines), filters)
+    slow = [first_objection(text, filters) for text in lines]
+    assert kept == [text for text, reason in zip(lines, slow, strict=True) if not reason]
+    assert dropped == [(reason, text) for text, reason in zip(lines, slow, strict=True) if reason]
+
+
+def first_objection(text: bytes, filters: tuple[Filter, ...]) -> str:
+    """Return the tag of the first filter that rejects the row as it is decoded with all keys."""
+    example = decode_example(text)
+    tests = [(f, f.line_predicate() if isinstance(f, LineFilter) else f.predicate()) for f in filters]
+    verdicts = ((f, test(text, example) if isinstance(f, LineFilter) else test(example)) for f, test in tests)
+    return next((str(f.__struct_config__.tag) for f, keeps in verdicts if not keeps), "")

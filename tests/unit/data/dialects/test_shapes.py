@@ -123,6 +123,9 @@ SAME_AS_HI = [
     {"prompt": "\n\nHuman: Hi\n\nAssistant:", "completion": " Hello."},
     {"prompt": "USER: Hi ASSISTANT:", "completion": "Hello.</s>"},
     {"history": HI[:0], "prompt": "Hi", "response": "Hello."},
+    {"system_prompt": None, "question": "Hi", "response": "Hello."},
+    {"system_message": None, "system": None, "messages": HI},
+    {"system_instruction": "", "instruction": "Hi", "output": "Hello."},
 ]
 
 
