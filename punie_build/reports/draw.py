@@ -1,7 +1,8 @@
 """Draw pages: which artifacts have one, and when it is drawn again.
 
 A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its
-artifact, of something that this is built from, or of something that is built from it, is newer."""
+artifact, of something that this is built from, or of something that is built from it, is newer, or when the recipes say
+something else of these, such as other gates."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ from punie_build.reports import build_history, experiments, freshness, index, li
 from punie_build.reports.freshness import written_at
 from punie_build.reports.page_kind import PageKind
 from punie_build.reports.pages import standard_sections
+from punie_build.schema.spec import digest
 from punie_build.storage import paths
 from punie_build.storage.atomic import replace_file
 
+HEAD_BYTES = 2048  # of a page, in which its digest of the recipes is
 MARK = '<p class="banner inconclusive" id="outdated">'
 PLAIN_PAGE = PageKind(  # for kinds without a page of their own
     load=standard_sections.load,
@@ -106,8 +109,31 @@ def page(project: Project, task: AnyTask) -> str:
     values = kind.load(project, task, lock=project.lock(task), neighbors=neighbors, builds=builds)
     data = (project.folder(task) / kind.data_file).read_bytes() if kind.data_file else b""
     sections = tuple(section for make in kind.sections if (section := make(values)))
-    built = builds[-1].text
-    return render(Page(title=task.name, label=task.kind.name, doc=task.doc, built=built, sections=sections, facts=data))
+    return render(
+        Page(
+            title=task.name,
+            label=task.kind.name,
+            doc=task.doc,
+            built=builds[-1].text,
+            recipe=_recipe_digest(project, task),
+            sections=sections,
+            facts=data,
+        )
+    )
+
+
+def _recipe_digest(project: Project, task: AnyTask) -> str:
+    """Return the digest of what the recipes say of an artifact, its sources and its users. Gates and descriptions enter
+    no lock, so an edit of them builds nothing, but pages show them."""
+    nodes = lineage.of_project(project).neighborhood(task.label)
+    tasks = [project.planned[node.label].task for node in nodes if node.label in project.planned]
+    return digest([(each.label, each.doc, each.spec) for each in tasks])[:32]
+
+
+def _shows_recipe(project: Project, task: AnyTask, path: str) -> bool:
+    """Return whether a page was drawn from what the recipes say now."""
+    with (project.root / path).open("rb") as file:
+        return f'name="recipe" content="{_recipe_digest(project, task)}"'.encode() in file.read(HEAD_BYTES)
 
 
 def _index(project: Project) -> str:
@@ -128,7 +154,7 @@ def _experiments(project: Project) -> str:
 
 
 def _outdated(project: Project) -> list[AnyTask]:
-    """Return the current artifacts whose pages are missing, or older than their content."""
+    """Return the current artifacts whose pages are missing, or older than their content, or show another recipe."""
     locks = {label: written_at(project.root, paths.lock(item.task.target)) for label, item in project.planned.items()}
     newest_source = dict(locks)  # of an artifact and all that it is built from
     for label, item in project.planned.items():
@@ -139,10 +165,14 @@ def _outdated(project: Project) -> list[AnyTask]:
         for need in item.task.needs:
             if need in newest_user:
                 newest_user[need] = max(newest_user[need], newest_user[label])
-    return [
-        item.task
-        for label, item in project.planned.items()
-        if project.is_current(label)
-        and written_at(project.root, paths.page(item.task.kind.name, item.task.name))
-        < max(newest_source[label], newest_user[label])
-    ]
+    edited = {file: written_at(project.root, file) for file in {task.file for task in project.tasks if task.file}}
+    result = []
+    for label, item in project.planned.items():
+        path = paths.page(item.task.kind.name, item.task.name)
+        drawn = written_at(project.root, path)
+        if project.is_current(label) and (
+            drawn < max(newest_source[label], newest_user[label])
+            or (drawn < max(edited.values(), default=0) and not _shows_recipe(project, item.task, path))
+        ):
+            result.append(item.task)
+    return result

@@ -18,9 +18,11 @@ MARKED = 0  # the time of a page that is marked as one of an earlier build, in n
 
 
 def is_behind(root: Path, tasks: Iterable[AnyTask]) -> bool:
-    """Whether something was built since the index was drawn: a build that was killed draws no pages. A marked page may
-    be one of a current artifact again."""
-    drawn = written_at(root, paths.INDEX)
+    """Whether something was built or a recipe was edited since the index was drawn: a build that was killed draws no
+    pages, and gates are in no lock. A marked page may be one of a current artifact again."""
+    drawn, tasks = written_at(root, paths.INDEX), list(tasks)
+    if any(written_at(root, file) > drawn for file in {task.file for task in tasks if task.file}):
+        return True
     return any(
         written_at(root, paths.lock(task.target)) > drawn
         or written_at(root, paths.page(task.kind.name, task.name)) == MARKED

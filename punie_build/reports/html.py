@@ -34,6 +34,7 @@ class Page(Struct, frozen=True, kw_only=True):
     label: str
     doc: str = ""
     built: str = ""
+    recipe: str = ""  # digest of what the recipes say that the page shows
     sections: tuple[Section, ...]
     facts: bytes = b""
     up: bool = True  # whether the page links to the index

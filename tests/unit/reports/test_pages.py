@@ -289,6 +289,27 @@ def test_only_pages_that_show_a_rebuilt_artifact_are_rendered_again(root):
     }  # fmt: skip
 
 
+def test_an_edited_gate_is_on_the_pages_though_nothing_is_built(tmp_path):
+    create(tmp_path, DATA_ONLY)
+    for task in Project.load(tmp_path).tasks:
+        build.build(tmp_path, task)
+    assert [*draw.refresh(Project.load(tmp_path))] == []
+    pages = {name: tmp_path / "reports" / f"{name}.html" for name in ("stage-clean", "index")}
+    assert "Gates" not in pages["stage-clean"].read_text()
+    [recipe] = (tmp_path / "recipes").glob("*.toml")
+    later = pages["index"].stat().st_mtime_ns + 10**9
+    for text, count in (('gates = [{ metric = "rows", min = 1e6 }]', 2), ("# a remark", 0)):
+        recipe.write_text(recipe.read_text() + text + "\n")
+        os.utime(recipe, ns=(later, later))
+        project = Project.load(tmp_path)
+        assert all(project.is_current(task.label) for task in project.tasks)
+        assert is_behind(tmp_path, project.tasks)
+        assert len(draw._outdated(project)) == count, "a remark in a recipe draws no page"
+        assert [*draw.refresh(project)] == []
+    assert "is below" in pages["stage-clean"].read_text()
+    assert "1 gate failed" in pages["index"].read_text()
+
+
 def test_pages_of_earlier_builds_are_marked_until_they_are_current_again(tmp_path):
     root = create(tmp_path, DATA_ONLY)
     project = Project.load(root)
