@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import logging
 import pickle
 import secrets
 import socket
@@ -20,6 +21,7 @@ from punie_build.storage import remote, settings
 from punie_build.storage.locks import KeyInputs, Lock
 
 SSH = "ssh://"
+LOGGERS = ("distributed", "distributed.client", "distributed.comm", "tornado", "tornado.application", "asyncio")
 CONNECT_S = 15
 WORKERS_S = 30  # how long a build waits for a worker
 LOOK_S = 5  # how often a build that waits looks for workers
@@ -43,6 +45,8 @@ class DaskExecutor:
             raise ClusterError(f"{url}: Dask is not installed - pip install 'punie-build[cluster]'") from None
         self.url = url
         self.project = hashlib.sha256(f"{socket.gethostname()}:{root}".encode()).hexdigest()[:16]
+        for name in LOGGERS:  # they write tracebacks of what this class says in a sentence
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         cluster = None
         if url.startswith(SSH):
             from punie_build.cluster import ssh_cluster

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 from msgspec import Struct
 
 from punie_build.storage import locks, paths
@@ -267,3 +268,81 @@ def test_all_connections_of_a_cluster_may_be_encrypted(tmp_path):
         done = build(project, "--executor", cluster.url, "dataset:sample", **store, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "data/sample/train.jsonl").exists()
+
+
+@pytest.mark.nightly
+def test_a_build_whose_scheduler_goes_ends_with_a_sentence(tmp_path):
+    project = projects.create(tmp_path / "project", RECIPE.replace("iters = 2", "iters = 5000"))
+    store = {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
+    command = [sys.executable, "-P", "-m", "punie_build", "build"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with running_cluster(tmp_path, {}) as cluster:
+        cluster.start_worker()
+        command += ["--executor", cluster.url]
+        with subprocess.Popen(command, cwd=project, env=os.environ | store, **pipes) as process:
+            try:
+                wait_until(lambda: trainings(cluster))
+                cluster.processes[0].kill()
+                output, _ = process.communicate(timeout=300)
+            finally:
+                process.kill()
+    assert process.returncode != 0
+    assert f"{cluster.url}: the scheduler is gone - start it, and build again" in output
+    assert "Traceback" not in output
+    assert not (project / "adapters/tiny").exists()
+    assert (project / "data/clean").exists(), "what was finished stays"
+
+
+@pytest.mark.nightly
+def test_two_builds_of_one_project_and_another_share_a_cluster(tmp_path, cluster, store):
+    first, second = (projects.create(tmp_path / name, RECIPE.replace("iters = 2", "iters = 3")) for name in "ab")
+    command = [sys.executable, "-P", "-m", "punie_build", "build", "--executor", cluster.url]
+    environment = os.environ | {"PUNIE_BUILD_STORE": store}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    builds = [subprocess.Popen(command, cwd=project, **quiet) for project in (first, first, second)]
+    assert [process.wait(600) for process in builds] in ([0, 0, 0], [1, 0, 0], [0, 1, 0]), "one waits or is refused"
+    outputs = [[locks.read(root / paths.lock(target)).outputs for target in TARGETS] for root in (first, second)]
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.nightly
+def test_a_worker_whose_disk_is_full_fails_the_build_with_a_sentence(tmp_path):
+    full = tmp_path / "cache1"  # of the first worker
+    full.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], capture_output=True).returncode:
+        pytest.skip("needs permission to mount a small file system")
+    project = projects.create(tmp_path / "project", RECIPE)
+    try:
+        with running_cluster(tmp_path, {}) as cluster:
+            cluster.start_worker()
+            variables = {"PUNIE_BUILD_STORE": (tmp_path / "store").as_uri()}
+            done = build(project, "--executor", cluster.url, "dataset:sample", **variables)
+    finally:
+        subprocess.run(["umount", "-l", full], check=True)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project / "data/sample").exists()
+
+
+@pytest.mark.nightly
+def test_a_worker_that_is_cut_off_from_the_store_fails_the_build_with_a_sentence(tmp_path):
+    """The worker reaches the S3 store at an address where nothing listens; the build reaches it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    project = projects.create(tmp_path / "project", RECIPE)
+    with running_cluster(tmp_path, {**keys, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}) as cluster:
+        cluster.start_worker()
+        variables = {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}", "PUNIE_BUILD_STORE": "s3://punie"}
+        create = "import s3fs; s3fs.S3FileSystem().mkdir('punie')"
+        subprocess.run([sys.executable, "-c", create], env=os.environ | variables, check=True)
+        started = time.monotonic()
+        done = build(project, "--executor", cluster.url, "dataset:sample", **variables)
+    server.stop()
+    assert done.returncode == 1
+    assert "the shared store s3://punie" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert time.monotonic() - started < 240
+    assert not (project / "data/sample").exists()
