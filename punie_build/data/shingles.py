@@ -25,6 +25,9 @@ Indices = NDArray[np.int64]
 _LETTER, _WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93  # bases of the two polynomials modulo 2**64, both odd
 _SPACES = bytes(0 if byte in b" \t\n\r\v\f" else min(byte + 1, 255) for byte in range(256))  # UTF-8 has no byte 255
 _LOWER = bytes(32 if chr(byte).isspace() else ord(chr(byte).lower()) for byte in range(128)) + bytes(128)
+_INVISIBLE = re.compile(  # soft hyphens, joiners, marks of direction and byte order, and Arabic's stretched line
+    "[\u00ad\u0640\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+)
 _DIGITS = re.compile(r"\d+")
 UNSPACED = (  # code points of scripts without blanks between words
     "\u0e00-\u0eff"  # Thai, Lao
@@ -46,12 +49,15 @@ def words(text: str) -> str:
 
 
 def normalize(text: str, digits: bool = False) -> str:
-    """Return the text in NFKC and case-folded, with single spaces. `digits` replaces each run of digits by "0"."""
+    """Return the text in NFKC and case-folded, with single spaces and without invisible characters.
+
+    `digits` replaces each run of digits by "0".
+    """
     if text.isascii():  # the same result, twice as fast
         lower = text.encode().translate(_LOWER)
         normalized = (b" ".join(lower.split()) if b"  " in lower else lower.strip()).decode()
     else:
-        folded = unicodedata.normalize("NFKC", text).casefold()
+        folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold()
         normalized = " ".join(unicodedata.normalize("NFKC", folded).split())  # case folding can denormalize
     return _DIGITS.sub("0", normalized) if digits else normalized
 

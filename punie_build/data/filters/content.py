@@ -27,6 +27,8 @@ _NOT_A_WORD = re.compile(r"[/\\_{}<>=;\d]|\w[.(\[]\w|\w\(|[a-z][A-Z]")  # paths,
 LIKELY_LANGUAGES = 20  # the others have almost no probability
 UNDECIDED = 0.4  # score of the most likely language below which single messages are looked at
 LONG_WORD = 100  # letters
+FIRST_EMOJI = "\U0001f000"
+MIN_LOOPS = 4  # occurrences of a long n-gram: in English, no fewer cover 0.3 of 50 words
 MIN_SCRIPT_SHARE = 0.1  # of the letters; names and terms in another script are common
 
 
@@ -186,7 +188,8 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
 
     In no assistant message of `min_words` words or more may one n-gram of `n` words cover more than `max_share` of the
     words: Gopher's rule for repeated n-grams (Rae et al. 2021), with a limit loose enough for code. Characters count as
-    words in scripts without blanks, and in runs of more than 100 letters.
+    words in scripts without blanks, and in runs of more than 100 letters; there an n-gram as long as `n` words, which
+    occurs four times, may not cover more either.
     """
 
     n: Annotated[int, Meta(ge=1, le=20)] = 4
@@ -195,7 +198,13 @@ class Repetition(Filter, frozen=True, kw_only=True, tag="repetition"):
 
     def keep(self, example: Example) -> bool:
         texts = (_units(text) for text in example.texts("assistant") if len(text) >= self.min_words)
-        return all(_repeated_share(words, self.n) <= self.max_share for words in texts if len(words) >= self.min_words)
+        return not any(self._is_repetitive(words) for words in texts if len(words) >= self.min_words)
+
+    def _is_repetitive(self, words: list[str]) -> bool:
+        if _repeated_share(words, self.n) > self.max_share:
+            return True
+        width = _letters_per_word(words)
+        return width > 1 and _repeated_share(words, width * self.n, MIN_LOOPS) > self.max_share
 
 
 def _units(text: str) -> list[str]:
@@ -211,17 +220,25 @@ def _units(text: str) -> list[str]:
 
 
 def _is_mostly_letters(word: str) -> bool:
-    return 2 * sum(map(str.isalnum, word)) > len(word)
+    return 2 * sum(letter.isalnum() or letter >= FIRST_EMOJI for letter in word) >= len(word)
 
 
-def _repeated_share(words: list[str], n: int) -> float:
-    """Return the share of words that the most frequent n-gram covers, 0 if none occurs twice."""
+def _letters_per_word(units: list[str]) -> int:
+    """Return the units of a word: 4 letters of Thai and its like, 2 of Chinese or Japanese, or 1."""
+    letters = [unit for unit in units if len(unit) == 1]
+    if 2 * sum("\u0e00" <= letter < "\u10a0" or "\u1780" <= letter < "\u1ab0" for letter in letters) > len(units):
+        return 4
+    return 2 if 2 * sum("\u2e80" <= letter < "\ua000" for letter in letters) > len(units) else 1
+
+
+def _repeated_share(words: list[str], n: int, least: int = 2) -> float:
+    """Return the share of words that the most frequent n-gram covers, 0 if none occurs `least` times."""
     counts: dict[tuple[str, ...], int] = {}
     for index in range(len(words) - n + 1):
         ngram = tuple(words[index : index + n])
         counts[ngram] = counts.get(ngram, 0) + 1
     highest = max(counts.values(), default=0)
-    return min(1.0, highest * n / len(words)) if highest > 1 else 0.0
+    return min(1.0, highest * n / len(words)) if highest >= least else 0.0
 
 
 class Secrets(Filter, frozen=True, kw_only=True, tag="secrets"):

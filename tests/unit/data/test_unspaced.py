@@ -7,9 +7,9 @@ import random
 import pytest
 
 from punie_build.data.example import Example, Message
-from punie_build.data.filters.union import Decontaminate, FilterContext, NearDedup, Repetition
+from punie_build.data.filters.union import Decontaminate, ExactDedup, FilterContext, NearDedup, Repetition
 from punie_build.data.minhash import near_duplicate_pairs
-from punie_build.data.shingles import is_unspaced, words
+from punie_build.data.shingles import is_unspaced, normalize, words
 from punie_build.data.split import Split, assign
 
 LETTERS = {
@@ -59,17 +59,52 @@ def test_a_prompt_of_a_suite_within_a_longer_text_is_found(language: str):
 
 
 @pytest.mark.parametrize(
-    "answer", ["好的我知道了" * 20, "ครับผมรู้แล้ว" * 20, "a" * 4000, "ab" * 300, "はい、わかりました。" * 30]
+    "answer",
+    [
+        "好的我知道了" * 20,
+        "ครับผมรู้แล้ว" * 20,
+        "a" * 4000,
+        "ab" * 300,
+        "はい、わかりました。" * 30,
+        "我们今天去公园散步然后回家吃饭看书睡觉明天再来" * 20,
+        "วันนี้เราไปเดินเล่นที่สวน" * 20,
+        "ဒီနေ့ပန်းခြံသွားတယ်" * 30,
+        "ថ្ងៃនេះយើងទៅសួន" * 20,
+        "😀" * 300,
+        "a\u200b" * 500,
+    ],
 )
 def test_repeated_characters_are_dropped(answer: str):
     assert not Repetition().keep(chat("x", answer))
 
 
 @pytest.mark.parametrize(
-    "answer", [text("zh", 1, 400), text("th", 1, 400), f"{'-' * 300}\n" + " ".join(map(str, range(60)))]
+    "answer",
+    [
+        text("zh", 1, 400),
+        text("th", 1, 400),
+        "第一步很简单。" * 3 + text("zh", 1, 120),
+        f"{'-' * 300}\n" + " ".join(map(str, range(60))),
+    ],
 )
 def test_texts_without_repetition_are_kept(answer: str):
     assert Repetition().keep(chat("x", answer))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("السلام عليكم ورحمة الله", "الســلام عليكم ورحمة الله"),
+        ("می‌روم به خانه امروز", "میروم به خانه امروز"),
+        ("Donau\u00addampfschiff heute", "Donaudampfschiff heute"),
+        ("one\u200b two\ufeff three", "one two three"),
+        ("e\u0301 e\u200c\u0301", "\u00e9 \u00e9"),
+        ("\ufe71 a", "\u064b a"),
+    ],
+)
+def test_texts_that_differ_in_invisible_characters_are_equal(one: str, other: str):
+    assert normalize(one) == normalize(other) == normalize(normalize(one))
+    assert list(ExactDedup().drops([chat("q", one), chat("q", other)], FilterContext())) == [1]
 
 
 def test_words_of_other_scripts_are_what_blanks_separate():
