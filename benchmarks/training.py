@@ -1,6 +1,11 @@
 """Training: useful tokens per second and memory, compared with `mlx_lm.lora`; costs of masks and checkpoints.
 
     ./run python benchmarks/training.py            # --quick: one round; --data FOLDER: a dataset beside the sample
+    ./run python benchmarks/training.py --only prefix       # rows of the sample, and rows after 20 tools, nano
+    ./run python benchmarks/training.py --only recurrent    # a layer with the gated delta rule against mlx-lm's
+    ./run python benchmarks/training_peers.py ...           # trainers of others: time, peak memory, held-out loss
+    ./run python benchmarks/memory.py                       # raw text with 150,000 words
+    ./run python benchmarks/memory_limits.py                # trainings under limits of memory
 
 Both train one epoch of the same rows in batches of four, LoRA of rank 8 on all layers, in processes of their own, in
 turn. mlx-lm runs with its usual options, with --mask-prompt, and with the same BLAS. Useful tokens are those of the
@@ -96,17 +101,20 @@ def _lengths(folder: Path, base: Path, rows: list[Row]) -> list[int]:
 
 def ours(base: Path, data: Path, how: str) -> dict[str, float]:
     """One epoch of punie-build's trainer, and what a checkpoint takes then."""
+    import mlx.core as mx
+
     from punie_build.training.loop.lora import load_trainable
     from punie_build.training.loop.process import peak_resident_bytes
     from punie_build.training.loop.trainer import BatchReport, LoopStart, Trainer
 
+    batching, _, size = how.partition(" ")
     spec = Adapter(
         base="b",
         data="d",
         epochs=1.0,
-        batch_size=BATCH,
+        batch_size=int(size or BATCH),
         learning_rate=1e-5,
-        batching=how,
+        batching=batching,
         steps_per_eval=10**6,
         save_every=10**6,
     )  # type: ignore[arg-type]
@@ -131,6 +139,7 @@ def ours(base: Path, data: Path, how: str) -> dict[str, float]:
         "seconds": b - a,
         "cpu": d - c,
         "resident": peak_resident_bytes() / 2**20,
+        "peak": mx.get_peak_memory() / 2**20,
         "checkpoint": share,
         "padding": trainer.coverage.padding,
     }
@@ -222,8 +231,25 @@ def tools(base: Path, data: Path, mask: str) -> dict[str, float]:
     return {name: total / count for name, (total, count) in nats.items()}
 
 
+def layer(_base: Path, _data: Path, how: str) -> dict[str, float]:
+    """Compute a layer with the gated delta rule, 16 heads of 128 x 128 at 512 positions, forward and backward."""
+    import mlx.core as mx
+
+    from punie_build.training.loop import gated_delta
+
+    arrays = gated_delta.trial_inputs(512, 16, 128, vector_decays=False)
+    arrays = [*(array[:1] for array in arrays[:5]), *arrays[5:]]
+    rule = {"loop": gated_delta.ORIGINAL, "chunks": gated_delta.gated_delta_update}[how]
+    compute = mx.grad(lambda *inputs: rule(*inputs, use_kernel=False)[0].sum(), argnums=tuple(range(len(arrays))))
+    mx.eval(arrays)
+    before, active = time.process_time(), mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(compute(*arrays))
+    return {"cpu": time.process_time() - before, "peak": (mx.get_peak_memory() - active) / 2**20}
+
+
 STEPS = 150
-ARMS = {"ours": ours, "theirs": theirs, "tools": tools}
+ARMS = {"ours": ours, "theirs": theirs, "tools": tools, "layer": layer}
 
 
 def child(arm: str, base: Path, data: Path, how: str, env: dict[str, str]) -> dict[str, float]:
@@ -267,6 +293,51 @@ def speed(bases: dict[str, Path], data: dict[str, Path], fast: dict[str, str], r
             )
 
 
+def after_tools(count: int) -> list[Row]:
+    """Return conversations that begin with the same 20 tools."""
+    found: dict[str, Row] = {}
+    for index in range(400):
+        for tool in sample(7, index).get("tools") or []:
+            found.setdefault(tool["function"]["name"], tool["function"])
+    tools = [
+        {"type": "function", "function": function | {"name": f"{name}_{copy}"}}
+        for copy in range(3)
+        for name, function in sorted(found.items())
+    ][:20]
+    rows = [row for row in conversations() if len(row["messages"]) <= 4]
+    return [{"messages": row["messages"], "tools": tools} for row in rows[:count]]
+
+
+def prefixes(base: Path, place: Path, fast: dict[str, str], rounds: int) -> None:
+    """Compare shared prefixes with plain batches; in one round on a third of the rows."""
+    count = 24 if rounds > 1 else 8
+    sample_rows = [row for row in (sample(7, index) for index in range(2 * ROWS)) if len(row["messages"]) > 1]
+    chosen = {"sample": sample_rows[: 4 * count], "after 20 tools": after_tools(count)}
+    print("\n| rows | batch | batching | tokens/CPU s | ratio | peak, MB |\n|---|---|---|---|---|---|")
+    for name, rows in chosen.items():
+        folder = place / name.replace(" ", "-")
+        tokens = sum(_lengths(folder, base, rows))
+        for size in (4, 8):
+            runs: dict[str, list[dict[str, float]]] = {"bucket": [], "prefix": []}
+            for _ in range(rounds):
+                for batching, results in runs.items():
+                    results.append(child("ours", base, folder, f"{batching} {size}", fast))
+            rates = {batching: median(tokens / run["cpu"] for run in results) for batching, results in runs.items()}
+            for batching, results in runs.items():
+                rate, peak = rates[batching], max(run["peak"] for run in results)
+                line = f"{rate:.0f} | {rate / rates['bucket']:.2f} | {peak:.0f}"
+                print(f"| {name}, {tokens / len(rows):.0f} tokens each | {size} | {batching} | {line} |", flush=True)
+
+
+def recurrent(place: Path, fast: dict[str, str]) -> None:
+    loop, chunks = (child("layer", place, place, how, fast) for how in ("loop", "chunks"))
+    print(
+        f"\na layer with the gated delta rule at 512 positions: {loop['cpu']:.1f} CPU s and {loop['peak']:.0f} MB by "
+        f"mlx-lm's loop, {chunks['cpu']:.1f} and {chunks['peak']:.0f} in chunks: 1/{loop['cpu'] / chunks['cpu']:.1f} "
+        f"of the time, 1/{loop['peak'] / chunks['peak']:.1f} of the memory"
+    )
+
+
 def masks(base: Path, place: Path, fast: dict[str, str]) -> None:
     folder = place / "masks"
     folder.mkdir()
@@ -300,7 +371,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--only", choices=("speed", "masks", "blas"))
+    parser.add_argument("--only", choices=("speed", "prefix", "recurrent", "masks", "blas"))
     options = parser.parse_args()
     fast = blas.environment(Path.cwd())
     with tempfile.TemporaryDirectory() as scratch:
@@ -308,6 +379,10 @@ def main() -> None:
         bases = made(place)
         if options.only in (None, "speed"):
             speed(bases, sets(place, bases["llama"], options.data), fast, 1 if options.quick else 3)
+        if options.only in (None, "prefix"):
+            prefixes(bases["nano"], place, fast, 1 if options.quick else 3)
+        if options.only in (None, "recurrent"):
+            recurrent(place, fast)
         if options.only in (None, "masks"):
             masks(bases["llama"], place, fast)
         if options.only in (None, "blas"):

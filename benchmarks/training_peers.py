@@ -67,7 +67,14 @@ def held_out(model: Any, data: Path) -> float:
     return nats / count
 
 
-def punie(base: Path, data: Path, rate: float, timer: Callable[[], None]) -> Any:
+def punie(
+    base: Path,
+    data: Path,
+    rate: float,
+    timer: Callable[[], None],
+    batching: str = "bucket",
+    checkpointing: bool = False,
+) -> Any:
     """Train with punie-build."""
     from punie_build.training import token_file
     from punie_build.training.loop.lora import load_trainable
@@ -76,6 +83,7 @@ def punie(base: Path, data: Path, rate: float, timer: Callable[[], None]) -> Any
 
     never = 10**6
     fields = {"epochs": 1.0, "batch_size": BATCH, "steps_per_eval": never, "save_every": never, "val_batches": 1}
+    fields |= {"batching": batching, "grad_checkpoint": checkpointing}
     spec = Adapter(base="b", data="d", learning_rate=rate, lora=Lora(rank=RANK, scale=SCALE), keep="last", **fields)
     rows = {side: token_file.load(data / f"tokens/{side}.safetensors") for side in ("train", "valid")}
     model, _ = load_trainable(spec, str(base), len(rows["train"]))
@@ -214,6 +222,8 @@ def count_tokens(model_type: Any) -> list[int]:
 
 ARMS: dict[str, Callable[..., Any]] = {
     "punie-build": punie,
+    "punie-build, prefix": lambda *arguments: punie(*arguments, batching="prefix"),
+    "punie-build, checkpointing": lambda *arguments: punie(*arguments, checkpointing=True),
     "mlx_lm.lora": mlx_lm,
     "mlx-lm-lora": mlx_lm_lora,
     "unsloth-zoo": unsloth,
