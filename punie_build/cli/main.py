@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that answers an unknown command with a similar one, not with the list of all."""
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong with the command line, and exit with 2."""
+        """Print the mistake of the command line, and exit with 2."""
         if match := re.fullmatch(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL):
             similar = did_you_mean(match[1], (word.strip("'") for word in match[2].split(", ")))
             advice = similar if "did you mean" in similar else f" - `{self.prog} --help` lists them"

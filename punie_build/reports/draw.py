@@ -1,8 +1,8 @@
 """Draw pages: which artifacts have one, and when it is drawn again.
 
 A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its
-artifact, of something that this is built from, or of something that is built from it, is newer, or when the recipes say
-something else of these, such as other gates."""
+artifact, of something that this is built from, or of something that is built from it, is newer, or when their recipes have
+changed, such as a gate."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def page(project: Project, task: AnyTask) -> str:
 
 
 def _recipe_digest(project: Project, task: AnyTask) -> str:
-    """Return the digest of what the recipes say of an artifact, its sources and its users. Gates and descriptions enter
+    """Return the digest of the recipes of an artifact, its sources and its users. Gates and descriptions enter
     no lock, so an edit of them builds nothing, but pages show them."""
     nodes = lineage.of_project(project).neighborhood(task.label)
     tasks = [project.planned[node.label].task for node in nodes if node.label in project.planned]
@@ -131,7 +131,7 @@ def _recipe_digest(project: Project, task: AnyTask) -> str:
 
 
 def _shows_recipe(project: Project, task: AnyTask, path: str) -> bool:
-    """Return whether a page was drawn from what the recipes say now."""
+    """Return whether a page was drawn from the recipes as they are now."""
     with (project.root / path).open("rb") as file:
         return f'name="recipe" content="{_recipe_digest(project, task)}"'.encode() in file.read(HEAD_BYTES)
 
