@@ -13,6 +13,7 @@ from punie_build.errors import UseError, did_you_mean
 from punie_build.storage import paths
 
 GENERATED = {"commands": reference.commands, "fields": reference.fields}
+TITLES = {"commands": "Commands", "fields": "Fields of recipes"}  # to list them, nothing is generated
 FENCE = re.compile(r"^(```|~~~)")
 
 
@@ -38,7 +39,8 @@ def text_of(topic: str) -> str:
 def listing(names: Collection[str]) -> str:
     """Return the names of topics with their titles, a line each."""
     width = max(map(len, names))
-    return "\n".join(f"{name:<{width}}  {sections(text_of(name))[0][1]}" for name in names)
+    titles = {name: TITLES.get(name) or sections(text_of(name))[0][1] for name in names}
+    return "\n".join(f"{name:<{width}}  {title}" for name, title in titles.items())
 
 
 def sections(text: str) -> list[tuple[int, str, list[str]]]:

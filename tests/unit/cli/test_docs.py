@@ -23,6 +23,7 @@ def test_every_document_is_a_topic_with_its_title(tmp_path):
     written = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert set(listed) == {"commands", "fields"} | written
     assert listed["recipes"] == "Recipes"
+    assert {name: docs.sections(docs.text_of(name))[0][1] for name in docs.GENERATED} == docs.TITLES
     assert all(listed.values())
 
 
