@@ -21,7 +21,7 @@ from punie_build.data.dialects.columns import CHAT, Layout, map_columns, raw_tex
 from punie_build.data.dialects.keys import unknown_keys
 from punie_build.data.dialects.preference import preference_row
 from punie_build.data.dialects.shapes import as_record
-from punie_build.data.double_keys import double_key, may_have_double_keys
+from punie_build.data.double_keys import double_key
 from punie_build.data.downloads import download_http
 from punie_build.data.example import Row, decode_example, parse
 from punie_build.data.hub_files import download_dataset
@@ -142,10 +142,7 @@ def to_chat_row(record: bytes | dict[str, Any], dialect: str, layout: Layout = C
     if isinstance(record, dict):
         return _canonical_row(record, dialect, layout)
     if not layout.is_special and dialect in ("auto", "messages") and is_canonical_line(record):
-        row = Row(record, decode_example(record))
-        if may_have_double_keys(record, len(row.example.messages)):
-            _refuse_double_keys(record)
-        return row
+        return Row(record, decode_example(record))
     _refuse_double_keys(record)
     problem = ""
     try:
@@ -163,9 +160,9 @@ def to_chat_row(record: bytes | dict[str, Any], dialect: str, layout: Layout = C
     return _canonical_row(decoded, dialect, layout, record if decoded is value else None)
 
 
-def _refuse_double_keys(line: bytes) -> None:
-    if key := double_key(line):
-        raise ValueError(f"'{key}' occurs twice in one object: one value would be lost - remove the other")
+def _refuse_double_keys(json: bytes, where: str = "one object") -> None:
+    if key := double_key(json):
+        raise ValueError(f"'{key}' occurs twice in {where}: one value would be lost - remove the other")
 
 
 def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: bytes | None = None) -> Row:
@@ -183,6 +180,9 @@ def _canonical_row(record: dict[str, Any], dialect: str, layout: Layout, line: b
         row = parse(line if line and canonical is original else _encode(canonical))
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
+    for call in row.example.calls():
+        if isinstance(call.arguments, str):
+            _refuse_double_keys(call.arguments.encode(), "the arguments of a call")
     return Row(row.line, row.example, unknown_keys(canonical))
 
 

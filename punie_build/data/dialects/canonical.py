@@ -6,14 +6,17 @@ that `is_canonical` accepts, without a key that the table of `keys` refuses, ren
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import astuple
 
 from punie_build.data.depth import is_nested_deeply
 from punie_build.data.dialects.glaive import is_glaive_prompt
 from punie_build.data.dialects.keys import METADATA, SYSTEM_KEYS, is_plain_message
+from punie_build.data.double_keys import double_key
 from punie_build.data.tool_call_markup.tool_results import is_tool_result
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -41,52 +44,102 @@ class _Declaration(Struct, gc=False):
     function: _Declared
 
 
+_ABSENT = Raw(b"null")  # the default of keys that stay JSON
+CACHED_BYTES = 2**16  # of a list of tools whose test is kept: most rows of a data set declare the same
+
+
 class _Message(Struct, gc=False, forbid_unknown_fields=True):
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | None = None
-    tool_calls: list[_Call] | None = None
-    tool_call_id: str | None = None
-    name: str | None = None
-    reasoning_content: str | None = None
-    weight: Literal[0, 1] | None = None
+    content: str | UnsetType | None = UNSET
+    tool_calls: list[_Call] | UnsetType | None = UNSET
+    tool_call_id: str | UnsetType | None = UNSET
+    name: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType | None = UNSET
+    weight: Literal[0, 1] | UnsetType | None = UNSET
 
 
 _Row: Any = msgspec.defstruct(
     "_Row",
     [
         ("messages", Annotated[list[_Message], Meta(min_length=1)]),
-        ("tools", list[_Declaration] | None, None),
-        ("category", str | None, None),
-        *((key, Raw, Raw(b"null")) for key in METADATA if key != "category"),
+        ("category", str | None | UnsetType, UNSET),
+        ("tools", Raw, _ABSENT),
+        *((key, Raw, _ABSENT) for key in METADATA if key != "category"),
     ],
     gc=False,
     forbid_unknown_fields=True,
 )
 _decode_row = msgspec.json.Decoder(_Row).decode
+_decode_declarations = msgspec.json.Decoder(list[_Declaration] | None).decode
 
 
 def is_canonical_line(line: bytes) -> bool:
-    """Whether a line is a canonical row with known keys only. False may also mean that only the reader can decide."""
+    """Whether a line is a canonical row with known keys only, each once. False may mean that only the reader can tell.
+
+    A key that occurs twice is found by counting: the line has more keys than the decoded row.
+    """
     try:
         line.decode()  # values of other keys are not decoded
         row = _decode_row(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    if row.tools and is_nested_deeply(line):  # nothing else of a row may be nested, but values that stay JSON
+    values = astuple(row)
+    keys = len(values) - values.count(UNSET) - values.count(_ABSENT)
+    for value in values[2:]:
+        if value is not _ABSENT and (value is row.tools or memoryview(value)[0] in b"[{"):
+            json = bytes(value)
+            count = _count_unique if len(json) <= CACHED_BYTES else _count_unique.__wrapped__
+            if (inner_keys := count(json, value is row.tools)) < 0:
+                return False
+            keys += inner_keys
+    if row.tools is not _ABSENT and is_nested_deeply(line):  # nothing else of a row may be nested, but metadata
         return False
     for message in row.messages:
-        role, content, calls = message.role, message.content, message.tool_calls
-        if calls:
-            if role == "assistant" and all(is_json_object(call.function.arguments) for call in calls):
-                continue
+        if not _is_canonical_struct(message):
             return False
-        if content is None or not _is_canonical_text(role, content):
-            return False
-        if role == "tool" and message.tool_call_id is None:
-            return False
-        if message.weight == 1 and role != "assistant":
-            return False
-    return True
+        parts = astuple(message)
+        keys += len(parts) - parts.count(UNSET) + CALL_KEYS * len(message.tool_calls or ())
+    return keys == _count_keys(line)
+
+
+CALL_KEYS = 5  # of a call: id, type, function, and its name and arguments
+
+
+def _is_canonical_struct(message: _Message) -> bool:
+    role, content, calls = message.role, message.content, message.tool_calls
+    if calls:
+        return role == "assistant" and all(_has_unique_arguments(call.function.arguments) for call in calls)
+    if not isinstance(content, str) or not _is_canonical_text(role, content):
+        return False
+    if role == "tool" and not isinstance(message.tool_call_id, str):
+        return False
+    return message.weight != 1 or role == "assistant"
+
+
+def _count_keys(json: bytes) -> int:
+    """Return the number of keys in JSON without blanks before colons: quotes with a backslash belong to texts."""
+    return json.count(b'":') - json.count(b'\\":')
+
+
+@lru_cache(maxsize=256)
+def _count_unique(json: bytes, are_tools: bool) -> int:
+    """Return the number of keys in a value; -1 if one occurs twice, or if the value shall be tools and is no list of
+    declarations."""
+    try:
+        if are_tools:
+            _decode_declarations(json)
+    except (msgspec.MsgspecError, RecursionError):
+        return -1
+    return -1 if double_key(json) else _count_keys(json)
+
+
+def _has_unique_arguments(text: str) -> bool:
+    """Whether a text is a JSON object in which no key occurs twice."""
+    try:
+        keys = len(_decode_object(text))
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return keys == text.count('":') - text.count('\\":') or not double_key(text.encode())
 
 
 def is_canonical(record: dict[str, Any]) -> bool:

@@ -145,3 +145,34 @@ def test_a_line_that_is_read_quickly_needs_no_conversion(record):
 def test_canonical_rows_are_read_quickly():
     for record in ({"messages": HI}, {"messages": LOOK, "tools": [READ], "id": 7, "source": "x", "category": "c"}):
         assert is_canonical_line(json.dumps(record).encode())
+
+
+CALL = '{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}'
+TOOL = '{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}'
+DOUBLE = {  # a key and its second value -> a canonical row in which it stands once, at the place of the mark
+    '"category": "a"': '{"messages": [{"role": "user", "content": "q"}], @}',
+    '"score": 1': '{"messages": [{"role": "user", "content": "q"}], @}',
+    '"x": {"y": 1}': '{"messages": [{"role": "user", "content": "q"}], "metadata": {"z": "\\": ", @}}',
+    '"role": "user"': '{"messages": [{@, "content": "q"}]}',
+    '"weight": 0': '{"messages": [{"role": "assistant", "content": "q", @}]}',
+    '"reasoning_content": "x"': '{"messages": [{"role": "assistant", "content": "\\"a\\": b", @}]}',
+    '"tool_calls": null': '{"messages": [{"role": "assistant", "content": "a", @}]}',
+    '"name": "f"': f'{{"messages": [{{"role": "assistant", "tool_calls": [{CALL}]}}]}}'.replace('"name": "f"', "@"),
+    '\\"a\\": {\\"b\\": 1}': f'{{"messages": [{{"role": "assistant", "tool_calls": [{CALL}]}}]}}'.replace("{}", "{@}"),
+    '"type": "object"': f'{{"messages": [{{"role": "user", "content": "q"}}], "tools": [{TOOL}]}}'.replace(
+        '"type": "object"', "@"
+    ),
+}
+
+
+@pytest.mark.parametrize(("pair", "row"), DOUBLE.items(), ids=DOUBLE)
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_key_that_occurs_twice_anywhere_is_refused(pair: str, row: str, blank: str):
+    once = row.replace("@", pair).replace(': "', f': {blank}"').encode()
+    assert is_canonical_line(once)
+    assert to_chat_row(once, "auto").line == once
+    twice = row.replace("@", f"{pair}, {pair}").encode()
+    assert not is_canonical_line(twice)
+    for line in (twice, twice.replace(b'{"messages"', b'{"unknown": "```", "messages"')):
+        with pytest.raises(ValueError, match="occurs twice in"):
+            to_chat_row(line, "auto")
