@@ -10,10 +10,6 @@ from typing import Any
 
 from doit import cmd_dumpdb
 
-from punie_build.doit_plugin import startup
-
-startup.begin()  # doit imports this module before all others of ours
-
 
 class DumpDB(cmd_dumpdb.DumpDB):  # type: ignore[misc]
     """Print the database of doit, in a project that has one. Returns 2, with a sentence, in any other."""

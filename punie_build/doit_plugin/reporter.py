@@ -126,7 +126,7 @@ class Reporter:
         if self.counts["failed"] and self.pending:
             labels = join_first(sorted(self.pending), MAX_NAMED)
             console.print_line(f"not tried: {labels} - `--continue` builds what does not need the failed ones")
-        for line in (*self.run.failed_gates(), *self.run.draw()) if self.run else ():
+        for line in (*self.run.failed_gates(), *self.run.draw()) if self.run and not self.problems else ():
             console.print_line(line)
         self._record("end", seconds=round(duration, 3), **self.counts)
         Reporter.running = False

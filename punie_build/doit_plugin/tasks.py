@@ -13,7 +13,7 @@ from inspect import Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.exceptions import InvalidDodoFile, TaskFailed
+from doit.exceptions import InvalidDodoFile, InvalidTask, TaskFailed
 
 from punie_build.doit_plugin import backend, command_line
 from punie_build.doit_plugin.reporter import Reporter
@@ -124,11 +124,15 @@ class Run:
         self.selected: Collection[str] = ()  # labels of what is built, if that is not everything
 
     def planned(self, task: AnyTask) -> Planned:
-        """Return the plan for a task."""
+        """Return the plan for a task. Raises InvalidTask for an input that cannot be read."""
         if task.label not in self._planned:
             is_selected = task.label in self.selected
             tasks = [item for item in self.tasks if item.label in self.selected] if is_selected else self.tasks
-            self._planned = {item.task.label: item for item in plan(self.root, tasks)} | self._planned
+            try:
+                planned = plan(self.root, tasks)
+            except OSError as error:  # of an input without access: doit shows the sentence
+                raise InvalidTask(os_error(error, "the project")) from None
+            self._planned = {item.task.label: item for item in planned} | self._planned
         return self._planned[task.label]
 
     def failed_gates(self) -> list[str]:

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from punie_build.errors import printable
 from punie_build.schema.spec import canonical
 from punie_build.storage import settings
+from punie_build.storage.atomic import remove
 from punie_build.storage.deadline import Transfer, limited
 from punie_build.storage.settings import Settings
 
@@ -138,6 +139,8 @@ class RemoteStore:
             )
         finally:
             transfer.is_stopped = True  # where it goes on in its thread
+        if target.is_dir():  # fsspec makes a folder where the store has one in the place of a file
+            remove(target)
 
     def put(self, name: str, content: Path | bytes) -> bool:
         """Upload a file or bytes, completely or not at all. Return whether the upload succeeded."""

@@ -51,6 +51,14 @@ def test_an_unknown_option_is_one_sentence(tmp_path, words, sentence):
     assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", sentence)
 
 
+@pytest.mark.parametrize("screen", [">&-", "2>&- >&-", "| true"])
+def test_a_list_without_a_reader_is_no_traceback(tmp_path, screen):
+    project.create(tmp_path, project.SAMPLE)
+    script = f'"{sys.executable}" -m doit list --all {screen}'
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_help_of_doit_has_the_usual_options_too(tmp_path):
     project.create(tmp_path, project.SAMPLE)
     assert doit(tmp_path, "-h").stdout.startswith("doit -- automation tool")

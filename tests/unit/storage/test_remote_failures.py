@@ -204,6 +204,15 @@ def test_a_store_of_other_bytes_than_its_names_say_is_read_no_more_and_still_wri
     assert last.endswith("the bytes of 7 are not those of its name - nothing is read from it any more")
 
 
+def test_a_folder_in_the_place_of_a_record_or_of_a_file_counts_as_missing(tmp_path, capsys):
+    store_ = RemoteStore(tmp_path.as_uri(), {})
+    (tmp_path / "blobs/x/deep").mkdir(parents=True)
+    assert store_.read("blobs/x") is None
+    assert not store_.get("blobs/x", tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+    assert not store_.unreachable
+
+
 def test_a_store_that_sends_much_of_other_bytes_is_read_no_more(tmp_path, capsys):
     store_ = RemoteStore(tmp_path.as_uri(), {})
     store_.reject("blobs/0", remote.MAX_CORRUPT_BYTES - 1)
