@@ -63,7 +63,7 @@ def problem(words: Sequence[str], known: Collection[str], targets: Collection[st
 
 
 def _hint(name: str, known: Collection[str]) -> str:
-    """Return the artifacts of this name, of whatever kind, or what is near to it."""
+    """Return the artifacts of this name with their kinds, or the names that are near."""
     same = sorted(label for label in known if label.partition(":")[2] == name)
     return f" - name it with its kind: {' or '.join(same)}" if same else did_you_mean(name, known)
 

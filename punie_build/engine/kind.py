@@ -95,7 +95,7 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.
     `not_in_key` are fields of the spec that decide none. The files of a `nameless` kind hold no name of an entry, or
-    `rename` rewrites it in a folder, for a spec: what was built under other names is restored.
+    `rename` rewrites it in a folder, for a spec: results that were built under other names are restored.
 
     Afterwards: `metrics` are the names in a lock that gates may name; `measured` reads them again from the files of a
     target; `outputs` maps each file to the Struct that

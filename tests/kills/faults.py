@@ -40,7 +40,8 @@ TRIED = {  # class -> how many were tried at first, and how many failed
     "full disks": (28, 0), "power cuts": (14, 14), "clocks and stamps": (69, 0), "targets replaced": (14, 6),
     "places and environments": (30, 4), "pipes and screens": (6, 4), "the state torn": (29, 10),
     "locks that are none": (11, 6), "a shared store with other content": (15, 4),
-    "a shared store that is silent, slow or endless": (9, 4), "recipes, suites and hooks that no parser survives": (20, 9),
+    "a shared store that is silent, slow or endless": (9, 4),
+    "recipes, suites and hooks that no parser survives": (20, 9),
     "data that no parser survives": (13, 2), "foreign projects": (16, 4), "names": (21, 3), "paths": (21, 0),
     "texts that control terminals and CI": (24, 7), "folders of another user": (8, 2),
     "branches, stashes and merges in git": (6, 2), "edits": (3, 1), "a bit flipped in the state": (30, 1),
@@ -137,9 +138,7 @@ def run(row: Row, template: Template, verbose: bool) -> Result:
 
 def print_table(rows: Sequence[Row], results: Sequence[Result]) -> int:
     """Print a line for each class of faults; return how many rows failed."""
-    print(
-        f"{'tried then':>10} {'failed':>6} {'rows now':>8} {'bytes':>6} {'sentence':>8} {'skipped':>7} {'FAILED':>6}  class"
-    )
+    print("tried then failed rows now  bytes sentence skipped FAILED  class")
     counts: dict[str, Counter[str]] = {}
     for row, result in zip(rows, results, strict=True):
         counts.setdefault(row.fault, Counter())[result.outcome if result.is_held else "failed"] += 1

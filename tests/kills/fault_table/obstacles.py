@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from punie_build.storage.atomic import remove
 from tests.kills.bits import flip, flippable
@@ -145,7 +146,7 @@ def _of_state(template: Path) -> Iterator[Row]:
             yield Row(STATE, f"{place} is {thing}", partial(_gone, place, thing))
 
 
-def _lock_edit(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
+def _lock_edit(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
     def edit(content: bytes) -> bytes:
         lock = json.loads(content)
         change(lock)
@@ -160,10 +161,10 @@ LOCK_DAMAGES: dict[str, Callable[[bytes], bytes]] = DAMAGES | {
     "no outputs": _lock_edit(lambda lock: lock.update(outputs={})),
     "an output elsewhere": _lock_edit(lambda lock: lock.update(outputs={"../../x": "0" * 64})),
     "an output of a long name": _lock_edit(lambda lock: lock.update(outputs={"x" * 5000: "0" * 64})),
-    "another digest of a file": _lock_edit(lambda lock: lock["outputs"].update({"train.jsonl": "0" * 64})),  # type: ignore[attr-defined]
-    "another metric": _lock_edit(lambda lock: lock["metrics"].update(rows=5000)),  # type: ignore[attr-defined]
+    "another digest of a file": _lock_edit(lambda lock: lock["outputs"].update({"train.jsonl": "0" * 64})),
+    "another metric": _lock_edit(lambda lock: lock["metrics"].update(rows=5000)),
     "another key": _lock_edit(lambda lock: lock.update(key="0" * 64)),
-    "another fact": _lock_edit(lambda lock: lock["facts"].update(code="0" * 16)),  # type: ignore[attr-defined]
+    "another fact": _lock_edit(lambda lock: lock["facts"].update(code="0" * 16)),
     "a number that is none": lambda content: content.replace(b'"seconds": ', b'"seconds": NaN, "x": '),
     "another layout": _lock_edit(lambda lock: None),
 }

@@ -18,28 +18,112 @@ from tests.unit.storage.test_project_file import BOMBS as PARSED
 BOMB, DATA = "recipes, suites and hooks that no parser survives", "data that no parser survives"
 NAME, PATH, TEXT = "names", "paths", "texts that control terminals and CI"
 BOMBS: dict[str, str | bytes] = PARSED | {
-    "zeros": bytes(1000), "UTF-16": "a = 1".encode("utf-16"), "Latin-1": b'a = "\xe9"', "half a table": "[stage.a",
-    "twice": "[stage.a]\n[stage.a]\n", "a lone surrogate": 'a = "\\ud800"', "dates": "a = 9999-99-99",
-}  # fmt: skip
+    "zeros": bytes(1000),
+    "UTF-16": "a = 1".encode("utf-16"),
+    "Latin-1": b'a = "\xe9"',
+    "half a table": "[stage.a",
+    "twice": "[stage.a]\n[stage.a]\n",
+    "a lone surrogate": 'a = "\\ud800"',
+    "dates": "a = 9999-99-99",
+}
 THINGS = ("an empty folder", "a pipe", "a socket", "a link to nowhere", "a link to itself", "a link to a device")
 PLACES = ("recipes/bomb.toml", "pyproject.toml", "few.toml")
 HOOKS = {
-    "unary": "-" * 100_000 + "1", "sums": "1" + "+1" * 100_000, "parentheses": "(" * 1000, "zero": "\0",
-    "exit": "import sys; sys.exit(3)", "fork": "import os\nwhile True: pass", "no function": "x = 1",
+    "unary": "-" * 100_000 + "1",
+    "sums": "1" + "+1" * 100_000,
+    "parentheses": "(" * 1000,
+    "zero": "\0",
+    "exit": "import sys; sys.exit(3)",
+    "fork": "import os\nwhile True: pass",
+    "no function": "x = 1",
     "other encoding": "# coding: nowhere\n",
-}  # fmt: skip
+}
 NAMES = (
-    "..", ".", "a/b", "/etc", "a b", "é", "e\u0301", "-x", ".x", "x.", "a..b", "a\nb", "a\tb", "x" * 64, "x" * 65, "con",
-    "a.lock.json", "a.splits.lock", "A.LOCK.JSON", "*", "?", "a:b", "a@b", "%s", "{x}", "$HOME", "`id`", "\u202e", "0",
-    "true", "README.md", "rows", "ROWS", "s1", "index", "sample", "nano", "a'b", 'a"b', "a#b", "@", "~", "a\\b",
-)  # fmt: skip
+    "..",
+    ".",
+    "a/b",
+    "/etc",
+    "a b",
+    "é",
+    "e\u0301",
+    "-x",
+    ".x",
+    "x.",
+    "a..b",
+    "a\nb",
+    "a\tb",
+    "x" * 64,
+    "x" * 65,
+    "con",
+    "a.lock.json",
+    "a.splits.lock",
+    "A.LOCK.JSON",
+    "*",
+    "?",
+    "a:b",
+    "a@b",
+    "%s",
+    "{x}",
+    "$HOME",
+    "`id`",
+    "\u202e",
+    "0",
+    "true",
+    "README.md",
+    "rows",
+    "ROWS",
+    "s1",
+    "index",
+    "sample",
+    "nano",
+    "a'b",
+    'a"b',
+    "a#b",
+    "@",
+    "~",
+    "a\\b",
+)
 PATHS = (
-    "../x", "/etc/passwd", "~/x", ".", "", "raw/../../x", "raw/../raw", "./raw", "raw/", "raw//rows.jsonl", "C:\\x", "raw\0",
-    "nowhere", "raw/nowhere", "data", "data/s1", "data/s1/train.jsonl", ".punie", ".git", "recipes", "RAW", "\u202eraw",
-    "raw/*.jsonl", "file:///etc/passwd", "http://127.0.0.1:1/x", "x" * 300, "x/" * 2000,
-)  # fmt: skip
-TEXTS = ("a key", "a name", "a kind", "a reference", "a type", "a description", "a path", "a recipe file",
-         "a file of data", "a row")  # fmt: skip
+    "../x",
+    "/etc/passwd",
+    "~/x",
+    ".",
+    "",
+    "raw/../../x",
+    "raw/../raw",
+    "./raw",
+    "raw/",
+    "raw//rows.jsonl",
+    "C:\\x",
+    "raw\0",
+    "nowhere",
+    "raw/nowhere",
+    "data",
+    "data/s1",
+    "data/s1/train.jsonl",
+    ".punie",
+    ".git",
+    "recipes",
+    "RAW",
+    "\u202eraw",
+    "raw/*.jsonl",
+    "file:///etc/passwd",
+    "http://127.0.0.1:1/x",
+    "x" * 300,
+    "x/" * 2000,
+)
+TEXTS = (
+    "a key",
+    "a name",
+    "a kind",
+    "a reference",
+    "a type",
+    "a description",
+    "a path",
+    "a recipe file",
+    "a file of data",
+    "a row",
+)
 CONTROL = "\x1b]0;evil\x07\x9b31m\u202e\u2066\r\n::error::evil\n::stop-commands::x\n"
 
 
@@ -71,20 +155,34 @@ def _hook(source: str, box: Sandbox) -> Result:
 
 DEEP = "[" * 100_000 + "]" * 100_000
 ROWS_OF_DATA: dict[str, bytes] = {
-    "no byte": b"", "zeros": bytes(10_000), "half a row": ROW.format("a", "b").encode()[:40], "deep": DEEP.encode(),
-    "a deep key": f'{{"messages": {DEEP}}}'.encode(), "a number of 100,000 digits": b'{"messages": ' + b"9" * 100_000 + b"}",
-    "UTF-16": ROW.format("a", "b").encode("utf-16"), "Latin-1": ROW.format("é", "b").encode("latin-1"),
-    "a lone surrogate": ROW.format("\\ud800", "b").encode(), "NaN": b'{"messages": NaN}', "a list": b"[1, 2]",
-    "a text": b'"x"', "a byte order mark": b"\xef\xbb\xbf" + ROW.format("a", "b").encode(),
-    "CR": ROW.format("a", "b").replace("\n", "\r").encode(), "a line of 20 MB": ROW.format("a" * 20_000_000, "b").encode(),
-    "1,000,000 empty lines": b"\n" * 1_000_000, "twice a key": b'{"messages": [], "messages": 5}',
-}  # fmt: skip
+    "no byte": b"",
+    "zeros": bytes(10_000),
+    "half a row": ROW.format("a", "b").encode()[:40],
+    "deep": DEEP.encode(),
+    "a deep key": f'{{"messages": {DEEP}}}'.encode(),
+    "a number of 100,000 digits": b'{"messages": ' + b"9" * 100_000 + b"}",
+    "UTF-16": ROW.format("a", "b").encode("utf-16"),
+    "Latin-1": ROW.format("é", "b").encode("latin-1"),
+    "a lone surrogate": ROW.format("\\ud800", "b").encode(),
+    "NaN": b'{"messages": NaN}',
+    "a list": b"[1, 2]",
+    "a text": b'"x"',
+    "a byte order mark": b"\xef\xbb\xbf" + ROW.format("a", "b").encode(),
+    "CR": ROW.format("a", "b").replace("\n", "\r").encode(),
+    "a line of 20 MB": ROW.format("a" * 20_000_000, "b").encode(),
+    "1,000,000 empty lines": b"\n" * 1_000_000,
+    "twice a key": b'{"messages": [], "messages": 5}',
+}
 FILES_OF_DATA: dict[str, tuple[str, bytes]] = {
     "gzip of 100 MB of lines": ("x.jsonl.gz", gzip.compress(b"\n" * 100_000_000, 1)),
-    "gzip that is none": ("x.jsonl.gz", b"none"), "gzip that is cut": ("x.jsonl.gz", gzip.compress(b"x" * 999)[:20]),
-    "Parquet that is none": ("x.parquet", b"PAR1none"), "a ZIP that is none": ("x.zip", b"PK\3\4none"),
-    "CSV of zeros": ("x.csv", bytes(1000)), "JSON that is deep": ("x.json", DEEP.encode()), "no format": ("x.exe", b"MZ"),
-}  # fmt: skip
+    "gzip that is none": ("x.jsonl.gz", b"none"),
+    "gzip that is cut": ("x.jsonl.gz", gzip.compress(b"x" * 999)[:20]),
+    "Parquet that is none": ("x.parquet", b"PAR1none"),
+    "a ZIP that is none": ("x.zip", b"PK\3\4none"),
+    "CSV of zeros": ("x.csv", bytes(1000)),
+    "JSON that is deep": ("x.json", DEEP.encode()),
+    "no format": ("x.exe", b"MZ"),
+}
 
 
 def _data(name: str, content: bytes, box: Sandbox) -> Result:

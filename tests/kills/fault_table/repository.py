@@ -1,4 +1,4 @@
-"""Faults of repositories: those of other people, whose files and settings must do nothing, and what git does to ours."""
+"""Faults of repositories: those of other people, whose files and settings must not act, and git in our own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,21 @@ from tests.kills.fault_table.sandbox import Sandbox, command, doit
 
 FOREIGN, GIT = "foreign projects", "branches, stashes and merges in git"
 LOOKS = (
-    ("check",), ("check", "--outputs"), ("plan",), ("why", "s1"), ("show", "s1"), ("list",), ("info", "s1"), ("doctor",),
-    ("history", "s1"), ("prune", "--dry-run"), ("provenance", "s1"), ("doit", "list"), ("doit", "list", "-s"),
+    ("check",),
+    ("check", "--outputs"),
+    ("plan",),
+    ("why", "s1"),
+    ("show", "s1"),
+    ("list",),
+    ("info", "s1"),
+    ("doctor",),
+    ("history", "s1"),
+    ("prune", "--dry-run"),
+    ("provenance", "s1"),
+    ("doit", "list"),
+    ("doit", "list", "-s"),
     ("doit", "info", "stage:s1"),
-)  # fmt: skip
+)
 STORES = {
     "http": 'store = "{}/x"',
     "S3": 'store = "s3://bucket/x"\nstore_options = {{ endpoint_url = "{}" }}',
@@ -78,22 +89,38 @@ def _git(box: Sandbox, *commands: str) -> None:
 START = "git init -q . && git config user.email a@b && git config user.name n && git add -A && git commit -qm one"
 EDIT = "sed -i 's/messages = 2/messages = 3/' recipes/project.toml"
 STORIES = {
-    "a branch and back": (START, f"git checkout -qb b && {EDIT} && git commit -qam two", "BUILD",
-                          "git add -A && git commit -qm locks", "git checkout -q -"),
+    "a branch and back": (
+        START,
+        f"git checkout -qb b && {EDIT} && git commit -qam two",
+        "BUILD",
+        "git add -A && git commit -qm locks",
+        "git checkout -q -",
+    ),
     "a stash during the work": (START, EDIT, "BUILD", "git stash -q"),
-    "a stash and back": (START, "echo '# x' >> few.toml", "git stash -q && git stash pop -q && git checkout -q few.toml"),
+    "a stash and back": (
+        START,
+        "echo '# x' >> few.toml",
+        "git stash -q && git stash pop -q && git checkout -q few.toml",
+    ),
     "clean -fdx": (START, "git clean -qfdx"),
     "clean -fdx but the state": (START, "git clean -qfdx -e .punie"),
     "a merge with conflicts in a lock": (
-        START, f"git checkout -qb b && {EDIT}", "BUILD", "git add -A && git commit -qm two && git checkout -q -",
-        "sed -i 's/messages = 2/messages = 1/' recipes/project.toml", "BUILD", "git add -A && git commit -qm three",
-        "git merge b || true", "git checkout --ours -- recipes && sed -i 's/messages = 1/messages = 2/' recipes/project.toml",
+        START,
+        f"git checkout -qb b && {EDIT}",
+        "BUILD",
+        "git add -A && git commit -qm two && git checkout -q -",
+        "sed -i 's/messages = 2/messages = 1/' recipes/project.toml",
+        "BUILD",
+        "git add -A && git commit -qm three",
+        "git merge b || true",
+        "git checkout --ours -- recipes",
+        "sed -i 's/messages = 1/messages = 2/' recipes/project.toml",
     ),
     "a worktree": (START, "git worktree add -q ../other && rm -rf ../other && git worktree prune"),
     "a lock of another branch": (START, "cp data/s2.lock.json data/s1.lock.json"),
     "locks with CRLF": (START, "sed -i 's/$/\\r/' data/*.lock.json"),
     "all times new": (START, "git ls-files | xargs touch"),
-}  # fmt: skip
+}
 
 
 def _story(name: str, box: Sandbox) -> Result:

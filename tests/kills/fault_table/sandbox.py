@@ -121,8 +121,8 @@ def command(*words: str) -> Callable[[], int]:
 
 
 def program(*words: str) -> Callable[[], int]:
-    """Return a function that becomes the program `punie-build WORD ...`, or `doit WORD ...`, in a new interpreter: where
-    its workers import the main module, or it starts without some of its files."""
+    """Return a function that becomes the program `punie-build WORD ...` or `doit WORD ...`, in a new interpreter, for
+    workers that import the main module, and for a start with closed files."""
     module, arguments = ("doit", words[1:]) if words[0] == "doit" else ("punie_build", words)
     return lambda: os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.kills.fault_table.obstacles import DAMAGES, OBSTACLES
 from tests.kills.fault_table.row import Result, Row, output_problem, right
@@ -54,7 +55,7 @@ def _in_place(thing: str) -> Callable[[Path], object]:
     return put
 
 
-def _record(change: Callable[[dict[str, object]], object]) -> Callable[[Path], object]:
+def _record(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
     def rewrite(path: Path) -> None:
         record = json.loads(path.read_bytes())
         change(record)
@@ -63,13 +64,13 @@ def _record(change: Callable[[dict[str, object]], object]) -> Callable[[Path], o
     return rewrite
 
 
-HOSTILE_RECORDS: dict[str, Callable[[dict[str, object]], object]] = {
+HOSTILE_RECORDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no outputs": lambda record: record.update(outputs={}),
     "a path outside": lambda record: record.update(outputs={"../../evil": "0" * 64}),
     "an absolute path": lambda record: record.update(outputs={"/tmp/evil": "0" * 64}),
     "a long name": lambda record: record.update(outputs={"x" * 5000: "0" * 64}),
-    "a file below a file": lambda record: record["outputs"].update({"train.jsonl/x": "0" * 64}),  # type: ignore[attr-defined]
-    "a blob that is not there": lambda record: record["outputs"].update({"train.jsonl": "0" * 64}),  # type: ignore[attr-defined]
+    "a file below a file": lambda record: record["outputs"].update({"train.jsonl/x": "0" * 64}),
+    "a blob that is not there": lambda record: record["outputs"].update({"train.jsonl": "0" * 64}),
     "no digest": lambda record: record.update(outputs={"train.jsonl": "x"}),
     "100,000 files": lambda record: record.update(outputs={f"{n}": "0" * 64 for n in range(100_000)}),
     "another key": lambda record: record.update(key="0" * 64),
@@ -82,7 +83,7 @@ def _served(behavior: str, box: Sandbox) -> Result:
     box.unbuild()
     with hostile_store(behavior) as server:
         started = time.monotonic()
-        done = box.build(PUNIE_BUILD_STORE=server.url)  # type: ignore[attr-defined]
+        done = box.build(PUNIE_BUILD_STORE=server.url)
         if time.monotonic() - started > PATIENCE:
             return Result("hangs", f"{time.monotonic() - started:.0f} s")
     return output_problem(done) or right(box, done)
