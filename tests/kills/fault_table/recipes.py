@@ -187,7 +187,8 @@ FILES_OF_DATA: dict[str, tuple[str, bytes]] = {
 
 def _data(name: str, content: bytes, box: Sandbox) -> Result:
     """Add a file to the data: the build ends, with a sentence or with whole targets; without the file, as before."""
-    path = box.root / "raw" / name
+    path, memory = box.root / "raw" / name, box.root / "data/rows.splits.lock"
+    split = memory.read_bytes()
     path.write_bytes(content)
     done = box.build()
     if problem := output_problem(done):
@@ -195,6 +196,7 @@ def _data(name: str, content: bytes, box: Sandbox) -> Result:
     if done.code and not (refused := sentence(done, LINES_OF_BUILD)).is_held:
         return refused
     path.unlink()
+    memory.write_bytes(split)  # which remembers the rows of the file, if it has some
     was_refused = bool(done.code)
     done = box.build()
     return output_problem(done) or right(box, done, was_refused)
