@@ -11,7 +11,7 @@ from punie_build.engine.kind import NOT_IN_KEY, ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs
 from punie_build.evaluation.arm_spec import Endpoint, RecordedAnswers
-from punie_build.evaluation.spec import Eval, GenerationSpec, Sampling, generation_spec
+from punie_build.evaluation.spec import GENERATION_FIELDS, Eval, GenerationSpec, Sampling, generation_spec
 from punie_build.models.environment import mlx_environment
 from punie_build.schema.spec import digest
 
@@ -46,6 +46,11 @@ class RecordedDetails(Struct, frozen=True):
 def questions_digest(suite: Suite) -> str:
     """Return a digest that changes when anything that a suite asks does, not when it scores in another way."""
     return digest([[case.id, suite.model_input(case)] for case in suite.cases])
+
+
+def eval_of_generation(spec: GenerationSpec) -> Eval:
+    """Return the eval of the arm of a comparison that asks as this says."""
+    return Eval(arm=spec.arm, **{name: getattr(spec, name) for name in GENERATION_FIELDS})
 
 
 def answers_of(recipe: Recipe, entry: Entry[Eval]) -> Entry[GenerationSpec]:

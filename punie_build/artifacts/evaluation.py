@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.answers import RUN_FIELDS, answers_of
+from punie_build.artifacts.answers import RUN_FIELDS, answers_of, eval_of_generation
 from punie_build.artifacts.arms import eval_mistakes, has_unknown_data, suite_of, trained_arguments, training_data
 from punie_build.artifacts.stopped_comparison import stopped_kind
 from punie_build.data.sources import ACCEPTED
@@ -22,7 +22,6 @@ from punie_build.evaluation.requirements import Requirements
 from punie_build.evaluation.spec import (
     COSTS,
     EXECUTION_FIELDS,
-    GENERATION_FIELDS,
     MAX_EPOCHS,
     TRAINED_FILES,
     Comparison,
@@ -58,7 +57,7 @@ def eval_of(recipe: Recipe, comparison: Entry[Comparison], arm: str) -> Entry[Ev
     """Return the eval of one arm of a comparison: one that a recipe describes, if it asks the same, else
     `arm@suite`."""
     generation: GenerationSpec = comparison.spec.generation_spec(arm)
-    expected = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
+    expected = eval_of_generation(generation)
     patience = {name: getattr(generation, name) for name in EXECUTION_FIELDS}
     for entry in recipe.of_kind("eval"):
         if structs.replace(entry.spec, description="", gates=(), require=Requirements(), **patience) == expected:

@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from punie_build.artifacts.answers import answers_of
+from punie_build.artifacts.answers import answers_of, eval_of_generation
 from punie_build.artifacts.arms import has_unknown_data, model_of, suite_of, training_data
 from punie_build.engine.kind import ArtifactKind
 from punie_build.engine.recipe import Entry, Recipe
 from punie_build.engine.task import TaskInputs, task_of
 from punie_build.evaluation.arm_spec import RecordedAnswers
-from punie_build.evaluation.spec import GENERATION_FIELDS, Eval, StoppedComparison
+from punie_build.evaluation.spec import StoppedComparison
 from punie_build.models.environment import mlx_environment
 from punie_build.schema.spec import digest
 
@@ -37,7 +37,7 @@ def _inputs(recipe: Recipe, entry: Entry[StoppedComparison]) -> TaskInputs:
     tasks, needs = [], list[Entry[Any]]()
     for arm in spec.arms:
         generation = spec.generation_spec(arm)
-        expected = Eval(arm=arm, **{name: getattr(generation, name) for name in GENERATION_FIELDS})
+        expected = eval_of_generation(generation)
         answers = answers_of(recipe, Entry(entry.kind, generation.name, expected, entry.file, table=entry.origin))
         assert answers.kind.inputs is not None, "answers are built"
         inputs = answers.kind.inputs(recipe, answers)
