@@ -122,9 +122,10 @@ def is_random(value: str, length: int = MIN_RANDOM) -> bool:
 
 
 def _repeats(value: str) -> bool:
-    """Whether a value repeats four characters, or counts on, as random values of this length do not."""
+    """Whether a value repeats four characters more often than random values of this length do, or counts on."""
     quadruples = [value[index : index + 4] for index in range(len(value) - 3)]
-    return len(set(quadruples)) < len(quadruples) or any(run in value.lower() for run in ("0123", "1234", "abcd"))
+    repeated = len(quadruples) - len(set(quadruples))
+    return repeated > len(value) // 40 or any(run in value.lower() for run in ("0123", "1234", "abcd"))
 
 
 def _in_addresses(text: str) -> Spans:

@@ -32,13 +32,13 @@ pplx-{a48} nvapi-{a64} csk-{h48} pcsk_{a60} lsv2_pt_{h32}_{h10} tgp_v1_{a43} xke
 pscale_tkn_{a43} sbp_{h40} figd_{a43} fo1_{a43} EAA{a60} shpss_{h32} sq0atp-{a22} HRKU-{a36} nfp_{a36} sgp_{h40}
 sha256~{a43} rdme_{h70} ops_eyJ{a80} LTAI{a20} CFPAT-{a43} EZAK{a54} shippo_live_{h40} duffel_live_{a43}
 api_org_{a34} ATCTT3{a180} ATBB{a32} AKC{a60} dckr_oat_{a32} 1//0{a50} GR1348941{a20}""".split()
-TOKENS += """VERCEL_TOKEN={a24} vcp_{a56} vercel_blob_rw_{a16}_{a30} AAAA{a7}:APA91b{a134} FIREBASE_TOKEN={a46}
+TOKENS += """VERCEL_TOKEN={a23}7 vcp_{a56} vercel_blob_rw_{a16}_{a30} AAAA{a7}:APA91b{a134} FIREBASE_TOKEN={a46}
 bkua_{h40} bkct_{a40} BUILDKITE_AGENT_TOKEN={a50} sl.{a135} sl.u.{a300} DROPBOX_ACCESS_TOKEN={a11}AAAAAAAAAA{a43}
 CCIPAT_{a22}_{h40} CIRCLE_TOKEN={h40} rnd_{a28} mdb_sa_sk_{a40} 1/1{d15}:{h32} fw_{a24} tvly-{a32} jina_{a60} sk_{h48}
-sk-lf-{h8}-{h4}-{h4}-{h4}-{h12} AAAAAAAAAAAAAAAAAAAAA{a80} {h36}NRAL JWT_SECRET={a32} ALGOLIA_ADMIN_KEY={h32}
-SNYK_TOKEN={h8}-{h4}-{h4}-{h4}-{h12} "vercelToken":"{a24}" secret_key_base:{h128} --token={a24}
-https://api.corp.net/v1?access_token={a28} https://x.blob.core.net/c?sv=2020&sig={a43}%3D""".split()
-TOKENS += ["vercel deploy --token {a24}", "vercel.token = '{a24}'", "define('AUTH_KEY', '{a64}');"]
+sk-lf-{h8}-{h4}-{h4}-{h4}-{h12} AAAAAAAAAAAAAAAAAAAAA{a80} {h36}NRAL JWT_SECRET={a31}7 ALGOLIA_ADMIN_KEY={h32}
+SNYK_TOKEN={h8}-{h4}-{h4}-{h4}-{h12} "vercelToken":"{a23}7" secret_key_base:{h128} --token={a23}7
+https://api.corp.net/v1?access_token={a27}7 https://x.blob.core.net/c?sv=2020&sig={a43}%3D""".split()
+TOKENS += ["vercel deploy --token {a23}7", "vercel.token = '{a23}7'", "define('AUTH_KEY', '{a64}');"]
 OTHERS = {
     "private-key": [
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE{a40}\n-----END RSA PRIVATE KEY-----",
