@@ -108,6 +108,7 @@ class Engine:
 
 class Ours(Engine):
     name = "punie-build"
+    most = 10_000
     runs = ("doit",)
     targets = "data/*/*"
     # each with another number in it: no two stages are alike
@@ -370,6 +371,7 @@ class Measure(NamedTuple):
 MEASURES = {
     "noop100": Measure(partial(no_op, 100), 1, {"no-op, 100 artifacts": ("CPU", 0.25)}),
     "noop1000": Measure(partial(no_op, 1_000), 1, {"no-op, 1000 artifacts": ("CPU", 0.5)}),
+    "noop10000": Measure(partial(no_op, 10_000), 0.3, {"no-op, 10000 artifacts": ("CPU", 3)}),
     "check": Measure(check, 1, {"`punie-build check`, 100 artifacts, no data": ("CPU", 0.25)}),
     "large": Measure(
         large_input,
@@ -381,6 +383,7 @@ MEASURES = {
     ),
     "switch": Measure(switch_back, 0.5, {"switch back, 20 MB: beyond a no-op": ("wall", 0.5)}),
 }
+SLOW = ("noop10000",)  # 10,000 artifacts are built first, in some minutes
 Samples = dict[str, dict[str, list[Spent]]]  # row -> tool -> repetitions
 
 
@@ -475,7 +478,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"some of {', '.join(MEASURES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="3 repetitions instead of 10")
-    parser.add_argument("--slow", action="store_true", help="DVC with 1000 stages, too: an hour or more")
+    parser.add_argument(
+        "--slow", action="store_true", help="10,000 artifacts, and DVC with 1000 stages, too: an hour or more"
+    )
     parser.add_argument("--ours", action="store_true", help="without the peers")
     parser.add_argument(
         "--peers", type=Path, metavar="FOLDER", help="keep the peers' environment there, and use it again"
@@ -492,7 +497,7 @@ def main() -> None:
         Dvc.most = Engine.most
     samples: Samples = {}
     with all_engines(not options.ours, options.peers and options.peers.resolve()) as engines:
-        for name in options.measures or MEASURES:
+        for name in options.measures or [name for name in MEASURES if options.slow or name not in SLOW]:
             print(f"{name} ...", file=sys.stderr)
             samples |= measured([*engines.values()], MEASURES[name], 3 if options.quick else 10)
     print("\n".join(table(samples, {engine.name: head for head, engine in engines.items()})))
