@@ -5,13 +5,15 @@
 
 One real `mlx_lm.server`; greedy decoding, at most 32 tokens. The programs take turns, and the best run of each counts.
 The time of punie-build spans the way from a suite to answers.jsonl: canaries, cache of completions, decoding of tokens.
-The time of the others spans their evaluation, without the start of their process.
+The time of the others spans their evaluation, without the start of their process. CPU seconds of the server and of
+the program itself do not depend on the load of the machine: with one request at a time they are its time without load.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -50,11 +52,12 @@ dataset = [Sample(input=prompt, target="x") for prompt in prompts]
 task = Task(dataset=dataset, solver=[system_message(SYSTEM), generate()], scorer=includes())
 config = GenerateConfig(temperature=0.0, max_tokens=TOKENS, max_connections=int(concurrency))
 model = get_model("openai-api/mlx/default_model", base_url=url + "/v1", api_key="none", config=config)
-started = time.perf_counter()
+started, cpu = time.perf_counter(), time.process_time()
 [log] = eval(task, model=model, display="none", log_dir=sys.argv[4])
 seconds = time.perf_counter() - started
 assert log.status == "success" and len(log.samples) == len(prompts)
-print("RESULT", json.dumps([seconds, [sample.output.completion for sample in log.samples]]))
+cpu = time.process_time() - cpu
+print("RESULT", json.dumps([seconds, cpu, [sample.output.completion for sample in log.samples]]))
 """
 LM_EVAL = """
 import json, sys, time
@@ -73,11 +76,11 @@ requests = [
     Instance(request_type="generate_until", doc={}, arguments=(chat, options), idx=index)
     for index, chat in enumerate(chats)
 ]
-started = time.perf_counter()
+started, cpu = time.perf_counter(), time.process_time()
 completions = lm.generate_until(requests, disable_tqdm=True)
 seconds = time.perf_counter() - started
 assert len(completions) == len(prompts)
-print("RESULT", json.dumps([seconds, completions]))
+print("RESULT", json.dumps([seconds, time.process_time() - cpu, completions]))
 """
 
 
@@ -113,8 +116,9 @@ class Bench:
             notify=lambda _: None,
         )
 
-    def run_suite(self, concurrency: int, engine: Literal["server", "batch"]) -> tuple[float, Path, int]:
-        """Return (seconds, the folder of the answers, the number of requests that a second run sends)."""
+    def run_suite(self, concurrency: int, engine: Literal["server", "batch"]) -> tuple[float, float, Path, int]:
+        """Return (seconds, CPU seconds of this process, the folder of the answers, the number of requests that a second
+        run sends)."""
         self.runs += 1
         root = self.scratch / f"run{self.runs}"
         out = root / "out"
@@ -127,14 +131,14 @@ class Bench:
             else:
                 runner.run_in_process(run, cache, {})
                 self.canaries = cache.canaries
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         _, sent = runner.collect_answers(run, self.warm, out)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         assert sent == self.count
-        return seconds, out, runner.collect_answers(run, self.warm, out)[1]
+        return seconds, cpu, out, runner.collect_answers(run, self.warm, out)[1]
 
-    def run_peer(self, python: str, code: str, url: str, concurrency: int) -> float | None:
-        """Return the seconds of another program, or None if it fails."""
+    def run_peer(self, python: str, code: str, url: str, concurrency: int) -> tuple[float, float] | None:
+        """Return the seconds and the CPU seconds of another program, or None if it fails."""
         code_text = code.replace("SYSTEM", repr(SYSTEM)).replace("TOKENS", str(TOKENS))
         arguments = [url, str(self.scratch / "prompts.json"), str(concurrency), str(self.scratch / "logs")]
         process = subprocess.run([python, "-c", code_text, *arguments], capture_output=True, text=True, check=False)
@@ -142,8 +146,17 @@ class Bench:
         if not results:
             print(process.stderr.strip().splitlines()[-1:] or process.stdout[-300:], file=sys.stderr)
             return None
-        seconds, self.completions[code] = json.loads(results[0].removeprefix("RESULT "))
-        return float(seconds)
+        seconds, cpu, self.completions[code] = json.loads(results[0].removeprefix("RESULT "))
+        return float(seconds), float(cpu)
+
+
+def cpu_of(process: int) -> float:
+    """Return the CPU seconds of a process so far. Linux only; 0.0 elsewhere."""
+    path = Path(f"/proc/{process}/stat")
+    if not path.exists():
+        return 0.0
+    fields = path.read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 SCORE = """
@@ -195,26 +208,33 @@ def main() -> None:
 def measure(bench: Bench, options: argparse.Namespace) -> None:
     """Run all programs in turn and print their figures."""
     best: dict[str, float] = {}
+    used: dict[str, tuple[float, float]] = {}  # CPU seconds of the server and of the program, in the best run
     answers: dict[str, bytes] = {}
     repeated = 0  # requests of second runs
     name, log = bench.eval_run(bench.scratch, 8).cache_name, bench.scratch / "server.log"
     env = blas.environment(bench.scratch)
-    with bench.warm.lend(name, bench.served, log, env):
-        pass  # start the server before the first measurement
+    with bench.warm.lend(name, bench.served, log, env) as server:
+        process = server.child.process.pid  # started before the first measurement
     for _ in range(options.runs):
         for label, concurrency, engine in CONFIGURATIONS:
-            seconds, out, sent = bench.run_suite(concurrency, engine)
-            best[f"punie-build, {label}"] = min(seconds, best.get(f"punie-build, {label}", seconds))
+            before, key = cpu_of(process), f"punie-build, {label}"
+            seconds, cpu, out, sent = bench.run_suite(concurrency, engine)
+            if engine == "server":
+                used[key] = min(used.get(key, (1e9, 0.0)), (cpu_of(process) - before, cpu))
+            best[key] = min(seconds, best.get(key, seconds))
             answers[label], repeated = (out / "answers.jsonl").read_bytes(), repeated + sent
         with bench.warm.lend(name, bench.served, log, env) as server:
             for peer, code in PEERS.items() if options.peers else ():
                 for concurrency in (1, 8):
                     label = f"{peer}, {concurrency} at a time"
-                    peer_seconds = bench.run_peer(options.peers, code, server.url, concurrency)
-                    if peer_seconds is not None:
-                        best[label] = min(peer_seconds, best.get(label, peer_seconds))
+                    before, result = cpu_of(process), bench.run_peer(options.peers, code, server.url, concurrency)
+                    if result is not None:
+                        best[label] = min(result[0], best.get(label, result[0]))
+                        used[label] = min(used.get(label, (1e9, 0.0)), (cpu_of(process) - before, result[1]))
     for label, seconds in best.items():
-        print(f"{label:<44} {options.prompts / seconds:7.1f} prompts/s")
+        of_server, of_program = (1000 * cpu / options.prompts for cpu in used.get(label, (0.0, 0.0)))
+        figures = f"{of_server:6.1f} + {of_program:5.1f} ms CPU a prompt (server + program)" if label in used else ""
+        print(f"{label:<40} {options.prompts / seconds:7.1f} prompts/s  {figures}".rstrip())
     texts = [json.loads(line)["content"].strip() for line in answers["8 at a time"].splitlines()]
     for peer, completions in zip(PEERS, bench.completions.values(), strict=False):
         equal = sum(text == completion.strip() for text, completion in zip(texts, completions, strict=True))
