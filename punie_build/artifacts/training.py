@@ -151,8 +151,15 @@ def _adapter_inputs(recipe: Recipe, entry: Entry[Adapter]) -> TaskInputs:
         inputs=(tokens.target, *(need.target for need in (*reference, *first, *initial))),
         reads=("train.safetensors", "valid.safetensors", *((WEIGHTS["mlx-lm"], CONFIG) if initial else ())),
         external={"base": base},
-        details=AdapterDetails() if _has_order(recipe, spec.data) else None,
+        details=_adapter_details(recipe, spec),
     )
+
+
+def _adapter_details(recipe: Recipe, spec: Adapter) -> AdapterDetails | None:
+    ordered, drawn = _has_order(recipe, spec.data), spec.grad_checkpoint and spec.lora.dropout > 0
+    if not ordered and not drawn:
+        return None
+    return AdapterDetails(batching="file" if ordered else None, dropout_masks="drawn once" if drawn else "")
 
 
 def _work_ratio(spec: Adapter, lock: Lock) -> float:

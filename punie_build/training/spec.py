@@ -253,14 +253,16 @@ class Adapter(Spec, frozen=True, kw_only=True):
         return f"{self.tokens:,} tokens" if self.tokens is not None else f"{self.iters or ITERS} iterations"
 
 
-class AdapterDetails(Struct, frozen=True):
-    """The batching of an adapter whose data has an order: it enters the key in place of the recipe's."""
+class AdapterDetails(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The batching of an adapter whose data has an order: it enters the key in place of the recipe's. With dropout in
+    recomputed layers, `dropout_masks` enters it too: they were drawn twice once."""
 
-    batching: Batching = "file"
+    batching: Batching | None = None
+    dropout_masks: str = ""
 
     def apply(self, spec: Adapter) -> Adapter:
         """Return the spec with this batching."""
-        return structs.replace(spec, batching=self.batching)
+        return structs.replace(spec, batching=self.batching) if self.batching else spec
 
 
 class Tokenized(Spec, frozen=True, kw_only=True):

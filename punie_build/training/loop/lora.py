@@ -10,7 +10,6 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_flatten
-from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import load_model
 from msgspec import structs
@@ -39,7 +38,7 @@ def load_trainable(spec: Adapter, base: str, rows: int) -> tuple[nn.Module, int]
         layers = apply_adapter(model, spec)
         blocked_attention.install(model)
         if spec.grad_checkpoint:
-            (checkpoint_layers if spec.batching == "prefix" else grad_checkpoint)(model.layers[0])
+            checkpoint_layers(model.layers[0])
         trace_gradient(model)
         check_loadable(model, spec)
     except Exception as error:  # the code of a model may fail in any way

@@ -17,11 +17,12 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.tuner.trainer import grad_checkpoint
+from mlx import nn
 from msgspec import Struct, structs
 
 from punie_build.runtime import machine_memory
 from punie_build.training.batch_sampler import padded_length
+from punie_build.training.loop import gradient_trial, shared_prefix
 from punie_build.training.loop.chunked_loss import WHOLE
 from punie_build.training.loop.collate import Batch
 from punie_build.training.loop.shared_prefix import checkpoint_layers
@@ -81,7 +82,12 @@ def apply(trainer: Trainer, rung: Rung) -> None:
     """Let a training compute as a rung says. A rung is applied once, after the ones below it."""
     spec, model = trainer.spec, trainer.model
     if rung.grad_checkpoint and not spec.grad_checkpoint:
-        (checkpoint_layers if spec.batching == "prefix" else grad_checkpoint)(model.layers[0])
+        layer_type: Any = type(model.layers[0])
+        as_it_is = layer_type.__call__
+        checkpoint_layers(model.layers[0])
+        if problem := _checkpointing_problem(trainer, as_it_is):
+            layer_type.__call__ = as_it_is
+            print(f"punie-build: {spec.base}: gradient checkpointing is left out: {problem}", flush=True)
         trainer.spec = structs.replace(spec, grad_checkpoint=True)
         mx.set_cache_limit(0)  # of a GPU: freed buffers go back to the system
     if rung.chunked_loss and trainer.chunked_loss.whole == WHOLE:
@@ -90,6 +96,37 @@ def apply(trainer: Trainer, rung: Rung) -> None:
         if problem := trainer.chunked_loss.try_out(2**30, ids):
             print(f"punie-build: {spec.base}: the loss is computed at once: {problem}", flush=True)
     trainer.rows_at_a_time = rung.rows
+
+
+def _checkpointing_problem(trainer: Trainer, as_it_is: Any) -> str:
+    """Return why recomputed layers have other gradients than layers `as_it_is`, the function of their class, or an
+    empty string. It is tried with a shared prefix too, because the trial of prefixes had no recomputed layers."""
+    model, rows = trainer.model, trainer.rows["train"]
+    layer_type: Any = type(model.layers[0])
+    recomputed, ids = layer_type.__call__, mx.array(rows.row(0)[0][None, :64].astype("int32"))
+
+    def loss(call: Any) -> Callable[[Any], mx.array]:
+        def function(_: Any) -> mx.array:
+            mx.random.seed(0)
+            layer_type.__call__ = call
+            try:
+                logits = model(ids[:, :-1]).astype(mx.float32)
+            finally:
+                layer_type.__call__ = recomputed
+            summed: mx.array = nn.losses.cross_entropy(logits, ids[:, 1:]).sum()
+            return summed
+
+        return function
+
+    model.train()
+    try:
+        if problem := gradient_trial.problem(model, loss(as_it_is), loss(recomputed)):
+            return problem
+    except Exception as error:  # a model with its own idea of its layers may fail in any way
+        return f"its layers cannot be computed again ({type(error).__name__}: {error})"
+    if trainer.spec.batching != "prefix":
+        return ""
+    return shared_prefix.problem(model, rows, shared_prefix.sliding_window(model, trainer.rows))
 
 
 def rough_bytes(trainer: Trainer, batch: LargestBatch) -> float:

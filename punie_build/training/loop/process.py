@@ -142,24 +142,13 @@ def with_exact_batching(spec: Adapter, model: nn.Module, rows: dict[str, TokenRo
     train = rows["train"]
     if spec.batching == "pack" and (problem := sequence_packing.problem(model, train)):
         print(f'punie-build: batching: {spec.base} cannot be packed: {problem} - using "bucket"', flush=True)
-    elif spec.batching == "prefix" and (problem := shared_prefix.problem(model, train, _window(model, rows))):
+    elif spec.batching == "prefix" and (
+        problem := shared_prefix.problem(model, train, shared_prefix.sliding_window(model, rows))
+    ):
         print(f'punie-build: batching: {spec.base} cannot share prefixes: {problem} - using "bucket"', flush=True)
     else:
         return spec
     return msgspec.structs.replace(spec, batching="bucket")
-
-
-def _window(model: nn.Module, rows: dict[str, TokenRows]) -> int:
-    """Return the sliding window of a model in tokens, or 0 if it has none that is shorter than the longest row."""
-    arguments = getattr(model, "args", None)
-    sources = [arguments, *(getattr(arguments, name, None) for name in ("text_config", "thinker_config"))]
-    longest = max(max(split.lengths) for split in rows.values())
-    for source in sources:
-        for name in ("sliding_window", "sliding_window_size", "window_size", "attention_window_size"):
-            window = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
-            if isinstance(window, int) and 0 < window < longest:
-                return window
-    return 0
 
 
 def write_adapter(job: TrainJob, weights: dict[str, mx.array], metrics: str, config: AdapterConfig) -> None:

@@ -9,7 +9,8 @@ code. Layers that carry a state from token to token, such as convolutions and re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
@@ -86,37 +87,63 @@ def checkpoint_layers(layer: nn.Module) -> None:
     """Let all layers of this type recompute their activations in the backward pass, with and without caches.
 
     The keys and values of a prefix are inputs and outputs of the recomputed function. mlx-lm's `grad_checkpoint`
-    leaves them out: the loss stays equal, and the gradient loses all that goes through the prefix.
+    leaves them out: the loss stays equal, and the gradient loses all that goes through the prefix. It also draws
+    other masks of dropout when it computes a layer again, whose gradients then belong to another loss.
     """
     layer_type: Any = type(layer)
     compute = layer_type.__call__
 
     def recomputed(self: nn.Module, *arguments: Any, **keywords: Any) -> Any:
-        values = [*arguments, *keywords.values()]
-        caches = [value for value in values if isinstance(value, PrefixRecorder | PrefixedCache)]
+        caches = [
+            value for value in (*arguments, *keywords.values()) if isinstance(value, PrefixRecorder | PrefixedCache)
+        ]
         cache = caches[0] if caches else None
-        arrays = [value for value in values if isinstance(value, mx.array)]
         prefix = (cache.recorder.keys, cache.recorder.values) if isinstance(cache, PrefixedCache) else ()
+        seeds = iter([None, random_seed()])  # of the first computation, and of the second one
 
-        def inner(parameters: Any, prefix: tuple[mx.array, ...], *arrays: mx.array) -> Any:
+        def inner(parameters: Any, prefix: tuple[mx.array, ...], arguments: Any, keywords: dict[str, Any]) -> Any:
             self.update(parameters)
-            local = cache.local(prefix) if cache else None
-            remaining = iter(arrays)
-            swapped = [
-                next(remaining) if isinstance(value, mx.array) else local if cache and value is cache else value
-                for value in values
-            ]
-            named = dict(zip(keywords, swapped[len(arguments) :], strict=True))
-            output = compute(self, *swapped[: len(arguments)], **named)
-            return (output, local.keys, local.values) if isinstance(local, PrefixRecorder) else (output,)
+            with drawing_from(next(seeds)):
+                return computed(prefix, arguments, keywords)
 
-        checkpointed: Any = mx.checkpoint(inner)
-        output, *recorded = checkpointed(self.trainable_parameters(), prefix, *arrays)
+        def computed(prefix: tuple[mx.array, ...], arguments: Any, keywords: dict[str, Any]) -> Any:
+            local = cache.local(prefix) if cache else None
+            swapped = [local if cache and value is cache else value for value in arguments]
+            named = {name: local if cache and value is cache else value for name, value in keywords.items()}
+            output = compute(self, *swapped, **named)
+            if not isinstance(local, PrefixRecorder):
+                return (output,)
+            return output, local.keys[None], local.values[None]  # as views: of an array that is also in the output of
+            # the layer, as in gemma4, mlx counts one gradient only
+
+        checkpointed: Any = mx.checkpoint(inner)  # whose inputs are all arrays in these trees, as shared keys of gemma4
+        output, *recorded = checkpointed(self.trainable_parameters(), prefix, arguments, keywords)
         if isinstance(cache, PrefixRecorder):
-            cache.keys, cache.values = recorded
+            cache.keys, cache.values = (array.squeeze(0) for array in recorded)
         return output
 
     layer_type.__call__ = recomputed
+
+
+def random_seed() -> int:
+    """Return the seed from which mlx draws its next random numbers, as if nothing had been drawn before."""
+    state: Any = mx.random.state
+    high, low = state[0].tolist()
+    return int(high) << 32 | int(low)
+
+
+@contextmanager
+def drawing_from(seed: int | None) -> Iterator[None]:
+    """Draw random numbers from a seed inside the block, and go on as before it; with None, draw as always."""
+    if seed is None:
+        yield
+        return
+    after = random_seed()
+    mx.random.seed(seed)
+    try:
+        yield
+    finally:
+        mx.random.seed(after)
 
 
 def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
@@ -129,6 +156,19 @@ def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
         return state_problem(model) or _trial(model, rows, window)
     except Exception as error:  # a model with its own idea of caches may fail in any way
         return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
+
+
+def sliding_window(model: nn.Module, rows: Mapping[str, TokenRows]) -> int:
+    """Return the sliding window of a model in tokens, or 0 if it has none that is shorter than the longest row."""
+    arguments = getattr(model, "args", None)
+    sources = [arguments, *(getattr(arguments, name, None) for name in ("text_config", "thinker_config"))]
+    longest = max(max(split.lengths) for split in rows.values())
+    for source in sources:
+        for name in ("sliding_window", "sliding_window_size", "window_size", "attention_window_size"):
+            window = source.get(name) if isinstance(source, dict) else getattr(source, name, None)
+            if isinstance(window, int) and 0 < window < longest:
+                return window
+    return 0
 
 
 def state_problem(model: nn.Module) -> str:

@@ -394,6 +394,17 @@ def test_the_cells_of_a_grid_share_the_log_probabilities_of_their_reference(reci
     assert "losses of different formulas cannot be ranked" in told
 
 
+def test_dropout_in_recomputed_layers_enters_the_key(recipes):
+    """Such adapters were trained with two masks once; the keys of all others stay."""
+    lines = {"none": "", "layers": "grad_checkpoint = true", "dropout": "lora = { dropout = 0.1 }"}
+    lines["both"] = f"{lines['layers']}\n{lines['dropout']}"
+    text = '[dataset.d]\nsource = { type = "sample" }\n' + "".join(
+        f'[adapter.{name}]\nbase = "nano"\ndata = "d"\n{line}\n' for name, line in lines.items()
+    )
+    tasks = [task for task in Project.load(recipes(text)).tasks if task.kind.name == "adapter"]
+    assert [task.name for task in tasks if "dropout_masks" in task.recipe] == ["both"]
+
+
 ORDERED = """
 [dataset.d]
 source = { type = "sample" }

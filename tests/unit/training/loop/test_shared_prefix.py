@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from pathlib import Path
+from typing import ClassVar
 
 import mlx.core as mx
 import pytest
@@ -14,13 +16,14 @@ from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from punie_build.training import launch, token_file
-from punie_build.training.loop import shared_prefix
+from punie_build.training.loop import peak_memory, shared_prefix
 from punie_build.training.loop.collate import collate
 from punie_build.training.loop.shared_prefix import checkpoint_layers, prefix_caches
 from punie_build.training.loop.trainer import Trainer
+from punie_build.training.memory_ladder import Rung
 from punie_build.training.spec import Lora
 from punie_build.training.tokenization import TokenizedRow
-from tests.support import tiny_training
+from tests.support import tiny_bases, tiny_training
 from tests.support.tiny_training import GEMMA, LLAMA, MAMBA, spec, train
 
 
@@ -158,6 +161,48 @@ def test_the_end_of_a_training_tells_the_shared_tokens(inputs, tmp_path):
     assert end["shared"] > 0
     [plain] = tiny_training.events(train(inputs, tmp_path / "plain", spec(batching="bucket", iters=6)), "end")
     assert "shared" not in plain
+
+
+def test_recomputed_layers_that_share_keys_keep_their_gradients(rows):
+    """Layers of gemma4 give their keys and values to later layers, in a tuple, beside those that a prefix records."""
+    module = importlib.import_module("mlx_lm.models.gemma4_text")
+    model = adapted(module, tiny_bases.config("gemma4_text"))
+    original = module.DecoderLayer.__call__
+    try:
+        checkpoint_layers(model.layers[0])
+        assert shared_prefix.problem(model, rows, 16) == ""
+    finally:
+        module.DecoderLayer.__call__ = original
+
+
+class Leaky(llama.TransformerBlock):
+    """A layer that adds the output of the layer before it, which it finds beside its arguments."""
+
+    outputs: ClassVar[list[mx.array]] = []
+
+    def __call__(self, x: mx.array, mask: object = None, cache: object = None) -> mx.array:
+        output: mx.array = super().__call__(x, mask, cache)
+        if self.outputs and self.is_last:
+            return output + self.outputs[-1]
+        self.outputs.append(output)
+        return output
+
+
+def test_a_rung_leaves_checkpointing_out_where_it_loses_gradients(inputs, tmp_path, capsys):
+    model = adapted(llama, LLAMA)
+    for layer in model.layers:
+        layer.__class__ = Leaky
+        layer.is_last = layer is model.layers[-1]
+    rows = {split: token_file.load(inputs / f"tokens/{split}.safetensors") for split in ("train", "valid")}
+    trainer = Trainer(model, rows, spec(batching="prefix"), tmp_path, tiny_training.ignore)
+    original = Leaky.__call__
+    try:
+        peak_memory.apply(trainer, Rung(grad_checkpoint=True))
+        assert Leaky.__call__ is original
+    finally:
+        Leaky.__call__ = original
+        Leaky.outputs.clear()
+    assert "punie-build: b: gradient checkpointing is left out: its " in capsys.readouterr().out
 
 
 def test_the_ranks_of_a_batch_compute_its_prefix_each_with_the_gradients_of_all_rows(inputs, tmp_path):
