@@ -105,8 +105,10 @@ def main() -> None:
                 print(f"{number}: limit {limit / 2**20:.0f} MiB: {error}", flush=True)
                 continue
             ended, kills, by_rung[rung] = ended + 1, kills + len(sizes), by_rung[rung] + 1
-            unequal += rung in EXACT and weights != plain
-            print(f"{number}: limit {limit / 2**20:.0f}, peak {peak / 2**20:.0f} MiB, rung {rung}", sizes, flush=True)
+            differs = rung in EXACT and weights != plain
+            unequal += differs
+            line = f"{number}: limit {limit / 2**20:.0f}, peak {peak / 2**20:.0f} MiB, rung {rung}"
+            print(line, sizes, "other bytes" if differs else "", flush=True)
             shutil.rmtree(folder / str(number))
         print(f"{ended} of {options.trainings} ended; {kills} kills; by rung {dict(sorted(by_rung.items()))}")
         print(f"adapters of exact rungs with other bytes: {unequal}")
