@@ -1,8 +1,8 @@
 """Draw pages: which artifacts have one, and when it is drawn again.
 
 A page is a view: it enters no key and no digest, and may be deleted at any time. It is out of date when the lock of its
-artifact, of something that this is built from, or of something that is built from it, is newer, or when their recipes have
-changed, such as a gate."""
+artifact, of something that this is built from, or of something that is built from it, is newer, or when their recipes
+have changed, such as a gate."""
 
 from __future__ import annotations
 
