@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from punie_build.storage import paths
+from punie_build.storage import paths, project_file
 
 FILE = f"{paths.STATE}/events.jsonl"
 MAX_BYTES = 10 * 2**20  # a larger file is renamed to events.1.jsonl
@@ -31,8 +31,7 @@ def record(root: Path, event: str, **facts: Any) -> None:
         path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size > MAX_BYTES:
             path.replace(path.with_name("events.1.jsonl"))
-        with path.open("ab", buffering=0) as file:
-            file.write(line.encode())
+        project_file.append(path, line.encode())
 
 
 def follow(root: Path) -> Iterator[str | None]:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from punie_build.engine.task import Task
 from punie_build.runtime.console import console
+from punie_build.storage import project_file
 from punie_build.storage.locks import KeyInputs
 
 SpecT = TypeVar("SpecT")
@@ -52,8 +53,7 @@ class Work(Struct, Generic[SpecT], frozen=True, kw_only=True):
     def say(self, text: str) -> None:
         """Print lines for people, on the screen and in the log of the task."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / "build.log").open("a", encoding="utf-8") as log:
-            log.write(f"{text}\n")
+        project_file.append(self.logs / "build.log", f"{text}\n".encode())
         alone = threading.current_thread() is threading.main_thread()
         for line in text.splitlines():
             console.print_line(f"   {line}" if alone else f"   {self.task.label}: {line}")

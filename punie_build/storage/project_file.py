@@ -38,6 +38,16 @@ def read(path: Path | str, max_bytes: int = MAX_BYTES) -> bytes:
     return content
 
 
+def append(path: Path | str, content: bytes) -> None:
+    """Append bytes to a file, in one write where that is possible. Raises OSError, also for a pipe that is not read."""
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o666)
+    try:
+        while content:
+            content = content[os.write(handle, content) :]
+    finally:
+        os.close(handle)
+
+
 def read_toml(path: Path | str) -> dict[str, Any]:
     """Return the tables of a TOML file. Raises OSError, or ValueError with the reason."""
     return parse_toml(read(path))

@@ -90,7 +90,9 @@ def right(box: Sandbox, done: Done, was_refused: bool = False) -> Result:
         return problem
     if after.code or " ran" in after.output or " restored" in after.output:
         return Result("wrong", f"the next build is no no-op: {after.output[-300:]}")
-    staged = (path for path in (box.root / ".punie/staging").rglob("*") if path.is_file() and path.name != "mine")
+    staged = (
+        path for path in (box.root / ".punie/staging").rglob("*") if path.is_file() and not path.name.startswith("mine")
+    )
     if leftovers := [*staged]:
         return Result("wrong", f"left in the staging folder: {leftovers[0].name}")
     if running := box.processes():

@@ -32,6 +32,13 @@ def test_an_event_that_cannot_be_written_does_not_fail_a_build(tmp_path):
     assert (tmp_path / paths.STATE).read_text() == "a file, not a folder"
 
 
+def test_a_pipe_in_the_place_of_the_events_keeps_no_build_waiting(tmp_path):
+    (tmp_path / paths.STATE).mkdir()
+    os.mkfifo(tmp_path / paths.STATE / "events.jsonl")
+    events.record(tmp_path, "start")
+    assert list((tmp_path / paths.STATE).iterdir()) == [tmp_path / paths.STATE / "events.jsonl"]
+
+
 def test_a_follower_gets_the_events_of_the_newest_build_then_each_new_one(tmp_path):
     for number in range(2):
         events.record(tmp_path, "start", tasks=number)
