@@ -42,7 +42,7 @@ from = ["rows", "s2"]
 [suite.few]
 file = "few.toml"
 """
-FILES = {"raw/rows.jsonl": ROWS, "few.toml": SUITE, "pyproject.toml": "", ".gitignore": ".punie/\ndata/*/\n"}
+FILES = {"raw/rows.jsonl": ROWS, "few.toml": SUITE, "pyproject.toml": "", ".gitignore": ".punie/\ndata/*/\nreports/\n"}
 TARGETS = ("data/rows", "data/s1", "data/s2", "data/all")
 SECONDS = 60.0  # after which a process counts as one that hangs
 
