@@ -37,6 +37,7 @@ def test_what_no_recipe_names_is_left_over_but_not_what_people_made(tmp_path: Pa
     assert list(leftovers(tmp_path, tasks[:1], {"stage": TEXT})) == [
         Leftover("data/damaged.lock.json", "it cannot be read, so what it names is unknown"),
         Leftover("data/edited", "its files are not those that were built"),
+        Leftover(".punie/builds/data/gone.json"),
         Leftover("data/gone.lock.json"),
         Leftover("data/old"),
         Leftover("reports/stage-old.html"),
