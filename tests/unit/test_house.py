@@ -19,9 +19,9 @@ MOST = {  # figure -> its ceiling
     "riddles": 2.0,
     "wide_sources": 0,
     "wide_docs": 0,
-    "recipe_keys": 362,
-    "lines": 57_500,
-    "code": 40_700,
+    "recipe_keys": 350,
+    "lines": 57_000,
+    "code": 40_300,
 }
 MOST_FILES = dict.fromkeys(house.KINDS, 3)  # kind of artifact -> how many modules may name it in a string
 LEAST_VERB_FIRST = 60.0
