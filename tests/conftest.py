@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from punie_build.runtime import import_index, parallel
+from punie_build.runtime import import_index
 from tests.support import profiles
 
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
@@ -48,11 +48,6 @@ E2E = Path(__file__).parent / "e2e"
 BY_MARK_ONLY = ("nightly", "real")
 LONGEST = ("test_whole_project.py", "test_grid.py", "test_server.py", "test_export.py", "test_kills.py")
 Write = Callable[[str], Path]
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than the cores: tests wait for the processes that they start."""
-    return parallel.cpu_count() + 1
 
 
 def pytest_report_header() -> str:
