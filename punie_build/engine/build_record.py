@@ -6,7 +6,6 @@ making."""
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from functools import cache
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from punie_build import __version__
+from punie_build.errors import UseError
 from punie_build.storage import paths, sealed_file
 
 MAX_KEPT = 20  # results of one target
@@ -110,19 +110,9 @@ def _is_change(entry: str) -> bool:
 
 def _git(root: Path, *arguments: str) -> str:
     """Return the output of git, "" if it fails or takes too long."""
-    import subprocess
-
     from punie_build.storage import git_history
 
-    command = ["git", "--no-pager", *git_history.QUIET, *arguments]
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            command,
-            cwd=root,
-            capture_output=True,
-            check=False,
-            timeout=GIT_SECONDS,
-            env={**os.environ, **git_history.ENVIRONMENT},
-        )
-        return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else ""
+    with suppress(UseError):
+        output = git_history.run(root, *arguments, may_fail=True, seconds=GIT_SECONDS)
+        return output.decode(errors="surrogateescape")
     return ""

@@ -88,9 +88,9 @@ class ArtifactKind(Struct, frozen=True, kw_only=True):
 
     To build: `folder` and `suffix` give the path of a target; `inputs` returns what a task needs and reads, without
     opening a file; `step` makes the files; `check_first` raises what would go wrong, before the step waits for the
-    device. `shards` are how workers of a cluster
-    share a step. `work_ratio` tells how many times the work of a spec is that of a lock, for the plan's estimate, and
-    `done_share` which share of it an interrupted or shorter run has done. A kind without a `folder` is not built.
+    device. `shards` are how workers of a cluster share a step. `work_ratio` tells how many times the work of a spec is
+    that of a lock, for the plan's estimate, and `done_share` which share of it an interrupted or shorter run has done.
+    A kind without a `folder` is not built.
 
     In the key: `version` is raised by hand when the step would give other bytes for the same recipe; without it the
     code of `step` itself is in the key. `packages` and `environment` are the tools whose versions decide the bytes.

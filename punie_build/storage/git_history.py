@@ -48,7 +48,7 @@ class PastLock(Struct, frozen=True, kw_only=True):
 
 def revision(root: Path, name: str) -> Revision:
     """Return the commit of a revision. Raise UseError if there is none."""
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", may_fail=True)
+    commit = run(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", may_fail=True)
     if not commit.strip():
         raise UseError(f"{name}: no commit of this name - name a branch, a tag or a commit")
     [entry] = _log(root, commit.decode().strip(), "-1")
@@ -57,7 +57,7 @@ def revision(root: Path, name: str) -> Revision:
 
 def last_tag(root: Path) -> Revision:
     """Return the commit of the last tag before or at HEAD. Raise UseError if there is none."""
-    name = _git(root, "describe", "--tags", "--abbrev=0", "HEAD", may_fail=True).decode().strip()
+    name = run(root, "describe", "--tags", "--abbrev=0", "HEAD", may_fail=True).decode().strip()
     if not name:
         raise UseError("no tag before this commit - name a revision, or tag one: git tag v1")
     return msgspec.structs.replace(revision(root, name), title=name)
@@ -69,7 +69,7 @@ def revisions(root: Path, target: str, most: int) -> list[Revision]:
 
 
 def _log(root: Path, start: str, *arguments: str) -> list[Revision]:
-    text = _git(root, "log", "--format=%H%x00%ct%x00%s%x00", start, *arguments).decode(errors="replace")
+    text = run(root, "log", "--format=%H%x00%ct%x00%s%x00", start, *arguments).decode(errors="replace")
     parts = [part.lstrip("\n") for part in text.split("\0")]
     return [
         Revision(commit=commit, time=int(time), title=title)
@@ -79,7 +79,7 @@ def _log(root: Path, start: str, *arguments: str) -> list[Revision]:
 
 def locks_at(root: Path, commit: str, folders: Iterable[str]) -> dict[str, PastLock | None]:
     """Return the locks of a commit by target; None for a file that is no lock."""
-    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", *dict.fromkeys(folders))
+    listed = run(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", *dict.fromkeys(folders))
     names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name.endswith(b".lock.json")]
     targets = [name.removesuffix(paths.LOCK) for name in names]
     read = read_locks(root, [(commit, target) for target in targets])
@@ -88,10 +88,10 @@ def locks_at(root: Path, commit: str, folders: Iterable[str]) -> dict[str, PastL
 
 def read_locks(root: Path, places: Iterable[tuple[str, str]]) -> Iterator[tuple[bool, PastLock | None]]:
     """Yield whether there is a file, and its lock, for each (commit, target); None for a file that is no lock."""
-    prefix = _git(root, "rev-parse", "--show-prefix").decode(errors="surrogateescape").strip("\n")
+    prefix = run(root, "rev-parse", "--show-prefix").decode(errors="surrogateescape").strip("\n")
     names = [f"{commit}:{prefix}{paths.lock(target)}" for commit, target in places]
     names = [name.replace("\n", "") for name in names]
-    content = _git(root, "cat-file", "--batch", text="\n".join([*names, ""]).encode(errors="surrogateescape"))
+    content = run(root, "cat-file", "--batch", text="\n".join([*names, ""]).encode(errors="surrogateescape"))
     position = 0
     for _ in names:
         end = content.index(b"\n", position)
@@ -113,14 +113,20 @@ def decode(text: bytes) -> PastLock | None:
         return None
 
 
-def _git(root: Path, *arguments: str, text: bytes | None = None, may_fail: bool = False) -> bytes:
-    """Return the output of git. Raise UseError if it fails, unless it `may_fail`."""
+def run(
+    root: Path, *arguments: str, text: bytes | None = None, may_fail: bool = False, seconds: float | None = None
+) -> bytes:
+    """Return the output of git. Raise UseError if it fails, unless it `may_fail`, or takes longer than `seconds`."""
     environment: Mapping[str, str] = {**os.environ, **ENVIRONMENT}
     command = ["git", "--no-pager", *QUIET, *arguments]
     try:
-        process = subprocess.run(command, cwd=root, input=text, capture_output=True, check=False, env=environment)
+        process = subprocess.run(
+            command, cwd=root, input=text, capture_output=True, check=False, env=environment, timeout=seconds
+        )
     except OSError as error:
         raise UseError(f"git: {error.strerror} - install git") from None
+    except subprocess.TimeoutExpired:
+        raise UseError(f"git {arguments[0]}: takes longer than {seconds:g} s - try it by hand") from None
     if process.returncode and not may_fail:
         reason = (process.stderr.decode(errors="replace").splitlines() or ["it failed"])[0]
         raise UseError(f"git {arguments[0]}: {reason} - run this in a repository of git with commits")

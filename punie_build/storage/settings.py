@@ -150,17 +150,17 @@ def allow(settings: Settings) -> Path:
 
 def _name(settings: Settings) -> str:
     """Return the URL of a store, and its options as JSON if it has any."""
-    options = settings.store_options
-    return (
-        f"{settings.store} {msgspec.json.encode(options, order='sorted').decode()}" if options else f"{settings.store}"
-    )
+    return _with_options(f"{settings.store}", settings.store_options)
 
 
 def _executor_name(settings: Settings) -> str:
     """Return the URL of an executor, and its options as JSON if it has any."""
     options = settings.executor_options
-    text = msgspec.json.encode(options, order="sorted").decode()
-    return f"{settings.executor} {text}" if options != ExecutorOptions() else settings.executor
+    return _with_options(settings.executor, options if options != ExecutorOptions() else None)
+
+
+def _with_options(url: str, options: object) -> str:
+    return f"{url} {msgspec.json.encode(options, order='sorted').decode()}" if options else url
 
 
 def _allowed_file() -> Path:

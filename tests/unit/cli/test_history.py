@@ -165,6 +165,8 @@ def test_what_git_cannot_answer_is_a_sentence(repository, tmp_path, monkeypatch)
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
     with pytest.raises(UseError, match=r"^no tag before this commit - name a revision, or tag one"):
         git_history.last_tag(tmp_path)
+    with pytest.raises(UseError, match=r"^git log: takes longer than 1e-09 s - "):
+        git_history.run(repository, "log", seconds=1e-9)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UseError, match=r"^git: No such file or directory - install git$"):
         git_history.last_tag(tmp_path)
