@@ -72,14 +72,13 @@ def sharing_problem(loss: ChunkedLoss, rows: TokenRows, batches: list[tuple[list
     pairs, shared = max(batches, key=lambda batch: batch[1], default=([], 0))
     if not shared:
         return ""
-    if problem := shared_prefix.state_problem(loss.sparse_model.model):
-        return problem
-    try:
+
+    def trial() -> str:
         expected, result = (_of_pairs(loss, rows, pairs[:1], tokens) for tokens in (0, shared))
-    except Exception as error:  # a model with its own idea of caches may fail in any way
-        return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
-    gap = float((np.abs(expected - result) / np.maximum(1, np.abs(expected))).max())
-    return "" if gap <= TOLERANCE else f"a log-probability differs by {gap:.1e} of its size"
+        gap = float((np.abs(expected - result) / np.maximum(1, np.abs(expected))).max())
+        return "" if gap <= TOLERANCE else f"a log-probability differs by {gap:.1e} of its size"
+
+    return shared_prefix.try_out(loss.sparse_model.model, trial)
 
 
 def _of_pairs(loss: ChunkedLoss, rows: TokenRows, pairs: list[int], shared: int) -> NumpyArray:

@@ -152,8 +152,14 @@ def problem(model: nn.Module, rows: TokenRows, window: int = 0) -> str:
     Compares loss and gradients of a trial with those of a plain batch. Its prefix is longer than the sliding `window`
     of the model, in tokens.
     """
+    return try_out(model, lambda: _trial(model, rows, window))
+
+
+def try_out(model: nn.Module, trial: Callable[[], str]) -> str:
+    """Return why a model cannot compute a prefix once: because of its layers, or by a trial that says so or fails. An
+    empty string if it can."""
     try:
-        return state_problem(model) or _trial(model, rows, window)
+        return state_problem(model) or trial()
     except Exception as error:  # a model with its own idea of caches may fail in any way
         return f"its layers cannot be computed with a prefix ({type(error).__name__}: {error})"
 
