@@ -22,6 +22,7 @@ from punie_build.evaluation.checks.union import AnyCheck, Execute, Not, PythonHo
 from punie_build.evaluation.combined_suite import combine
 from punie_build.evaluation.spec import SuiteFile
 from punie_build.evaluation.suite import Suite
+from punie_build.evaluation.tool_state import install_command
 from punie_build.runtime.limited_function import missing_limits
 from punie_build.schema.spec import structs as structs_in
 from punie_build.schema.validation import mistakes
@@ -30,7 +31,6 @@ from punie_build.storage import project_file
 BUILTIN_FOLDER = Path(__file__).parent / "suites_builtin"
 PACKAGE = __name__.partition(".")[0]  # has classes of its own, such as bfcl_world
 PACKAGE_ROOT = Path(__file__).parents[2]
-INSTALL = {"bfcl-eval": "--no-deps bfcl-eval mpmath==1.3.0"}  # of all that it requires, its tools use only mpmath
 
 
 def builtin_path(name: str) -> Path:
@@ -173,4 +173,4 @@ def _version(package: str) -> str:
     try:
         return f"\n# {package} {metadata.version(package)}\n"
     except metadata.PackageNotFoundError:
-        raise ValueError(f"{package} is not installed - pip install {INSTALL.get(package, package)}") from None
+        raise ValueError(f"{package} is not installed - {install_command(package)}") from None

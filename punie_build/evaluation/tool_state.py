@@ -56,6 +56,9 @@ def _replay_of_a_conversation(request):
 """
 
 
+INSTALL = {"bfcl-eval": "--no-deps bfcl-eval mpmath==1.3.0"}  # of all that it requires, its tools use only mpmath
+
+
 class StateClass(Spec, frozen=True, kw_only=True):
     """The class of stateful tools: `class = "suites.world:World"` in the project.
 
@@ -79,6 +82,11 @@ class Replay(Struct, frozen=True):
 
     results: tuple[str, ...]
     state: Any
+
+
+def install_command(package: str) -> str:
+    """Return the command that installs a package for a class of tools."""
+    return f"pip install {INSTALL.get(package, package)}"
 
 
 def replay(tools: StateClass, initial: dict[str, Any], turns: Sequence[Sequence[ToolCall]]) -> Replay:

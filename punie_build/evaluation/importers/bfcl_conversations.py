@@ -26,7 +26,7 @@ from punie_build.evaluation.checks.union import EndState, ExpectedCall
 from punie_build.evaluation.importers.bfcl_schema import declaration
 from punie_build.evaluation.importers.imported import ImportedSuite, build_suite
 from punie_build.evaluation.suite import Case, ReferenceAnswer, Suite, UserTurn
-from punie_build.evaluation.tool_state import StateClass
+from punie_build.evaluation.tool_state import StateClass, install_command
 
 PACKAGE, MODULE = "bfcl-eval", "bfcl_eval"
 WORLD = "punie_build.evaluation.bfcl_world:World"
@@ -37,9 +37,7 @@ Call = tuple[str, dict[str, Any]]
 def import_conversations(path: Path, rows: Sequence[dict[str, Any]], truths: dict[str, Any]) -> ImportedSuite:
     """Import questions with a state, and their expected calls by id. Raise DataError without the package."""
     if util.find_spec(MODULE) is None:
-        raise DataError(
-            f"{path.name}: its tools are those of the package {PACKAGE} - pip install --no-deps {PACKAGE} mpmath==1.3.0"
-        )
+        raise DataError(f"{path.name}: its tools are those of the package {PACKAGE} - {install_command(PACKAGE)}")
     declarations, prompts = _declarations(), importlib.import_module(f"{CONSTANTS}.default_prompts")
     cases, notes, used = list[Case](), list[str](), dict[str, None]()
     for number, row in enumerate(rows, 1):
